@@ -1,0 +1,51 @@
+/**
+ * What the registry endpoint serves: content by name, wherever it is. `node-content.ts` answers from the store, the
+ * swarm and the source; `test/fakes/content.ts` from memory.
+ */
+import type { Digest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { Passed } from '../source/source.ts'
+import type { Span } from '../store/blob-store.ts'
+
+export interface Manifest {
+  readonly digest: Digest
+  readonly mediaType: string
+  /** Exactly as the source sent them. */
+  readonly bytes: Uint8Array
+}
+
+export interface BlobStat {
+  readonly digest: Digest
+  readonly size: number
+  readonly mediaType: string
+}
+
+/** Where bytes came from, for metrics and the log line of a pull. */
+export interface Provenance {
+  store: number
+  swarm: number
+  source: number
+}
+
+/** A blob open for reading. Close it when done; reading keeps it from eviction. */
+export interface BlobReader extends BlobStat {
+  /** Set when the blob is whole: the file may be sent as it is. */
+  readonly file?: string
+  /** Verified bytes of the span, in order, as they arrive. Breaks off with a {@link Failure} rather than lie. */
+  read(span: Span, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** What has been fetched for this reader so far. */
+  provenance(): Provenance
+  close(): void
+}
+
+/** All methods throw {@link Failure} with a code that says what the client should be told. */
+export interface Content {
+  /** By tag or digest. */
+  manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest>
+  /** Size without fetching the blob. */
+  stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat>
+  /** Opens a blob; the first bytes may still be on their way. `span` is what the client will read first. */
+  open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader>
+  /** `GET /v2/<repository>/<path>` passed to the source: `tags/list`, `referrers/<digest>`. */
+  pass(repository: Repository, path: string, search: string, accept?: string, signal?: AbortSignal): Promise<Passed>
+}

@@ -1,0 +1,70 @@
+/**
+ * Everything that can go wrong on the way to an answer, in one table: what a client sees (OCI distribution code and
+ * HTTP status) and whether trying again may help. The registry renders them; nobody else chooses a status.
+ */
+interface Kind {
+  /** OCI distribution error code, spec section "Error Codes". */
+  readonly oci: string
+  readonly status: number
+  readonly retry: boolean
+}
+
+const kinds = {
+  'bad-name': { oci: 'NAME_INVALID', status: 400, retry: false },
+  'bad-digest': { oci: 'DIGEST_INVALID', status: 400, retry: false },
+  'bad-reference': { oci: 'MANIFEST_INVALID', status: 400, retry: false },
+  'bad-request': { oci: 'UNSUPPORTED', status: 400, retry: false },
+  'bad-range': { oci: 'BLOB_UPLOAD_INVALID', status: 416, retry: false },
+  'read-only': { oci: 'UNSUPPORTED', status: 405, retry: false },
+  'no-blob': { oci: 'BLOB_UNKNOWN', status: 404, retry: false },
+  'no-manifest': { oci: 'MANIFEST_UNKNOWN', status: 404, retry: false },
+  'no-name': { oci: 'NAME_UNKNOWN', status: 404, retry: false },
+  /** The source wants other credentials than this node has. 404, so that an engine goes to the registry by itself. */
+  denied: { oci: 'DENIED', status: 404, retry: false },
+  /** This node may not talk to that registry. */
+  'not-listed': { oci: 'NAME_UNKNOWN', status: 404, retry: false },
+  /** Nothing can serve it now: source, seeds and peers are out of reach. 404 for the same reason. */
+  unavailable: { oci: 'UNAVAILABLE', status: 404, retry: true },
+  'too-many': { oci: 'TOOMANYREQUESTS', status: 429, retry: true },
+  /** Bytes did not have the digest they were promised to have. */
+  corrupt: { oci: 'DIGEST_INVALID', status: 502, retry: true },
+  'no-space': { oci: 'UNAVAILABLE', status: 404, retry: true },
+  cancelled: { oci: 'UNAVAILABLE', status: 404, retry: true },
+  internal: { oci: 'UNAVAILABLE', status: 500, retry: false },
+} as const satisfies Record<string, Kind>
+
+export type FailureCode = keyof typeof kinds
+
+export class Failure extends Error {
+  override readonly name = 'Failure'
+  readonly code: FailureCode
+  /** What to tell a machine beside the sentence: the status a source gave, how long it asks to wait (ms), ... */
+  readonly detail: Readonly<Record<string, string | number>>
+
+  constructor(
+    code: FailureCode,
+    message: string,
+    options: { cause?: unknown; detail?: Record<string, string | number> } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.detail = options.detail ?? {}
+  }
+
+  get status(): number {
+    return kinds[this.code].status
+  }
+  get oci(): string {
+    return kinds[this.code].oci
+  }
+  get retry(): boolean {
+    return kinds[this.code].retry
+  }
+
+  /** The failure itself, or anything else that was thrown wrapped as `internal`. */
+  static from(error: unknown): Failure {
+    if (error instanceof Failure) return error
+    const message = error instanceof Error ? error.message : String(error)
+    return new Failure('internal', message, { cause: error })
+  }
+}

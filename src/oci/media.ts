@@ -1,0 +1,77 @@
+/** Media types of manifests, and what can be read out of a manifest without trusting it. */
+import { type Digest, isDigest } from './digest.ts'
+
+export const manifestTypes = {
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+} as const
+
+/** What a node asks a source for: everything an engine of today can use. Docker schema 1 is not among it. */
+export const acceptManifests = Object.values(manifestTypes).join(', ')
+
+/** OCI distribution spec: "A registry SHOULD enforce some limit on the maximum manifest size"; clients use 4 MiB. */
+export const maxManifestBytes = 4 * 1024 * 1024
+
+export interface Descriptor {
+  readonly digest: Digest
+  readonly size: number
+  readonly mediaType: string
+  /** `linux/amd64`, `linux/arm64/v8`; only in an index. */
+  readonly platform?: string
+}
+
+export interface Contents {
+  /** Manifests an index points to. */
+  readonly manifests: readonly Descriptor[]
+  /** Config first, then layers, of an image manifest. */
+  readonly blobs: readonly Descriptor[]
+}
+
+/** Reads the descriptors of a manifest or index; what is malformed is left out. Never throws. */
+export function contentsOf(bytes: Uint8Array): Contents {
+  const manifest = asRecord(parseJson(bytes))
+  const list = (value: unknown) => (Array.isArray(value) ? value : []).map(descriptorOf).filter((d) => d !== undefined)
+  return { manifests: list(manifest?.manifests), blobs: [...list([manifest?.config]), ...list(manifest?.layers)] }
+}
+
+/**
+ * The media type of a manifest whose transport did not say: its own `mediaType` field, else what its shape tells
+ * (OCI image spec: `mediaType` is optional there).
+ */
+export function mediaTypeOf(bytes: Uint8Array): string {
+  const manifest = asRecord(parseJson(bytes))
+  if (typeof manifest?.mediaType === 'string' && manifest.mediaType.length < 256) return manifest.mediaType
+  return Array.isArray(manifest?.manifests) ? manifestTypes.ociIndex : manifestTypes.ociManifest
+}
+
+function descriptorOf(value: unknown): Descriptor | undefined {
+  const record = asRecord(value)
+  if (!record || typeof record.digest !== 'string' || !isDigest(record.digest)) return undefined
+  const size = record.size
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined
+  const mediaType = typeof record.mediaType === 'string' ? record.mediaType.slice(0, 255) : 'application/octet-stream'
+  const platform = platformOf(asRecord(record.platform))
+  return { digest: record.digest, size, mediaType, ...(platform ? { platform } : {}) }
+}
+
+function platformOf(record: Record<string, unknown> | undefined): string | undefined {
+  if (typeof record?.os !== 'string' || typeof record.architecture !== 'string') return undefined
+  const variant = typeof record.variant === 'string' ? `/${record.variant}` : ''
+  return `${record.os}/${record.architecture}${variant}`
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    return undefined
+  }
+}
+
+function asRecord(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined
+}

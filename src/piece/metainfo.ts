@@ -1,0 +1,111 @@
+/**
+ * A blob's size, piece length and piece digests; grows while the blob is still arriving from its source.
+ *
+ * Piece digests come in signed segments. The node that read a run of pieces from the source states their SHA-256 and
+ * signs the statement; everyone else verifies the signature, keeps the segment as it is and passes it on. So a piece
+ * can be verified whoever sent it, and a false statement has an author. Whether the pieces together are the blob is
+ * decided by the whole blob's digest alone.
+ */
+import { type Digest, hexOf } from '../oci/digest.ts'
+import { Bitmap } from './bitmap.ts'
+import type { Layout } from './layout.ts'
+
+export const pieceDigestBytes = 32
+/** A longer segment is refused: it would be a frame of more than 256 KiB. */
+export const mostPiecesPerSegment = 8192
+
+export interface Segment {
+  /** Index of the first piece stated. */
+  readonly first: number
+  /** SHA-256 of each piece, 32 bytes apiece, one after the other. */
+  readonly digests: Uint8Array
+  /** Node id whose key signed. */
+  readonly signer: string
+  readonly signature: Uint8Array
+}
+
+/** What a segment's signature covers: everything that makes it mean this blob cut this way. */
+export function segmentPayload(digest: Digest, layout: Layout, first: number, digests: Uint8Array): Uint8Array {
+  const head = new TextEncoder().encode(
+    `shoal metainfo 1\n${digest}\n${layout.size}\n${layout.pieceLength}\n${first}\n`,
+  )
+  const payload = new Uint8Array(head.length + digests.length)
+  payload.set(head)
+  payload.set(digests, head.length)
+  return payload
+}
+
+/** `new`: at least one piece was unknown. `conflict`: it contradicts what is known, and nothing was taken from it. */
+export type SegmentVerdict = 'new' | 'known' | 'conflict' | 'malformed'
+
+export class Metainfo {
+  readonly digest: Digest
+  readonly layout: Layout
+  readonly known: Bitmap
+  readonly #digests: Uint8Array
+  readonly #segments: Segment[] = []
+
+  constructor(digest: Digest, layout: Layout) {
+    this.digest = digest
+    this.layout = layout
+    this.known = new Bitmap(layout.count)
+    this.#digests = new Uint8Array(layout.count * pieceDigestBytes)
+    if (layout.count === 1 && digest.startsWith('sha256:')) {
+      // The only piece is the blob: its name says it all, nobody has to vouch.
+      this.#digests.set(Uint8Array.fromHex(hexOf(digest)))
+      this.known.set(0)
+    }
+  }
+
+  get segments(): readonly Segment[] {
+    return this.#segments
+  }
+
+  /** The SHA-256 that piece `index` must have; `undefined` while nobody has stated it. */
+  digestOf(index: number): Uint8Array | undefined {
+    if (!this.known.has(index)) return undefined
+    return this.#digests.subarray(index * pieceDigestBytes, (index + 1) * pieceDigestBytes)
+  }
+
+  /** Who stated the digest of piece `index`, as far as the segments tell. */
+  signerOf(index: number): string | undefined {
+    return this.#segments.find((s) => index >= s.first && index < s.first + s.digests.length / pieceDigestBytes)?.signer
+  }
+
+  /** Takes a segment whose signature was verified by the caller. */
+  add(segment: Segment): SegmentVerdict {
+    const count = segment.digests.length / pieceDigestBytes
+    const fits =
+      Number.isInteger(count) && count > 0 && segment.first >= 0 && segment.first + count <= this.layout.count
+    if (!fits) return 'malformed'
+    let fresh = false
+    for (let i = 0; i < count; i++) {
+      const known = this.digestOf(segment.first + i)
+      if (!known) fresh = true
+      else if (!equal(known, digestAt(segment.digests, i))) return 'conflict'
+    }
+    if (!fresh) return 'known'
+    for (let i = 0; i < count; i++) this.known.set(segment.first + i)
+    this.#digests.set(segment.digests, segment.first * pieceDigestBytes)
+    this.#segments.push(segment)
+    return 'new'
+  }
+
+  /** True if `bytes` are piece `index`. False as well while its digest is not known. */
+  verify(index: number, bytes: Uint8Array): boolean {
+    const expected = this.digestOf(index)
+    return expected !== undefined && equal(expected, pieceDigest(bytes))
+  }
+}
+
+export function pieceDigest(bytes: Uint8Array): Uint8Array {
+  return new Bun.CryptoHasher('sha256').update(bytes).digest() as Uint8Array
+}
+
+function digestAt(digests: Uint8Array, i: number): Uint8Array {
+  return digests.subarray(i * pieceDigestBytes, (i + 1) * pieceDigestBytes)
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0
+}

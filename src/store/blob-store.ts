@@ -1,0 +1,108 @@
+/**
+ * What the store promises. One implementation keeps sparse files and a SQLite catalog (`disk-store.ts`), one lives in
+ * memory for tests; both pass `test/conformance/blob-store.ts`.
+ */
+import type { Digest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { Bitmap } from '../piece/bitmap.ts'
+import type { Layout } from '../piece/layout.ts'
+import type { Metainfo, Segment } from '../piece/metainfo.ts'
+
+/** Where a source keeps it: manifests and blobs have different paths in a registry. */
+export type BlobKind = 'manifest' | 'blob'
+
+export interface BlobSpec {
+  readonly digest: Digest
+  readonly size: number
+  readonly kind: BlobKind
+  /** As the source said it; always there for a manifest. */
+  readonly mediaType?: string
+}
+
+/** A range of bytes, `end` exclusive. */
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+/** One blob on this node, whole or in part. The object stays the same for as long as the store knows the blob. */
+export interface Blob extends BlobSpec {
+  readonly layout: Layout
+  readonly metainfo: Metainfo
+  /** Pieces whose bytes are in the file. Changed by `write` alone. */
+  readonly have: Bitmap
+  /** All pieces are there and the whole digest was verified. */
+  readonly complete: boolean
+  /** True after removal or a failed `finish`: drop the object, ask the store anew. */
+  readonly gone: boolean
+  /** The file, for sendfile. Bytes of pieces not in `have` are holes. */
+  readonly path: string
+  /** Wall time in ms of the last use. */
+  readonly usedAt: number
+
+  /**
+   * Stores the bytes of a piece that the caller has verified; resolves once they are written and the piece is in
+   * `have`. The record in the catalog follows in a batch. Writing a piece twice is harmless.
+   * @throws {Failure} `no-space` when the disk or the quota is full
+   */
+  write(piece: number, bytes: Uint8Array): Promise<void>
+  /** Keeps a verified segment of piece digests. */
+  learn(segment: Segment): ReturnType<Metainfo['add']>
+  /**
+   * Reads `span` whole; the caller has checked that its pieces are in `have`.
+   * @throws {Failure} `corrupt` when the file is shorter than the catalog says
+   */
+  read(span: Span): Promise<Uint8Array>
+  /**
+   * Checks the whole digest, all pieces being there, and marks the blob complete.
+   * @throws {Failure} `corrupt` when the digest is wrong: all pieces are then dropped and the blob is gone.
+   */
+  finish(): Promise<void>
+  /** Keeps eviction away until the result is called. Also counts as a use. */
+  hold(): () => void
+}
+
+export interface TagRecord {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly size: number
+  /** Wall time in ms at which the source last said so. */
+  readonly resolvedAt: number
+}
+
+export interface StoreUsage {
+  /** Bytes of pieces that are there. */
+  readonly bytes: number
+  readonly complete: number
+  readonly partial: number
+  /** What the store may grow to; undefined if unlimited. */
+  readonly limit?: number
+}
+
+export interface BlobStore {
+  find(digest: Digest): Blob | undefined
+  /** The blob, made as an empty partial one if unknown. A differing size of an incomplete blob starts it over. */
+  create(spec: BlobSpec): Blob
+  /** Stores a small blob at once. @throws {Failure} `corrupt` if `bytes` do not have the digest */
+  put(spec: Omit<BlobSpec, 'size'>, bytes: Uint8Array): Promise<Blob>
+  all(): Iterable<Blob>
+  /** False if it was not there. A blob that is held is removed as soon as it is let go. */
+  remove(digest: Digest): Promise<boolean>
+  usage(): StoreUsage
+  /** Called when a blob leaves the store (evicted, removed, found corrupt). */
+  onGone(listener: (blob: Blob) => void): void
+
+  /** Records that `repository` is known to contain the blob. */
+  seenIn(digest: Digest, repository: Repository): void
+  repositoriesOf(digest: Digest): Repository[]
+
+  tag(repository: Repository, tag: Tag): TagRecord | undefined
+  setTag(repository: Repository, tag: Tag, record: TagRecord): void
+
+  /** Node ids that lied, with the reason; read at start, kept across restarts. `until` is wall time in ms. */
+  bans(): Iterable<{ readonly node: string; readonly reason: string; readonly until: number }>
+  ban(node: string, reason: string, until: number): void
+
+  /** Writes what is batched and closes. */
+  close(): Promise<void>
+}

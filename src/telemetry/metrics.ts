@@ -1,0 +1,45 @@
+/** Every metric of a node, with the names operators rely on, in one registry per node. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+const latency = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const duration = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900]
+
+export function createMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  const counter = <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
+    new Counter<L>({ name, help, labelNames, registers })
+  const gauge = <L extends string = never>(name: string, help: string, labelNames: L[] = []) =>
+    new Gauge<L>({ name, help, labelNames, registers })
+  const histogram = <L extends string = never>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
+    new Histogram<L>({ name, help, buckets, labelNames, registers })
+  return {
+    registry,
+    sourceBytes: counter('shoal_source_bytes_total', 'Bytes received from sources', ['source']),
+    sourceRequests: counter('shoal_source_requests_total', 'Requests sent to sources', ['source', 'status']),
+    peerReceivedBytes: counter('shoal_peer_received_bytes_total', 'Bytes of pieces received from other nodes'),
+    peerSentBytes: counter('shoal_peer_sent_bytes_total', 'Bytes of pieces sent to other nodes'),
+    registryRequests: counter('shoal_registry_requests_total', 'Requests answered on the registry port', [
+      'method',
+      'kind',
+      'status',
+    ]),
+    registrySentBytes: counter('shoal_registry_sent_bytes_total', 'Bytes of content sent to engines', ['from']),
+    firstByteSeconds: histogram('shoal_first_byte_seconds', 'Seconds from request to first byte of a blob', latency),
+    blobSeconds: histogram('shoal_blob_seconds', 'Seconds from request to last byte of a blob', duration),
+    piecesRejected: counter('shoal_pieces_rejected_total', 'Pieces thrown away', ['reason']),
+    peersBanned: counter('shoal_peers_banned_total', 'Nodes banned for sending wrong bytes'),
+    blobs: gauge('shoal_blobs', 'Blobs in the store', ['state']),
+    storeBytes: gauge('shoal_store_bytes', 'Bytes in the store'),
+    members: gauge('shoal_members', 'Live nodes known to this node, this node included', ['mode']),
+    schedulerDecisions: counter('shoal_scheduler_decisions_total', 'Requests for parents answered'),
+    schedulerDecisionSeconds: histogram(
+      'shoal_scheduler_decision_seconds',
+      'Seconds to choose parents',
+      [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25],
+    ),
+    buildInfo: gauge('shoal_build_info', 'Constant 1, labelled by what is running', ['version', 'commit', 'bun']),
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Everything one node says to another over HTTP: control requests (JSON bodies) and the frames of a session. The
+ * schemas are the codec: what does not fit, in shape or size, never gets past `parse`.
+ *
+ * A session is one WebSocket between two nodes and carries both directions: who holds which piece of what, live. The
+ * pieces themselves travel as plain HTTP responses, so that the kernel sends them from the page cache.
+ */
+import { z } from 'zod'
+import { nodeCardSchema, nodeIdSchema, nodeInfoSchema } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+
+export const maxControlBytes = 1024 * 1024
+export const maxFrameBytes = 512 * 1024
+
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
+const size = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+const piece = z.number().int().min(0).max(0xff_ffff)
+const pieces = z.array(piece).max(8192)
+const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4)
+const short = z.string().max(512)
+
+const repository = z.object({ registry: z.string().max(255), name: z.string().max(255) }).transform((r, ctx) => {
+  try {
+    return repositoryOf(r.registry, r.name)
+  } catch (error) {
+    ctx.addIssue({ code: 'custom', message: (error as Error).message })
+    return z.NEVER
+  }
+})
+
+export const locationSchema = z.object({ repository, kind: z.enum(['manifest', 'blob']), digest })
+
+// ---- sessions ----
+
+/** First frame of either side. `to` is set by the dialling side when it knows whom it means to reach. */
+const hello = z.object({ t: z.literal('hello'), node: nodeCardSchema, protocol: z.literal(1) })
+/** Tell me about this blob from now on. Answered by `state` at once if held, and as soon as it is otherwise. */
+const want = z.object({ t: z.literal('want'), digest })
+const unwant = z.object({ t: z.literal('unwant'), digest })
+/** What the sender holds now. `segments` follow in `meta` frames before this frame. */
+const state = z.object({
+  t: z.literal('state'),
+  digest,
+  size,
+  pieceLength: size,
+  mediaType: short.optional(),
+  kind: z.enum(['manifest', 'blob']),
+  /** Bitmap, base64. */
+  have: base64(8192),
+})
+/** Pieces that came since `state`. */
+const have = z.object({ t: z.literal('have'), digest, pieces })
+/** A signed run of piece digests, 32 bytes each. */
+const meta = z.object({
+  t: z.literal('meta'),
+  digest,
+  size,
+  first: piece,
+  digests: base64(8192 * 32),
+  signer: nodeIdSchema,
+  signature: base64(128),
+})
+/** The sender no longer holds the blob, or failed to get it from its source. */
+const gone = z.object({ t: z.literal('gone'), digest, code: short.optional(), message: short.optional() })
+
+export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state, have, meta, gone])
+export type Frame = z.infer<typeof frameSchema>
+export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
+
+// ---- control ----
+
+/** One blob as its holder announces it to the scheduler that owns its digest. */
+export const holdingSchema = z.object({
+  digest,
+  size,
+  /** How many pieces are held; `complete` when all are and the digest was verified. */
+  pieces: z.number().int().min(0),
+  complete: z.boolean(),
+})
+export type Holding = z.infer<typeof holdingSchema>
+
+/** `POST /shoal/v1/announce`: heartbeat, and what changed in the digests that the receiver owns. */
+export const announceSchema = z.object({
+  node: nodeInfoSchema,
+  /** Pieces being sent right now and the number at which the node answers "busy". */
+  uploads: z.number().int().min(0),
+  uploadSlots: z.number().int().min(0),
+  /** True: `holdings` is everything the sender holds among the receiver's digests; false: a delta. */
+  full: z.boolean(),
+  holdings: z.array(holdingSchema).max(4096),
+  gone: z.array(digest).max(4096),
+  /** The sender ends now. */
+  leaving: z.boolean(),
+})
+export type Announce = z.infer<typeof announceSchema>
+
+export const announceReplySchema = z.object({
+  /** The receiver's; when it changes, the next announce is a full one. */
+  epoch: z.string().max(64),
+  /** Schedulers and seeds the receiver sees alive. */
+  members: z.array(nodeInfoSchema).max(512),
+})
+export type AnnounceReply = z.infer<typeof announceReplySchema>
+
+/** `POST /shoal/v1/schedule`: whom do I fetch this from? */
+export const scheduleSchema = z.object({
+  node: nodeInfoSchema,
+  location: locationSchema,
+  size: size.optional(),
+  /** How many pieces the asking node holds already. */
+  pieces: z.number().int().min(0),
+  /** Parents it has, not to be named again. */
+  connected: z.array(nodeIdSchema).max(256),
+  /** Parents that failed it since the last request. */
+  failed: z.array(z.object({ node: nodeIdSchema, reason: short })).max(256),
+  /** Nothing has arrived for a while. */
+  stalled: z.boolean(),
+})
+export type Schedule = z.infer<typeof scheduleSchema>
+
+export const parentSchema = z.object({ node: nodeCardSchema, pieces: z.number().int().min(0), complete: z.boolean() })
+export type Parent = z.infer<typeof parentSchema>
+
+export const scheduleReplySchema = z.object({
+  parents: z.array(parentSchema).max(128),
+  /** The one node that reads the blob from its source, if the blob is not whole in the cluster yet. */
+  fetcher: nodeIdSchema.optional(),
+  size: size.optional(),
+  /** Ask again after so many ms. */
+  again: z.number().int().min(0).max(60_000),
+})
+export type ScheduleReply = z.infer<typeof scheduleReplySchema>
+
+/** `POST /shoal/v1/fetch`: a scheduler tells a seed to read a blob from its source. Answered 202. */
+export const fetchOrderSchema = z.object({ location: locationSchema })
+export type FetchOrder = z.infer<typeof fetchOrderSchema>
+
+const tag = z.string().transform((text, ctx) => {
+  try {
+    return parseTag(text)
+  } catch (error) {
+    ctx.addIssue({ code: 'custom', message: (error as Error).message })
+    return z.NEVER
+  }
+})
+
+/** `POST /shoal/v1/resolve`: which digest does this tag point to? */
+export const resolveSchema = z.object({ repository, tag })
+export type Resolve = z.infer<typeof resolveSchema>
+
+export const resolveReplySchema = z.object({
+  digest,
+  mediaType: short,
+  size,
+  /** Age of the answer in ms; more than the tag TTL only when the source is unreachable. */
+  age: z.number().min(0),
+})
+export type ResolveReply = z.infer<typeof resolveReplySchema>
+
+/** Parses a body or frame. @throws {Failure} `bad-request` that names the field */
+export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  throw new Failure('bad-request', `${issue?.path.join('.') || 'message'}: ${issue?.message ?? 'malformed'}`)
+}

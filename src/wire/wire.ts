@@ -1,0 +1,84 @@
+/**
+ * The contract between the swarm and the network, in both directions. `http-wire.ts` implements it with `Bun.serve` and
+ * `fetch`; the simulation has one of its own.
+ */
+import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
+import type { Digest } from '../oci/digest.ts'
+import type {
+  Announce,
+  AnnounceReply,
+  FetchOrder,
+  Frame,
+  Resolve,
+  ResolveReply,
+  Schedule,
+  ScheduleReply,
+} from './messages.ts'
+
+/** One open session with another node. `hello` frames are exchanged before anyone sees it. */
+export interface Session {
+  readonly peer: NodeCard
+  readonly open: boolean
+  /** Queues a frame; dropped silently when the session is closed. */
+  send(frame: Frame): void
+  close(reason: string): void
+}
+
+/** What the swarm does with sessions, however they came about. */
+export interface SessionHandler {
+  opened(session: Session): void
+  frame(session: Session, frame: Frame): void
+  closed(session: Session, reason: string): void
+}
+
+export interface PieceAnswer {
+  readonly piece: number
+  readonly bytes: Uint8Array
+}
+
+/** What this node asks of others. Every call has a deadline inside and throws {@link Failure} `unavailable`. */
+export interface Outbound {
+  /** The open session with that node, or a new one. Concurrent calls share one dial. */
+  session(node: NodeCard): Promise<Session>
+  /**
+   * Fetches one of `candidates` (in order of preference; the parent chooses among them) with its bytes unverified.
+   * @throws {Failure} `too-many` when the parent is busy, `no-blob` when it has none of them
+   */
+  piece(node: NodeCard, digest: Digest, candidates: readonly number[], signal: AbortSignal): Promise<PieceAnswer>
+  schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply>
+  announce(node: NodeInfo, announce: Announce): Promise<AnnounceReply>
+  order(node: NodeInfo, order: FetchOrder): Promise<void>
+  resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply>
+  /** Round trip to the peer port in ms. */
+  ping(node: NodeCard): Promise<number>
+}
+
+/** A piece as it lies on disk. */
+export interface PieceOnDisk {
+  readonly piece: number
+  readonly path: string
+  readonly start: number
+  readonly end: number
+  /** Called once when the response is over, sent or broken. */
+  done(): void
+}
+
+/** What others may ask of this node. */
+export interface Inbound extends SessionHandler {
+  /** Chooses a piece for `peer` and takes an upload slot. @throws {Failure} `no-blob`, `too-many` */
+  offer(digest: Digest, candidates: readonly number[], peer: NodeId | undefined): PieceOnDisk
+  /** @throws {Failure} `no-name` where this node is not a scheduler */
+  schedule(request: Schedule): ScheduleReply | Promise<ScheduleReply>
+  announce(announce: Announce): AnnounceReply
+  /** @throws {Failure} `no-name` where this node is not a seed */
+  order(order: FetchOrder): void
+  resolve(request: Resolve): Promise<ResolveReply>
+}
+
+/** Provider records in Kademlia: how holders are found when no scheduler answers. */
+export interface Directory {
+  /** Tells the cluster that this node holds, or is about to hold, the blob. Never throws. */
+  provide(digest: Digest): void
+  /** Nodes that said so, this one left out; empty after a bounded time. */
+  find(digest: Digest, signal?: AbortSignal): Promise<NodeInfo[]>
+}
