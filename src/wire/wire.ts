@@ -42,9 +42,16 @@ export interface Outbound {
   session(node: NodeCard): Promise<Session>
   /**
    * Fetches one of `candidates` (in order of preference; the parent chooses among them) with its bytes unverified.
+   * `chosen` is called as soon as the head of the answer tells which one it is.
    * @throws {Failure} `too-many` when the parent is busy, `no-blob` when it has none of them
    */
-  piece(node: NodeCard, digest: Digest, candidates: readonly number[], signal: AbortSignal): Promise<PieceAnswer>
+  piece(
+    node: NodeCard,
+    digest: Digest,
+    candidates: readonly number[],
+    signal: AbortSignal,
+    chosen: (piece: number) => void,
+  ): Promise<PieceAnswer>
   schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply>
   announce(node: NodeInfo, announce: Announce): Promise<AnnounceReply>
   order(node: NodeInfo, order: FetchOrder): Promise<void>
@@ -65,8 +72,16 @@ export interface PieceOnDisk {
 
 /** What others may ask of this node. */
 export interface Inbound extends SessionHandler {
-  /** Chooses a piece for `peer` and takes an upload slot. @throws {Failure} `no-blob`, `too-many` */
-  offer(digest: Digest, candidates: readonly number[], peer: NodeId | undefined): PieceOnDisk
+  /**
+   * Chooses a piece for `peer` and takes an upload slot, waiting for one while the queue is short.
+   * `signal` aborts when the asker goes away. @throws {Failure} `no-blob`, `too-many`
+   */
+  offer(
+    digest: Digest,
+    candidates: readonly number[],
+    peer: NodeId | undefined,
+    signal: AbortSignal,
+  ): Promise<PieceOnDisk>
   /** @throws {Failure} `no-name` where this node is not a scheduler */
   schedule(request: Schedule): ScheduleReply | Promise<ScheduleReply>
   announce(announce: Announce): AnnounceReply
