@@ -1,0 +1,63 @@
+/**
+ * From a peer id to the public key it names, and Ed25519 through the runtime's own crypto: a libp2p peer id of an
+ * Ed25519 key is that key, wrapped in a protobuf and an identity multihash, so no key has to be looked up or sent.
+ */
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import { base58btc } from 'multiformats/bases/base58'
+import type { NodeId } from './node-info.ts'
+
+/** multihash: identity, 36 bytes; then protobuf PublicKey: field 1 (type) = Ed25519, field 2 (data) = 32 bytes. */
+const idHead = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
+/** RFC 8410: what comes before a raw Ed25519 public key in SubjectPublicKeyInfo, and before a seed in PKCS #8. */
+const spkiHead = Uint8Array.fromHex('302a300506032b6570032100')
+const pkcs8Head = Uint8Array.fromHex('302e020100300506032b657004220420')
+
+export function nodeIdOf(publicKey: Uint8Array): NodeId {
+  return base58btc.baseEncode(concat(idHead, publicKey))
+}
+
+/** The raw Ed25519 key that `id` names; `undefined` when it names none. */
+export function publicKeyOf(id: NodeId): Uint8Array | undefined {
+  let bytes: Uint8Array
+  try {
+    bytes = base58btc.baseDecode(id)
+  } catch {
+    return undefined
+  }
+  if (bytes.length !== 38 || idHead.some((byte, i) => bytes[i] !== byte)) return undefined
+  return bytes.subarray(idHead.length)
+}
+
+export function signer(seed: Uint8Array): (bytes: Uint8Array) => Uint8Array {
+  const key = createPrivateKey({ key: Buffer.from(concat(pkcs8Head, seed)), format: 'der', type: 'pkcs8' })
+  return (bytes) => new Uint8Array(sign(null, bytes, key))
+}
+
+/** Verifies signatures of nodes. Making a key object costs as much as a verification, so the recent ones are kept. */
+export class Verifier {
+  readonly #keys = new LRUCache<NodeId, KeyObject>({ max: 1024 })
+
+  /** False as well when `id` names no key or the signature is no signature at all. */
+  verify(id: NodeId, bytes: Uint8Array, signature: Uint8Array): boolean {
+    const key = this.#keyOf(id)
+    return key !== undefined && signature.length === 64 && verify(null, bytes, key, signature)
+  }
+
+  #keyOf(id: NodeId): KeyObject | undefined {
+    const known = this.#keys.get(id)
+    if (known) return known
+    const raw = publicKeyOf(id)
+    if (!raw) return undefined
+    const key = createPublicKey({ key: Buffer.from(concat(spkiHead, raw)), format: 'der', type: 'spki' })
+    this.#keys.set(id, key)
+    return key
+  }
+}
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(a.length + b.length)
+  bytes.set(a)
+  bytes.set(b, a.length)
+  return bytes
+}
