@@ -1,0 +1,111 @@
+/** What was said about settings, by whom, before anything is parsed: flags, variables, and the YAML file. */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { ConfigError, hint, quote } from './problem.ts'
+import { flagOf, isName, type Name, names, settingOf, variableOf } from './table.ts'
+
+export interface Given {
+  readonly text: string
+  /** Where it was said, to open an error with: `--zone`, `SHOAL_ZONE`, `/etc/shoal/shoal.yaml:3: zone`. */
+  readonly at: string
+}
+
+/** By name; a setting that was not mentioned is not there. */
+export type Givens = Partial<Record<Name, readonly Given[]>>
+
+/** Flags as the command line had them, by name. */
+export type Flags = Partial<Record<Name, readonly string[]>>
+export type Variables = Readonly<Record<string, string | undefined>>
+
+export function fromFlags(flags: Flags): Givens {
+  const givens: Givens = {}
+  for (const name of names) {
+    const texts = flags[name]
+    if (texts) givens[name] = split(name, texts, flagOf(name))
+  }
+  return givens
+}
+
+/**
+ * An empty variable counts as not set, as unit files and manifests leave them.
+ * @throws {ConfigError} for `SHOAL_` variables that mean nothing
+ */
+export function fromVariables(variables: Variables): Givens {
+  const known = new Map(names.map((name) => [variableOf(name), name]))
+  const givens: Givens = {}
+  const problems: string[] = []
+  for (const [variable, text] of Object.entries(variables)) {
+    if (!variable.startsWith('SHOAL_') || !text || isServiceLink(variable, variables)) continue
+    const name = known.get(variable)
+    if (name) givens[name] = split(name, [text], variable)
+    else problems.push(`${variable}: there is no such variable${hint(variable, [...known.keys()])}`)
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return givens
+}
+
+/** Kubernetes gives containers such variables for every service; one called `shoal` must not keep nodes from starting. */
+function isServiceLink(variable: string, variables: Variables): boolean {
+  return (
+    variables.KUBERNETES_SERVICE_HOST !== undefined &&
+    /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/.test(variable)
+  )
+}
+
+/** @throws {ConfigError} for text that is no YAML map of known keys */
+export function fromYaml(text: string, file: string): Givens {
+  const counter = new LineCounter()
+  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false })
+  const lineAt = (offset: number | undefined) => `${file}:${counter.linePos(offset ?? 0).line || 1}`
+  const broken = document.errors.map((error) => `${lineAt(error.pos[0])}: ${error.message}`)
+  if (broken.length > 0) throw new ConfigError(broken)
+  const root = document.contents
+  if (root === null || (isScalar(root) && root.value === null)) return {}
+  if (!isMap(root)) throw new ConfigError([`${lineAt(root.range?.[0])}: expected a map of settings, such as "zone: eu/a"`])
+
+  const givens: Givens = {}
+  const problems: string[] = []
+  const fileNames = names.filter((name) => name !== 'config')
+  for (const pair of root.items) {
+    const key = pair.key as Node
+    const at = lineAt(key.range?.[0])
+    const name = isScalar(key) ? String(key.value) : ''
+    if (!isName(name) || name === 'config') {
+      problems.push(`${at}: there is no setting ${quote(name)}${hint(name, fileNames)}`)
+      continue
+    }
+    const value = isAlias(pair.value) ? pair.value.resolve(document) : pair.value
+    const items = read(name, value as Node | null | undefined, lineAt)
+    if (typeof items === 'string') problems.push(`${at}: ${name}: expected ${items}`)
+    else givens[name] = items
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return givens
+
+  /** The texts a node stands for, or what was expected in its place. */
+  function read(name: Name, node: Node | null | undefined, at: (offset?: number) => string): Given[] | string {
+    const many = settingOf(name).many
+    const label = (item: Node) => `${at(item.range?.[0])}: ${name}`
+    if (isScalar(node) && node.value !== null) return split(name, [textOf(node)], label(node))
+    if (many && isSeq(node) && node.items.every((item) => isScalar(item) && item.value !== null)) {
+      return node.items.filter(isScalar).map((item) => ({ text: textOf(item), at: label(item) }))
+    }
+    if (name === 'upstream' && isMap(node)) {
+      const pairs = node.items.flatMap(({ key, value }) => (isScalar(key) && isScalar(value) ? [{ key, value }] : []))
+      if (pairs.length === node.items.length) {
+        return pairs.map(({ key, value }) => ({ text: `${textOf(key)}=${textOf(value)}`, at: label(key) }))
+      }
+    }
+    if (name === 'upstream') return 'a map of NAME: URL, or a list of NAME=URL'
+    return many ? 'one value or a list of values' : 'one value'
+  }
+}
+
+/** A scalar as it was written: `80%`, `0755` and `on` mean what they look like, not what YAML makes of them. */
+function textOf(scalar: { source?: string; value: unknown }): string {
+  return scalar.source ?? String(scalar.value)
+}
+
+function split(name: Name, texts: readonly string[], at: string): Given[] {
+  const pieces = settingOf(name).many ? texts.flatMap((text) => text.split(',')) : texts.slice(-1)
+  return pieces.map((text) => ({ text, at }))
+}

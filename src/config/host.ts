@@ -1,0 +1,50 @@
+/** What settings depend on besides what was written down: an argument, so that loading stays a function. */
+import { accessSync, existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+
+export interface Space {
+  /** Bytes that an unprivileged writer could still write on the file system of the data directory. */
+  readonly free: number
+  /** Bytes of disk that the blobs of this node take already. */
+  readonly held: number
+}
+
+export interface Host {
+  readonly root: boolean
+  readonly home: string
+  /** Standard error is a terminal. */
+  readonly terminal: boolean
+  exists(path: string): boolean
+  /** The whole file as text; throws as node:fs does. */
+  read(path: string): string
+  /** The directory need not exist yet. */
+  space(dataDir: string): Space
+}
+
+export const thisHost: Host = {
+  root: process.getuid?.() === 0,
+  home: homedir(),
+  terminal: process.stderr.isTTY === true,
+  exists: existsSync,
+  read: (path) => readFileSync(path, 'utf8'),
+  space(dataDir) {
+    let there = dataDir
+    while (!existsSync(there) && dirname(there) !== there) there = dirname(there)
+    const { bavail, bsize } = statfsSync(there)
+    return { free: bavail * bsize, held: bytesBelow(join(dataDir, 'blobs')) }
+  },
+}
+
+/** Blocks, not lengths: files of blobs are sparse while incomplete. What cannot be read counts as nothing. */
+function bytesBelow(directory: string): number {
+  try {
+    accessSync(directory)
+    return readdirSync(directory, { withFileTypes: true }).reduce((sum, entry) => {
+      const path = join(directory, entry.name)
+      return sum + (entry.isDirectory() ? bytesBelow(path) : lstatSync(path).blocks * 512)
+    }, 0)
+  } catch {
+    return 0
+  }
+}

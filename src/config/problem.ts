@@ -1,0 +1,37 @@
+/** Wrong settings, all of them at once: nobody likes to mend a file one error at a time. */
+import { closestMatch } from 'leven'
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  /** One sentence each: where it was said, what it was, what is expected. */
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.problems = problems
+  }
+}
+
+/** `; did you mean "x"?`, or where the names are listed when none is near. */
+export function hint(word: string, candidates: readonly string[]): string {
+  // A third of the letters: `cahce-size` finds its way, `foo` does not become `zone`.
+  const near = closestMatch(word, candidates, { maxDistance: Math.ceil(word.length / 3) })
+  return near ? `; did you mean ${near}?` : '; `shoal up --help` lists what there is'
+}
+
+/** Text as it was given, in quotes, without the password of a URL. */
+export function quote(text: string): string {
+  const short = text.length > 160 ? `${text.slice(0, 160)}...` : text
+  return `"${short.replace(/\/\/[^/\s]*@/g, '//[redacted]@')}"`
+}
+
+/** Why a file could not be read, without the name of a system call. */
+export function whyUnreadable(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const words: Record<string, string> = {
+    ENOENT: 'there is no such file',
+    EACCES: 'this user may not read it',
+    EISDIR: 'it is a directory',
+  }
+  return words[code] ?? (error instanceof Error ? error.message : String(error))
+}

@@ -1,0 +1,106 @@
+/**
+ * What a node runs with: validated, frozen, in units that code computes with. Each module takes its own section and
+ * knows nothing of flags, variables and files.
+ */
+import type { Address } from '../listen.ts'
+import type { Secret } from './secret.ts'
+
+/** What a node can do; `all` stands for the three of them. */
+export const modes = ['peer', 'seed', 'scheduler'] as const
+export type Mode = (typeof modes)[number]
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+export const logFormats = ['text', 'json'] as const
+export type LogFormat = (typeof logFormats)[number]
+
+export interface NodeSettings {
+  /** In the order peer, seed, scheduler, each at most once; never empty. */
+  readonly modes: readonly Mode[]
+  readonly dataDir: string
+  /** `region/zone/rack`, or a prefix of that. */
+  readonly zone?: string
+  /** Host name or IP address (IPv6 without brackets) that others reach this node at; absent: found out. */
+  readonly advertise?: string
+}
+
+export interface StoreSettings {
+  readonly dataDir: string
+  /** Bytes that blobs may take. */
+  readonly cacheBytes: number
+  /** A blob not used for so many ms is dropped; absent: never for its age. */
+  readonly cacheTtlMs?: number
+}
+
+export interface RegistrySettings {
+  readonly address: Address
+}
+
+export interface PeerSettings {
+  readonly address: Address
+}
+
+export interface P2pSettings {
+  readonly address: Address
+  /** Seed list as multiaddrs: `/ip4/10.0.0.7/tcp/4882`, `/dns/seed-1/tcp/4882`. */
+  readonly join: readonly string[]
+  readonly mdns: boolean
+}
+
+export interface AdminSettings {
+  readonly address: Address
+  /** Asked of every caller but health checks; always there when the address is not loopback. */
+  readonly token?: Secret
+}
+
+/** A registry as images name it, and where it is. */
+export interface Upstream {
+  /** `docker.io`, `registry.corp:5000` */
+  readonly registry: string
+  /** `https://registry-1.docker.io`; no slash at the end, no credentials. */
+  readonly url: string
+}
+
+export interface SourceSettings {
+  /** Each registry at most once. */
+  readonly upstreams: readonly Upstream[]
+  /** False: a registry that is not among `upstreams` is reached at `https://<its name>`. */
+  readonly onlyListed: boolean
+  /** How long a resolved tag is believed. */
+  readonly tagTtlMs: number
+  /** A readable Docker `config.json`. */
+  readonly credentialsFile?: string
+  /** PEM certificates to be trusted beside the system's. */
+  readonly ca?: string
+}
+
+/** Bytes per second; absent: unlimited. */
+export interface LimitSettings {
+  readonly downloadRate?: number
+  readonly uploadRate?: number
+  readonly sourceRate?: number
+}
+
+export interface ClusterSettings {
+  /** A readable file; what is in it is checked by whoever parses cluster keys. */
+  readonly keyFile?: string
+}
+
+export interface LogSettings {
+  readonly level: LogLevel
+  readonly format: LogFormat
+}
+
+export interface Settings {
+  readonly node: NodeSettings
+  readonly store: StoreSettings
+  readonly registry: RegistrySettings
+  readonly peer: PeerSettings
+  readonly p2p: P2pSettings
+  readonly admin: AdminSettings
+  readonly source: SourceSettings
+  readonly limits: LimitSettings
+  readonly cluster: ClusterSettings
+  readonly log: LogSettings
+}
