@@ -29,7 +29,7 @@ download_bun() {
   echo "downloading Bun $version ($package) to $home" >&2
   part=$home.part.$$
   rm -rf "$part" && mkdir -p "$part/bin" || return 1
-  if ! npm install --prefix "$part" --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
+  if ! npm_config_update_notifier=false npm install --prefix "$part" --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
     "$package@$version" >&2; then
     rm -rf "$part"
     echo "npm could not bring $package@$version: is its registry reachable from here? Or put bun $version into PATH" >&2

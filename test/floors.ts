@@ -1,0 +1,67 @@
+/**
+ * The order of the floors, lowest first, and a reader of imports that finds what points upward or sideways. Entries are
+ * folders and files directly below `src`.
+ */
+export const floors: readonly (readonly string[])[] = [
+  ['failure.ts', 'clock.ts', 'listen.ts', 'build-info.ts'],
+  ['oci', 'telemetry'],
+  ['config', 'piece'],
+  ['store', 'cluster'],
+  ['source', 'wire'],
+  ['swarm', 'scheduler'],
+  ['content'],
+  ['registry', 'admin', 'mount'],
+  ['node.ts'],
+  ['cli'],
+  ['main.ts'],
+]
+
+/** Static and dynamic imports, re-exports and type imports. */
+const importPattern =
+  /^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"\n]+)['"]|^\s*import\s*['"]([^'"\n]+)['"]|\bimport\s*\(\s*['"]([^'"\n]+)['"]/gm
+
+export function importsOf(text: string): string[] {
+  return [...text.matchAll(importPattern)].map((match) => match[1] ?? match[2] ?? match[3] ?? '')
+}
+
+/** What is wrong with the imports of one file; `path` is relative to `src`. */
+export function violations(path: string, text: string): string[] {
+  const from = unitOf(path)
+  const floor = floorOf(from)
+  if (floor < 0) return [`${path}: ${from} has no floor; give it one in test/floors.ts`]
+  const isTest = /\.test\.ts$/.test(path)
+  return importsOf(text).flatMap((specifier) => {
+    if (!specifier.startsWith('.')) return []
+    const target = resolve(path, specifier)
+    if (target === undefined) {
+      // Outside src lie the fakes, for tests only, and the one file that knows the version.
+      const allowed = isTest || (path === 'build-info.ts' && specifier === '../package.json')
+      return allowed ? [] : [`${path}: imports ${specifier}, which is outside src`]
+    }
+    const to = unitOf(target)
+    if (to === from) return []
+    const below = floorOf(to)
+    if (below < 0) return [`${path}: imports ${specifier}, and ${to} has no floor; give it one in test/floors.ts`]
+    if (below < floor) return []
+    return [`${path}: imports ${specifier}, ${below > floor ? 'upward' : 'sideways'} from ${from} to ${to}`]
+  })
+}
+
+function unitOf(path: string): string {
+  return (path.split('/')[0] ?? path).replace(/\.test\.ts$/, '.ts')
+}
+
+function floorOf(unit: string): number {
+  return floors.findIndex((units) => units.includes(unit))
+}
+
+/** The imported path relative to `src`, or undefined when it leaves it. */
+function resolve(importer: string, specifier: string): string | undefined {
+  const parts = importer.split('/').slice(0, -1)
+  for (const part of specifier.split('/')) {
+    if (part === '.' || part === '') continue
+    if (part !== '..') parts.push(part)
+    else if (parts.pop() === undefined) return undefined
+  }
+  return parts.join('/')
+}
