@@ -16,6 +16,8 @@ const kinds = {
   'bad-request': { oci: 'UNSUPPORTED', status: 400, retry: false },
   'bad-range': { oci: 'BLOB_UPLOAD_INVALID', status: 416, retry: false },
   'read-only': { oci: 'UNSUPPORTED', status: 405, retry: false },
+  /** An endpoint of the API that a mirror has no answer for. */
+  unsupported: { oci: 'UNSUPPORTED', status: 404, retry: false },
   'no-blob': { oci: 'BLOB_UNKNOWN', status: 404, retry: false },
   'no-manifest': { oci: 'MANIFEST_UNKNOWN', status: 404, retry: false },
   'no-name': { oci: 'NAME_UNKNOWN', status: 404, retry: false },
