@@ -37,6 +37,11 @@ const kinds = {
 
 export type FailureCode = keyof typeof kinds
 
+/** For codes that another node sent. */
+export function isFailureCode(text: string): text is FailureCode {
+  return Object.hasOwn(kinds, text)
+}
+
 export class Failure extends Error {
   override readonly name = 'Failure'
   readonly code: FailureCode
