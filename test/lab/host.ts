@@ -1,5 +1,5 @@
 /** One host of a lab: a network namespace with one link, `eth0`, shaped in both directions. */
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import { LabProcess, type SpawnOptions } from './process.ts'
 import { type Output, run, tryRun } from './run.ts'
 
@@ -39,9 +39,9 @@ export class Host {
     return tryRun(this.inside(command), env)
   }
 
-  /** Starts a program on this host; the lab kills it when it closes. `log` is a name in this host's folder. */
+  /** Starts a program on this host; the lab kills it when it closes. `log` is a path, or a name in this host's folder. */
   spawn(command: readonly string[], options: Partial<SpawnOptions> = {}): LabProcess {
-    const log = join(this.dir, options.log ?? `${command[0]?.split('/').at(-1)}.log`)
+    const log = resolve(this.dir, options.log ?? `${command[0]?.split('/').at(-1)}.log`)
     const process = new LabProcess(this.inside(command), { ...options, log })
     this.#processes.push(process)
     return process

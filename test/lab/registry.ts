@@ -1,0 +1,166 @@
+/**
+ * A real registry, Debian's docker-registry, on a host of a lab or on loopback: plain HTTP, a data folder, and an access
+ * log from which tests count what it sent.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Host } from './host.ts'
+import { LabProcess } from './process.ts'
+import { tryRun } from './run.ts'
+
+export interface RegistryInit {
+  /** The host it runs on; without one, the machine itself. */
+  readonly host?: Host
+  /** Where to listen. Default: the host's address, or `127.0.0.1` without a host. */
+  readonly address?: string
+  /** Default: 5000 on a host of a lab, a free one on the machine itself. */
+  readonly port?: number
+  /** Folder for configuration, data and log. */
+  readonly dir: string
+  /** Basic authentication with this one account. */
+  readonly account?: { readonly user: string; readonly password: string }
+  /** Base URL that blobs are redirected to (307) instead of being sent: {@link serveFolder} on another host, over `<dir>/data`. */
+  readonly redirect?: string
+}
+
+export interface Access {
+  readonly method: string
+  readonly path: string
+  readonly status: number
+  /** Bytes of the body. */
+  readonly bytes: number
+  readonly agent: string
+}
+
+export class LabRegistry {
+  readonly address: string
+  readonly port: number
+  readonly dir: string
+  readonly #process: LabProcess
+
+  private constructor(address: string, port: number, dir: string, process: LabProcess) {
+    this.address = address
+    this.port = port
+    this.dir = dir
+    this.#process = process
+  }
+
+  static async start(init: RegistryInit): Promise<LabRegistry> {
+    const port = init.port ?? (init.host ? 5000 : freePort())
+    const address = init.address ?? init.host?.address ?? '127.0.0.1'
+    mkdirSync(join(init.dir, 'data'), { recursive: true })
+    const config = join(init.dir, 'config.yml')
+    const htpasswd = join(init.dir, 'htpasswd')
+    if (init.account) {
+      const { user, password } = init.account
+      writeFileSync(htpasswd, `${user}:${await Bun.password.hash(password, { algorithm: 'bcrypt', cost: 4 })}\n`)
+    }
+    writeFileSync(
+      config,
+      JSON.stringify({
+        version: '0.1',
+        log: { level: 'warn', accesslog: { disabled: false } },
+        storage: {
+          filesystem: { rootdirectory: join(init.dir, 'data') },
+          delete: { enabled: true },
+          maintenance: { uploadpurging: { enabled: false } },
+        },
+        // All addresses of the host, so that images are pushed over its loopback, which is not shaped.
+        http: { addr: `${init.host ? '0.0.0.0' : address}:${port}`, secret: 'one registry, no other to share it with' },
+        ...(init.account ? { auth: { htpasswd: { realm: 'lab', path: htpasswd } } } : {}),
+        ...(init.redirect
+          ? { middleware: { storage: [{ name: 'redirect', options: { baseurl: init.redirect } }] } }
+          : {}),
+      }),
+    )
+    const command = ['docker-registry', 'serve', config]
+    const log = join(init.dir, 'registry.log')
+    const process = init.host ? init.host.spawn(command, { log }) : new LabProcess(command, { log })
+    const registry = new LabRegistry(address, port, init.dir, process)
+    await registry.#answering(init.host)
+    return registry
+  }
+
+  /** `10.77.7.1:5000` */
+  get hostPort(): string {
+    return `${this.address}:${this.port}`
+  }
+
+  get url(): string {
+    return `http://${this.hostPort}`
+  }
+
+  /** All requests answered so far, oldest first. A request is logged when its answer is complete. */
+  accesses(): Access[] {
+    return parseAccessLog(this.#process.logged())
+  }
+
+  /** Requests answered and bytes of bodies sent, per path. */
+  sent(match: (access: Access) => boolean = () => true): Map<string, { requests: number; bytes: number }> {
+    const totals = new Map<string, { requests: number; bytes: number }>()
+    for (const access of this.accesses().filter(match)) {
+      const total = totals.get(access.path) ?? { requests: 0, bytes: 0 }
+      total.requests++
+      total.bytes += access.bytes
+      totals.set(access.path, total)
+    }
+    return totals
+  }
+
+  /** Gone as a crash would end it; start another one on the same folder to have it back. */
+  kill(): Promise<void> {
+    return this.#process.kill()
+  }
+
+  async stop(): Promise<void> {
+    await this.#process.stop()
+  }
+
+  async #answering(host: Host | undefined): Promise<void> {
+    const url = `http://${host ? '127.0.0.1' : this.address}:${this.port}/v2/`
+    const probe = ['curl', '--silent', '--output', '/dev/null', '--max-time', '2', url]
+    for (let attempt = 0; attempt < 100 && this.#process.running; attempt++) {
+      const { code } = await (host ? host.tryExec(probe) : tryRun(probe))
+      // Somebody else's answer does not count: this one may have died because the port was taken.
+      if (code === 0 && this.#process.running) return
+      await Bun.sleep(50)
+    }
+    const said = this.#process.logged().trim().slice(-1000)
+    await this.#process.kill()
+    throw new Error(`docker-registry does not answer at ${url}: ${said || 'it said nothing'}`)
+  }
+}
+
+/** Serves the files below a folder over plain HTTP, ranges included: what a redirecting registry's storage is like. */
+export async function serveFolder(host: Host, folder: string, port: number): Promise<string> {
+  const program = `Bun.serve({ hostname: '0.0.0.0', port: ${port}, async fetch(request) {
+    const file = Bun.file(${JSON.stringify(folder)} + new URL(request.url).pathname)
+    return (await file.exists()) ? new Response(file) : new Response('no such file', { status: 404 })
+  } })`
+  const server = host.spawn([process.execPath, '-e', program], { log: `files-${port}.log` })
+  for (let attempt = 0; attempt < 100 && server.running; attempt++) {
+    const { code } = await host.tryExec(['curl', '--silent', '--output', '/dev/null', `http://127.0.0.1:${port}/`])
+    if (code === 0) return `http://${host.address}:${port}`
+    await Bun.sleep(50)
+  }
+  throw new Error(`no file server at ${host.address}:${port}: ${server.logged().slice(-1000)}`)
+}
+
+function freePort(): number {
+  const probe = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+  const port = probe.port
+  probe.stop(true)
+  return port
+}
+
+/** Lines of Apache's combined format, which docker-registry writes between its own. */
+export function parseAccessLog(text: string): Access[] {
+  const line = /^\S+ \S+ \S+ \[[^\]]+\] "([A-Z]+) (\S+) HTTP\/[0-9.]+" ([0-9]{3}) ([0-9]+|-) "[^"]*" "([^"]*)"/gm
+  return [...text.matchAll(line)].map(([, method, path, status, bytes, agent]) => ({
+    method: method!,
+    path: path!,
+    status: Number(status),
+    bytes: Number(bytes === '-' ? 0 : bytes),
+    agent: agent!,
+  }))
+}
