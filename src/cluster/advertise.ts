@@ -24,9 +24,3 @@ export function pickAddress(interfaces: Interfaces, listenHost: string): string 
 export function isWildcard(host: string): boolean {
   return host === '' || host === '0.0.0.0' || host === '::' || host === '[::]'
 }
-
-/** `10.0.0.7:4881`, `[fd00::7]:4881` */
-export function hostPort(host: string, port: number): string {
-  const bare = host.replace(/^\[|\]$/g, '')
-  return bare.includes(':') ? `[${bare}]:${port}` : `${bare}:${port}`
-}

@@ -1,0 +1,184 @@
+/**
+ * Who is in the cluster, as one node sees it. Pure: told what was heard and when, it keeps the table and tells its
+ * listeners; probing and time are the caller's.
+ *
+ * Two kinds of knowledge. Direct: the node itself spoke to us; that is the truth about its url, modes and epoch.
+ * Hearsay: another node listed it; that fills gaps, but never overrules what was heard directly a moment ago, and
+ * does not bring back a node that we have just seen go.
+ */
+import type { Member, Membership } from './membership.ts'
+import type { Mode, NodeId, NodeInfo } from './node-info.ts'
+
+/** Times in ms. A node announces every 3 s or so: one lost announce already makes it worth a probe. */
+export const memberTimes = {
+  /** Silent for so long: probe it. */
+  suspectAfter: 4_500,
+  /** Silent for so long, whatever became of the probe: it is gone. */
+  goneAfter: 13_000,
+  /** Hearsay about a node that left is not believed for so long, for others may not have noticed yet. */
+  buriedFor: 30_000,
+} as const
+
+interface Row {
+  info: NodeInfo
+  seenAt: number
+  /** When the node itself last spoke to us. */
+  directAt: number | undefined
+  /** Who listed it last. */
+  reporter: NodeId | undefined
+}
+
+interface Grave {
+  readonly epoch: string
+  readonly at: number
+  /** It said goodbye itself: even a late announce of the same epoch does not bring it back. */
+  readonly left: boolean
+}
+
+export type Verdict = 'joined' | 'restarted' | 'known' | 'ignored' | 'self' | 'twin'
+
+export class MemberTable implements Membership {
+  readonly self: NodeInfo
+  readonly #rows = new Map<NodeId, Row>()
+  readonly #byUrl = new Map<string, NodeId>()
+  readonly #graves = new Map<NodeId, Grave>()
+  readonly #joined: ((info: NodeInfo) => void)[] = []
+  readonly #left: ((info: NodeInfo, reason: string) => void)[] = []
+  readonly #doubted: ((id: NodeId) => void)[] = []
+  readonly #now: () => number
+
+  /** @param now the clock's, in ms, for what the interface reports about this node itself */
+  constructor(self: NodeInfo, now: () => number) {
+    this.self = self
+    this.#now = now
+  }
+
+  all(): readonly Member[] {
+    return [{ info: this.self, seenAt: this.#now() }, ...this.#rows.values()]
+  }
+
+  withMode(mode: Mode): readonly NodeInfo[] {
+    const nodes = this.self.modes.includes(mode) ? [this.self] : []
+    for (const row of this.#rows.values()) if (row.info.modes.includes(mode)) nodes.push(row.info)
+    return nodes
+  }
+
+  find(id: NodeId): NodeInfo | undefined {
+    return id === this.self.id ? this.self : this.#rows.get(id)?.info
+  }
+
+  doubt(id: NodeId): void {
+    if (this.#rows.has(id)) for (const listener of this.#doubted) listener(id)
+  }
+
+  onJoin(listener: (info: NodeInfo) => void): void {
+    this.#joined.push(listener)
+  }
+  onLeave(listener: (info: NodeInfo, reason: string) => void): void {
+    this.#left.push(listener)
+  }
+  onDoubt(listener: (id: NodeId) => void): void {
+    this.#doubted.push(listener)
+  }
+
+  /** `info` spoke to us. `twin`: another process uses this node's key. */
+  heard(info: NodeInfo, now: number): Verdict {
+    if (info.id === this.self.id) return info.epoch === this.self.epoch ? 'self' : 'twin'
+    const grave = this.#graves.get(info.id)
+    if (grave?.left && grave.epoch === info.epoch && now - grave.at < memberTimes.buriedFor) return 'ignored'
+    const neighbour = this.#byUrl.get(info.url)
+    if (neighbour !== undefined && neighbour !== info.id) {
+      this.#remove(neighbour, now, `replaced by ${info.id} at ${info.url}`, false)
+    }
+    return this.#upsert(info, now, undefined)
+  }
+
+  /** `reporter` lists `nodes` as alive. What it listed before and does no more is doubted. */
+  listed(nodes: readonly NodeInfo[], reporter: NodeId, now: number): void {
+    const named = new Set<NodeId>()
+    for (const info of nodes) {
+      named.add(info.id)
+      if (this.#believes(info, now)) this.#upsert(info, now, reporter)
+    }
+    const missing = [...this.#rows].filter(([id, row]) => row.reporter === reporter && !named.has(id))
+    for (const [id, row] of missing) {
+      row.reporter = undefined
+      this.doubt(id)
+    }
+  }
+
+  /** It answered. */
+  seen(id: NodeId, now: number): void {
+    const row = this.#rows.get(id)
+    if (row) row.seenAt = row.directAt = now
+  }
+
+  /** It said that it ends. */
+  leave(id: NodeId, now: number): void {
+    this.#remove(id, now, 'it left', true)
+  }
+
+  /** It does not answer. */
+  drop(id: NodeId, now: number, reason: string): void {
+    this.#remove(id, now, reason, false)
+  }
+
+  /** Drops who has been silent for too long; returns who has been silent for long enough to be probed. */
+  expire(now: number): NodeId[] {
+    const suspects: NodeId[] = []
+    for (const [id, row] of [...this.#rows]) {
+      const silent = now - row.seenAt
+      if (silent > memberTimes.goneAfter) {
+        this.drop(id, now, `nothing heard for ${Math.round(silent / 1000)} s`)
+      } else if (silent > memberTimes.suspectAfter) suspects.push(id)
+    }
+    for (const [id, grave] of this.#graves) if (now - grave.at > memberTimes.buriedFor) this.#graves.delete(id)
+    return suspects
+  }
+
+  #believes(info: NodeInfo, now: number): boolean {
+    if (info.id === this.self.id || info.url === this.self.url) return false
+    const grave = this.#graves.get(info.id)
+    if (grave && grave.epoch === info.epoch && now - grave.at < memberTimes.buriedFor) return false
+    const known = this.#rows.get(info.id)
+    if (known) return known.info.epoch === info.epoch || !this.#fresh(known, now)
+    const neighbour = this.#byUrl.get(info.url)
+    if (neighbour === undefined) return true
+    // One of the two is stale. The probe finds out who lives there; until then the known one stays.
+    if (!this.#fresh(this.#rows.get(neighbour)!, now)) this.doubt(neighbour)
+    return false
+  }
+
+  #fresh(row: Row, now: number): boolean {
+    return row.directAt !== undefined && now - row.directAt < memberTimes.suspectAfter
+  }
+
+  #upsert(info: NodeInfo, now: number, reporter: NodeId | undefined): Verdict {
+    const row = this.#rows.get(info.id)
+    const direct = reporter === undefined
+    if (row && row.info.epoch === info.epoch) {
+      if (direct && row.info.url !== info.url) this.#byUrl.delete(row.info.url)
+      if (direct) row.info = info
+      row.seenAt = now
+      if (direct) row.directAt = now
+      row.reporter = reporter ?? row.reporter
+      this.#byUrl.set(row.info.url, info.id)
+      return 'known'
+    }
+    if (row) this.#remove(info.id, now, 'it restarted', false)
+    this.#graves.delete(info.id)
+    this.#rows.set(info.id, { info, seenAt: now, directAt: direct ? now : undefined, reporter })
+    this.#byUrl.set(info.url, info.id)
+    for (const listener of this.#joined) listener(info)
+    return row ? 'restarted' : 'joined'
+  }
+
+  #remove(id: NodeId, now: number, reason: string, left: boolean): void {
+    const row = this.#rows.get(id)
+    if (!row) return
+    this.#rows.delete(id)
+    if (this.#byUrl.get(row.info.url) === id) this.#byUrl.delete(row.info.url)
+    this.#graves.set(id, { epoch: row.info.epoch, at: now, left })
+    for (const listener of this.#left) listener(row.info, reason)
+  }
+}

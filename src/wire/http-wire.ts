@@ -1,0 +1,167 @@
+/** What this node asks of others, over HTTP. */
+import type { z } from 'zod'
+import type { Clock } from '../clock.ts'
+import type { NodeCard, NodeInfo } from '../cluster/node-info.ts'
+import { Failure, isFailureCode } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Limit } from '../rate.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { deadline } from './deadline.ts'
+import {
+  type Announce,
+  type AnnounceReply,
+  announceReplySchema,
+  type FetchOrder,
+  maxControlBytes,
+  parse,
+  type Resolve,
+  type ResolveReply,
+  resolveReplySchema,
+  type Schedule,
+  type ScheduleReply,
+  scheduleReplySchema,
+} from './messages.ts'
+import { PieceClient } from './piece-client.ts'
+import { headers, routes, wireRules } from './rules.ts'
+import type { Sessions } from './sessions.ts'
+import type { Outbound, PieceAnswer, Session } from './wire.ts'
+
+export interface HttpWireOptions {
+  readonly self: NodeInfo
+  readonly sessions: Sessions
+  readonly download: Limit | undefined
+  readonly clock: Clock
+  readonly metrics: Metrics | undefined
+}
+
+export class HttpWire implements Outbound {
+  readonly #options: HttpWireOptions
+  // Connections of its own, never through a proxy: what HTTP_PROXY says is meant for sources.
+  readonly #http = new Bun.FetchSession({ proxy: false, keepAlive: { idleTimeout: 30 } })
+  readonly #pieces: PieceClient
+
+  constructor(options: HttpWireOptions) {
+    this.#options = options
+    const { download, clock, metrics } = options
+    this.#pieces = new PieceClient({
+      fetch: this.#http.fetch,
+      headers: () => this.#headers(),
+      download,
+      clock,
+      metrics,
+    })
+  }
+
+  session(node: NodeCard): Promise<Session> {
+    return this.#options.sessions.get(node)
+  }
+
+  piece(
+    node: NodeCard,
+    digest: Digest,
+    candidates: readonly number[],
+    signal: AbortSignal,
+    chosen: (piece: number) => void,
+  ): Promise<PieceAnswer> {
+    return this.#pieces.fetch(node, digest, candidates, signal, chosen)
+  }
+
+  async schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply> {
+    return this.#post(node, routes.schedule, request, scheduleReplySchema)
+  }
+
+  async announce(node: NodeInfo, announce: Announce): Promise<AnnounceReply> {
+    return this.#post(node, routes.announce, announce, announceReplySchema)
+  }
+
+  async resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply> {
+    return this.#post(node, routes.resolve, request, resolveReplySchema)
+  }
+
+  async order(node: NodeInfo, order: FetchOrder): Promise<void> {
+    await this.#call(node, routes.fetch, JSON.stringify(order))
+  }
+
+  async ping(node: NodeCard): Promise<number> {
+    const start = this.#options.clock.now()
+    const response = await this.#call(node, routes.ping)
+    const id = response.headers.get(headers.node)
+    if (id !== node.id) {
+      throw new Failure('unavailable', `at ${node.url} there is ${id ? `node ${id}` : 'no node'}, not ${node.id}`)
+    }
+    return this.#options.clock.now() - start
+  }
+
+  close(): void {
+    this.#http.close()
+  }
+
+  async #post<T>(node: NodeCard, route: string, body: unknown, schema: z.ZodType<T>): Promise<T> {
+    const { text } = await this.#call(node, route, JSON.stringify(body))
+    try {
+      return parse(schema, JSON.parse(text))
+    } catch (error) {
+      const reason = (error as Error).message
+      throw new Failure('unavailable', `${where(node, route)} answered nonsense: ${reason}`, { cause: error })
+    }
+  }
+
+  /** @throws {Failure} the one the other node had, or `unavailable` */
+  #call(node: NodeCard, route: string, body?: string): Promise<{ text: string; headers: Headers }> {
+    const late = `${where(node, route)} did not answer within ${wireRules.callDeadline / 1000} s`
+    return deadline(this.#options.clock, wireRules.callDeadline, late, async (signal) => {
+      let response: Response
+      let text: string
+      try {
+        response = await this.#http.fetch(`${node.url}${route}`, {
+          method: body === undefined ? 'GET' : 'POST',
+          headers: this.#headers(body),
+          ...(body !== undefined && { body }),
+          signal,
+          redirect: 'error',
+        })
+        text = await readCapped(response, maxControlBytes)
+      } catch (error) {
+        if (error instanceof Failure) throw error
+        throw new Failure('unavailable', `${where(node, route)}: ${(error as Error).message}`, { cause: error })
+      }
+      if (!response.ok) throw refusal(response.status, text, where(node, route))
+      return { text, headers: response.headers }
+    })
+  }
+
+  #headers(body?: string): Record<string, string> {
+    return { [headers.node]: this.#options.self.id, ...(body !== undefined && { 'content-type': 'application/json' }) }
+  }
+}
+
+function where(node: NodeCard, route: string): string {
+  return `${node.url}${route}`
+}
+
+async function readCapped(response: Response, cap: number): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  let read = 0
+  if (!response.body) return text
+  for await (const chunk of response.body) {
+    read += chunk.length
+    if (read > cap) throw new Failure('unavailable', `${response.url} answered with more than ${cap} bytes`)
+    text += decoder.decode(chunk, { stream: true })
+  }
+  return text + decoder.decode()
+}
+
+/** What `render` on the other side made of a failure, as a failure again. */
+function refusal(status: number, text: string, where: string): Failure {
+  let said: { code?: unknown; message?: unknown } = {}
+  try {
+    said = Object(JSON.parse(text))
+  } catch {
+    // Not a node, or not well: the status has to do.
+  }
+  const code =
+    typeof said.code === 'string' && isFailureCode(said.code) && said.code !== 'internal' ? said.code : 'unavailable'
+  const message = typeof said.message === 'string' ? said.message.slice(0, 300) : 'no reason given'
+  return new Failure(code, `${where} answered ${status}: ${message}`, { detail: { status } })
+}

@@ -1,0 +1,168 @@
+/**
+ * What other nodes may ask over HTTP. Every request is admitted first, is capped in size and time, and a refusal is a
+ * {@link Failure} in JSON, so that the asking side throws the same one.
+ */
+import type { Server } from 'bun'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import type { z } from 'zod'
+import type { Clock } from '../clock.ts'
+import { type NodeId, type NodeInfo, nodeIdSchema } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, parseDigest } from '../oci/digest.ts'
+import type { Limit } from '../rate.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { deadline } from './deadline.ts'
+import { announceSchema, fetchOrderSchema, maxControlBytes, parse, resolveSchema, scheduleSchema } from './messages.ts'
+import { headers, routes, wireRules } from './rules.ts'
+import type { SocketData } from './sockets.ts'
+import type { Uploads } from './uploads.ts'
+import type { Inbound } from './wire.ts'
+
+export type PeerServer = Pick<Server<SocketData>, 'requestIP' | 'upgrade'>
+
+/** Lets a request in by returning, or refuses it by throwing {@link Failure} `denied`. */
+export type Admit = (request: Request) => void | Promise<void>
+
+export interface PeerAppOptions {
+  readonly self: () => NodeInfo | undefined
+  /** Undefined while the node is not ready to answer. */
+  readonly inbound: () => Inbound | undefined
+  readonly admit: Admit
+  readonly uploads: Uploads
+  readonly upload: Limit | undefined
+  readonly sessions: () => number
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics | undefined
+}
+
+type Env = { Bindings: { server: PeerServer | undefined }; Variables: { leave: () => void; connection: string } }
+
+/** Sockets at which new sessions are refused: far above what a swarm opens. */
+const mostSessions = 4096
+
+export function createPeerApp(options: PeerAppOptions): Hono<Env> {
+  const { uploads, clock, log } = options
+  const app = new Hono<Env>()
+  const ready = () => {
+    const inbound = options.inbound()
+    if (!inbound) throw new Failure('too-many', 'this node is still starting')
+    return inbound
+  }
+
+  app.onError((error) => render(Failure.from(error), log))
+  app.notFound(() => render(new Failure('bad-request', 'this node does not know that call'), log, 404))
+  app.use(enter(uploads), async (c, next) => {
+    await options.admit(c.req.raw)
+    await next()
+  })
+
+  app.get(routes.ping, (c) => {
+    const self = options.self()
+    if (!self) throw new Failure('too-many', 'this node is still starting')
+    return c.body(null, 204, { [headers.node]: self.id, [headers.epoch]: self.epoch })
+  })
+  app.get(routes.session, (c) => {
+    ready()
+    if (options.sessions() >= mostSessions) throw new Failure('too-many', 'this node has too many sessions')
+    if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') {
+      throw new Failure('bad-request', 'a session is a WebSocket')
+    }
+    const upgraded = c.env.server?.upgrade(c.req.raw, { data: { session: undefined } })
+    if (!upgraded) throw new Failure('bad-request', 'the WebSocket handshake is wrong')
+    // The runtime has taken the connection; the router wants an answer, which nobody gets.
+    return new Response(null)
+  })
+  app.get(routes.piece, async (c) => {
+    const digest = parseDigest(c.req.param('digest'))
+    const candidates = parseCandidates(c.req.param('list'))
+    uploads.settle()
+    return servePiece(c, ready(), digest, candidates)
+  })
+  app.post(routes.announce, async (c) => c.json(ready().announce(await read(c, announceSchema))))
+  app.post(routes.schedule, async (c) => c.json(await ready().schedule(await read(c, scheduleSchema))))
+  app.post(routes.fetch, async (c) => {
+    ready().order(await read(c, fetchOrderSchema))
+    return c.body(null, 202)
+  })
+  app.post(routes.resolve, async (c) => c.json(await ready().resolve(await read(c, resolveSchema))))
+
+  async function servePiece(c: Context<Env>, inbound: Inbound, digest: Digest, candidates: number[]) {
+    const signal = c.req.raw.signal
+    const offer = await inbound.offer(digest, candidates, senderOf(c), signal)
+    const bytes = offer.end - offer.start
+    try {
+      await options.upload?.(bytes)
+    } catch (error) {
+      offer.done()
+      throw error
+    }
+    uploads.begin(c.get('connection'), signal, c.get('leave'), (sent) => {
+      if (sent) options.metrics?.peerSentBytes.inc(bytes)
+      offer.done()
+    })
+    return new Response(Bun.file(offer.path).slice(offer.start, offer.end), {
+      // Said outright, the runtime does not make a 206 of a slice by itself.
+      status: 200,
+      headers: {
+        'content-type': 'application/octet-stream',
+        'content-length': String(bytes),
+        [headers.piece]: String(offer.piece),
+      },
+    })
+  }
+
+  async function read<T>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
+    if (Number(c.req.header('content-length') ?? 0) > maxControlBytes) {
+      throw new Failure('bad-request', 'the body is longer than 1 MiB')
+    }
+    const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () => c.req.text())
+    let value: unknown
+    try {
+      value = JSON.parse(text)
+    } catch (cause) {
+      throw new Failure('bad-request', 'the body is not JSON', { cause })
+    }
+    return parse(schema, value)
+  }
+
+  return app
+}
+
+function enter(uploads: Uploads): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const from = c.env?.server?.requestIP(c.req.raw)
+    const connection = from ? `${from.address} ${from.port}` : ''
+    const leave = uploads.enter(connection)
+    c.set('connection', connection)
+    c.set('leave', leave)
+    try {
+      await next()
+    } finally {
+      leave()
+    }
+  }
+}
+
+function senderOf(c: Context): NodeId | undefined {
+  const id = nodeIdSchema.safeParse(c.req.header(headers.node))
+  return id.success ? id.data : undefined
+}
+
+/** `3,17,4` @throws {Failure} `bad-request` */
+export function parseCandidates(list: string): number[] {
+  const parts = list.split(',')
+  if (parts.length > wireRules.candidates) throw new Failure('bad-request', 'too many pieces are asked for at once')
+  return parts.map((part) => {
+    if (!/^\d{1,8}$/.test(part)) throw new Failure('bad-request', `"${part.slice(0, 20)}" is not the index of a piece`)
+    return Number(part)
+  })
+}
+
+/** `too-many` is 503 between nodes: busy now, and nobody's fault. */
+function render(failure: Failure, log: Log, status = failure.code === 'too-many' ? 503 : failure.status): Response {
+  if (failure.code === 'internal') log.error('a request of another node failed', { error: failure.cause ?? failure })
+  const body = { code: failure.code, message: failure.code === 'internal' ? 'internal error' : failure.message }
+  return Response.json(body, { status, ...(status === 503 && { headers: { 'retry-after': '1' } }) })
+}

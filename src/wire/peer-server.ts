@@ -1,0 +1,47 @@
+/** The peer port. */
+import type { Server } from 'bun'
+import { type Address, listen } from '../listen.ts'
+import { maxControlBytes } from './messages.ts'
+import { createPeerApp, type PeerAppOptions } from './peer-app.ts'
+import { wireRules } from './rules.ts'
+import type { Sessions } from './sessions.ts'
+import { type SocketData, serveSockets } from './sockets.ts'
+import { Uploads } from './uploads.ts'
+
+export interface PeerServerOptions extends Omit<PeerAppOptions, 'uploads' | 'sessions'> {
+  readonly address: Address
+  /** Undefined until the node knows its own address, which is after this port is open. */
+  readonly sessions: () => Sessions | undefined
+}
+
+export interface RunningPeerServer {
+  /** The one that was asked for, or what the kernel chose for port 0. */
+  readonly port: number
+  close(): Promise<void>
+}
+
+/** @throws {ListenError} */
+export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
+  const { address, clock } = options
+  const uploads = new Uploads(() => server.pendingRequests, clock)
+  const app = createPeerApp({ ...options, uploads, sessions: () => options.sessions()?.size ?? 0 })
+  const server: Server<SocketData> = listen(address, '--peer-addr', () =>
+    Bun.serve<SocketData>({
+      hostname: address.host,
+      port: address.port,
+      // A node shares its ports with nobody: a second one must fail, not take half of the connections.
+      reusePort: false,
+      maxRequestBodySize: maxControlBytes,
+      idleTimeout: wireRules.idleSeconds,
+      fetch: (request, server) => app.fetch(request, { server }),
+      websocket: serveSockets(clock, (pipe) => options.sessions()!.accept(pipe)),
+    }),
+  )
+  return {
+    port: server.port ?? address.port,
+    async close() {
+      uploads.close()
+      await server.stop(true)
+    },
+  }
+}

@@ -1,0 +1,46 @@
+/** The deadlines and caps of the wire, in one place. Times in ms. */
+export const wireRules = {
+  /** For a control call as a whole. */
+  callDeadline: 2_000,
+  /** Opening a session, hello exchange included. */
+  dialDeadline: 4_000,
+  /** The other side's hello frame after a socket opened. */
+  helloDeadline: 5_000,
+  /** Sessions are pinged so often, and given up after so long a silence. */
+  pingEvery: 2_000,
+  silentAfter: 6_000,
+  /** A frame that is not read in time: queued bytes at which a session is given up. */
+  sessionBacklog: 8 * 1024 * 1024,
+  /** No byte of a piece for so long. */
+  pieceStall: 5_000,
+  /** A request body must be here by then. */
+  bodyDeadline: 5_000,
+  /** Most bytes of a piece: the largest piece length there is. */
+  pieceBytes: 4 * 1024 * 1024,
+  /** Candidates in one piece request. */
+  candidates: 256,
+  /** Pieces fetched at once by this node. The runtime allows 256 requests in all; control calls must find room. */
+  piecesInFlight: 192,
+  /** Seconds without traffic after which the peer port closes a connection, a stalled piece included. */
+  idleSeconds: 16,
+} as const
+
+/** Where the calls live on the peer port. */
+export const routes = {
+  piece: '/shoal/v1/blobs/:digest/pieces/:list',
+  session: '/shoal/v1/session',
+  schedule: '/shoal/v1/schedule',
+  announce: '/shoal/v1/announce',
+  fetch: '/shoal/v1/fetch',
+  resolve: '/shoal/v1/resolve',
+  ping: '/shoal/v1/ping',
+} as const
+
+/** Header names. */
+export const headers = {
+  /** Index of the piece that an answer carries. */
+  piece: 'x-shoal-piece',
+  /** Node id of the sender: of whoever asks in a request, of whoever answers in a reply to a ping. */
+  node: 'x-shoal-node',
+  epoch: 'x-shoal-epoch',
+} as const

@@ -1,0 +1,142 @@
+/**
+ * One session over any socket that carries text. The same class on the dialling and on the accepting side: hello first,
+ * then frames both ways; whoever is silent or says what it may not is cut off.
+ */
+import type { NodeCard, NodeId } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { type Frame, frameSchema, maxFrameBytes, parse } from './messages.ts'
+import { wireRules } from './rules.ts'
+import type { Session } from './wire.ts'
+
+/** A WebSocket of either side. */
+export interface Pipe {
+  send(text: string): void
+  /** Bytes accepted by `send` that the kernel has not taken yet. */
+  backlog(): number
+  ping(): void
+  /** Closes politely; the other side is told the reason. */
+  close(code: number, reason: string): void
+  /** Closes at once, for a peer that may be gone. */
+  terminate(): void
+}
+
+export interface SessionEvents {
+  /** The hello was right. False: the session is not wanted (a duplicate). */
+  greeted(session: SocketSession): boolean
+  frame(session: SocketSession, frame: Frame): void
+  /** Also when it never got as far as hello. */
+  closed(session: SocketSession, reason: string, greeted: boolean): void
+}
+
+type Phase = 'hello' | 'open' | 'closed'
+
+export class SocketSession implements Session {
+  /** True when this node opened the socket. */
+  readonly dialled: boolean
+  readonly #pipe: Pipe
+  readonly #events: SessionEvents
+  readonly #expected: NodeId | undefined
+  #phase: Phase = 'hello'
+  #peer: NodeCard | undefined
+  #heardAt: number
+  readonly #openedAt: number
+
+  constructor(
+    pipe: Pipe,
+    events: SessionEvents,
+    options: { self: NodeCard; dialled: boolean; expected?: NodeId; now: number },
+  ) {
+    this.#pipe = pipe
+    this.#events = events
+    this.dialled = options.dialled
+    this.#expected = options.expected
+    this.#openedAt = this.#heardAt = options.now
+    pipe.send(JSON.stringify({ t: 'hello', node: options.self, protocol: 1 } satisfies Frame))
+  }
+
+  /** Known once the session was greeted, and nobody gets to see it before. */
+  get peer(): NodeCard {
+    if (!this.#peer) throw new Failure('internal', 'a session has no peer before its hello')
+    return this.#peer
+  }
+
+  get open(): boolean {
+    return this.#phase === 'open'
+  }
+
+  send(frame: Frame): void {
+    if (this.#phase !== 'open') return
+    this.#pipe.send(JSON.stringify(frame))
+    if (this.#pipe.backlog() > wireRules.sessionBacklog) this.#abort('it does not read what it is sent')
+  }
+
+  close(reason: string): void {
+    if (this.#phase === 'closed') return
+    this.#pipe.close(1000, reason.slice(0, 100))
+    this.ended(reason)
+  }
+
+  /** Text came in. */
+  received(text: string, now: number): void {
+    this.#heardAt = now
+    if (this.#phase === 'closed') return
+    let frame: Frame
+    try {
+      if (text.length > maxFrameBytes) throw new Failure('bad-request', 'a frame is longer than allowed')
+      frame = parse(frameSchema, JSON.parse(text))
+    } catch (error) {
+      this.#reject(`it sent a wrong frame: ${(error as Error).message}`)
+      return
+    }
+    if (this.#phase === 'open' && frame.t !== 'hello') this.#events.frame(this, frame)
+    else if (this.#phase === 'hello' && frame.t === 'hello') this.#greet(frame.node)
+    else this.#reject(this.#phase === 'hello' ? 'it spoke before its hello' : 'it said hello twice')
+  }
+
+  /** Anything else came in: a ping, a pong. */
+  alive(now: number): void {
+    this.#heardAt = now
+  }
+
+  /** Pings, and gives the session up when the other side has been silent for too long. */
+  tick(now: number): void {
+    if (this.#phase === 'closed') return
+    if (this.#phase === 'hello' && now - this.#openedAt > wireRules.helloDeadline) this.#abort('it did not say hello')
+    else if (now - this.#heardAt > wireRules.silentAfter) this.#abort('it fell silent')
+    else this.#pipe.ping()
+  }
+
+  /** The socket is gone. */
+  ended(reason: string): void {
+    if (this.#phase === 'closed') return
+    const greeted = this.#phase === 'open'
+    this.#phase = 'closed'
+    this.#events.closed(this, reason, greeted)
+  }
+
+  #greet(node: NodeCard): void {
+    if (this.#expected !== undefined && node.id !== this.#expected) {
+      this.#reject(`another node (${node.id}) answers at its address`)
+      return
+    }
+    this.#peer = node
+    if (this.#events.greeted(this)) return
+    this.#pipe.close(4001, 'duplicate')
+    this.ended('duplicate')
+  }
+
+  /** The events' `greeted` calls this when it takes the session, before it tells anyone. */
+  admit(): void {
+    if (this.#phase === 'hello') this.#phase = 'open'
+  }
+
+  #reject(reason: string): void {
+    this.#pipe.close(1008, reason.slice(0, 100))
+    this.ended(reason)
+  }
+
+  #abort(reason: string): void {
+    this.#pipe.terminate()
+    this.ended(reason)
+  }
+}
