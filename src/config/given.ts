@@ -47,7 +47,9 @@ export function fromVariables(variables: Variables): Givens {
 function isServiceLink(variable: string, variables: Variables): boolean {
   return (
     variables.KUBERNETES_SERVICE_HOST !== undefined &&
-    /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/.test(variable)
+    /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/.test(
+      variable,
+    )
   )
 }
 
@@ -60,7 +62,8 @@ export function fromYaml(text: string, file: string): Givens {
   if (broken.length > 0) throw new ConfigError(broken)
   const root = document.contents
   if (root === null || (isScalar(root) && root.value === null)) return {}
-  if (!isMap(root)) throw new ConfigError([`${lineAt(root.range?.[0])}: expected a map of settings, such as "zone: eu/a"`])
+  if (!isMap(root))
+    throw new ConfigError([`${lineAt(root.range?.[0])}: expected a map of settings, such as "zone: eu/a"`])
 
   const givens: Givens = {}
   const problems: string[] = []

@@ -35,3 +35,28 @@ export function whyUnreadable(error: unknown): string {
   }
   return words[code] ?? (error instanceof Error ? error.message : String(error))
 }
+
+/** Gathers problems from steps that each may throw some. */
+export class Problems {
+  readonly #found: string[] = []
+
+  /** What `step` returns; undefined if it threw a {@link ConfigError}, whose problems are then kept. */
+  collect<T>(step: () => T): T | undefined {
+    try {
+      return step()
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      this.#found.push(...error.problems)
+      return undefined
+    }
+  }
+
+  add(problem: string): void {
+    this.#found.push(problem)
+  }
+
+  /** @throws {ConfigError} if there are any */
+  throw(): void {
+    if (this.#found.length > 0) throw new ConfigError([...new Set(this.#found)])
+  }
+}

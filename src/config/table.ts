@@ -4,7 +4,21 @@
  */
 import type { Host } from './host.ts'
 import { logFormats, logLevels, modes } from './settings.ts'
-import { address, choice, duration, host, join, type Kind, lifetime, path, rate, size, toggle, upstream, zone } from './values.ts'
+import {
+  address,
+  choice,
+  duration,
+  host,
+  join,
+  type Kind,
+  lifetime,
+  path,
+  rate,
+  size,
+  toggle,
+  upstream,
+  zone,
+} from './values.ts'
 
 export interface Setting<T, Many extends boolean = boolean> {
   readonly kind: Kind<T>
@@ -37,9 +51,14 @@ export const defaultConfigFile = '/etc/shoal/shoal.yaml'
 export const dockerHubUpstream = 'docker.io=https://registry-1.docker.io'
 
 export const table = {
-  mode: many(choice(['all', ...modes]), '<modes>', 'what the node does: comma list of peer, seed and scheduler, or all', {
-    default: 'all',
-  }),
+  mode: many(
+    choice(['all', ...modes]),
+    '<modes>',
+    'what the node does: comma list of peer, seed and scheduler, or all',
+    {
+      default: 'all',
+    },
+  ),
   config: one(path, '<file>', 'YAML file of these settings, named as the flags are', {
     ...firstThere(defaultConfigFile),
     shown: `${defaultConfigFile} if there`,

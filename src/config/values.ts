@@ -38,13 +38,16 @@ function scale(prefix: string | undefined, binary: string | undefined): number {
 }
 
 /** `20GiB`, `500MB`, `1048576`, `80%`. */
-export const size: Kind<Size> = kind('a size such as 20GiB or 500MB, or a share of the free space such as 80%', (text) => {
-  const share = Number(sharePattern.exec(text)?.[1] ?? Number.NaN)
-  if (share > 0 && share <= 100) return { share: share / 100 }
-  const match = sizePattern.exec(text)
-  const bytes = Math.round(Number(match?.[1]) * scale(match?.[2], match?.[3]))
-  return bytes > 0 && Number.isSafeInteger(bytes) ? { bytes } : undefined
-})
+export const size: Kind<Size> = kind(
+  'a size such as 20GiB or 500MB, or a share of the free space such as 80%',
+  (text) => {
+    const share = Number(sharePattern.exec(text)?.[1] ?? Number.NaN)
+    if (share > 0 && share <= 100) return { share: share / 100 }
+    const match = sizePattern.exec(text)
+    const bytes = Math.round(Number(match?.[1]) * scale(match?.[2], match?.[3]))
+    return bytes > 0 && Number.isSafeInteger(bytes) ? { bytes } : undefined
+  },
+)
 
 /** `100MB/s` or `100Mbit/s`, in bytes per second. A small `b` that is not `bit` is refused: it could mean either. */
 export const rate: Kind<number> = kind('a rate such as 100MB/s or 100Mbit/s', (text) => {
@@ -79,7 +82,16 @@ export const address: Kind<Address> = kind(
 
 export const host: Kind<string> = kind('a host name or an IP address without a port', parseHost)
 
-const truths: Record<string, boolean> = { true: true, yes: true, on: true, 1: true, false: false, no: false, off: false, 0: false }
+const truths: Record<string, boolean> = {
+  true: true,
+  yes: true,
+  on: true,
+  1: true,
+  false: false,
+  no: false,
+  off: false,
+  0: false,
+}
 
 export const toggle: Kind<boolean> = kind('true or false', (text) => {
   const word = text.toLowerCase()

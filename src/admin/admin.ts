@@ -1,0 +1,112 @@
+/** The admin port: health, metrics and the API. Everything it tells comes from a {@link NodeView}. */
+import { Hono } from 'hono'
+import { bearerAuth } from 'hono/bearer-auth'
+import { HTTPException } from 'hono/http-exception'
+import { z } from 'zod'
+import type { Secret } from '../config/secret.ts'
+import { Failure } from '../failure.ts'
+import { type Address, listen } from '../listen.ts'
+import { parseDigest } from '../oci/digest.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { pageOf } from './blob-facts.ts'
+import type { NodeView } from './view.ts'
+
+export interface AdminOptions {
+  /** Asked as a bearer token of all but health checks; absent: nobody is asked. */
+  readonly token?: Secret
+  readonly log: Log
+}
+
+const blobQuery = z.object({
+  filter: z.string().max(256).optional(),
+  state: z.enum(['complete', 'partial']).optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  offset: z.coerce.number().int().min(0).default(0),
+})
+
+export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, options: AdminOptions): Hono {
+  const app = new Hono()
+
+  app.get('/healthz', (c) => c.json({ status: 'alive' }))
+  app.get('/readyz', (c) => {
+    const reasons = view.node().notReady
+    return c.json({ ready: reasons.length === 0, reasons }, reasons.length === 0 ? 200 : 503)
+  })
+
+  // Those above are for whoever restarts and balances nodes, and give nothing away; all below wants the token.
+  if (options.token !== undefined) {
+    const refusal = (message: string) => ({ error: { code: 'unauthorized', message } })
+    app.use(
+      bearerAuth({
+        token: options.token.reveal(),
+        noAuthenticationHeader: { message: refusal('this port wants a bearer token; see --admin-token-file') },
+        invalidAuthenticationHeader: { message: refusal('expected the header "Authorization: Bearer <token>"') },
+        invalidToken: { message: refusal('that is not the token in the file that --admin-token-file names') },
+      }),
+    )
+  }
+
+  app.get('/metrics', async (c) => {
+    view.beforeMetrics?.()
+    return c.body(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType })
+  })
+  app.get('/api/v1/node', (c) => c.json(view.node()))
+  app.get('/api/v1/members', (c) => c.json({ members: view.members() }))
+  app.get('/api/v1/blobs', (c) => {
+    const query = blobQuery.safeParse(c.req.query())
+    if (!query.success) {
+      const issue = query.error.issues[0]
+      throw new Failure('bad-request', `${issue?.path.join('.')}: ${issue?.message}`)
+    }
+    const { filter, state, limit, offset } = query.data
+    return c.json(pageOf(view.blobs(), { limit, offset, ...(filter ? { filter } : {}), ...(state ? { state } : {}) }))
+  })
+  app.get('/api/v1/blobs/:digest', (c) => {
+    const digest = parseDigest(c.req.param('digest'))
+    const blob = view.blob(digest)
+    if (!blob) throw notHere(digest)
+    return c.json(blob)
+  })
+  app.delete('/api/v1/blobs/:digest', async (c) => {
+    const digest = parseDigest(c.req.param('digest'))
+    if (!(await view.removeBlob(digest))) throw notHere(digest)
+    options.log.info('blob removed through the admin port', { digest })
+    return c.body(null, 204)
+  })
+  app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
+  app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
+
+  app.notFound((c) =>
+    c.json({ error: { code: 'no-route', message: `${c.req.method} ${c.req.path} is not part of this API` } }, 404),
+  )
+  app.onError((error) => {
+    if (error instanceof HTTPException) return error.getResponse()
+    const failure = Failure.from(error)
+    if (failure.status >= 500) options.log.error('admin request failed', { error })
+    const { code, message, status } = failure
+    return Response.json({ error: { code, message } }, { status })
+  })
+  return app
+}
+
+function notHere(digest: string): Failure {
+  return new Failure('no-blob', `this node does not have ${digest}`)
+}
+
+export interface AdminServer {
+  /** With the port the kernel chose, if it was to. */
+  readonly address: Address
+  close(): Promise<void>
+}
+
+/** @throws {ListenError} when the address cannot be had */
+export function serveAdmin(app: Hono, address: Address): AdminServer {
+  const server = listen(address, '--admin-addr', () =>
+    Bun.serve({ hostname: address.host, port: address.port, fetch: (request) => app.fetch(request) }),
+  )
+  return {
+    address: { host: address.host, port: server.port ?? address.port },
+    close: () => server.stop(true),
+  }
+}

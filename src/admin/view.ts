@@ -1,0 +1,146 @@
+/**
+ * What the admin port tells about a node. The schemas are the shapes of its JSON, and what a client checks answers
+ * with; the composition root implements {@link NodeView}. Times are ISO 8601, rates bytes per second.
+ */
+import { z } from 'zod'
+import { type Digest, isDigest } from '../oci/digest.ts'
+
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
+const count = z.number().int().min(0)
+const rate = z.number().min(0)
+const time = z.iso.datetime()
+const held = z.object({ have: count, total: count })
+
+export const nodeSchema = z.object({
+  id: z.string(),
+  version: z.string(),
+  commit: z.string(),
+  startedAt: time,
+  uptimeSeconds: z.number().min(0),
+  modes: z.array(z.string()),
+  zone: z.string().optional(),
+  dataDir: z.string(),
+  /** Where it listens; `p2p` as multiaddrs, `peer` as others are told it. */
+  addresses: z.object({ registry: z.string(), peer: z.string(), p2p: z.array(z.string()), admin: z.string() }),
+  /** `keyed` clusters admit who has the key, `open` ones anybody; `key` is the key's fingerprint. */
+  cluster: z.object({ admission: z.enum(['open', 'keyed']), key: z.string().optional() }),
+  store: z.object({ bytes: count, limit: count.optional(), complete: count, partial: count }),
+  rates: z.object({ received: rate, sent: rate, source: rate }),
+  /** Empty when the node can serve; else one sentence for each thing that is in the way. */
+  notReady: z.array(z.string()),
+})
+export type NodeFacts = z.infer<typeof nodeSchema>
+
+export const memberSchema = z.object({
+  id: z.string(),
+  /** Base of its peer port. */
+  url: z.string(),
+  modes: z.array(z.string()),
+  zone: z.string().optional(),
+  version: z.string(),
+  self: z.boolean(),
+  secondsSinceHeard: z.number().min(0),
+})
+export type MemberFacts = z.infer<typeof memberSchema>
+
+export const blobSchema = z.object({
+  digest,
+  kind: z.enum(['manifest', 'blob']),
+  mediaType: z.string().optional(),
+  size: count,
+  /** Bytes of it that are here. */
+  bytes: count,
+  complete: z.boolean(),
+  pieces: held,
+  usedAt: time,
+  /** `docker.io/library/debian` */
+  repositories: z.array(z.string()),
+})
+export type BlobFacts = z.infer<typeof blobSchema>
+
+export const blobPageSchema = z.object({
+  blobs: z.array(blobSchema),
+  /** How many fit the filter, on all pages. */
+  total: count,
+  limit: count,
+  offset: count,
+})
+export type BlobPage = z.infer<typeof blobPageSchema>
+
+export const parentSchema = z.object({
+  /** Node id; `source` for the source itself. */
+  id: z.string(),
+  url: z.string().optional(),
+  zone: z.string().optional(),
+  /** Bytes got from it for this blob. */
+  bytes: count,
+  /** Requests it has not answered yet. */
+  inFlight: count,
+  rate,
+})
+export type ParentFacts = z.infer<typeof parentSchema>
+
+export const downloadSchema = z.object({
+  digest,
+  /** Not known before the first answer. */
+  size: count.optional(),
+  bytes: count,
+  pieces: held,
+  rate,
+  startedAt: time,
+  /** Clients that read it meanwhile. */
+  readers: count,
+  parents: z.array(parentSchema),
+})
+export type DownloadFacts = z.infer<typeof downloadSchema>
+
+export const uploadSchema = z.object({
+  digest,
+  /** Node id of the receiver, if it said. */
+  to: z.string().optional(),
+  /** Bytes sent to it for this blob since `startedAt`. */
+  bytes: count,
+  rate,
+  startedAt: time,
+})
+export type UploadFacts = z.infer<typeof uploadSchema>
+
+export const transfersSchema = z.object({ downloads: z.array(downloadSchema), uploads: z.array(uploadSchema) })
+export type Transfers = z.infer<typeof transfersSchema>
+
+export const decisionSchema = z.object({
+  at: time,
+  /** The node that asked for parents. */
+  node: z.string(),
+  parents: z.array(z.object({ node: z.string(), reason: z.string() })),
+  /** Nodes that were not named, and why. */
+  refused: z.array(z.object({ node: z.string(), reason: z.string() })),
+})
+export type DecisionFacts = z.infer<typeof decisionSchema>
+
+export const swarmSchema = z.object({
+  digest,
+  size: count.optional(),
+  members: z.array(z.object({ node: z.string(), pieces: count, complete: z.boolean() })),
+  /** The node that was told to read the blob from its source. */
+  fetcher: z.string().optional(),
+  /** Newest first. */
+  decisions: z.array(decisionSchema),
+})
+export type SwarmFacts = z.infer<typeof swarmSchema>
+
+/** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
+export interface NodeView {
+  node(): NodeFacts
+  members(): MemberFacts[]
+  /** In no particular order. */
+  blobs(): Iterable<BlobFacts>
+  blob(digest: Digest): BlobFacts | undefined
+  /** False if it was not there. A blob that is in use goes as soon as it is let go. */
+  removeBlob(digest: Digest): Promise<boolean>
+  transfers(): Transfers
+  /** What the scheduler in this node knows; empty on a node that is none. */
+  swarms(): SwarmFacts[]
+  /** Sets gauges whose values are looked up rather than counted. */
+  beforeMetrics?(): void
+}

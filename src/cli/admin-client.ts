@@ -1,0 +1,55 @@
+/** Asks a running node through its admin port; what goes wrong is said with the remedy. */
+import { z } from 'zod'
+import type { Secret } from '../config/secret.ts'
+import { type Address, formatAddress } from '../listen.ts'
+import { CommandError } from './exit.ts'
+
+const errorSchema = z.object({ error: z.object({ message: z.string() }) })
+const deadlineMs = 10_000
+
+export class AdminClient {
+  readonly #where: string
+  readonly #headers: Record<string, string>
+
+  constructor(address: Address, token: Secret | undefined) {
+    this.#where = formatAddress(address)
+    this.#headers = token ? { authorization: `Bearer ${token.reveal()}` } : {}
+  }
+
+  /** @throws {CommandError} */
+  async get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    const answer = await this.#fetch(path)
+    const body = await answer.json().catch(() => undefined)
+    if (answer.status === 401) {
+      throw new CommandError(
+        `the node at ${this.#where} wants its token; name the file it is in with --admin-token-file`,
+      )
+    }
+    if (!answer.ok) {
+      const said = errorSchema.safeParse(body).data?.error.message ?? `status ${answer.status}`
+      throw new CommandError(`the node at ${this.#where} could not answer ${path}: ${said}`)
+    }
+    const parsed = schema.safeParse(body)
+    if (parsed.success) return parsed.data
+    throw new CommandError(
+      `what answers at ${this.#where} is no shoal node of this version; name the node's admin address with --admin-addr`,
+    )
+  }
+
+  async #fetch(path: string): Promise<Response> {
+    try {
+      return await fetch(`http://${this.#where}${path}`, {
+        headers: this.#headers,
+        redirect: 'error',
+        signal: AbortSignal.timeout(deadlineMs),
+      })
+    } catch (error) {
+      const late = error instanceof Error && error.name === 'TimeoutError'
+      throw new CommandError(
+        late
+          ? `the node at ${this.#where} did not answer within ${deadlineMs / 1000} s; its log may say why`
+          : `no node answers at ${this.#where}; start one with \`shoal up\`, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
+      )
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/** What commands touch of the process they run in, as one argument: tests run whole command lines without one. */
+import type { Clock } from '../clock.ts'
+import type { Variables } from '../config/given.ts'
+import type { Host } from '../config/host.ts'
+import type { Settings } from '../config/settings.ts'
+
+/** A started node, as far as the command line goes. */
+export interface StartedNode {
+  /** Lines that say where it listens and what to do next. */
+  summary(): string[]
+  /** Resolves when it has ended; rejects with what ended it. */
+  readonly closed: Promise<void>
+  /** Stops taking requests, lets those under way finish, and ends. */
+  close(reason: string): Promise<void>
+}
+
+export interface Context {
+  readonly variables: Variables
+  readonly host: Host
+  readonly clock: Clock
+  /** Writes lines to standard output. */
+  out(text: string): void
+  /** Writes lines to standard error. */
+  err(text: string): void
+  /** Loads what a node consists of, and starts one. */
+  start(settings: Settings): Promise<StartedNode>
+  /** Calls `listener` for each SIGTERM and SIGINT until the result is called. */
+  onSignal(listener: (signal: string) => void): () => void
+}
+
+/** 0 done, 1 failed, 2 wrong usage. */
+export type ExitCode = 0 | 1 | 2

@@ -1,0 +1,40 @@
+/** The command line: every command, and the way from arguments to an exit code. */
+import { Command } from 'commander'
+import { buildInfo } from '../build-info.ts'
+import type { Context, ExitCode } from './context.ts'
+import { report } from './exit.ts'
+import { keygen } from './keygen.ts'
+import { status } from './status.ts'
+import { up } from './up.ts'
+import { version } from './version.ts'
+
+/** Runs one command line, given without the names of runtime and script. Never throws. */
+export async function run(args: readonly string[], context: Context): Promise<ExitCode> {
+  let code: ExitCode = 0
+  const program = new Command('shoal')
+    .description(
+      'Hosts that need the same container image fetch it from each other, so that the registry sends it once.',
+    )
+    .version(buildInfo.version, '-V, --version', 'print the version')
+    .helpCommand('help [command]', 'explain a command')
+    .configureOutput({
+      writeOut: (text) => context.out(text.trimEnd()),
+      writeErr: (text) => context.err(text.trimEnd().replace(/^error:/, 'shoal:')),
+    })
+    .exitOverride()
+  // Commands inherit output and exit handling at the moment they are made, so they come last.
+  up(program, context, (result) => {
+    code = result
+  })
+  status(program, context)
+  keygen(program, context)
+  version(program, context)
+  for (const command of program.commands) command.showHelpAfterError(`shoal ${command.name()} --help lists its flags`)
+  program.showHelpAfterError('shoal --help lists the commands')
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return code
+  } catch (error) {
+    return report(error, context)
+  }
+}

@@ -1,0 +1,147 @@
+/** What `shoal status` prints for people: from facts to text, nothing else. */
+import Table from 'cli-table3'
+import prettyBytes from 'pretty-bytes'
+import type { BlobPage, MemberFacts, NodeFacts, Transfers } from '../admin/view.ts'
+import { shortDigest } from '../oci/digest.ts'
+
+export interface StatusFacts {
+  readonly node: NodeFacts
+  readonly members: readonly MemberFacts[]
+  /** The page of those used last. */
+  readonly blobs: BlobPage
+  readonly transfers: Transfers
+}
+
+export function renderStatus({ node, members, blobs, transfers }: StatusFacts): string {
+  return [
+    describe(node),
+    section(
+      `Members (${members.length})`,
+      ['node', 'address', 'modes', 'zone', 'version', 'heard'],
+      members.map((member) => [
+        shortNode(member.id),
+        member.url,
+        member.modes.join(','),
+        member.zone ?? '',
+        member.version,
+        member.self ? 'this node' : `${span(member.secondsSinceHeard)} ago`,
+      ]),
+    ),
+    section(
+      blobs.total > blobs.blobs.length
+        ? `Blobs (the last ${blobs.blobs.length} of ${blobs.total})`
+        : `Blobs (${blobs.total})`,
+      ['digest', 'size', 'here', 'kind', 'repository'],
+      blobs.blobs.map((blob) => [
+        shortDigest(blob.digest),
+        bytes(blob.size),
+        blob.complete ? 'whole' : share(blob.bytes, blob.size),
+        blob.kind,
+        blob.repositories[0] ?? '',
+      ]),
+    ),
+    section(
+      `Downloads (${transfers.downloads.length})`,
+      ['digest', 'size', 'here', 'rate', 'from'],
+      transfers.downloads.map((download) => [
+        shortDigest(download.digest),
+        download.size === undefined ? '?' : bytes(download.size),
+        download.size === undefined ? bytes(download.bytes) : share(download.bytes, download.size),
+        `${bytes(download.rate)}/s`,
+        download.parents.map(({ id, rate }) => `${shortNode(id)} ${bytes(rate)}/s`).join(', '),
+      ]),
+    ),
+    section(
+      `Uploads (${transfers.uploads.length})`,
+      ['digest', 'sent', 'rate', 'to'],
+      transfers.uploads.map((upload) => [
+        shortDigest(upload.digest),
+        bytes(upload.bytes),
+        `${bytes(upload.rate)}/s`,
+        upload.to === undefined ? '?' : shortNode(upload.to),
+      ]),
+    ),
+  ].join('\n\n')
+}
+
+function describe(node: NodeFacts): string {
+  const { store, rates, addresses, cluster } = node
+  const limit = store.limit === undefined ? '' : ` of ${bytes(store.limit)}`
+  const open = 'open: whoever reaches this node may join; `shoal keygen` makes a key for --cluster-key-file'
+  return [
+    `Node ${node.id}`,
+    `  state    ${node.notReady.length === 0 ? 'ready' : `not ready: ${node.notReady.join('; ')}`}`,
+    `  version  ${node.version} (${node.commit}), up ${span(node.uptimeSeconds)}`,
+    `  modes    ${node.modes.join(', ')}${node.zone ? `; zone ${node.zone}` : ''}`,
+    `  cluster  ${cluster.admission === 'keyed' ? `keyed${cluster.key ? ` (${cluster.key})` : ''}` : open}`,
+    `  mirror   ${addresses.registry}`,
+    `  peers    ${addresses.peer}, ${addresses.p2p.join(', ')}`,
+    `  store    ${bytes(store.bytes)}${limit}, ${store.complete} whole, ${store.partial} in part, in ${node.dataDir}`,
+    `  rates    ${bytes(rates.received)}/s from peers, ${bytes(rates.source)}/s from sources, ${bytes(rates.sent)}/s to peers`,
+  ].join('\n')
+}
+
+function section(title: string, head: string[], rows: string[][]): string {
+  if (rows.length === 0) return `${title.replace(/ \(0\)$/, '')}: none`
+  const blank = {
+    top: '',
+    'top-mid': '',
+    'top-left': '',
+    'top-right': '',
+    bottom: '',
+    'bottom-mid': '',
+    'bottom-left': '',
+  }
+  const lines = {
+    'bottom-right': '',
+    left: ' ',
+    'left-mid': '',
+    mid: '',
+    'mid-mid': '',
+    right: '',
+    'right-mid': '',
+    middle: ' ',
+  }
+  const table = new Table({
+    head,
+    chars: { ...blank, ...lines },
+    style: { head: [], border: [], 'padding-left': 1, 'padding-right': 0 },
+  })
+  table.push(...rows)
+  const text = table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+  return [title, ...text].join('\n')
+}
+
+/** The end of a peer id is what differs; its beginning is the same for all. */
+function shortNode(id: string): string {
+  return id.length > 12 ? `..${id.slice(-8)}` : id
+}
+
+function bytes(count: number): string {
+  return prettyBytes(Math.round(count), { binary: true })
+}
+
+/** Rounded down: what is not whole is not at 100%. */
+function share(part: number, whole: number): string {
+  return `${whole === 0 ? 0 : Math.floor((part / whole) * 100)}%`
+}
+
+/** `3d 4h`, `5m 2s`, `0s`: the two largest units. */
+function span(seconds: number): string {
+  const whole = Math.floor(seconds)
+  const parts = [
+    [Math.floor(whole / 86_400), 'd'],
+    [Math.floor(whole / 3600) % 24, 'h'],
+    [Math.floor(whole / 60) % 60, 'm'],
+    [whole % 60, 's'],
+  ] as const
+  const first = parts.findIndex(([count]) => count > 0)
+  if (first < 0) return '0s'
+  return parts
+    .slice(first, first + 2)
+    .map(([count, unit]) => `${count}${unit}`)
+    .join(' ')
+}

@@ -1,0 +1,61 @@
+/**
+ * `shoal up`: runs a node until it is told to end. The first signal drains it, the second ends it at once; a drain
+ * that takes too long is given up, because a service manager would kill the process soon after.
+ */
+import type { Command } from 'commander'
+import { pause } from '../clock.ts'
+import { load } from '../config/load.ts'
+import type { Settings } from '../config/settings.ts'
+import type { Context, ExitCode } from './context.ts'
+import { CommandError, report } from './exit.ts'
+import { addFlags, flagsOf } from './flags.ts'
+
+export const drainMs = 30_000
+
+export function up(program: Command, context: Context, done: (code: ExitCode) => void): void {
+  const command = program
+    .command('up')
+    .description('run a node on this host')
+    .addHelpText(
+      'after',
+      '\nEach flag is also a key of the YAML file, and a variable: --tag-ttl, tag-ttl:, SHOAL_TAG_TTL.',
+    )
+  addFlags(command).action(async () => {
+    const { settings } = load(flagsOf(command), context.variables, context.host)
+    try {
+      done(await runNode(settings, context))
+    } catch (error) {
+      done(report(error, context, settings.log.level === 'debug'))
+    }
+  })
+}
+
+/** @throws whatever kept the node from starting, or ended it */
+export async function runNode(settings: Settings, context: Context): Promise<ExitCode> {
+  const first = Promise.withResolvers<string>()
+  const second = Promise.withResolvers<never>()
+  let signals = 0
+  const stopListening = context.onSignal((signal) => {
+    signals++
+    if (signals === 1) first.resolve(signal)
+    else second.reject(new CommandError(`${signal} came a second time; ended without finishing what was under way`))
+  })
+  // Nobody waits for it before the first signal; a rejection must not count as unhandled then.
+  second.promise.catch(() => {})
+  try {
+    const node = await Promise.race([context.start(settings), second.promise])
+    if (settings.log.format === 'text') for (const line of node.summary()) context.out(line)
+    const reason = await Promise.race([first.promise, node.closed])
+    if (reason === undefined) return 0
+    context.err(`${reason}: finishing what is under way; once more ends at once`)
+    await Promise.race([node.close(reason), second.promise, tooLong(context)])
+    return 0
+  } finally {
+    stopListening()
+  }
+}
+
+async function tooLong(context: Context): Promise<never> {
+  await pause(context.clock, drainMs)
+  throw new CommandError(`not everything had finished after ${drainMs / 1000} s; ended nevertheless`)
+}

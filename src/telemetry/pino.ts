@@ -1,0 +1,92 @@
+/**
+ * The real log: pino, to standard error. JSON for machines, one readable line each on a terminal. Written
+ * synchronously, in this process: a worker would lose the last lines, which are the ones that matter.
+ */
+import pino, { type Logger } from 'pino'
+import { prettyFactory } from 'pino-pretty'
+import type { Fields, Log } from './log.ts'
+
+export interface LogOptions {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly format: 'text' | 'json'
+  /** Colours in text; ignored for JSON. */
+  readonly color: boolean
+}
+
+/** Where lines go; takes whole lines. */
+export interface Lines {
+  write(line: string): void
+}
+
+/** Values of these keys never reach a line, three levels deep; in any letter case that HTTP and people use. */
+const secretKeys = ['authorization', 'Authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'password']
+  .concat(['passwd', 'token', 'accessToken', 'access_token', 'refresh_token', 'identitytoken', 'identityToken'])
+  .concat(['secret', 'clusterKey', 'apiKey'])
+
+const paths = secretKeys.flatMap((key) => {
+  const member = /^\w+$/.test(key) ? `.${key}` : `["${key}"]`
+  return [member.replace(/^\./, ''), `*${member}`, `*.*${member}`]
+})
+
+export function createLog(options: LogOptions, lines?: Lines): Log {
+  const { level, format, color } = options
+  const destination = lines ?? pino.destination({ dest: 2, sync: true })
+  const logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      messageKey: 'message',
+      redact: { paths, censor: '[redacted]' },
+    },
+    format === 'json' ? destination : readable(destination, color),
+  )
+  return adapt(logger, level === 'debug')
+}
+
+/** pino-pretty's formatter without its stream, which would write later, after the process may have ended. */
+function readable(destination: Lines, colorize: boolean): Lines {
+  const format = prettyFactory({
+    colorize,
+    singleLine: true,
+    translateTime: 'SYS:HH:MM:ss.l',
+    messageKey: 'message',
+    errorLikeObjectKeys: [],
+  })
+  return { write: (line) => destination.write(format(line)) }
+}
+
+function adapt(logger: Logger, stacks: boolean): Log {
+  const write = (level: LogOptions['level']) => (message: string, fields?: Fields) => {
+    if (fields === undefined) logger[level](message)
+    else logger[level](plain(fields, stacks), message)
+  }
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (fields) => adapt(logger.child(plain(fields, stacks)), stacks),
+  }
+}
+
+/** Errors have no enumerable fields and would print as `{}`. */
+function plain(fields: Fields, stacks: boolean): Fields {
+  return Object.values(fields).some((value) => value instanceof Error)
+    ? Object.fromEntries(
+        Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? describe(value, stacks) : value]),
+      )
+    : fields
+}
+
+/** `cause` goes down three levels: below that are the system call and nothing new. */
+function describe(error: Error, stacks: boolean, depth = 3): Fields {
+  return {
+    type: error.name,
+    ...('code' in error ? { code: error.code } : {}),
+    message: error.message,
+    ...(error.cause instanceof Error && depth > 0 ? { cause: describe(error.cause, false, depth - 1) } : {}),
+    ...(stacks ? { stack: error.stack } : {}),
+  }
+}
