@@ -1,0 +1,67 @@
+/** Where files of blobs lie: `<root>/<algorithm>/<first 2 hex digits>/<hex>`, and a trash beside them. */
+import { readdirSync, renameSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
+import { codeOf } from './data-dir.ts'
+import type { FileFacts } from './recovery.ts'
+
+export class BlobTree {
+  readonly #root: string
+  readonly #trash: string
+  #discarded = 0
+
+  constructor(root: string, trash: string) {
+    this.#root = root
+    this.#trash = trash
+  }
+
+  pathOf(digest: Digest): string {
+    const hex = hexOf(digest)
+    return join(this.#root, algorithmOf(digest), hex.slice(0, 2), hex)
+  }
+
+  /** Every file whose name is a digest. What else lies there is not ours and left alone. */
+  scan(): Map<Digest, FileFacts> {
+    const found = new Map<Digest, FileFacts>()
+    for (const algorithm of ['sha256', 'sha512']) {
+      for (const prefix of list(join(this.#root, algorithm))) {
+        for (const hex of list(join(this.#root, algorithm, prefix))) {
+          const digest = `${algorithm}:${hex}`
+          if (!isDigest(digest) || !hex.startsWith(prefix)) continue
+          const stat = statSync(this.pathOf(digest), { throwIfNoEntry: false })
+          if (stat?.isFile()) found.set(digest, { size: stat.size, mtime: Math.floor(stat.mtimeMs) })
+        }
+      }
+    }
+    return found
+  }
+
+  /**
+   * The path is free on return; resolves when the blocks are. Deleting a big file takes long, so it is moved away
+   * first: whoever makes the blob anew cannot have its file deleted by a straggler.
+   */
+  discard(digest: Digest): Promise<void> {
+    const grave = join(this.#trash, `${process.pid}-${this.#discarded++}`)
+    try {
+      renameSync(this.pathOf(digest), grave)
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return Promise.resolve()
+      throw error
+    }
+    return rm(grave, { force: true })
+  }
+
+  async emptyTrash(): Promise<void> {
+    for (const name of list(this.#trash)) await rm(join(this.#trash, name), { force: true })
+  }
+}
+
+function list(dir: string): string[] {
+  try {
+    return readdirSync(dir)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return []
+    throw error
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * What the store remembers, in SQLite. Every change happens inside one open transaction that is committed at most
+ * every {@link commitEvery} ms: reads on this connection see it at once, a SIGKILL loses at most that much. Bitmaps are
+ * taken at the moment of the commit, and a bit is set only after its bytes are in the file, so that no commit ever
+ * claims a piece that is not there.
+ */
+import { Database, SQLiteError } from 'bun:sqlite'
+import type { Clock } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { Segment } from '../piece/metainfo.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { BlobKind, TagRecord } from './blob-store.ts'
+import { migrate } from './schema.ts'
+
+export const commitEvery = 75
+/** How long it is remembered where a blob was seen that is not here (any more), in ms. */
+const keepSightings = 30 * 24 * 3600_000
+
+export interface BlobRow {
+  readonly digest: Digest
+  readonly size: number
+  readonly kind: BlobKind
+  readonly mediaType: string | null
+  readonly state: 'partial' | 'complete'
+  readonly bitmap: Uint8Array | null
+  readonly mtime: number | null
+  readonly usedAt: number
+  readonly addedAt: number
+}
+
+/** Something that has a row, as it is at the moment of a commit. */
+export interface Recorded {
+  readonly digest: Digest
+  row(): BlobRow
+}
+
+export interface Ban {
+  readonly node: string
+  readonly reason: string
+  readonly until: number
+}
+
+export class Catalog {
+  readonly #db: Database
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #sql: ReturnType<typeof statements>
+  readonly #dirty = new Set<Recorded>()
+  #cancel: (() => void) | undefined
+
+  /** @throws {Failure} for a newer schema; an SQLite error that {@link isDamage} knows for a file that is no catalog */
+  constructor(path: string, clock: Clock, log: Log) {
+    this.#db = new Database(path, { create: true, strict: true })
+    this.#clock = clock
+    this.#log = log
+    try {
+      this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+      // A checkpoint waits for the disk on the main thread: fewer of them.
+      this.#db.exec('PRAGMA wal_autocheckpoint = 4000')
+      const check = this.#db.query<{ quick_check: string }, []>('PRAGMA quick_check(1)').get()
+      if (check?.quick_check !== 'ok') throw new DamagedCatalog(check?.quick_check ?? 'unreadable')
+      migrate(this.#db, path)
+      this.#sql = statements(this.#db)
+    } catch (error) {
+      this.#db.close()
+      throw error
+    }
+  }
+
+  /** True if nothing that is on the disk can be missing there: the last run closed the catalog, or this is its boot. */
+  begin(bootId: string): boolean {
+    const clean = this.#sql.getMeta.get('closed')?.value === 'yes'
+    const sameBoot = bootId !== '' && this.#sql.getMeta.get('boot')?.value === bootId
+    const fresh = this.#sql.getMeta.get('boot') === null
+    this.#sql.setMeta.run('closed', 'no')
+    this.#sql.setMeta.run('boot', bootId)
+    this.#sql.pruneBans.run(this.#clock.wall())
+    this.#sql.pruneSightings.run(this.#clock.wall() - keepSightings)
+    // To the disk at once: a "closed" that survives a power cut would vouch for bytes that did not.
+    this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    return clean || sameBoot || fresh
+  }
+
+  rows(): BlobRow[] {
+    return this.#sql.blobs.all()
+  }
+
+  segments(digest: Digest): Segment[] {
+    return this.#sql.segments.all(digest)
+  }
+
+  /** The row follows with the next commit. */
+  mark(blob: Recorded): void {
+    this.#dirty.add(blob)
+    this.#arm()
+  }
+
+  addSegment(digest: Digest, segment: Segment): void {
+    const { first, digests, signer, signature } = segment
+    this.#change(() => this.#sql.addSegment.run(digest, first, digests, signer, signature))
+  }
+
+  /**
+   * Committed on return: the file may go, or make room for another.
+   * @throws {Failure} when that is impossible: the file has to stay as it is
+   */
+  forget(blobs: readonly Recorded[]): void {
+    try {
+      this.#begin()
+      for (const blob of blobs) {
+        this.#dirty.delete(blob)
+        this.#sql.forgetBlob.run(blob.digest)
+        this.#sql.forgetSegments.run(blob.digest)
+      }
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      for (const blob of blobs) this.mark(blob)
+      this.#trouble(error)
+      throw catalogFailure(error, 'write', this.#db.filename)
+    }
+  }
+
+  /** Like {@link forget}, for rows that never became a blob. */
+  forgetRow(digest: Digest): void {
+    this.#change(() => {
+      this.#sql.forgetBlob.run(digest)
+      this.#sql.forgetSegments.run(digest)
+    })
+  }
+
+  seenIn(digest: Digest, { registry, name }: Repository): void {
+    this.#change(() => this.#sql.see.run(digest, registry, name, this.#clock.wall()))
+  }
+
+  repositoriesOf(digest: Digest): Repository[] {
+    return this.#sql.sightings.all(digest)
+  }
+
+  tag(repository: Repository, tag: Tag): TagRecord | undefined {
+    return this.#sql.getTag.get(repository.registry, repository.name, tag) ?? undefined
+  }
+
+  setTag({ registry, name }: Repository, tag: Tag, { digest, mediaType, size, resolvedAt }: TagRecord): void {
+    this.#change(() => this.#sql.setTag.run(registry, name, tag, digest, mediaType, size, resolvedAt))
+  }
+
+  bans(): Ban[] {
+    return this.#sql.bans.all(this.#clock.wall())
+  }
+
+  ban(node: string, reason: string, until: number): void {
+    this.#change(() => this.#sql.ban.run(node, reason, until))
+  }
+
+  /** Commits what is open. Failing (a full disk), it says so and tries again later; nothing is claimed meanwhile. */
+  commit(): void {
+    this.#cancel?.()
+    this.#cancel = undefined
+    try {
+      this.#commit()
+    } catch (error) {
+      this.#trouble(error)
+      this.#arm()
+    }
+  }
+
+  /** `clean`: everything recorded is on the disk, whatever happens to the machine. */
+  close(clean: boolean): void {
+    this.#cancel?.()
+    this.#cancel = undefined
+    try {
+      this.#commit()
+      if (clean) this.#sql.setMeta.run('closed', 'yes')
+    } catch (error) {
+      this.#trouble(error)
+    }
+    this.#db.close()
+  }
+
+  #commit(): void {
+    if (this.#dirty.size > 0) this.#begin()
+    for (const blob of this.#dirty) {
+      const { digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt } = blob.row()
+      this.#sql.save.run(digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt)
+    }
+    if (this.#db.inTransaction) this.#db.exec('COMMIT')
+    this.#dirty.clear()
+  }
+
+  #begin(): void {
+    if (!this.#db.inTransaction) this.#db.exec('BEGIN IMMEDIATE')
+  }
+
+  #change(run: () => void): void {
+    try {
+      this.#begin()
+      run()
+    } catch (error) {
+      this.#trouble(error)
+    }
+    this.#arm()
+  }
+
+  #trouble(error: unknown): void {
+    this.#log.error('could not write the catalog; what it misses will be fetched again after a restart', {
+      file: this.#db.filename,
+      error: error instanceof Error ? error.message : String(error),
+    })
+    if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
+  }
+
+  #arm(): void {
+    this.#cancel ??= this.#clock.after(commitEvery, () => this.commit())
+  }
+}
+
+/** The file is an SQLite database no more, or not a sound one. */
+export class DamagedCatalog extends Error {}
+
+export function isDamage(error: unknown): boolean {
+  if (error instanceof DamagedCatalog) return true
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB'
+}
+
+/** Turns what SQLite says into what a person can act on. */
+export function catalogFailure(error: unknown, verb: 'open' | 'write', path: string): Failure {
+  if (!(error instanceof SQLiteError)) return Failure.from(error)
+  return new Failure('internal', `cannot ${verb} ${path}: ${error.message}; check its owner and the free space there`, {
+    cause: error,
+  })
+}
+
+function statements(db: Database) {
+  const blob = `digest, size, kind, media_type AS mediaType, state, bitmap, mtime, used_at AS usedAt, added_at AS addedAt`
+  return {
+    blobs: db.prepare<BlobRow, []>(`SELECT ${blob} FROM blobs`),
+    save: db.prepare(
+      `INSERT INTO blobs (digest, size, kind, media_type, state, bitmap, mtime, used_at, added_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET
+         size = excluded.size, kind = excluded.kind, media_type = excluded.media_type, state = excluded.state,
+         bitmap = excluded.bitmap, mtime = excluded.mtime, used_at = excluded.used_at`,
+    ),
+    forgetBlob: db.prepare('DELETE FROM blobs WHERE digest = ?'),
+    segments: db.prepare<Segment, [string]>(
+      'SELECT first, digests, signer, signature FROM segments WHERE digest = ? ORDER BY rowid',
+    ),
+    addSegment: db.prepare('INSERT INTO segments (digest, first, digests, signer, signature) VALUES (?, ?, ?, ?, ?)'),
+    forgetSegments: db.prepare('DELETE FROM segments WHERE digest = ?'),
+    getTag: db.prepare<TagRecord, [string, string, string]>(
+      `SELECT digest, media_type AS mediaType, size, resolved_at AS resolvedAt FROM tags
+       WHERE registry = ? AND repository = ? AND tag = ?`,
+    ),
+    setTag: db.prepare(
+      `INSERT OR REPLACE INTO tags (registry, repository, tag, digest, media_type, size, resolved_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    see: db.prepare('INSERT OR REPLACE INTO seen_in (digest, registry, repository, seen_at) VALUES (?, ?, ?, ?)'),
+    sightings: db.prepare<Repository, [string]>(
+      'SELECT registry, repository AS name FROM seen_in WHERE digest = ? ORDER BY seen_at DESC, registry, repository',
+    ),
+    pruneSightings: db.prepare('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
+    bans: db.prepare<Ban, [number]>('SELECT node, reason, until FROM bans WHERE until > ?'),
+    ban: db.prepare('INSERT OR REPLACE INTO bans (node, reason, until) VALUES (?, ?, ?)'),
+    pruneBans: db.prepare('DELETE FROM bans WHERE until <= ?'),
+    getMeta: db.prepare<{ value: string }, [string]>('SELECT value FROM meta WHERE key = ?'),
+    setMeta: db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
+  }
+}

@@ -1,0 +1,296 @@
+/** One blob in a sparse file. The store it belongs to decides about room, records and removal. */
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { Failure } from '../failure.ts'
+import { algorithmOf, type Digest, hexOf, shortDigest } from '../oci/digest.ts'
+import { Bitmap } from '../piece/bitmap.ts'
+import { type Layout, layoutOf, pieceAt, pieceBytes, pieceStart } from '../piece/layout.ts'
+import { Metainfo, type Segment } from '../piece/metainfo.ts'
+import type { Blob, BlobKind, BlobSpec, Span } from './blob-store.ts'
+import type { BlobRow, Recorded } from './catalog.ts'
+import { codeOf } from './data-dir.ts'
+import { type OpenFiles, readAt, syncAll, syncData, writeAt } from './open-files.ts'
+import { WholeHash } from './whole-hash.ts'
+
+/** What a blob asks of its store. */
+export interface Keeper {
+  readonly files: OpenFiles
+  wall(): number
+  /** @throws {Failure} `unavailable` once the store is closing */
+  checkOpen(): void
+  /** Sets `bytes` aside for a piece; call the result when it is written or has failed. @throws {Failure} `no-space` */
+  reserve(blob: DiskBlob, bytes: number): () => void
+  /** The disk is full: frees at least `bytes` if it can. */
+  relieve(bytes: number): Promise<void>
+  /** `bytes` more are there. */
+  grew(blob: DiskBlob, bytes: number): void
+  /** Something changed that the catalog should know. */
+  changed(blob: DiskBlob): void
+  completed(blob: DiskBlob): void
+  learned(blob: DiskBlob, segment: Segment): void
+  segments(digest: Digest): readonly Segment[]
+  /** The bytes are not what the catalog says. */
+  damaged(blob: DiskBlob, reason: string): void
+  /** Nobody uses it any more. */
+  idle(blob: DiskBlob): void
+}
+
+export class DiskBlob implements Blob, Recorded {
+  readonly digest: Digest
+  readonly size: number
+  readonly layout: Layout
+  readonly have: Bitmap
+  readonly path: string
+  kind: BlobKind
+  complete: boolean
+  gone = false
+  usedAt: number
+  readonly #keeper: Keeper
+  readonly #addedAt: number
+  #mediaType: string | undefined
+  #mtime: number | null
+  #metainfo: Metainfo | undefined
+  #hash: WholeHash | undefined
+  #finishing: Promise<void> | undefined
+  #users = 0
+  /** Bytes were written since the last sync. */
+  #unsynced = false
+
+  constructor(keeper: Keeper, path: string, row: BlobRow) {
+    this.digest = row.digest
+    this.size = row.size
+    this.layout = layoutOf(row.size)
+    this.complete = row.state === 'complete'
+    this.have = this.complete ? Bitmap.full(this.layout.count) : new Bitmap(this.layout.count, row.bitmap ?? undefined)
+    this.path = path
+    this.kind = row.kind
+    this.usedAt = row.usedAt
+    this.#keeper = keeper
+    this.#addedAt = row.addedAt
+    this.#mediaType = row.mediaType ?? undefined
+    this.#mtime = row.mtime
+  }
+
+  get mediaType(): string {
+    return this.#mediaType ?? 'application/octet-stream'
+  }
+
+  /** Read from the catalog when first asked for: most blobs of a big store are never asked between two restarts. */
+  get metainfo(): Metainfo {
+    if (!this.#metainfo) {
+      this.#metainfo = new Metainfo(this.digest, this.layout)
+      for (const segment of this.#keeper.segments(this.digest)) this.#metainfo.add(segment)
+    }
+    return this.#metainfo
+  }
+
+  /** Bytes of pieces that are there. */
+  get bytes(): number {
+    return bytesOf(this.layout, this.have)
+  }
+
+  get held(): boolean {
+    return this.#users > 0
+  }
+
+  row(): BlobRow {
+    return {
+      digest: this.digest,
+      size: this.size,
+      kind: this.kind,
+      mediaType: this.#mediaType ?? null,
+      state: this.complete ? 'complete' : 'partial',
+      bitmap: this.complete ? null : this.have.bytes,
+      mtime: this.#mtime,
+      usedAt: this.usedAt,
+      addedAt: this.#addedAt,
+    }
+  }
+
+  /** Somebody knows more about it than whoever made it did. */
+  adopt(spec: Pick<BlobSpec, 'kind' | 'mediaType'>): void {
+    const manifest = spec.kind === 'manifest' && this.kind === 'blob'
+    if (spec.mediaType === undefined || (this.#mediaType !== undefined && !manifest)) return
+    this.kind = spec.kind
+    this.#mediaType = spec.mediaType
+    this.#keeper.changed(this)
+  }
+
+  async write(piece: number, bytes: Uint8Array): Promise<void> {
+    this.#check()
+    const expected = piece >= 0 && piece < this.layout.count ? pieceBytes(this.layout, piece) : -1
+    if (bytes.length !== expected) {
+      throw new Failure('internal', `piece ${piece} of ${this.digest} was given with ${bytes.length} bytes`)
+    }
+    if (this.have.has(piece)) return
+    const letGo = this.hold()
+    try {
+      await this.#store(pieceStart(this.layout, piece), bytes)
+      this.#check()
+      if (!this.have.set(piece)) return
+      this.#unsynced = true
+      this.#keeper.grew(this, bytes.length)
+      this.#hashing().wrote(piece, bytes)
+      this.#keeper.changed(this)
+    } finally {
+      letGo()
+    }
+  }
+
+  learn(segment: Segment): ReturnType<Metainfo['add']> {
+    this.#keeper.checkOpen()
+    const verdict = this.metainfo.add(segment)
+    if (verdict === 'new' && !this.gone) this.#keeper.learned(this, segment)
+    return verdict
+  }
+
+  async read({ start, end }: Span): Promise<Uint8Array> {
+    if (start < 0 || end < start || end > this.size) {
+      throw new Failure('bad-range', `bytes ${start} to ${end} of ${this.digest}, which has ${this.size}`)
+    }
+    const first = pieceAt(this.layout, start)
+    if (end > start && this.have.nextMissing(first) <= pieceAt(this.layout, end - 1)) {
+      throw new Failure('internal', `bytes ${start} to ${end} of ${this.digest} are not all here`)
+    }
+    // Not zeroed, and not a Buffer, whose slices would share memory.
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(end - start).buffer)
+    await this.readInto(start, bytes)
+    return bytes
+  }
+
+  /** @throws {Failure} `corrupt` when the file does not reach that far */
+  async readInto(start: number, into: Uint8Array): Promise<void> {
+    this.#check()
+    if (into.length === 0) return
+    const letGo = this.hold()
+    try {
+      const n = await this.#use((fd) => readAt(fd, into, start))
+      this.#check()
+      if (n < into.length) this.#damaged(`its file ends at byte ${start + n}`)
+    } finally {
+      letGo()
+    }
+  }
+
+  finish(): Promise<void> {
+    if (this.complete && !this.gone) return Promise.resolve()
+    this.#finishing ??= this.#finish().finally(() => {
+      this.#finishing = undefined
+    })
+    return this.#finishing
+  }
+
+  async #finish(): Promise<void> {
+    this.#check()
+    if (!this.have.complete) {
+      throw new Failure(
+        'internal',
+        `${this.digest} cannot be finished: ${this.have.count} of ${this.layout.count} pieces`,
+      )
+    }
+    const letGo = this.hold()
+    try {
+      const hex = await this.#hashing().hex()
+      this.#hash = undefined
+      this.#check()
+      if (hex !== hexOf(this.digest)) this.#damaged(`its bytes have the digest ${algorithmOf(this.digest)}:${hex}`)
+      // With its times: a record of completeness is believed as long as the file's time is the one noted in it.
+      const mtime = await this.#use(syncAll, true)
+      this.#check()
+      this.#unsynced = false
+      this.#mtime = mtime
+      this.complete = true
+      this.#keeper.completed(this)
+    } finally {
+      letGo()
+    }
+  }
+
+  hold(): () => void {
+    this.#users++
+    this.#touch()
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      this.#users--
+      this.#touch()
+      if (this.#users === 0) this.#keeper.idle(this)
+    }
+  }
+
+  /** Brings written pieces to the disk. */
+  async sync(): Promise<void> {
+    if (!this.#unsynced || this.gone) return
+    await this.#use(syncData)
+    this.#unsynced = false
+  }
+
+  #touch(): void {
+    const now = this.#keeper.wall()
+    // The catalog need not know to the second when a blob was used.
+    if (!this.gone && now - this.usedAt > 10_000) this.#keeper.changed(this)
+    this.usedAt = now
+  }
+
+  async #store(position: number, bytes: Uint8Array): Promise<void> {
+    const written = this.#keeper.reserve(this, bytes.length)
+    try {
+      try {
+        await this.#use((fd) => writeAt(fd, bytes, position), true)
+      } catch (error) {
+        if (!isFull(error)) throw error
+        await this.#keeper.relieve(bytes.length)
+        this.#check()
+        await this.#use((fd) => writeAt(fd, bytes, position), true)
+      }
+    } catch (error) {
+      if (error instanceof Failure) throw error
+      const message = `cannot write ${shortDigest(this.digest)} to ${this.path}: ${(error as Error).message}`
+      if (!isFull(error)) throw new Failure('internal', `${message}; check that disk`, { cause: error })
+      throw new Failure('no-space', `${message}; free some space there or lower --cache-size`, { cause: error })
+    } finally {
+      written()
+    }
+  }
+
+  async #use<T>(task: (fd: number) => Promise<T>, writing = false): Promise<T> {
+    // A file that should have bytes is never made anew: its holes would pass for them.
+    const create = writing && this.bytes === 0
+    if (create) mkdirSync(dirname(this.path), { recursive: true })
+    try {
+      return await this.#keeper.files.use(this.path, create, task)
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT' && !create) this.#damaged('its file is missing')
+      throw error
+    }
+  }
+
+  #hashing(): WholeHash {
+    this.#hash ??= new WholeHash(algorithmOf(this.digest), this.layout, this.have, {
+      readPiece: (piece, into) => this.readInto(pieceStart(this.layout, piece), into),
+    })
+    return this.#hash
+  }
+
+  #check(): void {
+    this.#keeper.checkOpen()
+    if (this.gone) throw new Failure('unavailable', `${shortDigest(this.digest)} was removed from this node meanwhile`)
+  }
+
+  #damaged(reason: string): never {
+    this.#keeper.damaged(this, reason)
+    throw new Failure('corrupt', `${this.digest} is damaged: ${reason}; it was dropped and has to be fetched again`)
+  }
+}
+
+export function bytesOf(layout: Layout, have: Bitmap): number {
+  const last = layout.count - 1
+  const full = have.count - (have.has(last) ? 1 : 0)
+  return full * layout.pieceLength + (have.has(last) ? pieceBytes(layout, last) : 0)
+}
+
+function isFull(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}

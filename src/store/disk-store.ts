@@ -1,0 +1,340 @@
+/**
+ * The store of a node: sparse files, a catalog of them, and the shell that carries out what eviction decides. This
+ * class owns the list of blobs and the count of their bytes; `open-store.ts` finds out at start what is really there.
+ */
+import { type Clock, every } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import { algorithmOf, type Digest, digestOf, shortDigest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import type { Segment } from '../piece/metainfo.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Blob, BlobSpec, BlobStore, StoreUsage, TagRecord } from './blob-store.ts'
+import type { BlobTree } from './blob-tree.ts'
+import type { Ban, Catalog } from './catalog.ts'
+import { DiskBlob, type Keeper } from './disk-blob.ts'
+import { planEviction } from './eviction.ts'
+import { OpenFiles } from './open-files.ts'
+import { openStore } from './open-store.ts'
+
+export interface DiskStoreOptions {
+  readonly dir: string
+  /** What the pieces may take together; unlimited if absent. */
+  readonly limitBytes?: number
+  /** A blob unused for longer than this is removed; never if absent. */
+  readonly ttlMs?: number
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes'>
+  /** Changes when the machine starts anew; the kernel's by default. */
+  readonly bootId?: string
+}
+
+/** What {@link DiskStore} is made of; `release` gives the data directory free. */
+export interface Parts {
+  readonly tree: BlobTree
+  readonly catalog: Catalog
+  readonly blobs: (keeper: Keeper) => DiskBlob[]
+  release(): void
+}
+
+/** Room is made for this much at a time, so that a full store does not plan anew for every piece. */
+const roomStep = 64 * 1024 * 1024
+
+export class DiskStore implements BlobStore, Keeper {
+  readonly files = new OpenFiles()
+  readonly #options: DiskStoreOptions
+  readonly #log: Log
+  readonly #tree: BlobTree
+  readonly #catalog: Catalog
+  readonly #release: () => void
+  readonly #blobs = new Map<Digest, DiskBlob>()
+  /** Asked to go, but in use. */
+  readonly #doomed = new Set<DiskBlob>()
+  readonly #listeners: ((blob: Blob) => void)[] = []
+  readonly #deletions = new Set<Promise<void>>()
+  readonly #stopTtl: () => void
+  #bytes = 0
+  #reserved = 0
+  #complete = 0
+  #relief: Promise<void> | undefined
+  #closed = false
+  #closing: Promise<void> | undefined
+
+  /**
+   * Opens the store in `dir`, making it if there is none.
+   * @throws {Failure} `internal` when the directory cannot be used or another process uses it
+   */
+  static async open(options: DiskStoreOptions): Promise<DiskStore> {
+    return new DiskStore(options, await openStore(options))
+  }
+
+  private constructor(options: DiskStoreOptions, parts: Parts) {
+    this.#options = options
+    this.#log = options.log
+    this.#tree = parts.tree
+    this.#catalog = parts.catalog
+    this.#release = parts.release
+    for (const blob of parts.blobs(this)) this.#add(blob)
+    this.#report()
+    const { ttlMs, clock } = options
+    this.#stopTtl = ttlMs === undefined ? () => {} : every(clock, Math.min(60_000, ttlMs / 4), () => this.#expire())
+  }
+
+  // ---- BlobStore ----
+
+  find(digest: Digest): DiskBlob | undefined {
+    return this.#blobs.get(digest)
+  }
+
+  create(spec: BlobSpec): DiskBlob {
+    this.checkOpen()
+    const known = this.#blobs.get(spec.digest)
+    if (known && (known.complete || known.size === spec.size)) {
+      known.adopt(spec)
+      return known
+    }
+    if (known) this.#drop([known], `the source says it has ${spec.size} bytes, not ${known.size}`)
+    const now = this.wall()
+    const { digest, size, kind, mediaType = null } = spec
+    const row = { digest, size, kind, mediaType, state: 'partial', bitmap: null, mtime: null } as const
+    const blob = new DiskBlob(this, this.#tree.pathOf(digest), { ...row, usedAt: now, addedAt: now })
+    this.#add(blob)
+    this.changed(blob)
+    this.#report()
+    return blob
+  }
+
+  async put(spec: Omit<BlobSpec, 'size'>, bytes: Uint8Array): Promise<Blob> {
+    if (digestOf(bytes, algorithmOf(spec.digest)) !== spec.digest) {
+      throw new Failure('corrupt', `${bytes.length} bytes do not have the digest ${spec.digest}`)
+    }
+    const blob = this.create({ ...spec, size: bytes.length })
+    const letGo = blob.hold()
+    try {
+      for (let piece = 0; piece < blob.layout.count && !blob.complete; piece++) {
+        const start = pieceStart(blob.layout, piece)
+        await blob.write(piece, bytes.subarray(start, start + pieceBytes(blob.layout, piece)))
+      }
+      await blob.finish()
+    } finally {
+      letGo()
+    }
+    return blob
+  }
+
+  all(): Iterable<DiskBlob> {
+    return this.#blobs.values()
+  }
+
+  async remove(digest: Digest): Promise<boolean> {
+    this.checkOpen()
+    const blob = this.#blobs.get(digest)
+    if (!blob) return false
+    if (blob.held) this.#doomed.add(blob)
+    else await this.#drop([blob], 'removal was asked for')
+    return true
+  }
+
+  usage(): StoreUsage {
+    const { limitBytes: limit } = this.#options
+    const counts = { bytes: this.#bytes, complete: this.#complete, partial: this.#blobs.size - this.#complete }
+    return limit === undefined ? counts : { ...counts, limit }
+  }
+
+  onGone(listener: (blob: Blob) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  seenIn(digest: Digest, repository: Repository): void {
+    this.checkOpen()
+    this.#catalog.seenIn(digest, repository)
+  }
+
+  repositoriesOf(digest: Digest): Repository[] {
+    this.checkOpen()
+    return this.#catalog.repositoriesOf(digest)
+  }
+
+  tag(repository: Repository, tag: Tag): TagRecord | undefined {
+    this.checkOpen()
+    return this.#catalog.tag(repository, tag)
+  }
+
+  setTag(repository: Repository, tag: Tag, record: TagRecord): void {
+    this.checkOpen()
+    this.#catalog.setTag(repository, tag, record)
+  }
+
+  bans(): Ban[] {
+    this.checkOpen()
+    return this.#catalog.bans()
+  }
+
+  ban(node: string, reason: string, until: number): void {
+    this.checkOpen()
+    this.#catalog.ban(node, reason, until)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#closed = true
+    this.#stopTtl()
+    if (this.#doomed.size > 0) this.#drop([...this.#doomed], 'removal was asked for')
+    // So that the next start need not read incomplete blobs again, whatever becomes of the machine.
+    const synced = await Promise.allSettled([...this.#blobs.values()].map((blob) => blob.sync()))
+    this.#catalog.close(synced.every((result) => result.status === 'fulfilled'))
+    this.files.dropAll()
+    await Promise.allSettled(this.#deletions)
+    this.#release()
+  }
+
+  // ---- Keeper ----
+
+  wall(): number {
+    return this.#options.clock.wall()
+  }
+
+  checkOpen(): void {
+    if (this.#closed) throw new Failure('unavailable', 'this node is stopping')
+  }
+
+  reserve(blob: DiskBlob, bytes: number): () => void {
+    const { limitBytes } = this.#options
+    if (limitBytes !== undefined) this.#makeRoom(blob, bytes, limitBytes)
+    this.#reserved += bytes
+    return () => {
+      this.#reserved -= bytes
+    }
+  }
+
+  async relieve(bytes: number): Promise<void> {
+    this.#relief ??= this.#evict(this.#bytes, Math.max(bytes, roomStep)).done.finally(() => {
+      this.#relief = undefined
+    })
+    await this.#relief
+  }
+
+  grew(_blob: DiskBlob, bytes: number): void {
+    this.#bytes += bytes
+    this.#report()
+  }
+
+  changed(blob: DiskBlob): void {
+    if (!this.#closed) this.#catalog.mark(blob)
+  }
+
+  completed(blob: DiskBlob): void {
+    this.#complete++
+    this.changed(blob)
+    this.#report()
+  }
+
+  learned(blob: DiskBlob, segment: Segment): void {
+    this.#catalog.addSegment(blob.digest, segment)
+  }
+
+  segments(digest: Digest): readonly Segment[] {
+    return this.#closed ? [] : this.#catalog.segments(digest)
+  }
+
+  damaged(blob: DiskBlob, reason: string): void {
+    if (blob.gone || this.#closed) return
+    this.#log.error('dropped a damaged blob; it will be fetched again', { digest: blob.digest, reason })
+    this.#drop([blob], reason)
+  }
+
+  idle(blob: DiskBlob): void {
+    if (this.#doomed.has(blob) && !this.#closed) this.#drop([blob], 'removal was asked for')
+  }
+
+  // ---- inside ----
+
+  #add(blob: DiskBlob): void {
+    this.#blobs.set(blob.digest, blob)
+    this.#bytes += blob.bytes
+    if (blob.complete) this.#complete++
+  }
+
+  /** Forgets blobs, then deletes their files; everything but the deletion has happened on return. */
+  #drop(blobs: readonly DiskBlob[], reason: string): Promise<void> {
+    this.#catalog.forget(blobs)
+    const deletions = blobs.map((blob) => {
+      this.#bytes -= blob.bytes
+      if (blob.complete) this.#complete--
+      this.#blobs.delete(blob.digest)
+      this.#doomed.delete(blob)
+      blob.gone = true
+      this.files.drop(blob.path)
+      this.#log.debug('blob removed', { digest: blob.digest, bytes: blob.bytes, reason })
+      return this.#tree.discard(blob.digest)
+    })
+    this.#report()
+    for (const blob of blobs) for (const listener of this.#listeners) this.#tell(listener, blob)
+    const done = Promise.all(deletions)
+      .then(() => {})
+      .catch((error: Error) => this.#log.warn('could not delete a file; the next start will', { error: error.message }))
+      .finally(() => this.#deletions.delete(done))
+    this.#deletions.add(done)
+    return done
+  }
+
+  #tell(listener: (blob: Blob) => void, blob: Blob): void {
+    try {
+      listener(blob)
+    } catch (error) {
+      this.#log.error('a listener failed on a removed blob', { digest: blob.digest, error: String(error) })
+    }
+  }
+
+  #makeRoom(blob: DiskBlob, bytes: number, limit: number): void {
+    const used = this.#bytes + this.#reserved
+    if (used + bytes <= limit) return
+    const name = shortDigest(blob.digest)
+    if (blob.size > limit) {
+      throw new Failure(
+        'no-space',
+        `${name} has ${blob.size} bytes, more than the whole store may hold (${limit}); raise --cache-size`,
+      )
+    }
+    const ahead = Math.min(roomStep, limit / 16, blob.size - blob.bytes)
+    const { freed } = this.#evict(limit - this.#reserved, Math.max(bytes, ahead))
+    if (used + bytes - freed <= limit) return
+    throw new Failure(
+      'no-space',
+      `no room for ${name}: the store may hold ${limit} bytes and what it holds is in use; raise --cache-size`,
+    )
+  }
+
+  #expire(): void {
+    this.#evict(undefined, 0)
+  }
+
+  #evict(limit: number | undefined, wanted: number): { freed: number; done: Promise<void> } {
+    const { ttlMs } = this.#options
+    const { remove, reasons } = planEviction(this.#blobs.values(), {
+      now: this.wall(),
+      wanted,
+      ...(limit === undefined ? {} : { bytes: limit }),
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+    })
+    if (remove.length === 0) return { freed: 0, done: Promise.resolve() }
+    const freed = remove.reduce((sum, holding) => sum + holding.bytes, 0)
+    const because = [...new Set(remove.map((holding) => reasons.get(holding.digest)))].join(', ')
+    this.#log.info('evicted blobs', { blobs: remove.length, bytes: freed, reason: because })
+    const blobs = remove.map((holding) => this.#blobs.get(holding.digest)).filter((blob) => blob !== undefined)
+    return { freed, done: this.#drop(blobs, because) }
+  }
+
+  #report(): void {
+    const { metrics } = this.#options
+    metrics?.storeBytes.set(this.#bytes)
+    metrics?.blobs.set({ state: 'complete' }, this.#complete)
+    metrics?.blobs.set({ state: 'partial' }, this.#blobs.size - this.#complete)
+  }
+}

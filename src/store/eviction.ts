@@ -1,0 +1,66 @@
+/** What has to leave the store. Pure: the store carries the plan out, and `keep` with its reasons is for people. */
+import type { Digest } from '../oci/digest.ts'
+
+export interface Holding {
+  readonly digest: Digest
+  /** Bytes of pieces that are there. */
+  readonly bytes: number
+  /** Wall time in ms. */
+  readonly usedAt: number
+  /** Somebody reads or writes it now. */
+  readonly held: boolean
+  readonly complete: boolean
+}
+
+export interface Limits {
+  /** Wall time in ms. */
+  readonly now: number
+  /** What the store may hold; unlimited if absent. */
+  readonly bytes?: number
+  /** Unused for longer than this, a blob goes. */
+  readonly ttlMs?: number
+  /** Bytes that are about to be added. */
+  readonly wanted?: number
+}
+
+export type Reason = 'expired' | 'least recently used' | 'in use' | 'within the limits'
+
+export interface Plan {
+  readonly remove: readonly Holding[]
+  readonly keep: readonly Holding[]
+  readonly reasons: ReadonlyMap<Digest, Reason>
+  /** Bytes over the limit still, all that may go being gone; 0 when the wanted bytes fit. */
+  readonly missing: number
+}
+
+/**
+ * Expired blobs go first; then, while the wanted bytes do not fit, the least recently used. Of two used at the same
+ * time the incomplete one goes: nobody can be served all of it.
+ */
+export function planEviction(holdings: Iterable<Holding>, limits: Limits): Plan {
+  const remove: Holding[] = []
+  const keep: Holding[] = []
+  const reasons = new Map<Digest, Reason>()
+  const candidates: Holding[] = []
+  let total = 0
+  const decide = (list: Holding[], holding: Holding, reason: Reason) => {
+    list.push(holding)
+    reasons.set(holding.digest, reason)
+  }
+  for (const holding of holdings) {
+    const expired = limits.ttlMs !== undefined && limits.now - holding.usedAt > limits.ttlMs
+    if (holding.held) decide(keep, holding, 'in use')
+    else if (expired) decide(remove, holding, 'expired')
+    else candidates.push(holding)
+    if (holding.held || !expired) total += holding.bytes
+  }
+  let excess = limits.bytes === undefined ? 0 : total + (limits.wanted ?? 0) - limits.bytes
+  if (excess > 0) candidates.sort((a, b) => a.usedAt - b.usedAt || Number(a.complete) - Number(b.complete))
+  for (const holding of candidates) {
+    if (excess > 0 && holding.bytes > 0) {
+      decide(remove, holding, 'least recently used')
+      excess -= holding.bytes
+    } else decide(keep, holding, 'within the limits')
+  }
+  return { remove, keep, reasons, missing: Math.max(0, excess) }
+}

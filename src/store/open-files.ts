@@ -1,0 +1,112 @@
+/**
+ * Open files of blobs, at most so many at once; the least recently used one that is idle is closed first. Positioned
+ * reads and writes go to the thread pool (callback style: as cheap as FileHandle under Bun, 0.35 CPU-seconds per GB
+ * written and 0.2 read, and an open stays synchronous, so that nothing can come between a check and its open).
+ */
+import { close, constants, fdatasync, fstat, fsync, openSync, read, write } from 'node:fs'
+
+interface Open {
+  readonly fd: number
+  users: number
+  /** Close when the last user is done. */
+  dropped: boolean
+}
+
+export class OpenFiles {
+  readonly #most: number
+  readonly #open = new Map<string, Open>()
+
+  constructor(most = 256) {
+    this.#most = most
+  }
+
+  get count(): number {
+    return this.#open.size
+  }
+
+  /** Runs `task` with the file open. `create`: makes it if it is not there. Throws what open(2) says. */
+  async use<T>(path: string, create: boolean, task: (fd: number) => Promise<T>): Promise<T> {
+    const entry = this.#take(path, create)
+    try {
+      return await task(entry.fd)
+    } finally {
+      entry.users--
+      if (entry.dropped && entry.users === 0) close(entry.fd, ignore)
+      else this.#trim()
+    }
+  }
+
+  /** The path is about to mean another file, or none. Tasks that run go on with the old one. */
+  drop(path: string): void {
+    const entry = this.#open.get(path)
+    if (!entry) return
+    this.#open.delete(path)
+    entry.dropped = true
+    // Closing the last descriptor of a removed file frees its blocks, which takes long for a big one: off this thread.
+    if (entry.users === 0) close(entry.fd, ignore)
+  }
+
+  dropAll(): void {
+    for (const path of [...this.#open.keys()]) this.drop(path)
+  }
+
+  #take(path: string, create: boolean): Open {
+    const known = this.#open.get(path)
+    if (known) this.#open.delete(path)
+    const entry = known ?? {
+      fd: openSync(path, constants.O_RDWR | (create ? constants.O_CREAT : 0), 0o644),
+      users: 0,
+      dropped: false,
+    }
+    this.#open.set(path, entry)
+    entry.users++
+    return entry
+  }
+
+  #trim(): void {
+    if (this.#open.size <= this.#most) return
+    for (const [path, entry] of this.#open) {
+      if (entry.users === 0) this.drop(path)
+      if (this.#open.size <= this.#most) return
+    }
+  }
+}
+
+/** All that close(2) can complain about was said by write and fsync. */
+function ignore(): void {}
+
+/** Writes all of `bytes` at `position`. */
+export async function writeAt(fd: number, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    done += await new Promise<number>((resolve, reject) =>
+      write(fd, bytes, done, bytes.length - done, position + done, (error, n) => (error ? reject(error) : resolve(n))),
+    )
+  }
+}
+
+/** Fills `into` from `position`; resolves to fewer bytes than its length at the end of the file only. */
+export async function readAt(fd: number, into: Uint8Array, position: number): Promise<number> {
+  let done = 0
+  while (done < into.length) {
+    const n = await new Promise<number>((resolve, reject) =>
+      read(fd, into, done, into.length - done, position + done, (error, n) => (error ? reject(error) : resolve(n))),
+    )
+    if (n === 0) break
+    done += n
+  }
+  return done
+}
+
+/** To the disk, contents alone. */
+export function syncData(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())))
+}
+
+/** To the disk, times included; resolves to the modification time in whole ms. */
+export async function syncAll(fd: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())))
+  const stats = await new Promise<{ mtimeMs: number }>((resolve, reject) =>
+    fstat(fd, (error, stats) => (error ? reject(error) : resolve(stats))),
+  )
+  return Math.floor(stats.mtimeMs)
+}

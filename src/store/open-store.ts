@@ -1,0 +1,159 @@
+/** Opening a store: lock, catalog, then every record against the file it speaks of, and every file against the records. */
+import { existsSync, readFileSync, renameSync } from 'node:fs'
+import type { Digest } from '../oci/digest.ts'
+import { Bitmap } from '../piece/bitmap.ts'
+import { layoutOf } from '../piece/layout.ts'
+import { Metainfo } from '../piece/metainfo.ts'
+import { BlobTree } from './blob-tree.ts'
+import { type BlobRow, Catalog, catalogFailure, isDamage } from './catalog.ts'
+import { openDataDir } from './data-dir.ts'
+import { DiskBlob } from './disk-blob.ts'
+import type { DiskStoreOptions, Parts } from './disk-store.ts'
+import { type FileFacts, judge } from './recovery.ts'
+import { dropWrongPieces, isWhole, sniff } from './rehash.ts'
+
+/** @throws {Failure} `internal` */
+export async function openStore(options: DiskStoreOptions): Promise<Parts> {
+  const { clock, log } = options
+  const dir = openDataDir(options.dir)
+  try {
+    const tree = new BlobTree(dir.blobs, dir.trash)
+    const { catalog, rebuild } = openCatalog(dir.catalog, options)
+    try {
+      const trusted = catalog.begin(options.bootId ?? bootId())
+      const opening = new Opening(options, tree, catalog, tree.scan())
+      const rows = rebuild ? await opening.rebuild() : await opening.check(trusted)
+      await opening.sweep(rows)
+      await tree.emptyTrash()
+      const blobs: Parts['blobs'] = (keeper) => rows.map((row) => new DiskBlob(keeper, tree.pathOf(row.digest), row))
+      log.debug('store opened', { dir: options.dir, blobs: rows.length })
+      return { tree, catalog, blobs, release: dir.unlock }
+    } catch (error) {
+      catalog.close(false)
+      throw error
+    }
+  } catch (error) {
+    dir.unlock()
+    throw catalogFailure(error, 'open', dir.catalog)
+  }
+
+  function openCatalog(path: string, { log }: DiskStoreOptions): { catalog: Catalog; rebuild: boolean } {
+    try {
+      return { catalog: new Catalog(path, clock, log), rebuild: false }
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      const aside = `${path}.damaged-${new Date(clock.wall()).toISOString().replaceAll(':', '')}`
+      for (const suffix of ['', '-wal', '-shm']) {
+        if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix)
+      }
+      log.error('the catalog is damaged; it was moved aside and is being rebuilt from the files of whole blobs', {
+        file: path,
+        movedTo: aside,
+        error: error instanceof Error ? error.message : String(error),
+      })
+      return { catalog: new Catalog(path, clock, log), rebuild: true }
+    }
+  }
+}
+
+class Opening {
+  readonly #options: DiskStoreOptions
+  readonly #tree: BlobTree
+  readonly #catalog: Catalog
+  readonly #files: ReadonlyMap<Digest, FileFacts>
+
+  constructor(options: DiskStoreOptions, tree: BlobTree, catalog: Catalog, files: ReadonlyMap<Digest, FileFacts>) {
+    this.#options = options
+    this.#tree = tree
+    this.#catalog = catalog
+    this.#files = files
+  }
+
+  /** The rows that are true, corrected where they were not quite. */
+  async check(trusted: boolean): Promise<BlobRow[]> {
+    const { log } = this.#options
+    const rows: BlobRow[] = []
+    if (!trusted)
+      log.info('the machine went down without stopping the node; incomplete blobs are checked piece by piece')
+    for (const row of this.#catalog.rows()) {
+      const { digest } = row
+      const verdict = judge(row, this.#files.get(digest), trusted)
+      if (verdict.do === 'keep') rows.push(row)
+      else if (verdict.do === 'forget') this.#forget(row, verdict.reason, verdict.lost)
+      else if (verdict.do === 'check pieces') {
+        const checked = await this.#checkPieces(row)
+        if (checked) rows.push(this.#save(checked))
+        else this.#forget(row, 'none of its pieces survived', true)
+      } else {
+        log.info('reading a blob again', { digest, reason: verdict.reason })
+        if (await isWhole(this.#tree.pathOf(digest), digest)) rows.push(this.#save(this.#asFound(row)))
+        else this.#forget(row, `${verdict.reason} and has another digest now`, true)
+      }
+    }
+    this.#catalog.commit()
+    return rows
+  }
+
+  /** Rows for the files that are whole blobs, whatever they were recorded as. */
+  async rebuild(): Promise<BlobRow[]> {
+    const rows: BlobRow[] = []
+    let bytes = 0
+    for (const [digest, { size, mtime }] of this.#files) {
+      const path = this.#tree.pathOf(digest)
+      if (!(await isWhole(path, digest))) continue
+      const { kind, mediaType = null } = await sniff(path, size)
+      const now = this.#options.clock.wall()
+      const row = { digest, size, kind, mediaType, state: 'complete', bitmap: null, mtime } as const
+      rows.push(this.#save({ ...row, usedAt: now, addedAt: now }))
+      bytes += size
+    }
+    this.#catalog.commit()
+    this.#options.log.info('catalog rebuilt', { blobs: rows.length, of: this.#files.size, bytes })
+    return rows
+  }
+
+  /** Deletes files that no row speaks of. */
+  async sweep(rows: readonly BlobRow[]): Promise<void> {
+    const recorded = new Set(rows.map((row) => row.digest))
+    let swept = 0
+    for (const digest of this.#files.keys()) {
+      if (recorded.has(digest)) continue
+      await this.#tree.discard(digest)
+      swept++
+    }
+    if (swept > 0) this.#options.log.info('deleted files that the catalog does not know', { files: swept })
+  }
+
+  async #checkPieces(row: BlobRow): Promise<BlobRow | undefined> {
+    const layout = layoutOf(row.size)
+    const have = new Bitmap(layout.count, row.bitmap ?? undefined)
+    const metainfo = new Metainfo(row.digest, layout)
+    for (const segment of this.#catalog.segments(row.digest)) metainfo.add(segment)
+    const dropped = await dropWrongPieces(this.#tree.pathOf(row.digest), layout, have, metainfo)
+    if (dropped > 0) this.#options.log.warn('pieces were lost', { digest: row.digest, dropped, kept: have.count })
+    return have.count > 0 ? { ...row, bitmap: have.bytes } : undefined
+  }
+
+  #asFound(row: BlobRow): BlobRow {
+    return { ...row, mtime: this.#files.get(row.digest)?.mtime ?? null }
+  }
+
+  #save(row: BlobRow): BlobRow {
+    this.#catalog.mark({ digest: row.digest, row: () => row })
+    return row
+  }
+
+  #forget(row: BlobRow, reason: string, lost: boolean): void {
+    if (lost) this.#options.log.warn('forgot a blob; it will be fetched again', { digest: row.digest, reason })
+    this.#catalog.forgetRow(row.digest)
+  }
+}
+
+/** Empty where the kernel does not say: nothing is then taken for the same boot. */
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * The store's contract in memory, for tests and the simulation. It keeps the arrays it is given, not copies: a hundred
+ * nodes that hold the same piece cost one piece. Eviction by size works; nothing expires.
+ */
+import type { Clock } from '../../src/clock.ts'
+import { Failure } from '../../src/failure.ts'
+import { algorithmOf, type Digest, digestOf, hexOf } from '../../src/oci/digest.ts'
+import { formatRepository, type Repository, type Tag } from '../../src/oci/reference.ts'
+import { Bitmap } from '../../src/piece/bitmap.ts'
+import { type Layout, layoutOf, pieceAt, pieceBytes, pieceStart } from '../../src/piece/layout.ts'
+import { Metainfo, type Segment } from '../../src/piece/metainfo.ts'
+import type { Blob, BlobKind, BlobSpec, BlobStore, Span, StoreUsage, TagRecord } from '../../src/store/blob-store.ts'
+import { planEviction } from '../../src/store/eviction.ts'
+
+export interface MemoryStoreOptions {
+  readonly clock: Clock
+  readonly limitBytes?: number
+  /** False: `finish` believes the pieces. For simulations, where hashing each node's copy would take all the time. */
+  readonly checkWhole?: boolean
+}
+
+export class MemoryStore implements BlobStore {
+  readonly #options: MemoryStoreOptions
+  readonly #blobs = new Map<Digest, MemoryBlob>()
+  readonly #listeners: ((blob: Blob) => void)[] = []
+  readonly #seen = new Map<Digest, Map<string, Repository>>()
+  readonly #tags = new Map<string, TagRecord>()
+  readonly #bans = new Map<string, { node: string; reason: string; until: number }>()
+  #bytes = 0
+
+  constructor(options: MemoryStoreOptions) {
+    this.#options = options
+  }
+
+  find(digest: Digest): MemoryBlob | undefined {
+    return this.#blobs.get(digest)
+  }
+
+  create(spec: BlobSpec): MemoryBlob {
+    const known = this.#blobs.get(spec.digest)
+    if (known && (known.complete || known.size === spec.size)) {
+      known.adopt(spec)
+      return known
+    }
+    if (known) this.#drop(known)
+    const { clock, checkWhole = true } = this.#options
+    const blob: MemoryBlob = new MemoryBlob(spec, {
+      wall: () => clock.wall(),
+      checkWhole,
+      grow: (bytes) => this.#grow(blob, bytes),
+      drop: () => this.#drop(blob),
+    })
+    this.#blobs.set(spec.digest, blob)
+    return blob
+  }
+
+  async put(spec: Omit<BlobSpec, 'size'>, bytes: Uint8Array): Promise<Blob> {
+    if (digestOf(bytes, algorithmOf(spec.digest)) !== spec.digest) {
+      throw new Failure('corrupt', `${bytes.length} bytes do not have the digest ${spec.digest}`)
+    }
+    const blob = this.create({ ...spec, size: bytes.length })
+    const letGo = blob.hold()
+    try {
+      for (let piece = 0; piece < blob.layout.count; piece++) {
+        const start = pieceStart(blob.layout, piece)
+        await blob.write(piece, bytes.subarray(start, start + pieceBytes(blob.layout, piece)))
+      }
+      await blob.finish()
+    } finally {
+      letGo()
+    }
+    return blob
+  }
+
+  all(): Iterable<MemoryBlob> {
+    return this.#blobs.values()
+  }
+
+  async remove(digest: Digest): Promise<boolean> {
+    const blob = this.#blobs.get(digest)
+    if (!blob) return false
+    if (blob.held) blob.doomed = true
+    else this.#drop(blob)
+    return true
+  }
+
+  usage(): StoreUsage {
+    const complete = [...this.#blobs.values()].filter((blob) => blob.complete).length
+    const counts = { bytes: this.#bytes, complete, partial: this.#blobs.size - complete }
+    const { limitBytes: limit } = this.#options
+    return limit === undefined ? counts : { ...counts, limit }
+  }
+
+  onGone(listener: (blob: Blob) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  seenIn(digest: Digest, repository: Repository): void {
+    const seen = this.#seen.get(digest) ?? new Map<string, Repository>()
+    this.#seen.set(digest, seen.set(formatRepository(repository), repository))
+  }
+
+  repositoriesOf(digest: Digest): Repository[] {
+    return [...(this.#seen.get(digest)?.values() ?? [])].map(({ registry, name }) => ({ registry, name }))
+  }
+
+  tag(repository: Repository, tag: Tag): TagRecord | undefined {
+    return this.#tags.get(`${formatRepository(repository)}:${tag}`)
+  }
+
+  setTag(repository: Repository, tag: Tag, record: TagRecord): void {
+    this.#tags.set(`${formatRepository(repository)}:${tag}`, record)
+  }
+
+  bans() {
+    return [...this.#bans.values()].filter((ban) => ban.until > this.#options.clock.wall())
+  }
+
+  ban(node: string, reason: string, until: number): void {
+    this.#bans.set(node, { node, reason, until })
+  }
+
+  async close(): Promise<void> {}
+
+  #grow(blob: MemoryBlob, bytes: number): void {
+    const { limitBytes } = this.#options
+    if (limitBytes !== undefined && this.#bytes + bytes > limitBytes) {
+      const limits = { now: this.#options.clock.wall(), bytes: limitBytes, wanted: bytes }
+      const plan = planEviction(this.#blobs.values(), limits)
+      if (plan.missing > 0 || blob.size > limitBytes) {
+        throw new Failure('no-space', `no room for ${blob.digest}: the store may hold ${limitBytes} bytes`)
+      }
+      for (const { digest } of plan.remove) this.#drop(this.#blobs.get(digest)!)
+    }
+    this.#bytes += bytes
+  }
+
+  #drop(blob: MemoryBlob): void {
+    if (blob.gone) return
+    this.#bytes -= blob.bytes
+    this.#blobs.delete(blob.digest)
+    blob.gone = true
+    for (const listener of this.#listeners) listener(blob)
+  }
+}
+
+interface Keeper {
+  readonly checkWhole: boolean
+  wall(): number
+  /** @throws {Failure} `no-space` */
+  grow(bytes: number): void
+  drop(): void
+}
+
+export class MemoryBlob implements Blob {
+  readonly digest: Digest
+  readonly size: number
+  readonly layout: Layout
+  readonly metainfo: Metainfo
+  readonly have: Bitmap
+  readonly path: string
+  kind: BlobKind
+  complete = false
+  gone = false
+  doomed = false
+  usedAt: number
+  bytes = 0
+  #mediaType: string | undefined
+  #users = 0
+  readonly #keeper: Keeper
+  readonly #pieces: (Uint8Array | undefined)[] = []
+
+  constructor(spec: BlobSpec, keeper: Keeper) {
+    this.digest = spec.digest
+    this.size = spec.size
+    this.kind = spec.kind
+    this.#mediaType = spec.mediaType
+    this.layout = layoutOf(spec.size)
+    this.metainfo = new Metainfo(spec.digest, this.layout)
+    this.have = new Bitmap(this.layout.count)
+    this.path = `/memory/${spec.digest}`
+    this.usedAt = keeper.wall()
+    this.#keeper = keeper
+  }
+
+  get mediaType(): string {
+    return this.#mediaType ?? 'application/octet-stream'
+  }
+
+  get held(): boolean {
+    return this.#users > 0
+  }
+
+  adopt(spec: Pick<BlobSpec, 'kind' | 'mediaType'>): void {
+    const manifest = spec.kind === 'manifest' && this.kind === 'blob'
+    if (spec.mediaType === undefined || (this.#mediaType !== undefined && !manifest)) return
+    this.kind = spec.kind
+    this.#mediaType = spec.mediaType
+  }
+
+  async write(piece: number, bytes: Uint8Array): Promise<void> {
+    this.#check()
+    const expected = piece >= 0 && piece < this.layout.count ? pieceBytes(this.layout, piece) : -1
+    if (bytes.length !== expected) {
+      throw new Failure('internal', `piece ${piece} of ${this.digest} was given with ${bytes.length} bytes`)
+    }
+    if (this.have.has(piece)) return
+    const letGo = this.hold()
+    try {
+      this.#keeper.grow(bytes.length)
+      this.#pieces[piece] = bytes
+      this.have.set(piece)
+      this.bytes += bytes.length
+    } finally {
+      letGo()
+    }
+  }
+
+  learn(segment: Segment): ReturnType<Metainfo['add']> {
+    return this.metainfo.add(segment)
+  }
+
+  async read({ start, end }: Span): Promise<Uint8Array> {
+    if (start < 0 || end < start || end > this.size) {
+      throw new Failure('bad-range', `bytes ${start} to ${end} of ${this.digest}, which has ${this.size}`)
+    }
+    this.#check()
+    const into = new Uint8Array(end - start)
+    for (let piece = pieceAt(this.layout, start); piece < this.layout.count; piece++) {
+      const from = pieceStart(this.layout, piece)
+      if (from >= end) break
+      const bytes = this.#pieces[piece]
+      if (!bytes) throw new Failure('internal', `bytes ${start} to ${end} of ${this.digest} are not all here`)
+      into.set(bytes.subarray(Math.max(0, start - from), end - from), Math.max(0, from - start))
+    }
+    return into
+  }
+
+  async finish(): Promise<void> {
+    if (this.complete && !this.gone) return
+    this.#check()
+    if (!this.have.complete) {
+      throw new Failure(
+        'internal',
+        `${this.digest} cannot be finished: ${this.have.count} of ${this.layout.count} pieces`,
+      )
+    }
+    if (this.#keeper.checkWhole) {
+      const hasher = new Bun.CryptoHasher(algorithmOf(this.digest))
+      for (const piece of this.#pieces) hasher.update(piece!)
+      const hex = hasher.digest('hex')
+      if (hex !== hexOf(this.digest)) {
+        this.#keeper.drop()
+        throw new Failure('corrupt', `${this.digest} is damaged: its bytes have another digest, ${hex}`)
+      }
+    }
+    this.complete = true
+  }
+
+  hold(): () => void {
+    this.#users++
+    this.usedAt = this.#keeper.wall()
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      this.#users--
+      this.usedAt = this.#keeper.wall()
+      if (this.doomed && this.#users === 0) this.#keeper.drop()
+    }
+  }
+
+  #check(): void {
+    if (this.gone) throw new Failure('unavailable', `${this.digest} was removed from this node meanwhile`)
+  }
+}
