@@ -1,0 +1,124 @@
+/** Finds credentials where `docker login` left them: in Docker's `config.json` or with the helper it names. */
+import { readFile, stat } from 'node:fs/promises'
+import type { Clock } from '../clock.ts'
+import type { Log } from '../telemetry/log.ts'
+import {
+  type Credential,
+  credentialOfHelper,
+  type DockerConfig,
+  entryFor,
+  helperFor,
+  parseDockerConfig,
+} from './docker-config.ts'
+
+export interface Credentials {
+  /** The file they are looked for in, for messages to people. */
+  readonly file: string | undefined
+  /** What this node has for an account; undefined to be anonymous. Never throws. */
+  find(account: string): Promise<Credential | undefined>
+  /** The account's credential was refused: the next `find` asks its helper again. */
+  refused(account: string): void
+}
+
+export const noCredentials: Credentials = {
+  file: undefined,
+  find: async () => undefined,
+  refused() {},
+}
+
+export interface DockerCredentialsOptions {
+  readonly file: string
+  readonly clock: Clock
+  readonly log: Log
+  /** Where helpers are looked for; the process's `PATH` unless given. */
+  readonly path?: string
+  readonly helperMs?: number
+}
+
+/** Helpers are programs: their answers are kept for a while, and those of cloud providers live for hours. */
+const helperTtlMs = 5 * 60_000
+
+export class DockerCredentials implements Credentials {
+  readonly file: string
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #path: string | undefined
+  readonly #helperMs: number
+  #version = ''
+  #config: DockerConfig = {}
+  readonly #helped = new Map<string, { readonly answer: Promise<Credential | undefined>; readonly until: number }>()
+
+  constructor({ file, clock, log, path, helperMs = 10_000 }: DockerCredentialsOptions) {
+    this.file = file
+    this.#clock = clock
+    this.#log = log
+    this.#path = path
+    this.#helperMs = helperMs
+  }
+
+  async find(account: string): Promise<Credential | undefined> {
+    await this.#refresh()
+    const asked = helperFor(this.#config, account)
+    const helped = asked ? await this.#fromHelper(account, asked.helper, asked.server) : undefined
+    return helped ?? entryFor(this.#config, account)
+  }
+
+  refused(account: string): void {
+    this.#helped.delete(account)
+  }
+
+  /** Reads the file again if it changed, so that a `docker login` counts without a restart. */
+  async #refresh(): Promise<void> {
+    const seen = await stat(this.file).catch(() => undefined)
+    const version = seen ? `${seen.ino} ${seen.size} ${seen.mtimeMs}` : ''
+    if (version === this.#version) return
+    this.#helped.clear()
+    const text = seen ? await readFile(this.file, 'utf8').catch(() => undefined) : '{}'
+    const config = text === undefined ? undefined : parseDockerConfig(text)
+    if (!config) {
+      const why = text === undefined ? 'cannot be read' : 'is not a Docker config.json'
+      this.#log.warn(`${this.file} ${why}; registries are asked without credentials until it is mended`)
+    }
+    this.#config = config ?? {}
+    this.#version = version
+  }
+
+  #fromHelper(account: string, helper: string, server: string): Promise<Credential | undefined> {
+    const known = this.#helped.get(account)
+    if (known && known.until > this.#clock.now()) return known.answer
+    const answer = this.#run(helper, server)
+    this.#helped.set(account, { answer, until: this.#clock.now() + helperTtlMs })
+    return answer
+  }
+
+  async #run(helper: string, server: string): Promise<Credential | undefined> {
+    const program = `docker-credential-${helper}`
+    const fail = (why: string) => {
+      this.#log.warn(`${program} gave no credentials for ${server}: ${why}; going on without them`)
+      return undefined
+    }
+    if (!/^[A-Za-z0-9._-]+$/.test(helper)) return fail('this is not the name of a helper')
+    const file = Bun.which(program, this.#path === undefined ? {} : { PATH: this.#path })
+    if (file === null) return fail('it is not installed, or not in the PATH of this process')
+    let late = false
+    try {
+      const child = Bun.spawn([file, 'get'], {
+        stdin: Buffer.from(server),
+        stdout: 'pipe',
+        stderr: 'ignore',
+        maxBuffer: 64 * 1024,
+      })
+      const cancel = this.#clock.after(this.#helperMs, () => {
+        late = true
+        child.kill('SIGKILL')
+      })
+      const [output, code] = await Promise.all([new Response(child.stdout).text(), child.exited]).finally(cancel)
+      if (late) return fail(`it did not answer within ${this.#helperMs / 1000} s`)
+      if (code === 0) return credentialOfHelper(output) ?? fail('its answer cannot be understood')
+      // The protocol's only way to say that it knows no such account.
+      return output.includes('credentials not found') ? undefined : fail(`it ended with exit code ${code}`)
+    } catch {
+      return fail('it cannot be run')
+    }
+  }
+}

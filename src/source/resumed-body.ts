@@ -1,0 +1,87 @@
+/**
+ * A body that outlives its connections. When one breaks or stalls, the next asks for `Range: bytes=<n>-`; a server that
+ * ignores ranges sends everything again, and what is already here is skipped. Exactly the promised bytes come out, or a
+ * failure does.
+ */
+import { Failure } from '../failure.ts'
+import { parseContentLength, parseContentRange } from './content-range.ts'
+import type { Answer } from './exchange.ts'
+import { pauseOrCancel, type RetryTools, Transient, waitAfter } from './retry.ts'
+
+export interface BodyPlan {
+  /** For messages: `blob sha256:0123456789ab of docker.io/library/debian`. */
+  readonly about: string
+  readonly size: number
+  readonly start: number
+  /** A connection that has been opened already, at `start` or at 0. */
+  readonly first: Answer
+  /** Asks again, from `start` on. */
+  readonly reopen: (start: number) => Promise<Answer>
+  /** Called with every run of bytes that arrives, skipped ones too; the next is read when it resolves. */
+  readonly received: (bytes: number) => Promise<void> | void
+  readonly retry: RetryTools
+  readonly signal: AbortSignal | undefined
+}
+
+/** A connection that brings less than this counts as a failed try, so that a broken server is not asked for ever. */
+const progressBytes = 1024 * 1024
+
+/** @throws {Failure} `corrupt`, `unavailable`, `too-many`, `denied`, `no-blob`, `no-manifest`, `cancelled` */
+export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, void, undefined> {
+  let position = plan.start
+  let from = plan.start
+  let failed = 0
+  let answer: Answer | undefined = plan.first
+  try {
+    while (true) {
+      try {
+        answer ??= await plan.reopen(position)
+        let at = firstByte(answer, position, plan)
+        for await (const chunk of answer.chunks()) {
+          await plan.received(chunk.length)
+          const fresh = at < position ? chunk.subarray(position - at) : chunk
+          at += chunk.length
+          if (fresh.length === 0) continue
+          if (position + fresh.length > plan.size) throw tooLong(plan)
+          position += fresh.length
+          yield fresh
+        }
+        if (position === plan.size) return
+        throw new Failure('corrupt', `${plan.about} ended after ${position} of ${plan.size} bytes`)
+      } catch (error) {
+        answer?.close()
+        answer = undefined
+        // All bytes are here; how the connection ended no longer matters.
+        if (error instanceof Transient && position === plan.size) return
+        if (!(error instanceof Transient)) throw error
+        failed = position - from >= progressBytes ? 1 : failed + 1
+        from = position
+        const wait = waitAfter(failed, error.waitMs, plan.retry.policy, plan.retry.random)
+        if (wait === undefined) throw error
+        await pauseOrCancel(plan.retry.clock, wait, plan.signal)
+      }
+    }
+  } finally {
+    answer?.close()
+  }
+}
+
+/** Where in the content the answer's body begins. @throws {Failure} `corrupt` when that cannot be `wanted` or 0 */
+function firstByte(answer: Answer, wanted: number, plan: BodyPlan): number {
+  if (answer.status === 206) {
+    const header = answer.headers.get('content-range')
+    const range = parseContentRange(header)
+    if (range?.start === wanted && (range.size === undefined || range.size === plan.size)) return wanted
+    throw new Failure(
+      'corrupt',
+      `${plan.about}: asked for bytes ${wanted}- of ${plan.size}, got "${(header ?? 'no Content-Range').slice(0, 80)}"`,
+    )
+  }
+  const length = parseContentLength(answer.headers.get('content-length'))
+  if (length === undefined || length === plan.size) return 0
+  throw new Failure('corrupt', `${plan.about}: its size changed from ${plan.size} to ${length} bytes`)
+}
+
+function tooLong(plan: BodyPlan): Failure {
+  return new Failure('corrupt', `${plan.about} is longer than the ${plan.size} bytes it was said to have`)
+}

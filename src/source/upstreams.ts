@@ -1,0 +1,85 @@
+/** Which URL a registry is reached at, and whom it must prove to be. */
+import { readFileSync } from 'node:fs'
+import { rootCertificates } from 'node:tls'
+import { Failure } from '../failure.ts'
+import { dockerHub } from '../oci/reference.ts'
+
+export interface UpstreamOptions {
+  /**
+   * `https:` or `http:`. A path is a prefix in front of `/v2/`; if it begins with `/v2/`, as in
+   * `https://harbor.corp/v2/hub`, it stands for the whole beginning of a repository's path.
+   */
+  readonly url: URL
+  /** PEM file of certificate authorities that are trusted for this registry beside the usual ones. */
+  readonly caFile?: string
+}
+
+export interface Upstream {
+  /** As in references: `docker.io`. */
+  readonly registry: string
+  /** Up to and including `/v2/...`, without the slash at its end. */
+  readonly base: string
+  readonly origin: string
+  /** What credentials are kept under: the host they are sent to, which is not the registry's name for a mirror. */
+  readonly account: string
+  readonly tls?: { readonly ca: readonly string[] }
+}
+
+export class Upstreams {
+  readonly #listed = new Map<string, Upstream>()
+  readonly #onlyListed: boolean
+  readonly #ca: string | undefined
+
+  /** @throws {Error} for a URL or a CA file that cannot be used, so that a node fails at start */
+  constructor(
+    listed: ReadonlyMap<string, UpstreamOptions>,
+    options: { readonly onlyListed: boolean; readonly caFile?: string },
+  ) {
+    this.#onlyListed = options.onlyListed
+    this.#ca = options.caFile === undefined ? undefined : readAuthorities(options.caFile)
+    for (const [registry, { url, caFile }] of listed) {
+      const own = caFile === undefined ? [] : [readAuthorities(caFile)]
+      this.#listed.set(registry, upstreamAt(registry, url, own, this.#ca))
+    }
+  }
+
+  /** @throws {Failure} `not-listed` */
+  find(registry: string): Upstream {
+    const listed = this.#listed.get(registry)
+    if (listed) return listed
+    if (this.#onlyListed) {
+      throw new Failure(
+        'not-listed',
+        `registry ${registry} is not among this node's upstreams, and it may use no other; ` +
+          `add --upstream ${registry}=https://${registry} to allow it`,
+      )
+    }
+    const host = registry === dockerHub ? 'registry-1.docker.io' : registry
+    return upstreamAt(registry, new URL(`https://${host}`), [], this.#ca)
+  }
+}
+
+function upstreamAt(registry: string, url: URL, own: readonly string[], shared: string | undefined): Upstream {
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    throw new Error(`upstream ${registry}: ${url.protocol}// is not supported; use https:// or http://`)
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new Error(`upstream ${registry}: its URL must not hold credentials; put them into the credentials file`)
+  }
+  const prefix = url.pathname.replace(/\/+$/, '')
+  const authorities = shared === undefined ? own : [...own, shared]
+  return {
+    registry,
+    base: url.origin + (prefix === '/v2' || prefix.startsWith('/v2/') ? prefix : `${prefix}/v2`),
+    origin: url.origin,
+    account: url.host === 'registry-1.docker.io' || url.host === 'index.docker.io' ? dockerHub : url.host,
+    // `ca` replaces the built-in roots; redirects may lead to hosts that only those vouch for.
+    ...(authorities.length > 0 ? { tls: { ca: [...authorities, ...rootCertificates] } } : {}),
+  }
+}
+
+function readAuthorities(path: string): string {
+  const pem = readFileSync(path, 'utf8')
+  if (!pem.includes('-----BEGIN CERTIFICATE-----')) throw new Error(`${path} holds no PEM certificate`)
+  return pem
+}
