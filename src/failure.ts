@@ -37,6 +37,10 @@ const kinds = {
 
 export type FailureCode = keyof typeof kinds
 
+export function isFailureCode(text: string): text is FailureCode {
+  return Object.hasOwn(kinds, text)
+}
+
 /** For codes that another node sent. */
 export function isFailureCode(text: string): text is FailureCode {
   return Object.hasOwn(kinds, text)

@@ -1,0 +1,110 @@
+/**
+ * From tag to digest. A tag is resolved at its source at most once per `ttlMs` for the whole cluster: nodes ask the
+ * scheduler that owns the tag, and that one asks the source. While the source is out of reach the last known digest is
+ * served, at the owner and here; when the source says the tag is gone, it is gone.
+ */
+import type { Clock } from '../clock.ts'
+import type { Membership } from '../cluster/membership.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { formatReference, type Repository, type Tag } from '../oci/reference.ts'
+import type { Source } from '../source/source.ts'
+import type { BlobStore, TagRecord } from '../store/blob-store.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Resolve, ResolveReply } from '../wire/messages.ts'
+import type { Outbound } from '../wire/wire.ts'
+
+export interface TagsOptions {
+  readonly store: BlobStore
+  readonly source: Source
+  readonly membership: Membership
+  readonly outbound: Pick<Outbound, 'resolve'>
+  readonly clock: Clock
+  readonly log: Log
+  readonly ttlMs: number
+  /** Schedulers in the order in which they own `key`. */
+  owners(key: string): NodeInfo[]
+}
+
+const mostOwners = 2
+
+export class Tags {
+  readonly #o: TagsOptions
+  readonly #asking = new Map<string, Promise<TagRecord>>()
+
+  constructor(options: TagsOptions) {
+    this.#o = options
+  }
+
+  /** @throws {Failure} `no-manifest` and what else the source says, when nothing is known */
+  resolve(repository: Repository, tag: Tag): Promise<TagRecord> {
+    return this.#once(`engine ${formatReference({ ...repository, tag })}`, () => this.#forEngine(repository, tag))
+  }
+
+  /** Another node asks this one as the tag's owner. */
+  async answer(request: Resolve): Promise<ResolveReply> {
+    const record = await this.#atSource(request.repository, request.tag)
+    const { digest, mediaType, size } = record
+    return { digest, mediaType, size, age: Math.max(0, this.#o.clock.wall() - record.resolvedAt) }
+  }
+
+  async #forEngine(repository: Repository, tag: Tag): Promise<TagRecord> {
+    const { store, membership, outbound, clock, log } = this.#o
+    const known = store.tag(repository, tag)
+    if (known && this.#fresh(known)) return known
+    for (const owner of this.#o.owners(formatReference({ ...repository, tag })).slice(0, mostOwners)) {
+      if (owner.id === membership.self.id) break
+      try {
+        const reply = await outbound.resolve(owner, { repository, tag })
+        const { digest, mediaType, size } = reply
+        const record = { digest, mediaType, size, resolvedAt: clock.wall() - reply.age }
+        store.setTag(repository, tag, record)
+        return record
+      } catch (error) {
+        const failure = Failure.from(error)
+        // The owner reached the source and the source said no. This node's credentials may be better, so it asks too.
+        if (failure.code !== 'unavailable') break
+        membership.doubt(owner.id)
+        log.debug('the owner of a tag did not answer', { owner: owner.id, error: failure.message })
+      }
+    }
+    return this.#atSource(repository, tag)
+  }
+
+  #atSource(repository: Repository, tag: Tag): Promise<TagRecord> {
+    return this.#once(`source ${formatReference({ ...repository, tag })}`, async () => {
+      const { store, source, clock, log } = this.#o
+      const known = store.tag(repository, tag)
+      if (known && this.#fresh(known)) return known
+      try {
+        const resolved = await source.resolve(repository, tag)
+        const record = { ...resolved, resolvedAt: clock.wall() }
+        store.setTag(repository, tag, record)
+        return record
+      } catch (error) {
+        const failure = Failure.from(error)
+        if (!known || (failure.code !== 'unavailable' && failure.code !== 'too-many')) throw failure
+        log.warn('the source is out of reach; the last known digest is served', {
+          image: formatReference({ ...repository, tag }),
+          digest: known.digest,
+          ageSeconds: Math.round((clock.wall() - known.resolvedAt) / 1000),
+          error: failure.message,
+        })
+        return known
+      }
+    })
+  }
+
+  #fresh(record: TagRecord): boolean {
+    return this.#o.clock.wall() - record.resolvedAt < this.#o.ttlMs
+  }
+
+  /** Concurrent calls for the same tag share one answer. */
+  #once(key: string, work: () => Promise<TagRecord>): Promise<TagRecord> {
+    const running = this.#asking.get(key)
+    if (running) return running
+    const promise = work().finally(() => this.#asking.delete(key))
+    this.#asking.set(key, promise)
+    return promise
+  }
+}

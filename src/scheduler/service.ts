@@ -1,0 +1,105 @@
+/**
+ * The scheduler as a service: feeds {@link Swarms} with what members announce, answers requests for parents, and tells
+ * the named seed to go to the source.
+ */
+import type { Clock } from '../clock.ts'
+import type { Membership } from '../cluster/membership.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Announce, FetchOrder, Parent, Schedule, ScheduleReply } from '../wire/messages.ts'
+import type { Outbound } from '../wire/wire.ts'
+import type { SwarmNode, Swarms } from './swarms.ts'
+
+export interface SchedulerOptions {
+  readonly swarms: Swarms
+  readonly membership: Membership
+  readonly outbound: Pick<Outbound, 'order'>
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Carries out an order for this node itself. */
+  orderSelf(order: FetchOrder): void
+}
+
+export class Scheduler {
+  readonly #o: SchedulerOptions
+  readonly #loads = new Map<string, number>()
+
+  constructor(options: SchedulerOptions) {
+    this.#o = options
+    options.membership.onJoin((info) => options.swarms.node(this.#nodeOf(info)))
+    options.membership.onLeave((info) => {
+      this.#loads.delete(info.id)
+      options.swarms.left(info.id)
+    })
+    for (const { info } of options.membership.all()) options.swarms.node(this.#nodeOf(info))
+  }
+
+  announce(announce: Announce): void {
+    const { swarms, clock } = this.#o
+    const { node } = announce
+    if (announce.leaving) return swarms.left(node.id)
+    this.#loads.set(node.id, announce.uploadSlots > 0 ? Math.min(1, announce.uploads / announce.uploadSlots) : 0)
+    swarms.node(this.#nodeOf(node))
+    if (announce.full) swarms.forgetHoldings(node.id)
+    const now = clock.now()
+    for (const holding of announce.holdings) {
+      swarms.holds(node.id, holding.digest, holding.size, holding.pieces, holding.complete, now)
+    }
+    for (const digest of announce.gone) swarms.drops(node.id, digest, now)
+  }
+
+  schedule(request: Schedule): ScheduleReply {
+    const { swarms, membership, clock, metrics, log } = this.#o
+    const started = clock.now()
+    for (const { node } of request.failed) membership.doubt(node)
+    const decision = swarms.decide(
+      this.#nodeOf(request.node),
+      {
+        digest: request.location.digest,
+        size: request.size,
+        pieces: request.pieces,
+        connected: request.connected,
+        failed: request.failed,
+        stalled: request.stalled,
+      },
+      started,
+    )
+    if (decision.order) this.#order(decision.order, { location: request.location })
+    const parents: Parent[] = []
+    for (const { id, pieces, complete } of decision.parents) {
+      const info = membership.find(id)
+      if (!info) continue
+      const { url, zone } = info
+      parents.push({ node: { id, url, ...(zone ? { zone } : {}) }, pieces, complete })
+    }
+    metrics.schedulerDecisions.inc()
+    metrics.schedulerDecisionSeconds.observe((clock.now() - started) / 1000)
+    if (decision.reasons.length > 0) {
+      log.debug('scheduled', { digest: request.location.digest, asker: request.node.id, reasons: decision.reasons })
+    }
+    return {
+      parents,
+      ...(decision.fetcher ? { fetcher: decision.fetcher } : {}),
+      ...(decision.size !== undefined ? { size: decision.size } : {}),
+      again: decision.again,
+    }
+  }
+
+  #order(id: string, order: FetchOrder): void {
+    const { membership, outbound, swarms, clock, log } = this.#o
+    if (id === membership.self.id) return this.#o.orderSelf(order)
+    const seed = membership.find(id)
+    if (!seed) return
+    outbound.order(seed, order).catch((error: Error) => {
+      log.warn('a seed did not take an order; another one is chosen', { seed: id, url: seed.url, error: error.message })
+      membership.doubt(id)
+      swarms.drops(id, order.location.digest, clock.now())
+    })
+  }
+
+  #nodeOf(info: NodeInfo): SwarmNode {
+    return { id: info.id, zone: info.zone, seed: info.modes.includes('seed'), load: this.#loads.get(info.id) ?? 0 }
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * One blob on its way to this node, as a pure state machine. Events say what happened; `apply` answers with what to do
+ * next and never waits, reads a clock or touches the network. The node (`transfer.ts`) and the simulation drive the same
+ * code.
+ *
+ * Life of a piece: free -> asked for (one request, or two when hedged) -> arrived (being verified and written) -> stored.
+ * A piece whose digest nobody has stated cannot be verified, so it is not asked for.
+ */
+import type { Random } from '../clock.ts'
+import type { Bitmap } from '../piece/bitmap.ts'
+import { type Layout, pieceBytes } from '../piece/layout.ts'
+import { Parent, type Request } from './parent.ts'
+import { type PieceView, pick } from './picker.ts'
+import type { Tuning } from './tuning.ts'
+
+export type DownloadEvent =
+  | { type: 'parent-joined'; parent: string; have: Bitmap }
+  | { type: 'parent-has'; parent: string; pieces: readonly number[] }
+  | { type: 'parent-left'; parent: string }
+  /** Digests of pieces `from` up to `to` (exclusive) became known. */
+  | { type: 'stated'; from: number; to: number }
+  | { type: 'chosen'; request: number; piece: number }
+  /** All bytes are here; verification and writing go on. */
+  | { type: 'arrived'; request: number; piece: number }
+  | { type: 'stored'; piece: number }
+  /** The bytes of an arrived piece were wrong, or could not be written. */
+  | { type: 'rejected'; piece: number; parent: string }
+  | { type: 'refused'; request: number; reason: 'busy' | 'missing' | 'broken' }
+  /** The source feed will bring these pieces; nobody else is asked for them. Empty when it stopped. */
+  | { type: 'feed'; from: number; to: number }
+  | { type: 'reader-at'; reader: number; piece: number }
+  | { type: 'reader-left'; reader: number }
+  | { type: 'tick' }
+
+export type DownloadCommand =
+  | { do: 'request'; request: Request }
+  | { do: 'cancel'; request: Request }
+  /** Leave the parent; the reason is for the log and the scheduler. */
+  | { do: 'drop'; parent: string; reason: string }
+  /** Ask the scheduler for parents: `stalled` when nothing has come for a while. */
+  | { do: 'ask'; stalled: boolean }
+  | { do: 'complete' }
+
+export class Download {
+  readonly layout: Layout
+  readonly have: Bitmap
+  readonly parents = new Map<string, Parent>()
+  readonly #tuning: Tuning
+  readonly #random: Random
+  readonly #stated: Bitmap
+  readonly #availability: Uint16Array
+  /** Requests bound to the piece, plus one while it is being written. */
+  readonly #asked: Uint8Array
+  readonly #tentative: Uint8Array
+  readonly #requests = new Map<number, Request>()
+  readonly #readers = new Map<number, number>()
+  #feed = { from: 0, to: 0 }
+  #nextRequest = 1
+  #progressAt: number
+  #askedAt = Number.NEGATIVE_INFINITY
+  #done = false
+  /** Usual ms from request to last byte. */
+  #usualMs = 1000
+  #commands: DownloadCommand[] = []
+
+  constructor(layout: Layout, have: Bitmap, stated: Bitmap, tuning: Tuning, random: Random, now: number) {
+    this.layout = layout
+    this.have = have.copy()
+    this.#stated = stated.copy()
+    this.#tuning = tuning
+    this.#random = random
+    this.#availability = new Uint16Array(layout.count)
+    this.#asked = new Uint8Array(layout.count)
+    this.#tentative = new Uint8Array(layout.count)
+    this.#progressAt = now
+  }
+
+  get done(): boolean {
+    return this.#done
+  }
+  get inFlight(): number {
+    return this.#requests.size
+  }
+
+  /** How many parents hold the piece. */
+  availability(piece: number): number {
+    return this.#availability[piece] ?? 0
+  }
+
+  apply(event: DownloadEvent, now: number): DownloadCommand[] {
+    this.#commands = []
+    if (this.#done) return this.#commands
+    switch (event.type) {
+      case 'parent-joined':
+        this.#join(new Parent(event.parent, event.have.copy(), now))
+        this.#fill(now)
+        break
+      case 'parent-has':
+        this.#parentHas(event.parent, event.pieces, now)
+        break
+      case 'parent-left':
+        this.#leave(event.parent)
+        this.#fill(now)
+        break
+      case 'stated':
+        for (let i = event.from; i < event.to; i++) this.#stated.set(i)
+        this.#fill(now)
+        break
+      case 'chosen':
+        this.#chosen(event.request, event.piece)
+        break
+      case 'arrived':
+        this.#arrived(event.request, event.piece, now)
+        this.#fill(now)
+        break
+      case 'stored':
+        this.#stored(event.piece, now)
+        break
+      case 'rejected':
+        this.#release(event.piece)
+        this.#commands.push({ do: 'drop', parent: event.parent, reason: 'sent wrong bytes' })
+        this.#leave(event.parent)
+        this.#fill(now)
+        break
+      case 'refused':
+        this.#refused(event.request, event.reason, now)
+        this.#fill(now)
+        break
+      case 'feed':
+        this.#feed = { from: event.from, to: event.to }
+        if (event.to > event.from) this.#progressAt = now
+        else this.#fill(now)
+        break
+      case 'reader-at':
+        this.#readers.set(event.reader, event.piece)
+        this.#fill(now)
+        break
+      case 'reader-left':
+        this.#readers.delete(event.reader)
+        break
+      case 'tick':
+        this.#tick(now)
+        break
+    }
+    return this.#commands
+  }
+
+  #join(parent: Parent): void {
+    if (this.parents.has(parent.id)) this.#leave(parent.id)
+    this.parents.set(parent.id, parent)
+    for (const piece of parent.have.indexes()) this.#availability[piece]!++
+  }
+
+  #parentHas(id: string, pieces: readonly number[], now: number): void {
+    const parent = this.parents.get(id)
+    if (!parent) return
+    for (const piece of pieces) if (parent.have.set(piece)) this.#availability[piece]!++
+    this.#fillFrom(parent, now)
+  }
+
+  #leave(id: string): void {
+    const parent = this.parents.get(id)
+    if (!parent) return
+    this.parents.delete(id)
+    for (const piece of parent.have.indexes()) this.#availability[piece]!--
+    for (const request of [...parent.requests.values()]) {
+      this.#forget(request)
+      this.#commands.push({ do: 'cancel', request })
+    }
+    if (this.parents.size === 0) this.#ask(false)
+  }
+
+  #chosen(id: number, piece: number): void {
+    const request = this.#requests.get(id)
+    if (!request || request.piece !== undefined) return
+    for (const candidate of request.candidates) this.#tentative[candidate]!--
+    request.piece = piece
+    this.#asked[piece]!++
+  }
+
+  #arrived(id: number, piece: number, now: number): void {
+    const request = this.#requests.get(id)
+    if (!request) return
+    this.#chosen(id, piece)
+    this.#forget(request)
+    this.#asked[piece]!++ // until it is stored or rejected
+    const parent = this.parents.get(request.parent)
+    parent?.arrived(pieceBytes(this.layout, piece), now)
+    this.#usualMs += (now - request.sentAt - this.#usualMs) / 8
+    this.#progressAt = now
+    // The slower of two requests for the same piece is not worth its bytes any more.
+    if (this.#asked[piece]! > 1) {
+      for (const other of [...this.#requests.values()]) {
+        if (other.piece !== piece) continue
+        this.#forget(other)
+        this.#commands.push({ do: 'cancel', request: other })
+      }
+    }
+  }
+
+  #stored(piece: number, now: number): void {
+    this.#release(piece)
+    this.have.set(piece)
+    this.#progressAt = now
+    if (!this.have.complete) return
+    this.#done = true
+    for (const request of this.#requests.values()) this.#commands.push({ do: 'cancel', request })
+    this.#requests.clear()
+    this.#commands.push({ do: 'complete' })
+  }
+
+  #refused(id: number, reason: 'busy' | 'missing' | 'broken', now: number): void {
+    const request = this.#requests.get(id)
+    if (!request) return
+    this.#forget(request)
+    const parent = this.parents.get(request.parent)
+    if (!parent) return
+    if (reason === 'busy') parent.busyUntil = now + this.#tuning.busyMs * (0.5 + this.#random())
+    if (reason === 'missing') {
+      // It has dropped what it told us about; believe the answer.
+      for (const piece of request.candidates) if (parent.have.clear(piece)) this.#availability[piece]!--
+    }
+    if (reason !== 'broken') return
+    parent.failuresInRow++
+    if (parent.failuresInRow < this.#tuning.parentFailures) {
+      parent.busyUntil = now + this.#tuning.busyMs
+      return
+    }
+    this.#commands.push({ do: 'drop', parent: parent.id, reason: 'does not answer' })
+    this.#leave(parent.id)
+  }
+
+  #tick(now: number): void {
+    this.#fill(now)
+    if (now - this.#progressAt > this.#tuning.stallMs) this.#ask(true, now)
+  }
+
+  #ask(stalled: boolean, now = this.#progressAt): void {
+    if (stalled && now - this.#askedAt < this.#tuning.stallMs / 2) return
+    if (stalled) this.#askedAt = now
+    this.#commands.push({ do: 'ask', stalled })
+  }
+
+  #forget(request: Request): void {
+    this.#requests.delete(request.id)
+    this.parents.get(request.parent)?.requests.delete(request.id)
+    if (request.piece !== undefined) this.#release(request.piece)
+    else for (const candidate of request.candidates) this.#tentative[candidate]!--
+  }
+
+  #release(piece: number): void {
+    if (this.#asked[piece]! > 0) this.#asked[piece]!--
+  }
+
+  /** Gives every parent with room something to do, one request a round so that none takes all. */
+  #fill(now: number): void {
+    const parents = [...this.parents.values()]
+    const start = Math.floor(this.#random() * parents.length)
+    for (let progress = true; progress; ) {
+      progress = false
+      for (let k = 0; k < parents.length; k++) {
+        if (this.#fillOne(parents[(k + start) % parents.length]!, now)) progress = true
+      }
+    }
+  }
+
+  #fillFrom(parent: Parent, now: number): void {
+    while (this.#fillOne(parent, now)) {}
+  }
+
+  #fillOne(parent: Parent, now: number): boolean {
+    if (this.#requests.size >= this.#tuning.mostInFlight || parent.busyUntil > now) return false
+    if (!this.parents.has(parent.id)) return false
+    if (parent.requests.size >= parent.pipeline(this.#tuning, this.layout.pieceLength, now)) return false
+    const most = parent.have.complete ? this.#tuning.seedCandidates : this.#tuning.peerCandidates
+    const candidates = pick(this.#view(), parent.have, most, this.#random)
+    if (candidates.length > 0) return this.#send(parent, candidates, now)
+    const late = this.#late(parent, now)
+    return late === undefined ? false : this.#send(parent, [late], now)
+  }
+
+  #send(parent: Parent, candidates: number[], now: number): boolean {
+    const request: Request = { id: this.#nextRequest++, parent: parent.id, candidates, sentAt: now }
+    for (const candidate of candidates) this.#tentative[candidate]!++
+    this.#requests.set(request.id, request)
+    parent.requests.set(request.id, request)
+    if (candidates.length === 1) this.#chosen(request.id, candidates[0]!)
+    this.#commands.push({ do: 'request', request })
+    return true
+  }
+
+  /** A piece that takes another parent unusually long and that `parent` could bring: the oldest such. */
+  #late(parent: Parent, now: number): number | undefined {
+    const patience = Math.max(this.#tuning.hedgeLeastMs, this.#tuning.hedgeFactor * this.#usualMs)
+    let hedges = 0
+    let oldest: Request | undefined
+    for (const request of this.#requests.values()) {
+      const { piece } = request
+      if (piece === undefined) continue
+      if (this.#asked[piece]! > 1) hedges++
+      else if (request.parent !== parent.id && now - request.sentAt > patience && parent.have.has(piece)) {
+        if (!oldest || request.sentAt < oldest.sentAt) oldest = request
+      }
+    }
+    return hedges < 2 * this.#tuning.mostHedges ? oldest?.piece : undefined
+  }
+
+  #view(): PieceView {
+    const { have } = this
+    const stated = this.#stated
+    const asked = this.#asked
+    const feed = this.#feed
+    return {
+      count: this.layout.count,
+      free: (i) => !have.has(i) && asked[i] === 0 && stated.has(i) && (i < feed.from || i >= feed.to),
+      tentative: (i) => this.#tentative[i]! > 0,
+      availability: (i) => this.#availability[i]!,
+      readers: [...this.#readers.values()].map((piece) => have.nextMissing(piece)),
+      urgentPieces: this.#tuning.urgentPieces,
+      windowPieces: Math.ceil(this.#tuning.windowBytes / this.layout.pieceLength),
+    }
+  }
+}

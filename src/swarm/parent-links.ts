@@ -1,0 +1,180 @@
+/**
+ * The sessions of one download with its parents: dials them, asks for the blob, turns their frames into what the download
+ * understands, and leaves those that make no sense.
+ */
+import type { NodeCard, NodeId } from '../cluster/node-info.ts'
+import { Failure, isFailureCode } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import { Bitmap } from '../piece/bitmap.ts'
+import { type Layout, layoutOf } from '../piece/layout.ts'
+import { type Segment, type SegmentVerdict, segmentPayload } from '../piece/metainfo.ts'
+import type { Frame, FrameOf } from '../wire/messages.ts'
+import type { Session } from '../wire/wire.ts'
+import type { TransferDeps } from './transfer.ts'
+
+export interface LinkEvents {
+  /** A parent says how large the blob is; false if that contradicts what is known. */
+  sized(size: number, mediaType: string | undefined): boolean
+  layout(): Layout | undefined
+  held(parent: NodeId, have: Bitmap): void
+  has(parent: NodeId, pieces: readonly number[]): void
+  /** A segment whose signature is right. */
+  segment(segment: Segment): SegmentVerdict
+  left(parent: NodeId, reason: string, failure?: Failure): void
+}
+
+interface Link {
+  readonly card: NodeCard
+  session?: Session
+  /** Set when the parent said what it holds. */
+  joined: boolean
+}
+
+export class ParentLinks {
+  readonly #d: TransferDeps
+  readonly #digest: Digest
+  readonly #events: LinkEvents
+  readonly #links = new Map<NodeId, Link>()
+  #closed = false
+
+  constructor(deps: TransferDeps, digest: Digest, events: LinkEvents) {
+    this.#d = deps
+    this.#digest = digest
+    this.#events = events
+  }
+
+  get count(): number {
+    return this.#links.size
+  }
+
+  cards(): NodeCard[] {
+    return [...this.#links.values()].map((link) => link.card)
+  }
+
+  card(id: NodeId): NodeCard | undefined {
+    return this.#links.get(id)?.card
+  }
+
+  /** Opens a session with a node that a scheduler or the directory named. */
+  connect(card: NodeCard): void {
+    if (!this.#mayAdd(card.id)) return
+    const link: Link = { card, joined: false }
+    this.#links.set(card.id, link)
+    this.#d.outbound.session(card).then(
+      (session) => {
+        if (this.#links.get(card.id) === link && !this.#closed) this.#subscribe(link, session)
+      },
+      (error: Error) => {
+        this.#d.membership.doubt(card.id)
+        this.#leave(card.id, `could not be reached: ${error.message}`)
+      },
+    )
+  }
+
+  /** Uses a session that the other side opened. */
+  adopt(session: Session): void {
+    const { peer } = session
+    if (!this.#mayAdd(peer.id)) return
+    const link: Link = { card: peer, joined: false }
+    this.#links.set(peer.id, link)
+    this.#subscribe(link, session)
+  }
+
+  frame(session: Session, frame: Frame): void {
+    const link = this.#links.get(session.peer.id)
+    if (!link || link.session !== session) return
+    switch (frame.t) {
+      case 'state':
+        return this.#state(link, frame)
+      case 'have':
+        if (link.joined) this.#events.has(link.card.id, frame.pieces)
+        return
+      case 'meta':
+        return this.#meta(link, frame)
+      case 'gone':
+        return this.#gone(link, frame)
+    }
+  }
+
+  closed(session: Session, reason: string): void {
+    const link = this.#links.get(session.peer.id)
+    if (link?.session === session) this.#leave(session.peer.id, `session closed: ${reason}`)
+  }
+
+  /** The download left the parent. */
+  drop(id: NodeId, reason: string): void {
+    const link = this.#links.get(id)
+    if (!link) return
+    this.#links.delete(id)
+    link.session?.send({ t: 'unwant', digest: this.#digest })
+    if (this.#d.bans.has(id)) link.session?.close(reason)
+    else if (!link.joined || reason === 'does not answer') this.#d.membership.doubt(id)
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const link of this.#links.values()) link.session?.send({ t: 'unwant', digest: this.#digest })
+    this.#links.clear()
+  }
+
+  #mayAdd(id: NodeId): boolean {
+    if (this.#closed || this.#links.has(id) || id === this.#d.membership.self.id) return false
+    return this.#links.size < this.#d.tuning.mostParents && !this.#d.bans.has(id)
+  }
+
+  #subscribe(link: Link, session: Session): void {
+    link.session = session
+    session.send({ t: 'want', digest: this.#digest })
+  }
+
+  #state(link: Link, frame: FrameOf<'state'>): void {
+    if (!this.#events.sized(frame.size, frame.mediaType) || frame.pieceLength !== layoutOf(frame.size).pieceLength) {
+      return this.#leave(link.card.id, `says the blob has ${frame.size} bytes in pieces of ${frame.pieceLength}`)
+    }
+    const layout = this.#events.layout()
+    if (!layout) return
+    link.joined = true
+    this.#events.held(link.card.id, new Bitmap(layout.count, Uint8Array.fromBase64(frame.have)))
+  }
+
+  #meta(link: Link, frame: FrameOf<'meta'>): void {
+    if (!this.#events.sized(frame.size, undefined))
+      return this.#leave(link.card.id, `says the blob has ${frame.size} bytes`)
+    const layout = this.#events.layout()
+    if (!layout) return
+    const segment: Segment = {
+      first: frame.first,
+      digests: Uint8Array.fromBase64(frame.digests),
+      signer: frame.signer,
+      signature: Uint8Array.fromBase64(frame.signature),
+    }
+    if (this.#d.bans.has(segment.signer)) return
+    const payload = segmentPayload(this.#digest, layout, segment.first, segment.digests)
+    if (!this.#d.verify(segment.signer, payload, segment.signature)) {
+      this.#d.bans.add(link.card.id, 'passed on piece digests with a false signature')
+      return this.#leave(link.card.id, 'false signature')
+    }
+    const verdict = this.#events.segment(segment)
+    if (verdict === 'conflict' || verdict === 'malformed') {
+      this.#leave(
+        link.card.id,
+        `piece digests stated by ${segment.signer} are ${verdict === 'conflict' ? 'contradicted by others' : 'malformed'}`,
+      )
+    }
+  }
+
+  #gone(link: Link, frame: FrameOf<'gone'>): void {
+    const code = frame.code
+    const failure = code && isFailureCode(code) ? new Failure(code, frame.message ?? code) : undefined
+    this.#leave(link.card.id, failure ? `could not get it: ${failure.message}` : 'no longer holds it', failure)
+  }
+
+  #leave(id: NodeId, reason: string, failure?: Failure): void {
+    const link = this.#links.get(id)
+    if (!link) return
+    this.#links.delete(id)
+    link.session?.send({ t: 'unwant', digest: this.#digest })
+    this.#d.log.debug('left a parent', { parent: id, digest: this.#digest, reason })
+    this.#events.left(id, reason, failure)
+  }
+}

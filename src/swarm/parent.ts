@@ -1,0 +1,51 @@
+/** What a download knows about one parent: what it holds, how fast it is, how often it failed. */
+import type { Bitmap } from '../piece/bitmap.ts'
+import type { Tuning } from './tuning.ts'
+
+export interface Request {
+  readonly id: number
+  readonly parent: string
+  /** In order of preference; the parent chooses one. */
+  readonly candidates: readonly number[]
+  /** Set once the parent has chosen (at once when there is one candidate). */
+  piece?: number
+  readonly sentAt: number
+}
+
+/** Rates are averaged over about this many ms. */
+const averageMs = 1000
+
+export class Parent {
+  readonly id: string
+  readonly have: Bitmap
+  readonly requests = new Map<number, Request>()
+  failuresInRow = 0
+  busyUntil = 0
+  received = 0
+  #rate = 0
+  #ratedAt: number
+
+  constructor(id: string, have: Bitmap, now: number) {
+    this.id = id
+    this.have = have
+    this.#ratedAt = now
+  }
+
+  /** Bytes per ms, decayed to `now`. */
+  rate(now: number): number {
+    return this.#rate * Math.exp(-(now - this.#ratedAt) / averageMs)
+  }
+
+  arrived(bytes: number, now: number): void {
+    this.#rate = this.rate(now) + bytes / averageMs
+    this.#ratedAt = now
+    this.received += bytes
+    this.failuresInRow = 0
+  }
+
+  /** Requests this parent may have in flight: enough to keep its link busy for `pipelineMs`. */
+  pipeline(tuning: Tuning, pieceLength: number, now: number): number {
+    const byRate = tuning.leastPipeline + Math.floor((this.rate(now) * tuning.pipelineMs) / pieceLength)
+    return Math.min(tuning.mostPipeline, byRate)
+  }
+}

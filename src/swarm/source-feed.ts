@@ -1,0 +1,179 @@
+/**
+ * Reads from the source what the swarm does not have, piece by piece. The node that does this for a blob is its fetcher:
+ * it states the digest of each piece it reads and signs the statement, so that the others can verify what they get from
+ * whomever.
+ *
+ * The source is one long answer, read in order. Runs of pieces that are here or at a parent already are skipped by asking
+ * anew from behind them; short runs are read and thrown away, which is cheaper than another request.
+ */
+import type { Clock } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import { type Layout, pieceBytes, pieceStart } from '../piece/layout.ts'
+import { pieceDigest, pieceDigestBytes, type Segment, segmentPayload } from '../piece/metainfo.ts'
+import type { Location, Source } from '../source/source.ts'
+import type { Blob } from '../store/blob-store.ts'
+
+export interface Signer {
+  readonly id: string
+  sign(payload: Uint8Array): Uint8Array
+}
+
+export interface FeedHost {
+  /** First piece at or after `from` that has to come from the source; `count` if none. */
+  nextNeeded(from: number): number
+  /** Pieces from `from` up to `to` are about to come. */
+  expecting(from: number, to: number): void
+  /** A piece was verified, written and is stated from now on as soon as `stated` says so. */
+  stored(piece: number, bytes: number): void
+  /** These pieces may be offered to others: their digests are signed and learned. */
+  stated(pieces: readonly number[]): void
+}
+
+export interface FeedOptions {
+  readonly source: Source
+  readonly location: Location
+  readonly blob: Blob
+  readonly signer: Signer
+  readonly clock: Clock
+  readonly host: FeedHost
+}
+
+/** A run of unneeded pieces longer than this is skipped by a new request. */
+const skipPieces = 16
+/** How many pieces ahead of the source's position nobody else is asked for. */
+const aheadPieces = 4
+/** Statements are gathered for so long, or until there are so many. */
+const statementMs = 25
+const statementPieces = 32
+
+export class SourceFeed {
+  readonly #o: FeedOptions
+  readonly #layout: Layout
+  #unstated: { piece: number; digest: Uint8Array }[] = []
+  #cancelTimer: (() => void) | undefined
+
+  constructor(options: FeedOptions) {
+    this.#o = options
+    this.#layout = options.blob.layout
+  }
+
+  /** Runs until nothing is needed from the source any more. @throws {Failure} what the source said */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#stateHeld()
+      let from = this.#o.host.nextNeeded(0)
+      while (from < this.#layout.count && !signal.aborted) {
+        from = await this.#stream(from, signal)
+        if (from >= this.#layout.count) from = this.#o.host.nextNeeded(0)
+      }
+    } finally {
+      this.#flush()
+      this.#o.host.expecting(0, 0)
+    }
+  }
+
+  /** Reads on from piece `first`; returns the piece from which to go on with a new request. */
+  async #stream(first: number, signal: AbortSignal): Promise<number> {
+    const { source, location, blob, host } = this.#o
+    const layout = this.#layout
+    const stop = new AbortController()
+    const answer = await source.open(location, pieceStart(layout, first), AbortSignal.any([signal, stop.signal]))
+    if (answer.size !== layout.size) {
+      stop.abort()
+      throw new Failure(
+        'corrupt',
+        `the source says ${blob.digest} has ${answer.size} bytes, ${layout.size} were expected`,
+      )
+    }
+    let piece = first
+    let buffer = new Uint8Array(pieceBytes(layout, piece))
+    let filled = 0
+    host.expecting(piece, piece + aheadPieces)
+    if (layout.size === 0) await this.#take(0, buffer)
+    for await (const chunk of answer.body) {
+      for (let at = 0; at < chunk.length; ) {
+        if (piece >= layout.count)
+          throw new Failure('corrupt', `the source sent more than ${layout.size} bytes of ${blob.digest}`)
+        const part = chunk.subarray(at, at + buffer.length - filled)
+        buffer.set(part, filled)
+        filled += part.length
+        at += part.length
+        if (filled < buffer.length) continue
+        await this.#take(piece, buffer)
+        piece++
+        filled = 0
+        if (piece >= layout.count) continue
+        const needed = host.nextNeeded(piece)
+        if (needed - piece > skipPieces) {
+          stop.abort()
+          return needed
+        }
+        host.expecting(piece, piece + aheadPieces)
+        buffer = new Uint8Array(pieceBytes(layout, piece))
+      }
+    }
+    return layout.count
+  }
+
+  async #take(piece: number, bytes: Uint8Array): Promise<void> {
+    const { blob, host } = this.#o
+    if (blob.have.has(piece)) return
+    const stated = blob.metainfo.digestOf(piece)
+    const digest = pieceDigest(bytes)
+    if (stated && Buffer.compare(stated, digest) !== 0) {
+      throw new Failure('corrupt', `piece ${piece} of ${blob.digest} differs from what was stated about it`, {
+        detail: { piece },
+      })
+    }
+    await blob.write(piece, bytes)
+    host.stored(piece, bytes.length)
+    if (stated) host.stated([piece])
+    else this.#state(piece, digest)
+  }
+
+  #state(piece: number, digest: Uint8Array): void {
+    this.#unstated.push({ piece, digest })
+    if (this.#unstated.length >= statementPieces) this.#flush()
+    else this.#cancelTimer ??= this.#o.clock.after(statementMs, () => this.#flush())
+  }
+
+  /** Signs what was gathered, one segment for each run. */
+  #flush(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    const pending = this.#unstated.filter(({ piece }) => !this.#o.blob.metainfo.known.has(piece))
+    const pieces = this.#unstated.map(({ piece }) => piece)
+    this.#unstated = []
+    for (const segment of signedSegments(this.#o.blob, pending, this.#o.signer)) this.#o.blob.learn(segment)
+    if (pieces.length > 0) this.#o.host.stated(pieces)
+  }
+
+  /** States the pieces that are here from an earlier run but whose digests nobody has stated. */
+  async #stateHeld(): Promise<void> {
+    const { blob } = this.#o
+    for (const piece of blob.have.indexes()) {
+      if (blob.metainfo.known.has(piece)) continue
+      const start = pieceStart(this.#layout, piece)
+      this.#state(piece, pieceDigest(await blob.read({ start, end: start + pieceBytes(this.#layout, piece) })))
+    }
+    this.#flush()
+  }
+}
+
+export function* signedSegments(
+  blob: Pick<Blob, 'digest' | 'layout'>,
+  pieces: readonly { readonly piece: number; readonly digest: Uint8Array }[],
+  signer: Signer,
+): Generator<Segment> {
+  const sorted = [...pieces].sort((a, b) => a.piece - b.piece)
+  for (let i = 0; i < sorted.length; ) {
+    let j = i + 1
+    while (j < sorted.length && sorted[j]!.piece === sorted[i]!.piece + (j - i)) j++
+    const first = sorted[i]!.piece
+    const digests = new Uint8Array((j - i) * pieceDigestBytes)
+    for (let k = i; k < j; k++) digests.set(sorted[k]!.digest, (k - i) * pieceDigestBytes)
+    const signature = signer.sign(segmentPayload(blob.digest, blob.layout, first, digests))
+    yield { first, digests, signer: signer.id, signature }
+    i = j
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * All downloads and uploads of a node. Everything that other nodes say over sessions arrives here and goes to the seeder
+ * (what they want from us) or to the transfer of the blob (what they have for us).
+ */
+
+import type { Failure } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Location } from '../source/source.ts'
+import type { Frame } from '../wire/messages.ts'
+import type { Directory, Session, SessionHandler } from '../wire/wire.ts'
+import type { Seeder } from './seeder.ts'
+import { Transfer, type TransferDeps, type TransferEvents } from './transfer.ts'
+
+export interface SwarmOptions extends TransferDeps {
+  readonly seeder: Seeder
+  readonly directory: Directory
+  /** What this node holds of a blob changed: the owners of its digest want to know. */
+  changed(digest: Digest): void
+}
+
+export class Swarm implements SessionHandler {
+  readonly #o: SwarmOptions
+  readonly #transfers = new Map<Digest, Transfer>()
+  readonly #events: TransferEvents
+
+  constructor(options: SwarmOptions) {
+    this.#o = options
+    const { seeder, changed, directory } = options
+    this.#events = {
+      begun: (blob) => {
+        seeder.begun(blob)
+        directory.provide(blob.digest)
+        changed(blob.digest)
+      },
+      stored: (blob, piece) => {
+        seeder.stored(blob.digest, piece)
+        changed(blob.digest)
+      },
+      learned: (blob) => seeder.learned(blob.digest),
+      ended: (transfer, failure) => this.#ended(transfer, failure),
+    }
+    options.store.onGone((blob) => changed(blob.digest))
+  }
+
+  transfers(): Iterable<Transfer> {
+    return this.#transfers.values()
+  }
+
+  find(digest: Digest): Transfer | undefined {
+    return this.#transfers.get(digest)
+  }
+
+  /** The transfer that brings the blob; started if there is none. Not to be called for a complete blob. */
+  fetch(location: Location, size?: number): Transfer {
+    const running = this.#transfers.get(location.digest)
+    if (running) return running
+    const transfer = new Transfer(this.#o, this.#events, location)
+    this.#transfers.set(location.digest, transfer)
+    transfer.start(size)
+    for (const session of this.#o.seeder.audience(location.digest)) transfer.meet(session)
+    return transfer
+  }
+
+  /** A scheduler named this node as the one that reads the blob from its source. */
+  order(location: Location): void {
+    if (this.#o.store.find(location.digest)?.complete) return
+    this.fetch(location).fetch(true)
+  }
+
+  opened(): void {}
+
+  frame(session: Session, frame: Frame): void {
+    if (this.#o.bans.has(session.peer.id)) return session.close('banned for sending wrong bytes')
+    switch (frame.t) {
+      case 'want': {
+        this.#o.seeder.want(session, frame.digest)
+        this.#transfers.get(frame.digest)?.meet(session)
+        return
+      }
+      case 'unwant':
+        return this.#o.seeder.unwant(session, frame.digest)
+      case 'state':
+      case 'have':
+      case 'meta':
+      case 'gone':
+        return this.#transfers.get(frame.digest)?.frame(session, frame)
+    }
+  }
+
+  closed(session: Session, reason: string): void {
+    this.#o.seeder.closed(session)
+    for (const transfer of [...this.#transfers.values()]) transfer.sessionClosed(session, reason)
+  }
+
+  close(reason: string): void {
+    for (const transfer of [...this.#transfers.values()]) transfer.stop(reason)
+    this.#o.seeder.close()
+  }
+
+  #ended(transfer: Transfer, failure: Failure | undefined): void {
+    const { digest } = transfer.location
+    this.#transfers.delete(digest)
+    const { log, seeder, clock, changed } = this.#o
+    const fields = {
+      digest,
+      seconds: Math.round(clock.now() - transfer.startedAt) / 1000,
+      fromSwarm: transfer.bytes.swarm,
+      fromSource: transfer.bytes.source,
+    }
+    if (failure) {
+      seeder.gone(digest, failure)
+      log.info('transfer ended without the blob', { ...fields, code: failure.code, error: failure.message })
+    } else log.debug('blob complete', { ...fields, size: transfer.blob?.size })
+    changed(digest)
+  }
+}

@@ -1,0 +1,460 @@
+/**
+ * One blob on its way to this node: the shell around {@link Download}. It carries out what the state machine decides
+ * (requests, cancellations, calls to the scheduler), verifies and stores what arrives, runs the feed from the source when
+ * this node is the blob's fetcher, and ends in exactly one of two ways: complete, its whole digest verified, or failed
+ * with the reason.
+ *
+ * Until the blob's size is known, from a manifest, the scheduler, a parent or the source, there is no state machine.
+ */
+import { type Clock, every, type Random } from '../clock.ts'
+import type { Membership } from '../cluster/membership.ts'
+import type { NodeCard, NodeId } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { shortDigest } from '../oci/digest.ts'
+import { formatRepository } from '../oci/reference.ts'
+import { pieceBytes } from '../piece/layout.ts'
+import { pieceDigest } from '../piece/metainfo.ts'
+import type { Location, Source } from '../source/source.ts'
+import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Frame } from '../wire/messages.ts'
+import type { Outbound, Session } from '../wire/wire.ts'
+import type { Bans } from './bans.ts'
+import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
+import type { Request } from './parent.ts'
+import { type LinkEvents, ParentLinks } from './parent-links.ts'
+import type { Planner } from './planner.ts'
+import { type Signer, SourceFeed, signedSegments } from './source-feed.ts'
+import type { Tuning } from './tuning.ts'
+import { PieceWaiters } from './waiters.ts'
+
+export interface TransferDeps {
+  readonly store: BlobStore
+  readonly outbound: Outbound
+  readonly membership: Membership
+  readonly planner: Planner
+  readonly source: Source
+  readonly signer: Signer
+  readonly bans: Bans
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly tuning: Tuning
+  verify(node: NodeId, payload: Uint8Array, signature: Uint8Array): boolean
+}
+
+export interface TransferEvents {
+  /** The size is known; the blob exists in the store. */
+  begun(blob: Blob): void
+  stored(blob: Blob, piece: number): void
+  learned(blob: Blob): void
+  ended(transfer: Transfer, failure: Failure | undefined): void
+}
+
+const tickMs = 250
+/** Stalled for so long, a node goes to the source itself, fetcher or not. Spread, so that a swarm does not do it at once. */
+const ownWayMs = 8000
+/** Stalled for so long with nothing left to try, a transfer gives up. */
+const giveUpMs = 20_000
+/** Nobody reads it and nobody ordered it: a transfer stops, and what it has stays. */
+const unreadMs = 60_000
+
+export class Transfer {
+  readonly location: Location
+  readonly bytes = { swarm: 0, source: 0 }
+  /** Resolves with the blob as soon as its size is known. */
+  readonly begun: Promise<Blob>
+  /** Resolves when the blob is complete. */
+  readonly finished: Promise<Blob>
+  readonly startedAt: number
+  readonly #d: TransferDeps
+  readonly #events: TransferEvents
+  readonly #links: ParentLinks
+  readonly #waiters = new PieceWaiters()
+  readonly #abort = new AbortController()
+  readonly #inFlight = new Map<number, AbortController>()
+  readonly #begun = Promise.withResolvers<Blob>()
+  readonly #finished = Promise.withResolvers<Blob>()
+  readonly #ownWayAfter: number
+  #blob: Blob | undefined
+  #download: Download | undefined
+  #letGo: (() => void) | undefined
+  #stopTicking = () => {}
+  #askAt = 0
+  #asking = false
+  #failed: { node: NodeId; reason: string }[] = []
+  #feeding = false
+  #feedFailure: Failure | undefined
+  #progressAt: number
+  #readers = new Map<number, number>()
+  #nextReader = 1
+  #readAt: number
+  #ordered = false
+  #over = false
+
+  constructor(deps: TransferDeps, events: TransferEvents, location: Location) {
+    this.#d = deps
+    this.#events = events
+    this.location = location
+    this.startedAt = deps.clock.now()
+    this.#progressAt = this.startedAt
+    this.#readAt = this.startedAt
+    this.#ownWayAfter = ownWayMs * (1 + deps.random())
+    this.begun = this.#begun.promise
+    this.finished = this.#finished.promise
+    // Whoever awaits sees the failure; a transfer that nobody awaits must not end the process.
+    this.begun.catch(() => {})
+    this.finished.catch(() => {})
+    this.#links = new ParentLinks(deps, location.digest, this.#linkEvents())
+  }
+
+  get blob(): Blob | undefined {
+    return this.#blob
+  }
+  get fetching(): boolean {
+    return this.#feeding
+  }
+  get over(): boolean {
+    return this.#over
+  }
+  /** Parents with their rates in bytes per second, for the admin API. */
+  parents(): { id: NodeId; url: string; rate: number; inFlight: number }[] {
+    const now = this.#d.clock.now()
+    return this.#links.cards().map((card) => {
+      const parent = this.#download?.parents.get(card.id)
+      return {
+        id: card.id,
+        url: card.url,
+        rate: Math.round((parent?.rate(now) ?? 0) * 1000),
+        inFlight: parent?.requests.size ?? 0,
+      }
+    })
+  }
+
+  start(size?: number): void {
+    const held = this.#d.store.find(this.location.digest)
+    if (held) this.#begin(held)
+    else if (size !== undefined) this.#begin(this.#create(size))
+    this.#stopTicking = every(this.#d.clock, tickMs, () => this.#tick())
+    if (!this.#over) this.#ask(false)
+  }
+
+  /** The scheduler named this node: read from the source what nobody else has. */
+  fetch(ordered: boolean): void {
+    this.#ordered ||= ordered
+    if (this.#feeding || this.#over) return
+    this.#feeding = true
+    this.#feedFailure = undefined
+    void this.#feed()
+  }
+
+  /** Another node wants the same blob: it may become a parent. */
+  meet(session: Session): void {
+    this.#links.adopt(session)
+  }
+
+  frame(session: Session, frame: Frame): void {
+    this.#links.frame(session, frame)
+  }
+
+  sessionClosed(session: Session, reason: string): void {
+    this.#links.closed(session, reason)
+  }
+
+  /** Waits for a piece to be verified and stored. The last one only counts once the whole digest is verified. */
+  async piece(reader: number, piece: number, signal: AbortSignal): Promise<void> {
+    const blob = await this.begun
+    this.#readAt = this.#d.clock.now()
+    this.#readers.set(reader, piece)
+    if (!blob.have.has(piece)) {
+      this.#apply({ type: 'reader-at', reader, piece })
+      await this.#waiters.wait(piece, signal)
+    }
+    if (piece === blob.layout.count - 1) await this.finished
+  }
+
+  reader(): number {
+    const id = this.#nextReader++
+    this.#readers.set(id, 0)
+    return id
+  }
+
+  readerLeft(reader: number): void {
+    this.#readers.delete(reader)
+    this.#readAt = this.#d.clock.now()
+    this.#apply({ type: 'reader-left', reader })
+  }
+
+  stop(reason: string): void {
+    this.#end(new Failure('cancelled', reason))
+  }
+
+  #linkEvents(): LinkEvents {
+    return {
+      sized: (size, mediaType) => {
+        if (!this.#blob && !this.#over) this.#begin(this.#create(size, mediaType))
+        return this.#blob?.size === size
+      },
+      layout: () => this.#blob?.layout,
+      held: (parent, have) => this.#apply({ type: 'parent-joined', parent, have }),
+      has: (parent, pieces) => this.#apply({ type: 'parent-has', parent, pieces }),
+      segment: (segment) => {
+        if (!this.#blob) return 'malformed'
+        const verdict = this.#blob.learn(segment)
+        if (verdict === 'new') {
+          this.#apply({ type: 'stated', from: segment.first, to: segment.first + segment.digests.length / 32 })
+          this.#events.learned(this.#blob)
+        }
+        return verdict
+      },
+      left: (parent, reason, failure) => {
+        this.#apply({ type: 'parent-left', parent })
+        this.#failed.push({ node: parent, reason })
+        // A fetcher that was refused by the source cannot help; this node's own credentials may.
+        if (failure && (failure.code === 'denied' || failure.code === 'no-blob' || failure.code === 'no-manifest'))
+          this.fetch(false)
+        else this.#ask(false)
+      },
+    }
+  }
+
+  #create(size: number, mediaType?: string): Blob {
+    const { kind, digest } = this.location
+    return this.#d.store.create({ digest, size, kind, ...(mediaType ? { mediaType } : {}) })
+  }
+
+  #begin(blob: Blob): void {
+    this.#blob = blob
+    this.#letGo = blob.hold()
+    const { clock, tuning, random } = this.#d
+    this.#download = new Download(blob.layout, blob.have, blob.metainfo.known, tuning, random, clock.now())
+    for (const [reader, piece] of this.#readers) this.#apply({ type: 'reader-at', reader, piece })
+    this.#begun.resolve(blob)
+    this.#events.begun(blob)
+    if (blob.have.complete) void this.#finish()
+  }
+
+  #apply(event: DownloadEvent): void {
+    if (!this.#download || this.#over) return
+    for (const command of this.#download.apply(event, this.#d.clock.now())) this.#carryOut(command)
+  }
+
+  #carryOut(command: DownloadCommand): void {
+    switch (command.do) {
+      case 'request':
+        void this.#request(command.request)
+        break
+      case 'cancel':
+        this.#inFlight.get(command.request.id)?.abort()
+        break
+      case 'drop':
+        this.#failed.push({ node: command.parent, reason: command.reason })
+        this.#links.drop(command.parent, command.reason)
+        break
+      case 'ask':
+        this.#ask(command.stalled)
+        break
+      case 'complete':
+        void this.#finish()
+        break
+    }
+  }
+
+  async #request(request: Request): Promise<void> {
+    const { outbound, metrics } = this.#d
+    const card = this.#links.card(request.parent)
+    const blob = this.#blob
+    if (!card || !blob) return this.#apply({ type: 'refused', request: request.id, reason: 'broken' })
+    const abort = new AbortController()
+    this.#inFlight.set(request.id, abort)
+    try {
+      const chosen = (piece: number) => this.#apply({ type: 'chosen', request: request.id, piece })
+      const answer = await outbound.piece(card, blob.digest, request.candidates, abort.signal, chosen)
+      if (this.#over) return
+      metrics.peerReceivedBytes.inc(answer.bytes.length)
+      this.#progressAt = this.#d.clock.now()
+      this.#apply({ type: 'arrived', request: request.id, piece: answer.piece })
+      await this.#take(blob, answer.piece, answer.bytes, card)
+    } catch (error) {
+      if (abort.signal.aborted || this.#over) return
+      const { code } = Failure.from(error)
+      const reason = code === 'too-many' ? 'busy' : code === 'no-blob' ? 'missing' : 'broken'
+      this.#apply({ type: 'refused', request: request.id, reason })
+    } finally {
+      this.#inFlight.delete(request.id)
+    }
+  }
+
+  async #take(blob: Blob, piece: number, bytes: Uint8Array, from: NodeCard): Promise<void> {
+    if (bytes.length !== pieceBytes(blob.layout, piece) || !blob.metainfo.verify(piece, bytes)) {
+      this.#d.metrics.piecesRejected.inc()
+      this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
+      return this.#apply({ type: 'rejected', piece, parent: from.id })
+    }
+    try {
+      await blob.write(piece, bytes)
+    } catch (error) {
+      return this.#end(Failure.from(error))
+    }
+    this.bytes.swarm += bytes.length
+    this.#stored(blob, piece)
+    this.#events.stored(blob, piece)
+  }
+
+  #stored(blob: Blob, piece: number): void {
+    this.#progressAt = this.#d.clock.now()
+    if (piece < blob.layout.count - 1) this.#waiters.stored(piece)
+    this.#apply({ type: 'stored', piece })
+  }
+
+  async #finish(): Promise<void> {
+    const blob = this.#blob!
+    try {
+      if (!blob.complete) await blob.finish()
+    } catch (error) {
+      const failure = Failure.from(error)
+      if (failure.code === 'corrupt') this.#blame(blob)
+      return this.#end(failure)
+    }
+    const unknown: { piece: number; digest: Uint8Array }[] = []
+    for (
+      let i = blob.metainfo.known.nextMissing(0);
+      i < blob.layout.count;
+      i = blob.metainfo.known.nextMissing(i + 1)
+    ) {
+      const start = i * blob.layout.pieceLength
+      unknown.push({
+        piece: i,
+        digest: pieceDigest(await blob.read({ start, end: start + pieceBytes(blob.layout, i) })),
+      })
+    }
+    for (const segment of signedSegments(blob, unknown, this.#d.signer)) blob.learn(segment)
+    this.#end(undefined)
+  }
+
+  /** The pieces agree with what was stated and the whole is wrong: whoever stated it stated a lie. */
+  #blame(blob: Blob): void {
+    for (const signer of new Set(blob.metainfo.segments.map((segment) => segment.signer))) {
+      if (signer !== this.#d.signer.id) this.#d.bans.add(signer, `stated wrong piece digests for ${blob.digest}`)
+    }
+  }
+
+  async #feed(): Promise<void> {
+    const { source, clock, log, signer } = this.#d
+    try {
+      if (!this.#blob) {
+        const stat = await source.stat(this.location, this.#abort.signal)
+        if (!this.#blob && !this.#over) this.#begin(this.#create(stat.size, stat.mediaType))
+      }
+      const blob = this.#blob
+      if (!blob || this.#over) return
+      const host = {
+        nextNeeded: (from: number) => this.#nextNeeded(blob, from),
+        expecting: (from: number, to: number) => this.#apply({ type: 'feed', from, to }),
+        stored: (piece: number, bytes: number) => {
+          this.bytes.source += bytes
+          this.#stored(blob, piece)
+        },
+        stated: (pieces: readonly number[]) => {
+          for (const piece of pieces) {
+            this.#apply({ type: 'stated', from: piece, to: piece + 1 })
+            this.#events.stored(blob, piece)
+          }
+          this.#events.learned(blob)
+        },
+      }
+      await new SourceFeed({ source, location: this.location, blob, signer, clock, host }).run(this.#abort.signal)
+    } catch (error) {
+      if (this.#over) return
+      const failure = Failure.from(error)
+      this.#feedFailure = failure
+      log.warn('the source failed', {
+        repository: formatRepository(this.location.repository),
+        digest: this.location.digest,
+        code: failure.code,
+        error: failure.message,
+      })
+      // While somebody else still brings pieces this is not the end.
+      if (failure.code === 'no-space' || failure.code === 'corrupt' || !this.#blob || this.#links.count === 0)
+        this.#end(failure)
+    } finally {
+      this.#feeding = false
+    }
+  }
+
+  #nextNeeded(blob: Blob, from: number): number {
+    for (let i = blob.have.nextMissing(from); i < blob.layout.count; i = blob.have.nextMissing(i + 1)) {
+      if ((this.#download?.availability(i) ?? 0) === 0) return i
+    }
+    return blob.layout.count
+  }
+
+  #tick(): void {
+    const now = this.#d.clock.now()
+    this.#apply({ type: 'tick' })
+    if (this.#over) return
+    if (now >= this.#askAt && !this.#asking) this.#ask(false)
+    const quiet = now - this.#progressAt
+    if (!this.#feeding && !this.#feedFailure && quiet > this.#ownWayAfter) {
+      this.#d.log.debug('stalled: going to the source', {
+        digest: shortDigest(this.location.digest),
+        ms: Math.round(quiet),
+      })
+      this.fetch(false)
+    }
+    if (this.#feedFailure && quiet > giveUpMs) this.#end(this.#feedFailure)
+    if (this.#readers.size === 0 && !this.#ordered && now - this.#readAt > unreadMs)
+      this.stop('nobody reads it any more')
+  }
+
+  #ask(stalled: boolean): void {
+    if (this.#asking || this.#over) return
+    if (!stalled && this.#links.count >= this.#d.tuning.mostParents) return
+    this.#asking = true
+    this.#askNow(stalled)
+      .catch((error) => this.#d.log.debug('no plan', { error: (error as Error).message }))
+      .finally(() => {
+        this.#asking = false
+      })
+  }
+
+  async #askNow(stalled: boolean): Promise<void> {
+    const { planner, membership, clock } = this.#d
+    this.#askAt = clock.now() + 3000
+    const reply = await planner.plan({
+      node: membership.self,
+      location: this.location,
+      ...(this.#blob ? { size: this.#blob.size } : {}),
+      pieces: this.#blob?.have.count ?? 0,
+      connected: this.#links.cards().map((card) => card.id),
+      failed: this.#failed.splice(0),
+      stalled,
+    })
+    if (this.#over) return
+    this.#askAt = clock.now() + Math.max(reply.again, 100)
+    if (!this.#blob && reply.size !== undefined) this.#begin(this.#create(reply.size))
+    for (const parent of reply.parents) this.#links.connect(parent.node)
+    if (reply.fetcher === membership.self.id) this.fetch(false)
+  }
+
+  #end(failure: Failure | undefined): void {
+    if (this.#over) return
+    this.#over = true
+    this.#stopTicking()
+    this.#abort.abort()
+    for (const abort of this.#inFlight.values()) abort.abort()
+    this.#links.close()
+    this.#letGo?.()
+    if (failure) {
+      this.#waiters.fail(failure)
+      this.#begun.reject(failure)
+      this.#finished.reject(failure)
+    } else {
+      this.#waiters.stored(this.#blob!.layout.count - 1)
+      this.#finished.resolve(this.#blob!)
+    }
+    this.#events.ended(this, failure)
+  }
+}

@@ -1,0 +1,49 @@
+/** The numbers that decide how a download behaves; the simulation and the node share them. */
+export interface Tuning {
+  /** Requests in flight at one parent, least and most. Between them the parent's rate decides. */
+  readonly leastPipeline: number
+  readonly mostPipeline: number
+  /** How many ms worth of a parent's rate are kept in flight there. */
+  readonly pipelineMs: number
+  /** Requests in flight at all parents together. */
+  readonly mostInFlight: number
+  /** Parents a download connects to. */
+  readonly mostParents: number
+  /** How many pieces a parent that holds everything may choose from: it sends what it has sent least. */
+  readonly seedCandidates: number
+  readonly peerCandidates: number
+  /** Pieces ahead of a reader that are fetched before anything rarer. */
+  readonly urgentPieces: number
+  /** Bytes ahead of a reader inside which rarest goes first; what lies beyond waits. */
+  readonly windowBytes: number
+  /** A piece in flight for longer than this many times the usual is asked for a second time. */
+  readonly hedgeFactor: number
+  readonly hedgeLeastMs: number
+  readonly mostHedges: number
+  /** No piece for so long: the scheduler is asked for help. */
+  readonly stallMs: number
+  /** Failures in a row after which a parent is left. */
+  readonly parentFailures: number
+  /** A busy parent is left alone for so long. */
+  readonly busyMs: number
+}
+
+const MiB = 1024 * 1024
+
+export const defaultTuning: Tuning = {
+  leastPipeline: 2,
+  mostPipeline: 16,
+  pipelineMs: 500,
+  mostInFlight: 64,
+  mostParents: 24,
+  seedCandidates: 16,
+  peerCandidates: 1,
+  urgentPieces: 2,
+  windowBytes: 128 * MiB,
+  hedgeFactor: 3,
+  hedgeLeastMs: 250,
+  mostHedges: 4,
+  stallMs: 2000,
+  parentFailures: 3,
+  busyMs: 200,
+}
