@@ -37,10 +37,6 @@ const kinds = {
 
 export type FailureCode = keyof typeof kinds
 
-export function isFailureCode(text: string): text is FailureCode {
-  return Object.hasOwn(kinds, text)
-}
-
 /** For codes that another node sent. */
 export function isFailureCode(text: string): text is FailureCode {
   return Object.hasOwn(kinds, text)
