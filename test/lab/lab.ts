@@ -4,7 +4,6 @@
  * `close`, at exit and on SIGINT or SIGTERM; what a killed run left behind is removed by the next one.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Counters, Host } from './host.ts'
 import { run, tryRun } from './run.ts'
@@ -18,6 +17,9 @@ export interface LabInit {
 
 /** One folder per living lab, named by its id, holding the pid of the process it belongs to. */
 const register = '/run/shoal-lab'
+
+/** Many copies of an image do not fit where /tmp is memory. */
+export const scratchRoot = process.env.TMPDIR ?? '/var/tmp'
 
 export class Lab {
   readonly id: string
@@ -77,7 +79,7 @@ export class Lab {
       .padStart(5, '0')
     mkdirSync(join(register, id), { recursive: true })
     writeFileSync(join(register, id, 'pid'), String(process.pid))
-    const dir = mkdtempSync(join(tmpdir(), `shoal-${id}-`))
+    const dir = mkdtempSync(join(scratchRoot, `shoal-${id}-`))
     writeFileSync(join(register, id, 'dir'), dir)
     const hosts = names.map((name, i) => {
       const folder = join(dir, name)

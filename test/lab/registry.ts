@@ -36,13 +36,13 @@ export class LabRegistry {
   readonly address: string
   readonly port: number
   readonly dir: string
-  readonly #process: LabProcess
+  readonly process: LabProcess
 
   private constructor(address: string, port: number, dir: string, process: LabProcess) {
     this.address = address
     this.port = port
     this.dir = dir
-    this.#process = process
+    this.process = process
   }
 
   static async start(init: RegistryInit): Promise<LabRegistry> {
@@ -92,7 +92,7 @@ export class LabRegistry {
 
   /** All requests answered so far, oldest first. A request is logged when its answer is complete. */
   accesses(): Access[] {
-    return parseAccessLog(this.#process.logged())
+    return parseAccessLog(this.process.logged())
   }
 
   /** Requests answered and bytes of bodies sent, per path. */
@@ -109,24 +109,24 @@ export class LabRegistry {
 
   /** Gone as a crash would end it; start another one on the same folder to have it back. */
   kill(): Promise<void> {
-    return this.#process.kill()
+    return this.process.kill()
   }
 
   async stop(): Promise<void> {
-    await this.#process.stop()
+    await this.process.stop()
   }
 
   async #answering(host: Host | undefined): Promise<void> {
     const url = `http://${host ? '127.0.0.1' : this.address}:${this.port}/v2/`
     const probe = ['curl', '--silent', '--output', '/dev/null', '--max-time', '2', url]
-    for (let attempt = 0; attempt < 100 && this.#process.running; attempt++) {
+    for (let attempt = 0; attempt < 100 && this.process.running; attempt++) {
       const { code } = await (host ? host.tryExec(probe) : tryRun(probe))
       // Somebody else's answer does not count: this one may have died because the port was taken.
-      if (code === 0 && this.#process.running) return
+      if (code === 0 && this.process.running) return
       await Bun.sleep(50)
     }
-    const said = this.#process.logged().trim().slice(-1000)
-    await this.#process.kill()
+    const said = this.process.logged().trim().slice(-1000)
+    await this.process.kill()
     throw new Error(`docker-registry does not answer at ${url}: ${said || 'it said nothing'}`)
   }
 }

@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# Runs checks and tests and counts how they end. Sourced.
+
+passed=0
+failed=0
+skipped=0
+
+# check NAME COMMAND...: one check, which passes when the command exits 0. Its output is shown when it fails.
+check() {
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then
+    passed=$((passed + 1))
+    echo "passed: $name"
+  else
+    failed=$((failed + 1))
+    echo "$output"
+    echo "failed: $name"
+  fi
+}
+
+# skip NAME REASON
+skip() {
+  skipped=$((skipped + 1))
+  echo "skipped: $1: $2"
+}
+
+# run_tests NAME SECONDS-PER-TEST SECONDS-IN-ALL PATH...: bun test over these paths; none is no failure.
+run_tests() {
+  local name=$1 each=$2 all=$3 log status
+  shift 3
+  (($# == 0)) && return
+  echo "running: $name"
+  log=$(mktemp)
+  timeout --kill-after=20 "$all" bun test --timeout "$((each * 1000))" "$@" 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  local fails
+  fails=$(summed "$log" fail)
+  passed=$((passed + $(summed "$log" pass)))
+  skipped=$((skipped + $(summed "$log" skip) + $(summed "$log" todo)))
+  # A run that was cut off, crashed or could not load a file has failed, whatever its tests said.
+  if ((status != 0 && fails == 0)); then
+    fails=1
+    ((status == 124 || status == 137)) && echo "failed: $name: not done after $all seconds"
+  fi
+  failed=$((failed + fails))
+  rm -f "$log"
+}
+
+# The number before WORD in bun's summary, " 12 pass"; 0 when there is none.
+summed() {
+  sed -nE "s/^ ([0-9]+) $2\$/\1/p" "$1" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+tally_report() {
+  echo "$passed passed, $failed failed, $skipped skipped"
+  ((failed == 0 && passed > 0))
+}
