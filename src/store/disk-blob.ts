@@ -42,12 +42,12 @@ export class DiskBlob implements Blob, Recorded {
   readonly have: Bitmap
   readonly path: string
   kind: BlobKind
+  mediaType?: string
   complete: boolean
   gone = false
   usedAt: number
   readonly #keeper: Keeper
   readonly #addedAt: number
-  #mediaType: string | undefined
   #mtime: number | null
   #metainfo: Metainfo | undefined
   #hash: WholeHash | undefined
@@ -67,12 +67,8 @@ export class DiskBlob implements Blob, Recorded {
     this.usedAt = row.usedAt
     this.#keeper = keeper
     this.#addedAt = row.addedAt
-    this.#mediaType = row.mediaType ?? undefined
+    if (row.mediaType !== null) this.mediaType = row.mediaType
     this.#mtime = row.mtime
-  }
-
-  get mediaType(): string {
-    return this.#mediaType ?? 'application/octet-stream'
   }
 
   /** Read from the catalog when first asked for: most blobs of a big store are never asked between two restarts. */
@@ -98,7 +94,7 @@ export class DiskBlob implements Blob, Recorded {
       digest: this.digest,
       size: this.size,
       kind: this.kind,
-      mediaType: this.#mediaType ?? null,
+      mediaType: this.mediaType ?? null,
       state: this.complete ? 'complete' : 'partial',
       bitmap: this.complete ? null : this.have.bytes,
       mtime: this.#mtime,
@@ -110,9 +106,9 @@ export class DiskBlob implements Blob, Recorded {
   /** Somebody knows more about it than whoever made it did. */
   adopt(spec: Pick<BlobSpec, 'kind' | 'mediaType'>): void {
     const manifest = spec.kind === 'manifest' && this.kind === 'blob'
-    if (spec.mediaType === undefined || (this.#mediaType !== undefined && !manifest)) return
+    if (spec.mediaType === undefined || (this.mediaType !== undefined && !manifest)) return
     this.kind = spec.kind
-    this.#mediaType = spec.mediaType
+    this.mediaType = spec.mediaType
     this.#keeper.changed(this)
   }
 

@@ -160,12 +160,12 @@ export class MemoryBlob implements Blob {
   readonly have: Bitmap
   readonly path: string
   kind: BlobKind
+  mediaType?: string
   complete = false
   gone = false
   doomed = false
   usedAt: number
   bytes = 0
-  #mediaType: string | undefined
   #users = 0
   readonly #keeper: Keeper
   readonly #pieces: (Uint8Array | undefined)[] = []
@@ -174,7 +174,7 @@ export class MemoryBlob implements Blob {
     this.digest = spec.digest
     this.size = spec.size
     this.kind = spec.kind
-    this.#mediaType = spec.mediaType
+    if (spec.mediaType !== undefined) this.mediaType = spec.mediaType
     this.layout = layoutOf(spec.size)
     this.metainfo = new Metainfo(spec.digest, this.layout)
     this.have = new Bitmap(this.layout.count)
@@ -183,19 +183,15 @@ export class MemoryBlob implements Blob {
     this.#keeper = keeper
   }
 
-  get mediaType(): string {
-    return this.#mediaType ?? 'application/octet-stream'
-  }
-
   get held(): boolean {
     return this.#users > 0
   }
 
   adopt(spec: Pick<BlobSpec, 'kind' | 'mediaType'>): void {
     const manifest = spec.kind === 'manifest' && this.kind === 'blob'
-    if (spec.mediaType === undefined || (this.#mediaType !== undefined && !manifest)) return
+    if (spec.mediaType === undefined || (this.mediaType !== undefined && !manifest)) return
     this.kind = spec.kind
-    this.#mediaType = spec.mediaType
+    this.mediaType = spec.mediaType
   }
 
   async write(piece: number, bytes: Uint8Array): Promise<void> {

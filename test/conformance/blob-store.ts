@@ -1,0 +1,323 @@
+/** What every BlobStore has to do, whatever it keeps its bytes in. */
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import type { Clock } from '../../src/clock.ts'
+import { seededRandom } from '../../src/clock.ts'
+import { Failure, type FailureCode } from '../../src/failure.ts'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { parseTag, repositoryOf } from '../../src/oci/reference.ts'
+import { layoutOf, pieceBytes, pieceStart } from '../../src/piece/layout.ts'
+import { pieceDigest, pieceDigestBytes, type Segment } from '../../src/piece/metainfo.ts'
+import type { Blob, BlobStore } from '../../src/store/blob-store.ts'
+import { FakeClock } from '../fakes/clock.ts'
+
+export interface StoreSetup {
+  readonly clock: Clock
+  readonly limitBytes?: number
+}
+
+const KiB = 1024
+const pieceLength = 256 * KiB
+
+export function describeBlobStore(name: string, open: (setup: StoreSetup) => Promise<BlobStore>): void {
+  describe(`${name} as a blob store`, () => {
+    let clock: FakeClock
+    let store: BlobStore
+    const opened: BlobStore[] = []
+
+    const openWith = async (limitBytes?: number): Promise<BlobStore> => {
+      const made = await open(limitBytes === undefined ? { clock } : { clock, limitBytes })
+      opened.push(made)
+      return made
+    }
+    beforeEach(async () => {
+      clock = new FakeClock()
+      store = await openWith()
+    })
+    afterEach(async () => {
+      for (const each of opened.splice(0)) await each.close()
+    })
+
+    test('knows nothing at first', async () => {
+      expect(store.find(sample(10).digest)).toBeUndefined()
+      expect([...store.all()]).toEqual([])
+      expect(store.usage()).toEqual({ bytes: 0, complete: 0, partial: 0 })
+      expect(await store.remove(sample(10).digest)).toBe(false)
+    })
+
+    test('creates an empty partial blob, and the same object again', () => {
+      const { digest, size } = sample(3 * pieceLength)
+      const blob = store.create({ digest, size, kind: 'blob', mediaType: 'application/x' })
+      expect(blob).toMatchObject({
+        digest,
+        size,
+        kind: 'blob',
+        mediaType: 'application/x',
+        complete: false,
+        gone: false,
+      })
+      expect(blob.have.count).toBe(0)
+      expect(blob.layout).toEqual(layoutOf(size))
+      expect(store.create({ digest, size, kind: 'blob' })).toBe(blob)
+      expect(store.find(digest)).toBe(blob)
+      expect(store.usage()).toEqual({ bytes: 0, complete: 0, partial: 1 })
+    })
+
+    test('starts an incomplete blob over when its size turns out to be another', async () => {
+      const { digest, size, piece } = sample(3 * pieceLength)
+      const gone: Blob[] = []
+      store.onGone((blob) => gone.push(blob))
+      const first = store.create({ digest, size: size + 1, kind: 'blob' })
+      await first.write(0, piece(0))
+      const second = store.create({ digest, size, kind: 'blob' })
+      expect(second).not.toBe(first)
+      expect(first.gone).toBe(true)
+      expect(gone).toEqual([first])
+      expect(second.have.count).toBe(0)
+      expect(store.usage().bytes).toBe(0)
+      expect(await codeOf(first.write(1, piece(1)))).toBe('unavailable')
+    })
+
+    test('believes the size of a complete blob', async () => {
+      const { digest, bytes, size } = sample(1000)
+      const blob = await store.put({ digest, kind: 'blob' }, bytes)
+      expect(store.create({ digest, size: size + 1, kind: 'blob' })).toBe(blob)
+    })
+
+    test('learns that a blob is a manifest, and of which type, when somebody knows', async () => {
+      const { digest, bytes } = sample(1000)
+      const blob = await store.put({ digest, kind: 'blob' }, bytes)
+      await store.put({ digest, kind: 'manifest', mediaType: 'application/m' }, bytes)
+      expect(blob).toMatchObject({ kind: 'manifest', mediaType: 'application/m' })
+      store.create({ digest, size: 1000, kind: 'blob', mediaType: 'application/octet-stream' })
+      expect(blob).toMatchObject({ kind: 'manifest', mediaType: 'application/m' })
+    })
+
+    test('whatever the order of its pieces, a blob is whole in the end and reads as it was', async () => {
+      const property = fc.asyncProperty(
+        fc.integer({ min: 0, max: 5 * pieceLength }),
+        fc.integer(),
+        fc.constantFrom('sha256' as const, 'sha512' as const),
+        async (size, seed, algorithm) => {
+          const { digest, bytes, piece, layout } = sample(size, seed, algorithm)
+          const blob = store.create({ digest, size, kind: 'blob' })
+          const random = seededRandom(seed)
+          const order = Array.from({ length: layout.count }, (_, i) => i).sort(() => random() - 0.5)
+          const twice = [...order, order[0]!]
+          if (random() < 0.5) await Promise.all(twice.map((i) => blob.write(i, piece(i))))
+          else for (const i of twice) await blob.write(i, piece(i))
+          expect(blob.complete).toBe(false)
+          await Promise.all([blob.finish(), blob.finish()])
+          expect(blob.complete).toBe(true)
+          const [a, b] = [Math.floor(random() * size), Math.floor(random() * size)]
+          const span = { start: Math.min(a, b), end: Math.max(a, b) }
+          expect(await blob.read(span)).toEqual(bytes.slice(span.start, span.end))
+          expect(Buffer.compare(await blob.read({ start: 0, end: size }), bytes)).toBe(0)
+          expect(store.usage()).toEqual({ bytes: size, complete: 1, partial: 0 })
+          await store.remove(digest)
+        },
+      )
+      await fc.assert(property, { numRuns: 30 })
+    })
+
+    test('has a piece as soon as its write resolves, and counts its bytes once', async () => {
+      const { digest, size, piece } = sample(2 * pieceLength + 5)
+      const blob = store.create({ digest, size, kind: 'blob' })
+      await blob.write(2, piece(2))
+      expect([...blob.have.indexes()]).toEqual([2])
+      await Promise.all([blob.write(2, piece(2)), blob.write(0, piece(0)), blob.write(0, piece(0))])
+      expect(store.usage().bytes).toBe(pieceLength + 5)
+      expect(await blob.read({ start: 2 * pieceLength + 1, end: size })).toEqual(piece(2).slice(1))
+    })
+
+    test('does not pass holes for bytes', async () => {
+      const { digest, size, piece } = sample(3 * pieceLength)
+      const blob = store.create({ digest, size, kind: 'blob' })
+      await blob.write(0, piece(0))
+      await blob.write(2, piece(2))
+      expect(await codeOf(blob.read({ start: pieceLength - 1, end: pieceLength + 1 }))).toBe('internal')
+      expect(await codeOf(blob.read({ start: 0, end: size + 1 }))).toBe('bad-range')
+      expect(await codeOf(blob.finish())).toBe('internal')
+      expect(blob.gone).toBe(false)
+    })
+
+    test('refuses a piece that has not the length of its place', async () => {
+      const { digest, size, piece } = sample(2 * pieceLength + 5)
+      const blob = store.create({ digest, size, kind: 'blob' })
+      expect(await codeOf(blob.write(2, piece(0)))).toBe('internal')
+      expect(await codeOf(blob.write(3, piece(0)))).toBe('internal')
+      expect(blob.have.count).toBe(0)
+    })
+
+    test('drops a blob whose pieces together are not what its digest promises', async () => {
+      const { digest, size, piece } = sample(3 * pieceLength)
+      const gone: Blob[] = []
+      store.onGone((blob) => gone.push(blob))
+      const blob = store.create({ digest, size, kind: 'blob' })
+      for (const i of [2, 0]) await blob.write(i, piece(i))
+      await blob.write(1, piece(0))
+      expect(await codeOf(blob.finish())).toBe('corrupt')
+      expect(blob).toMatchObject({ gone: true, complete: false })
+      expect(gone).toEqual([blob])
+      expect(store.find(digest)).toBeUndefined()
+      expect(store.usage()).toEqual({ bytes: 0, complete: 0, partial: 0 })
+      const again = store.create({ digest, size, kind: 'blob' })
+      for (const i of [0, 1, 2]) await again.write(i, piece(i))
+      await again.finish()
+      expect(again.complete).toBe(true)
+    })
+
+    test('refuses to put bytes that have another digest', async () => {
+      const { digest } = sample(100)
+      expect(await codeOf(store.put({ digest, kind: 'manifest' }, new Uint8Array(100)))).toBe('corrupt')
+      expect(store.find(digest)).toBeUndefined()
+    })
+
+    test('puts the same bytes from two callers at once', async () => {
+      const { digest, bytes } = sample(pieceLength + 100)
+      const [a, b] = await Promise.all([1, 2].map(() => store.put({ digest, kind: 'manifest' }, bytes)))
+      expect(a).toBe(b!)
+      expect(store.usage()).toEqual({ bytes: bytes.length, complete: 1, partial: 0 })
+    })
+
+    test('keeps segments of piece digests', () => {
+      const { digest, size, segment } = sample(4 * pieceLength)
+      const blob = store.create({ digest, size, kind: 'blob' })
+      expect(blob.learn(segment(1, 2))).toBe('new')
+      expect(blob.learn(segment(1, 2))).toBe('known')
+      expect(blob.metainfo.segments).toEqual([segment(1, 2)])
+      expect([...blob.metainfo.known.indexes()]).toEqual([1, 2])
+    })
+
+    test('removes a blob at once when nobody holds it', async () => {
+      const { digest, bytes } = sample(1000)
+      const blob = await store.put({ digest, kind: 'blob' }, bytes)
+      const gone: Blob[] = []
+      store.onGone((each) => gone.push(each))
+      expect(await store.remove(digest)).toBe(true)
+      expect(blob.gone).toBe(true)
+      expect(gone).toEqual([blob])
+      expect(store.find(digest)).toBeUndefined()
+      expect(await codeOf(blob.read({ start: 0, end: 1 }))).toBe('unavailable')
+    })
+
+    test('removes a held blob when the last holder lets go', async () => {
+      const { digest, bytes } = sample(1000)
+      const blob = await store.put({ digest, kind: 'blob' }, bytes)
+      const [one, two] = [blob.hold(), blob.hold()]
+      expect(await store.remove(digest)).toBe(true)
+      one()
+      one()
+      expect(blob.gone).toBe(false)
+      expect(await blob.read({ start: 0, end: 1000 })).toEqual(bytes)
+      two()
+      expect(blob.gone).toBe(true)
+      expect(store.find(digest)).toBeUndefined()
+    })
+
+    test('makes room by evicting what was used least recently, and never what is held', async () => {
+      const small = await openWith(3 * pieceLength)
+      const blobs: Blob[] = []
+      for (const seed of [1, 2, 3]) {
+        clock.advance(60_000)
+        const { digest, bytes } = sample(pieceLength, seed)
+        blobs.push(await small.put({ digest, kind: 'blob' }, bytes))
+      }
+      clock.advance(60_000)
+      const letGo = blobs[0]!.hold()
+      const { digest, bytes } = sample(pieceLength, 4)
+      const fourth = await small.put({ digest, kind: 'blob' }, bytes)
+      expect([...small.all()]).toEqual([blobs[0]!, blobs[2]!, fourth])
+      expect(blobs[1]!.gone).toBe(true)
+      expect(small.usage()).toEqual({ bytes: 3 * pieceLength, complete: 3, partial: 0, limit: 3 * pieceLength })
+      letGo()
+    })
+
+    test('says so when there is no room', async () => {
+      const small = await openWith(2 * pieceLength)
+      const held = sample(pieceLength, 1)
+      const letGo = (await small.put({ digest: held.digest, kind: 'blob' }, held.bytes)).hold()
+      const { digest, size, piece } = sample(2 * pieceLength, 2)
+      const blob = small.create({ digest, size, kind: 'blob' })
+      await blob.write(0, piece(0))
+      const keep = blob.hold()
+      expect(await codeOf(blob.write(1, piece(1)))).toBe('no-space')
+      expect([...blob.have.indexes()]).toEqual([0])
+      letGo()
+      await blob.write(1, piece(1))
+      keep()
+      expect(small.find(held.digest)).toBeUndefined()
+      const big = sample(3 * pieceLength, 3)
+      expect(await codeOf(small.put({ digest: big.digest, kind: 'blob' }, big.bytes))).toBe('no-space')
+    })
+
+    test('counts a hold as a use', async () => {
+      const { digest, bytes } = sample(10)
+      const blob = await store.put({ digest, kind: 'blob' }, bytes)
+      const before = blob.usedAt
+      clock.advance(5000)
+      const letGo = blob.hold()
+      expect(blob.usedAt).toBe(before + 5000)
+      clock.advance(1000)
+      letGo()
+      expect(blob.usedAt).toBe(before + 6000)
+    })
+
+    test('remembers tags, where blobs were seen, and bans until they end', () => {
+      const repository = repositoryOf('ghcr.io', 'org/app')
+      const other = repositoryOf('docker.io', 'debian')
+      const { digest } = sample(10)
+      expect(store.tag(repository, parseTag('v1'))).toBeUndefined()
+      const record = { digest, mediaType: 'application/m', size: 10, resolvedAt: clock.wall() }
+      store.setTag(repository, parseTag('v1'), { ...record, size: 9 })
+      store.setTag(repository, parseTag('v1'), record)
+      expect(store.tag(repository, parseTag('v1'))).toEqual(record)
+      expect(store.tag(other, parseTag('v1'))).toBeUndefined()
+
+      expect(store.repositoriesOf(digest)).toEqual([])
+      for (const each of [repository, other, repository]) store.seenIn(digest, each)
+      expect(store.repositoriesOf(digest)).toHaveLength(2)
+      expect(store.repositoriesOf(digest)).toContainEqual(repository)
+
+      store.ban('12D3node', 'sent a wrong piece', clock.wall() + 1000)
+      expect([...store.bans()]).toEqual([
+        { node: '12D3node', reason: 'sent a wrong piece', until: clock.wall() + 1000 },
+      ])
+      clock.advance(1001)
+      expect([...store.bans()]).toEqual([])
+    })
+  })
+}
+
+/** Content that is the same for the same size and seed. */
+export function sample(size: number, seed = 7, algorithm: 'sha256' | 'sha512' = 'sha256') {
+  const bytes = noise(size, seed)
+  const layout = layoutOf(size)
+  const digest: Digest = digestOf(bytes, algorithm)
+  const piece = (i: number) => {
+    const start = pieceStart(layout, i)
+    return bytes.slice(start, start + pieceBytes(layout, i))
+  }
+  /** What a seed would state about `count` pieces from `first` on; nobody verifies the signature here. */
+  const segment = (first = 0, count = layout.count): Segment => {
+    const digests = new Uint8Array(count * pieceDigestBytes)
+    for (let i = 0; i < count; i++) digests.set(pieceDigest(piece(first + i)), i * pieceDigestBytes)
+    return { first, digests, signer: '12D3signer', signature: new Uint8Array([1, 2, 3]) }
+  }
+  return { bytes, size, layout, digest, piece, segment }
+}
+
+function noise(size: number, seed: number): Uint8Array {
+  const random = seededRandom(seed)
+  const words = new Uint32Array((size + 3) >> 2)
+  for (let i = 0; i < words.length; i++) words[i] = random() * 0x1_0000_0000
+  return new Uint8Array(words.buffer).slice(0, size)
+}
+
+async function codeOf(promise: Promise<unknown>): Promise<FailureCode | undefined> {
+  const error = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  return error === undefined ? undefined : Failure.from(error).code
+}
