@@ -123,6 +123,11 @@ export class MemberTable implements Membership {
     this.#remove(id, now, reason, false)
   }
 
+  /** This process stood still for `ms`: the silence was its own. */
+  excuse(ms: number): void {
+    for (const row of this.#rows.values()) row.seenAt += ms
+  }
+
   /** Drops who has been silent for too long; returns who has been silent for long enough to be probed. */
   expire(now: number): NodeId[] {
     const suspects: NodeId[] = []

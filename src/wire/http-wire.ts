@@ -84,7 +84,7 @@ export class HttpWire implements Outbound {
 
   async ping(node: NodeCard): Promise<number> {
     const start = this.#options.clock.now()
-    const response = await this.#call(node, routes.ping)
+    const response = await this.#call(node, routes.ping, undefined, wireRules.pingDeadline)
     const id = response.headers.get(headers.node)
     if (id !== node.id) {
       throw new Failure('unavailable', `at ${node.url} there is ${id ? `node ${id}` : 'no node'}, not ${node.id}`)
@@ -107,9 +107,14 @@ export class HttpWire implements Outbound {
   }
 
   /** @throws {Failure} the one the other node had, or `unavailable` */
-  #call(node: NodeCard, route: string, body?: string): Promise<{ text: string; headers: Headers }> {
-    const late = `${where(node, route)} did not answer within ${wireRules.callDeadline / 1000} s`
-    return deadline(this.#options.clock, wireRules.callDeadline, late, async (signal) => {
+  #call(
+    node: NodeCard,
+    route: string,
+    body?: string,
+    ms: number = wireRules.callDeadline,
+  ): Promise<{ text: string; headers: Headers }> {
+    const late = `${where(node, route)} did not answer within ${ms / 1000} s`
+    return deadline(this.#options.clock, ms, late, async (signal) => {
       let response: Response
       let text: string
       try {

@@ -2,6 +2,8 @@
 export const wireRules = {
   /** For a control call as a whole. */
   callDeadline: 2_000,
+  /** For a ping: with two of them a silent node is still dropped in time everywhere. */
+  pingDeadline: 1_500,
   /** Opening a session, hello exchange included. */
   dialDeadline: 4_000,
   /** The other side's hello frame after a socket opened. */

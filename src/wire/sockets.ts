@@ -1,7 +1,6 @@
 /** WebSockets of the runtime, both sides, as pipes of a session. */
 import type { ServerWebSocket, WebSocketHandler } from 'bun'
 import type { Clock } from '../clock.ts'
-import type { NodeId } from '../cluster/node-info.ts'
 import { maxFrameBytes } from './messages.ts'
 import { routes, wireRules } from './rules.ts'
 import type { Pipe, SocketSession } from './session.ts'
@@ -12,11 +11,12 @@ export interface SocketData {
   session: SocketSession | undefined
 }
 
-export function dialSocket(clock: Clock, self: NodeId, ticket: () => Record<string, string>): Dial {
+/** @param headers of each handshake */
+export function dialSocket(clock: Clock, headers: () => Record<string, string>): Dial {
   return (node, opened, failed) => {
     const url = new URL(routes.session, node.url)
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
-    const socket = new WebSocket(url, { headers: { 'x-shoal-node': self, ...ticket() }, perMessageDeflate: false })
+    const socket = new WebSocket(url, { headers: headers(), perMessageDeflate: false })
     let session: SocketSession | undefined
     let settled = false
     socket.addEventListener('open', () => {

@@ -1,0 +1,106 @@
+/** Provider records in libp2p's Kademlia. */
+import { CID } from 'multiformats/cid'
+import { create as multihash } from 'multiformats/hashes/digest'
+import pLimit from 'p-limit'
+import type { Clock } from '../clock.ts'
+import type { MemberTable } from '../cluster/member-table.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import type { Log } from '../telemetry/log.ts'
+import { deadline } from './deadline.ts'
+import type { Host } from './host.ts'
+import type { Joiner } from './joiner.ts'
+import type { Directory } from './wire.ts'
+
+const findDeadline = 3_000
+const provideDeadline = 10_000
+const mostProviders = 16
+/** Records waiting to be published. What does not fit is not lost: the swarm's announces find it while there is a scheduler. */
+const mostWaiting = 2048
+
+export interface DirectoryOptions {
+  readonly host: Host
+  readonly joiner: Pick<Joiner, 'meet'>
+  readonly table: MemberTable
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export class KadDirectory implements Directory {
+  readonly #options: DirectoryOptions
+  readonly #publish = pLimit(2)
+  readonly #queued = new Set<Digest>()
+  #closed = false
+
+  constructor(options: DirectoryOptions) {
+    this.#options = options
+  }
+
+  provide(digest: Digest): void {
+    if (this.#closed || this.#queued.has(digest) || this.#queued.size >= mostWaiting) return
+    this.#queued.add(digest)
+    void this.#publish(() => this.#provide(digest)).finally(() => this.#queued.delete(digest))
+  }
+
+  async find(digest: Digest, signal?: AbortSignal): Promise<NodeInfo[]> {
+    const { host, clock, log } = this.#options
+    const found = new Map<string, NodeInfo>()
+    const meetings: Promise<void>[] = []
+    try {
+      await deadline(
+        clock,
+        findDeadline,
+        'the search took too long',
+        async (within) => {
+          const asked = new Set<string>()
+          for await (const event of host.services.dht.findProviders(cidOf(digest), { signal: within })) {
+            const providers = event.name === 'PROVIDER' || event.name === 'PEER_RESPONSE' ? event.providers : []
+            for (const { id } of providers) {
+              const key = id.toString()
+              if (asked.has(key) || asked.size >= mostProviders) continue
+              asked.add(key)
+              meetings.push(this.#identify(id, within).then((info) => void (info && found.set(key, info))))
+            }
+            if (asked.size >= mostProviders) break
+          }
+          await Promise.all(meetings)
+        },
+        signal,
+      )
+    } catch (error) {
+      log.debug('a search for providers ended early', { digest, error: String(error) })
+    }
+    return [...found.values()]
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#publish.clearQueue()
+  }
+
+  async #identify(id: Parameters<Joiner['meet']>[0], signal: AbortSignal): Promise<NodeInfo | undefined> {
+    const { table, joiner } = this.#options
+    if (id.toString() === table.self.id) return undefined
+    return table.find(id.toString()) ?? joiner.meet(id, signal)
+  }
+
+  async #provide(digest: Digest): Promise<void> {
+    if (this.#closed) return
+    const { host, clock, log } = this.#options
+    try {
+      await deadline(clock, provideDeadline, 'publishing took too long', async (signal) => {
+        for await (const _ of host.services.dht.provide(cidOf(digest), { signal }));
+      })
+    } catch (error) {
+      log.debug('a provider record was not published', { digest, error: String(error) })
+    }
+  }
+}
+
+/** Raw bytes under the hash that the digest names; codes from the multicodec table. */
+export function cidOf(digest: Digest): CID {
+  return CID.createV1(
+    0x55,
+    multihash(algorithmOf(digest) === 'sha256' ? 0x12 : 0x13, Uint8Array.fromHex(hexOf(digest))),
+  )
+}

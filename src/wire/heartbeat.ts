@@ -1,0 +1,187 @@
+/**
+ * Announces to every scheduler: that this node lives, and what it holds of the digests that the scheduler owns. The
+ * answer carries the schedulers and seeds, so these few calls keep the whole membership up to date.
+ */
+import type { Clock, Random } from '../clock.ts'
+import type { MemberTable } from '../cluster/member-table.ts'
+import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Announce, AnnounceReply, Holding } from './messages.ts'
+
+/** What there is to announce; the swarm knows. */
+export interface AnnounceSource {
+  /** Pieces being sent right now. */
+  uploads(): number
+  readonly uploadSlots: number
+  /**
+   * What `target` has not been told yet of the digests it owns; `full`: everything. What was asked for counts as told:
+   * when the call then fails, the next one is a full one.
+   */
+  changes(target: NodeInfo, full: boolean): { readonly holdings: readonly Holding[]; readonly gone: readonly Digest[] }
+}
+
+export interface HeartbeatOptions {
+  readonly table: MemberTable
+  readonly source: () => AnnounceSource | undefined
+  readonly announce: (target: NodeInfo, announce: Announce) => Promise<AnnounceReply>
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+/** Times in ms. */
+export const heartbeatTimes = { period: 3_000, jitter: 0.2, changed: 100, retry: 1_000 } as const
+/** As many as one announce may carry. */
+const mostPerAnnounce = 4096
+
+interface Target {
+  readonly info: NodeInfo
+  /** The receiver's, as it said last. */
+  epoch: string | undefined
+  full: boolean
+  sending: boolean
+  /** Something changed while a call was under way. */
+  dirty: boolean
+  sentAt: number
+  dueAt: number
+  cancel: () => void
+}
+
+export class Heartbeat {
+  readonly #options: HeartbeatOptions
+  readonly #targets = new Map<NodeId, Target>()
+  #running = false
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options
+    options.table.onJoin((info) => this.#add(info))
+    options.table.onLeave((info) => this.#remove(info))
+  }
+
+  start(): void {
+    this.#running = true
+    for (const info of this.#options.table.withMode('scheduler')) this.#add(info)
+  }
+
+  /** The swarm has something to tell: each scheduler hears it within 100 ms or so. */
+  changed(): void {
+    for (const target of this.#targets.values()) this.#soon(target)
+  }
+
+  /** Stops, and says goodbye to the schedulers. Bounded by the deadline of a call. */
+  async close(): Promise<void> {
+    this.#running = false
+    const targets = [...this.#targets.values()]
+    this.#targets.clear()
+    for (const target of targets) target.cancel()
+    const source = this.#options.source()
+    if (!source) return
+    await Promise.allSettled(
+      targets.map((target) => this.#options.announce(target.info, this.#message(source, { leaving: true }))),
+    )
+  }
+
+  #add(info: NodeInfo): void {
+    if (!this.#running || !info.modes.includes('scheduler') || this.#targets.has(info.id)) return
+    const sentAt = Number.NEGATIVE_INFINITY
+    const target: Target = {
+      info,
+      epoch: undefined,
+      full: true,
+      sending: false,
+      dirty: false,
+      sentAt,
+      dueAt: Number.POSITIVE_INFINITY,
+      cancel: () => {},
+    }
+    this.#targets.set(info.id, target)
+    // A little apart, for a scheduler that comes up is met by all nodes at once.
+    this.#schedule(target, this.#options.random() * heartbeatTimes.changed)
+  }
+
+  #remove(info: NodeInfo): void {
+    this.#targets.get(info.id)?.cancel()
+    this.#targets.delete(info.id)
+  }
+
+  #soon(target: Target): void {
+    if (target.sending) target.dirty = true
+    else this.#schedule(target, Math.max(0, target.sentAt + heartbeatTimes.changed - this.#options.clock.now()))
+  }
+
+  /** Moves the next announce forward, never back. */
+  #schedule(target: Target, ms: number): void {
+    const { clock } = this.#options
+    const dueAt = clock.now() + ms
+    if (dueAt >= target.dueAt) return
+    target.cancel()
+    target.dueAt = dueAt
+    target.cancel = clock.after(ms, () => void this.#beat(target))
+  }
+
+  async #beat(target: Target): Promise<void> {
+    const source = this.#options.source()
+    if (!source || this.#targets.get(target.info.id) !== target) return
+    const { clock, table, random } = this.#options
+    target.sending = true
+    target.dirty = false
+    target.sentAt = clock.now()
+    target.dueAt = Number.POSITIVE_INFINITY
+    let next: number = heartbeatTimes.period * (1 - heartbeatTimes.jitter + 2 * heartbeatTimes.jitter * random())
+    try {
+      const reply = await this.#tell(target, source)
+      if (this.#targets.get(target.info.id) !== target) return
+      const now = clock.now()
+      table.seen(target.info.id, now)
+      table.listed(
+        reply.members.filter((member) => member.id !== target.info.id),
+        target.info.id,
+        now,
+      )
+      if (target.epoch !== undefined && target.epoch !== reply.epoch) {
+        target.full = true
+        next = heartbeatTimes.changed
+      }
+      target.epoch = reply.epoch
+    } catch (error) {
+      this.#options.log.debug('an announce failed', { node: target.info.id, error: String(error) })
+      target.full = true
+      next = heartbeatTimes.retry
+      table.doubt(target.info.id)
+    } finally {
+      target.sending = false
+    }
+    if (this.#targets.get(target.info.id) !== target) return
+    this.#schedule(target, next)
+    if (target.dirty) this.#soon(target)
+  }
+
+  /** One announce, or as many as it takes when there is much to tell. */
+  async #tell(target: Target, source: AnnounceSource): Promise<AnnounceReply> {
+    const full = target.full
+    const { holdings, gone } = source.changes(target.info, full)
+    // Told as soon as it is asked for; a failure sets it again.
+    target.full = false
+    let at = 0
+    for (;;) {
+      const last = at + mostPerAnnounce >= Math.max(holdings.length, gone.length)
+      const reply = await this.#options.announce(
+        target.info,
+        this.#message(source, {
+          full: full && at === 0,
+          holdings: holdings.slice(at, at + mostPerAnnounce),
+          gone: gone.slice(at, at + mostPerAnnounce),
+        }),
+      )
+      if (last) return reply
+      at += mostPerAnnounce
+    }
+  }
+
+  #message(source: AnnounceSource, rest: Partial<Announce>): Announce {
+    const { self } = this.#options.table
+    const base = { full: false, holdings: [], gone: [], leaving: false }
+    return { node: self, uploads: source.uploads(), uploadSlots: source.uploadSlots, ...base, ...rest }
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The libp2p side of a node: an authenticated connection to anyone, the private network, mDNS and Kademlia. It carries
+ * hellos and provider records only; the bytes and the hot calls go over HTTP.
+ */
+import { noise, pureJsCrypto } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { type Identify, identify } from '@libp2p/identify'
+import type { ComponentLogger, Libp2p, Logger } from '@libp2p/interface'
+import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { mdns } from '@libp2p/mdns'
+import { type Ping, ping } from '@libp2p/ping'
+import { preSharedKey } from '@libp2p/pnet'
+import { tcp } from '@libp2p/tcp'
+import { createLibp2p } from 'libp2p'
+import type { ClusterKey } from '../cluster/cluster-key.ts'
+import type { Identity } from '../cluster/identity.ts'
+import { type Address, isIPv4, ListenError } from '../listen.ts'
+import type { Log } from '../telemetry/log.ts'
+
+// A type, not an interface: libp2p wants an index signature.
+export type Services = { identify: Identify; ping: Ping; dht: KadDHT }
+export type Host = Libp2p<Services>
+
+export interface HostOptions {
+  readonly identity: Identity
+  readonly address: Address
+  /** Host that the others are told. */
+  readonly advertise: string
+  readonly mdns: boolean
+  readonly clusterKey: ClusterKey | undefined
+  readonly log: Log
+}
+
+/**
+ * Connections are for saying hello and for Kademlia, and each costs memory: past `keep` the oldest are closed, so that
+ * there is always room for the next one to say hello.
+ */
+export const hostLimits = { keep: 128, most: 400 } as const
+
+/** @throws {ListenError} */
+export async function startHost(options: HostOptions): Promise<Host> {
+  const { identity, address, advertise, clusterKey } = options
+  try {
+    const host = await createLibp2p<Services>({
+      privateKey: identity.privateKey,
+      nodeInfo: { name: 'shoal', userAgent: 'shoal' },
+      addresses: {
+        listen: [multiaddrOf(address.host, address.port)],
+        // With port 0 the real one is known only once it is open; the addresses of the interfaces have to do then.
+        ...(address.port !== 0 && { announce: [multiaddrOf(advertise, address.port)] }),
+      },
+      transports: [tcp()],
+      // The native implementation asks the runtime for a cipher that it does not have.
+      connectionEncrypters: [noise({ crypto: pureJsCrypto })],
+      streamMuxers: [yamux()],
+      ...(clusterKey && { connectionProtector: preSharedKey({ psk: clusterKey.file }) }),
+      connectionManager: {
+        maxConnections: hostLimits.most,
+        // A whole rack behind one address, and a data centre that starts at once.
+        inboundConnectionThreshold: 64,
+        maxIncomingPendingConnections: 128,
+        dialTimeout: 8_000,
+        addressDialTimeout: 4_000,
+      },
+      // Members are probed over HTTP; pings inside of libp2p would only keep idle connections busy.
+      connectionMonitor: { enabled: false },
+      peerDiscovery: options.mdns ? [mdns({ serviceTag: serviceTag(clusterKey), interval: 10_000 })] : [],
+      services: {
+        identify: identify({ protocolPrefix: 'shoal' }),
+        ping: ping({ protocolPrefix: 'shoal' }),
+        dht: kadDHT({
+          protocol: '/shoal/kad/1.0.0',
+          clientMode: false,
+          peerInfoMapper: passthroughMapper,
+          allowQueryWithZeroPeers: true,
+        }),
+      },
+      logger: quiet(options.log),
+    })
+    host.addEventListener('connection:open', () => trim(host))
+    return host
+  } catch (error) {
+    throw new ListenError(rootCause(error), address, '--p2p-addr')
+  }
+}
+
+/** Clusters with different keys on one network do not answer each other's queries. */
+function serviceTag(key: ClusterKey | undefined): string {
+  return `_shoal-${key?.fingerprint ?? 'open'}._udp.local`
+}
+
+export function multiaddrOf(host: string, port: number): string {
+  const kind = host.includes(':') ? 'ip6' : isIPv4(host) ? 'ip4' : 'dns'
+  return `/${kind}/${host}/tcp/${port}`
+}
+
+function trim(host: Host): void {
+  const open = host.getConnections().filter((c) => c.status === 'open')
+  if (open.length <= hostLimits.keep) return
+  // A connection with open streams is saying something.
+  const idle = open.filter((c) => c.streams.length === 0).sort((a, b) => a.timeline.open - b.timeline.open)
+  for (const connection of idle.slice(0, open.length - hostLimits.keep)) connection.close().catch(() => {})
+}
+
+/** libp2p wraps what the kernel said several times over. */
+function rootCause(error: unknown): unknown {
+  const inner = error instanceof AggregateError ? error.errors[0] : error instanceof Error ? error.cause : undefined
+  return inner === undefined ? error : rootCause(inner)
+}
+
+/** libp2p's own logs are for its developers. Its errors are shown at the debug level; what matters we report ourselves. */
+function quiet(log: Log): ComponentLogger {
+  return {
+    forComponent(name) {
+      const logger = Object.assign(() => {}, {
+        error: (format: unknown, ...args: unknown[]) =>
+          log.debug('libp2p', { component: name, format, args: args.map(String) }),
+        trace: () => {},
+        enabled: false,
+        newScope: () => logger as Logger,
+      })
+      return logger as Logger
+    },
+  }
+}

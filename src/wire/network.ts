@@ -1,0 +1,232 @@
+/**
+ * A node's place in the network, put together: the peer port, libp2p, the member table and what keeps it true.
+ *
+ * It comes up in two steps, because the swarm is built on it and it calls the swarm: `start` opens the ports and says
+ * who this node is; `join` takes what answers the others, and goes to meet them.
+ */
+import { networkInterfaces } from 'node:os'
+import type { Clock, Random } from '../clock.ts'
+import { pickAddress } from '../cluster/advertise.ts'
+import type { ClusterKey } from '../cluster/cluster-key.ts'
+import type { Identity } from '../cluster/identity.ts'
+import { MemberTable } from '../cluster/member-table.ts'
+import type { Membership } from '../cluster/membership.ts'
+import { type Mode, modes, type NodeInfo } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { type Address, formatAddress } from '../listen.ts'
+import type { Limit } from '../rate.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { KadDirectory } from './directory.ts'
+import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
+import { Greeter, helloProtocol } from './hello.ts'
+import { type Host, multiaddrOf, startHost } from './host.ts'
+import { HttpWire } from './http-wire.ts'
+import { parseJoin } from './join.ts'
+import { Joiner } from './joiner.ts'
+import { LocalFirst } from './local.ts'
+import { watchMembers } from './members.ts'
+import type { Admit } from './peer-app.ts'
+import { type RunningPeerServer, startPeerServer } from './peer-server.ts'
+import { Prober } from './prober.ts'
+import { headers } from './rules.ts'
+import { Sessions } from './sessions.ts'
+import { dialSocket } from './sockets.ts'
+import type { Directory, Inbound, Outbound } from './wire.ts'
+
+export interface NetworkOptions {
+  readonly identity: Identity
+  readonly version: string
+  readonly modes: readonly Mode[]
+  readonly zone: string | undefined
+  readonly peerAddr: Address
+  readonly p2pAddr: Address
+  /** Host that the others reach this node at; picked from the interfaces if undefined. */
+  readonly advertise: string | undefined
+  /** `host`, `host:port` or multiaddr. */
+  readonly join: readonly string[]
+  readonly mdns: boolean
+  readonly clusterKey: ClusterKey | undefined
+  readonly download: Limit | undefined
+  readonly upload: Limit | undefined
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: Metrics | undefined
+}
+
+/** Longest wait for libp2p to close its connections. */
+const stopDeadline = 3_000
+
+export class Network {
+  readonly membership: Membership
+  readonly outbound: Outbound
+  readonly directory: Directory
+  readonly #heartbeat: Heartbeat
+  readonly #join: (inbound: Inbound, source: AnnounceSource) => Promise<void>
+  readonly #stop: () => Promise<void>
+
+  private constructor(parts: {
+    membership: Membership
+    outbound: Outbound
+    directory: Directory
+    heartbeat: Heartbeat
+    join: (inbound: Inbound, source: AnnounceSource) => Promise<void>
+    stop: () => Promise<void>
+  }) {
+    this.membership = parts.membership
+    this.outbound = parts.outbound
+    this.directory = parts.directory
+    this.#heartbeat = parts.heartbeat
+    this.#join = parts.join
+    this.#stop = parts.stop
+  }
+
+  /** @throws {ListenError} when a port cannot be had; {Failure} `bad-request` for a wrong seed list */
+  static async start(options: NetworkOptions): Promise<Network> {
+    const { identity, clock, random, log, metrics } = options
+    const join = options.join.map(parseJoin)
+    let self: NodeInfo | undefined
+    let inbound: Inbound | undefined
+    let source: AnnounceSource | undefined
+    let sessions: Sessions | undefined
+    const admit: Admit = () => {}
+
+    const server = startPeerServer({
+      address: options.peerAddr,
+      self: () => self,
+      inbound: () => inbound,
+      sessions: () => sessions,
+      admit,
+      upload: options.upload,
+      clock,
+      log,
+      metrics,
+    })
+    const advertise = options.advertise ?? pickAddress(networkInterfaces(), options.peerAddr.host)
+    const host = await hostOrClose(options, advertise, server)
+    self = describe(options, advertise, server, host)
+    log.debug('the network is up', { node: self.id, url: self.url, p2p: self.p2p })
+
+    const table = new MemberTable(self, () => clock.now())
+    watchMembers(table, log, metrics)
+    const dial = dialSocket(clock, () => ({ [headers.node]: identity.id }))
+    const opened = new Sessions({ self: cardOf(self), handler: () => inbound, dial, clock, log })
+    sessions = opened
+    const http = new HttpWire({ self, sessions: opened, download: options.download, clock, metrics })
+    const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http)
+    const greeter = new Greeter({ table, clock, log })
+    const joiner = new Joiner({ host, greeter, table, join, clock, random, log })
+    const directory = new KadDirectory({ host, joiner, table, clock, log })
+    const prober = new Prober({ table, ping: (node) => http.ping(node), clock, log })
+    const heartbeat = new Heartbeat({
+      table,
+      source: () => source,
+      announce: (target, announce) => outbound.announce(target, announce),
+      clock,
+      random,
+      log,
+    })
+
+    return new Network({
+      membership: table,
+      outbound,
+      directory,
+      heartbeat,
+      async join(from, announces) {
+        inbound = heard(from, table, clock)
+        source = announces
+        await host.handle(helloProtocol, (stream, connection) => greeter.answer(stream, connection))
+        prober.start()
+        heartbeat.start()
+        joiner.start()
+      },
+      async stop() {
+        joiner.close()
+        prober.close()
+        directory.close()
+        await heartbeat.close()
+        opened.close()
+        http.close()
+        await Promise.race([host.stop(), new Promise<void>((resolve) => clock.after(stopDeadline, resolve))])
+        await server.close()
+      },
+    })
+  }
+
+  /** From now on the others are answered by `inbound`, and looked for. To be called once. */
+  join(inbound: Inbound, source: AnnounceSource): Promise<void> {
+    return this.#join(inbound, source)
+  }
+
+  /** What `source.changes` would return has changed: the schedulers are told soon. */
+  announceSoon(): void {
+    this.#heartbeat.changed()
+  }
+
+  /** Says goodbye to the schedulers and closes everything; takes a few seconds at most. */
+  close(): Promise<void> {
+    return this.#stop()
+  }
+}
+
+async function hostOrClose(options: NetworkOptions, advertise: string, server: RunningPeerServer): Promise<Host> {
+  const { identity, p2pAddr, mdns, clusterKey, log } = options
+  try {
+    return await startHost({ identity, address: p2pAddr, advertise, mdns, clusterKey, log })
+  } catch (error) {
+    await server.close()
+    throw error
+  }
+}
+
+function describe(options: NetworkOptions, advertise: string, server: RunningPeerServer, host: Host): NodeInfo {
+  const ports = host.getMultiaddrs().flatMap((address) => {
+    const tcp = address.getComponents().find((component) => component.name === 'tcp')
+    return tcp?.value ? [Number(tcp.value)] : []
+  })
+  return {
+    id: options.identity.id,
+    url: `http://${formatAddress({ host: advertise, port: server.port })}`,
+    p2p: [multiaddrOf(advertise, options.p2pAddr.port || (ports[0] ?? 0))],
+    modes: modes.filter((mode) => options.modes.includes(mode)),
+    ...(options.zone !== undefined && { zone: options.zone }),
+    version: options.version,
+    // Later starts have greater epochs, as long as the host's clock goes forward.
+    epoch: `${options.clock.wall().toString(36)}-${Math.floor(options.random() * 0xffff_ffff).toString(36)}`,
+  }
+}
+
+function cardOf({ id, url, zone }: NodeInfo) {
+  return zone === undefined ? { id, url } : { id, url, zone }
+}
+
+/** Whoever announces or asks for parents is alive, and says so itself. */
+function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
+  const meet = (node: NodeInfo) => {
+    if (table.heard(node, clock.now()) === 'twin') {
+      throw new Failure('bad-request', `two nodes use the key of ${node.id}: give each host its own data directory`)
+    }
+  }
+  return {
+    opened: (session) => inbound.opened(session),
+    frame: (session, frame) => inbound.frame(session, frame),
+    closed: (session, reason) => inbound.closed(session, reason),
+    offer: (digest, candidates, peer, signal) => inbound.offer(digest, candidates, peer, signal),
+    order: (order) => inbound.order(order),
+    resolve: (request) => inbound.resolve(request),
+    schedule(request) {
+      if (table.self.modes.includes('scheduler')) meet(request.node)
+      return inbound.schedule(request)
+    },
+    announce(announce) {
+      if (announce.leaving) table.leave(announce.node.id, clock.now())
+      else meet(announce.node)
+      return inbound.announce(announce)
+    },
+  }
+}
+
+function notYet(): never {
+  throw new Failure('unavailable', 'this node has not joined its cluster yet')
+}
