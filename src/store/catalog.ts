@@ -233,39 +233,40 @@ export function catalogFailure(error: unknown, verb: 'open' | 'write', path: str
   })
 }
 
+/** Made with `query`: Bun finalizes those at close, others keep the file open and its WAL behind. */
 function statements(db: Database) {
   const blob = `digest, size, kind, media_type AS mediaType, state, bitmap, mtime, used_at AS usedAt, added_at AS addedAt`
   return {
-    blobs: db.prepare<BlobRow, []>(`SELECT ${blob} FROM blobs`),
-    save: db.prepare(
+    blobs: db.query<BlobRow, []>(`SELECT ${blob} FROM blobs`),
+    save: db.query(
       `INSERT INTO blobs (digest, size, kind, media_type, state, bitmap, mtime, used_at, added_at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET
          size = excluded.size, kind = excluded.kind, media_type = excluded.media_type, state = excluded.state,
          bitmap = excluded.bitmap, mtime = excluded.mtime, used_at = excluded.used_at`,
     ),
-    forgetBlob: db.prepare('DELETE FROM blobs WHERE digest = ?'),
-    segments: db.prepare<Segment, [string]>(
+    forgetBlob: db.query('DELETE FROM blobs WHERE digest = ?'),
+    segments: db.query<Segment, [string]>(
       'SELECT first, digests, signer, signature FROM segments WHERE digest = ? ORDER BY rowid',
     ),
-    addSegment: db.prepare('INSERT INTO segments (digest, first, digests, signer, signature) VALUES (?, ?, ?, ?, ?)'),
-    forgetSegments: db.prepare('DELETE FROM segments WHERE digest = ?'),
-    getTag: db.prepare<TagRecord, [string, string, string]>(
+    addSegment: db.query('INSERT INTO segments (digest, first, digests, signer, signature) VALUES (?, ?, ?, ?, ?)'),
+    forgetSegments: db.query('DELETE FROM segments WHERE digest = ?'),
+    getTag: db.query<TagRecord, [string, string, string]>(
       `SELECT digest, media_type AS mediaType, size, resolved_at AS resolvedAt FROM tags
        WHERE registry = ? AND repository = ? AND tag = ?`,
     ),
-    setTag: db.prepare(
+    setTag: db.query(
       `INSERT OR REPLACE INTO tags (registry, repository, tag, digest, media_type, size, resolved_at)
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
     ),
-    see: db.prepare('INSERT OR REPLACE INTO seen_in (digest, registry, repository, seen_at) VALUES (?, ?, ?, ?)'),
-    sightings: db.prepare<Repository, [string]>(
+    see: db.query('INSERT OR REPLACE INTO seen_in (digest, registry, repository, seen_at) VALUES (?, ?, ?, ?)'),
+    sightings: db.query<Repository, [string]>(
       'SELECT registry, repository AS name FROM seen_in WHERE digest = ? ORDER BY seen_at DESC, registry, repository',
     ),
-    pruneSightings: db.prepare('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
-    bans: db.prepare<Ban, [number]>('SELECT node, reason, until FROM bans WHERE until > ?'),
-    ban: db.prepare('INSERT OR REPLACE INTO bans (node, reason, until) VALUES (?, ?, ?)'),
-    pruneBans: db.prepare('DELETE FROM bans WHERE until <= ?'),
-    getMeta: db.prepare<{ value: string }, [string]>('SELECT value FROM meta WHERE key = ?'),
-    setMeta: db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
+    pruneSightings: db.query('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
+    bans: db.query<Ban, [number]>('SELECT node, reason, until FROM bans WHERE until > ?'),
+    ban: db.query('INSERT OR REPLACE INTO bans (node, reason, until) VALUES (?, ?, ?)'),
+    pruneBans: db.query('DELETE FROM bans WHERE until <= ?'),
+    getMeta: db.query<{ value: string }, [string]>('SELECT value FROM meta WHERE key = ?'),
+    setMeta: db.query('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
   }
 }
