@@ -49,7 +49,7 @@ export function syntheticLayer(folder: string, bytes: number, seed: number): Pro
 }
 
 /** The same bytes for the same seed; they do not compress. */
-export function syntheticBlob(bytes: number, seed: number): Uint8Array {
+export function syntheticBlob(bytes: number, seed: number): Uint8Array<ArrayBuffer> {
   return Buffer.concat([...syntheticChunks(bytes, seed)])
 }
 

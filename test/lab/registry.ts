@@ -73,12 +73,22 @@ export class LabRegistry {
           : {}),
       }),
     )
+    const url = `http://${init.host ? '127.0.0.1' : address}:${port}/v2/`
+    const answers = async () => {
+      const probe = ['curl', '--silent', '--output', '/dev/null', '--max-time', '2', url]
+      return (await (init.host ? init.host.tryExec(probe) : tryRun(probe))).code === 0
+    }
+    if (await answers()) throw new Error(`${url} is in use: something answers there before docker-registry is started`)
     const command = ['docker-registry', 'serve', config]
     const log = join(init.dir, 'registry.log')
     const process = init.host ? init.host.spawn(command, { log }) : new LabProcess(command, { log })
-    const registry = new LabRegistry(address, port, init.dir, process)
-    await registry.#answering(init.host)
-    return registry
+    for (let attempt = 0; attempt < 100 && process.running; attempt++) {
+      if (await answers()) return new LabRegistry(address, port, init.dir, process)
+      await Bun.sleep(50)
+    }
+    await process.kill()
+    const said = process.logged().trim().slice(-1000)
+    throw new Error(`docker-registry does not answer at ${url}: ${said || 'it said nothing'}`)
   }
 
   /** `10.77.7.1:5000` */
@@ -90,7 +100,7 @@ export class LabRegistry {
     return `http://${this.hostPort}`
   }
 
-  /** All requests answered so far, oldest first. A request is logged when its answer is complete. */
+  /** All requests answered so far, oldest first. A request is logged a moment after its answer is complete. */
   accesses(): Access[] {
     return parseAccessLog(this.process.logged())
   }
@@ -114,20 +124,6 @@ export class LabRegistry {
 
   async stop(): Promise<void> {
     await this.process.stop()
-  }
-
-  async #answering(host: Host | undefined): Promise<void> {
-    const url = `http://${host ? '127.0.0.1' : this.address}:${this.port}/v2/`
-    const probe = ['curl', '--silent', '--output', '/dev/null', '--max-time', '2', url]
-    for (let attempt = 0; attempt < 100 && this.process.running; attempt++) {
-      const { code } = await (host ? host.tryExec(probe) : tryRun(probe))
-      // Somebody else's answer does not count: this one may have died because the port was taken.
-      if (code === 0 && this.process.running) return
-      await Bun.sleep(50)
-    }
-    const said = this.process.logged().trim().slice(-1000)
-    await this.process.kill()
-    throw new Error(`docker-registry does not answer at ${url}: ${said || 'it said nothing'}`)
   }
 }
 
