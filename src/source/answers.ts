@@ -9,7 +9,7 @@ export interface Subject {
   readonly repository: Repository
   /** `manifest v1`, `blob sha256:0123456789ab` */
   readonly what: string
-  readonly missing: Extract<FailureCode, 'no-manifest' | 'no-blob' | 'no-name'>
+  readonly missing: Extract<FailureCode, 'no-manifest' | 'no-blob' | 'no-name' | 'denied'>
 }
 
 /** How this node presented itself. */

@@ -13,6 +13,7 @@ import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
 import type { Credential } from './docker-config.ts'
 import type { Exchange, Request } from './exchange.ts'
+import { Transient } from './retry.ts'
 import { Secret } from './secret.ts'
 import type { Upstream } from './upstreams.ts'
 
@@ -54,8 +55,17 @@ export class Authenticator {
 
   /** What to send with a first try; undefined while the repository has not asked for anything. */
   async present(upstream: Upstream, repository: Repository): Promise<Authorization | undefined> {
-    const challenge = this.#challenges.get(keyOf(upstream, repository))
-    return challenge ? this.#meet(upstream, repository, challenge) : undefined
+    const key = keyOf(upstream, repository)
+    const challenge = this.#challenges.get(key)
+    if (!challenge) return undefined
+    try {
+      return await this.#meet(upstream, repository, challenge)
+    } catch (error) {
+      if (error instanceof Transient) throw error
+      // What the registry wanted then may not be what it wants now: it is to say so again.
+      this.#challenges.delete(key)
+      return undefined
+    }
   }
 
   /**
@@ -125,7 +135,7 @@ export class Authenticator {
     const request = tokenRequest(realm, service, scopeOf(repository, challenge), credential)
     const answer = await this.#exchange.send(upstream, request)
     const presented = { account: upstream.account, file: this.#credentials.file, withCredentials }
-    const subject: Subject = { repository, what: 'a token to pull', missing: 'no-name' }
+    const subject: Subject = { repository, what: 'a token to pull', missing: 'denied' }
     if (answer.status !== 200) {
       if (withCredentials) this.#credentials.refused(upstream.account)
       throw await failureOf(answer, subject, presented, this.#clock.wall())

@@ -13,7 +13,7 @@ const maxLength = 8192
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 /** Either `name=value` or the scheme that begins a challenge. */
 const element = new RegExp(
-  `[\\s,]*(?:(?<name>${token})\\s*=\\s*(?:"(?<quoted>(?:[^"\\\\]|\\\\.)*)"|(?<bare>[^\\s,"]*))|(?<scheme>${token})(?=[\\s,]|$))`,
+  `[\\s,]*(?:(?<name>${token})\\s*=\\s*(?:"(?<quoted>(?:[^"\\\\]|\\\\.)*)"|(?<bare>[^\\s,"]+))|(?<scheme>${token})(?=[\\s,]|$))`,
   'y',
 )
 

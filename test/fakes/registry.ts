@@ -231,7 +231,7 @@ export class FakeRegistry {
     if (list) return this.#tags(list[1]!, url)
     const content = this.#content.get(path)
     if (content) return { content }
-    const folder = path.replace(/(manifests|blobs)\/[^/]*$/, '')
+    const folder = path.replace(/(manifests|blobs|referrers)\/[^/]*$/, '')
     const known = [...this.#content.keys()].some((key) => key.startsWith(folder))
     const code = !known ? 'NAME_UNKNOWN' : path.includes('/blobs/') ? 'BLOB_UNKNOWN' : 'MANIFEST_UNKNOWN'
     return { status: 404, headers: jsonType, text: errors(code) }

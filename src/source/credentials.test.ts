@@ -1,0 +1,100 @@
+import { afterAll, beforeEach, describe, expect, test } from 'bun:test'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { HurriedClock, RecordedLog } from '../../test/fakes/registry-source.ts'
+import { DockerCredentials } from './credentials.ts'
+import type { Credential } from './docker-config.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shoal-credentials-'))
+const file = join(folder, 'config.json')
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function helper(name: string, script: string): void {
+  const path = join(folder, `docker-credential-${name}`)
+  writeFileSync(path, `#!/bin/sh\n${script}\n`)
+  chmodSync(path, 0o755)
+}
+
+function password(credential: Credential | undefined): string | undefined {
+  return credential?.kind === 'basic' ? credential.password.reveal() : undefined
+}
+
+describe('credentials from a Docker config', () => {
+  let clock: HurriedClock
+  let log: RecordedLog
+  let credentials: DockerCredentials
+  beforeEach(() => {
+    rmSync(file, { force: true })
+    clock = new HurriedClock()
+    log = new RecordedLog()
+    credentials = new DockerCredentials({ file, clock, log, path: `${folder}:/usr/bin:/bin`, helperMs: 600_000 })
+  })
+  const write = (config: unknown) => writeFileSync(file, typeof config === 'string' ? config : JSON.stringify(config))
+
+  test('a file that is not there means none, and is no cause for a warning', async () => {
+    expect(await credentials.find('ghcr.io')).toBeUndefined()
+    expect(log.lines).toEqual([])
+  })
+
+  test('the file is read again when it has changed, and when it is gone', async () => {
+    write({ auths: { r: { username: 'me', password: 'one' } } })
+    expect(password(await credentials.find('r'))).toBe('one')
+    write({ auths: { r: { username: 'me', password: 'twotwo' } } })
+    expect(password(await credentials.find('r'))).toBe('twotwo')
+    rmSync(file)
+    expect(await credentials.find('r')).toBeUndefined()
+  })
+
+  test('a file that makes no sense is warned of once, without its contents', async () => {
+    write('{"auths":{"r":{"auth":hunter2}}}')
+    expect(await credentials.find('r')).toBeUndefined()
+    expect(await credentials.find('r')).toBeUndefined()
+    expect(log.lines).toEqual([
+      `${file} is not a Docker config.json; registries are asked without credentials until it is mended`,
+    ])
+  })
+
+  test('a helper is told the server, and asked once for many requests', async () => {
+    const asked = join(folder, 'asked')
+    helper('ok', `echo "$1 $(cat)" >> ${asked}; echo '{"Username":"me","Secret":"helped"}'`)
+    write({ credHelpers: { 'ghcr.io': 'ok' } })
+    expect(password(await credentials.find('ghcr.io'))).toBe('helped')
+    await Promise.all([credentials.find('ghcr.io'), credentials.find('ghcr.io')])
+    expect(readFileSync(asked, 'utf8')).toBe('get ghcr.io\n')
+    credentials.refused('ghcr.io')
+    await credentials.find('ghcr.io')
+    clock.skip(600_000)
+    await credentials.find('ghcr.io')
+    expect(readFileSync(asked, 'utf8')).toBe('get ghcr.io\n'.repeat(3))
+  })
+
+  test('what the helper does not know is looked for in the file', async () => {
+    helper('empty', "echo 'credentials not found in native keychain'; exit 1")
+    write({ credsStore: 'empty', auths: { r: { username: 'me', password: 'filed' } } })
+    expect(password(await credentials.find('r'))).toBe('filed')
+    expect(log.lines).toEqual([])
+  })
+
+  test.each([
+    ['missing', '', 'it is not installed'],
+    ['fails', 'exit 3', 'it ended with exit code 3'],
+    ['babbles', 'echo hunter2', 'its answer cannot be understood'],
+    ['../evil', '', 'not the name of a helper'],
+  ])('a helper that %s is warned of, and the registry asked without credentials', async (name, script, why) => {
+    if (script !== '') helper(name, script)
+    write({ credsStore: name })
+    expect(await credentials.find('r')).toBeUndefined()
+    expect(log.lines).toHaveLength(1)
+    expect(log.lines[0]).toContain(why)
+    expect(log.lines[0]).not.toContain('hunter2')
+  })
+
+  test('a helper that hangs is ended', async () => {
+    helper('hangs', 'exec sleep 60')
+    write({ credsStore: 'hangs' })
+    const hurried = new DockerCredentials({ file, clock, log, path: `${folder}:/usr/bin:/bin`, helperMs: 10_000 })
+    expect(await hurried.find('r')).toBeUndefined()
+    expect(log.lines[0]).toContain('it did not answer within 10 s')
+  })
+})
