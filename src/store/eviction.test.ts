@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import type { Digest } from '../oci/digest.ts'
+import { type Holding, planEviction } from './eviction.ts'
+
+const holding = (name: string, bytes: number, usedAt: number, more: Partial<Holding> = {}): Holding => ({
+  digest: name as Digest,
+  bytes,
+  usedAt,
+  held: false,
+  complete: true,
+  ...more,
+})
+const names = (list: readonly Holding[]) => list.map((each) => String(each.digest))
+
+describe('planEviction', () => {
+  test('removes nothing while everything fits', () => {
+    const plan = planEviction([holding('a', 10, 1)], { now: 100, bytes: 20, wanted: 10 })
+    expect(plan).toMatchObject({ remove: [], missing: 0 })
+    expect(plan.reasons.get('a' as Digest)).toBe('within the limits')
+  })
+
+  test('removes the least recently used until the wanted bytes fit, no more', () => {
+    const holdings = [holding('new', 10, 3), holding('old', 10, 1), holding('middle', 10, 2)]
+    const plan = planEviction(holdings, { now: 100, bytes: 30, wanted: 15 })
+    expect(names(plan.remove)).toEqual(['old', 'middle'])
+    expect(names(plan.keep)).toEqual(['new'])
+    expect(plan.missing).toBe(0)
+    expect(plan.reasons.get('old' as Digest)).toBe('least recently used')
+  })
+
+  test('of two used at the same time prefers the incomplete one', () => {
+    const holdings = [holding('whole', 10, 1), holding('part', 10, 1, { complete: false })]
+    expect(names(planEviction(holdings, { now: 2, bytes: 20, wanted: 1 }).remove)).toEqual(['part'])
+  })
+
+  test('removes what expired even when there is room, and counts it as freed', () => {
+    const holdings = [holding('expired', 10, 0), holding('old', 10, 50), holding('new', 10, 99)]
+    const plan = planEviction(holdings, { now: 100, ttlMs: 60, bytes: 30, wanted: 10 })
+    expect(names(plan.remove)).toEqual(['expired'])
+    expect(plan.reasons.get('expired' as Digest)).toBe('expired')
+  })
+
+  test('never removes what is held, and says how many bytes it misses', () => {
+    const holdings = [holding('held', 25, 0, { held: true }), holding('free', 5, 50)]
+    const plan = planEviction(holdings, { now: 100, ttlMs: 10, bytes: 30, wanted: 10 })
+    expect(names(plan.remove)).toEqual(['free'])
+    expect(plan.missing).toBe(5)
+    expect(plan.reasons.get('held' as Digest)).toBe('in use')
+  })
+
+  test('does not remove blobs that hold no bytes to make room', () => {
+    const plan = planEviction([holding('empty', 0, 0), holding('full', 5, 1)], { now: 2, bytes: 5, wanted: 5 })
+    expect(names(plan.remove)).toEqual(['full'])
+  })
+
+  test('whatever is there, decides about each blob once and reaches the limit unless held blobs forbid it', () => {
+    const arbitrary = fc.array(
+      fc.record({ bytes: fc.nat(100), usedAt: fc.nat(100), held: fc.boolean(), complete: fc.boolean() }),
+    )
+    const property = fc.property(arbitrary, fc.nat(500), fc.nat(100), (list, bytes, wanted) => {
+      const holdings = list.map((each, i) => ({ ...each, digest: `d${i}` as Digest }))
+      const { remove, keep, missing } = planEviction(holdings, { now: 100, bytes, wanted })
+      expect(names([...remove, ...keep]).sort()).toEqual(names(holdings).sort())
+      expect(remove.some((each) => each.held)).toBe(false)
+      const kept = keep.reduce((sum, each) => sum + each.bytes, 0)
+      expect(missing).toBe(Math.max(0, kept + wanted - bytes))
+      if (missing > 0) expect(keep.every((each) => each.held || each.bytes === 0)).toBe(true)
+      const last = remove.at(-1)
+      if (last) expect(kept + last.bytes + wanted).toBeGreaterThan(bytes)
+    })
+    fc.assert(property)
+  })
+})
