@@ -47,7 +47,7 @@ export class Bitmap {
 
   /** The first index at or after `from` that is not set; `length` if there is none. */
   nextMissing(from: number): number {
-    for (let i = from; i < this.length; i++) {
+    for (let i = Math.max(0, from); i < this.length; i++) {
       if ((i & 7) === 0 && this.bytes[i >> 3] === 0xff) i += 7
       else if (!this.has(i)) return i
     }

@@ -75,9 +75,9 @@ export class Metainfo {
   /** Takes a segment whose signature was verified by the caller. */
   add(segment: Segment): SegmentVerdict {
     const count = segment.digests.length / pieceDigestBytes
-    const fits =
-      Number.isInteger(count) && count > 0 && segment.first >= 0 && segment.first + count <= this.layout.count
-    if (!fits) return 'malformed'
+    const { first } = segment
+    const whole = Number.isInteger(count) && Number.isInteger(first)
+    if (!whole || count <= 0 || first < 0 || first + count > this.layout.count) return 'malformed'
     let fresh = false
     for (let i = 0; i < count; i++) {
       const known = this.digestOf(segment.first + i)

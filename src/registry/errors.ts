@@ -1,14 +1,13 @@
 /** The one place where a failure becomes an answer: OCI distribution spec, "Error Codes". */
 import type { Random } from '../clock.ts'
-import { Failure } from '../failure.ts'
+import type { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /**
  * What went wrong as OCI error JSON; no body for HEAD. An error nobody expected is told by an id that finds it in the
  * log: its message may say more than a stranger should read.
  */
-export function renderFailure(error: unknown, method: string, log: Log, random: Random): Response {
-  const failure = Failure.from(error)
+export function renderFailure(failure: Failure, method: string, log: Log, random: Random): Response {
   const message = failure.code === 'internal' ? recordUnexpected(failure, log, random) : failure.message
   const detail = failure.code === 'internal' ? {} : failure.detail
   const body = JSON.stringify({ errors: [{ code: failure.oci, message, detail }] })
@@ -18,6 +17,9 @@ export function renderFailure(error: unknown, method: string, log: Log, random: 
     'docker-distribution-api-version': 'registry/2.0',
   })
   if (failure.status === 405) headers.set('allow', 'GET, HEAD')
+  if (failure.status === 429 && typeof failure.detail.waitMs === 'number') {
+    headers.set('retry-after', String(Math.ceil(failure.detail.waitMs / 1000)))
+  }
   if (typeof failure.detail.contentRange === 'string') headers.set('content-range', failure.detail.contentRange)
   return new Response(method === 'HEAD' ? null : body, { status: failure.status, headers })
 }

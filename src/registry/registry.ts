@@ -2,6 +2,7 @@
 import { Hono } from 'hono'
 import type { Clock, Random } from '../clock.ts'
 import type { Content } from '../content/content.ts'
+import { Failure, type FailureCode } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { answerBlob } from './blobs.ts'
@@ -25,6 +26,9 @@ export interface RegistryInit {
   readonly pulls?: PullTracker
 }
 
+/** What others before us put in logs and metrics when nobody is left to read the answer. */
+const clientLeft = 499
+
 export type RegistryApp = Hono<Environment>
 
 export function createRegistry({ random = Math.random, idleMs = 60_000, ...init }: RegistryInit): RegistryApp {
@@ -34,15 +38,20 @@ export function createRegistry({ random = Math.random, idleMs = 60_000, ...init 
   app.all('*', async (c) => {
     const target = targetOf(c)
     const { method } = c.req
+    const exchange = exchangeOf(c, target)
     let response: Response
+    let status: number
     try {
-      response = await answer(exchangeOf(c, target), parseRequest(method, target), services)
+      response = await answer(exchange, parseRequest(method, target), services)
+      // A blob's status was written by hand.
+      status = c.env.outgoing?.headersSent ? c.env.outgoing.statusCode : response.status
     } catch (error) {
-      response = renderFailure(error, method, log, random)
+      const left = exchange.signal.aborted
+      const failure = left ? new Failure('cancelled', 'the client closed the connection') : Failure.from(error)
+      response = renderFailure(failure, method, log, random)
+      status = left ? clientLeft : response.status
+      reportRefusal(log, exchange, method, status, failure)
     }
-    // A blob's headers were written by hand; the response then says only that.
-    const outgoing = c.env.outgoing
-    const status = outgoing?.headersSent ? outgoing.statusCode : response.status
     const known = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method) ? method : 'other'
     metrics.registryRequests.inc({ method: known, kind: kindOfTarget(target), status })
     return response
@@ -79,4 +88,18 @@ function reportPull(log: Log, { image, digest, client, bytes, blobs, sent, milli
   const seconds = Math.round(milliseconds) / 1000
   const message = sent === blobs ? 'image pulled' : 'image pulled in part: the engine had the rest, or gave up'
   log.info(message, { image, digest, client, ...bytes, blobs, sent, seconds })
+}
+
+/** What an operator can do something about: the engine went on without this node because of it. */
+const worthWarning: readonly FailureCode[] = ['unavailable', 'denied', 'too-many', 'corrupt', 'no-space']
+
+function reportRefusal(log: Log, { target, client }: Exchange, method: string, status: number, failure: Failure): void {
+  // An unexpected error has been logged with its id.
+  if (failure.code === 'internal') return
+  const fields = { method, target: target.slice(0, 256), client, status, code: failure.code, reason: failure.message }
+  if (status !== clientLeft && worthWarning.includes(failure.code)) {
+    log.warn('not served: the engine goes to the registry by itself', fields)
+  } else {
+    log.debug('not served', fields)
+  }
 }

@@ -2,10 +2,10 @@
  * The registry port: node:http, for Bun's own server sends a streamed body chunked and drops its Content-Length, which
  * engines need. Everything a stranger controls has a bound here: header bytes, the time to send them, idle time.
  */
-import { createServer, type IncomingMessage, type Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { createServer, type Server } from 'node:http'
+import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { Failure } from '../failure.ts'
+import { listenHttp } from '../listen.ts'
 import type { RegistryApp } from './registry.ts'
 
 export interface RegistryServer {
@@ -33,7 +33,7 @@ export interface ServerLimits {
 
 export const serverLimits: ServerLimits = { headerBytes: 16 * 1024, requestMs: 15_000, keepAliveMs: 90_000 }
 
-/** @throws {Failure} `unavailable` if the address cannot be listened on */
+/** @throws {ListenError} */
 export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<RegistryServer> {
   const { hostname, port } = init
   const limits = { ...serverLimits, ...init.limits }
@@ -46,19 +46,8 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
   })
   server.on('request', getRequestListener(app.fetch, { hostname, overrideGlobalObjects: false }))
   server.on('clientError', refuse)
-  await listen(server, hostname, port)
-  const bound = server.address() as AddressInfo
-  return { hostname: bound.address, port: bound.port, close: (graceMs = 5_000) => close(server, graceMs) }
-}
-
-function listen(server: Server<typeof IncomingMessage>, hostname: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const hint = cause.code === 'EADDRINUSE' ? 'another process has it' : cause.message
-      reject(new Failure('unavailable', `cannot listen on ${hostname}:${port} for engines: ${hint}`, { cause }))
-    })
-    server.listen(port, hostname, resolve)
-  })
+  const bound = await listenHttp(server, { host: hostname, port }, '--registry-addr')
+  return { hostname, port: bound.port, close: (graceMs = 5_000) => close(server, graceMs) }
 }
 
 /** What is not HTTP gets an answer that a person with curl understands, and no connection to keep. */
@@ -72,7 +61,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Pick<Socket, 'writable' | 
   socket.destroy()
 }
 
-function close(server: Server<typeof IncomingMessage>, graceMs: number): Promise<void> {
+function close(server: Server, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
     const cut = setTimeout(() => server.closeAllConnections(), graceMs)
     server.close(() => {

@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { acceptManifests, contentsOf, manifestTypes, mediaTypeOf } from './media.ts'
+
+const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
+const digest = (character: string) => `sha256:${character.repeat(64)}`
+const descriptor = (character: string, size = 1) => ({ mediaType: 'a/b', digest: digest(character), size })
+
+describe('contents', () => {
+  test('of an image manifest are its config, then its layers in order', () => {
+    const { blobs, manifests } = contentsOf(
+      bytes({ config: descriptor('c', 10), layers: [descriptor('1'), descriptor('2')] }),
+    )
+    expect(blobs.map((blob) => blob.digest.slice(7, 8))).toEqual(['c', '1', '2'])
+    expect(blobs[0]).toEqual({ digest: blobs[0]!.digest, size: 10, mediaType: 'a/b' })
+    expect(manifests).toEqual([])
+  })
+
+  test('of an index are its manifests with their platforms', () => {
+    const { manifests, blobs } = contentsOf(
+      bytes({
+        manifests: [
+          { ...descriptor('1'), platform: { os: 'linux', architecture: 'amd64' } },
+          { ...descriptor('2'), platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } },
+          { ...descriptor('3'), platform: { os: 'linux' } },
+        ],
+      }),
+    )
+    expect(manifests.map((manifest) => manifest.platform)).toEqual(['linux/amd64', 'linux/arm64/v8', undefined])
+    expect(blobs).toEqual([])
+  })
+
+  test('leave out what is malformed and keep the rest', () => {
+    const layers = [
+      null,
+      7,
+      [],
+      {},
+      { digest: 'sha256:x', size: 1 },
+      { digest: digest('1'), size: -1 },
+      { digest: digest('2'), size: 1.5 },
+      { digest: digest('3'), size: '4' },
+      { digest: digest('4'), size: 2 ** 60 },
+      { digest: digest('5'), size: 5 },
+    ]
+    expect(contentsOf(bytes({ config: 'none', layers })).blobs).toEqual([
+      {
+        digest: contentsOf(bytes({ layers: [descriptor('5')] })).blobs[0]!.digest,
+        size: 5,
+        mediaType: 'application/octet-stream',
+      },
+    ])
+  })
+
+  test('of anything at all are read without an error', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.uint8Array(),
+          fc.json().map((text) => new TextEncoder().encode(text)),
+        ),
+        (input) => {
+          const { manifests, blobs } = contentsOf(input)
+          expect(Array.isArray(manifests) && Array.isArray(blobs)).toBe(true)
+          expect(typeof mediaTypeOf(input)).toBe('string')
+        },
+      ),
+    )
+  })
+})
+
+describe('the media type', () => {
+  test('is what the manifest says', () => {
+    expect(mediaTypeOf(bytes({ mediaType: manifestTypes.dockerManifest, layers: [] }))).toBe(
+      manifestTypes.dockerManifest,
+    )
+  })
+  test('is told by the shape when the manifest does not say', () => {
+    expect(mediaTypeOf(bytes({ manifests: [] }))).toBe(manifestTypes.ociIndex)
+    expect(mediaTypeOf(bytes({ layers: [] }))).toBe(manifestTypes.ociManifest)
+  })
+  test('is not believed when it is absurdly long', () => {
+    expect(mediaTypeOf(bytes({ mediaType: 'x'.repeat(300) }))).toBe(manifestTypes.ociManifest)
+  })
+  test('of all four kinds are accepted from a source', () => {
+    expect(acceptManifests.split(', ').sort()).toEqual(Object.values(manifestTypes).sort())
+  })
+})
