@@ -109,6 +109,7 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
         'content-type': 'application/octet-stream',
         'content-length': String(bytes),
         [headers.piece]: String(offer.piece),
+        [headers.length]: String(bytes),
       },
     })
   }

@@ -115,7 +115,7 @@ async function readPiece(
   alive: () => void,
 ): Promise<PieceAnswer> {
   const piece = Number(response.headers.get(headers.piece) ?? Number.NaN)
-  const length = Number(response.headers.get('content-length') ?? Number.NaN)
+  const length = Number(response.headers.get(headers.length) ?? Number.NaN)
   if (!asked.includes(piece) || !(length >= 0 && length <= wireRules.pieceBytes) || !response.body) {
     throw new Failure('corrupt', `node ${node.id} answered with something that is not a piece it was asked for`)
   }

@@ -42,6 +42,8 @@ export const routes = {
 export const headers = {
   /** Index of the piece that an answer carries. */
   piece: 'x-shoal-piece',
+  /** Bytes that the piece has. The runtime corrects `content-length` when a file is shorter than it should be. */
+  length: 'x-shoal-length',
   /** Node id of the sender: of whoever asks in a request, of whoever answers in a reply to a ping. */
   node: 'x-shoal-node',
   epoch: 'x-shoal-epoch',
