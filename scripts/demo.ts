@@ -160,4 +160,9 @@ function within(text: string, flag: string, least: number, most: number): number
   throw new Error(`${flag} takes a whole number from ${least} to ${most}, not "${text}"`)
 }
 
-process.exit(await main())
+try {
+  process.exit(await main())
+} catch (error) {
+  console.error(`scripts/demo: ${error instanceof Error ? error.message : error}`)
+  process.exit(1)
+}

@@ -3,7 +3,7 @@
  * folders and files directly below `src`.
  */
 export const floors: readonly (readonly string[])[] = [
-  ['failure.ts', 'clock.ts', 'listen.ts', 'build-info.ts'],
+  ['failure.ts', 'clock.ts', 'listen.ts', 'rate.ts', 'build-info.ts'],
   ['oci', 'telemetry'],
   ['config', 'piece'],
   ['store', 'cluster'],
