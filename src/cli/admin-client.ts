@@ -41,6 +41,8 @@ export class AdminClient {
       return await fetch(`http://${this.#where}${path}`, {
         headers: this.#headers,
         redirect: 'error',
+        // HTTP_PROXY is meant for what lies outside; Bun would use it for 127.0.0.1 too.
+        proxy: false,
         signal: AbortSignal.timeout(deadlineMs),
       })
     } catch (error) {

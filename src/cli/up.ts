@@ -34,6 +34,7 @@ export function up(program: Command, context: Context, done: (code: ExitCode) =>
 export async function runNode(settings: Settings, context: Context): Promise<ExitCode> {
   const first = Promise.withResolvers<string>()
   const second = Promise.withResolvers<never>()
+  const over = new AbortController()
   let signals = 0
   const stopListening = context.onSignal((signal) => {
     signals++
@@ -48,14 +49,15 @@ export async function runNode(settings: Settings, context: Context): Promise<Exi
     const reason = await Promise.race([first.promise, node.closed])
     if (reason === undefined) return 0
     context.err(`${reason}: finishing what is under way; once more ends at once`)
-    await Promise.race([node.close(reason), second.promise, tooLong(context)])
+    await Promise.race([node.close(reason), second.promise, tooLong(context, over.signal)])
     return 0
   } finally {
     stopListening()
+    over.abort()
   }
 }
 
-async function tooLong(context: Context): Promise<never> {
-  await pause(context.clock, drainMs)
+async function tooLong(context: Context, signal: AbortSignal): Promise<never> {
+  await pause(context.clock, drainMs, signal)
   throw new CommandError(`not everything had finished after ${drainMs / 1000} s; ended nevertheless`)
 }

@@ -1,6 +1,6 @@
 /** What was said about settings, by whom, before anything is parsed: flags, variables, and the YAML file. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
-import { ConfigError, hint, quote } from './problem.ts'
+import { hint, type Problems, quote } from './problem.ts'
 import { flagOf, isName, type Name, names, settingOf, variableOf } from './table.ts'
 
 export interface Given {
@@ -25,21 +25,16 @@ export function fromFlags(flags: Flags): Givens {
   return givens
 }
 
-/**
- * An empty variable counts as not set, as unit files and manifests leave them.
- * @throws {ConfigError} for `SHOAL_` variables that mean nothing
- */
-export function fromVariables(variables: Variables): Givens {
+/** An empty variable counts as not set, as unit files and manifests leave them. One that means nothing is a problem. */
+export function fromVariables(variables: Variables, problems: Problems): Givens {
   const known = new Map(names.map((name) => [variableOf(name), name]))
   const givens: Givens = {}
-  const problems: string[] = []
   for (const [variable, text] of Object.entries(variables)) {
     if (!variable.startsWith('SHOAL_') || !text || isServiceLink(variable, variables)) continue
     const name = known.get(variable)
     if (name) givens[name] = split(name, [text], variable)
-    else problems.push(`${variable}: there is no such variable${hint(variable, [...known.keys()])}`)
+    else problems.add(`${variable}: there is no such variable${hint(variable, [...known.keys()])}`)
   }
-  if (problems.length > 0) throw new ConfigError(problems)
   return givens
 }
 
@@ -53,35 +48,35 @@ function isServiceLink(variable: string, variables: Variables): boolean {
   )
 }
 
-/** @throws {ConfigError} for text that is no YAML map of known keys */
-export function fromYaml(text: string, file: string): Givens {
+/** What is no YAML, no map or no known key is a problem, with its line; the rest counts. */
+export function fromYaml(text: string, file: string, problems: Problems): Givens {
   const counter = new LineCounter()
   const document = parseDocument(text, { lineCounter: counter, prettyErrors: false })
   const lineAt = (offset: number | undefined) => `${file}:${counter.linePos(offset ?? 0).line || 1}`
-  const broken = document.errors.map((error) => `${lineAt(error.pos[0])}: ${error.message}`)
-  if (broken.length > 0) throw new ConfigError(broken)
+  for (const error of document.errors) problems.add(`${lineAt(error.pos[0])}: ${error.message}`)
+  if (document.errors.length > 0) return {}
   const root = document.contents
   if (root === null || (isScalar(root) && root.value === null)) return {}
-  if (!isMap(root))
-    throw new ConfigError([`${lineAt(root.range?.[0])}: expected a map of settings, such as "zone: eu/a"`])
+  if (!isMap(root)) {
+    problems.add(`${lineAt(root.range?.[0])}: expected a map of settings, such as "zone: eu/a"`)
+    return {}
+  }
 
   const givens: Givens = {}
-  const problems: string[] = []
   const fileNames = names.filter((name) => name !== 'config')
   for (const pair of root.items) {
     const key = pair.key as Node
     const at = lineAt(key.range?.[0])
     const name = isScalar(key) ? String(key.value) : ''
     if (!isName(name) || name === 'config') {
-      problems.push(`${at}: there is no setting ${quote(name)}${hint(name, fileNames)}`)
+      problems.add(`${at}: there is no setting ${quote(name)}${hint(name, fileNames)}`)
       continue
     }
     const value = isAlias(pair.value) ? pair.value.resolve(document) : pair.value
     const items = read(name, value as Node | null | undefined, lineAt)
-    if (typeof items === 'string') problems.push(`${at}: ${name}: expected ${items}`)
+    if (typeof items === 'string') problems.add(`${at}: ${name}: expected ${items}`)
     else givens[name] = items
   }
-  if (problems.length > 0) throw new ConfigError(problems)
   return givens
 
   /** The texts a node stands for, or what was expected in its place. */

@@ -15,6 +15,8 @@ export interface Host {
   readonly home: string
   /** Standard error is a terminal. */
   readonly terminal: boolean
+  /** Colours are welcome there. */
+  readonly color: boolean
   exists(path: string): boolean
   /** The whole file as text; throws as node:fs does. */
   read(path: string): string
@@ -26,6 +28,8 @@ export const thisHost: Host = {
   root: process.getuid?.() === 0,
   home: homedir(),
   terminal: process.stderr.isTTY === true,
+  // no-color.org: any value but an empty one says no.
+  color: process.stderr.isTTY === true && !process.env.NO_COLOR,
   exists: existsSync,
   read: (path) => readFileSync(path, 'utf8'),
   space(dataDir) {

@@ -19,10 +19,10 @@ export interface Loaded {
 /** @throws {ConfigError} with every problem there is */
 export function load(flags: Flags, variables: Variables, host: Host): Loaded {
   const problems = new Problems()
-  const said: Givens = { ...problems.collect(() => fromVariables(variables)), ...fromFlags(flags) }
+  const said: Givens = { ...fromVariables(variables, problems), ...fromFlags(flags) }
   const file = problems.collect(() => resolveValue('config', said, host))
   const yaml = file === undefined ? '' : problems.collect(() => readNamed(file, 'config', said, host))
-  const givens: Givens = { ...problems.collect(() => fromYaml(yaml ?? '', file ?? '')), ...said }
+  const givens: Givens = { ...fromYaml(yaml ?? '', file ?? '', problems), ...said }
   const values = Object.fromEntries(
     names.map((name) => [name, problems.collect(() => (name === 'config' ? file : resolveValue(name, givens, host)))]),
   )
@@ -42,7 +42,8 @@ export function load(flags: Flags, variables: Variables, host: Host): Loaded {
 /** One setting alone, for commands that need no more: flag over variable over default. @throws {ConfigError} */
 export function loadOne<N extends Name>(name: N, flags: Flags, variables: Variables, host: Host): Values[N] {
   const variable = variableOf(name)
-  return resolveValue(name, { ...fromVariables({ [variable]: variables[variable] }), ...fromFlags(flags) }, host)
+  const own = fromVariables({ [variable]: variables[variable] }, new Problems())
+  return resolveValue(name, { ...own, ...fromFlags(flags) }, host)
 }
 
 /** A token in a file; `label` says who named the file. @throws {ConfigError} */

@@ -15,7 +15,7 @@ export class ConfigError extends Error {
 /** `; did you mean "x"?`, or where the names are listed when none is near. */
 export function hint(word: string, candidates: readonly string[]): string {
   // A third of the letters: `cahce-size` finds its way, `foo` does not become `zone`.
-  const near = closestMatch(word, candidates, { maxDistance: Math.ceil(word.length / 3) })
+  const near = closestMatch(word, candidates, { maxDistance: Math.max(1, Math.floor(word.length / 3)) })
   return near ? `; did you mean ${near}?` : '; `shoal up --help` lists what there is'
 }
 

@@ -71,8 +71,8 @@ export interface SourceSettings {
   readonly tagTtlMs: number
   /** A readable Docker `config.json`. */
   readonly credentialsFile?: string
-  /** PEM certificates to be trusted beside the system's. */
-  readonly ca?: string
+  /** A readable file of PEM certificates to be trusted beside the usual ones. */
+  readonly caFile?: string
 }
 
 /** Bytes per second; absent: unlimited. */
@@ -90,6 +90,8 @@ export interface ClusterSettings {
 export interface LogSettings {
   readonly level: LogLevel
   readonly format: LogFormat
+  /** Colours in text. */
+  readonly color: boolean
 }
 
 export interface Settings {

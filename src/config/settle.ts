@@ -1,5 +1,5 @@
 /** From single values to sections: what follows from several of them, and what they may not be together. */
-import { formatAddress, isLoopback } from '../listen.ts'
+import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import type { Host } from './host.ts'
 import type { Problems } from './problem.ts'
 import type { Secret } from './secret.ts'
@@ -37,9 +37,9 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
   }
   refuseSharedPorts(values, loading)
 
-  const keyFile = checkReadable('cluster-key-file', values, loading)
-  const credentialsFile = checkReadable('credentials-file', values, loading)
-  const ca = readCertificates(values, loading)
+  const keyFile = readable('cluster-key-file', values, loading)
+  const credentialsFile = readable('credentials-file', values, loading)
+  const caFile = readable('ca-file', values, loading)
   const dataDir = values['data-dir']!
   return {
     node: {
@@ -62,7 +62,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       onlyListed: values['only-listed-upstreams']!,
       tagTtlMs: values['tag-ttl']!,
       ...present('credentialsFile', credentialsFile),
-      ...present('ca', ca),
+      ...present('caFile', caFile),
     },
     limits: {
       ...present('downloadRate', values['download-rate']),
@@ -70,7 +70,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       ...present('sourceRate', values['source-rate']),
     },
     cluster: { ...present('keyFile', keyFile) },
-    log: { level: values['log-level']!, format: values['log-format']! },
+    log: { level: values['log-level']!, format: values['log-format']!, color: host.color },
   }
 }
 
@@ -102,35 +102,28 @@ function upstreamsOf(values: Values, { problems, labelOf }: Loading): readonly U
 
 const ports = ['registry-addr', 'peer-addr', 'p2p-addr', 'admin-addr'] as const
 
+/** Two of this node's own ports in each other's way would be reported as "in use by another program" at start. */
 function refuseSharedPorts(values: Values, { problems, labelOf }: Loading): void {
-  const taken = new Map<string, Name>()
-  for (const name of ports) {
+  ports.forEach((name, index) => {
     const address = values[name]!
-    if (address.port === 0) continue
-    const text = formatAddress(address)
-    const other = taken.get(text)
-    if (other) problems.add(`${labelOf(name)} "${text}": ${flagOf(other)} is the same address; each needs its own`)
-    taken.set(text, name)
-  }
+    const rival = ports.slice(0, index).find((other) => clash(address, values[other]!))
+    if (!rival) return
+    problems.add(
+      `${labelOf(name)} "${formatAddress(address)}": ${flagOf(rival)} has that port already; each needs its own`,
+    )
+  })
 }
+
+function clash(a: Address, b: Address): boolean {
+  const everywhere = (host: string) => host === '0.0.0.0' || host === '::'
+  return a.port !== 0 && a.port === b.port && (a.host === b.host || everywhere(a.host) || everywhere(b.host))
+}
+
+type FileName = 'cluster-key-file' | 'credentials-file' | 'ca-file'
 
 /** The path, once it is sure that it can be read: a wrong one should stop the start, not the first pull. */
-function checkReadable(
-  name: 'cluster-key-file' | 'credentials-file',
-  values: Values,
-  loading: Loading,
-): string | undefined {
+function readable(name: FileName, values: Values, { problems, read }: Loading): string | undefined {
   const path = values[name]
-  if (path !== undefined) loading.problems.collect(() => loading.read(path, name))
+  if (path !== undefined) problems.collect(() => read(path, name))
   return path
-}
-
-function readCertificates(values: Values, loading: Loading): string | undefined {
-  const path = values['ca-file']
-  const text = path === undefined ? undefined : loading.problems.collect(() => loading.read(path, 'ca-file'))
-  if (text === undefined || text.includes('-----BEGIN CERTIFICATE-----')) return text
-  loading.problems.add(
-    `${loading.labelOf('ca-file')} "${path}": expected certificates in PEM, which begin with -----BEGIN CERTIFICATE-----`,
-  )
-  return undefined
 }

@@ -1,0 +1,158 @@
+import { describe, expect, test } from 'bun:test'
+import { z } from 'zod'
+import { FakeNodeView } from '../../test/fakes/node-view.ts'
+import { Secret } from '../config/secret.ts'
+import { ListenError } from '../listen.ts'
+import { digestOf } from '../oci/digest.ts'
+import { type Fields, silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { createAdmin, serveAdmin } from './admin.ts'
+import { blobPageSchema, blobSchema, memberSchema, nodeSchema, swarmSchema, transfersSchema } from './view.ts'
+
+const token = 'correct-horse-battery'
+
+function admin(options: { token?: Secret } = {}) {
+  const view = new FakeNodeView()
+  const metrics = createMetrics()
+  const errors: Fields[] = []
+  const log = { ...silentLog, error: (_: string, fields: Fields = {}) => void errors.push(fields) }
+  return { view, metrics, errors, app: createAdmin(view, metrics, { ...options, log }) }
+}
+
+describe('health', () => {
+  test('is alive whenever it can answer', async () => {
+    const answer = await admin().app.request('/healthz')
+    expect([answer.status, await answer.json()]).toEqual([200, { status: 'alive' }])
+  })
+
+  test('is ready only when nothing is in the way, and says what is', async () => {
+    const { app, view } = admin()
+    const ready = await app.request('/readyz')
+    expect([ready.status, await ready.json()]).toEqual([200, { ready: true, reasons: [] }])
+    view.notReady = ['the store is full']
+    const not = await app.request('/readyz')
+    expect([not.status, await not.json()]).toEqual([503, { ready: false, reasons: ['the store is full'] }])
+  })
+})
+
+test('metrics are in the text format, with gauges set just before', async () => {
+  const { app, view, metrics } = admin()
+  Object.assign(view, { beforeMetrics: () => metrics.storeBytes.set(4711) })
+  const answer = await app.request('/metrics')
+  expect(answer.headers.get('content-type')).toStartWith('text/plain')
+  expect(await answer.text()).toContain('shoal_store_bytes 4711')
+})
+
+describe('the API', () => {
+  const shapes: [string, z.ZodType][] = [
+    ['/api/v1/node', nodeSchema],
+    ['/api/v1/members', z.object({ members: z.array(memberSchema).length(2) })],
+    ['/api/v1/blobs', blobPageSchema],
+    ['/api/v1/transfers', transfersSchema],
+    ['/api/v1/swarms', z.object({ swarms: z.array(swarmSchema).length(1) })],
+  ]
+  test.each(shapes)('%s has the shape that is promised', async (path, schema) => {
+    const answer = await admin().app.request(path)
+    expect(answer.status).toBe(200)
+    expect(schema.safeParse(await answer.json()).error).toBeUndefined()
+  })
+
+  test('lists blobs last used first, in pages, by filter and state', async () => {
+    const { app } = admin()
+    const list = async (query: string) =>
+      blobPageSchema.parse(await (await app.request(`/api/v1/blobs${query}`)).json())
+    const types = async (query: string) => (await list(query)).blobs.map((blob) => blob.mediaType?.split('.').at(-1))
+    expect(await types('')).toEqual(['layer', 'partial', 'config'])
+    expect(await types('?limit=1&offset=1')).toEqual(['partial'])
+    expect(await types('?state=complete')).toEqual(['layer', 'config'])
+    expect(await types('?state=partial')).toEqual(['partial'])
+    expect(await types('?filter=GHCR.io/org')).toEqual(['layer', 'partial'])
+    expect(await list('?filter=debian&limit=1')).toMatchObject({ total: 2, limit: 1, offset: 0 })
+    expect(await list('?offset=9')).toMatchObject({ blobs: [], total: 3 })
+  })
+
+  test.each(['limit=0', 'limit=1001', 'limit=x', 'offset=-1', 'state=odd'])(
+    'refuses ?%s and names it',
+    async (query) => {
+      const answer = await admin().app.request(`/api/v1/blobs?${query}`)
+      expect(answer.status).toBe(400)
+      expect(await answer.json()).toMatchObject({
+        error: { code: 'bad-request', message: expect.stringContaining(query.split('=')[0]!) },
+      })
+    },
+  )
+
+  test('tells about one blob, and removes it once', async () => {
+    const { app, view } = admin()
+    const [digest] = view.stored.keys()
+    const path = `/api/v1/blobs/${digest}`
+    expect(blobSchema.parse(await (await app.request(path)).json()).digest).toBe(digest!)
+    expect((await app.request(path, { method: 'DELETE' })).status).toBe(204)
+    for (const method of ['GET', 'DELETE']) {
+      const gone = await app.request(path, { method })
+      expect([gone.status, await gone.json()]).toEqual([
+        404,
+        { error: { code: 'no-blob', message: `this node does not have ${digest}` } },
+      ])
+    }
+  })
+
+  test('answers what it does not know, and its own failures, as JSON', async () => {
+    const { app, view, errors } = admin()
+    const unknown = await app.request('/api/v1/nope')
+    expect([unknown.status, await unknown.json()]).toEqual([
+      404,
+      { error: { code: 'no-route', message: 'GET /api/v1/nope is not part of this API' } },
+    ])
+    const bad = await app.request('/api/v1/blobs/sha256:xyz')
+    expect([bad.status, await bad.json()]).toMatchObject([400, { error: { code: 'bad-digest' } }])
+    view.removeBlob = () => Promise.reject(new Error('disk on fire'))
+    const broken = await app.request(`/api/v1/blobs/${digestOf(new Uint8Array())}`, { method: 'DELETE' })
+    expect([broken.status, await broken.json()]).toEqual([
+      500,
+      { error: { code: 'internal', message: 'disk on fire' } },
+    ])
+    expect(errors).toHaveLength(1)
+  })
+})
+
+describe('with a token', () => {
+  const { app } = admin({ token: new Secret(token) })
+  const status = async (path: string, authorization?: string) =>
+    (await app.request(path, authorization ? { headers: { authorization } } : {})).status
+
+  test('health checks need none', async () => {
+    expect(await status('/healthz')).toBe(200)
+    expect(await status('/readyz')).toBe(200)
+  })
+
+  test.each(['/metrics', '/api/v1/node', '/api/v1/blobs', '/nope'])('%s needs it', async (path) => {
+    expect(await status(path)).toBe(401)
+    expect(await status(path, `Bearer ${token}x`)).toBe(401)
+    expect(await status(path, `Basic ${token}`)).toBe(400)
+    expect(await status(path, `Bearer ${token}`)).toBe(path === '/nope' ? 404 : 200)
+  })
+
+  test('a refusal is JSON that says what is missing, and removes nothing', async () => {
+    const { app, view } = admin({ token: new Secret(token) })
+    const [digest] = view.stored.keys()
+    const answer = await app.request(`/api/v1/blobs/${digest}`, { method: 'DELETE' })
+    expect([answer.status, await answer.json()]).toEqual([
+      401,
+      { error: { code: 'unauthorized', message: 'this port wants a bearer token; see --admin-token-file' } },
+    ])
+    expect(answer.headers.get('www-authenticate')).toStartWith('Bearer')
+    expect(view.stored.has(digest!)).toBe(true)
+  })
+})
+
+test('on a port of its own it answers, and a second one is told that the port is taken', async () => {
+  const { app } = admin()
+  const server = serveAdmin(app, { host: '127.0.0.1', port: 0 })
+  try {
+    expect((await fetch(`http://127.0.0.1:${server.address.port}/healthz`)).status).toBe(200)
+    expect(() => serveAdmin(app, server.address)).toThrow(ListenError)
+  } finally {
+    await server.close()
+  }
+})

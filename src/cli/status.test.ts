@@ -1,0 +1,151 @@
+import { afterEach, describe, expect, test } from 'bun:test'
+import { FakeContext } from '../../test/fakes/context.ts'
+import { FakeNodeView } from '../../test/fakes/node-view.ts'
+import { createAdmin, serveAdmin } from '../admin/admin.ts'
+import { Secret } from '../config/secret.ts'
+import { formatAddress } from '../listen.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { run } from './program.ts'
+
+const token = 'correct-horse-battery'
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  await Promise.all(closers.splice(0).map((close) => close()))
+})
+
+/** A node's admin port on a free port of loopback; its address. */
+function node(view = new FakeNodeView(), secret?: string): string {
+  const options = secret === undefined ? {} : { token: new Secret(secret) }
+  const app = createAdmin(view, createMetrics(), { ...options, log: silentLog })
+  const server = serveAdmin(app, { host: '127.0.0.1', port: 0 })
+  closers.push(() => server.close())
+  return formatAddress(server.address)
+}
+
+async function status(context: FakeContext, ...args: string[]) {
+  const code = await run(['status', ...args], context)
+  return { code, out: context.printed.join('\n'), err: context.complained.join('\n') }
+}
+
+test('prints the node, its members, blobs and transfers for people', async () => {
+  const { code, out, err } = await status(new FakeContext(), '--admin-addr', node())
+  expect({ code, err }).toEqual({ code: 0, err: '' })
+  expect(out).toMatchInlineSnapshot(`
+    "Node 12D3KooWSelfSelfSelfSelfSelfSelfSelfSelfSelfSelfSe1f
+      state    ready
+      version  1.2.3 (abcdef012345), up 1h 2m
+      modes    peer, seed, scheduler; zone eu/a
+      cluster  open: whoever reaches this node may join; \`shoal keygen\` makes a key for --cluster-key-file
+      mirror   127.0.0.1:4880
+      peers    http://10.0.0.7:4881, /ip4/10.0.0.7/tcp/4882
+      store    66 MiB of 20 GiB, 2 whole, 1 in part, in /var/lib/shoal
+      rates    10.5 MiB/s from peers, 512 B/s from sources, 0 B/s to peers
+
+    Members (2)
+      node        address               modes  zone  version  heard
+      ..SelfSe1f  http://10.0.0.7:4881  peer   eu/a  1.2.3    this node
+      ..her0ther  http://10.0.0.8:4881  peer         1.2.3    4s ago
+
+    Blobs (3)
+      digest               size      here   kind  repository
+      sha256:dac1d7cfa950  50 MiB    whole  blob  docker.io/library/debian
+      sha256:9834a14ab9bc  64 MiB    25%    blob  ghcr.io/org/app
+      sha256:b79606fb3afe  1.46 KiB  whole  blob  docker.io/library/debian
+
+    Downloads (1)
+      digest               size    here  rate        from
+      sha256:9834a14ab9bc  64 MiB  25%   10.5 MiB/s  ..her0ther 10.5 MiB/s
+
+    Uploads (1)
+      digest               sent     rate   to
+      sha256:dac1d7cfa950  977 KiB  0 B/s  ..her0ther"
+  `)
+})
+
+test('prints what the API tells as JSON, through the address in the variable', async () => {
+  const context = new FakeContext()
+  context.variables = { SHOAL_ADMIN_ADDR: node() }
+  const { code, out } = await status(context, '--json')
+  const view = new FakeNodeView()
+  expect(code).toBe(0)
+  expect(JSON.parse(out)).toMatchObject({
+    node: view.node(),
+    members: view.members(),
+    blobs: { total: 3 },
+    transfers: view.transfers(),
+  })
+})
+
+test('says what keeps a node from being ready, and that a quiet one has no transfers', async () => {
+  const view = new FakeNodeView()
+  view.notReady = ['the store is full']
+  view.transfers = () => ({ downloads: [], uploads: [] })
+  const { out } = await status(new FakeContext(), '--admin-addr', node(view))
+  expect(out).toContain('not ready: the store is full')
+  expect(out).toContain('Downloads: none\n\nUploads: none')
+})
+
+test('goes to the node itself, whatever proxy the environment names', async () => {
+  // Nothing listens on port 1: were the proxy asked, there would be no answer.
+  const before = process.env.HTTP_PROXY
+  process.env.HTTP_PROXY = 'http://127.0.0.1:1'
+  try {
+    const where = node()
+    await expect(fetch(`http://${where}/healthz`)).rejects.toThrow()
+    expect((await status(new FakeContext(), '--admin-addr', where)).code).toBe(0)
+  } finally {
+    if (before === undefined) delete process.env.HTTP_PROXY
+    else process.env.HTTP_PROXY = before
+  }
+})
+
+describe('a node behind a token', () => {
+  test('is asked with the token in the file', async () => {
+    const context = new FakeContext()
+    context.files = { '/t': `${token}\n` }
+    const { code } = await status(context, '--admin-addr', node(undefined, token), '--admin-token-file', '/t')
+    expect(code).toBe(0)
+  })
+
+  test('says what is missing when it is asked without', async () => {
+    const where = node(undefined, token)
+    const { code, err } = await status(new FakeContext(), '--admin-addr', where)
+    expect(code).toBe(1)
+    expect(err).toBe(`shoal: the node at ${where} wants its token; name the file it is in with --admin-token-file`)
+  })
+})
+
+describe('without an answer to print', () => {
+  test('no node: says how to start one', async () => {
+    const where = node()
+    await closers.pop()!()
+    const { code, err } = await status(new FakeContext(), '--admin-addr', where)
+    expect(code).toBe(1)
+    expect(err).toBe(
+      `shoal: no node answers at ${where}; start one with \`shoal up\`, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
+    )
+  })
+
+  test.each([
+    ['no JSON', () => new Response('<html>')],
+    ['other JSON', () => Response.json({ hello: 'world' })],
+  ])('another program (%s): says that it is none', async (_, fetch) => {
+    const server = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch })
+    closers.push(() => server.stop(true))
+    const { code, err } = await status(new FakeContext(), '--admin-addr', `127.0.0.1:${server.port}`)
+    expect(code).toBe(1)
+    expect(err).toContain(`what answers at 127.0.0.1:${server.port} is no shoal node of this version`)
+  })
+
+  test('a node that fails: passes on what it says', async () => {
+    const view = new FakeNodeView()
+    view.members = () => {
+      throw new Error('membership is gone')
+    }
+    const where = node(view)
+    const { code, err } = await status(new FakeContext(), '--admin-addr', where)
+    expect(code).toBe(1)
+    expect(err).toBe(`shoal: the node at ${where} could not answer /api/v1/members: membership is gone`)
+  })
+})

@@ -1,0 +1,157 @@
+import { describe, expect, test } from 'bun:test'
+import { FakeContext } from '../../test/fakes/context.ts'
+import type { StartedNode } from './context.ts'
+import { run } from './program.ts'
+import { drainMs } from './up.ts'
+
+/** A node whose drain and end are in the test's hands. */
+class Node implements StartedNode {
+  readonly reasons: string[] = []
+  readonly end = Promise.withResolvers<void>()
+  readonly drained = Promise.withResolvers<void>()
+  readonly closed = this.end.promise
+
+  summary(): string[] {
+    return ['mirror on 127.0.0.1:4880', 'no other nodes yet']
+  }
+  close(reason: string): Promise<void> {
+    this.reasons.push(reason)
+    return this.drained.promise
+  }
+}
+
+function upWith(args: string[] = []) {
+  const context = new FakeContext()
+  const node = new Node()
+  context.node = () => Promise.resolve(node)
+  return { context, node, code: run(['up', ...args], context) }
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve))
+
+describe('a node that was started', () => {
+  test('has the settings of the command line, and says where it is', async () => {
+    const { context, node, code } = upWith([
+      '--mode',
+      'peer',
+      '--no-mdns',
+      '--join',
+      'a',
+      '--join',
+      'b,c',
+      '--zone',
+      'eu',
+    ])
+    await settled()
+    expect(context.started[0]).toMatchObject({
+      node: { modes: ['peer'], zone: 'eu' },
+      p2p: { mdns: false, join: ['/dns/a/tcp/4882', '/dns/b/tcp/4882', '/dns/c/tcp/4882'] },
+    })
+    expect(context.printed).toEqual(['mirror on 127.0.0.1:4880', 'no other nodes yet'])
+    node.end.resolve()
+    expect(await code).toBe(0)
+  })
+
+  test('prints no summary among JSON logs', async () => {
+    const { context, node, code } = upWith(['--log-format', 'json'])
+    node.end.resolve()
+    expect(await code).toBe(0)
+    expect(context.printed).toEqual([])
+  })
+
+  test('is drained by the first signal, and then the exit code is 0', async () => {
+    const { context, node, code } = upWith()
+    await settled()
+    context.signal('SIGTERM')
+    await settled()
+    expect(node.reasons).toEqual(['SIGTERM'])
+    expect(context.listening).toBe(true)
+    node.drained.resolve()
+    expect(await code).toBe(0)
+    expect(context.listening).toBe(false)
+    expect(context.clock.pending).toBe(0)
+  })
+
+  test('is ended at once by the second signal', async () => {
+    const { context, code } = upWith()
+    await settled()
+    context.signal('SIGINT')
+    await settled()
+    context.signal('SIGINT')
+    expect(await code).toBe(1)
+    expect(context.complained.at(-1)).toBe(
+      'shoal: SIGINT came a second time; ended without finishing what was under way',
+    )
+  })
+
+  test('is not waited for longer than a service manager would', async () => {
+    const { context, code } = upWith()
+    await settled()
+    context.signal('SIGTERM')
+    await settled()
+    context.clock.advance(drainMs)
+    expect(await code).toBe(1)
+    expect(context.complained.at(-1)).toBe('shoal: not everything had finished after 30 s; ended nevertheless')
+  })
+
+  test('that breaks down says why', async () => {
+    const { context, node, code } = upWith()
+    node.end.reject(new Error('the catalog is gone'))
+    expect(await code).toBe(1)
+    expect(context.complained).toEqual(['shoal: the catalog is gone'])
+  })
+})
+
+describe('a start that fails is one line with the remedy', () => {
+  const system = (code: string, path?: string) =>
+    Object.assign(new Error(`${code}: failed, mkdir '${path}'`), { code, ...(path ? { path } : {}) })
+  const cases: [string, Error, string][] = [
+    [
+      'port in use',
+      new Error('127.0.0.1:4880 (--registry-addr) is in use'),
+      '127.0.0.1:4880 (--registry-addr) is in use',
+    ],
+    ['several lines', new Error('two\nlines'), 'two lines'],
+    [
+      'EACCES',
+      system('EACCES', '/var/lib/shoal'),
+      'this user may not use /var/lib/shoal; run as root, change who owns it, or choose another place with --data-dir',
+    ],
+    ['EROFS', system('EROFS', '/x'), '/x is on a read-only file system; choose another place with --data-dir'],
+    [
+      'ENOTDIR',
+      system('ENOTDIR', '/a/b'),
+      '/a/b cannot be made: part of the path is a file; choose another --data-dir',
+    ],
+    ['ENOSPC', system('ENOSPC', '/a'), 'there is no space left for /a; free some or choose another --data-dir'],
+  ]
+  test.each(cases)('%s', async (_, error, answer) => {
+    const context = new FakeContext()
+    context.node = () => Promise.reject(error)
+    expect(await run(['up'], context)).toBe(1)
+    expect(context.complained).toEqual([`shoal: ${answer}`])
+    expect(context.listening).toBe(false)
+  })
+
+  test('and at debug level also where it came from', async () => {
+    const context = new FakeContext()
+    context.node = () => Promise.reject(new Error('odd'))
+    expect(await run(['up', '--log-level', 'debug'], context)).toBe(1)
+    expect(context.complained[0]).toBe('shoal: odd')
+    expect(context.complained[1]).toContain('up.test.ts')
+  })
+})
+
+test('a signal while the node still starts is heeded as soon as it has started', async () => {
+  const context = new FakeContext()
+  const node = new Node()
+  const started = Promise.withResolvers<StartedNode>()
+  context.node = () => started.promise
+  const code = run(['up'], context)
+  await settled()
+  context.signal('SIGTERM')
+  started.resolve(node)
+  node.drained.resolve()
+  expect(await code).toBe(0)
+  expect(node.reasons).toEqual(['SIGTERM'])
+})

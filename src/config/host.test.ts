@@ -1,0 +1,28 @@
+import { expect, test } from 'bun:test'
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { thisHost } from './host.ts'
+
+test('space counts the blocks of blobs that are there, not the length of sparse files', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'shoal-host-'))
+  try {
+    const blobs = join(dir, 'blobs/sha256/ab')
+    mkdirSync(blobs, { recursive: true })
+    writeFileSync(join(blobs, 'whole'), new Uint8Array(64 * 1024).fill(1))
+    writeFileSync(join(blobs, 'sparse'), '')
+    truncateSync(join(blobs, 'sparse'), 1024 ** 3)
+    const { free, held } = thisHost.space(dir)
+    expect(free).toBeGreaterThan(0)
+    expect(held).toBeGreaterThanOrEqual(64 * 1024)
+    expect(held).toBeLessThan(1024 ** 2)
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
+})
+
+test('space of a directory that is yet to be made is that of the file system it will be on', () => {
+  const { free, held } = thisHost.space(join(tmpdir(), 'shoal-none/such/place'))
+  expect(free).toBeGreaterThan(0)
+  expect(held).toBe(0)
+})

@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'bun:test'
+import { Failure } from '../failure.ts'
+import { createLog, type LogOptions } from './pino.ts'
+
+function logged(options: Partial<LogOptions>) {
+  const lines: string[] = []
+  const log = createLog(
+    { level: 'info', format: 'json', color: false, ...options },
+    { write: (line) => lines.push(line) },
+  )
+  return { log, lines, records: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>) }
+}
+
+describe('JSON', () => {
+  test('is one object a line with level, time, message and fields, those of the parents too', () => {
+    const { log, records } = logged({})
+    log.child({ module: 'store' }).warn('disk is nearly full', { free: 7 })
+    const { time, ...rest } = records()[0]!
+    expect(rest).toEqual({ level: 'warn', message: 'disk is nearly full', module: 'store', free: 7 })
+    expect(String(time)).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+  })
+
+  test('leaves out what is below the level', () => {
+    const { log, lines } = logged({ level: 'warn' })
+    log.debug('a')
+    log.info('b')
+    log.error('c')
+    expect(lines).toHaveLength(1)
+  })
+})
+
+describe('an error among the fields', () => {
+  const error = new Failure('unavailable', 'registry is away', { cause: new Error('connect ECONNREFUSED') })
+
+  test('is told with code and causes, without a stack', () => {
+    const { log, records } = logged({})
+    log.error('pull failed', { error })
+    expect(records()[0]).toMatchObject({
+      message: 'pull failed',
+      error: {
+        type: 'Failure',
+        code: 'unavailable',
+        message: 'registry is away',
+        cause: { type: 'Error', message: 'connect ECONNREFUSED' },
+      },
+    })
+    expect(JSON.stringify(records())).not.toContain('pino.test.ts')
+  })
+
+  test('has its stack at debug level', () => {
+    const { log, lines } = logged({ level: 'debug' })
+    log.error('pull failed', { error })
+    expect(lines[0]).toContain('pino.test.ts')
+  })
+})
+
+describe('secrets', () => {
+  const fields = {
+    token: 'hunter2',
+    headers: { authorization: 'Bearer hunter2', Authorization: 'hunter2', 'set-cookie': 'hunter2', accept: 'all' },
+    login: { basic: { user: 'ann', password: 'hunter2' } },
+  }
+  test.each(['json', 'text'] as const)('do not reach %s, at any of three depths', (format) => {
+    const { log, lines } = logged({ format })
+    log.info('asked', fields)
+    log.child(fields).info('asked')
+    const text = lines.join('')
+    expect(text).not.toContain('hunter2')
+    expect(text).toContain('[redacted]')
+    for (const plain of ['accept', 'ann']) expect(text).toContain(plain)
+  })
+})
+
+describe('text', () => {
+  test('is one line, whatever the fields', () => {
+    const { log, lines } = logged({ format: 'text' })
+    log.info('pulled', { image: 'debian', from: { swarm: 3 }, error: new Error('odd') })
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toMatch(/^\[[\d:.]+\] INFO: pulled \{.*"debian".*\}\n$/)
+    expect(lines[0]).toContain('odd')
+  })
+
+  test('is coloured only where that is wanted', () => {
+    const plain = logged({ format: 'text' })
+    const colored = logged({ format: 'text', color: true })
+    for (const { log } of [plain, colored]) log.warn('x')
+    expect(plain.lines[0]).not.toContain('\u001b[')
+    expect(colored.lines[0]).toContain('\u001b[')
+  })
+})

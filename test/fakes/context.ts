@@ -1,0 +1,52 @@
+/** A process for command lines under test: what they print is kept, signals are sent by hand, time stands still. */
+import type { Context, StartedNode } from '../../src/cli/context.ts'
+import type { Settings } from '../../src/config/settings.ts'
+import { FakeClock } from './clock.ts'
+
+export class FakeContext implements Context {
+  readonly clock = new FakeClock()
+  readonly printed: string[] = []
+  readonly complained: string[] = []
+  readonly started: Settings[] = []
+  variables: Record<string, string | undefined> = {}
+  files: Record<string, string> = {}
+  /** What `start` answers with. */
+  node: () => Promise<StartedNode> = () => Promise.reject(new Error('no node was given to this test'))
+  readonly #listeners = new Set<(signal: string) => void>()
+
+  readonly host = {
+    root: true,
+    home: '/root',
+    terminal: true,
+    color: false,
+    exists: (path: string) => Object.hasOwn(this.files, path),
+    read: (path: string) => {
+      const text = this.files[path]
+      if (text === undefined) throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' })
+      return text
+    },
+    space: () => ({ free: 1024 ** 3, held: 0 }),
+  }
+
+  out(text: string): void {
+    this.printed.push(text)
+  }
+  err(text: string): void {
+    this.complained.push(text)
+  }
+  start(settings: Settings): Promise<StartedNode> {
+    this.started.push(settings)
+    return this.node()
+  }
+  onSignal(listener: (signal: string) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  get listening(): boolean {
+    return this.#listeners.size > 0
+  }
+  signal(name: string): void {
+    for (const listener of this.#listeners) listener(name)
+  }
+}

@@ -1,0 +1,99 @@
+/** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
+import type { BlobFacts, NodeView } from '../../src/admin/view.ts'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
+
+const time = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, minute)).toISOString()
+const digest = (text: string) => digestOf(new TextEncoder().encode(text))
+
+export const self = '12D3KooWSelfSelfSelfSelfSelfSelfSelfSelfSelfSelfSe1f'
+export const other = '12D3KooWotherotherotherotherotherotherotherother0ther'
+
+export class FakeNodeView implements NodeView {
+  notReady: string[] = []
+  readonly stored = new Map<Digest, BlobFacts>()
+
+  constructor() {
+    const MiB = 1024 ** 2
+    this.#add('config', { size: 1500, minute: 1, repositories: ['docker.io/library/debian'] })
+    this.#add('layer', { size: 50 * MiB, minute: 3, repositories: ['docker.io/library/debian', 'ghcr.io/org/app'] })
+    this.#add('partial', { size: 64 * MiB, minute: 2, have: 32, repositories: ['ghcr.io/org/app'] })
+  }
+
+  #add(name: string, of: { size: number; minute: number; have?: number; repositories: string[] }): void {
+    const total = Math.max(1, Math.ceil(of.size / 524_288))
+    const have = of.have ?? total
+    this.stored.set(digest(name), {
+      digest: digest(name),
+      kind: 'blob',
+      mediaType: `application/vnd.test.${name}`,
+      size: of.size,
+      bytes: have === total ? of.size : have * 524_288,
+      complete: have === total,
+      pieces: { have, total },
+      usedAt: time(of.minute),
+      repositories: of.repositories,
+    })
+  }
+
+  node() {
+    return {
+      id: self,
+      version: '1.2.3',
+      commit: 'abcdef012345',
+      startedAt: time(0),
+      uptimeSeconds: 3725,
+      modes: ['peer', 'seed', 'scheduler'],
+      zone: 'eu/a',
+      dataDir: '/var/lib/shoal',
+      addresses: {
+        registry: '127.0.0.1:4880',
+        peer: 'http://10.0.0.7:4881',
+        p2p: ['/ip4/10.0.0.7/tcp/4882'],
+        admin: '127.0.0.1:4883',
+      },
+      cluster: { admission: 'open' as const },
+      store: { bytes: 66 * 1024 ** 2, limit: 20 * 1024 ** 3, complete: 2, partial: 1 },
+      rates: { received: 11_000_000, sent: 0, source: 512 },
+      notReady: this.notReady,
+    }
+  }
+  members() {
+    const common = { modes: ['peer'], version: '1.2.3' }
+    return [
+      { id: self, url: 'http://10.0.0.7:4881', ...common, zone: 'eu/a', self: true, secondsSinceHeard: 0 },
+      { id: other, url: 'http://10.0.0.8:4881', ...common, self: false, secondsSinceHeard: 4.2 },
+    ]
+  }
+  blobs() {
+    return this.stored.values()
+  }
+  blob(digest: Digest) {
+    return this.stored.get(digest)
+  }
+  removeBlob(digest: Digest) {
+    return Promise.resolve(this.stored.delete(digest))
+  }
+  transfers() {
+    const parents = [{ id: other, url: 'http://10.0.0.8:4881', bytes: 16 * 1024 ** 2, inFlight: 4, rate: 11_000_000 }]
+    return {
+      downloads: [
+        {
+          digest: digest('partial'),
+          size: 64 * 1024 ** 2,
+          bytes: 16 * 1024 ** 2,
+          pieces: { have: 32, total: 128 },
+          rate: 11_000_000,
+          startedAt: time(4),
+          readers: 1,
+          parents,
+        },
+      ],
+      uploads: [{ digest: digest('layer'), to: other, bytes: 1_000_000, rate: 0, startedAt: time(4) }],
+    }
+  }
+  swarms() {
+    const members = [{ node: other, pieces: 128, complete: true }]
+    const decision = { at: time(4), node: self, parents: [{ node: other, reason: 'same zone' }], refused: [] }
+    return [{ digest: digest('partial'), size: 64 * 1024 ** 2, members, fetcher: other, decisions: [decision] }]
+  }
+}
