@@ -52,16 +52,16 @@ async function play(stage: Stage, options: Options): Promise<number> {
   const n = places.length
   const stream = image.size / (bitsPerSecond(options.rate) / 8)
 
-  let one = stream
-  let all = stream * n
+  let one = { seconds: stream, sent: image.size }
+  let all = { seconds: stream * n, sent: image.size * n }
   const plain = stage.plain
   if (plain) {
     say(`Plain: one host pulls ${megabytes(image.size)} from the registry ...`)
-    one = (await plain(0)).seconds
-    say(`  ${seconds(one)}`)
-    say(`Plain: ${n} hosts at once (about ${seconds(one * n)}) ...`)
-    all = Math.max(...(await Promise.all(places.map((_, i) => plain(i)))).map((pulled) => pulled.seconds))
-    say(`  ${seconds(all)}`)
+    one = await timed(stage, () => Promise.all([plain(0)]))
+    say(`  ${seconds(one.seconds)}`)
+    say(`Plain: ${n} hosts at once (about ${seconds(one.seconds * n)}) ...`)
+    all = await timed(stage, () => Promise.all(places.map((_, i) => plain(i))))
+    say(`  ${seconds(all.seconds)}`)
   }
 
   say(`Starting ${n} nodes ...`)
@@ -79,17 +79,27 @@ async function play(stage: Stage, options: Options): Promise<number> {
   if (failures.length > 0) return 1
 
   const slowest = Math.max(...pulls.map((pull) => (pull.status === 'fulfilled' ? pull.value.seconds : 0)))
-  const how = plain ? '' : ' (computed from the rate, not measured)'
-  const summary = new Table({
-    head: [`${megabytes(image.size)}, links of ${options.rate}`, 'last host done', 'registry sent'],
-  })
+  const how = plain ? '' : ' (computed from the rate)'
+  const multiple = (bytes: number) => `${(bytes / image.size).toFixed(2)} x the image`
+  const summary = tableWith(`${megabytes(image.size)}, links of ${options.rate}`, 'last host done', 'registry sent')
   summary.push(
-    [`1 plain pull${how}`, seconds(one), '1.00 x the image'],
-    [`${n} plain pulls at once${how}`, seconds(all), `${n.toFixed(2)} x the image`],
-    [`${n} pulls through shoal`, seconds(slowest), `${(sent / image.size).toFixed(2)} x the image`],
+    [`1 plain pull${how}`, seconds(one.seconds), multiple(one.sent)],
+    [`${n} plain pulls at once${how}`, seconds(all.seconds), multiple(all.sent)],
+    [`${n} pulls through shoal`, seconds(slowest), multiple(sent)],
   )
   say(summary.toString())
   return 0
+}
+
+/** The slowest of some pulls, and what the registry sent for them. */
+async function timed(stage: Stage, pulls: () => Promise<Pulled[]>): Promise<{ seconds: number; sent: number }> {
+  const before = await stage.registrySent()
+  const slowest = Math.max(...(await pulls()).map((pulled) => pulled.seconds))
+  return { seconds: slowest, sent: (await stage.registrySent()) - before }
+}
+
+function tableWith(...head: string[]): Table.Table {
+  return new Table({ head, style: { head: [], border: [], compact: true } })
 }
 
 /** Waits until every node knows every other; goes on without after a while, because a pull must work then too. */
@@ -110,7 +120,7 @@ async function tableOf(
   nodes: readonly LabNode[],
   pulls: readonly PromiseSettledResult<Pulled>[],
 ): Promise<string> {
-  const table = new Table({ head: ['host', 'seconds', 'from peers', 'from the registry', 'to peers'] })
+  const table = tableWith('host', 'seconds', 'from peers', 'from the registry', 'to peers')
   for (const [i, pull] of pulls.entries()) {
     const node = nodes[i]!
     const bytes = async (metric: string) => megabytes(await node.metric(metric))

@@ -3,8 +3,8 @@
  * folders and files directly below `src`.
  */
 export const floors: readonly (readonly string[])[] = [
-  ['failure.ts', 'clock.ts', 'listen.ts', 'rate.ts', 'build-info.ts'],
-  ['oci', 'telemetry'],
+  ['failure.ts', 'clock.ts', 'build-info.ts'],
+  ['oci', 'telemetry', 'listen.ts', 'rate.ts'],
   ['config', 'piece'],
   ['store', 'cluster'],
   ['source', 'wire'],
