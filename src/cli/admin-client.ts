@@ -21,9 +21,7 @@ export class AdminClient {
     const answer = await this.#fetch(path)
     const body = await answer.json().catch(() => undefined)
     if (answer.status === 401) {
-      throw new CommandError(
-        `the node at ${this.#where} wants its token; name the file it is in with --admin-token-file`,
-      )
+      throw new CommandError(`the node at ${this.#where} wants its token; name the file it is in with --token-file`)
     }
     if (!answer.ok) {
       const said = errorSchema.safeParse(body).data?.error.message ?? `status ${answer.status}`

@@ -42,7 +42,7 @@ describe('wrong usage is exit code 2, one answer, and nothing started', () => {
       ['status', '--admin-addr', 'x'],
       'shoal: --admin-addr "x": expected an address such as 127.0.0.1:4880, [::1]:4880 or localhost:0 (0: any free port)',
     ],
-    [['status', '--admin-token-file', '/none'], 'shoal: --admin-token-file "/none": there is no such file'],
+    [['status', '--token-file', '/none'], 'shoal: --token-file "/none": there is no such file'],
   ]
   test.each(cases)('shoal %j', async (args, answer) => {
     const { code, out, err, context } = await ran(...args)

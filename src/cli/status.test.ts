@@ -104,15 +104,27 @@ describe('a node behind a token', () => {
   test('is asked with the token in the file', async () => {
     const context = new FakeContext()
     context.files = { '/t': `${token}\n` }
-    const { code } = await status(context, '--admin-addr', node(undefined, token), '--admin-token-file', '/t')
+    const { code } = await status(context, '--admin-addr', node(undefined, token), '--token-file', '/t')
     expect(code).toBe(0)
+  })
+
+  test('or with that in the file of the variable that the node itself reads', async () => {
+    const context = new FakeContext()
+    context.files = { '/t': `${token}\n` }
+    context.variables = { SHOAL_ADMIN_ADDR: node(undefined, token), SHOAL_ADMIN_TOKEN_FILE: '/t' }
+    expect((await status(context)).code).toBe(0)
+    context.variables.SHOAL_ADMIN_TOKEN_FILE = '/none'
+    expect(await status(context)).toMatchObject({
+      code: 2,
+      err: 'shoal: SHOAL_ADMIN_TOKEN_FILE "/none": there is no such file',
+    })
   })
 
   test('says what is missing when it is asked without', async () => {
     const where = node(undefined, token)
     const { code, err } = await status(new FakeContext(), '--admin-addr', where)
     expect(code).toBe(1)
-    expect(err).toBe(`shoal: the node at ${where} wants its token; name the file it is in with --admin-token-file`)
+    expect(err).toBe(`shoal: the node at ${where} wants its token; name the file it is in with --token-file`)
   })
 })
 

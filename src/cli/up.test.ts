@@ -52,11 +52,24 @@ describe('a node that was started', () => {
     expect(await code).toBe(0)
   })
 
-  test('prints no summary among JSON logs', async () => {
+  test('puts no sentences among JSON logs', async () => {
     const { context, node, code } = upWith(['--log-format', 'json'])
-    node.end.resolve()
+    await settled()
+    context.signal('SIGTERM')
+    node.drained.resolve()
     expect(await code).toBe(0)
-    expect(context.printed).toEqual([])
+    expect([...context.printed, ...context.complained]).toEqual([])
+  })
+
+  test('says which file its settings came from', async () => {
+    const context = new FakeContext()
+    const node = new Node()
+    node.end.resolve()
+    context.node = () => Promise.resolve(node)
+    context.files = { '/etc/shoal/shoal.yaml': 'zone: eu' }
+    expect(await run(['up'], context)).toBe(0)
+    expect(context.printed[0]).toBe('settings from /etc/shoal/shoal.yaml')
+    expect(context.started[0]?.node.zone).toBe('eu')
   })
 
   test('is drained by the first signal, and then the exit code is 0', async () => {

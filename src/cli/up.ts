@@ -21,7 +21,8 @@ export function up(program: Command, context: Context, done: (code: ExitCode) =>
       '\nEach flag is also a key of the YAML file, and a variable: --tag-ttl, tag-ttl:, SHOAL_TAG_TTL.',
     )
   addFlags(command).action(async () => {
-    const { settings } = load(flagsOf(command), context.variables, context.host)
+    const { settings, file } = load(flagsOf(command), context.variables, context.host)
+    if (file !== undefined && settings.log.format === 'text') context.out(`settings from ${file}`)
     try {
       done(await runNode(settings, context))
     } catch (error) {
@@ -45,10 +46,12 @@ export async function runNode(settings: Settings, context: Context): Promise<Exi
   second.promise.catch(() => {})
   try {
     const node = await Promise.race([context.start(settings), second.promise])
-    if (settings.log.format === 'text') for (const line of node.summary()) context.out(line)
+    // Among JSON lines there is no place for sentences; the node logs the same.
+    const readable = settings.log.format === 'text'
+    if (readable) for (const line of node.summary()) context.out(line)
     const reason = await Promise.race([first.promise, node.closed])
     if (reason === undefined) return 0
-    context.err(`${reason}: finishing what is under way; once more ends at once`)
+    if (readable) context.err(`${reason}: finishing what is under way; once more ends at once`)
     await Promise.race([node.close(reason), second.promise, tooLong(context, over.signal)])
     return 0
   } finally {
