@@ -1,3 +1,4 @@
+/** Longer than most: the tables of exact answers belong in one place, where a change of words shows. */
 import { describe, expect, test } from 'bun:test'
 import type { Flags, Variables } from './given.ts'
 import type { Host } from './host.ts'
