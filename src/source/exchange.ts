@@ -6,8 +6,10 @@
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { cancelled, Transient } from './retry.ts'
+import { Answer } from './answer.ts'
+import { cancelled } from './retry.ts'
 import type { Secret } from './secret.ts'
+import { connectionFailure, unreachable } from './unreachable.ts'
 import type { Upstream } from './upstreams.ts'
 
 export interface Timeouts {
@@ -44,7 +46,7 @@ export class Exchange {
 
   /**
    * The answer after redirects, whatever its status. The caller reads it or closes it.
-   * @throws {Failure} `unavailable` (as {@link Transient} where another try may help), `cancelled`
+   * @throws {Failure} `unavailable` (as `Transient` where another try may help), `cancelled`
    */
   async send(upstream: Upstream, request: Request, signal?: AbortSignal): Promise<Answer> {
     let url = request.url
@@ -90,10 +92,18 @@ export class Exchange {
         decompress: false,
         signal: controller.signal,
         ...(request.form ? { body: request.form } : {}),
-        ...(upstream.tls ? { tls: { ca: [...upstream.tls.ca] } } : {}),
+        ...(upstream.tls ? { tls: { ca: upstream.tls.ca } } : {}),
       })
       count(String(response.status))
-      return new Answer(upstream, url, response, controller, this.#clock, this.#timeouts.idleMs, signal, unlink)
+      return new Answer(response, {
+        upstream,
+        url,
+        controller,
+        clock: this.#clock,
+        idleMs: this.#timeouts.idleMs,
+        signal,
+        unlink,
+      })
     } catch (error) {
       unlink()
       if (signal?.aborted) throw cancelled()
@@ -103,97 +113,6 @@ export class Exchange {
     } finally {
       cancel()
     }
-  }
-}
-
-/** An answer whose body has not been read. Its connection is busy until `chunks` ends or `close` is called. */
-export class Answer {
-  readonly status: number
-  readonly headers: Headers
-  /** Where the answer came from, after redirects. */
-  readonly url: URL
-  readonly upstream: Upstream
-  readonly #response: Response
-  readonly #controller: AbortController
-  readonly #clock: Clock
-  readonly #idleMs: number
-  readonly #signal: AbortSignal | undefined
-  readonly #unlink: () => void
-  #over = false
-
-  constructor(
-    upstream: Upstream,
-    url: URL,
-    response: Response,
-    controller: AbortController,
-    clock: Clock,
-    idleMs: number,
-    signal: AbortSignal | undefined,
-    unlink: () => void,
-  ) {
-    this.status = response.status
-    this.headers = response.headers
-    this.url = url
-    this.upstream = upstream
-    this.#response = response
-    this.#controller = controller
-    this.#clock = clock
-    this.#idleMs = idleMs
-    this.#signal = signal
-    this.#unlink = unlink
-  }
-
-  /** The body as it is on the wire. @throws {Failure} `cancelled`; {@link Transient} when it breaks off or stalls */
-  async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
-    const reader = this.#response.body?.getReader()
-    let stalled = false
-    try {
-      while (reader) {
-        const cancel = this.#clock.after(this.#idleMs, () => {
-          stalled = true
-          this.#controller.abort()
-        })
-        const { done, value } = await reader.read().finally(cancel)
-        if (done) break
-        yield value
-      }
-      this.#over = true
-    } catch (error) {
-      if (this.#signal?.aborted) throw cancelled()
-      if (stalled) throw unreachable(this.upstream, this.url, `it sent nothing for ${this.#idleMs / 1000} s`)
-      throw connectionFailure(this.upstream, this.url, error)
-    } finally {
-      this.close()
-    }
-  }
-
-  /** The whole body. @throws {Failure} `corrupt` when it is longer than `cap` bytes; as {@link chunks} */
-  async bytes(cap: number): Promise<Uint8Array> {
-    const parts: Uint8Array[] = []
-    let length = 0
-    for await (const chunk of this.chunks()) {
-      length += chunk.length
-      if (length > cap) {
-        throw new Failure('corrupt', `registry ${this.upstream.registry} answered with more than ${cap} bytes`)
-      }
-      parts.push(chunk)
-    }
-    return Buffer.concat(parts)
-  }
-
-  /** Reads a short body to its end, which keeps the connection usable for the next request; drops a longer one. */
-  async discard(): Promise<void> {
-    const length = Number(this.headers.get('content-length') ?? Number.NaN)
-    if (length <= 16 * 1024) await this.bytes(16 * 1024).catch(() => undefined)
-    this.close()
-  }
-
-  /** Drops the connection unless the body has been read to its end. */
-  close(): void {
-    this.#unlink()
-    if (this.#over) return
-    this.#over = true
-    this.#controller.abort()
   }
 }
 
@@ -213,36 +132,4 @@ function nextUrl(upstream: Upstream, request: Request, from: URL, location: stri
     throw refuse(`to unencrypted http at ${to.host}, which is not followed`)
   }
   return to
-}
-
-function unreachable(upstream: Upstream, url: URL, why: string): Transient {
-  const at = upstream.registry === url.host ? '' : ` at ${url.host}`
-  return new Transient('unavailable', `registry ${upstream.registry}${at} cannot be used now: ${why}`)
-}
-
-/** The error itself is not kept as a cause: it holds the URL, and a redirected one carries a signature. */
-function connectionFailure(upstream: Upstream, url: URL, error: unknown): Failure {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-  if (!/CERT|ALTNAME|SELF_SIGNED|ISSUER|VERIFY|TLS|SSL/.test(code)) {
-    return unreachable(upstream, url, `${describe(code)} (${code})`)
-  }
-  return new Failure(
-    'unavailable',
-    `registry ${upstream.registry} at ${url.host} has a certificate that is not trusted (${code}); ` +
-      'if it is yours, give its CA file to this upstream, and check the clock of this host',
-  )
-}
-
-function describe(code: string): string {
-  switch (code) {
-    case 'ECONNREFUSED':
-      return 'nothing listens there'
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return 'its name cannot be resolved; check DNS'
-    case 'ECONNRESET':
-      return 'the connection broke'
-    default:
-      return 'the connection failed'
-  }
 }

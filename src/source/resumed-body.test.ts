@@ -168,6 +168,22 @@ describe('a blob from a registry', () => {
     expect(values).toEqual([{ value: layer.length, labels: { source: registry.host } }])
   })
 
+  test('does not keep a caller waiting for the limit when it gives up', async () => {
+    const controller = new AbortController()
+    const { source, repository } = sourceOver(registry, { limit: () => new Promise(() => {}) })
+    const { body } = await source.open({ repository, kind: 'blob', digest }, 0, controller.signal)
+    const reading = collect(body)
+    await Bun.sleep(20)
+    controller.abort()
+    await refuses(reading, 'cancelled')
+  })
+
+  test('has nothing beyond its end, even where the registry ignores ranges', async () => {
+    blobs({ ignoreRange: true })
+    await refuses(read(layer.length + 1), 'bad-range')
+    expect(await read(layer.length)).toHaveLength(0)
+  })
+
   test('is let go at once when its reader stops', async () => {
     blobs({ rate: 1_000_000 })
     for await (const _ of await open(sourceOver(registry))) break

@@ -4,9 +4,9 @@
  * failure does.
  */
 import { Failure } from '../failure.ts'
+import type { Answer } from './answer.ts'
 import { parseContentLength, parseContentRange } from './content-range.ts'
-import type { Answer } from './exchange.ts'
-import { pauseOrCancel, type RetryTools, Transient, waitAfter } from './retry.ts'
+import { pauseAfter, type RetryTools, Transient, unlessAborted } from './retry.ts'
 
 export interface BodyPlan {
   /** For messages: `blob sha256:0123456789ab of docker.io/library/debian`. */
@@ -18,7 +18,7 @@ export interface BodyPlan {
   /** Asks again, from `start` on. */
   readonly reopen: (start: number) => Promise<Answer>
   /** Called with every run of bytes that arrives, skipped ones too; the next is read when it resolves. */
-  readonly received: (bytes: number) => Promise<void> | void
+  readonly received: (bytes: number) => Promise<void>
   readonly retry: RetryTools
   readonly signal: AbortSignal | undefined
 }
@@ -38,7 +38,7 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
         answer ??= await plan.reopen(position)
         let at = firstByte(answer, position, plan)
         for await (const chunk of answer.chunks()) {
-          await plan.received(chunk.length)
+          await unlessAborted(plan.received(chunk.length), plan.signal)
           const fresh = at < position ? chunk.subarray(position - at) : chunk
           at += chunk.length
           if (fresh.length === 0) continue
@@ -53,12 +53,9 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
         answer = undefined
         // All bytes are here; how the connection ended no longer matters.
         if (error instanceof Transient && position === plan.size) return
-        if (!(error instanceof Transient)) throw error
         failed = position - from >= progressBytes ? 1 : failed + 1
         from = position
-        const wait = waitAfter(failed, error.waitMs, plan.retry.policy, plan.retry.random)
-        if (wait === undefined) throw error
-        await pauseOrCancel(plan.retry.clock, wait, plan.signal)
+        await pauseAfter(failed, error, plan.retry, plan.signal)
       }
     }
   } finally {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { HurriedClock } from '../../test/fakes/registry-source.ts'
+import { HurriedClock, RecordedLog } from '../../test/fakes/registry-source.ts'
 import { Failure } from '../failure.ts'
 import { defaultRetry, parseRetryAfter, type RetryPolicy, retrying, Transient, waitAfter } from './retry.ts'
 
@@ -42,16 +42,19 @@ describe('parseRetryAfter', () => {
 })
 
 describe('retrying', () => {
-  const tools = () => ({ policy: defaultRetry, clock: new HurriedClock(), random: () => 0.5 })
+  const tools = () => ({ policy: defaultRetry, clock: new HurriedClock(), random: () => 0.5, log: new RecordedLog() })
 
   test('tries again after what may pass, and returns what comes then', async () => {
     let tried = 0
-    const result = await retrying(tools(), undefined, async () => {
+    const { log, ...rest } = tools()
+    const result = await retrying({ ...rest, log }, undefined, async () => {
       tried += 1
       if (tried < 3) throw new Transient('unavailable', 'not now')
       return tried
     })
     expect(result).toBe(3)
+    expect(log.lines).toHaveLength(2)
+    expect(log.lines[0]).toStartWith('not now; trying again in 0.2 s')
   })
 
   test('does not try again what will not change', async () => {

@@ -1,6 +1,7 @@
 /** When to try again, and how long to wait before it. */
 import { type Clock, pause, type Random } from '../clock.ts'
 import { Failure, type FailureCode } from '../failure.ts'
+import type { Log } from '../telemetry/log.ts'
 
 export interface RetryPolicy {
   /** Tries in all, the first included. */
@@ -53,11 +54,12 @@ export interface RetryTools {
   readonly policy: RetryPolicy
   readonly clock: Clock
   readonly random: Random
+  readonly log: Log
 }
 
 /** Calls `attempt` until it succeeds, fails for good, or the policy gives up; then its last failure is thrown. */
 export async function retrying<T>(
-  { policy, clock, random }: RetryTools,
+  tools: RetryTools,
   signal: AbortSignal | undefined,
   attempt: () => Promise<T>,
 ): Promise<T> {
@@ -65,20 +67,37 @@ export async function retrying<T>(
     try {
       return await attempt()
     } catch (error) {
-      const wait = error instanceof Transient ? waitAfter(tried, error.waitMs, policy, random) : undefined
-      if (wait === undefined) throw error
-      await pauseOrCancel(clock, wait, signal)
+      await pauseAfter(tried, error, tools, signal)
     }
   }
 }
 
-/** @throws {Failure} `cancelled` when the signal aborts first */
-export async function pauseOrCancel(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await pause(clock, ms, signal)
-  } catch {
+/**
+ * Waits before the next try, after try number `tried` failed with `error`.
+ * @throws the error itself when there is to be no next try; {Failure} `cancelled` when the signal aborts first
+ */
+export async function pauseAfter(
+  tried: number,
+  error: unknown,
+  { policy, clock, random, log }: RetryTools,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const wait = error instanceof Transient ? waitAfter(tried, error.waitMs, policy, random) : undefined
+  if (wait === undefined || !(error instanceof Transient)) throw error
+  log.info(`${error.message}; trying again in ${(wait / 1000).toFixed(1)} s`, { tried })
+  await pause(clock, wait, signal).catch(() => {
     throw cancelled()
-  }
+  })
+}
+
+/** What `promise` gives, or at once the failure `cancelled` when the signal aborts first. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise
+  if (signal.aborted) throw cancelled()
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(cancelled())
+  signal.addEventListener('abort', abort, { once: true })
+  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener('abort', abort))
 }
 
 export function cancelled(): Failure {

@@ -22,7 +22,7 @@ export interface Upstream {
   readonly origin: string
   /** What credentials are kept under: the host they are sent to, which is not the registry's name for a mirror. */
   readonly account: string
-  readonly tls?: { readonly ca: readonly string[] }
+  readonly tls?: { readonly ca: string }
 }
 
 export class Upstreams {
@@ -74,7 +74,7 @@ function upstreamAt(registry: string, url: URL, own: readonly string[], shared: 
     origin: url.origin,
     account: url.host === 'registry-1.docker.io' || url.host === 'index.docker.io' ? dockerHub : url.host,
     // `ca` replaces the built-in roots; redirects may lead to hosts that only those vouch for.
-    ...(authorities.length > 0 ? { tls: { ca: [...authorities, ...rootCertificates] } } : {}),
+    ...(authorities.length > 0 ? { tls: { ca: [...authorities, ...rootCertificates].join('\n') } } : {}),
   }
 }
 

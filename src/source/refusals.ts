@@ -1,7 +1,7 @@
 /** What a registry's refusals mean, in words that say what to do. */
 import { Failure, type FailureCode } from '../failure.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
-import type { Answer } from './exchange.ts'
+import type { Answer } from './answer.ts'
 import { parseRetryAfter, Transient } from './retry.ts'
 
 /** What was asked for, for messages and for the code of a 404. */

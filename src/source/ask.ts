@@ -1,0 +1,50 @@
+/** Questions to a registry: OCI distribution spec, "Pull". Pure. */
+import { Failure } from '../failure.ts'
+import { shortDigest } from '../oci/digest.ts'
+import { acceptManifests } from '../oci/media.ts'
+import { formatRepository, type Repository } from '../oci/reference.ts'
+import type { Subject } from './refusals.ts'
+import type { Location } from './source.ts'
+import type { Upstream } from './upstreams.ts'
+
+export interface Ask {
+  readonly method: 'GET' | 'HEAD'
+  /** Below the repository: `blobs/sha256:...`. */
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly subject: Subject
+  /** Statuses that are answers beside 2xx. */
+  readonly also?: readonly number[]
+}
+
+export function askFor({ repository, kind, digest }: Location): Ask {
+  return kind === 'manifest'
+    ? {
+        method: 'GET',
+        path: `manifests/${digest}`,
+        headers: { accept: acceptManifests },
+        subject: { repository, what: `manifest ${shortDigest(digest)}`, missing: 'no-manifest' },
+      }
+    : {
+        method: 'GET',
+        path: `blobs/${digest}`,
+        subject: { repository, what: `blob ${shortDigest(digest)}`, missing: 'no-blob' },
+      }
+}
+
+export function rangedFrom(ask: Ask, start: number): Ask {
+  return start === 0 ? ask : { ...ask, headers: { ...ask.headers, range: `bytes=${start}-` } }
+}
+
+/** For messages. */
+export function aboutOf(subject: Subject): string {
+  return `${subject.what} of ${formatRepository(subject.repository)}`
+}
+
+/** @throws {Failure} `bad-request` for a path that leads out of the repository */
+export function urlOf(upstream: Upstream, repository: Repository, path: string): URL {
+  const root = `${upstream.base}/${repository.name}/`
+  const url = new URL(root + path)
+  if (url.href.startsWith(root)) return url
+  throw new Failure('bad-request', `"${path.slice(0, 160)}" is not a path below ${formatRepository(repository)}`)
+}

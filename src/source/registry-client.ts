@@ -1,0 +1,64 @@
+/** Asks registries, with the login they want, again where that helps; what is no answer becomes a failure. */
+import type { Answer } from './answer.ts'
+import { type Ask, urlOf } from './ask.ts'
+import type { Authenticator, Authorization } from './authenticator.ts'
+import type { Exchange } from './exchange.ts'
+import { failureOf } from './refusals.ts'
+import { type RetryTools, retrying } from './retry.ts'
+import type { Upstreams } from './upstreams.ts'
+
+export interface RegistryClientParts {
+  readonly upstreams: Upstreams
+  readonly exchange: Exchange
+  readonly authenticator: Authenticator
+  readonly retry: RetryTools
+}
+
+export class RegistryClient {
+  readonly #parts: RegistryClientParts
+
+  constructor(parts: RegistryClientParts) {
+    this.#parts = parts
+  }
+
+  /** {@link once}, tried again as the policy says. */
+  request(ask: Ask, signal: AbortSignal | undefined): Promise<Answer> {
+    return retrying(this.#parts.retry, signal, () => this.once(ask, signal))
+  }
+
+  /**
+   * An answer with a status of 2xx or among `ask.also`, for the caller to read or close. A 401 is met with a better
+   * login, once.
+   * @throws {Failure} `not-listed` and all that {@link failureOf} makes of other statuses
+   */
+  async once(ask: Ask, signal: AbortSignal | undefined): Promise<Answer> {
+    const { upstreams, exchange, authenticator, retry } = this.#parts
+    const { method, headers = {}, subject } = ask
+    const { repository } = subject
+    const upstream = upstreams.find(repository.registry)
+    const url = urlOf(upstream, repository, ask.path)
+    const send = (authorization: Authorization | undefined) =>
+      exchange.send(
+        upstream,
+        { method, url, headers, ...(authorization ? { authorization: authorization.header } : {}) },
+        signal,
+      )
+    let authorization = await authenticator.present(upstream, repository)
+    let answer = await send(authorization)
+    // A 401 of another host, reached by a redirect, is no question that this registry's credentials answer.
+    if (answer.status === 401 && answer.url.origin === upstream.origin) {
+      const challenge = answer.headers.get('www-authenticate')
+      const better = await authenticator.answer(upstream, repository, challenge, authorization).catch((error) => {
+        answer.close()
+        throw error
+      })
+      if (better) {
+        await answer.discard()
+        authorization = better
+        answer = await send(authorization)
+      }
+    }
+    if ((answer.status >= 200 && answer.status < 300) || ask.also?.includes(answer.status)) return answer
+    throw await failureOf(answer, subject, authenticator.presented(upstream, authorization), retry.clock.wall())
+  }
+}
