@@ -34,6 +34,11 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
       maxRequestBodySize: maxControlBytes,
       idleTimeout: wireRules.idleSeconds,
       fetch: (request, server) => app.fetch(request, { server }),
+      // What goes wrong after a handler has answered: the file of a piece is gone, evicted a moment ago.
+      error(error) {
+        options.log.debug('a piece could not be sent', { error: String(error) })
+        return Response.json({ code: 'no-blob', message: 'the piece is gone' }, { status: 404 })
+      },
       websocket: serveSockets(clock, (pipe) => options.sessions()!.accept(pipe)),
     }),
   )

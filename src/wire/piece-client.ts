@@ -1,10 +1,12 @@
 /**
- * Fetches pieces. The body is read into one buffer of its announced length, and each chunk counts as a sign of life:
- * a parent that stalls is given up, one that is slow is not.
+ * Fetches pieces. Reading a body whole costs a third less CPU than reading it in chunks, but only chunks show that a
+ * slow parent is alive. So a parent that was quick the last time is read whole and given up when the piece takes too
+ * long; any other is read in chunks, each a sign of life, and is given up only when it stalls.
  */
+import { LRUCache } from 'lru-cache'
 import pLimit from 'p-limit'
 import type { Clock } from '../clock.ts'
-import type { NodeCard } from '../cluster/node-info.ts'
+import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Limit } from '../rate.ts'
@@ -23,10 +25,13 @@ export interface PieceClientOptions {
 
 /** How much a piece is taken to weigh before its length is known. */
 const usualPiece = 512 * 1024
+/** A parent that needed less for its last piece (ms) is quick. */
+const quick = 1_000
 
 export class PieceClient {
   readonly #options: PieceClientOptions
   readonly #slots = pLimit(wireRules.piecesInFlight)
+  readonly #quick = new LRUCache<NodeId, true>({ max: 1024 })
 
   constructor(options: PieceClientOptions) {
     this.#options = options
@@ -69,7 +74,8 @@ export class PieceClient {
     const { clock } = this.#options
     const asked = candidates.slice(0, wireRules.candidates)
     const controller = new AbortController()
-    let aliveAt = clock.now()
+    const startedAt = clock.now()
+    let aliveAt = startedAt
     let stalled = false
     const cancelled = () => controller.abort(signal.reason)
     signal.addEventListener('abort', cancelled, { once: true })
@@ -91,11 +97,21 @@ export class PieceClient {
       })
       aliveAt = clock.now()
       if (response.status !== 200) throw await refusal(response, node)
-      return await readPiece(response, asked, node, chosen, () => {
+      const { piece, length } = headOf(response, asked, node)
+      chosen(piece)
+      const alive = () => {
         aliveAt = clock.now()
-      })
+      }
+      const bytes = this.#quick.has(node.id) ? await response.bytes() : await readChunks(response, length, alive)
+      if (bytes.length !== length) {
+        throw new Failure('unavailable', `node ${node.id} sent ${bytes.length} of ${length} bytes of a piece`)
+      }
+      if (clock.now() - startedAt < quick) this.#quick.set(node.id, true)
+      else this.#quick.delete(node.id)
+      return { piece, bytes }
     } catch (error) {
       controller.abort()
+      if (stalled) this.#quick.delete(node.id)
       if (signal.aborted) throw new Failure('cancelled', 'given up while it was fetched', { cause: signal.reason })
       if (error instanceof Failure) throw error
       const what = stalled ? `sent nothing for ${wireRules.pieceStall / 1000} s` : (error as Error).message
@@ -107,31 +123,31 @@ export class PieceClient {
   }
 }
 
-async function readPiece(
-  response: Response,
-  asked: readonly number[],
-  node: NodeCard,
-  chosen: (piece: number) => void,
-  alive: () => void,
-): Promise<PieceAnswer> {
-  const piece = Number(response.headers.get(headers.piece) ?? Number.NaN)
-  const length = Number(response.headers.get(headers.length) ?? Number.NaN)
-  if (!asked.includes(piece) || !(length >= 0 && length <= wireRules.pieceBytes) || !response.body) {
+/** @throws {Failure} when the head is not that of a piece that was asked for, or announces more than one can have */
+function headOf(response: Response, asked: readonly number[], node: NodeCard): { piece: number; length: number } {
+  const [piece = Number.NaN, length = Number.NaN, body] = [headers.piece, headers.length, 'content-length'].map(
+    (name) => Number(response.headers.get(name) ?? Number.NaN),
+  )
+  if (!asked.includes(piece) || !(length >= 0 && length <= wireRules.pieceBytes)) {
     throw new Failure('corrupt', `node ${node.id} answered with something that is not a piece it was asked for`)
   }
-  chosen(piece)
+  // Its file is shorter than it should be: a fault of its disk, not a lie.
+  if (body !== length) throw new Failure('unavailable', `node ${node.id} has ${body} of ${length} bytes of a piece`)
+  return { piece, length }
+}
+
+async function readChunks(response: Response, length: number, alive: () => void): Promise<Uint8Array> {
   const bytes = new Uint8Array(length)
+  const reader = response.body?.getReader()
   let filled = 0
-  for await (const chunk of response.body) {
+  for (;;) {
+    const chunk = await reader?.read()
+    if (!chunk?.value) break
     alive()
-    if (filled + chunk.length > length) break
-    bytes.set(chunk, filled)
-    filled += chunk.length
+    bytes.set(chunk.value, filled)
+    filled += chunk.value.length
   }
-  if (filled !== length) {
-    throw new Failure('unavailable', `node ${node.id} sent ${filled} of ${length} bytes of a piece`)
-  }
-  return { piece, bytes }
+  return bytes.subarray(0, filled)
 }
 
 /** Why there is no piece. The body says more, but reading it is not worth the time: only its status matters here. */
