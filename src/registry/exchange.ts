@@ -31,22 +31,23 @@ export interface Exchange {
   header(name: string): string | undefined
 }
 
-export function targetOf(c: Context<Environment>): string {
-  const raw = c.env.incoming?.url
-  if (raw?.startsWith('/')) return raw
-  const url = new URL(c.req.url)
-  return url.pathname + url.search
-}
-
-export function exchangeOf(c: Context<Environment>, target: string): Exchange {
+export function exchangeOf(c: Context<Environment>): Exchange {
+  // Without a socket hono leaves it undefined, whatever its type says.
+  const { incoming, outgoing }: Partial<HttpBindings> = c.env ?? {}
+  // An absolute-form target, as proxies get it, is the only one without a slash.
+  const target = incoming?.url?.startsWith('/') ? incoming.url : relative(new URL(c.req.url))
   return {
     method: c.req.method === 'HEAD' ? 'HEAD' : 'GET',
     target,
-    client: c.env.incoming?.socket.remoteAddress ?? 'unknown',
+    client: incoming?.socket.remoteAddress ?? 'unknown',
     signal: c.req.raw.signal,
-    outgoing: c.env.outgoing,
+    outgoing,
     header: (name) => c.req.header(name),
   }
+}
+
+function relative(url: URL): string {
+  return url.pathname + url.search
 }
 
 /** Every answer with content carries these; the digest is a strong validator, for content never changes under it. */

@@ -7,7 +7,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { answerBlob } from './blobs.ts'
 import { renderFailure } from './errors.ts'
-import { type Environment, type Exchange, exchangeOf, type Services, targetOf } from './exchange.ts'
+import { type Environment, type Exchange, exchangeOf, type Services } from './exchange.ts'
 import { answerManifest } from './manifests.ts'
 import { answerPassed } from './passed.ts'
 import { type PullSummary, PullTracker } from './pulls.ts'
@@ -36,15 +36,15 @@ export function createRegistry({ random = Math.random, idleMs = 60_000, ...init 
   const services: Services = { ...init, pulls, idleMs }
   const app: RegistryApp = new Hono<Environment>()
   app.all('*', async (c) => {
-    const target = targetOf(c)
     const { method } = c.req
-    const exchange = exchangeOf(c, target)
+    const exchange = exchangeOf(c)
+    const { target, outgoing } = exchange
     let response: Response
     let status: number
     try {
       response = await answer(exchange, parseRequest(method, target), services)
       // A blob's status was written by hand.
-      status = c.env.outgoing?.headersSent ? c.env.outgoing.statusCode : response.status
+      status = outgoing?.headersSent ? outgoing.statusCode : response.status
     } catch (error) {
       const left = exchange.signal.aborted
       const failure = left ? new Failure('cancelled', 'the client closed the connection') : Failure.from(error)

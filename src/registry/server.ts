@@ -45,6 +45,10 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
     connectionsCheckingInterval: Math.min(5_000, limits.requestMs),
   })
   server.on('request', getRequestListener(app.fetch, { hostname, overrideGlobalObjects: false }))
+  server.on('request', (_, response) => {
+    // A kept-alive connection would hold a server that is closing until its client tires of it.
+    response.once('close', () => server.listening || setImmediate(() => server.closeIdleConnections()))
+  })
   server.on('clientError', refuse)
   const bound = await listenHttp(server, { host: hostname, port }, '--registry-addr')
   return { hostname, port: bound.port, close: (graceMs = 5_000) => close(server, graceMs) }
