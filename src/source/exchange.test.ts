@@ -1,5 +1,5 @@
 /** Redirects, deadlines and certificates. */
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ const layer = noise(300_000, 5)
 const digest = digestOf(layer)
 const tag = parseTag('v1')
 const folder = mkdtempSync(join(tmpdir(), 'shoal-exchange-'))
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+afterAll(() => rmSync(folder, { recursive: true }))
 
 const read = async ({ source, repository }: SourceKit) =>
   collect((await source.open({ repository, kind: 'blob', digest }, 0)).body)

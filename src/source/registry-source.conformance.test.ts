@@ -14,8 +14,10 @@ import { RegistrySource } from './registry-source.ts'
 
 const layer = noise(3 * 1024 * 1024 + 17, 7)
 const tags = ['a', 'b', 'v1']
+const user = 'me'
+const password = 'hunter2'
 
-function sourceAt(host: string): RegistrySource {
+function sourceAt(host: string, credentialsFile?: string): RegistrySource {
   return new RegistrySource({
     upstreams: new Map([[host, { url: new URL(`http://${host}`) }]]),
     onlyListed: true,
@@ -23,6 +25,7 @@ function sourceAt(host: string): RegistrySource {
     random: seededRandom(1),
     log: silentLog,
     metrics: createMetrics(),
+    ...(credentialsFile === undefined ? {} : { credentialsFile }),
   })
 }
 
@@ -54,8 +57,13 @@ async function dockerRegistry(program: string): Promise<SourceFixture> {
     version: 0.1,
     storage: { filesystem: { rootdirectory: folder } },
     http: { addr: host },
+    auth: { htpasswd: { realm: 'shoal test', path: join(folder, 'htpasswd') } },
     log: { level: 'error', accesslog: { disabled: true } },
   }
+  const auth = Buffer.from(`${user}:${password}`).toString('base64')
+  const hash = await Bun.password.hash(password, { algorithm: 'bcrypt', cost: 4 })
+  await writeFile(join(folder, 'htpasswd'), `${user}:${hash}\n`)
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ auths: { [host]: { auth } } }))
   await writeFile(join(folder, 'config.yml'), JSON.stringify(config))
   const child = Bun.spawn([program, 'serve', join(folder, 'config.yml')], { stdout: 'ignore', stderr: 'ignore' })
   const stop = async () => {
@@ -66,24 +74,31 @@ async function dockerRegistry(program: string): Promise<SourceFixture> {
   try {
     const base = `http://${host}/v2/org/app`
     await listening(`http://${host}/v2/`)
-    const manifest = await pushImage(base)
-    return { source: sourceAt(host), repository: repositoryOf(host, 'org/app'), tag: 'v1', manifest, layer, stop }
+    const manifest = await pushImage(base, { authorization: `Basic ${auth}` })
+    return {
+      source: sourceAt(host, join(folder, 'config.json')),
+      repository: repositoryOf(host, 'org/app'),
+      tag: 'v1',
+      manifest,
+      layer,
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-async function pushImage(base: string): Promise<Uint8Array> {
+async function pushImage(base: string, login: Record<string, string>): Promise<Uint8Array> {
   const config = Buffer.from('{"os":"linux","architecture":"amd64"}')
   for (const blob of [config, layer]) {
-    const begun = await fetch(`${base}/blobs/uploads/`, { method: 'POST' })
+    const begun = await fetch(`${base}/blobs/uploads/`, { method: 'POST', headers: login })
     const to = new URL(begun.headers.get('location')!, base)
     to.searchParams.set('digest', digestOf(blob))
     const put = await fetch(to, {
       method: 'PUT',
       body: blob,
-      headers: { 'content-type': 'application/octet-stream' },
+      headers: { ...login, 'content-type': 'application/octet-stream' },
     })
     if (put.status !== 201) throw new Error(`docker-registry took no blob: ${put.status} ${await put.text()}`)
   }
@@ -100,7 +115,7 @@ async function pushImage(base: string): Promise<Uint8Array> {
     }),
   )
   for (const tag of tags) {
-    const headers = { 'content-type': manifestTypes.ociManifest }
+    const headers = { ...login, 'content-type': manifestTypes.ociManifest }
     const put = await fetch(`${base}/manifests/${tag}`, { method: 'PUT', body: manifest, headers })
     if (put.status !== 201) throw new Error(`docker-registry took no manifest: ${put.status} ${await put.text()}`)
   }
@@ -110,7 +125,7 @@ async function pushImage(base: string): Promise<Uint8Array> {
 async function listening(url: string): Promise<void> {
   for (let tried = 0; tried < 200; tried++) {
     const answer = await fetch(url).catch(() => undefined)
-    if (answer?.ok) return
+    if (answer?.status === 401) return
     await Bun.sleep(50)
   }
   throw new Error(`docker-registry did not come up at ${url}`)

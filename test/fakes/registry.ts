@@ -7,6 +7,7 @@
  * [--image library/app:v1=8MiB,64MiB]... [--rate 12MiB] [--user NAME:PASSWORD]`; it prints a line of JSON once it listens
  * and is then told more over HTTP: `POST /-/images {"repository","tag","layers":[bytes,...],"seed"}`,
  * `POST /-/faults` (a {@link Fault}), `DELETE /-/faults`, `GET /-/requests`, `DELETE /-/requests`.
+ * Longer than a file should be, since the server and the command line that starts it are one thing to copy elsewhere.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -15,41 +16,7 @@ import { parseArgs } from 'node:util'
 import { seededRandom } from '../../src/clock.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { manifestTypes } from '../../src/oci/media.ts'
-
-/** A deviation. Fields combine; all are about requests whose path contains `path`. */
-export interface Fault {
-  /** Part of the path, `/blobs/`; every request below `/v2/` unless given. */
-  path?: string
-  method?: string
-  /** How many requests it is for; all unless given. */
-  times?: number
-  /** Answer with this and nothing of the content. */
-  status?: number
-  headers?: Record<string, string>
-  /** Body that goes with `status`. */
-  body?: string
-  /** Redirect to this URL with the path appended. */
-  redirect?: string
-  /** Break the connection after this many bytes of the body. */
-  cutAfter?: number
-  /** Send nothing more after this many bytes of the body, and keep the connection. */
-  stallAfter?: number
-  /** Never answer. */
-  silent?: boolean
-  ignoreRange?: boolean
-  /** Instead of the true Content-Range. */
-  contentRange?: string
-  /** Instead of the true Content-Length; `none` sends in chunks. */
-  length?: number | 'none'
-  /** Send so many bytes of content in all, whatever there is; repeats it. */
-  bytes?: number
-  /** Bytes per second. */
-  rate?: number
-  /** State this Content-Encoding; the bytes are what they are. */
-  encoding?: string
-  /** Without Docker-Content-Digest. */
-  noDigest?: boolean
-}
+import { type Content, type Fault, type Seen, send } from './registry-fault.ts'
 
 export type Auth =
   | { readonly kind: 'none' }
@@ -64,15 +31,6 @@ export type Auth =
       /** Instead of this registry's own `/token`. */
       readonly realm?: string
     }
-
-export interface Seen {
-  readonly method: string
-  readonly path: string
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  status: number
-  /** Bytes of the body that were handed to the socket. */
-  sent: number
-}
 
 export interface FakeImage {
   readonly manifest: Digest
@@ -89,11 +47,7 @@ export interface FakeRegistryOptions {
   readonly auth?: Auth
 }
 
-interface Content {
-  readonly bytes: Uint8Array
-  readonly type: string
-  readonly digest: Digest
-}
+export type { Fault, Seen }
 
 export class FakeRegistry {
   readonly url: URL
@@ -343,72 +297,6 @@ interface ImageOrder {
 }
 
 const jsonType = { 'content-type': 'application/json' }
-const chunkBytes = 64 * 1024
-
-async function send(
-  request: IncomingMessage,
-  response: ServerResponse,
-  content: Content,
-  fault: Fault,
-  seen: Seen,
-): Promise<void> {
-  const size = content.bytes.length
-  const range = fault.ignoreRange ? null : /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
-  const start = range ? Number(range[1]) : 0
-  if (range && start >= size) {
-    seen.status = 416
-    response.writeHead(416, { 'content-range': `bytes */${size}`, 'content-length': '0' })
-    response.end()
-    return
-  }
-  const end = range?.[2] ? Math.min(size, Number(range[2]) + 1) : size
-  seen.status = range ? 206 : 200
-  const length = fault.length ?? end - start
-  response.writeHead(seen.status, {
-    'content-type': content.type,
-    'accept-ranges': 'bytes',
-    ...(length === 'none' ? {} : { 'content-length': String(length) }),
-    ...(range ? { 'content-range': fault.contentRange ?? `bytes ${start}-${end - 1}/${size}` } : {}),
-    ...(fault.noDigest ? {} : { 'docker-content-digest': content.digest }),
-    ...(fault.encoding ? { 'content-encoding': fault.encoding } : {}),
-    ...fault.headers,
-  })
-  if (seen.method === 'HEAD') {
-    response.end()
-    return
-  }
-  const total = fault.bytes ?? end - start
-  const stop = Math.min(total, fault.cutAfter ?? total, fault.stallAfter ?? total)
-  const began = performance.now()
-  while (seen.sent < stop && !response.destroyed) {
-    const at = (start + seen.sent) % size
-    const run = content.bytes.subarray(at, Math.min(size, at + Math.min(chunkBytes, stop - seen.sent)))
-    const flowing = response.write(run)
-    seen.sent += run.length
-    if (!flowing) await drained(response)
-    const ahead = fault.rate === undefined ? 0 : (seen.sent / fault.rate) * 1000 - (performance.now() - began)
-    if (ahead > 0) await Bun.sleep(ahead)
-  }
-  if (fault.stallAfter !== undefined && stop < total) return
-  if (fault.cutAfter !== undefined && stop < total) {
-    // What was written must be on its way before the connection goes.
-    await Bun.sleep(10)
-    response.destroy()
-    return
-  }
-  response.end()
-}
-
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const over = () => {
-      response.off('drain', over).off('close', over)
-      resolve()
-    }
-    response.on('drain', over).on('close', over)
-  })
-}
-
 async function text(request: IncomingMessage): Promise<string> {
   const parts: Buffer[] = []
   for await (const part of request) parts.push(part as Buffer)
