@@ -1,0 +1,36 @@
+import { expect, test } from 'bun:test'
+import { type Interfaces, pickAddress } from './advertise.ts'
+
+const v4 = (address: string, internal = false) =>
+  ({ address, family: 'IPv4', internal, netmask: '', mac: '', cidr: null }) as const
+const v6 = (address: string, internal = false) =>
+  ({ address, family: 'IPv6', internal, netmask: '', mac: '', cidr: null, scopeid: 0 }) as const
+const lo = [v4('127.0.0.1', true), v6('::1', true)]
+
+test.each<[string, Interfaces, string, string]>([
+  [
+    'the first address that leads out',
+    { lo, eth0: [v6('fe80::1'), v4('10.0.0.7')], eth1: [v4('10.1.0.7')] },
+    '0.0.0.0',
+    '10.0.0.7',
+  ],
+  [
+    'not the bridge of an engine',
+    { lo, docker0: [v4('172.17.0.1')], 'br-1a2b': [v4('172.18.0.1')], ens3: [v4('192.168.1.5')] },
+    '0.0.0.0',
+    '192.168.1.5',
+  ],
+  ['the only one there is, even so', { lo, veth1: [v4('10.9.0.2')] }, '0.0.0.0', '10.9.0.2'],
+  ['not a link-local one', { lo, eth0: [v4('169.254.3.4'), v4('10.0.0.8')] }, '0.0.0.0', '10.0.0.8'],
+  ['loopback when there is nothing else', { lo }, '0.0.0.0', '127.0.0.1'],
+  ['what the node listens on, if that is one address', { lo, eth0: [v4('10.0.0.7')] }, '127.0.0.1', '127.0.0.1'],
+  [
+    'IPv6 where that is all and it is listened on',
+    { lo, eth0: [v6('fe80::1'), v6('2001:db8::7')] },
+    '::',
+    '2001:db8::7',
+  ],
+  ['no IPv6 for a socket that has none', { lo, eth0: [v6('2001:db8::7')] }, '0.0.0.0', '127.0.0.1'],
+])('a node advertises %s', (_, interfaces, listen, expected) => {
+  expect(pickAddress(interfaces, listen)).toBe(expected)
+})

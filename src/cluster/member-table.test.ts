@@ -1,0 +1,146 @@
+import { beforeEach, expect, test } from 'bun:test'
+import { MemberTable, memberTimes } from './member-table.ts'
+import type { NodeInfo } from './node-info.ts'
+
+const node = (id: string, rest: Partial<NodeInfo> = {}): NodeInfo => ({
+  id,
+  url: `http://${id}:4881`,
+  p2p: [],
+  modes: ['peer', 'seed'],
+  version: '1',
+  epoch: 'e1',
+  ...rest,
+})
+const self = node('self', { modes: ['scheduler'] })
+const ids = () => table.all().map((member) => member.info.id)
+
+let table: MemberTable
+let events: string[]
+beforeEach(() => {
+  table = new MemberTable(self, () => 42)
+  events = []
+  table.onJoin((info) => events.push(`+${info.id}/${info.epoch}`))
+  table.onLeave((info, reason) => events.push(`-${info.id}/${info.epoch} ${reason}`))
+  table.onDoubt((id) => events.push(`?${id}`))
+})
+
+test('this node is a member of its own table, and never joins it', () => {
+  expect(table.heard(self, 0)).toBe('self')
+  table.listed([self], 'a', 0)
+  expect(table.all()).toEqual([{ info: self, seenAt: 42 }])
+  expect(table.withMode('scheduler')).toEqual([self])
+  expect(table.withMode('seed')).toEqual([])
+  expect(table.find('self')).toBe(self)
+  expect(events).toEqual([])
+})
+
+test('another process with the key of this node is told apart from this one', () => {
+  expect(table.heard({ ...self, epoch: 'other' }, 0)).toBe('twin')
+})
+
+test('a node that speaks again under another epoch has left and joined', () => {
+  table.heard(node('a'), 0)
+  expect(table.heard(node('a', { epoch: 'e2' }), 1)).toBe('restarted')
+  expect(events).toEqual(['+a/e1', '-a/e1 it restarted', '+a/e2'])
+})
+
+test('a node that speaks again is known, with what it says now', () => {
+  table.heard(node('a'), 0)
+  expect(table.heard(node('a', { zone: 'z', url: 'http://other:1' }), 1)).toBe('known')
+  expect(table.find('a')).toMatchObject({ zone: 'z', url: 'http://other:1' })
+  expect(events).toEqual(['+a/e1'])
+})
+
+test('a node at the address of another replaces it', () => {
+  table.heard(node('a'), 0)
+  table.heard(node('b', { url: 'http://a:4881' }), 1)
+  expect(ids()).toEqual(['self', 'b'])
+  expect(events[1]).toBe('-a/e1 replaced by b at http://a:4881')
+})
+
+test('the silent are suspects first and gone later', () => {
+  table.heard(node('a'), 0)
+  table.heard(node('b'), 0)
+  table.seen('b', 2_000)
+  expect(table.expire(memberTimes.suspectAfter)).toEqual([])
+  expect(table.expire(memberTimes.suspectAfter + 1)).toEqual(['a'])
+  expect(table.expire(memberTimes.goneAfter + 1)).toEqual(['b'])
+  expect(ids()).toEqual(['self', 'b'])
+  expect(events.at(-1)).toBe('-a/e1 nothing heard for 13 s')
+})
+
+test('a silence in which this process itself stood still does not count', () => {
+  table.heard(node('a'), 0)
+  table.excuse(60_000)
+  expect(table.expire(60_000)).toEqual([])
+})
+
+test('hearsay makes members, and keeps them as long as it lasts', () => {
+  for (let now = 0; now <= 30_000; now += 3_000) {
+    table.listed([node('s')], 'r', now)
+    expect(table.expire(now + 2_999)).toEqual([])
+  }
+  expect(events).toEqual(['+s/e1'])
+})
+
+test('who vanishes from the list of its reporter is doubted; from the list of another, not', () => {
+  table.listed([node('s')], 'r', 0)
+  table.listed([], 'other', 1)
+  expect(events).toEqual(['+s/e1'])
+  table.listed([], 'r', 2)
+  expect(events).toEqual(['+s/e1', '?s'])
+})
+
+test('hearsay does not bring back who left or was dropped, until it starts anew', () => {
+  table.heard(node('a'), 0)
+  table.heard(node('b'), 0)
+  table.leave('a', 1)
+  table.drop('b', 1, 'dead')
+  table.listed([node('a'), node('b')], 'r', 2)
+  expect(ids()).toEqual(['self'])
+  table.listed([node('a', { epoch: 'e2' })], 'r', 3)
+  expect(ids()).toEqual(['self', 'a'])
+})
+
+test('hearsay is believed again when everyone must have noticed', () => {
+  table.heard(node('a'), 0)
+  table.drop('a', 0, 'dead')
+  table.expire(memberTimes.buriedFor + 1)
+  table.listed([node('a')], 'r', memberTimes.buriedFor + 1)
+  expect(ids()).toEqual(['self', 'a'])
+})
+
+test('an announce that was overtaken by the goodbye does not bring the node back', () => {
+  table.heard(node('a'), 0)
+  table.leave('a', 1)
+  expect(table.heard(node('a'), 2)).toBe('ignored')
+  expect(table.heard(node('a', { epoch: 'e2' }), 3)).toBe('joined')
+})
+
+test('a node that was dropped by mistake is back as soon as it speaks', () => {
+  table.heard(node('a'), 0)
+  table.drop('a', 1, 'no answer')
+  expect(table.heard(node('a'), 2)).toBe('joined')
+})
+
+test('hearsay of another epoch is not believed against what was heard a moment ago', () => {
+  table.heard(node('a', { epoch: 'e2' }), 0)
+  table.listed([node('a', { epoch: 'e1' })], 'r', 1)
+  expect(table.find('a')?.epoch).toBe('e2')
+  table.listed([node('a', { epoch: 'e3' })], 'r', memberTimes.suspectAfter + 1)
+  expect(table.find('a')?.epoch).toBe('e3')
+})
+
+test('hearsay of a node at the address of a silent one has the silent one probed', () => {
+  table.heard(node('a'), 0)
+  table.listed([node('b', { url: 'http://a:4881' })], 'r', 1)
+  expect(events).toEqual(['+a/e1'])
+  table.listed([node('b', { url: 'http://a:4881' })], 'r', memberTimes.suspectAfter + 1)
+  expect(events).toEqual(['+a/e1', '?a'])
+})
+
+test('nobody is probed for doubts about a stranger', () => {
+  table.doubt('stranger')
+  table.doubt('self')
+  expect(events).toEqual([])
+})
