@@ -75,12 +75,23 @@ test('a silence in which this process itself stood still does not count', () => 
   expect(table.expire(60_000)).toEqual([])
 })
 
-test('hearsay makes members, and keeps them as long as it lasts', () => {
+test('hearsay makes members of seeds that this peer never speaks to, and keeps them as long as it lasts', () => {
+  const peer = new MemberTable(node('self', { modes: ['peer'] }), () => 0)
   for (let now = 0; now <= 30_000; now += 3_000) {
-    table.listed([node('s')], 'r', now)
-    expect(table.expire(now + 2_999)).toEqual([])
+    peer.listed([node('s')], 'r', now)
+    expect(peer.expire(now + 2_999)).toEqual([])
   }
-  expect(events).toEqual(['+s/e1'])
+  expect(peer.find('s')).toBeDefined()
+})
+
+test('hearsay makes members of those who ought to speak to this node, but does not keep them', () => {
+  table.listed([node('s')], 'r', 0)
+  table.listed([node('s')], 'r', 4_000)
+  expect(table.expire(memberTimes.suspectAfter + 1)).toEqual(['s'])
+  const peer = new MemberTable(node('self', { modes: ['peer'] }), () => 0)
+  peer.listed([node('k', { modes: ['scheduler'] })], 'r', 0)
+  peer.listed([node('k', { modes: ['scheduler'] })], 'r', 4_000)
+  expect(peer.expire(memberTimes.suspectAfter + 1)).toEqual(['k'])
 })
 
 test('who vanishes from the list of its reporter is doubted; from the list of another, not', () => {

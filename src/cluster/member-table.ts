@@ -4,7 +4,9 @@
  *
  * Two kinds of knowledge. Direct: the node itself spoke to us; that is the truth about its url, modes and epoch.
  * Hearsay: another node listed it; that fills gaps, but never overrules what was heard directly a moment ago, and
- * does not bring back a node that we have just seen go.
+ * does not bring back a node that we have just seen go. Nor does it keep alive whoever ought to speak to us directly
+ * (everyone announces to schedulers, and schedulers answer): or two nodes could keep a dead third alive by telling
+ * each other of it.
  */
 import type { Member, Membership } from './membership.ts'
 import type { Mode, NodeId, NodeInfo } from './node-info.ts'
@@ -154,6 +156,10 @@ export class MemberTable implements Membership {
     return false
   }
 
+  #speaksToUs(info: NodeInfo): boolean {
+    return this.self.modes.includes('scheduler') || info.modes.includes('scheduler')
+  }
+
   #fresh(row: Row, now: number): boolean {
     return row.directAt !== undefined && now - row.directAt < memberTimes.suspectAfter
   }
@@ -164,8 +170,8 @@ export class MemberTable implements Membership {
     if (row && row.info.epoch === info.epoch) {
       if (direct && row.info.url !== info.url) this.#byUrl.delete(row.info.url)
       if (direct) row.info = info
-      row.seenAt = now
       if (direct) row.directAt = now
+      if (direct || !this.#speaksToUs(info)) row.seenAt = now
       row.reporter = reporter ?? row.reporter
       this.#byUrl.set(row.info.url, info.id)
       return 'known'
