@@ -80,6 +80,20 @@ describe('a registry that redirects', () => {
     expect(failure.message).toContain(`HTTP 403 from ${storage.host}`)
   })
 
+  test('to a host that wants a login gives it none', async () => {
+    registry.auth = { kind: 'basic', user: 'me', password: 'secret' }
+    storage.auth = registry.auth
+    const credentialsFile = join(folder, 'elsewhere.json')
+    writeFileSync(
+      credentialsFile,
+      JSON.stringify({ auths: { [registry.host]: { username: 'me', password: 'secret' } } }),
+    )
+    registry.fault({ path: '/blobs/', redirect: storage.url.origin })
+    const failure = await refuses(read(sourceOver(registry, { credentialsFile })), 'denied')
+    expect(failure.message).toContain(`HTTP 401 (UNAUTHORIZED) from ${storage.host}`)
+    expect(storage.requests.map((r) => [r.status, r.headers.authorization])).toEqual([[401, undefined]])
+  })
+
   test('does not put the signature of a URL into its failures', async () => {
     const gone = storage.host
     await storage.stop()
