@@ -80,9 +80,8 @@ describe('a registry that redirects', () => {
     expect(failure.message).toContain(`HTTP 403 from ${storage.host}`)
   })
 
-  test('to a host that wants a login gives it none', async () => {
-    registry.auth = { kind: 'basic', user: 'me', password: 'secret' }
-    storage.auth = registry.auth
+  test('to a host that wants a login gives none to it, nor to the token server that it names', async () => {
+    storage.auth = { kind: 'bearer', user: 'me', password: 'secret' }
     const credentialsFile = join(folder, 'elsewhere.json')
     writeFileSync(
       credentialsFile,
