@@ -34,50 +34,67 @@ export async function answerBlob(exchange: Exchange, request: BlobRequest, servi
  * answer, and a 404 sends the engine to the registry by itself.
  */
 async function sendBlob(exchange: Exchange, request: BlobRequest, services: Services): Promise<Response> {
-  const { content, clock, metrics } = services
-  const { outgoing, signal } = exchange
+  const { content, clock, metrics, pulls } = services
   const startedAt = clock.now()
+  const seconds = () => (clock.now() - startedAt) / 1000
   const specs = rangesOf(exchange, request.digest)
-  const reader = await content.open(request.repository, request.digest, hintOf(specs), signal)
-  let sent = 0
-  let plan: BodyPlan
-  let body: AsyncGenerator<Uint8Array, void>
-  let first: IteratorResult<Uint8Array, void>
+  const ended = pulls.sending(exchange.client, request.digest)
+  let opened: BlobReader | undefined
   try {
-    plan = planBody(reader, resolveRanges(specs, reader.size))
-    const { file } = reader
-    const read = (span: Span) => (file === undefined ? reader.read(span, signal) : fileBytes(file, span, signal))
-    body = bytesOf(plan, read, (bytes) => {
-      sent += bytes
+    const reader = await content.open(request.repository, request.digest, hintOf(specs), exchange.signal)
+    opened = reader
+    const flow = await begin(reader, specs, exchange.signal)
+    metrics.firstByteSeconds.observe(seconds())
+    return deliver(exchange, request.digest, flow, services, (error) => {
+      const bytes = apportion(flow.sent(), reader)
+      reader.close()
+      ended(bytes)
+      report(exchange, request, services, { bytes, status: flow.plan.status, seconds: seconds(), error })
     })
-    first = await body.next()
   } catch (error) {
-    reader.close()
+    opened?.close()
+    ended({ store: 0, swarm: 0, source: 0 })
     throw error
   }
-  metrics.firstByteSeconds.observe((clock.now() - startedAt) / 1000)
-  const ended = services.pulls.sending(exchange.client, request.digest)
-  const done = (error?: unknown) => {
-    const bytes = apportion(sent, reader)
-    reader.close()
-    ended(bytes)
-    report(exchange, request, services, {
-      bytes,
-      status: plan.status,
-      seconds: (clock.now() - startedAt) / 1000,
-      error,
-    })
-  }
+}
+
+/** A body whose first bytes are here and of which nothing has gone out. */
+interface Flow {
+  readonly plan: BodyPlan
+  readonly first: IteratorResult<Uint8Array, void>
+  readonly rest: AsyncIterator<Uint8Array, void>
+  /** Bytes of the blob that were given so far. */
+  sent(): number
+}
+
+async function begin(reader: BlobReader, specs: readonly RangeSpec[] | undefined, signal: AbortSignal): Promise<Flow> {
+  const { file } = reader
+  const plan = planBody(reader, resolveRanges(specs, reader.size))
+  const read = (span: Span) => (file === undefined ? reader.read(span, signal) : fileBytes(file, span, signal))
+  let sent = 0
+  const rest = bytesOf(plan, read, (bytes) => {
+    sent += bytes
+  })
+  return { plan, first: await rest.next(), rest, sent: () => sent }
+}
+
+function deliver(
+  { outgoing }: Exchange,
+  digest: Digest,
+  { plan, first, rest }: Flow,
+  services: Services,
+  done: (error?: unknown) => void,
+): Response {
   const headers = {
-    ...contentHeaders(request.digest),
+    ...contentHeaders(digest),
     'accept-ranges': 'bytes',
     'content-type': plan.contentType,
     'content-length': String(plan.length),
     ...(plan.contentRange ? { 'content-range': plan.contentRange } : {}),
   }
-  if (!outgoing) return new Response(streamOf(first, body, done), { status: plan.status, headers })
+  if (!outgoing) return new Response(streamOf(first, rest, done), { status: plan.status, headers })
   outgoing.writeHead(plan.status, headers)
-  pump(first, body, outgoing, services).then(() => done(), done)
+  pump(first, rest, outgoing, services).then(() => done(), done)
   return RESPONSE_ALREADY_SENT
 }
 

@@ -58,6 +58,8 @@ export async function pump(
   out: Writable,
   init: PumpInit,
 ): Promise<void> {
+  // Writing to a client that has just left is an error event, and one that nobody hears would end the process.
+  out.on('error', () => {})
   try {
     for (let next = first; !next.done; next = await rest.next()) {
       if (!out.write(next.value)) await drained(out, init)
