@@ -13,8 +13,11 @@ import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { BlobKind, TagRecord } from './blob-store.ts'
 import { migrate } from './schema.ts'
+import type { Spare } from './spare.ts'
 
 export const commitEvery = 75
+/** After a commit that failed, in ms. */
+const retryEvery = 5000
 /** How long it is remembered where a blob was seen that is not here (any more), in ms. */
 const keepSightings = 30 * 24 * 3600_000
 
@@ -44,14 +47,18 @@ export interface Ban {
 
 export class Catalog {
   readonly #db: Database
+  readonly #spare: Spare
   readonly #clock: Clock
   readonly #log: Log
   readonly #sql: ReturnType<typeof statements>
   readonly #dirty = new Set<Recorded>()
+  /** Forgotten, but not committed yet. */
+  readonly #owed = new Set<Digest>()
   #cancel: (() => void) | undefined
 
   /** @throws {Failure} for a newer schema; an SQLite error that {@link isDamage} knows for a file that is no catalog */
-  constructor(path: string, clock: Clock, log: Log) {
+  constructor(path: string, spare: Spare, clock: Clock, log: Log) {
+    this.#spare = spare
     this.#db = new Database(path, { create: true, strict: true })
     this.#clock = clock
     this.#log = log
@@ -103,31 +110,19 @@ export class Catalog {
   }
 
   /**
-   * Committed on return: the file may go, or make room for another.
-   * @throws {Failure} when that is impossible: the file has to stay as it is
+   * Committed on return, so that the file may go. Where that is impossible (a full disk, which removing files is to
+   * mend) the rows are stale until a commit succeeds: harmless while there is no file, see {@link owes}.
    */
-  forget(blobs: readonly Recorded[]): void {
-    try {
-      this.#begin()
-      for (const blob of blobs) {
-        this.#dirty.delete(blob)
-        this.#sql.forgetBlob.run(blob.digest)
-        this.#sql.forgetSegments.run(blob.digest)
-      }
-      this.#db.exec('COMMIT')
-    } catch (error) {
-      for (const blob of blobs) this.mark(blob)
-      this.#trouble(error)
-      throw catalogFailure(error, 'write', this.#db.filename)
-    }
+  forget(digests: Iterable<Digest>): void {
+    for (const digest of digests) this.#owed.add(digest)
+    for (const blob of this.#dirty) if (this.#owed.has(blob.digest)) this.#dirty.delete(blob)
+    this.commit()
   }
 
-  /** Like {@link forget}, for rows that never became a blob. */
-  forgetRow(digest: Digest): void {
-    this.#change(() => {
-      this.#sql.forgetBlob.run(digest)
-      this.#sql.forgetSegments.run(digest)
-    })
+  /** True while a stale row may speak of `digest`: no new file may take the place of the old one now. */
+  owes(digest: Digest): boolean {
+    if (this.#owed.has(digest)) this.commit()
+    return this.#owed.has(digest)
   }
 
   seenIn(digest: Digest, { registry, name }: Repository): void {
@@ -162,17 +157,17 @@ export class Catalog {
       this.#commit()
     } catch (error) {
       this.#trouble(error)
-      this.#arm()
+      if (isFull(error) && this.#spare.giveUp()) this.commit()
+      else this.#arm(retryEvery)
     }
   }
 
   /** `clean`: everything recorded is on the disk, whatever happens to the machine. */
   close(clean: boolean): void {
+    this.commit()
     this.#cancel?.()
-    this.#cancel = undefined
     try {
-      this.#commit()
-      if (clean) this.#sql.setMeta.run('closed', 'yes')
+      if (clean && !this.#db.inTransaction) this.#sql.setMeta.run('closed', 'yes')
     } catch (error) {
       this.#trouble(error)
     }
@@ -180,12 +175,17 @@ export class Catalog {
   }
 
   #commit(): void {
-    if (this.#dirty.size > 0) this.#begin()
+    if (this.#dirty.size + this.#owed.size > 0) this.#begin()
+    for (const digest of this.#owed) {
+      this.#sql.forgetBlob.run(digest)
+      this.#sql.forgetSegments.run(digest)
+    }
     for (const blob of this.#dirty) {
       const { digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt } = blob.row()
       this.#sql.save.run(digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt)
     }
     if (this.#db.inTransaction) this.#db.exec('COMMIT')
+    this.#owed.clear()
     this.#dirty.clear()
   }
 
@@ -204,15 +204,15 @@ export class Catalog {
   }
 
   #trouble(error: unknown): void {
-    this.#log.error('could not write the catalog; what it misses will be fetched again after a restart', {
+    this.#log.error('could not write the catalog; pieces that arrive now may be fetched again after a restart', {
       file: this.#db.filename,
       error: error instanceof Error ? error.message : String(error),
     })
     if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
   }
 
-  #arm(): void {
-    this.#cancel ??= this.#clock.after(commitEvery, () => this.commit())
+  #arm(ms = commitEvery): void {
+    this.#cancel ??= this.#clock.after(ms, () => this.commit())
   }
 }
 
@@ -225,10 +225,14 @@ export function isDamage(error: unknown): boolean {
   return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB'
 }
 
-/** Turns what SQLite says into what a person can act on. */
-export function catalogFailure(error: unknown, verb: 'open' | 'write', path: string): Failure {
+export function isFull(error: unknown): boolean {
+  return error instanceof SQLiteError && error.code === 'SQLITE_FULL'
+}
+
+/** Turns what SQLite says at open into what a person can act on. */
+export function catalogFailure(error: unknown, path: string): Failure {
   if (!(error instanceof SQLiteError)) return Failure.from(error)
-  return new Failure('internal', `cannot ${verb} ${path}: ${error.message}; check its owner and the free space there`, {
+  return new Failure('internal', `cannot open ${path}: ${error.message}; check its owner and the free space there`, {
     cause: error,
   })
 }

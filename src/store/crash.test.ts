@@ -27,6 +27,10 @@ test('whenever the process is killed, every recorded piece is in the file and th
       stderr: 'inherit',
     })
     for await (const _ of child.stdout) break
+    if (round === 0) {
+      const second = DiskStore.open({ dir, clock: systemClock, log: silentLog })
+      await expect(second).rejects.toThrow(`another shoal (pid ${child.pid}) uses ${dir}; stop it`)
+    }
     await Bun.sleep(random() * 160)
     child.kill('SIGKILL')
     await child.exited

@@ -10,6 +10,7 @@ import { Failure } from '../failure.ts'
 
 export interface DataDir {
   readonly catalog: string
+  readonly spare: string
   readonly blobs: string
   /** Files that are being deleted; what is left there is deleted at the next start. */
   readonly trash: string
@@ -18,9 +19,11 @@ export interface DataDir {
 
 /** @throws {Failure} `internal` that says what is wrong with the directory, and the remedy */
 export function openDataDir(dir: string): DataDir {
-  const paths = { catalog: join(dir, 'shoal.db'), blobs: join(dir, 'blobs'), trash: join(dir, 'blobs', '.trash') }
+  const blobs = join(dir, 'blobs')
+  const paths = { catalog: join(dir, 'shoal.db'), spare: join(dir, 'shoal.spare'), blobs, trash: join(blobs, '.trash') }
   try {
-    mkdirSync(paths.trash, { recursive: true })
+    // For this user alone: layers of private images lie here.
+    mkdirSync(paths.trash, { recursive: true, mode: 0o700 })
     for (const path of [dir, paths.blobs, paths.trash]) {
       accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
     }

@@ -85,7 +85,7 @@ describe('a blob on a full disk', () => {
 test('a blob whose file is gone is not made anew with holes for bytes', async () => {
   const { blob, bytes, files, path } = makeBlob()
   await blob.write(0, bytes)
-  files.dropAll()
+  await files.dropAll()
   rmSync(path)
   await expect(blob.read({ start: 0, end: 10 })).rejects.toMatchObject({ code: 'corrupt' })
   expect(blob.gone).toBe(true)

@@ -226,7 +226,7 @@ describe('the catalog on disk', () => {
   test('written by a newer version is refused with the remedy', async () => {
     const dir = newDir()
     await (await openStore(dir)).close()
-    expect(readdirSync(dir).sort()).toEqual(['blobs', 'shoal.db', 'shoal.lock'])
+    expect(readdirSync(dir).sort()).toEqual(['blobs', 'shoal.db', 'shoal.lock', 'shoal.spare'])
     const db = new Database(join(dir, 'shoal.db'))
     db.exec('PRAGMA user_version = 99')
     db.close()

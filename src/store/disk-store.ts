@@ -17,6 +17,7 @@ import { DiskBlob, type Keeper } from './disk-blob.ts'
 import { planEviction } from './eviction.ts'
 import { OpenFiles } from './open-files.ts'
 import { openStore } from './open-store.ts'
+import type { Spare } from './spare.ts'
 
 export interface DiskStoreOptions {
   readonly dir: string
@@ -35,6 +36,7 @@ export interface DiskStoreOptions {
 export interface Parts {
   readonly tree: BlobTree
   readonly catalog: Catalog
+  readonly spare: Spare
   readonly blobs: (keeper: Keeper) => DiskBlob[]
   release(): void
 }
@@ -48,6 +50,7 @@ export class DiskStore implements BlobStore, Keeper {
   readonly #log: Log
   readonly #tree: BlobTree
   readonly #catalog: Catalog
+  readonly #spare: Spare
   readonly #release: () => void
   readonly #blobs = new Map<Digest, DiskBlob>()
   /** Asked to go, but in use. */
@@ -75,6 +78,7 @@ export class DiskStore implements BlobStore, Keeper {
     this.#log = options.log
     this.#tree = parts.tree
     this.#catalog = parts.catalog
+    this.#spare = parts.spare
     this.#release = parts.release
     for (const blob of parts.blobs(this)) this.#add(blob)
     this.#report()
@@ -96,6 +100,12 @@ export class DiskStore implements BlobStore, Keeper {
       return known
     }
     if (known) this.#drop([known], `the source says it has ${spec.size} bytes, not ${known.size}`)
+    if (this.#catalog.owes(spec.digest)) {
+      throw new Failure(
+        'no-space',
+        `no room to note that an older ${shortDigest(spec.digest)} is gone; free some space`,
+      )
+    }
     const now = this.wall()
     const { digest, size, kind, mediaType = null } = spec
     const row = { digest, size, kind, mediaType, state: 'partial', bitmap: null, mtime: null } as const
@@ -189,7 +199,7 @@ export class DiskStore implements BlobStore, Keeper {
     // So that the next start need not read incomplete blobs again, whatever becomes of the machine.
     const synced = await Promise.allSettled([...this.#blobs.values()].map((blob) => blob.sync()))
     this.#catalog.close(synced.every((result) => result.status === 'fulfilled'))
-    this.files.dropAll()
+    await this.files.dropAll()
     await Promise.allSettled(this.#deletions)
     this.#release()
   }
@@ -263,21 +273,21 @@ export class DiskStore implements BlobStore, Keeper {
 
   /** Forgets blobs, then deletes their files; everything but the deletion has happened on return. */
   #drop(blobs: readonly DiskBlob[], reason: string): Promise<void> {
-    this.#catalog.forget(blobs)
+    this.#catalog.forget(blobs.map((blob) => blob.digest))
     const deletions = blobs.map((blob) => {
       this.#bytes -= blob.bytes
       if (blob.complete) this.#complete--
       this.#blobs.delete(blob.digest)
       this.#doomed.delete(blob)
       blob.gone = true
-      this.files.drop(blob.path)
+      const closed = this.files.drop(blob.path)
       this.#log.debug('blob removed', { digest: blob.digest, bytes: blob.bytes, reason })
-      return this.#tree.discard(blob.digest)
+      return Promise.all([closed, this.#tree.discard(blob.digest)])
     })
     this.#report()
     for (const blob of blobs) for (const listener of this.#listeners) this.#tell(listener, blob)
     const done = Promise.all(deletions)
-      .then(() => {})
+      .then(() => this.#spare.keep())
       .catch((error: Error) => this.#log.warn('could not delete a file; the next start will', { error: error.message }))
       .finally(() => this.#deletions.delete(done))
     this.#deletions.add(done)

@@ -10,8 +10,8 @@ beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'shoal-files-'))
   files = new OpenFiles(3)
 })
-afterEach(() => {
-  files.dropAll()
+afterEach(async () => {
+  await files.dropAll()
   rmSync(dir, { recursive: true, force: true })
 })
 
@@ -42,9 +42,7 @@ describe('OpenFiles', () => {
     const read = new Uint8Array(1)
     expect(await files.use(join(dir, '4'), false, (fd) => readAt(fd, read, 0))).toBe(1)
     expect(read[0]).toBe(4)
-    files.dropAll()
-    // close(2) runs on the thread pool.
-    for (let tries = 0; descriptors() > 0 && tries < 200; tries++) await Bun.sleep(5)
+    await files.dropAll()
     expect(descriptors()).toBe(0)
   })
 

@@ -31,30 +31,30 @@ export class OpenFiles {
       return await task(entry.fd)
     } finally {
       entry.users--
-      if (entry.dropped && entry.users === 0) close(entry.fd, ignore)
+      if (entry.dropped && entry.users === 0) void closeOff(entry.fd)
       else this.#trim()
     }
   }
 
   /** The path is about to mean another file, or none. Tasks that run go on with the old one. */
-  drop(path: string): void {
+  drop(path: string): Promise<void> {
     const entry = this.#open.get(path)
-    if (!entry) return
+    if (!entry) return Promise.resolve()
     this.#open.delete(path)
     entry.dropped = true
     // Closing the last descriptor of a removed file frees its blocks, which takes long for a big one: off this thread.
-    if (entry.users === 0) close(entry.fd, ignore)
+    return entry.users === 0 ? closeOff(entry.fd) : Promise.resolve()
   }
 
-  dropAll(): void {
-    for (const path of [...this.#open.keys()]) this.drop(path)
+  async dropAll(): Promise<void> {
+    await Promise.all([...this.#open.keys()].map((path) => this.drop(path)))
   }
 
   #take(path: string, create: boolean): Open {
     const known = this.#open.get(path)
     if (known) this.#open.delete(path)
     const entry = known ?? {
-      fd: openSync(path, constants.O_RDWR | (create ? constants.O_CREAT : 0), 0o644),
+      fd: openSync(path, constants.O_RDWR | (create ? constants.O_CREAT : 0), 0o600),
       users: 0,
       dropped: false,
     }
@@ -66,14 +66,16 @@ export class OpenFiles {
   #trim(): void {
     if (this.#open.size <= this.#most) return
     for (const [path, entry] of this.#open) {
-      if (entry.users === 0) this.drop(path)
+      if (entry.users === 0) void this.drop(path)
       if (this.#open.size <= this.#most) return
     }
   }
 }
 
-/** All that close(2) can complain about was said by write and fsync. */
-function ignore(): void {}
+/** Never fails: all that close(2) can complain about was said by write and fsync. */
+function closeOff(fd: number): Promise<void> {
+  return new Promise((resolve) => close(fd, () => resolve()))
+}
 
 /** Writes all of `bytes` at `position`. */
 export async function writeAt(fd: number, bytes: Uint8Array, position: number): Promise<void> {

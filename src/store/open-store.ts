@@ -5,41 +5,52 @@ import { Bitmap } from '../piece/bitmap.ts'
 import { layoutOf } from '../piece/layout.ts'
 import { Metainfo } from '../piece/metainfo.ts'
 import { BlobTree } from './blob-tree.ts'
-import { type BlobRow, Catalog, catalogFailure, isDamage } from './catalog.ts'
-import { openDataDir } from './data-dir.ts'
+import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
+import { type DataDir, openDataDir } from './data-dir.ts'
 import { DiskBlob } from './disk-blob.ts'
 import type { DiskStoreOptions, Parts } from './disk-store.ts'
 import { type FileFacts, judge } from './recovery.ts'
 import { dropWrongPieces, isWhole, sniff } from './rehash.ts'
+import { Spare } from './spare.ts'
 
 /** @throws {Failure} `internal` */
 export async function openStore(options: DiskStoreOptions): Promise<Parts> {
-  const { clock, log } = options
   const dir = openDataDir(options.dir)
+  const spare = new Spare(dir.spare)
   try {
-    const tree = new BlobTree(dir.blobs, dir.trash)
-    const { catalog, rebuild } = openCatalog(dir.catalog, options)
-    try {
-      const trusted = catalog.begin(options.bootId ?? bootId())
-      const opening = new Opening(options, tree, catalog, tree.scan())
-      const rows = rebuild ? await opening.rebuild() : await opening.check(trusted)
-      await opening.sweep(rows)
-      await tree.emptyTrash()
-      const blobs: Parts['blobs'] = (keeper) => rows.map((row) => new DiskBlob(keeper, tree.pathOf(row.digest), row))
-      log.debug('store opened', { dir: options.dir, blobs: rows.length })
-      return { tree, catalog, blobs, release: dir.unlock }
-    } catch (error) {
-      catalog.close(false)
+    return await openParts(options, dir, spare).catch((error: unknown) => {
+      if (isFull(error) && spare.giveUp()) return openParts(options, dir, spare)
       throw error
-    }
+    })
   } catch (error) {
     dir.unlock()
-    throw catalogFailure(error, 'open', dir.catalog)
+    throw catalogFailure(error, dir.catalog)
+  }
+}
+
+async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare): Promise<Parts> {
+  const { clock, log } = options
+  const tree = new BlobTree(dir.blobs, dir.trash)
+  const { catalog, rebuild } = openCatalog()
+  try {
+    const trusted = catalog.begin(options.bootId ?? bootId())
+    const opening = new Opening(options, tree, catalog, tree.scan())
+    const rows = rebuild ? await opening.rebuild() : await opening.check(trusted)
+    await opening.sweep(rows)
+    await tree.emptyTrash()
+    const blobs: Parts['blobs'] = (keeper) => rows.map((row) => new DiskBlob(keeper, tree.pathOf(row.digest), row))
+    log.debug('store opened', { dir: options.dir, blobs: rows.length })
+    spare.keep()
+    return { tree, catalog, spare, blobs, release: dir.unlock }
+  } catch (error) {
+    catalog.close(false)
+    throw error
   }
 
-  function openCatalog(path: string, { log }: DiskStoreOptions): { catalog: Catalog; rebuild: boolean } {
+  function openCatalog(): { catalog: Catalog; rebuild: boolean } {
+    const path = dir.catalog
     try {
-      return { catalog: new Catalog(path, clock, log), rebuild: false }
+      return { catalog: new Catalog(path, spare, clock, log), rebuild: false }
     } catch (error) {
       if (!isDamage(error)) throw error
       const aside = `${path}.damaged-${new Date(clock.wall()).toISOString().replaceAll(':', '')}`
@@ -51,7 +62,7 @@ export async function openStore(options: DiskStoreOptions): Promise<Parts> {
         movedTo: aside,
         error: error instanceof Error ? error.message : String(error),
       })
-      return { catalog: new Catalog(path, clock, log), rebuild: true }
+      return { catalog: new Catalog(path, spare, clock, log), rebuild: true }
     }
   }
 }
@@ -61,6 +72,7 @@ class Opening {
   readonly #tree: BlobTree
   readonly #catalog: Catalog
   readonly #files: ReadonlyMap<Digest, FileFacts>
+  readonly #forgotten: Digest[] = []
 
   constructor(options: DiskStoreOptions, tree: BlobTree, catalog: Catalog, files: ReadonlyMap<Digest, FileFacts>) {
     this.#options = options
@@ -90,7 +102,7 @@ class Opening {
         else this.#forget(row, `${verdict.reason} and has another digest now`, true)
       }
     }
-    this.#catalog.commit()
+    this.#catalog.forget(this.#forgotten)
     return rows
   }
 
@@ -145,7 +157,7 @@ class Opening {
 
   #forget(row: BlobRow, reason: string, lost: boolean): void {
     if (lost) this.#options.log.warn('forgot a blob; it will be fetched again', { digest: row.digest, reason })
-    this.#catalog.forgetRow(row.digest)
+    this.#forgotten.push(row.digest)
   }
 }
 
