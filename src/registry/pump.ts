@@ -2,7 +2,7 @@
  * Moves a blob's bytes to the engine. A layer is gigabytes, so this is where the node's CPU goes.
  *
  * The bytes are written straight into node's response: a ReadableStream in a Response loses its Content-Length under
- * Bun's own server and costs twice the CPU under node's. Measured (Bun 1.4.5, 1 GiB from the page cache to curl over
+ * Bun's own server, and would need a copy of every chunk. Measured (Bun 1.4.5, 1 GiB from the page cache to curl over
  * loopback): positioned asynchronous reads into one buffer of 512 KiB 1.6-2.2 GB/s and 0.45-0.6 CPU-seconds per GB;
  * synchronous reads the same within noise, but a cold disk then stops the whole node; 256 KiB costs a third more CPU;
  * reading ahead into a second buffer gains nothing, the kernel does it already; `Bun.file().slice()` a third of it.
