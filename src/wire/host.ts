@@ -1,13 +1,12 @@
 /**
- * The libp2p side of a node: an authenticated connection to anyone, the private network, mDNS and Kademlia. It carries
- * hellos and provider records only; the bytes and the hot calls go over HTTP.
+ * The libp2p side of a node: an authenticated connection to anyone, the private network and Kademlia. It carries hellos
+ * and provider records only; the bytes and the hot calls go over HTTP.
  */
 import { noise, pureJsCrypto } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type Identify, identify } from '@libp2p/identify'
 import type { ComponentLogger, Libp2p, Logger } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import { mdns } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
@@ -26,7 +25,6 @@ export interface HostOptions {
   readonly address: Address
   /** Host that the others are told. */
   readonly advertise: string
-  readonly mdns: boolean
   readonly clusterKey: ClusterKey | undefined
   readonly log: Log
 }
@@ -64,7 +62,6 @@ export async function startHost(options: HostOptions): Promise<Host> {
       },
       // Members are probed over HTTP; pings inside of libp2p would only keep idle connections busy.
       connectionMonitor: { enabled: false },
-      peerDiscovery: options.mdns ? [mdns({ serviceTag: serviceTag(clusterKey), interval: 10_000 })] : [],
       services: {
         identify: identify({ protocolPrefix: 'shoal' }),
         ping: ping({ protocolPrefix: 'shoal' }),
@@ -82,11 +79,6 @@ export async function startHost(options: HostOptions): Promise<Host> {
   } catch (error) {
     throw new ListenError(rootCause(error), address, '--p2p-addr')
   }
-}
-
-/** Clusters with different keys on one network do not answer each other's queries. */
-function serviceTag(key: ClusterKey | undefined): string {
-  return `_shoal-${key?.fingerprint ?? 'open'}._udp.local`
 }
 
 export function multiaddrOf(host: string, port: number): string {

@@ -3,8 +3,8 @@
  * for ever: it may be down when this node starts, or be gone for a week. Once the node behind it is a live member,
  * there is nothing to do until it is one no more.
  */
-import type { PeerId, PeerInfo } from '@libp2p/interface'
-import { multiaddr } from '@multiformats/multiaddr'
+import type { PeerId } from '@libp2p/interface'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import pLimit from 'p-limit'
 import type { Clock, Random } from '../clock.ts'
 import type { MemberTable } from '../cluster/member-table.ts'
@@ -12,6 +12,7 @@ import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Greeter } from './hello.ts'
 import type { Host } from './host.ts'
+import type { Found } from './mdns.ts'
 
 const backoff = { first: 500, factor: 1.7, most: 10_000 } as const
 /** How often an entry whose node is a member is looked at; and one whose node this node need not know. */
@@ -53,24 +54,25 @@ export class Joiner {
   }
 
   start(): void {
-    const { host, join } = this.#options
-    host.addEventListener('peer:discovery', this.#discovered)
+    const { join } = this.#options
     for (const address of join) void this.#pursue({ address, node: undefined, failures: 0, ignored: false })
   }
 
   close(): void {
     this.#closed = true
-    this.#options.host.removeEventListener('peer:discovery', this.#discovered)
     for (const cancel of this.#timers) cancel()
     this.#timers.clear()
   }
 
   /** Dials a node known by its peer id, and says hello; `undefined` when that fails. Concurrent calls share one dial. */
   meet(id: PeerId, signal?: AbortSignal): Promise<NodeInfo | undefined> {
-    const key = id.toString()
+    return this.#meet(id.toString(), id, signal)
+  }
+
+  #meet(key: NodeId, target: PeerId | Multiaddr[], signal?: AbortSignal): Promise<NodeInfo | undefined> {
     const running = this.#meeting.get(key)
     if (running) return running
-    const meeting = this.#dials(() => this.#dial(id, signal))
+    const meeting = this.#dials(() => this.#dial(target, signal))
       .catch((error) => {
         this.#options.log.debug('could not say hello', { node: key, error: String(error) })
         return undefined
@@ -80,14 +82,14 @@ export class Joiner {
     return meeting
   }
 
-  readonly #discovered = (event: CustomEvent<PeerInfo>): void => {
-    const id = event.detail.id
-    const key = id.toString()
+  /** A node was discovered on the local network. */
+  found(node: Found): void {
+    const key = node.id
     const { table, clock } = this.#options
     if (this.#closed || table.find(key) || (this.#shunned.get(key)?.until ?? 0) > clock.now()) return
     const meet = async () => {
       if (this.#closed || table.find(key)) return
-      const info = await this.meet(id)
+      const info = await this.#meet(key, addressesOf(node))
       // A mere peer is not kept as a member by other peers: no use in meeting it again soon.
       if (info && table.find(key)) this.#shunned.delete(key)
       else this.#shun(key)
@@ -134,7 +136,7 @@ export class Joiner {
     }
   }
 
-  async #dial(target: PeerId | ReturnType<typeof multiaddr>, signal?: AbortSignal): Promise<NodeInfo> {
+  async #dial(target: PeerId | Multiaddr | Multiaddr[], signal?: AbortSignal): Promise<NodeInfo> {
     const timeout = AbortSignal.timeout(dialTimeout)
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout
     const connection = await this.#options.host.dial(target, { signal: either })
@@ -149,6 +151,17 @@ export class Joiner {
     })
     this.#timers.add(cancel)
   }
+}
+
+/** What a stranger sent is not always an address. */
+function addressesOf(node: Found): Multiaddr[] {
+  return node.addresses.flatMap((address) => {
+    try {
+      return [multiaddr(`${address}/p2p/${node.id}`)]
+    } catch {
+      return []
+    }
+  })
 }
 
 /** libp2p refuses to dial itself in more than one way, depending on when it notices. */

@@ -25,6 +25,7 @@ import { HttpWire } from './http-wire.ts'
 import { parseJoin } from './join.ts'
 import { Joiner } from './joiner.ts'
 import { LocalFirst } from './local.ts'
+import { discover, type Found } from './mdns.ts'
 import { watchMembers } from './members.ts'
 import type { Admit } from './peer-app.ts'
 import { type RunningPeerServer, startPeerServer } from './peer-server.ts'
@@ -90,6 +91,7 @@ export class Network {
     let inbound: Inbound | undefined
     let source: AnnounceSource | undefined
     let sessions: Sessions | undefined
+    let stopDiscovery = () => {}
     const admit: Admit = () => {}
 
     const server = startPeerServer({
@@ -140,8 +142,10 @@ export class Network {
         prober.start()
         heartbeat.start()
         joiner.start()
+        if (options.mdns) stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
       },
       async stop() {
+        stopDiscovery()
         joiner.close()
         prober.close()
         directory.close()
@@ -171,13 +175,19 @@ export class Network {
 }
 
 async function hostOrClose(options: NetworkOptions, advertise: string, server: RunningPeerServer): Promise<Host> {
-  const { identity, p2pAddr, mdns, clusterKey, log } = options
+  const { identity, p2pAddr, clusterKey, log } = options
   try {
-    return await startHost({ identity, address: p2pAddr, advertise, mdns, clusterKey, log })
+    return await startHost({ identity, address: p2pAddr, advertise, clusterKey, log })
   } catch (error) {
     await server.close()
     throw error
   }
+}
+
+function startDiscovery(options: NetworkOptions, self: NodeInfo, advertise: string, joiner: Joiner): () => void {
+  const { clusterKey, clock, log } = options
+  const found = (node: Found) => joiner.found(node)
+  return discover({ self: { id: self.id, addresses: self.p2p }, advertise, clusterKey, found, clock, log })
 }
 
 function describe(options: NetworkOptions, advertise: string, server: RunningPeerServer, host: Host): NodeInfo {

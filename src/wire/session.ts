@@ -36,6 +36,7 @@ export class SocketSession implements Session {
   readonly #pipe: Pipe
   readonly #events: SessionEvents
   readonly #expected: NodeId | undefined
+  readonly #hello: string
   #phase: Phase = 'hello'
   #peer: NodeCard | undefined
   #heardAt: number
@@ -51,7 +52,8 @@ export class SocketSession implements Session {
     this.dialled = options.dialled
     this.#expected = options.expected
     this.#openedAt = this.#heardAt = options.now
-    pipe.send(JSON.stringify({ t: 'hello', node: options.self, protocol: 1 } satisfies Frame))
+    this.#hello = JSON.stringify({ t: 'hello', node: options.self, protocol: 1 } satisfies Frame)
+    if (this.dialled) pipe.send(this.#hello)
   }
 
   /** Known once the session was greeted, and nobody gets to see it before. */
@@ -127,7 +129,10 @@ export class SocketSession implements Session {
 
   /** The events' `greeted` calls this when it takes the session, before it tells anyone. */
   admit(): void {
-    if (this.#phase === 'hello') this.#phase = 'open'
+    if (this.#phase !== 'hello') return
+    this.#phase = 'open'
+    // The accepting side answers once it has decided, or the dialling one would take a refused session for open.
+    if (!this.dialled) this.#pipe.send(this.#hello)
   }
 
   #reject(reason: string): void {
