@@ -18,6 +18,8 @@ import type { Spare } from './spare.ts'
 export const commitEvery = 75
 /** After a commit that failed, in ms. */
 const retryEvery = 5000
+/** More are not kept for another try. */
+const mostChanges = 2000
 /** How long it is remembered where a blob was seen that is not here (any more), in ms. */
 const keepSightings = 30 * 24 * 3600_000
 
@@ -54,6 +56,8 @@ export class Catalog {
   readonly #dirty = new Set<Recorded>()
   /** Forgotten, but not committed yet. */
   readonly #owed = new Set<Digest>()
+  /** Made in the open transaction; made again after one that failed. */
+  readonly #changes: (() => void)[] = []
   #cancel: (() => void) | undefined
 
   /** @throws {Failure} for a newer schema; an SQLite error that {@link isDamage} knows for a file that is no catalog */
@@ -175,7 +179,7 @@ export class Catalog {
   }
 
   #commit(): void {
-    if (this.#dirty.size + this.#owed.size > 0) this.#begin()
+    if (this.#dirty.size + this.#owed.size + this.#changes.length > 0) this.#begin()
     for (const digest of this.#owed) {
       this.#sql.forgetBlob.run(digest)
       this.#sql.forgetSegments.run(digest)
@@ -185,21 +189,27 @@ export class Catalog {
       this.#sql.save.run(digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt)
     }
     if (this.#db.inTransaction) this.#db.exec('COMMIT')
+    this.#changes.length = 0
     this.#owed.clear()
     this.#dirty.clear()
   }
 
   #begin(): void {
-    if (!this.#db.inTransaction) this.#db.exec('BEGIN IMMEDIATE')
+    if (this.#db.inTransaction) return
+    this.#db.exec('BEGIN IMMEDIATE')
+    for (const again of this.#changes) again()
   }
 
   #change(run: () => void): void {
     try {
       this.#begin()
       run()
+      this.#changes.push(run)
     } catch (error) {
       this.#trouble(error)
+      if (isPassing(error)) this.#changes.push(run)
     }
+    if (this.#changes.length > mostChanges) this.#changes.shift()
     this.#arm()
   }
 
@@ -223,6 +233,11 @@ export function isDamage(error: unknown): boolean {
   if (error instanceof DamagedCatalog) return true
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB'
+}
+
+/** True for what the state of the disk brings about, not the change itself: trying it again makes sense. */
+function isPassing(error: unknown): boolean {
+  return error instanceof SQLiteError && /^SQLITE_(?:FULL|IOERR|BUSY)/.test(error.code ?? '')
 }
 
 export function isFull(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /**
- * The store of a node: sparse files, a catalog of them, and the shell that carries out what eviction decides. This
- * class owns the list of blobs and the count of their bytes; `open-store.ts` finds out at start what is really there.
+ * The store of a node: sparse files and a catalog of them. This class owns the list of blobs and the count of
+ * their bytes; `open-store.ts` finds out at start what is really there, `room.ts` sees to it that it does not grow too big.
  */
 import { type Clock, every } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -14,9 +14,9 @@ import type { Blob, BlobSpec, BlobStore, StoreUsage, TagRecord } from './blob-st
 import type { BlobTree } from './blob-tree.ts'
 import type { Ban, Catalog } from './catalog.ts'
 import { DiskBlob, type Keeper } from './disk-blob.ts'
-import { planEviction } from './eviction.ts'
 import { OpenFiles } from './open-files.ts'
-import { openStore } from './open-store.ts'
+import { openStore, type Parts } from './open-store.ts'
+import { Room } from './room.ts'
 import type { Spare } from './spare.ts'
 
 export interface DiskStoreOptions {
@@ -32,18 +32,6 @@ export interface DiskStoreOptions {
   readonly bootId?: string
 }
 
-/** What {@link DiskStore} is made of; `release` gives the data directory free. */
-export interface Parts {
-  readonly tree: BlobTree
-  readonly catalog: Catalog
-  readonly spare: Spare
-  readonly blobs: (keeper: Keeper) => DiskBlob[]
-  release(): void
-}
-
-/** Room is made for this much at a time, so that a full store does not plan anew for every piece. */
-const roomStep = 64 * 1024 * 1024
-
 export class DiskStore implements BlobStore, Keeper {
   readonly files = new OpenFiles()
   readonly #options: DiskStoreOptions
@@ -51,6 +39,7 @@ export class DiskStore implements BlobStore, Keeper {
   readonly #tree: BlobTree
   readonly #catalog: Catalog
   readonly #spare: Spare
+  readonly #room: Room
   readonly #release: () => void
   readonly #blobs = new Map<Digest, DiskBlob>()
   /** Asked to go, but in use. */
@@ -59,9 +48,7 @@ export class DiskStore implements BlobStore, Keeper {
   readonly #deletions = new Set<Promise<void>>()
   readonly #stopTtl: () => void
   #bytes = 0
-  #reserved = 0
   #complete = 0
-  #relief: Promise<void> | undefined
   #closed = false
   #closing: Promise<void> | undefined
 
@@ -80,10 +67,16 @@ export class DiskStore implements BlobStore, Keeper {
     this.#catalog = parts.catalog
     this.#spare = parts.spare
     this.#release = parts.release
+    this.#room = new Room(options, {
+      blobs: this.#blobs,
+      bytes: () => this.#bytes,
+      drop: (blobs, reason) => this.#drop(blobs, reason),
+    })
     for (const blob of parts.blobs(this)) this.#add(blob)
     this.#report()
     const { ttlMs, clock } = options
-    this.#stopTtl = ttlMs === undefined ? () => {} : every(clock, Math.min(60_000, ttlMs / 4), () => this.#expire())
+    this.#stopTtl =
+      ttlMs === undefined ? () => {} : every(clock, Math.min(60_000, ttlMs / 4), () => this.#room.expire())
   }
 
   // ---- BlobStore ----
@@ -215,19 +208,11 @@ export class DiskStore implements BlobStore, Keeper {
   }
 
   reserve(blob: DiskBlob, bytes: number): () => void {
-    const { limitBytes } = this.#options
-    if (limitBytes !== undefined) this.#makeRoom(blob, bytes, limitBytes)
-    this.#reserved += bytes
-    return () => {
-      this.#reserved -= bytes
-    }
+    return this.#room.reserve(blob, bytes)
   }
 
-  async relieve(bytes: number): Promise<void> {
-    this.#relief ??= this.#evict(this.#bytes, Math.max(bytes, roomStep)).done.finally(() => {
-      this.#relief = undefined
-    })
-    await this.#relief
+  relieve(bytes: number): Promise<void> {
+    return this.#room.relieve(bytes)
   }
 
   grew(_blob: DiskBlob, bytes: number): void {
@@ -300,45 +285,6 @@ export class DiskStore implements BlobStore, Keeper {
     } catch (error) {
       this.#log.error('a listener failed on a removed blob', { digest: blob.digest, error: String(error) })
     }
-  }
-
-  #makeRoom(blob: DiskBlob, bytes: number, limit: number): void {
-    const used = this.#bytes + this.#reserved
-    if (used + bytes <= limit) return
-    const name = shortDigest(blob.digest)
-    if (blob.size > limit) {
-      throw new Failure(
-        'no-space',
-        `${name} has ${blob.size} bytes, more than the whole store may hold (${limit}); raise --cache-size`,
-      )
-    }
-    const ahead = Math.min(roomStep, limit / 16, blob.size - blob.bytes)
-    const { freed } = this.#evict(limit - this.#reserved, Math.max(bytes, ahead))
-    if (used + bytes - freed <= limit) return
-    throw new Failure(
-      'no-space',
-      `no room for ${name}: the store may hold ${limit} bytes and what it holds is in use; raise --cache-size`,
-    )
-  }
-
-  #expire(): void {
-    this.#evict(undefined, 0)
-  }
-
-  #evict(limit: number | undefined, wanted: number): { freed: number; done: Promise<void> } {
-    const { ttlMs } = this.#options
-    const { remove, reasons } = planEviction(this.#blobs.values(), {
-      now: this.wall(),
-      wanted,
-      ...(limit === undefined ? {} : { bytes: limit }),
-      ...(ttlMs === undefined ? {} : { ttlMs }),
-    })
-    if (remove.length === 0) return { freed: 0, done: Promise.resolve() }
-    const freed = remove.reduce((sum, holding) => sum + holding.bytes, 0)
-    const because = [...new Set(remove.map((holding) => reasons.get(holding.digest)))].join(', ')
-    this.#log.info('evicted blobs', { blobs: remove.length, bytes: freed, reason: because })
-    const blobs = remove.map((holding) => this.#blobs.get(holding.digest)).filter((blob) => blob !== undefined)
-    return { freed, done: this.#drop(blobs, because) }
   }
 
   #report(): void {

@@ -7,11 +7,20 @@ import { Metainfo } from '../piece/metainfo.ts'
 import { BlobTree } from './blob-tree.ts'
 import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
 import { type DataDir, openDataDir } from './data-dir.ts'
-import { DiskBlob } from './disk-blob.ts'
-import type { DiskStoreOptions, Parts } from './disk-store.ts'
+import { DiskBlob, type Keeper } from './disk-blob.ts'
+import type { DiskStoreOptions } from './disk-store.ts'
 import { type FileFacts, judge } from './recovery.ts'
 import { dropWrongPieces, isWhole, sniff } from './rehash.ts'
 import { Spare } from './spare.ts'
+
+/** What a store is made of; `release` gives the data directory free. */
+export interface Parts {
+  readonly tree: BlobTree
+  readonly catalog: Catalog
+  readonly spare: Spare
+  readonly blobs: (keeper: Keeper) => DiskBlob[]
+  release(): void
+}
 
 /** @throws {Failure} `internal` */
 export async function openStore(options: DiskStoreOptions): Promise<Parts> {

@@ -1,0 +1,229 @@
+import { Database } from 'bun:sqlite'
+import { describe, expect, test } from 'bun:test'
+import { existsSync, mkdirSync, readdirSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { sample } from '../../test/conformance/blob-store.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
+import { digestOf } from '../oci/digest.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { commitEvery } from './catalog.ts'
+import { DiskStore } from './disk-store.ts'
+
+const pieceLength = 256 * 1024
+const { newDir, openStore, killedNow } = diskStores()
+
+async function overwrite(path: string, position: number): Promise<void> {
+  await using file = await open(path, 'r+')
+  await file.write(new Uint8Array(100), 0, 100, position)
+}
+
+describe('after a restart', () => {
+  test('everything is as it was', async () => {
+    const dir = newDir()
+    const first = await openStore(dir)
+    const [whole, part] = [sample(1000, 1), sample(4 * pieceLength + 3, 2)]
+    await first.put({ digest: whole.digest, kind: 'manifest', mediaType: 'application/m' }, whole.bytes)
+    const blob = first.create({ digest: part.digest, size: part.size, kind: 'blob' })
+    blob.learn(part.segment(0, 3))
+    blob.learn(part.segment(2, 3))
+    for (const i of [4, 1]) await blob.write(i, part.piece(i))
+    const repository = repositoryOf('ghcr.io', 'org/app')
+    const record = { digest: whole.digest, mediaType: 'application/m', size: 1000, resolvedAt: 5 }
+    first.setTag(repository, parseTag('v1'), record)
+    first.seenIn(part.digest, repository)
+    first.ban('node', 'lied', 9e15)
+    await first.close()
+
+    const second = await openStore(dir)
+    expect(second.usage()).toEqual({ bytes: 1000 + pieceLength + 3, complete: 1, partial: 1 })
+    const manifest = second.find(whole.digest)!
+    expect(manifest).toMatchObject({ kind: 'manifest', mediaType: 'application/m', complete: true, size: 1000 })
+    expect(await manifest.read({ start: 0, end: 1000 })).toEqual(whole.bytes)
+    const again = second.find(part.digest)!
+    expect([...again.have.indexes()]).toEqual([1, 4])
+    expect(again.metainfo.segments).toEqual([part.segment(0, 3), part.segment(2, 3)])
+    expect(second.tag(repository, parseTag('v1'))).toEqual(record)
+    expect(second.repositoriesOf(part.digest)).toEqual([repository])
+    expect([...second.bans()]).toEqual([{ node: 'node', reason: 'lied', until: 9e15 }])
+    for (const i of [0, 2, 3]) await again.write(i, part.piece(i))
+    await again.finish()
+    expect(again.complete).toBe(true)
+  })
+
+  test('a blob that was to be removed as soon as it was let go is not there', async () => {
+    const dir = newDir()
+    const first = await openStore(dir)
+    const { digest, bytes } = sample(10)
+    const letGo = (await first.put({ digest, kind: 'blob' }, bytes)).hold()
+    await first.remove(digest)
+    await first.close()
+    letGo()
+    expect((await openStore(dir)).find(digest)).toBeUndefined()
+  })
+
+  test('a blob whose file is missing or short is forgotten, and the log says so', async () => {
+    const dir = newDir()
+    const first = await openStore(dir)
+    const [missing, short] = [sample(1000, 1), sample(1000, 2)]
+    const blobs = await Promise.all([missing, short].map((s) => first.put({ digest: s.digest, kind: 'blob' }, s.bytes)))
+    const part = sample(3 * pieceLength, 3)
+    const partial = first.create({ digest: part.digest, size: part.size, kind: 'blob' })
+    await partial.write(1, part.piece(1))
+    await first.close()
+    rmSync(blobs[0]!.path)
+    truncateSync(blobs[1]!.path, 999)
+    truncateSync(partial.path, 2 * pieceLength - 1)
+    const { log, lines } = notingLog()
+    const second = await openStore(dir, { log })
+    expect([...second.all()]).toEqual([])
+    expect(lines.filter((line) => line.startsWith('forgot a blob'))).toHaveLength(3)
+    expect(lines.join('\n')).toContain('its file has 999 bytes instead of 1000')
+    await second.put({ digest: short.digest, kind: 'blob' }, short.bytes)
+  })
+
+  test('a complete file that was touched is read again, and kept only if it is what it was', async () => {
+    const dir = newDir()
+    const first = await openStore(dir)
+    const samples = [sample(1000, 1), sample(1000, 2)]
+    const blobs = await Promise.all(samples.map((s) => first.put({ digest: s.digest, kind: 'blob' }, s.bytes)))
+    await first.close()
+    for (const { path } of blobs) utimesSync(path, 1, 1)
+    await overwrite(blobs[1]!.path, 500)
+    utimesSync(blobs[1]!.path, 1, 1)
+    const second = await openStore(dir)
+    expect([...second.all()].map((blob) => blob.digest)).toEqual([samples[0]!.digest])
+    await second.close()
+    const { log, lines } = notingLog()
+    expect((await openStore(dir, { log })).usage().complete).toBe(1)
+    expect(lines).toEqual([])
+  })
+
+  test('files that the catalog does not know are deleted, those with other names are not', async () => {
+    const dir = newDir()
+    await (await openStore(dir)).close()
+    const { digest } = sample(10)
+    const orphan = join(dir, 'blobs/sha256', digest.slice(7, 9), digest.slice(7))
+    const stranger = join(dirname(orphan), 'README')
+    mkdirSync(dirname(orphan), { recursive: true })
+    for (const path of [orphan, stranger, join(dir, 'blobs/.trash/1-2')]) writeFileSync(path, 'x')
+    await openStore(dir)
+    expect(existsSync(orphan)).toBe(false)
+    expect(existsSync(stranger)).toBe(true)
+    expect(readdirSync(join(dir, 'blobs/.trash'))).toEqual([])
+  })
+})
+
+describe('the catalog on disk', () => {
+  test('learns of pieces in batches, after their bytes', async () => {
+    const dir = newDir()
+    const clock = new FakeClock()
+    const store = await openStore(dir, { clock })
+    const { digest, size, piece } = sample(3 * pieceLength)
+    const blob = store.create({ digest, size, kind: 'blob' })
+    await blob.write(0, piece(0))
+    await blob.write(2, piece(2))
+    using db = new Database(join(dir, 'shoal.db'))
+    const recorded = () => db.query('SELECT bitmap FROM blobs').all()
+    expect(recorded()).toEqual([])
+    clock.advance(commitEvery)
+    expect(recorded()).toEqual([{ bitmap: new Uint8Array([0b101]) }])
+    expect(clock.pending).toBe(0)
+  })
+
+  test('after a kill in the same boot, believes what it recorded', async () => {
+    const { dir, digest } = await interrupted()
+    const store = await openStore(dir, { bootId: 'one' })
+    expect([...store.find(digest)!.have.indexes()]).toEqual([0, 2])
+  })
+
+  test('after the machine went down, believes only pieces that have their digests', async () => {
+    const { dir, digest, piece } = await interrupted()
+    const { log, lines } = notingLog()
+    const store = await openStore(dir, { bootId: 'two', log })
+    expect([...store.find(digest)!.have.indexes()]).toEqual([2])
+    expect(store.usage().bytes).toBe(pieceLength)
+    expect(lines[0]).toContain('the machine went down')
+    for (const i of [0, 1]) await store.find(digest)!.write(i, piece(i))
+    await store.find(digest)!.finish()
+  })
+
+  test('after the machine went down following a clean stop, believes what it recorded', async () => {
+    const { dir, digest } = await interrupted()
+    await (await openStore(dir, { bootId: 'one' })).close()
+    const store = await openStore(dir, { bootId: 'two' })
+    expect([...store.find(digest)!.have.indexes()]).toEqual([0, 2])
+  })
+
+  /** A store killed with pieces 0 and 2 of 3 recorded, piece 0 spoilt. */
+  async function interrupted() {
+    const live = newDir()
+    const clock = new FakeClock()
+    const store = await openStore(live, { clock })
+    const made = sample(3 * pieceLength)
+    const blob = store.create({ digest: made.digest, size: made.size, kind: 'blob' })
+    blob.learn(made.segment())
+    for (const i of [0, 2]) await blob.write(i, made.piece(i))
+    clock.advance(commitEvery)
+    const dir = killedNow(live)
+    await overwrite(blob.path.replace(live, dir), 500)
+    return { ...made, dir }
+  }
+
+  test('written by a newer version is refused with the remedy', async () => {
+    const dir = newDir()
+    await (await openStore(dir)).close()
+    expect(readdirSync(dir).sort()).toEqual(['blobs', 'shoal.db', 'shoal.lock', 'shoal.spare'])
+    const db = new Database(join(dir, 'shoal.db'))
+    db.exec('PRAGMA user_version = 99')
+    db.close()
+    const message = await messageOf(DiskStore.open({ dir, clock: new FakeClock(), log: silentLog }))
+    expect(message).toContain('was written by a newer shoal (schema 99')
+    expect(message).toContain('--data-dir')
+  })
+
+  test('when damaged is moved aside and rebuilt from whole files', async () => {
+    const dir = newDir()
+    const first = await openStore(dir)
+    const [blob, part] = [sample(3 * pieceLength, 1), sample(3 * pieceLength, 2)]
+    const manifest = new TextEncoder().encode(
+      JSON.stringify({ schemaVersion: 2, config: { digest: blob.digest, size: 1, mediaType: 'application/c' } }),
+    )
+    const name = digestOf(manifest)
+    await first.put({ digest: blob.digest, kind: 'blob' }, blob.bytes)
+    await first.put({ digest: name, kind: 'manifest', mediaType: 'application/m' }, manifest)
+    const partial = first.create({ digest: part.digest, size: part.size, kind: 'blob' })
+    await partial.write(2, part.piece(2))
+    await first.close()
+    writeFileSync(join(dir, 'shoal.db'), 'not a database, whatever it was before'.repeat(100))
+    const { log, lines } = notingLog()
+    const second = await openStore(dir, { log })
+    expect(lines[0]).toContain('damaged; it was moved aside')
+    expect(readdirSync(dir).filter((file) => file.startsWith('shoal.db.damaged-'))).toHaveLength(1)
+    expect(second.usage()).toEqual({ bytes: blob.size + manifest.length, complete: 2, partial: 0 })
+    expect(second.find(name)).toMatchObject({ kind: 'manifest', complete: true })
+    expect(second.find(blob.digest)).toMatchObject({ kind: 'blob', complete: true })
+    expect(existsSync(partial.path)).toBe(false)
+  })
+})
+
+describe('the data directory', () => {
+  test('is used by one store at a time', async () => {
+    const dir = newDir()
+    const first = await openStore(dir)
+    const message = await messageOf(DiskStore.open({ dir, clock: new FakeClock(), log: silentLog }))
+    expect(message).toBe(`another shoal (pid ${process.pid}) uses ${dir}; stop it or choose another --data-dir`)
+    await first.close()
+    await openStore(dir)
+  })
+
+  test('that cannot be one is named, with the user and the remedy', async () => {
+    const dir = join(newDir(), 'file')
+    writeFileSync(dir, '')
+    const message = await messageOf(DiskStore.open({ dir, clock: new FakeClock(), log: silentLog }))
+    expect(message).toContain(`cannot use ${dir} for data as user `)
+    expect(message).toContain('choose another --data-dir')
+  })
+})
