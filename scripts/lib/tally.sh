@@ -41,7 +41,11 @@ run_tests() {
   # A run that was cut off, crashed or could not load a file has failed, whatever its tests said.
   if ((status != 0 && fails == 0)); then
     fails=1
-    ((status == 124 || status == 137)) && echo "failed: $name: not done after $all seconds"
+    if ((status == 124 || status == 137)); then
+      echo "failed: $name: not done after $all seconds"
+    else
+      echo "failed: $name: something went wrong outside of the tests, see above (bun test exited with $status)"
+    fi
   fi
   failed=$((failed + fails))
   rm -f "$log"
