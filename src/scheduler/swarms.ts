@@ -53,6 +53,8 @@ interface Holder {
 
 interface Fetcher {
   readonly id: string
+  /** Nodes it was named to as a parent. */
+  readonly children: Set<string>
   /** When it last had more pieces than before. */
   progressAt: number
 }
@@ -70,6 +72,8 @@ interface Swarm {
 }
 
 const mostParents = 16
+/** The fetcher's link carries each piece once; more children than this would only wait for each other there. */
+const mostFetcherChildren = 20
 /** How many holders are looked at for one decision, whatever the size of the swarm. */
 const sample = 48
 const fetcherPatienceMs = 5000
@@ -204,7 +208,7 @@ export class Swarms {
     if (this.#wholeElsewhere(swarm, asker)) return undefined
     const id = this.#chooseFetcher(asked.digest, swarm, asker, now)
     reasons.push(id === asker ? 'no seed is left to read the source: the asking node does' : `${id} reads the source`)
-    swarm.fetcher = { id, progressAt: now }
+    swarm.fetcher = { id, children: new Set(), progressAt: now }
     this.#holder(asked.digest, swarm, id, now)
     return id === asker ? undefined : id
   }
@@ -249,7 +253,10 @@ export class Swarms {
     const room = mostParents - asked.connected.length
     const known = new Set([asker.id, ...asked.connected])
     const candidates: Candidate[] = []
+    const reserved =
+      swarm.fetcher && !this.#mayAskFetcher(swarm, swarm.fetcher, asked.stalled) ? swarm.fetcher.id : undefined
     const consider = (id: string) => {
+      if (id === reserved) return
       const [holder, node] = [swarm.holders.get(id), this.#nodes.get(id)]
       if (!holder || !node || known.has(id)) return
       known.add(id)
@@ -268,9 +275,14 @@ export class Swarms {
     else for (let i = 0; i < sample; i++) consider(swarm.order[Math.floor(this.#random() * swarm.order.length)]!)
     if (room <= 0) return []
     return rankParents(asker, candidates, room, this.#random).map((ranked) => {
+      if (ranked.id === swarm.fetcher?.id) swarm.fetcher.children.add(asker.id)
       const holder = swarm.holders.get(ranked.id)!
       return { ...ranked, pieces: holder.pieces, complete: holder.complete }
     })
+  }
+
+  #mayAskFetcher(swarm: Swarm, fetcher: Fetcher, stalled: boolean): boolean {
+    return stalled || fetcher.children.size < mostFetcherChildren || swarm.holders.size <= mostFetcherChildren
   }
 
   #swarm(digest: Digest, now: number): Swarm {

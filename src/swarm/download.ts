@@ -52,6 +52,8 @@ export class Download {
   /** Requests bound to the piece, plus one while it is being written. */
   readonly #asked: Uint8Array
   readonly #tentative: Uint8Array
+  /** 1 where a piece may be asked for; derived from the above, kept by `#refresh`. */
+  readonly #free: Uint8Array
   readonly #requests = new Map<number, Request>()
   readonly #readers = new Map<number, number>()
   #feed = { from: 0, to: 0 }
@@ -72,6 +74,8 @@ export class Download {
     this.#availability = new Uint16Array(layout.count)
     this.#asked = new Uint8Array(layout.count)
     this.#tentative = new Uint8Array(layout.count)
+    this.#free = new Uint8Array(layout.count)
+    for (let i = 0; i < layout.count; i++) this.#refresh(i)
     this.#progressAt = now
   }
 
@@ -103,7 +107,7 @@ export class Download {
         this.#fill(now)
         break
       case 'stated':
-        for (let i = event.from; i < event.to; i++) this.#stated.set(i)
+        for (let i = event.from; i < event.to; i++) if (this.#stated.set(i)) this.#refresh(i)
         this.#fill(now)
         break
       case 'chosen':
@@ -127,7 +131,7 @@ export class Download {
         this.#fill(now)
         break
       case 'feed':
-        this.#feed = { from: event.from, to: event.to }
+        this.#feedAt(event.from, event.to)
         if (event.to > event.from) this.#progressAt = now
         else this.#fill(now)
         break
@@ -148,13 +152,20 @@ export class Download {
   #join(parent: Parent): void {
     if (this.parents.has(parent.id)) this.#leave(parent.id)
     this.parents.set(parent.id, parent)
-    for (const piece of parent.have.indexes()) this.#availability[piece]!++
+    for (const piece of parent.have.indexes()) {
+      this.#availability[piece]!++
+      parent.useful += this.#free[piece]!
+    }
   }
 
   #parentHas(id: string, pieces: readonly number[], now: number): void {
     const parent = this.parents.get(id)
     if (!parent) return
-    for (const piece of pieces) if (parent.have.set(piece)) this.#availability[piece]!++
+    for (const piece of pieces) {
+      if (!parent.have.set(piece)) continue
+      this.#availability[piece]!++
+      parent.useful += this.#free[piece]!
+    }
     this.#fillFrom(parent, now)
   }
 
@@ -176,6 +187,7 @@ export class Download {
     for (const candidate of request.candidates) this.#tentative[candidate]!--
     request.piece = piece
     this.#asked[piece]!++
+    this.#refresh(piece)
   }
 
   #arrived(id: number, piece: number, now: number): void {
@@ -184,6 +196,7 @@ export class Download {
     this.#chosen(id, piece)
     this.#forget(request)
     this.#asked[piece]!++ // until it is stored or rejected
+    this.#refresh(piece)
     const parent = this.parents.get(request.parent)
     parent?.arrived(pieceBytes(this.layout, piece), now)
     this.#usualMs += (now - request.sentAt - this.#usualMs) / 8
@@ -199,8 +212,8 @@ export class Download {
   }
 
   #stored(piece: number, now: number): void {
-    this.#release(piece)
     this.have.set(piece)
+    this.#release(piece)
     this.#progressAt = now
     if (!this.have.complete) return
     this.#done = true
@@ -218,7 +231,11 @@ export class Download {
     if (reason === 'busy') parent.busyUntil = now + this.#tuning.busyMs * (0.5 + this.#random())
     if (reason === 'missing') {
       // It has dropped what it told us about; believe the answer.
-      for (const piece of request.candidates) if (parent.have.clear(piece)) this.#availability[piece]!--
+      for (const piece of request.candidates) {
+        if (!parent.have.clear(piece)) continue
+        this.#availability[piece]!--
+        parent.useful -= this.#free[piece]!
+      }
     }
     if (reason !== 'broken') return
     parent.failuresInRow++
@@ -250,6 +267,24 @@ export class Download {
 
   #release(piece: number): void {
     if (this.#asked[piece]! > 0) this.#asked[piece]!--
+    this.#refresh(piece)
+  }
+
+  #feedAt(from: number, to: number): void {
+    const before = this.#feed
+    this.#feed = { from, to }
+    for (let i = before.from; i < Math.min(before.to, this.layout.count); i++) this.#refresh(i)
+    for (let i = from; i < Math.min(to, this.layout.count); i++) this.#refresh(i)
+  }
+
+  /** Brings `#free`, and what parents are good for, in line with the rest. */
+  #refresh(piece: number): void {
+    const fed = piece >= this.#feed.from && piece < this.#feed.to
+    const free = !fed && this.#asked[piece] === 0 && this.#stated.has(piece) && !this.have.has(piece) ? 1 : 0
+    const change = free - this.#free[piece]!
+    if (change === 0) return
+    this.#free[piece] = free
+    for (const parent of this.parents.values()) if (parent.have.has(piece)) parent.useful += change
   }
 
   /** Gives every parent with room something to do, one request a round so that none takes all. */
@@ -272,9 +307,10 @@ export class Download {
     if (this.#requests.size >= this.#tuning.mostInFlight || parent.busyUntil > now) return false
     if (!this.parents.has(parent.id)) return false
     if (parent.requests.size >= parent.pipeline(this.#tuning, this.layout.pieceLength, now)) return false
-    const most = parent.have.complete ? this.#tuning.seedCandidates : this.#tuning.peerCandidates
-    const candidates = pick(this.#view(), parent.have, most, this.#random)
-    if (candidates.length > 0) return this.#send(parent, candidates, now)
+    if (parent.useful > 0) {
+      const candidates = pick(this.#view(), parent.have, this.#tuning.mostCandidates, this.#random)
+      if (candidates.length > 0) return this.#send(parent, candidates, now)
+    }
     const late = this.#late(parent, now)
     return late === undefined ? false : this.#send(parent, [late], now)
   }
@@ -306,16 +342,11 @@ export class Download {
   }
 
   #view(): PieceView {
-    const { have } = this
-    const stated = this.#stated
-    const asked = this.#asked
-    const feed = this.#feed
     return {
-      count: this.layout.count,
-      free: (i) => !have.has(i) && asked[i] === 0 && stated.has(i) && (i < feed.from || i >= feed.to),
-      tentative: (i) => this.#tentative[i]! > 0,
-      availability: (i) => this.#availability[i]!,
-      readers: [...this.#readers.values()].map((piece) => have.nextMissing(piece)),
+      free: this.#free,
+      tentative: this.#tentative,
+      availability: this.#availability,
+      readers: [...this.#readers.values()].map((piece) => this.have.nextMissing(piece)),
       urgentPieces: this.#tuning.urgentPieces,
       windowPieces: Math.ceil(this.#tuning.windowBytes / this.layout.pieceLength),
     }

@@ -19,6 +19,8 @@ export class Parent {
   readonly id: string
   readonly have: Bitmap
   readonly requests = new Map<number, Request>()
+  /** How many of its pieces may be asked for now; kept by the download. */
+  useful = 0
   failuresInRow = 0
   busyUntil = 0
   received = 0

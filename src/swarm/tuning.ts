@@ -9,9 +9,8 @@ export interface Tuning {
   readonly mostInFlight: number
   /** Parents a download connects to. */
   readonly mostParents: number
-  /** How many pieces a parent that holds everything may choose from: it sends what it has sent least. */
-  readonly seedCandidates: number
-  readonly peerCandidates: number
+  /** How many pieces that only it holds a parent may choose from: it sends what it has sent least. */
+  readonly mostCandidates: number
   /** Pieces ahead of a reader that are fetched before anything rarer. */
   readonly urgentPieces: number
   /** Bytes ahead of a reader inside which rarest goes first; what lies beyond waits. */
@@ -31,13 +30,12 @@ export interface Tuning {
 const MiB = 1024 * 1024
 
 export const defaultTuning: Tuning = {
-  leastPipeline: 2,
+  leastPipeline: 1,
   mostPipeline: 16,
-  pipelineMs: 500,
+  pipelineMs: 100,
   mostInFlight: 64,
   mostParents: 24,
-  seedCandidates: 16,
-  peerCandidates: 1,
+  mostCandidates: 128,
   urgentPieces: 2,
   windowBytes: 128 * MiB,
   hedgeFactor: 3,
