@@ -43,7 +43,8 @@ export async function startHost(options: HostOptions): Promise<Host> {
       privateKey: identity.privateKey,
       nodeInfo: { name: 'shoal', userAgent: 'shoal' },
       addresses: {
-        listen: [multiaddrOf(address.host, address.port)],
+        // libp2p listens on addresses only, never on names.
+        listen: [multiaddrOf(address.host === 'localhost' ? '127.0.0.1' : address.host, address.port)],
         // With port 0 the real one is known only once it is open; the addresses of the interfaces have to do then.
         ...(address.port !== 0 && { announce: [multiaddrOf(advertise, address.port)] }),
       },
@@ -77,7 +78,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     host.addEventListener('connection:open', () => trim(host))
     return host
   } catch (error) {
-    throw new ListenError(rootCause(error), address, '--p2p-addr')
+    throw new ListenError(kernelError(error), address, '--p2p-addr')
   }
 }
 
@@ -94,10 +95,10 @@ function trim(host: Host): void {
   for (const connection of idle.slice(0, open.length - hostLimits.keep)) connection.close().catch(() => {})
 }
 
-/** libp2p wraps what the kernel said several times over. */
-function rootCause(error: unknown): unknown {
-  const inner = error instanceof AggregateError ? error.errors[0] : error instanceof Error ? error.cause : undefined
-  return inner === undefined ? error : rootCause(inner)
+/** libp2p keeps what the kernel said only in the text of its own error, stack traces included. */
+function kernelError(error: unknown): unknown {
+  const [line, code] = /\b(E[A-Z]{3,})\b.*/.exec(String(error)) ?? []
+  return code === undefined ? error : Object.assign(new Error(line, { cause: error }), { code })
 }
 
 /** libp2p's own logs are for its developers. Its errors are shown at the debug level; what matters we report ourselves. */

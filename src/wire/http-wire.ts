@@ -37,7 +37,8 @@ export interface HttpWireOptions {
 export class HttpWire implements Outbound {
   readonly #options: HttpWireOptions
   // Connections of its own, never through a proxy: what HTTP_PROXY says is meant for sources.
-  readonly #http = new Bun.FetchSession({ proxy: false, keepAlive: { idleTimeout: 30 } })
+  // Closed before the other side closes them, or a request might be sent into one that is just going away.
+  readonly #http = new Bun.FetchSession({ proxy: false, keepAlive: { idleTimeout: wireRules.keepSeconds } })
   readonly #pieces: PieceClient
 
   constructor(options: HttpWireOptions) {

@@ -108,6 +108,21 @@ test('what a node provides is found by another, with its address', async () => {
   expect(await c.network.directory.find(digestOf(new Uint8Array(1)))).toEqual([])
 })
 
+test('a port that is taken is an error that names the flag, and leaves nothing open', async () => {
+  const a = await start()
+  const p2pPort = Number(a.p2p.split('/').at(-1))
+  const peerPort = Number(new URL(a.network.membership.self.url).port)
+  const taken = (options: Parameters<typeof startTestNode>[0]) =>
+    startTestNode(options).then(String, (error) => error.message)
+  expect(await taken({ p2pAddr: { host: '127.0.0.1', port: p2pPort } })).toMatch(
+    /:\d+ \(--p2p-addr\) is in use by another program/,
+  )
+  expect(await taken({ peerAddr: { host: '127.0.0.1', port: peerPort } })).toMatch(
+    /:\d+ \(--peer-addr\) is in use by another program/,
+  )
+  expect(await taken({ join: ['10.0.0.300'] })).toMatch(/^--join 10\.0\.0\.300: not an address/)
+})
+
 test('a node that restarts under the same identity is met anew', async () => {
   const identity = await Identity.temporary()
   const a = await start()

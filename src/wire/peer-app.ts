@@ -61,7 +61,7 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   app.get(routes.ping, (c) => {
     const self = options.self()
     if (!self) throw new Failure('too-many', 'this node is still starting')
-    return c.body(null, 204, { [headers.node]: self.id, [headers.epoch]: self.epoch })
+    return c.body(null, 204, { [headers.node]: self.id })
   })
   app.get(routes.session, (c) => {
     ready()

@@ -24,7 +24,9 @@ export const wireRules = {
   /** Pieces fetched at once by this node. The runtime allows 256 requests in all; control calls must find room. */
   piecesInFlight: 192,
   /** Seconds without traffic after which the peer port closes a connection, a stalled piece included. */
-  idleSeconds: 16,
+  idleSeconds: 20,
+  /** Seconds an unused connection to a peer port is kept; the runtime may take 8 more. */
+  keepSeconds: 8,
 } as const
 
 /** Where the calls live on the peer port. */
@@ -46,5 +48,4 @@ export const headers = {
   length: 'x-shoal-length',
   /** Node id of the sender: of whoever asks in a request, of whoever answers in a reply to a ping. */
   node: 'x-shoal-node',
-  epoch: 'x-shoal-epoch',
 } as const

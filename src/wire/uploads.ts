@@ -1,13 +1,14 @@
 /**
- * When is a piece sent? The runtime hands a file to sendfile and tells nobody when the kernel is done; it only counts
- * the requests that are not over (`pendingRequests`), and signals the ones whose connection broke. So an upload is over
+ * When is a piece sent? The runtime hands a file to sendfile and tells nobody when it is done; it only counts the
+ * requests that are not over (`pendingRequests`), and signals the ones whose connection broke. So an upload is over
  *
  * - when its request is aborted,
  * - when the same connection brings the next request (a client asks again after it has read the answer), or
  * - when the runtime counts fewer requests than there are uploads: the oldest is then taken for the finished one.
  *
- * The number of uploads is exact whenever it is asked for; which of two concurrent uploads ended may be told wrongly
- * for as long as neither connection is used again.
+ * The number is exact whenever it is asked for; which of two concurrent uploads ended may be told wrongly for as long
+ * as neither connection is used again. And "over" means that the kernel has taken all bytes: on a slow link a piece
+ * may then still lie in the send buffer, so the number of uploads is not a measure of how busy the link is.
  */
 import type { Clock } from '../clock.ts'
 
