@@ -37,13 +37,9 @@ export function nearness(a: string | undefined, b: string | undefined): number {
 export function rankParents(
   asker: { readonly zone?: string | undefined },
   candidates: readonly Candidate[],
-  most: number,
   random: Random,
 ): Ranked[] {
-  return candidates
-    .map((candidate) => rank(asker, candidate, random))
-    .sort((a, b) => b.score - a.score)
-    .slice(0, most)
+  return candidates.map((candidate) => rank(asker, candidate, random)).sort((a, b) => b.score - a.score)
 }
 
 function rank(asker: { readonly zone?: string | undefined }, candidate: Candidate, random: Random): Ranked {

@@ -32,6 +32,8 @@ export interface Decision {
   readonly digest: Digest
   readonly asker: string
   readonly parents: readonly (Ranked & { pieces: number; complete: boolean })[]
+  /** Holders that were looked at and not named. */
+  readonly refused: readonly { readonly id: string; readonly reason: string }[]
   readonly fetcher?: string
   /** Set when the fetcher has just been named and is not the asker: it has to be told. */
   readonly order?: string
@@ -154,11 +156,12 @@ export class Swarms {
     const reasons: string[] = []
     for (const { node, reason } of asked.failed) this.#blame(swarm, node, reason, reasons, now)
     const order = this.#ensureFetcher(asked, swarm, asker.id, reasons, now)
-    const parents = this.#parents(swarm, asker, asked, now)
+    const { parents, refused } = this.#parents(swarm, asker, asked, now)
     const decision: Decision = {
       digest: asked.digest,
       asker: asker.id,
       parents,
+      refused,
       ...(swarm.fetcher ? { fetcher: swarm.fetcher.id } : {}),
       ...(order ? { order } : {}),
       ...(swarm.size !== undefined ? { size: swarm.size } : {}),
@@ -244,45 +247,39 @@ export class Swarms {
     reasons.push(`${id} was reported: ${reason}`)
   }
 
-  #parents(
-    swarm: Swarm,
-    asker: SwarmNode,
-    asked: Asked,
-    now: number,
-  ): (Ranked & { pieces: number; complete: boolean })[] {
-    const room = mostParents - asked.connected.length
+  #parents(swarm: Swarm, asker: SwarmNode, asked: Asked, now: number): Pick<Decision, 'parents' | 'refused'> {
+    const room = Math.max(0, mostParents - asked.connected.length)
     const known = new Set([asker.id, ...asked.connected])
     const candidates: Candidate[] = []
-    const reserved =
-      swarm.fetcher && !this.#mayAskFetcher(swarm, swarm.fetcher, asked.stalled) ? swarm.fetcher.id : undefined
+    const refused: { id: string; reason: string }[] = []
     const consider = (id: string) => {
-      if (id === reserved) return
       const [holder, node] = [swarm.holders.get(id), this.#nodes.get(id)]
       if (!holder || !node || known.has(id)) return
       known.add(id)
-      candidates.push({
-        id,
-        zone: node.zone,
-        pieces: holder.pieces,
-        complete: holder.complete,
-        fetcher: swarm.fetcher?.id === id,
-        load: node.load,
-        failures: now - holder.failedAt > failureForgottenMs ? 0 : holder.failures,
-      })
+      const fetcher = swarm.fetcher?.id === id
+      if (fetcher && !this.#mayAskFetcher(swarm, asked.stalled)) {
+        refused.push({ id, reason: 'reads from the source, and enough nodes ask it already' })
+        return
+      }
+      const failures = now - holder.failedAt > failureForgottenMs ? 0 : holder.failures
+      const { pieces, complete } = holder
+      candidates.push({ id, zone: node.zone, pieces, complete, fetcher, load: node.load, failures })
     }
     if (swarm.fetcher) consider(swarm.fetcher.id)
     if (swarm.order.length <= sample) for (const id of swarm.order) consider(id)
     else for (let i = 0; i < sample; i++) consider(swarm.order[Math.floor(this.#random() * swarm.order.length)]!)
-    if (room <= 0) return []
-    return rankParents(asker, candidates, room, this.#random).map((ranked) => {
-      if (ranked.id === swarm.fetcher?.id) swarm.fetcher.children.add(asker.id)
-      const holder = swarm.holders.get(ranked.id)!
-      return { ...ranked, pieces: holder.pieces, complete: holder.complete }
+    const ranked = rankParents(asker, candidates, this.#random)
+    for (const { id } of ranked.slice(room)) refused.push({ id, reason: 'others rank higher' })
+    const parents = ranked.slice(0, room).map((parent) => {
+      if (parent.id === swarm.fetcher?.id) swarm.fetcher.children.add(asker.id)
+      const { pieces, complete } = swarm.holders.get(parent.id)!
+      return { ...parent, pieces, complete }
     })
+    return { parents, refused }
   }
 
-  #mayAskFetcher(swarm: Swarm, fetcher: Fetcher, stalled: boolean): boolean {
-    return stalled || fetcher.children.size < mostFetcherChildren || swarm.holders.size <= mostFetcherChildren
+  #mayAskFetcher(swarm: Swarm, stalled: boolean): boolean {
+    return stalled || swarm.holders.size <= mostFetcherChildren || swarm.fetcher!.children.size < mostFetcherChildren
   }
 
   #swarm(digest: Digest, now: number): Swarm {

@@ -1,4 +1,5 @@
 /** What a download knows about one parent: what it holds, how fast it is, how often it failed. */
+import { Meter } from '../meter.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import type { Tuning } from './tuning.ts'
 
@@ -12,9 +13,6 @@ export interface Request {
   readonly sentAt: number
 }
 
-/** Rates are averaged over about this many ms. */
-const averageMs = 1000
-
 export class Parent {
   readonly id: string
   readonly have: Bitmap
@@ -23,31 +21,22 @@ export class Parent {
   useful = 0
   failuresInRow = 0
   busyUntil = 0
-  received = 0
-  #rate = 0
-  #ratedAt: number
+  readonly meter: Meter
 
   constructor(id: string, have: Bitmap, now: number) {
     this.id = id
     this.have = have
-    this.#ratedAt = now
-  }
-
-  /** Bytes per ms, decayed to `now`. */
-  rate(now: number): number {
-    return this.#rate * Math.exp(-(now - this.#ratedAt) / averageMs)
+    this.meter = new Meter(now)
   }
 
   arrived(bytes: number, now: number): void {
-    this.#rate = this.rate(now) + bytes / averageMs
-    this.#ratedAt = now
-    this.received += bytes
+    this.meter.add(bytes, now)
     this.failuresInRow = 0
   }
 
   /** Requests this parent may have in flight: enough to keep its link busy for `pipelineMs`. */
   pipeline(tuning: Tuning, pieceLength: number, now: number): number {
-    const byRate = tuning.leastPipeline + Math.floor((this.rate(now) * tuning.pipelineMs) / pieceLength)
+    const byRate = tuning.leastPipeline + Math.floor((this.meter.perMs(now) * tuning.pipelineMs) / pieceLength)
     return Math.min(tuning.mostPipeline, byRate)
   }
 }

@@ -3,9 +3,11 @@
  * pieces. Holds no pieces itself; the store does.
  */
 import { type Clock, every } from '../clock.ts'
+import type { NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
-import { pieceStart } from '../piece/layout.ts'
+import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { FrameOf } from '../wire/messages.ts'
@@ -28,6 +30,17 @@ interface Audience {
   readonly told: Map<Session, number>
 }
 
+/** What is or was just being sent to one node of one blob. Times are the clock's, in ms. */
+export interface Upload {
+  readonly digest: Digest
+  readonly to: NodeId | undefined
+  readonly meter: Meter
+  readonly startedAt: number
+  sentAt: number
+}
+
+/** An upload without a new piece for so long is over, as far as an operator is concerned. */
+const uploadOverMs = 5000
 const mostWantsPerSession = 4096
 const defaultBatchMs = 50
 const mostWaiting = 512
@@ -39,17 +52,27 @@ export class Seeder {
   readonly #audiences = new Map<Digest, Audience>()
   readonly #wants = new Map<Session, Set<Digest>>()
   readonly #news = new Set<Digest>()
+  readonly #uploads = new Map<string, Upload>()
+  readonly #clock: Clock
   readonly #stop: () => void
 
   constructor(options: SeederOptions) {
     this.#store = options.store
+    this.#clock = options.clock
     this.#slots = new Slots(options.uploadSlots, mostWaiting)
     this.#stop = every(options.clock, options.batchMs ?? defaultBatchMs, () => this.#publish())
     options.store.onGone((blob) => this.gone(blob.digest))
   }
 
+  /** Slots taken. */
   get uploads(): number {
     return this.#slots.taken
+  }
+  /** What is being sent to whom. */
+  sending(): Upload[] {
+    const now = this.#clock.now()
+    for (const [key, upload] of this.#uploads) if (now - upload.sentAt > uploadOverMs) this.#uploads.delete(key)
+    return [...this.#uploads.values()]
   }
   get uploadSlots(): number {
     return this.#slots.total
@@ -125,7 +148,12 @@ export class Seeder {
   }
 
   /** See `Inbound.offer`. */
-  async offer(digest: Digest, candidates: readonly number[], signal: AbortSignal): Promise<PieceOnDisk> {
+  async offer(
+    digest: Digest,
+    candidates: readonly number[],
+    peer: NodeId | undefined,
+    signal: AbortSignal,
+  ): Promise<PieceOnDisk> {
     const release = await this.#slots.take(signal)
     if (!release) throw new Failure('too-many', 'all upload slots of this node are taken')
     const blob = this.#store.find(digest)
@@ -135,6 +163,7 @@ export class Seeder {
       throw new Failure('no-blob', `this node does not hold the wanted pieces of ${digest}`)
     }
     this.#ledger.sending(digest, blob.layout.count, piece)
+    this.#note(digest, peer, pieceBytes(blob.layout, piece))
     const letGo = blob.hold()
     let over = false
     const start = pieceStart(blob.layout, piece)
@@ -142,7 +171,7 @@ export class Seeder {
       piece,
       path: blob.path,
       start,
-      end: Math.min(start + blob.layout.pieceLength, blob.size),
+      end: start + pieceBytes(blob.layout, piece),
       done: () => {
         if (over) return
         over = true
@@ -155,6 +184,18 @@ export class Seeder {
 
   close(): void {
     this.#stop()
+  }
+
+  #note(digest: Digest, to: NodeId | undefined, bytes: number): void {
+    const now = this.#clock.now()
+    const key = `${digest} ${to ?? ''}`
+    let upload = this.#uploads.get(key)
+    if (!upload || now - upload.sentAt > uploadOverMs) {
+      upload = { digest, to, meter: new Meter(now), startedAt: now, sentAt: now }
+      this.#uploads.set(key, upload)
+    }
+    upload.meter.add(bytes, now)
+    upload.sentAt = now
   }
 
   #introduce(blob: Blob, audience: Audience, session: Session): void {

@@ -9,7 +9,7 @@
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Layout, pieceBytes, pieceStart } from '../piece/layout.ts'
-import { pieceDigest, pieceDigestBytes, type Segment, segmentPayload } from '../piece/metainfo.ts'
+import { mostPiecesPerSegment, pieceDigest, pieceDigestBytes, type Segment, segmentPayload } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob } from '../store/blob-store.ts'
 
@@ -168,7 +168,7 @@ export function* signedSegments(
   const sorted = [...pieces].sort((a, b) => a.piece - b.piece)
   for (let i = 0; i < sorted.length; ) {
     let j = i + 1
-    while (j < sorted.length && sorted[j]!.piece === sorted[i]!.piece + (j - i)) j++
+    while (j < sorted.length && j - i < mostPiecesPerSegment && sorted[j]!.piece === sorted[i]!.piece + (j - i)) j++
     const first = sorted[i]!.piece
     const digests = new Uint8Array((j - i) * pieceDigestBytes)
     for (let k = i; k < j; k++) digests.set(sorted[k]!.digest, (k - i) * pieceDigestBytes)

@@ -10,6 +10,7 @@ import { type Clock, every, type Random } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { Meter } from '../meter.ts'
 import { shortDigest } from '../oci/digest.ts'
 import { formatRepository } from '../oci/reference.ts'
 import { pieceBytes } from '../piece/layout.ts'
@@ -45,6 +46,15 @@ export interface TransferDeps {
   verify(node: NodeId, payload: Uint8Array, signature: Uint8Array): boolean
 }
 
+export interface TransferFacts {
+  /** Rates in bytes per second. */
+  readonly parents: (NodeCard & { bytes: number; rate: number; inFlight: number })[]
+  readonly rate: number
+  readonly readers: number
+  /** This node reads it from the source. */
+  readonly feeding: boolean
+}
+
 export interface TransferEvents {
   /** The size is known; the blob exists in the store. */
   begun(blob: Blob): void
@@ -73,6 +83,7 @@ export class Transfer {
   readonly #events: TransferEvents
   readonly #links: ParentLinks
   readonly #waiters = new PieceWaiters()
+  readonly #meter: Meter
   readonly #abort = new AbortController()
   readonly #inFlight = new Map<number, AbortController>()
   readonly #begun = Promise.withResolvers<Blob>()
@@ -100,6 +111,7 @@ export class Transfer {
     this.location = location
     this.startedAt = deps.clock.now()
     this.#progressAt = this.startedAt
+    this.#meter = new Meter(this.startedAt)
     this.#readAt = this.startedAt
     this.#ownWayAfter = ownWayMs * (1 + deps.random())
     this.begun = this.#begun.promise
@@ -113,24 +125,19 @@ export class Transfer {
   get blob(): Blob | undefined {
     return this.#blob
   }
-  get fetching(): boolean {
-    return this.#feeding
-  }
-  get over(): boolean {
-    return this.#over
-  }
-  /** Parents with their rates in bytes per second, for the admin API. */
-  parents(): { id: NodeId; url: string; rate: number; inFlight: number }[] {
+  /** What an operator sees of it. */
+  describe(): TransferFacts {
     const now = this.#d.clock.now()
-    return this.#links.cards().map((card) => {
+    const parents = this.#links.cards().map((card) => {
       const parent = this.#download?.parents.get(card.id)
       return {
-        id: card.id,
-        url: card.url,
-        rate: Math.round((parent?.rate(now) ?? 0) * 1000),
+        ...card,
+        bytes: parent?.meter.total ?? 0,
+        rate: parent?.meter.perSecond(now) ?? 0,
         inFlight: parent?.requests.size ?? 0,
       }
     })
+    return { parents, rate: this.#meter.perSecond(now), readers: this.#readers.size, feeding: this.#feeding }
   }
 
   start(size?: number): void {
@@ -299,12 +306,13 @@ export class Transfer {
       return this.#end(Failure.from(error))
     }
     this.bytes.swarm += bytes.length
-    this.#stored(blob, piece)
+    this.#stored(blob, piece, bytes.length)
     this.#events.stored(blob, piece)
   }
 
-  #stored(blob: Blob, piece: number): void {
+  #stored(blob: Blob, piece: number, bytes: number): void {
     this.#progressAt = this.#d.clock.now()
+    this.#meter.add(bytes, this.#progressAt)
     if (piece < blob.layout.count - 1) this.#waiters.stored(piece)
     this.#apply({ type: 'stored', piece })
   }
@@ -355,7 +363,7 @@ export class Transfer {
         expecting: (from: number, to: number) => this.#apply({ type: 'feed', from, to }),
         stored: (piece: number, bytes: number) => {
           this.bytes.source += bytes
-          this.#stored(blob, piece)
+          this.#stored(blob, piece, bytes)
         },
         stated: (pieces: readonly number[]) => {
           for (const piece of pieces) {

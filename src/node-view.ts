@@ -1,0 +1,150 @@
+/** A node as its operator sees it: what the admin port tells, gathered from the parts. */
+import { blobFacts } from './admin/blob-facts.ts'
+import type { BlobFacts, DownloadFacts, MemberFacts, NodeFacts, NodeView, SwarmFacts, Transfers } from './admin/view.ts'
+import { buildInfo } from './build-info.ts'
+import type { Clock } from './clock.ts'
+import type { ClusterKey } from './cluster/cluster-key.ts'
+import type { Membership } from './cluster/membership.ts'
+import type { Settings } from './config/settings.ts'
+import type { Meter } from './meter.ts'
+import type { Digest } from './oci/digest.ts'
+import type { Decision, Swarms } from './scheduler/swarms.ts'
+import type { BlobStore } from './store/blob-store.ts'
+import type { Seeder } from './swarm/seeder.ts'
+import type { Swarm } from './swarm/swarm.ts'
+import type { Transfer } from './swarm/transfer.ts'
+import type { Metrics } from './telemetry/metrics.ts'
+
+export interface NodeParts {
+  readonly settings: Settings
+  readonly addresses: { readonly registry: string; readonly admin: string }
+  readonly clusterKey: ClusterKey | undefined
+  readonly membership: Membership
+  readonly store: BlobStore
+  readonly swarm: Swarm
+  readonly seeder: Seeder
+  readonly swarms: Swarms | undefined
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly rates: { readonly received: Meter; readonly sent: Meter; readonly source: Meter }
+  /** What is in the way of serving, one sentence each. */
+  notReady(): string[]
+}
+
+export function viewOf(parts: NodeParts): NodeView {
+  const { store, clock, swarm, seeder, swarms, membership, metrics } = parts
+  const startedAt = clock.now()
+  /** A reading of the clock as ISO time. */
+  const iso = (at: number) => new Date(clock.wall() - (clock.now() - at)).toISOString()
+  return {
+    node: () => nodeFacts(parts, startedAt, iso),
+    members: () => membership.all().map(({ info, seenAt }) => memberFacts(parts, info.id, seenAt)),
+    blobs: function* (): Iterable<BlobFacts> {
+      for (const blob of store.all()) yield blobFacts(blob, store)
+    },
+    blob: (digest: Digest) => {
+      const blob = store.find(digest)
+      return blob && blobFacts(blob, store)
+    },
+    removeBlob: (digest: Digest) => store.remove(digest),
+    transfers: (): Transfers => ({
+      downloads: [...swarm.transfers()].map((transfer) => downloadFacts(transfer, iso)),
+      uploads: seeder.sending().map(({ digest, to, meter, startedAt: at }) => ({
+        digest,
+        ...(to ? { to } : {}),
+        bytes: meter.total,
+        rate: meter.perSecond(clock.now()),
+        startedAt: iso(at),
+      })),
+    }),
+    swarms: () => (swarms ? [...swarms.describe()].map((facts) => swarmFacts(facts, iso)) : []),
+    beforeMetrics: () => {
+      const usage = store.usage()
+      metrics.blobs.set({ state: 'complete' }, usage.complete)
+      metrics.blobs.set({ state: 'partial' }, usage.partial)
+      metrics.storeBytes.set(usage.bytes)
+    },
+  }
+}
+
+type Iso = (at: number) => string
+
+function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
+  const { settings, membership, clusterKey, clock, store, rates } = parts
+  const now = clock.now()
+  return {
+    id: membership.self.id,
+    version: buildInfo.version,
+    commit: buildInfo.commit,
+    startedAt: iso(startedAt),
+    uptimeSeconds: Math.round((now - startedAt) / 1000),
+    modes: [...membership.self.modes],
+    ...(settings.node.zone ? { zone: settings.node.zone } : {}),
+    dataDir: settings.node.dataDir,
+    addresses: { ...parts.addresses, peer: membership.self.url, p2p: membership.self.p2p },
+    cluster: clusterKey ? { admission: 'keyed', key: clusterKey.fingerprint } : { admission: 'open' },
+    store: store.usage(),
+    rates: {
+      received: rates.received.perSecond(now),
+      sent: rates.sent.perSecond(now),
+      source: rates.source.perSecond(now),
+    },
+    notReady: parts.notReady(),
+  }
+}
+
+function memberFacts(parts: NodeParts, id: string, seenAt: number): MemberFacts {
+  const { membership, clock } = parts
+  const info = membership.find(id)!
+  return {
+    id,
+    url: info.url,
+    modes: [...info.modes],
+    ...(info.zone ? { zone: info.zone } : {}),
+    version: info.version,
+    self: id === membership.self.id,
+    secondsSinceHeard: Math.max(0, Math.round((clock.now() - seenAt) / 100) / 10),
+  }
+}
+
+function downloadFacts(transfer: Transfer, iso: Iso): DownloadFacts {
+  const { parents, rate, readers, feeding } = transfer.describe()
+  const { blob, bytes } = transfer
+  const sources =
+    feeding || bytes.source > 0 ? [{ id: 'source', bytes: bytes.source, inFlight: feeding ? 1 : 0, rate: 0 }] : []
+  return {
+    digest: transfer.location.digest,
+    ...(blob ? { size: blob.size } : {}),
+    bytes: bytes.swarm + bytes.source,
+    pieces: { have: blob?.have.count ?? 0, total: blob?.layout.count ?? 0 },
+    rate,
+    startedAt: iso(transfer.startedAt),
+    readers,
+    parents: [...sources, ...parents],
+  }
+}
+
+function swarmFacts(
+  facts: ReturnType<Swarms['describe']> extends Generator<infer T> ? T : never,
+  iso: Iso,
+): SwarmFacts {
+  return {
+    digest: facts.digest,
+    ...(facts.size !== undefined ? { size: facts.size } : {}),
+    members: facts.holders.map(({ id, pieces, complete }) => ({ node: id, pieces, complete })),
+    ...(facts.fetcher ? { fetcher: facts.fetcher } : {}),
+    decisions: [...facts.decisions].reverse().map((decision) => decisionFacts(decision, iso)),
+  }
+}
+
+function decisionFacts(decision: Decision, iso: Iso) {
+  return {
+    at: iso(decision.at),
+    node: decision.asker,
+    parents: decision.parents.map(({ id, reasons }) => ({
+      node: id,
+      reason: reasons.join(', ') || 'one of the holders',
+    })),
+    refused: decision.refused.map(({ id, reason }) => ({ node: id, reason })),
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * A node, put together. Read from top to bottom: store, network, swarm, scheduler, content, the ports; and the same in
+ * reverse when it ends.
+ */
+import { createAdmin, serveAdmin } from './admin/admin.ts'
+import { buildInfo } from './build-info.ts'
+import { systemClock } from './clock.ts'
+import { loadClusterKey } from './cluster/cluster-key.ts'
+import { Identity } from './cluster/identity.ts'
+import type { Settings } from './config/settings.ts'
+import { NodeContent } from './content/node-content.ts'
+import { Tags } from './content/tags.ts'
+import { Failure } from './failure.ts'
+import { formatAddress } from './listen.ts'
+import { Meter } from './meter.ts'
+import { viewOf } from './node-view.ts'
+import { type Limit, TokenBucket } from './rate.ts'
+import { createRegistry, pullLog } from './registry/registry.ts'
+import { serveRegistry } from './registry/server.ts'
+import { Scheduler } from './scheduler/service.ts'
+import { Swarms } from './scheduler/swarms.ts'
+import { RegistrySource } from './source/registry-source.ts'
+import { DiskStore } from './store/disk-store.ts'
+import { Announcer } from './swarm/announcer.ts'
+import { Bans } from './swarm/bans.ts'
+import { Planner } from './swarm/planner.ts'
+import { Seeder } from './swarm/seeder.ts'
+import { Swarm } from './swarm/swarm.ts'
+import { defaultTuning } from './swarm/tuning.ts'
+import { createMetrics } from './telemetry/metrics.ts'
+import { createLog } from './telemetry/pino.ts'
+import { Network } from './wire/network.ts'
+import type { Inbound } from './wire/wire.ts'
+
+export interface RunningNode {
+  /** Lines that say where it listens and what to do next. */
+  summary(): string[]
+  /** Resolves when it has ended; rejects with what ended it. */
+  readonly closed: Promise<void>
+  /** Stops taking requests, lets those under way finish for a bounded time, and ends. */
+  close(reason: string): Promise<void>
+}
+
+/** Pieces sent at once; what is asked for beyond that waits its turn. */
+const uploadSlots = 64
+/** How long responses under way may take to finish when the node ends. */
+const drainMs = 15_000
+
+/** @throws {Failure | ListenError} what keeps the node from starting, in one sentence with the remedy */
+export async function startNode(settings: Settings): Promise<RunningNode> {
+  const clock = systemClock
+  const random = Math.random
+  const log = createLog(settings.log)
+  const metrics = createMetrics()
+  metrics.buildInfo.set({ version: buildInfo.version, commit: buildInfo.commit, bun: Bun.version }, 1)
+  const undo: (() => void | Promise<void>)[] = []
+  try {
+    return await start()
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+
+  async function start(): Promise<RunningNode> {
+    const { modes, dataDir, zone, advertise } = settings.node
+    const clusterKey = settings.cluster.keyFile === undefined ? undefined : loadClusterKey(settings.cluster.keyFile)
+    const store = await DiskStore.open({
+      dir: dataDir,
+      limitBytes: settings.store.cacheBytes,
+      ...(settings.store.cacheTtlMs === undefined ? {} : { ttlMs: settings.store.cacheTtlMs }),
+      clock,
+      log,
+      metrics,
+    })
+    undo.push(() => store.close())
+    const identity = await Identity.load(dataDir)
+
+    const { downloadRate, uploadRate, sourceRate } = settings.limits
+    const started = clock.now()
+    const rates = { received: new Meter(started), sent: new Meter(started), source: new Meter(started) }
+    const limit = (meter: Meter, rate: number | undefined): Limit => {
+      const bucket = rate === undefined ? undefined : new TokenBucket(clock, rate)
+      return async (bytes) => {
+        await bucket?.take(bytes)
+        meter.add(bytes, clock.now())
+      }
+    }
+
+    const source = new RegistrySource({
+      upstreams: new Map(settings.source.upstreams.map(({ registry, url }) => [registry, { url: new URL(url) }])),
+      onlyListed: settings.source.onlyListed,
+      ...(settings.source.caFile === undefined ? {} : { caFile: settings.source.caFile }),
+      ...(settings.source.credentialsFile === undefined ? {} : { credentialsFile: settings.source.credentialsFile }),
+      clock,
+      random,
+      log,
+      metrics,
+      limit: limit(rates.source, sourceRate),
+    })
+
+    const network = await Network.start({
+      identity,
+      version: buildInfo.version,
+      modes,
+      zone,
+      peerAddr: settings.peer.address,
+      p2pAddr: settings.p2p.address,
+      advertise,
+      join: settings.p2p.join,
+      mdns: settings.p2p.mdns,
+      clusterKey,
+      download: limit(rates.received, downloadRate),
+      upload: limit(rates.sent, uploadRate),
+      clock,
+      random,
+      log,
+      metrics,
+    })
+    undo.push(() => network.close())
+    const { membership, outbound, directory } = network
+
+    const bans = new Bans({ store, clock, log, metrics })
+    const announcer = new Announcer(store, () => membership)
+    const seeder = new Seeder({ store, clock, uploadSlots })
+    const swarms = modes.includes('scheduler') ? new Swarms(random) : undefined
+    const scheduler =
+      swarms &&
+      new Scheduler({ swarms, membership, outbound, clock, log, metrics, orderSelf: (order) => inbound.order(order) })
+    const planner = new Planner({
+      membership,
+      outbound,
+      directory,
+      log,
+      ...(scheduler ? { local: (request) => scheduler.schedule(request) } : {}),
+    })
+    const swarm = new Swarm({
+      store,
+      outbound,
+      membership,
+      planner,
+      source,
+      signer: identity,
+      bans,
+      clock,
+      random,
+      log,
+      metrics,
+      tuning: defaultTuning,
+      seeder,
+      directory,
+      verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
+      changed: (digest) => {
+        announcer.changed(digest)
+        network.announceSoon()
+      },
+    })
+    const tags = new Tags({
+      store,
+      source,
+      membership,
+      outbound,
+      clock,
+      log,
+      ttlMs: settings.source.tagTtlMs,
+      owners: (key) => planner.owners(key),
+    })
+
+    const inbound: Inbound = {
+      opened: () => swarm.opened(),
+      frame: (session, frame) => swarm.frame(session, frame),
+      closed: (session, reason) => swarm.closed(session, reason),
+      offer: (digest, candidates, peer, signal) => seeder.offer(digest, candidates, peer, signal),
+      order: (order) => {
+        if (!modes.includes('seed')) throw new Failure('no-name', 'this node is not a seed')
+        swarm.order(order.location)
+      },
+      schedule: (request) => {
+        if (!scheduler) throw new Failure('no-name', 'this node is not a scheduler')
+        return scheduler.schedule(request)
+      },
+      announce: (announce) => {
+        scheduler?.announce(announce)
+        const named = new Map(
+          [...membership.withMode('scheduler'), ...membership.withMode('seed')].map((info) => [info.id, info]),
+        )
+        return { epoch: membership.self.epoch, members: [...named.values()].slice(0, 512) }
+      },
+      resolve: (request) => tags.answer(request),
+    }
+    await network.join(inbound, {
+      uploads: () => seeder.uploads,
+      uploadSlots: seeder.uploadSlots,
+      changes: (target, full) => announcer.changes(target, full),
+    })
+    undo.push(() => swarm.close('the node ends'))
+
+    const content = new NodeContent({ store, swarm, source, tags })
+    const pulls = pullLog({ clock, log })
+    const registry = await serveRegistry(createRegistry({ content, log, metrics, clock, random, pulls }), {
+      hostname: settings.registry.address.host,
+      port: settings.registry.address.port,
+    })
+    undo.push(() => registry.close(0))
+    const registryAddress = formatAddress({ host: registry.hostname, port: registry.port })
+
+    let closing = false
+    const addresses = { registry: registryAddress, admin: formatAddress(settings.admin.address) }
+    const view = viewOf({
+      settings,
+      addresses,
+      clusterKey,
+      membership,
+      store,
+      swarm,
+      seeder,
+      swarms,
+      clock,
+      metrics,
+      rates,
+      notReady: () => (closing ? ['the node is shutting down'] : []),
+    })
+    const { token } = settings.admin
+    const admin = serveAdmin(createAdmin(view, metrics, { log, ...(token ? { token } : {}) }), settings.admin.address)
+    undo.push(() => admin.close())
+    addresses.admin = formatAddress(admin.address)
+
+    const closed = Promise.withResolvers<void>()
+    log.info('node started', {
+      version: buildInfo.version,
+      node: membership.self.id,
+      modes: modes.join(','),
+      registry: addresses.registry,
+      peer: membership.self.url,
+      admin: addresses.admin,
+      cluster: clusterKey ? `keyed (${clusterKey.fingerprint})` : 'open',
+    })
+    return {
+      summary: () => summaryOf(settings, membership.self, addresses, clusterKey?.fingerprint),
+      closed: closed.promise,
+      close: async (reason) => {
+        closing = true
+        log.info('node ends', { reason })
+        await registry.close(drainMs)
+        pulls.close()
+        swarm.close('the node ends')
+        await network.close()
+        await store.close()
+        await admin.close()
+        closed.resolve()
+      },
+    }
+  }
+}
+
+function summaryOf(
+  settings: Settings,
+  self: { id: string; url: string; p2p: readonly string[] },
+  addresses: { registry: string; admin: string },
+  key: string | undefined,
+): string[] {
+  const { join, mdns } = settings.p2p
+  const found = [...(mdns ? ['mDNS'] : []), ...(join.length > 0 ? [`the seed list ${join.join(', ')}`] : [])]
+  return [
+    `shoal ${buildInfo.version}, node ${self.id}`,
+    `  modes      ${settings.node.modes.join(', ')}`,
+    `  registry   http://${addresses.registry}   the mirror for this host's engine`,
+    `  peers      ${self.url}, libp2p ${self.p2p.join(', ')}`,
+    `  admin      http://${addresses.admin}   health, metrics, API`,
+    `  data       ${settings.node.dataDir}`,
+    `  members    found by ${found.join(' and ') || 'nothing: this node stays alone (give --join, or drop --no-mdns)'}`,
+    key
+      ? `  cluster    keyed, ${key}: only nodes with the same key join over libp2p`
+      : '  cluster    OPEN: any host that reaches the peer port can join and read cached images (see shoal keygen)',
+  ]
+}
