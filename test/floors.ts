@@ -4,13 +4,14 @@
  */
 export const floors: readonly (readonly string[])[] = [
   ['failure.ts', 'clock.ts', 'build-info.ts'],
-  ['oci', 'telemetry', 'listen.ts', 'rate.ts'],
+  ['oci', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts'],
   ['config', 'piece'],
   ['store', 'cluster'],
   ['source', 'wire'],
   ['swarm', 'scheduler'],
   ['content'],
   ['registry', 'admin', 'mount'],
+  ['node-view.ts'],
   ['node.ts'],
   ['cli'],
   ['main.ts'],

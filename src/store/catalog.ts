@@ -59,6 +59,7 @@ export class Catalog {
   /** Made in the open transaction; made again after one that failed. */
   readonly #changes: (() => void)[] = []
   #cancel: (() => void) | undefined
+  #closed = false
 
   /** @throws {Failure} for a newer schema; an SQLite error that {@link isDamage} knows for a file that is no catalog */
   constructor(path: string, spare: Spare, clock: Clock, log: Log) {
@@ -102,8 +103,9 @@ export class Catalog {
     return this.#sql.segments.all(digest)
   }
 
-  /** The row follows with the next commit. */
+  /** The row follows with the next commit; after {@link close}, none does. */
   mark(blob: Recorded): void {
+    if (this.#closed) return
     this.#dirty.add(blob)
     this.#arm()
   }
@@ -169,6 +171,7 @@ export class Catalog {
   /** `clean`: everything recorded is on the disk, whatever happens to the machine. */
   close(clean: boolean): void {
     this.commit()
+    this.#closed = true
     this.#cancel?.()
     try {
       if (clean && !this.#db.inTransaction) this.#sql.setMeta.run('closed', 'yes')

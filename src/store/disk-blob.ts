@@ -52,6 +52,7 @@ export class DiskBlob implements Blob, Recorded {
   #metainfo: Metainfo | undefined
   #hash: WholeHash | undefined
   #finishing: Promise<void> | undefined
+  #syncing: Promise<void> | undefined
   #users = 0
   /** Bytes were written since the last sync. */
   #unsynced = false
@@ -89,14 +90,19 @@ export class DiskBlob implements Blob, Recorded {
     return this.#users > 0
   }
 
+  /** Complete, and would be after a power cut. */
+  get #durable(): boolean {
+    return this.complete && this.#mtime !== null
+  }
+
   row(): BlobRow {
     return {
       digest: this.digest,
       size: this.size,
       kind: this.kind,
       mediaType: this.mediaType ?? null,
-      state: this.complete ? 'complete' : 'partial',
-      bitmap: this.complete ? null : this.have.bytes,
+      state: this.#durable ? 'complete' : 'partial',
+      bitmap: this.#durable ? null : this.have.bytes,
       mtime: this.#mtime,
       usedAt: this.usedAt,
       addedAt: this.#addedAt,
@@ -190,11 +196,6 @@ export class DiskBlob implements Blob, Recorded {
       this.#hash = undefined
       this.#check()
       if (hex !== hexOf(this.digest)) this.#damaged(`its bytes have the digest ${algorithmOf(this.digest)}:${hex}`)
-      // With its times: a record of completeness is believed as long as the file's time is the one noted in it.
-      const mtime = await this.#use(syncAll, true)
-      this.#check()
-      this.#unsynced = false
-      this.#mtime = mtime
       this.complete = true
       this.#keeper.completed(this)
     } finally {
@@ -215,11 +216,30 @@ export class DiskBlob implements Blob, Recorded {
     }
   }
 
-  /** Brings written pieces to the disk. */
-  async sync(): Promise<void> {
-    if (!this.#unsynced || this.gone) return
-    await this.#use(syncData)
-    this.#unsynced = false
+  /** Brings what was written to the disk; a complete blob is recorded as such only then. Nobody has to wait for it. */
+  sync(): Promise<void> {
+    this.#syncing ??= this.#sync().finally(() => {
+      this.#syncing = undefined
+    })
+    return this.#syncing
+  }
+
+  async #sync(): Promise<void> {
+    // Writes that come meanwhile, and completion, take another round.
+    while (!this.gone && !this.#durable && (this.#unsynced || this.complete)) {
+      const complete = this.complete
+      this.#unsynced = false
+      try {
+        // With its times: a record of completeness is believed as long as the file's time is the one noted in it.
+        const mtime = await this.#use<number | null>(complete ? syncAll : syncData, complete)
+        if (this.gone) return
+        this.#mtime = mtime
+        this.#keeper.changed(this)
+      } catch (error) {
+        this.#unsynced = true
+        throw error
+      }
+    }
   }
 
   #touch(): void {

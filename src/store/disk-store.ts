@@ -2,6 +2,7 @@
  * The store of a node: sparse files and a catalog of them. This class owns the list of blobs and the count of
  * their bytes; `open-store.ts` finds out at start what is really there, `room.ts` sees to it that it does not grow too big.
  */
+import pLimit from 'p-limit'
 import { type Clock, every } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { algorithmOf, type Digest, digestOf, shortDigest } from '../oci/digest.ts'
@@ -46,6 +47,8 @@ export class DiskStore implements BlobStore, Keeper {
   readonly #doomed = new Set<DiskBlob>()
   readonly #listeners: ((blob: Blob) => void)[] = []
   readonly #deletions = new Set<Promise<void>>()
+  /** One at a time: they wait for the disk on threads that reads and writes of pieces need. */
+  readonly #syncs = pLimit(1)
   readonly #stopTtl: () => void
   #bytes = 0
   #complete = 0
@@ -190,7 +193,7 @@ export class DiskStore implements BlobStore, Keeper {
     this.#stopTtl()
     if (this.#doomed.size > 0) this.#drop([...this.#doomed], 'removal was asked for')
     // So that the next start need not read incomplete blobs again, whatever becomes of the machine.
-    const synced = await Promise.allSettled([...this.#blobs.values()].map((blob) => blob.sync()))
+    const synced = await Promise.allSettled([...this.#blobs.values()].map((blob) => this.#syncs(() => blob.sync())))
     this.#catalog.close(synced.every((result) => result.status === 'fulfilled'))
     await this.files.dropAll()
     await Promise.allSettled(this.#deletions)
@@ -221,13 +224,18 @@ export class DiskStore implements BlobStore, Keeper {
   }
 
   changed(blob: DiskBlob): void {
-    if (!this.#closed) this.#catalog.mark(blob)
+    this.#catalog.mark(blob)
   }
 
   completed(blob: DiskBlob): void {
     this.#complete++
-    this.changed(blob)
     this.#report()
+    this.#syncs(() => blob.sync()).catch((error: Error) =>
+      this.#log.warn('could not bring a blob to the disk; it counts as incomplete after a restart', {
+        digest: blob.digest,
+        error: error.message,
+      }),
+    )
   }
 
   learned(blob: DiskBlob, segment: Segment): void {

@@ -100,8 +100,8 @@ export async function readAt(fd: number, into: Uint8Array, position: number): Pr
 }
 
 /** To the disk, contents alone. */
-export function syncData(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())))
+export function syncData(fd: number): Promise<null> {
+  return new Promise((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve(null))))
 }
 
 /** To the disk, times included; resolves to the modification time in whole ms. */

@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, readdirSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { sample } from '../../test/conformance/blob-store.ts'
@@ -131,6 +131,25 @@ describe('the catalog on disk', () => {
     clock.advance(commitEvery)
     expect(recorded()).toEqual([{ bitmap: new Uint8Array([0b101]) }])
     expect(clock.pending).toBe(0)
+  })
+
+  test('calls a blob complete only when its file is on the disk', async () => {
+    const dir = newDir()
+    const clock = new FakeClock()
+    const store = await openStore(dir, { clock })
+    const { digest, size, piece } = sample(2 * pieceLength)
+    const blob = store.create({ digest, size, kind: 'blob' })
+    for (const i of [0, 1]) await blob.write(i, piece(i))
+    expect(blob.row()).toMatchObject({ state: 'partial', mtime: null })
+    await blob.finish()
+    expect(blob.complete).toBe(true)
+    expect(blob.row()).toMatchObject({ state: 'partial', mtime: null })
+    await blob.sync()
+    expect(blob.row()).toMatchObject({
+      state: 'complete',
+      bitmap: null,
+      mtime: Math.floor(statSync(blob.path).mtimeMs),
+    })
   })
 
   test('after a kill in the same boot, believes what it recorded', async () => {
