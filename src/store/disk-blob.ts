@@ -54,8 +54,8 @@ export class DiskBlob implements Blob, Recorded {
   #finishing: Promise<void> | undefined
   #syncing: Promise<void> | undefined
   #users = 0
-  /** Bytes were written since the last sync. */
-  #unsynced = false
+  /** Bytes may have been written, perhaps by an earlier process, that are not on the disk. */
+  #unsynced: boolean
 
   constructor(keeper: Keeper, path: string, row: BlobRow) {
     this.digest = row.digest
@@ -70,6 +70,7 @@ export class DiskBlob implements Blob, Recorded {
     this.#addedAt = row.addedAt
     if (row.mediaType !== null) this.mediaType = row.mediaType
     this.#mtime = row.mtime
+    this.#unsynced = this.have.count > 0 && !this.complete
   }
 
   /** Read from the catalog when first asked for: most blobs of a big store are never asked between two restarts. */

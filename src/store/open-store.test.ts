@@ -152,6 +152,23 @@ describe('the catalog on disk', () => {
     })
   })
 
+  test('completes a blob that was killed with all its pieces there, if they are right', async () => {
+    const live = newDir()
+    const clock = new FakeClock()
+    const store = await openStore(live, { clock })
+    const [right, wrong] = [sample(2 * pieceLength, 1), sample(2 * pieceLength, 2)]
+    for (const { digest, size, piece } of [right, wrong]) {
+      const blob = store.create({ digest, size, kind: 'blob' })
+      for (const i of [0, 1]) await blob.write(i, piece(i))
+    }
+    clock.advance(commitEvery)
+    const dir = killedNow(live)
+    await overwrite(store.find(wrong.digest)!.path.replace(live, dir), 500)
+    const again = await openStore(dir)
+    expect(again.usage()).toEqual({ bytes: right.size, complete: 1, partial: 0 })
+    expect(again.find(right.digest)?.complete).toBe(true)
+  })
+
   test('after a kill in the same boot, believes what it recorded', async () => {
     const { dir, digest } = await interrupted()
     const store = await openStore(dir, { bootId: 'one' })

@@ -10,7 +10,7 @@ import { type DataDir, openDataDir } from './data-dir.ts'
 import { DiskBlob, type Keeper } from './disk-blob.ts'
 import type { DiskStoreOptions } from './disk-store.ts'
 import { type FileFacts, judge } from './recovery.ts'
-import { dropWrongPieces, isWhole, sniff } from './rehash.ts'
+import { dropWrongPieces, sniff, wholeSince } from './rehash.ts'
 import { Spare } from './spare.ts'
 
 /** What a store is made of; `release` gives the data directory free. */
@@ -94,21 +94,16 @@ class Opening {
   async check(trusted: boolean): Promise<BlobRow[]> {
     const { log } = this.#options
     const rows: BlobRow[] = []
-    if (!trusted)
-      log.info('the machine went down without stopping the node; incomplete blobs are checked piece by piece')
+    if (!trusted) log.info('the machine went down under the node; incomplete blobs are checked piece by piece')
     for (const row of this.#catalog.rows()) {
       const { digest } = row
       const verdict = judge(row, this.#files.get(digest), trusted)
       if (verdict.do === 'keep') rows.push(row)
       else if (verdict.do === 'forget') this.#forget(row, verdict.reason, verdict.lost)
-      else if (verdict.do === 'check pieces') {
-        const checked = await this.#checkPieces(row)
+      else {
+        const read = verdict.do === 'check pieces' ? this.#checkPieces(row) : this.#checkWhole(row, verdict.reason)
+        const checked = await read
         if (checked) rows.push(this.#save(checked))
-        else this.#forget(row, 'none of its pieces survived', true)
-      } else {
-        log.info('reading a blob again', { digest, reason: verdict.reason })
-        if (await isWhole(this.#tree.pathOf(digest), digest)) rows.push(this.#save(this.#asFound(row)))
-        else this.#forget(row, `${verdict.reason} and has another digest now`, true)
       }
     }
     this.#catalog.forget(this.#forgotten)
@@ -119,9 +114,10 @@ class Opening {
   async rebuild(): Promise<BlobRow[]> {
     const rows: BlobRow[] = []
     let bytes = 0
-    for (const [digest, { size, mtime }] of this.#files) {
+    for (const [digest, { size }] of this.#files) {
       const path = this.#tree.pathOf(digest)
-      if (!(await isWhole(path, digest))) continue
+      const mtime = await wholeSince(path, digest)
+      if (mtime === undefined) continue
       const { kind, mediaType = null } = await sniff(path, size)
       const now = this.#options.clock.wall()
       const row = { digest, size, kind, mediaType, state: 'complete', bitmap: null, mtime } as const
@@ -152,11 +148,18 @@ class Opening {
     for (const segment of this.#catalog.segments(row.digest)) metainfo.add(segment)
     const dropped = await dropWrongPieces(this.#tree.pathOf(row.digest), layout, have, metainfo)
     if (dropped > 0) this.#options.log.warn('pieces were lost', { digest: row.digest, dropped, kept: have.count })
-    return have.count > 0 ? { ...row, bitmap: have.bytes } : undefined
+    if (have.complete) return this.#checkWhole(row, 'all its pieces are there')
+    if (have.count > 0) return { ...row, bitmap: have.bytes }
+    this.#forget(row, 'none of its pieces survived', true)
+    return undefined
   }
 
-  #asFound(row: BlobRow): BlobRow {
-    return { ...row, mtime: this.#files.get(row.digest)?.mtime ?? null }
+  async #checkWhole(row: BlobRow, reason: string): Promise<BlobRow | undefined> {
+    this.#options.log.info('reading a blob again', { digest: row.digest, reason })
+    const mtime = await wholeSince(this.#tree.pathOf(row.digest), row.digest)
+    if (mtime !== undefined) return { ...row, state: 'complete', bitmap: null, mtime }
+    this.#forget(row, `${reason}, but its bytes have another digest`, true)
+    return undefined
   }
 
   #save(row: BlobRow): BlobRow {

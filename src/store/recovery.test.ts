@@ -52,6 +52,13 @@ test.each([
     'keep',
   ],
   ['an incomplete file that is missing is forgotten', row({}), undefined, true, 'forget'],
+  [
+    'an incomplete blob with all its pieces is read whole',
+    row({ bitmap: new Uint8Array([0b111]) }),
+    { size: whole.size, mtime: 1 },
+    true,
+    'check whole',
+  ],
   ['a blob without pieces is forgotten', row({ bitmap: new Uint8Array(1) }), undefined, true, 'forget'],
 ] as const)('%s', (_, recorded, file, trusted, verdict) => {
   expect(judge(recorded, file, trusted).do).toBe(verdict)

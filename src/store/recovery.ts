@@ -30,19 +30,14 @@ export function judge(row: BlobRow, file: FileFacts | undefined, trusted: boolea
       ? { do: 'keep' }
       : { do: 'check whole', reason: 'its file was touched after it was completed' }
   }
-  const end = heldEnd(row)
+  const layout = layoutOf(row.size)
+  const have = new Bitmap(layout.count, row.bitmap ?? undefined)
+  const last = [...have.indexes()].at(-1)
+  const end = last === undefined ? 0 : pieceStart(layout, last) + pieceBytes(layout, last)
   if (end === 0) return forget('nothing of it had arrived', false)
   if (!file) return forget('its file is missing')
   if (file.size < end) return forget(`its file ends at byte ${file.size}, before the last recorded piece`)
-  return trusted ? { do: 'keep' } : { do: 'check pieces' }
-}
-
-/** End of the last piece that is recorded. */
-function heldEnd(row: BlobRow): number {
-  const layout = layoutOf(row.size)
-  let end = 0
-  for (const piece of new Bitmap(layout.count, row.bitmap ?? undefined).indexes()) {
-    end = pieceStart(layout, piece) + pieceBytes(layout, piece)
-  }
-  return end
+  if (!trusted) return { do: 'check pieces' }
+  // It was about to be completed; no piece is missing whose arrival would make somebody do it.
+  return have.complete ? { do: 'check whole', reason: 'all its pieces are there' } : { do: 'keep' }
 }

@@ -6,20 +6,20 @@ import type { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Metainfo } from '../piece/metainfo.ts'
 import type { BlobKind } from './blob-store.ts'
-import { readAt } from './open-files.ts'
+import { readAt, syncAll } from './open-files.ts'
 
 const chunk = 1024 * 1024
 
-/** True if the whole file has the digest. */
-export async function isWhole(path: string, digest: Digest): Promise<boolean> {
+/** The file's modification time (whole ms) if all of it has the digest; it is then on the disk, too. */
+export async function wholeSince(path: string, digest: Digest): Promise<number | undefined> {
   const hasher = new Bun.CryptoHasher(algorithmOf(digest))
-  await using file = await open(path, 'r')
+  await using file = await open(path, 'r+')
   const buffer = Buffer.allocUnsafeSlow(chunk)
   for (let position = 0, n = chunk; n === chunk; position += n) {
     n = await readAt(file.fd, buffer, position)
     hasher.update(buffer.subarray(0, n))
   }
-  return hasher.digest('hex') === hexOf(digest)
+  return hasher.digest('hex') === hexOf(digest) ? await syncAll(file.fd) : undefined
 }
 
 /** Clears the bits of pieces that are not in the file, or whose digest nobody stated; returns how many. */
