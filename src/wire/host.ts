@@ -9,12 +9,12 @@ import type { ComponentLogger, Libp2p, Logger } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { type Ping, ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
-import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
 import type { ClusterKey } from '../cluster/cluster-key.ts'
 import type { Identity } from '../cluster/identity.ts'
 import { type Address, isIPv4, ListenError } from '../listen.ts'
 import type { Log } from '../telemetry/log.ts'
+import { safeTcp } from './transport.ts'
 
 // A type, not an interface: libp2p wants an index signature.
 export type Services = { identify: Identify; ping: Ping; dht: KadDHT }
@@ -48,7 +48,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
         // With port 0 the real one is known only once it is open; the addresses of the interfaces have to do then.
         ...(address.port !== 0 && { announce: [multiaddrOf(advertise, address.port)] }),
       },
-      transports: [tcp()],
+      transports: [safeTcp()],
       // The native implementation asks the runtime for a cipher that it does not have.
       connectionEncrypters: [noise({ crypto: pureJsCrypto })],
       streamMuxers: [yamux()],
