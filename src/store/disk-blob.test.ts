@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sample } from '../../test/conformance/blob-store.ts'
-import { DiskBlob, type Keeper } from './disk-blob.ts'
+import { DiskBlob } from './disk-blob.ts'
+import type { Keeper } from './keeper.ts'
 import { OpenFiles } from './open-files.ts'
 
 const dirs: string[] = []

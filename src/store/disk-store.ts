@@ -3,35 +3,24 @@
  * their bytes; `open-store.ts` finds out at start what is really there, `room.ts` sees to it that it does not grow too big.
  */
 import pLimit from 'p-limit'
-import { type Clock, every } from '../clock.ts'
+import { every } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { algorithmOf, type Digest, digestOf, shortDigest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
 import type { Blob, BlobSpec, BlobStore, StoreUsage, TagRecord } from './blob-store.ts'
 import type { BlobTree } from './blob-tree.ts'
 import type { Ban, Catalog } from './catalog.ts'
-import { DiskBlob, type Keeper } from './disk-blob.ts'
+import { DiskBlob } from './disk-blob.ts'
+import type { Keeper } from './keeper.ts'
 import { OpenFiles } from './open-files.ts'
-import { openStore, type Parts } from './open-store.ts'
+import { type DiskStoreOptions, openStore, type Parts } from './open-store.ts'
 import { Room } from './room.ts'
 import type { Spare } from './spare.ts'
 
-export interface DiskStoreOptions {
-  readonly dir: string
-  /** What the pieces may take together; unlimited if absent. */
-  readonly limitBytes?: number
-  /** A blob unused for longer than this is removed; never if absent. */
-  readonly ttlMs?: number
-  readonly clock: Clock
-  readonly log: Log
-  readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes'>
-  /** Changes when the machine starts anew; the kernel's by default. */
-  readonly bootId?: string
-}
+export type { DiskStoreOptions } from './open-store.ts'
 
 export class DiskStore implements BlobStore, Keeper {
   readonly files = new OpenFiles()

@@ -1,17 +1,33 @@
 /** Opening a store: lock, catalog, then every record against the file it speaks of, and every file against the records. */
 import { existsSync, readFileSync, renameSync } from 'node:fs'
+import type { Clock } from '../clock.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { layoutOf } from '../piece/layout.ts'
 import { Metainfo } from '../piece/metainfo.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import { BlobTree } from './blob-tree.ts'
 import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
 import { type DataDir, openDataDir } from './data-dir.ts'
-import { DiskBlob, type Keeper } from './disk-blob.ts'
-import type { DiskStoreOptions } from './disk-store.ts'
+import { DiskBlob } from './disk-blob.ts'
+import type { Keeper } from './keeper.ts'
 import { type FileFacts, judge } from './recovery.ts'
 import { dropWrongPieces, sniff, wholeSince } from './rehash.ts'
 import { Spare } from './spare.ts'
+
+export interface DiskStoreOptions {
+  readonly dir: string
+  /** What the pieces may take together; unlimited if absent. */
+  readonly limitBytes?: number
+  /** A blob unused for longer than this is removed; never if absent. */
+  readonly ttlMs?: number
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes'>
+  /** Changes when the machine starts anew; the kernel's by default. */
+  readonly bootId?: string
+}
 
 /** What a store is made of; `release` gives the data directory free. */
 export interface Parts {

@@ -1,0 +1,27 @@
+import type { Digest } from '../oci/digest.ts'
+import type { Segment } from '../piece/metainfo.ts'
+import type { DiskBlob } from './disk-blob.ts'
+import type { OpenFiles } from './open-files.ts'
+
+/** What a blob asks of its store. */
+export interface Keeper {
+  readonly files: OpenFiles
+  wall(): number
+  /** @throws {Failure} `unavailable` once the store is closing */
+  checkOpen(): void
+  /** Sets `bytes` aside for a piece; call the result when it is written or has failed. @throws {Failure} `no-space` */
+  reserve(blob: DiskBlob, bytes: number): () => void
+  /** The disk is full: frees at least `bytes` if it can. */
+  relieve(bytes: number): Promise<void>
+  /** `bytes` more are there. */
+  grew(blob: DiskBlob, bytes: number): void
+  /** Something changed that the catalog should know. */
+  changed(blob: DiskBlob): void
+  completed(blob: DiskBlob): void
+  learned(blob: DiskBlob, segment: Segment): void
+  segments(digest: Digest): readonly Segment[]
+  /** The bytes are not what the catalog says. */
+  damaged(blob: DiskBlob, reason: string): void
+  /** Nobody uses it any more. */
+  idle(blob: DiskBlob): void
+}
