@@ -270,7 +270,7 @@ export class Transfer {
   }
 
   async #request(request: Request): Promise<void> {
-    const { outbound, metrics } = this.#d
+    const { outbound } = this.#d
     const card = this.#links.card(request.parent)
     const blob = this.#blob
     if (!card || !blob) return this.#apply({ type: 'refused', request: request.id, reason: 'broken' })
@@ -280,7 +280,6 @@ export class Transfer {
       const chosen = (piece: number) => this.#apply({ type: 'chosen', request: request.id, piece })
       const answer = await outbound.piece(card, blob.digest, request.candidates, abort.signal, chosen)
       if (this.#over) return
-      metrics.peerReceivedBytes.inc(answer.bytes.length)
       this.#progressAt = this.#d.clock.now()
       this.#apply({ type: 'arrived', request: request.id, piece: answer.piece })
       await this.#take(blob, answer.piece, answer.bytes, card)
@@ -296,7 +295,7 @@ export class Transfer {
 
   async #take(blob: Blob, piece: number, bytes: Uint8Array, from: NodeCard): Promise<void> {
     if (bytes.length !== pieceBytes(blob.layout, piece) || !blob.metainfo.verify(piece, bytes)) {
-      this.#d.metrics.piecesRejected.inc()
+      this.#d.metrics.piecesRejected.inc({ reason: 'digest' })
       this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
       return this.#apply({ type: 'rejected', piece, parent: from.id })
     }
