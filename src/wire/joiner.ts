@@ -129,7 +129,7 @@ export class Joiner {
       const wait = Math.min(backoff.most, backoff.first * backoff.factor ** entry.failures) * (0.75 + random() / 2)
       // Once is enough to tell; a seed list may well name hosts that come up later.
       if (entry.failures === 0) {
-        log.warn('cannot reach an entry of the seed list; trying on', { address: entry.address, error: String(error) })
+        log.warn('cannot reach an entry of the seed list; trying on', { address: entry.address, error: plain(error) })
       }
       entry.failures++
       this.#after(wait, () => this.#pursue(entry))
@@ -162,6 +162,12 @@ function addressesOf(node: Found): Multiaddr[] {
       return []
     }
   })
+}
+
+/** What a given-up dial says of itself means nothing to an operator. */
+function plain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return /^(Abort|Timeout)Error$/.test(error.name) ? 'it does not answer' : error.message
 }
 
 /** libp2p refuses to dial itself in more than one way, depending on when it notices. */
