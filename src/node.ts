@@ -149,9 +149,9 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       seeder,
       directory,
       verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
-      changed: (digest) => {
-        announcer.changed(digest)
-        network.announceSoon()
+      changed: (digest, soon) => {
+        const owner = announcer.changed(digest)
+        if (owner && soon) network.announceSoon(owner)
       },
     })
     const tags = new Tags({

@@ -210,7 +210,9 @@ export class Swarms {
     if (swarm.fetcher) return undefined
     if (this.#wholeElsewhere(swarm, asker)) return undefined
     const id = this.#chooseFetcher(asked.digest, swarm, asker, now)
-    reasons.push(id === asker ? 'no seed is left to read the source: the asking node does' : `${id} reads the source`)
+    reasons.push(
+      this.#nodes.get(id)?.seed ? `${id} reads the source` : `no seed is left: ${id}, which asks, reads the source`,
+    )
     swarm.fetcher = { id, children: new Set(), progressAt: now }
     this.#holder(asked.digest, swarm, id, now)
     return id === asker ? undefined : id

@@ -14,8 +14,8 @@ import { Transfer, type TransferDeps, type TransferEvents } from './transfer.ts'
 export interface SwarmOptions extends TransferDeps {
   readonly seeder: Seeder
   readonly directory: Directory
-  /** What this node holds of a blob changed: the owners of its digest want to know. */
-  changed(digest: Digest): void
+  /** What this node holds of a blob changed; `soon` where the owner of the digest should not wait for a heartbeat. */
+  changed(digest: Digest, soon: boolean): void
 }
 
 export class Swarm implements SessionHandler {
@@ -25,21 +25,20 @@ export class Swarm implements SessionHandler {
 
   constructor(options: SwarmOptions) {
     this.#o = options
-    const { seeder, changed, directory } = options
+    const { seeder, changed } = options
     this.#events = {
       begun: (blob) => {
         seeder.begun(blob)
-        directory.provide(blob.digest)
-        changed(blob.digest)
+        changed(blob.digest, true)
       },
       stored: (blob, piece) => {
         seeder.stored(blob.digest, piece)
-        changed(blob.digest)
+        changed(blob.digest, false)
       },
       learned: (blob) => seeder.learned(blob.digest),
       ended: (transfer, failure) => this.#ended(transfer, failure),
     }
-    options.store.onGone((blob) => changed(blob.digest))
+    options.store.onGone((blob) => changed(blob.digest, true))
   }
 
   transfers(): Iterable<Transfer> {
@@ -100,7 +99,7 @@ export class Swarm implements SessionHandler {
   #ended(transfer: Transfer, failure: Failure | undefined): void {
     const { digest } = transfer.location
     this.#transfers.delete(digest)
-    const { log, seeder, clock, changed } = this.#o
+    const { log, seeder, clock, changed, directory } = this.#o
     const fields = {
       digest,
       seconds: Math.round(clock.now() - transfer.startedAt) / 1000,
@@ -110,7 +109,10 @@ export class Swarm implements SessionHandler {
     if (failure) {
       seeder.gone(digest, failure)
       log.info('transfer ended without the blob', { ...fields, code: failure.code, error: failure.message })
-    } else log.debug('blob complete', { ...fields, size: transfer.blob?.size })
-    changed(digest)
+    } else {
+      log.debug('blob complete', { ...fields, size: transfer.blob?.size })
+      directory.provide(digest)
+    }
+    changed(digest, true)
   }
 }

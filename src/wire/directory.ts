@@ -15,6 +15,8 @@ import type { Directory } from './wire.ts'
 const findDeadline = 3_000
 const provideDeadline = 10_000
 const mostProviders = 16
+/** A record costs dozens of round trips in JavaScript cryptography: published one by one, when the pull is long over. */
+const provideAfter = 10_000
 /** Records waiting to be published. What does not fit is not lost: the swarm's announces find it while there is a scheduler. */
 const mostWaiting = 2048
 
@@ -28,7 +30,7 @@ export interface DirectoryOptions {
 
 export class KadDirectory implements Directory {
   readonly #options: DirectoryOptions
-  readonly #publish = pLimit(2)
+  readonly #publish = pLimit(1)
   readonly #queued = new Set<Digest>()
   #closed = false
 
@@ -39,7 +41,9 @@ export class KadDirectory implements Directory {
   provide(digest: Digest): void {
     if (this.#closed || this.#queued.has(digest) || this.#queued.size >= mostWaiting) return
     this.#queued.add(digest)
-    void this.#publish(() => this.#provide(digest)).finally(() => this.#queued.delete(digest))
+    this.#options.clock.after(provideAfter, () => {
+      void this.#publish(() => this.#provide(digest)).finally(() => this.#queued.delete(digest))
+    })
   }
 
   async find(digest: Digest, signal?: AbortSignal): Promise<NodeInfo[]> {

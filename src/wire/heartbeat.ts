@@ -64,9 +64,10 @@ export class Heartbeat {
     for (const info of this.#options.table.withMode('scheduler')) this.#add(info)
   }
 
-  /** The swarm has something to tell: each scheduler hears it within 100 ms or so. */
-  changed(): void {
-    for (const target of this.#targets.values()) this.#soon(target)
+  /** There is something to tell that scheduler: it hears it within 100 ms or so. */
+  changed(scheduler: NodeId): void {
+    const target = this.#targets.get(scheduler)
+    if (target) this.#soon(target)
   }
 
   /** Stops, and says goodbye to the schedulers. Bounded by the deadline of a call. */

@@ -11,7 +11,7 @@ import type { ClusterKey } from '../cluster/cluster-key.ts'
 import type { Identity } from '../cluster/identity.ts'
 import { MemberTable } from '../cluster/member-table.ts'
 import type { Membership } from '../cluster/membership.ts'
-import { type Mode, modes, type NodeInfo } from '../cluster/node-info.ts'
+import { type Mode, modes, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { type Address, formatAddress } from '../listen.ts'
 import type { Limit } from '../rate.ts'
@@ -163,9 +163,9 @@ export class Network {
     return this.#join(inbound, source)
   }
 
-  /** What `source.changes` would return has changed: the schedulers are told soon. */
-  announceSoon(): void {
-    this.#heartbeat.changed()
+  /** What `source.changes` would return for that scheduler has changed: it is told soon, not with the next heartbeat. */
+  announceSoon(scheduler: NodeId): void {
+    this.#heartbeat.changed(scheduler)
   }
 
   /** Says goodbye to the schedulers and closes everything; takes a few seconds at most. */

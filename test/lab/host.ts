@@ -92,7 +92,7 @@ async function shape(netns: string, device: string, rate: string | undefined): P
     await tryRun(['tc', '-n', netns, 'qdisc', 'del', 'dev', device, 'root'])
     return
   }
-  const burst = Math.max(64 * 1024, Math.ceil(bitsPerSecond(rate) / 8 / 500))
+  const burst = Math.max(256 * 1024, Math.ceil(bitsPerSecond(rate) / 8 / 500))
   const bucket = ['tbf', 'rate', rate, 'burst', String(burst), 'latency', '50ms']
   await run(['tc', '-n', netns, 'qdisc', 'replace', 'dev', device, 'root', ...bucket])
 }

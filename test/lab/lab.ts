@@ -147,6 +147,9 @@ async function makeHost(host: Host, switchNetns: string, port: string): Promise<
   await inHost('address', 'add', `${host.address}/24`, 'broadcast', '+', 'dev', 'eth0')
   await inHost('link', 'set', 'eth0', 'up')
   await inHost('route', 'add', '224.0.0.0/4', 'dev', 'eth0')
+  // A network card cuts large sends into frames by itself; here each frame is work for the same few cores that run all
+  // the hosts, and many slow streams would be cut into the smallest of them.
+  await tryRun(['ip', 'netns', 'exec', host.netns, 'sysctl', '-qw', 'net.ipv4.tcp_min_tso_segs=16'])
 }
 
 /** Ends every process in the lab's namespaces and removes them. Synchronous, because it also runs at exit. */
