@@ -1,6 +1,6 @@
 /**
- * A real registry, Debian's docker-registry, on a host of a lab or on loopback: plain HTTP, a data folder, and an access
- * log from which tests count what it sent.
+ * A real registry, Debian's docker-registry, on a host of a lab or on loopback: plain HTTP unless it is given a
+ * certificate, a data folder, and an access log from which tests count what it sent.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,6 +19,8 @@ export interface RegistryInit {
   readonly dir: string
   /** Basic authentication with this one account. */
   readonly account?: { readonly user: string; readonly password: string }
+  /** PEM files; makes it https. */
+  readonly tls?: { readonly certificate: string; readonly key: string }
   /** Base URL that blobs are redirected to (307) instead of being sent: {@link serveFolder} on another host, over `<dir>/data`. */
   readonly redirect?: string
 }
@@ -37,8 +39,10 @@ export class LabRegistry {
   readonly port: number
   readonly dir: string
   readonly process: LabProcess
+  readonly #scheme: string
 
-  private constructor(address: string, port: number, dir: string, process: LabProcess) {
+  private constructor(scheme: string, address: string, port: number, dir: string, process: LabProcess) {
+    this.#scheme = scheme
     this.address = address
     this.port = port
     this.dir = dir
@@ -66,16 +70,22 @@ export class LabRegistry {
           maintenance: { uploadpurging: { enabled: false } },
         },
         // All addresses of the host, so that images are pushed over its loopback, which is not shaped.
-        http: { addr: `${init.host ? '0.0.0.0' : address}:${port}`, secret: 'one registry, no other to share it with' },
+        http: {
+          addr: `${init.host ? '0.0.0.0' : address}:${port}`,
+          secret: 'one registry, no other to share it with',
+          ...(init.tls ? { tls: init.tls } : {}),
+        },
         ...(init.account ? { auth: { htpasswd: { realm: 'lab', path: htpasswd } } } : {}),
         ...(init.redirect
           ? { middleware: { storage: [{ name: 'redirect', options: { baseurl: init.redirect } }] } }
           : {}),
       }),
     )
-    const url = `http://${init.host ? '127.0.0.1' : address}:${port}/v2/`
+    const scheme = init.tls ? 'https' : 'http'
+    const url = `${scheme}://${init.host ? '127.0.0.1' : address}:${port}/v2/`
     const answers = async () => {
-      const probe = ['curl', '--silent', '--output', '/dev/null', '--max-time', '2', url]
+      // Whether it is the registry its certificate names is for clients to check.
+      const probe = ['curl', '--silent', '--insecure', '--output', '/dev/null', '--max-time', '2', url]
       return (await (init.host ? init.host.tryExec(probe) : tryRun(probe))).code === 0
     }
     if (await answers()) throw new Error(`${url} is in use: something answers there before docker-registry is started`)
@@ -83,7 +93,7 @@ export class LabRegistry {
     const log = join(init.dir, 'registry.log')
     const process = init.host ? init.host.spawn(command, { log }) : new LabProcess(command, { log })
     for (let attempt = 0; attempt < 100 && process.running; attempt++) {
-      if (await answers()) return new LabRegistry(address, port, init.dir, process)
+      if (await answers()) return new LabRegistry(scheme, address, port, init.dir, process)
       await Bun.sleep(50)
     }
     await process.kill()
@@ -97,7 +107,7 @@ export class LabRegistry {
   }
 
   get url(): string {
-    return `http://${this.hostPort}`
+    return `${this.#scheme}://${this.hostPort}`
   }
 
   /** All requests answered so far, oldest first. A request is logged a moment after its answer is complete. */

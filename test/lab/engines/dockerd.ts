@@ -1,0 +1,70 @@
+/** dockerd with its own containerd, as Debian has it, and the client that talks to it. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Host } from '../host.ts'
+import type { LabProcess } from '../process.ts'
+import { answering, enclosed, engineDir } from './enclosure.ts'
+
+export interface DockerdInit {
+  readonly host: Host
+  /** `registry-mirrors`: for images of Docker Hub, in this order. */
+  readonly mirrors: readonly string[]
+  /** A file to have as `/etc/hosts`. */
+  readonly hosts?: string
+  /** PEM file of the only authority it trusts. */
+  readonly caFile?: string
+}
+
+export class Dockerd {
+  readonly process: LabProcess
+  readonly #host: Host
+  readonly #env: Record<string, string>
+
+  private constructor(host: Host, process: LabProcess, env: Record<string, string>) {
+    this.#host = host
+    this.process = process
+    this.#env = env
+  }
+
+  static async start(init: DockerdInit): Promise<Dockerd> {
+    const dir = engineDir(init.host, 'docker')
+    mkdirSync(join(dir, 'client'), { recursive: true })
+    const socket = `unix://${join(dir, 'docker.sock')}`
+    const config = join(dir, 'daemon.json')
+    writeFileSync(
+      config,
+      JSON.stringify({
+        'data-root': join(dir, 'data'),
+        'exec-root': join(dir, 'exec'),
+        pidfile: join(dir, 'docker.pid'),
+        hosts: [socket],
+        // Networks of the machine and rules of its firewall are not touched.
+        bridge: 'none',
+        iptables: false,
+        ip6tables: false,
+        // Works on every file system, and the images are small.
+        'storage-driver': 'vfs',
+        // The other driver needs systemd, whose socket is not in here.
+        'exec-opts': ['native.cgroupdriver=cgroupfs'],
+        'registry-mirrors': init.mirrors,
+      }),
+    )
+    const process = init.host.spawn(enclosed(['dockerd', '--config-file', config], init.hosts), {
+      log: join(dir, 'dockerd.log'),
+      ...(init.caFile === undefined ? {} : { env: { SSL_CERT_FILE: init.caFile, SSL_CERT_DIR: dir } }),
+    })
+    const env = { DOCKER_HOST: socket, DOCKER_CONFIG: join(dir, 'client') }
+    await answering('dockerd', process, () => init.host.tryExec(['docker', 'version'], env))
+    return new Dockerd(init.host, process, env)
+  }
+
+  /** What `docker <args>` prints. @throws when it exits nonzero */
+  async docker(...args: string[]): Promise<string> {
+    return (await this.#host.exec(['docker', ...args], this.#env)).trim()
+  }
+
+  /** `name@digest` of a pulled image, as the engine noted it. */
+  async digestsOf(image: string): Promise<string[]> {
+    return JSON.parse(await this.docker('image', 'inspect', '--format', '{{json .RepoDigests}}', image)) as string[]
+  }
+}
