@@ -41,8 +41,6 @@ export interface RunningNode {
   close(reason: string): Promise<void>
 }
 
-/** Pieces sent at once; what is asked for beyond that waits its turn. */
-const uploadSlots = 64
 /** How long responses under way may take to finish when the node ends. */
 const drainMs = 15_000
 
@@ -121,7 +119,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
 
     const bans = new Bans({ store, clock, log, metrics })
     const announcer = new Announcer(store, () => membership)
-    const seeder = new Seeder({ store, clock, uploadSlots })
+    const seeder: Seeder = new Seeder({ store, clock, feeding: (digest) => swarm.find(digest)?.feeding ?? false })
     const swarms = modes.includes('scheduler') ? new Swarms(random) : undefined
     const scheduler =
       swarms &&
@@ -133,7 +131,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
       ...(scheduler ? { local: (request) => scheduler.schedule(request) } : {}),
     })
-    const swarm = new Swarm({
+    const swarm: Swarm = new Swarm({
       store,
       outbound,
       membership,
@@ -169,7 +167,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       opened: () => swarm.opened(),
       frame: (session, frame) => swarm.frame(session, frame),
       closed: (session, reason) => swarm.closed(session, reason),
-      offer: (digest, candidates, peer, signal) => seeder.offer(digest, candidates, peer, signal),
+      offer: (digest, wanted, peer, signal) => seeder.offer(digest, wanted, peer, signal),
       order: (order) => {
         if (!modes.includes('seed')) throw new Failure('no-name', 'this node is not a seed')
         swarm.order(order.location)

@@ -14,7 +14,7 @@ import { type PieceView, pick } from './picker.ts'
 import type { Tuning } from './tuning.ts'
 
 export type DownloadEvent =
-  | { type: 'parent-joined'; parent: string; have: Bitmap }
+  | { type: 'parent-joined'; parent: string; have: Bitmap; feeding: boolean }
   | { type: 'parent-has'; parent: string; pieces: readonly number[] }
   | { type: 'parent-left'; parent: string }
   /** Digests of pieces `from` up to `to` (exclusive) became known. */
@@ -23,8 +23,8 @@ export type DownloadEvent =
   /** All bytes are here; verification and writing go on. */
   | { type: 'arrived'; request: number; piece: number }
   | { type: 'stored'; piece: number }
-  /** The bytes of an arrived piece were wrong, or could not be written. */
-  | { type: 'rejected'; piece: number; parent: string }
+  /** The bytes of an arrived piece were wrong, which is the fault of `parent`, or cannot be verified. */
+  | { type: 'rejected'; piece: number; parent?: string }
   | { type: 'refused'; request: number; reason: 'busy' | 'missing' | 'broken' }
   /** The source feed will bring these pieces; nobody else is asked for them. Empty when it stopped. */
   | { type: 'feed'; from: number; to: number }
@@ -33,7 +33,8 @@ export type DownloadEvent =
   | { type: 'tick' }
 
 export type DownloadCommand =
-  | { do: 'request'; request: Request }
+  /** Ask for `request.piece`, or, where that is not set, for any piece but those that are here or on their way. */
+  | { do: 'request'; request: Request; any?: { readonly unwanted: Bitmap; readonly from: number } }
   | { do: 'cancel'; request: Request }
   /** Leave the parent; the reason is for the log and the scheduler. */
   | { do: 'drop'; parent: string; reason: string }
@@ -51,7 +52,6 @@ export class Download {
   readonly #availability: Uint16Array
   /** Requests bound to the piece, plus one while it is being written. */
   readonly #asked: Uint8Array
-  readonly #tentative: Uint8Array
   /** 1 where a piece may be asked for; derived from the above, kept by `#refresh`. */
   readonly #free: Uint8Array
   readonly #requests = new Map<number, Request>()
@@ -73,7 +73,6 @@ export class Download {
     this.#random = random
     this.#availability = new Uint16Array(layout.count)
     this.#asked = new Uint8Array(layout.count)
-    this.#tentative = new Uint8Array(layout.count)
     this.#free = new Uint8Array(layout.count)
     for (let i = 0; i < layout.count; i++) this.#refresh(i)
     this.#progressAt = now
@@ -96,7 +95,7 @@ export class Download {
     if (this.#done) return this.#commands
     switch (event.type) {
       case 'parent-joined':
-        this.#join(new Parent(event.parent, event.have.copy(), now))
+        this.#join(new Parent(event.parent, event.have.copy(), now), event.feeding)
         this.#fill(now)
         break
       case 'parent-has':
@@ -122,8 +121,10 @@ export class Download {
         break
       case 'rejected':
         this.#release(event.piece)
-        this.#commands.push({ do: 'drop', parent: event.parent, reason: 'sent wrong bytes' })
-        this.#leave(event.parent)
+        if (event.parent !== undefined) {
+          this.#commands.push({ do: 'drop', parent: event.parent, reason: 'sent wrong bytes' })
+          this.#leave(event.parent)
+        }
         this.#fill(now)
         break
       case 'refused':
@@ -149,7 +150,8 @@ export class Download {
     return this.#commands
   }
 
-  #join(parent: Parent): void {
+  #join(parent: Parent, feeding: boolean): void {
+    parent.feeding = feeding && !parent.have.complete
     if (this.parents.has(parent.id)) this.#leave(parent.id)
     this.parents.set(parent.id, parent)
     for (const piece of parent.have.indexes()) {
@@ -166,6 +168,7 @@ export class Download {
       this.#availability[piece]!++
       parent.useful += this.#free[piece]!
     }
+    if (parent.have.complete) parent.feeding = false
     this.#fillFrom(parent, now)
   }
 
@@ -183,17 +186,21 @@ export class Download {
 
   #chosen(id: number, piece: number): void {
     const request = this.#requests.get(id)
-    if (!request || request.piece !== undefined) return
-    for (const candidate of request.candidates) this.#tentative[candidate]!--
+    if (!request || request.piece !== undefined || piece >= this.layout.count) return
     request.piece = piece
     this.#asked[piece]!++
     this.#refresh(piece)
+    if (!this.have.has(piece)) return
+    // It came from elsewhere while the request waited for its turn.
+    this.#forget(request)
+    this.#commands.push({ do: 'cancel', request })
   }
 
   #arrived(id: number, piece: number, now: number): void {
     const request = this.#requests.get(id)
     if (!request) return
     this.#chosen(id, piece)
+    if (!this.#requests.has(id)) return
     this.#forget(request)
     this.#asked[piece]!++ // until it is stored or rejected
     this.#refresh(piece)
@@ -229,13 +236,11 @@ export class Download {
     const parent = this.parents.get(request.parent)
     if (!parent) return
     if (reason === 'busy') parent.busyUntil = now + this.#tuning.busyMs * (0.5 + this.#random())
-    if (reason === 'missing') {
-      // It has dropped what it told us about; believe the answer.
-      for (const piece of request.candidates) {
-        if (!parent.have.clear(piece)) continue
-        this.#availability[piece]!--
-        parent.useful -= this.#free[piece]!
-      }
+    const { piece } = request
+    // It has dropped what it told us about; believe the answer.
+    if (reason === 'missing' && piece !== undefined && parent.have.clear(piece)) {
+      this.#availability[piece]!--
+      parent.useful -= this.#free[piece]!
     }
     if (reason !== 'broken') return
     parent.failuresInRow++
@@ -262,7 +267,6 @@ export class Download {
     this.#requests.delete(request.id)
     this.parents.get(request.parent)?.requests.delete(request.id)
     if (request.piece !== undefined) this.#release(request.piece)
-    else for (const candidate of request.candidates) this.#tentative[candidate]!--
   }
 
   #release(piece: number): void {
@@ -307,22 +311,39 @@ export class Download {
     if (this.#requests.size >= this.#tuning.mostInFlight || parent.busyUntil > now) return false
     if (!this.parents.has(parent.id)) return false
     if (parent.requests.size >= parent.pipeline(this.#tuning, this.layout.pieceLength, now)) return false
-    if (parent.useful > 0) {
-      const candidates = pick(this.#view(), parent.have, this.#tuning.mostCandidates, this.#random)
-      if (candidates.length > 0) return this.#send(parent, candidates, now)
-    }
-    const late = this.#late(parent, now)
-    return late === undefined ? false : this.#send(parent, [late], now)
+    const piece = parent.useful > 0 ? pick(this.#view(), parent.have, this.#random) : undefined
+    // What only this parent has it may choose among itself, for it knows what it has sent to others; and who reads the
+    // source may send what it has not even told us about yet.
+    if (parent.feeding || (piece !== undefined && this.#availability[piece] === 1)) return this.#sendAny(parent, now)
+    const wanted = piece ?? this.#late(parent, now)
+    return wanted === undefined ? false : this.#send(parent, wanted, now)
   }
 
-  #send(parent: Parent, candidates: number[], now: number): boolean {
-    const request: Request = { id: this.#nextRequest++, parent: parent.id, candidates, sentAt: now }
-    for (const candidate of candidates) this.#tentative[candidate]!++
-    this.#requests.set(request.id, request)
-    parent.requests.set(request.id, request)
-    if (candidates.length === 1) this.#chosen(request.id, candidates[0]!)
+  #send(parent: Parent, piece: number, now: number): boolean {
+    const request: Request = { id: this.#nextRequest++, parent: parent.id, sentAt: now }
+    this.#enter(parent, request)
+    this.#chosen(request.id, piece)
     this.#commands.push({ do: 'request', request })
     return true
+  }
+
+  #sendAny(parent: Parent, now: number): boolean {
+    const request: Request = { id: this.#nextRequest++, parent: parent.id, sentAt: now }
+    this.#enter(parent, request)
+    const unwanted = this.have.copy()
+    for (let i = 0; i < this.layout.count; i++) if (this.#asked[i]! > 0) unwanted.set(i)
+    this.#commands.push({ do: 'request', request, any: { unwanted, from: this.#firstMissing() } })
+    return true
+  }
+
+  /** Where the reader that is furthest behind goes on. */
+  #firstMissing(): number {
+    return this.have.nextMissing(Math.min(this.layout.count - 1, ...this.#readers.values()))
+  }
+
+  #enter(parent: Parent, request: Request): void {
+    this.#requests.set(request.id, request)
+    parent.requests.set(request.id, request)
   }
 
   /** A piece that takes another parent unusually long and that `parent` could bring: the oldest such. */
@@ -344,7 +365,6 @@ export class Download {
   #view(): PieceView {
     return {
       free: this.#free,
-      tentative: this.#tentative,
       availability: this.#availability,
       readers: [...this.#readers.values()].map((piece) => this.have.nextMissing(piece)),
       urgentPieces: this.#tuning.urgentPieces,

@@ -16,7 +16,7 @@ export interface LinkEvents {
   /** A parent says how large the blob is; false if that contradicts what is known. */
   sized(size: number, mediaType: string | undefined): boolean
   layout(): Layout | undefined
-  held(parent: NodeId, have: Bitmap): void
+  held(parent: NodeId, have: Bitmap, feeding: boolean): void
   has(parent: NodeId, pieces: readonly number[]): void
   /** A segment whose signature is right. */
   segment(segment: Segment): SegmentVerdict
@@ -96,6 +96,11 @@ export class ParentLinks {
     }
   }
 
+  /** A piece from that parent has arrived. */
+  got(id: NodeId, piece: number): void {
+    this.#links.get(id)?.session?.send({ t: 'got', digest: this.#digest, piece })
+  }
+
   closed(session: Session, reason: string): void {
     const link = this.#links.get(session.peer.id)
     if (link?.session === session) this.#leave(session.peer.id, `session closed: ${reason}`)
@@ -134,7 +139,7 @@ export class ParentLinks {
     const layout = this.#events.layout()
     if (!layout) return
     link.joined = true
-    this.#events.held(link.card.id, new Bitmap(layout.count, Uint8Array.fromBase64(frame.have)))
+    this.#events.held(link.card.id, new Bitmap(layout.count, Uint8Array.fromBase64(frame.have)), frame.feeding)
   }
 
   #meta(link: Link, frame: FrameOf<'meta'>): void {

@@ -6,9 +6,7 @@ import type { Tuning } from './tuning.ts'
 export interface Request {
   readonly id: number
   readonly parent: string
-  /** In order of preference; the parent chooses one. */
-  readonly candidates: readonly number[]
-  /** Set once the parent has chosen (at once when there is one candidate). */
+  /** Set once it is known which piece it brings: at once when it asks for that piece, else when the parent has chosen. */
   piece?: number
   readonly sentAt: number
 }
@@ -21,6 +19,8 @@ export class Parent {
   useful = 0
   failuresInRow = 0
   busyUntil = 0
+  /** It reads the blob from the source: it has every piece first, and what it sends nobody else has. */
+  feeding = false
   readonly meter: Meter
 
   constructor(id: string, have: Bitmap, now: number) {

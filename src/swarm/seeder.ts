@@ -7,17 +7,20 @@ import type { NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
+import { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { FrameOf } from '../wire/messages.ts'
-import type { PieceOnDisk, Session } from '../wire/wire.ts'
-import { Slots, UploadLedger } from './uploads.ts'
+import type { PieceOnDisk, Session, WantedPieces } from '../wire/wire.ts'
+import { type Ask, defaultUploadTuning, type Grant, type Held, UploadQueue, type UploadTuning } from './uploads.ts'
 
 export interface SeederOptions {
   readonly store: BlobStore
   readonly clock: Clock
-  readonly uploadSlots: number
+  readonly tuning?: UploadTuning
+  /** True while this node reads the blob from its source. */
+  readonly feeding: (digest: Digest) => boolean
   /** How long news about pieces is gathered before it is sent, in ms. */
   readonly batchMs?: number
 }
@@ -43,12 +46,20 @@ export interface Upload {
 const uploadOverMs = 5000
 const mostWantsPerSession = 4096
 const defaultBatchMs = 50
-const mostWaiting = 512
+/** Who waits longer for a turn is told to try elsewhere, in ms. */
+const patienceMs = 3000
+/** A child that does not say that a piece arrived is taken to have it so long after the kernel took the bytes, in ms. */
+const silentMs = 2000
 
 export class Seeder {
   readonly #store: BlobStore
-  readonly #ledger = new UploadLedger()
-  readonly #slots: Slots
+  readonly #queue: UploadQueue
+  readonly #mostSlots: number
+  readonly #feeding: (digest: Digest) => boolean
+  readonly #turns = new Map<number, (grant: Grant | undefined) => void>()
+  /** By child, blob and piece: what is under way, until the child says it has it. */
+  readonly #underWay = new Map<string, Grant>()
+  #nextAsk = 1
   readonly #audiences = new Map<Digest, Audience>()
   readonly #wants = new Map<Session, Set<Digest>>()
   readonly #news = new Set<Digest>()
@@ -59,23 +70,29 @@ export class Seeder {
   constructor(options: SeederOptions) {
     this.#store = options.store
     this.#clock = options.clock
-    this.#slots = new Slots(options.uploadSlots, mostWaiting)
-    this.#stop = every(options.clock, options.batchMs ?? defaultBatchMs, () => this.#publish())
+    this.#feeding = options.feeding
+    const tuning = options.tuning ?? defaultUploadTuning
+    this.#mostSlots = tuning.mostSlots
+    this.#queue = new UploadQueue(tuning, (digest) => this.#held(digest as Digest))
+    this.#stop = every(options.clock, options.batchMs ?? defaultBatchMs, () => {
+      this.#publish()
+      this.#expire()
+    })
     options.store.onGone((blob) => this.gone(blob.digest))
   }
 
-  /** Slots taken. */
+  /** Pieces under way, and children waiting for one. */
   get uploads(): number {
-    return this.#slots.taken
+    return this.#queue.sending + this.#queue.waiting
+  }
+  get uploadSlots(): number {
+    return this.#mostSlots
   }
   /** What is being sent to whom. */
   sending(): Upload[] {
     const now = this.#clock.now()
     for (const [key, upload] of this.#uploads) if (now - upload.sentAt > uploadOverMs) this.#uploads.delete(key)
     return [...this.#uploads.values()]
-  }
-  get uploadSlots(): number {
-    return this.#slots.total
   }
 
   /** Sessions that want the blob. */
@@ -124,6 +141,13 @@ export class Seeder {
     if (!audience) return
     audience.fresh.push(piece)
     this.#news.add(digest)
+    this.#serve()
+  }
+
+  /** A child has what it was sent. */
+  got(session: Session, digest: Digest, piece: number): void {
+    const grant = this.#underWay.get(keyOf(session.peer.id, digest, piece))
+    if (grant) this.#delivered(grant)
   }
 
   /** New piece digests are known. */
@@ -133,7 +157,7 @@ export class Seeder {
 
   /** The blob is no longer here, or could not be had from its source. */
   gone(digest: Digest, failure?: Failure): void {
-    this.#ledger.forget(digest)
+    this.#queue.forget(digest)
     const audience = this.#audiences.get(digest)
     if (!audience) return
     audience.fresh = []
@@ -150,40 +174,96 @@ export class Seeder {
   /** See `Inbound.offer`. */
   async offer(
     digest: Digest,
-    candidates: readonly number[],
+    wanted: WantedPieces,
     peer: NodeId | undefined,
     signal: AbortSignal,
   ): Promise<PieceOnDisk> {
-    const release = await this.#slots.take(signal)
-    if (!release) throw new Failure('too-many', 'all upload slots of this node are taken')
+    const { piece, ask } = await this.#turn(digest, wanted, peer ?? '', signal)
+    const grant = { piece, ask }
     const blob = this.#store.find(digest)
-    const piece = blob && this.#ledger.choose(digest, blob.have, candidates)
-    if (!blob || piece === undefined) {
-      release()
-      throw new Failure('no-blob', `this node does not hold the wanted pieces of ${digest}`)
+    if (!blob) {
+      this.#broken(grant)
+      throw new Failure('no-blob', `this node no longer holds ${digest}`)
     }
-    this.#ledger.sending(digest, blob.layout.count, piece)
     this.#note(digest, peer, pieceBytes(blob.layout, piece))
     const letGo = blob.hold()
-    let over = false
     const start = pieceStart(blob.layout, piece)
     return {
       piece,
       path: blob.path,
       start,
       end: start + pieceBytes(blob.layout, piece),
-      done: () => {
-        if (over) return
-        over = true
+      done: (sent) => {
         letGo()
-        release()
-        if (signal.aborted) this.#ledger.failed(digest, piece)
+        if (!sent) this.#broken(grant)
+        else this.#clock.after(silentMs, () => this.#delivered(grant))
       },
     }
   }
 
   close(): void {
     this.#stop()
+  }
+
+  /** Waits until it is this child's turn. */
+  #turn(digest: Digest, wanted: WantedPieces, peer: string, signal: AbortSignal): Promise<Grant> {
+    const blob = this.#store.find(digest)
+    if (!blob || signal.aborted) throw new Failure('no-blob', `this node does not hold ${digest}`)
+    const { promise, resolve, reject } = Promise.withResolvers<Grant>()
+    const count = blob.layout.count
+    const ask: Ask = {
+      id: this.#nextAsk++,
+      peer,
+      digest,
+      wanted: 'pieces' in wanted ? wanted : { unwanted: new Bitmap(count, wanted.unwanted), from: wanted.from },
+      at: this.#clock.now(),
+    }
+    if ('pieces' in ask.wanted && !ask.wanted.pieces.some((piece) => blob.have.has(piece))) {
+      throw new Failure('no-blob', `this node does not hold the wanted pieces of ${digest}`)
+    }
+    if (!this.#queue.ask(ask)) throw new Failure('too-many', 'too many nodes wait for pieces of this one')
+    const abort = () => {
+      if (this.#queue.withdraw(ask.id)) this.#turns.get(ask.id)?.(undefined)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    this.#turns.set(ask.id, (grant) => {
+      this.#turns.delete(ask.id)
+      signal.removeEventListener('abort', abort)
+      if (grant) resolve(grant)
+      else reject(new Failure('too-many', 'no piece for that node within its patience'))
+    })
+    this.#serve()
+    return promise
+  }
+
+  #serve(): void {
+    for (const grant of this.#queue.grants(this.#clock.now())) {
+      const { peer, digest } = grant.ask
+      this.#underWay.set(keyOf(peer, digest, grant.piece), grant)
+      this.#turns.get(grant.ask.id)?.(grant)
+    }
+  }
+
+  #expire(): void {
+    for (const ask of this.#queue.expire(this.#clock.now() - patienceMs)) this.#turns.get(ask.id)?.(undefined)
+  }
+
+  #delivered(grant: Grant): void {
+    const key = keyOf(grant.ask.peer, grant.ask.digest, grant.piece)
+    if (this.#underWay.get(key)?.ask.id === grant.ask.id) this.#underWay.delete(key)
+    this.#queue.delivered(grant.ask.id, this.#clock.now())
+    this.#serve()
+  }
+
+  #broken(grant: Grant): void {
+    this.#underWay.delete(keyOf(grant.ask.peer, grant.ask.digest, grant.piece))
+    this.#queue.broken(grant)
+    this.#serve()
+  }
+
+  #held(digest: Digest): Held | undefined {
+    const blob = this.#store.find(digest)
+    return blob && { layout: blob.layout, have: blob.have, feeding: this.#feeding(digest) }
   }
 
   #note(digest: Digest, to: NodeId | undefined, bytes: number): void {
@@ -200,7 +280,7 @@ export class Seeder {
 
   #introduce(blob: Blob, audience: Audience, session: Session): void {
     this.#teach(blob, audience, session)
-    session.send(stateFrame(blob))
+    session.send(stateFrame(blob, this.#feeding(blob.digest)))
   }
 
   /** Sends the segments that this session has not been sent; always before the pieces they describe. */
@@ -237,13 +317,18 @@ export class Seeder {
   }
 }
 
-export function stateFrame(blob: Blob): FrameOf<'state'> {
+function keyOf(peer: string, digest: Digest | string, piece: number): string {
+  return `${peer} ${digest} ${piece}`
+}
+
+export function stateFrame(blob: Blob, feeding: boolean): FrameOf<'state'> {
   return {
     t: 'state',
     digest: blob.digest,
     size: blob.size,
     pieceLength: blob.layout.pieceLength,
     kind: blob.kind,
+    feeding,
     ...(blob.mediaType ? { mediaType: blob.mediaType } : {}),
     have: blob.have.bytes.toBase64(),
   }

@@ -78,6 +78,8 @@ export class Swarm implements SessionHandler {
       }
       case 'unwant':
         return this.#o.seeder.unwant(session, frame.digest)
+      case 'got':
+        return this.#o.seeder.got(session, frame.digest, frame.piece)
       case 'state':
       case 'have':
       case 'meta':

@@ -13,8 +13,9 @@ import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { shortDigest } from '../oci/digest.ts'
 import { formatRepository } from '../oci/reference.ts'
+import type { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes } from '../piece/layout.ts'
-import { pieceDigest } from '../piece/metainfo.ts'
+import { pieceDigest, pieceDigestBytes } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -64,6 +65,8 @@ export interface TransferEvents {
 }
 
 const tickMs = 250
+/** How long a piece waits for somebody to state its digest. */
+const statementMs = 3000
 /** Stalled for so long, a node goes to the source itself, fetcher or not. Spread, so that a swarm does not do it at once. */
 const ownWayMs = 8000
 /** Stalled for so long with nothing left to try, a transfer gives up. */
@@ -83,6 +86,7 @@ export class Transfer {
   readonly #events: TransferEvents
   readonly #links: ParentLinks
   readonly #waiters = new PieceWaiters()
+  readonly #statements = new PieceWaiters()
   readonly #meter: Meter
   readonly #abort = new AbortController()
   readonly #inFlight = new Map<number, AbortController>()
@@ -124,6 +128,10 @@ export class Transfer {
 
   get blob(): Blob | undefined {
     return this.#blob
+  }
+  /** This node reads the blob from its source. */
+  get feeding(): boolean {
+    return this.#feeding
   }
   /** What an operator sees of it. */
   describe(): TransferFacts {
@@ -205,13 +213,15 @@ export class Transfer {
         return this.#blob?.size === size
       },
       layout: () => this.#blob?.layout,
-      held: (parent, have) => this.#apply({ type: 'parent-joined', parent, have }),
+      held: (parent, have, feeding) => this.#apply({ type: 'parent-joined', parent, have, feeding }),
       has: (parent, pieces) => this.#apply({ type: 'parent-has', parent, pieces }),
       segment: (segment) => {
         if (!this.#blob) return 'malformed'
         const verdict = this.#blob.learn(segment)
         if (verdict === 'new') {
-          this.#apply({ type: 'stated', from: segment.first, to: segment.first + segment.digests.length / 32 })
+          const to = segment.first + segment.digests.length / pieceDigestBytes
+          this.#apply({ type: 'stated', from: segment.first, to })
+          for (let piece = segment.first; piece < to; piece++) this.#statements.stored(piece)
           this.#events.learned(this.#blob)
         }
         return verdict
@@ -251,7 +261,7 @@ export class Transfer {
   #carryOut(command: DownloadCommand): void {
     switch (command.do) {
       case 'request':
-        void this.#request(command.request)
+        void this.#request(command.request, command.any)
         break
       case 'cancel':
         this.#inFlight.get(command.request.id)?.abort()
@@ -269,7 +279,7 @@ export class Transfer {
     }
   }
 
-  async #request(request: Request): Promise<void> {
+  async #request(request: Request, any: { unwanted: Bitmap; from: number } | undefined): Promise<void> {
     const { outbound } = this.#d
     const card = this.#links.card(request.parent)
     const blob = this.#blob
@@ -278,7 +288,10 @@ export class Transfer {
     this.#inFlight.set(request.id, abort)
     try {
       const chosen = (piece: number) => this.#apply({ type: 'chosen', request: request.id, piece })
-      const answer = await outbound.piece(card, blob.digest, request.candidates, abort.signal, chosen)
+      const wanted = any ? { unwanted: any.unwanted.bytes, from: any.from } : { pieces: [request.piece!] }
+      const answer = await outbound.piece(card, blob.digest, wanted, abort.signal, chosen)
+      this.#links.got(card.id, answer.piece)
+      if (answer.piece >= blob.layout.count) throw new Failure('corrupt', 'there is no such piece')
       if (this.#over) return
       this.#progressAt = this.#d.clock.now()
       this.#apply({ type: 'arrived', request: request.id, piece: answer.piece })
@@ -294,6 +307,8 @@ export class Transfer {
   }
 
   async #take(blob: Blob, piece: number, bytes: Uint8Array, from: NodeCard): Promise<void> {
+    // A piece fresh from the source may be here before the statement about it, which takes another way.
+    if (!blob.metainfo.known.has(piece) && !(await this.#stated(piece))) return this.#apply({ type: 'rejected', piece })
     if (bytes.length !== pieceBytes(blob.layout, piece) || !blob.metainfo.verify(piece, bytes)) {
       this.#d.metrics.piecesRejected.inc({ reason: 'digest' })
       this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
@@ -307,6 +322,20 @@ export class Transfer {
     this.bytes.swarm += bytes.length
     this.#stored(blob, piece, bytes.length)
     this.#events.stored(blob, piece)
+  }
+
+  /** False if nobody states the digest of the piece in time. */
+  async #stated(piece: number): Promise<boolean> {
+    const late = new AbortController()
+    const cancel = this.#d.clock.after(statementMs, () => late.abort())
+    try {
+      await this.#statements.wait(piece, late.signal)
+      return true
+    } catch {
+      return false
+    } finally {
+      cancel()
+    }
   }
 
   #stored(blob: Blob, piece: number, bytes: number): void {
@@ -454,6 +483,7 @@ export class Transfer {
     for (const abort of this.#inFlight.values()) abort.abort()
     this.#links.close()
     this.#letGo?.()
+    this.#statements.fail(failure ?? new Failure('cancelled', 'the transfer is over'))
     if (failure) {
       this.#waiters.fail(failure)
       this.#begun.reject(failure)

@@ -9,8 +9,6 @@ export interface Tuning {
   readonly mostInFlight: number
   /** Parents a download connects to. */
   readonly mostParents: number
-  /** How many pieces that only it holds a parent may choose from: it sends what it has sent least. */
-  readonly mostCandidates: number
   /** Pieces ahead of a reader that are fetched before anything rarer. */
   readonly urgentPieces: number
   /** Bytes ahead of a reader inside which rarest goes first; what lies beyond waits. */
@@ -35,7 +33,6 @@ export const defaultTuning: Tuning = {
   pipelineMs: 100,
   mostInFlight: 64,
   mostParents: 24,
-  mostCandidates: 128,
   urgentPieces: 2,
   windowBytes: 128 * MiB,
   hedgeFactor: 3,

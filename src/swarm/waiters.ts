@@ -1,4 +1,4 @@
-/** Who waits for which piece. Resolved as pieces are stored, rejected when the download ends without them. */
+/** Who waits for which piece. Resolved as pieces come, rejected when the download ends without them. */
 import { Failure } from '../failure.ts'
 
 interface Waiter {

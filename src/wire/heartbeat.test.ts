@@ -253,7 +253,7 @@ test('many changes in a short time make few announces, and the last change is am
   scheduler.announces.length = 0
   for (; latest < 500; ) {
     latest++
-    p.heartbeat.changed(p.info.id)
+    p.heartbeat.changed('s')
     await cluster.clock.run(1)
   }
   await cluster.clock.run(200)

@@ -55,15 +55,17 @@ const failureOf = (promise: Promise<unknown>): Promise<string> =>
 
 test('a piece arrives byte for byte, and which one it is is known before its bytes', async () => {
   const told: number[] = []
-  const answer = await a.network.outbound.piece(info, digest, [2, 1], never, (piece) => told.push(piece))
+  const answer = await a.network.outbound.piece(info, digest, { pieces: [2, 1] }, never, (piece) => told.push(piece))
   expect(told).toEqual([1])
   expect(answer.piece).toBe(1)
   expect(Buffer.compare(answer.bytes, content.subarray(pieceBytes, 2 * pieceBytes))).toBe(0)
 })
 
 test('the upload slot of each piece is given back exactly once', async () => {
-  for (let i = 0; i < 5; i++) await a.network.outbound.piece(info, digest, [1], never, () => {})
-  await Promise.all(Array.from({ length: 12 }, () => a.network.outbound.piece(info, digest, [1], never, () => {})))
+  for (let i = 0; i < 5; i++) await a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {})
+  await Promise.all(
+    Array.from({ length: 12 }, () => a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {})),
+  )
   await eventually('all are given back', () => done.every((n) => n > 0))
   expect(done).toEqual(Array.from({ length: 17 }, () => 1))
 })
@@ -77,7 +79,7 @@ test('the upload slot of a fetch that is given up is given back', async () => {
     return { piece: 1, path, start: 0, end: pieceBytes, done: () => void done[offer]!++ }
   }
   const controller = new AbortController()
-  const fetched = failureOf(a.network.outbound.piece(info, digest, [1], controller.signal, () => {}))
+  const fetched = failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, controller.signal, () => {}))
   await waiting.promise
   controller.abort()
   expect(await fetched).toBe('cancelled')
@@ -88,22 +90,26 @@ test('the upload slot of a fetch that is given up is given back', async () => {
 test('a busy parent, a missing piece and a dead parent are told apart', async () => {
   const { outbound } = a.network
   b.inbound.piece = () => Promise.reject(new Failure('too-many', 'busy'))
-  expect(await failureOf(outbound.piece(info, digest, [1], never, () => {}))).toBe('too-many')
+  expect(await failureOf(outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).toBe('too-many')
   b.inbound.piece = undefined
-  expect(await failureOf(outbound.piece(info, digest, [1], never, () => {}))).toBe('no-blob')
+  expect(await failureOf(outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).toBe('no-blob')
   const dead = { ...info, url: 'http://127.0.0.1:1' }
-  expect(await failureOf(outbound.piece(dead, digest, [1], never, () => {}))).toBe('unavailable')
+  expect(await failureOf(outbound.piece(dead, digest, { pieces: [1] }, never, () => {}))).toBe('unavailable')
 })
 
 test('a piece that nobody asked for is not taken', async () => {
-  expect(await failureOf(a.network.outbound.piece(info, digest, [0, 2], never, () => {}))).toBe('corrupt')
+  expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [0, 2] }, never, () => {}))).toBe('corrupt')
 })
 
 test('a piece whose file is too short is not taken for a piece', async () => {
   b.inbound.piece = () => ({ piece: 1, path, start: content.length - 10, end: content.length + 10, done() {} })
-  expect(await failureOf(a.network.outbound.piece(info, digest, [1], never, () => {}))).not.toBe('no failure')
+  expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).not.toBe(
+    'no failure',
+  )
   b.inbound.piece = () => ({ piece: 1, path: join(dir, 'gone'), start: 0, end: 10, done() {} })
-  expect(await failureOf(a.network.outbound.piece(info, digest, [1], never, () => {}))).not.toBe('no failure')
+  expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).not.toBe(
+    'no failure',
+  )
 })
 
 test('a failure of another node keeps its code on the way', async () => {

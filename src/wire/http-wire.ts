@@ -24,7 +24,7 @@ import {
 import { PieceClient } from './piece-client.ts'
 import { headers, routes, wireRules } from './rules.ts'
 import type { Sessions } from './sessions.ts'
-import type { Outbound, PieceAnswer, Session } from './wire.ts'
+import type { Outbound, PieceAnswer, Session, WantedPieces } from './wire.ts'
 
 export interface HttpWireOptions {
   readonly self: NodeInfo
@@ -60,11 +60,11 @@ export class HttpWire implements Outbound {
   piece(
     node: NodeCard,
     digest: Digest,
-    candidates: readonly number[],
+    wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
   ): Promise<PieceAnswer> {
-    return this.#pieces.fetch(node, digest, candidates, signal, chosen)
+    return this.#pieces.fetch(node, digest, wanted, signal, chosen)
   }
 
   async schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply> {

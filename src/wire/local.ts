@@ -3,7 +3,7 @@ import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Announce, AnnounceReply, FetchOrder, Resolve, ResolveReply, Schedule, ScheduleReply } from './messages.ts'
-import type { Inbound, Outbound, PieceAnswer, Session } from './wire.ts'
+import type { Inbound, Outbound, PieceAnswer, Session, WantedPieces } from './wire.ts'
 
 export class LocalFirst implements Outbound {
   readonly #self: NodeId
@@ -24,12 +24,12 @@ export class LocalFirst implements Outbound {
   async piece(
     node: NodeCard,
     digest: Digest,
-    candidates: readonly number[],
+    wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
   ): Promise<PieceAnswer> {
     if (node.id === this.#self) throw new Failure('unavailable', 'a node fetches no pieces from itself')
-    return this.#remote.piece(node, digest, candidates, signal, chosen)
+    return this.#remote.piece(node, digest, wanted, signal, chosen)
   }
 
   async schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply> {

@@ -47,11 +47,15 @@ const state = z.object({
   pieceLength: size,
   mediaType: short.optional(),
   kind: z.enum(['manifest', 'blob']),
+  /** The sender reads it from the source: it will have every piece first. */
+  feeding: z.boolean(),
   /** Bitmap, base64. */
   have: base64(8192),
 })
 /** Pieces that came since `state`. */
 const have = z.object({ t: z.literal('have'), digest, pieces })
+/** A piece that the receiver of this frame sent has arrived: its link has room for another. */
+const got = z.object({ t: z.literal('got'), digest, piece })
 /** A signed run of piece digests, 32 bytes each. */
 const meta = z.object({
   t: z.literal('meta'),
@@ -65,7 +69,7 @@ const meta = z.object({
 /** The sender no longer holds the blob, or failed to get it from its source. */
 const gone = z.object({ t: z.literal('gone'), digest, code: short.optional(), message: short.optional() })
 
-export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state, have, meta, gone])
+export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state, have, got, meta, gone])
 export type Frame = z.infer<typeof frameSchema>
 export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
 

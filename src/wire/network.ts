@@ -222,7 +222,7 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
     opened: (session) => inbound.opened(session),
     frame: (session, frame) => inbound.frame(session, frame),
     closed: (session, reason) => inbound.closed(session, reason),
-    offer: (digest, candidates, peer, signal) => inbound.offer(digest, candidates, peer, signal),
+    offer: (digest, wanted, peer, signal) => inbound.offer(digest, wanted, peer, signal),
     order: (order) => inbound.order(order),
     resolve: (request) => inbound.resolve(request),
     schedule(request) {

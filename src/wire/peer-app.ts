@@ -17,7 +17,7 @@ import { announceSchema, fetchOrderSchema, maxControlBytes, parse, resolveSchema
 import { headers, routes, wireRules } from './rules.ts'
 import type { SocketData } from './sockets.ts'
 import type { Uploads } from './uploads.ts'
-import type { Inbound } from './wire.ts'
+import type { Inbound, WantedPieces } from './wire.ts'
 
 export type PeerServer = Pick<Server<SocketData>, 'requestIP' | 'upgrade'>
 
@@ -76,9 +76,9 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   })
   app.get(routes.piece, async (c) => {
     const digest = parseDigest(c.req.param('digest'))
-    const candidates = parseCandidates(c.req.param('list'))
+    const wanted = parseWanted(c.req.param('list'), c.req.header(headers.unwanted), c.req.header(headers.from))
     uploads.settle()
-    return servePiece(c, ready(), digest, candidates)
+    return servePiece(c, ready(), digest, wanted)
   })
   app.post(routes.announce, async (c) => c.json(ready().announce(await read(c, announceSchema))))
   app.post(routes.schedule, async (c) => c.json(await ready().schedule(await read(c, scheduleSchema))))
@@ -88,19 +88,19 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   })
   app.post(routes.resolve, async (c) => c.json(await ready().resolve(await read(c, resolveSchema))))
 
-  async function servePiece(c: Context<Env>, inbound: Inbound, digest: Digest, candidates: number[]) {
+  async function servePiece(c: Context<Env>, inbound: Inbound, digest: Digest, wanted: WantedPieces) {
     const signal = c.req.raw.signal
-    const offer = await inbound.offer(digest, candidates, senderOf(c), signal)
+    const offer = await inbound.offer(digest, wanted, senderOf(c), signal)
     const bytes = offer.end - offer.start
     try {
       await options.upload?.(bytes)
     } catch (error) {
-      offer.done()
+      offer.done(false)
       throw error
     }
     uploads.begin(c.get('connection'), signal, c.get('leave'), (sent) => {
       if (sent) options.metrics?.peerSentBytes.inc(bytes)
-      offer.done()
+      offer.done(sent)
     })
     return new Response(Bun.file(offer.path).slice(offer.start, offer.end), {
       // Said outright, the runtime does not make a 206 of a slice by itself.
@@ -152,6 +152,20 @@ function senderOf(c: Context): NodeId | undefined {
 }
 
 /** `3,17,4` @throws {Failure} `bad-request` */
+function parseWanted(list: string, unwanted: string | undefined, from = '0'): WantedPieces {
+  if (list !== 'any') return { pieces: parseCandidates(list) }
+  try {
+    const bytes = Uint8Array.fromBase64(unwanted ?? '')
+    if (bytes.length <= wireRules.bitmapBytes && /^\d{1,8}$/.test(from)) return { unwanted: bytes, from: Number(from) }
+  } catch {
+    // Told below, like a bitmap that is too long.
+  }
+  throw new Failure(
+    'bad-request',
+    `${headers.unwanted} is not a bitmap in base64, or ${headers.from} is not the index of a piece`,
+  )
+}
+
 export function parseCandidates(list: string): number[] {
   const parts = list.split(',')
   if (parts.length > wireRules.candidates) throw new Failure('bad-request', 'too many pieces are asked for at once')

@@ -13,14 +13,16 @@ export const wireRules = {
   silentAfter: 6_000,
   /** A frame that is not read in time: queued bytes at which a session is given up. */
   sessionBacklog: 8 * 1024 * 1024,
-  /** No byte of a piece for so long. */
-  pieceStall: 5_000,
+  /** A piece must be here by then, the wait for the parent's turn included. Slower parents are replaced. */
+  pieceDeadline: 20_000,
   /** A request body must be here by then. */
   bodyDeadline: 5_000,
   /** Most bytes of a piece: the largest piece length there is. */
   pieceBytes: 4 * 1024 * 1024,
-  /** Candidates in one piece request. */
+  /** Pieces named in one piece request. */
   candidates: 256,
+  /** Bytes of a bitmap of unwanted pieces. */
+  bitmapBytes: 2048,
   /** Pieces fetched at once by this node. The runtime allows 256 requests in all; control calls must find room. */
   piecesInFlight: 192,
   /** Seconds without traffic after which the peer port closes a connection, a stalled piece included. */
@@ -42,6 +44,10 @@ export const routes = {
 
 /** Header names. */
 export const headers = {
+  /** In a request for any piece: those that are not wanted, as a bitmap in base64. */
+  unwanted: 'x-shoal-unwanted',
+  /** In a request for any piece: the piece from which on they are of most use. */
+  from: 'x-shoal-from',
   /** Index of the piece that an answer carries. */
   piece: 'x-shoal-piece',
   /** Bytes that the piece has. The runtime corrects `content-length` when a file is shorter than it should be. */

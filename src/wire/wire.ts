@@ -31,6 +31,11 @@ export interface SessionHandler {
   closed(session: Session, reason: string): void
 }
 
+/** Some pieces, the best first; or any piece but those set in a bitmap, best the first one at or after `from`. */
+export type WantedPieces =
+  | { readonly pieces: readonly number[] }
+  | { readonly unwanted: Uint8Array; readonly from: number }
+
 export interface PieceAnswer {
   readonly piece: number
   readonly bytes: Uint8Array
@@ -41,14 +46,15 @@ export interface Outbound {
   /** The open session with that node, or a new one. Concurrent calls share one dial. */
   session(node: NodeCard): Promise<Session>
   /**
-   * Fetches one of `candidates` (in order of preference; the parent chooses among them) with its bytes unverified.
-   * `chosen` is called as soon as the head of the answer tells which one it is.
-   * @throws {Failure} `too-many` when the parent is busy, `no-blob` when it has none of them
+   * Fetches one of the wanted pieces, which one the parent decides, with its bytes unverified. The parent may wait for
+   * a few seconds before it answers. `chosen` is called as soon as the head of the answer tells which piece it is.
+   * @throws {Failure} `too-many` when the parent is busy, `no-blob` when it has none of them, `corrupt` when the answer
+   * is no piece that was asked for, `cancelled` when `signal` aborted
    */
   piece(
     node: NodeCard,
     digest: Digest,
-    candidates: readonly number[],
+    wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
   ): Promise<PieceAnswer>
@@ -66,23 +72,17 @@ export interface PieceOnDisk {
   readonly path: string
   readonly start: number
   readonly end: number
-  /** Called once when the response is over, sent or broken. */
-  done(): void
+  /** Called once when the response is over: handed to the kernel as a whole, or broken. */
+  done(sent: boolean): void
 }
 
 /** What others may ask of this node. */
 export interface Inbound extends SessionHandler {
   /**
-   * Chooses a piece for `peer` and takes an upload slot, waiting for one while the queue is short.
-   * `signal` aborts when the asker goes away. @throws {Failure} `no-blob`, `too-many`
+   * Chooses a piece for `peer` when its turn comes. `signal` aborts when the asker goes away.
+   * @throws {Failure} `no-blob`, `too-many`
    */
-  offer(
-    digest: Digest,
-    candidates: readonly number[],
-    peer: NodeId | undefined,
-    signal: AbortSignal,
-  ): Promise<PieceOnDisk>
-  /** @throws {Failure} `no-name` where this node is not a scheduler */
+  offer(digest: Digest, wanted: WantedPieces, peer: NodeId | undefined, signal: AbortSignal): Promise<PieceOnDisk>
   schedule(request: Schedule): ScheduleReply | Promise<ScheduleReply>
   announce(announce: Announce): AnnounceReply
   /** @throws {Failure} `no-name` where this node is not a seed */

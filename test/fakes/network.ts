@@ -7,7 +7,7 @@ import { silentLog } from '../../src/telemetry/log.ts'
 import type { AnnounceSource } from '../../src/wire/heartbeat.ts'
 import type { Announce, Frame } from '../../src/wire/messages.ts'
 import { Network, type NetworkOptions } from '../../src/wire/network.ts'
-import type { Inbound, PieceOnDisk, Session } from '../../src/wire/wire.ts'
+import type { Inbound, PieceOnDisk, Session, WantedPieces } from '../../src/wire/wire.ts'
 
 /** Answers announces as a scheduler does, and keeps what it was told. */
 export class FakeInbound implements Inbound {
@@ -28,7 +28,7 @@ export class FakeInbound implements Inbound {
   closed(_session: Session, reason: string): void {
     this.closings.push(reason)
   }
-  async offer(_digest: string, _candidates: readonly number[], _peer: string | undefined, signal: AbortSignal) {
+  async offer(_digest: string, _wanted: WantedPieces, _peer: string | undefined, signal: AbortSignal) {
     if (!this.piece) throw new Failure('no-blob', 'nothing here')
     return this.piece(signal)
   }

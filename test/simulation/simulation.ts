@@ -1,5 +1,5 @@
 /**
- * A swarm in virtual time: the real {@link Download}, {@link UploadLedger} and {@link Swarms} of every node, over links
+ * A swarm in virtual time: the real {@link Download}, {@link UploadQueue} and {@link Swarms} of every node, over links
  * that carry one piece after the other. One seed, a scheduler, and N nodes that want the same blob.
  *
  * The model of the network: a link sends what is put on it in order at its rate, so a piece leaves when the sender's link is free, and
@@ -13,7 +13,7 @@ import { Swarms } from '../../src/scheduler/swarms.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from '../../src/swarm/download.ts'
 import type { Request } from '../../src/swarm/parent.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/tuning.ts'
-import { UploadLedger } from '../../src/swarm/uploads.ts'
+import { defaultUploadTuning, type Grant, UploadQueue } from '../../src/swarm/uploads.ts'
 import { EventQueue } from './event-queue.ts'
 
 export interface Scenario {
@@ -53,8 +53,10 @@ const digest = `sha256:${'5'.repeat(64)}` as Digest
 class SimNode {
   readonly id: string
   readonly have: Bitmap
-  readonly ledger = new UploadLedger()
+  readonly uploads: UploadQueue
+  readonly asks = new Map<number, { child: SimNode; request: Request }>()
   readonly subscribers = new Set<SimNode>()
+  readonly cancelled = new Set<number>()
   readonly banned = new Set<string>()
   download: Download
   fresh: number[] = []
@@ -75,6 +77,11 @@ class SimNode {
     this.id = `node-${index}`
     this.have = new Bitmap(layout.count)
     this.download = download
+    this.uploads = new UploadQueue(defaultUploadTuning, () => ({
+      layout,
+      have: this.have,
+      feeding: this.feeding && !this.have.complete,
+    }))
   }
 }
 
@@ -97,6 +104,7 @@ class Simulation {
   #seedSent = 0
   #wasted = 0
   #events = 0
+  #nextAsk = 1
   #remaining: number
 
   constructor(scenario: Scenario) {
@@ -156,7 +164,7 @@ class Simulation {
   #carryOut(node: SimNode, command: DownloadCommand): void {
     switch (command.do) {
       case 'request':
-        this.#queue.after(this.#latency, () => this.#serve(node, command.request))
+        this.#queue.after(this.#latency, () => this.#serve(node, command.request, command.any))
         break
       case 'ask':
         this.#ask(node, command.stalled)
@@ -170,35 +178,74 @@ class Simulation {
         this.#swarms.holds(node.id, digest, this.#layout.size, node.have.count, true, this.#queue.now)
         break
       case 'cancel':
-        break // what is on the link cannot be called back
+        this.#cancel(node, command.request)
+        break
     }
   }
 
-  #serve(child: SimNode, request: Request): void {
+  #serve(child: SimNode, request: Request, any: { unwanted: Bitmap; from: number } | undefined): void {
     const parent = this.#byId.get(request.parent)!
-    const refuse = (reason: 'missing' | 'broken', delay: number) =>
-      this.#queue.after(delay, () => this.#apply(child, { type: 'refused', request: request.id, reason }))
-    if (!parent.alive) return refuse('broken', 1000)
-    const piece = parent.ledger.choose(digest, parent.have, request.candidates)
-    if (piece === undefined) return refuse('missing', this.#latency)
-    parent.ledger.sending(digest, this.#layout.count, piece)
-    if (parent.index === 0) this.#seedSent++
+    if (!parent.alive) return this.#refuse(child, request, 'broken', 1000)
+    const wanted = any ?? { pieces: [request.piece!] }
+    if ('pieces' in wanted && !parent.have.has(request.piece!))
+      return this.#refuse(child, request, 'missing', this.#latency)
+    const id = this.#nextAsk++
+    parent.asks.set(id, { child, request })
+    parent.uploads.ask({ id, peer: child.id, digest, wanted, at: this.#queue.now })
+    this.#grant(parent)
+  }
+
+  /** Who waits leaves the line; what is on the link already cannot be called back, and is thrown away. */
+  #cancel(child: SimNode, request: Request): void {
+    const parent = this.#byId.get(request.parent)!
+    for (const [id, asked] of parent.asks) {
+      if (asked.child !== child || asked.request.id !== request.id) continue
+      parent.uploads.withdraw(id)
+      parent.asks.delete(id)
+      return
+    }
+    child.cancelled.add(request.id)
+  }
+
+  #refuse(child: SimNode, request: Request, reason: 'busy' | 'missing' | 'broken', delay: number): void {
+    this.#queue.after(delay, () => this.#apply(child, { type: 'refused', request: request.id, reason }))
+  }
+
+  #grant(parent: SimNode): void {
     const now = this.#queue.now
+    for (const ask of parent.uploads.expire(now - 3000)) {
+      const { child, request } = parent.asks.get(ask.id)!
+      parent.asks.delete(ask.id)
+      this.#refuse(child, request, 'busy', this.#latency)
+    }
+    for (const grant of parent.uploads.grants(now)) this.#send(parent, grant)
+  }
+
+  #send(parent: SimNode, grant: Grant): void {
+    const { child, request } = parent.asks.get(grant.ask.id)!
+    parent.asks.delete(grant.ask.id)
+    const { piece } = grant
+    if (parent.index === 0) this.#seedSent++
     const bytes = pieceBytes(this.#layout, piece)
-    const leaves = Math.max(now, parent.upFree)
+    const leaves = Math.max(this.#queue.now, parent.upFree)
     parent.upFree = leaves + bytes / parent.rate
     const arrives = Math.max(parent.upFree + this.#latency, child.downFree + bytes / child.rate)
     child.downFree = arrives
     this.#queue.at(leaves + this.#latency, () => this.#apply(child, { type: 'chosen', request: request.id, piece }))
     this.#queue.at(arrives, () => {
-      if (!parent.alive && parent.upFree > this.#queue.now) return refuse('broken', 0)
+      if (!parent.alive && parent.upFree > this.#queue.now) return this.#refuse(child, request, 'broken', 0)
+      this.#queue.after(this.#latency, () => {
+        parent.uploads.delivered(grant.ask.id, this.#queue.now)
+        this.#grant(parent)
+      })
       this.#arrive(child, parent, request.id, piece)
     })
   }
 
   #arrive(child: SimNode, parent: SimNode, request: number, piece: number): void {
     if (!child.alive || child.finishedAt !== undefined) return
-    if (child.have.has(piece)) this.#wasted++
+    if (child.have.has(piece) || child.cancelled.has(request)) this.#wasted++
+    if (child.cancelled.delete(request)) return
     this.#apply(child, { type: 'arrived', request, piece })
     if (this.#s.liars?.has(parent.index)) {
       child.banned.add(parent.id)
@@ -214,6 +261,7 @@ class Simulation {
       if (node.fresh.length === 0) this.#queue.after(this.#batch, () => this.#publish(node))
       node.fresh.push(piece)
     }
+    this.#grant(node)
     this.#apply(node, { type: 'stored', piece })
   }
 
@@ -264,7 +312,8 @@ class Simulation {
     if (child.download.parents.size >= this.#tuning.mostParents || child.finishedAt !== undefined) return
     parent.subscribers.add(child)
     for (const piece of parent.have.indexes()) this.#apply(child, { type: 'stated', from: piece, to: piece + 1 })
-    this.#apply(child, { type: 'parent-joined', parent: parent.id, have: parent.have.copy() })
+    const feeding = parent.feeding && !parent.have.complete
+    this.#apply(child, { type: 'parent-joined', parent: parent.id, have: parent.have.copy(), feeding })
   }
 
   #feed(node: SimNode): void {
