@@ -134,18 +134,31 @@ describe.skipIf(obstacle !== undefined)('in the middle of a pull', () => {
     )
   }, 120_000)
 
-  test('a host is unplugged, and every other host finishes', async () => {
-    const swarm = await started({ members: allModes(4) })
-    const names = swarm.pullers
-    const pulling = names.map((name) => swarm.pull(name))
-    // The unplugged one waits for its own giving up, which nobody else does.
-    for (const pull of pulling) pull.catch(() => {})
-    await midway(swarm, 'host1')
-    const fetcher = await swarm.fetcher()
-    const victim = names.find((name) => name !== fetcher)!
-    await swarm.lab.host(victim).unplug()
-    const pulls = await Promise.allSettled(pulling.filter((_, i) => names[i] !== victim))
-    tell(`without ${victim}`, pulls)
-    expectAll(pulls, swarm)
-  }, 120_000)
+  test.each([
+    { what: 'a host that only receives', reads: false },
+    { what: 'the host that reads the source', reads: true },
+  ])(
+    '$what is unplugged: every other host finishes, and it does too when it is plugged in again',
+    async ({ what, reads }) => {
+      const swarm = await started({ members: allModes(4) })
+      const names = swarm.pullers
+      const pulling = names.map((name) => swarm.pull(name))
+      // Their ends are looked at later.
+      for (const pull of pulling) pull.catch(() => {})
+      await midway(swarm, 'host1')
+      const fetcher = await swarm.fetcher()
+      expect(fetcher).toBeDefined()
+      const victim = reads ? fetcher! : names.find((name) => name !== fetcher)!
+      await swarm.lab.host(victim).unplug()
+      const pulls = await Promise.allSettled(pulling.filter((_, i) => names[i] !== victim))
+      tell(`without ${victim}, ${what}`, pulls)
+      expectAll(pulls, swarm)
+
+      await swarm.lab.host(victim).plug()
+      const late = await Promise.allSettled(pulling.filter((_, i) => names[i] === victim))
+      tell(`${victim} itself`, late)
+      expectAll(late, swarm)
+    },
+    180_000,
+  )
 })
