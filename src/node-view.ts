@@ -8,7 +8,8 @@ import type { Membership } from './cluster/membership.ts'
 import type { Settings } from './config/settings.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
-import type { Decision, Swarms } from './scheduler/swarms.ts'
+import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
+import type { Swarms } from './scheduler/swarms.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Seeder } from './swarm/seeder.ts'
 import type { Swarm } from './swarm/swarm.ts'
@@ -124,10 +125,7 @@ function downloadFacts(transfer: Transfer, iso: Iso): DownloadFacts {
   }
 }
 
-function swarmFacts(
-  facts: ReturnType<Swarms['describe']> extends Generator<infer T> ? T : never,
-  iso: Iso,
-): SwarmFacts {
+function swarmFacts(facts: DescribedSwarm, iso: Iso): SwarmFacts {
   return {
     digest: facts.digest,
     ...(facts.size !== undefined ? { size: facts.size } : {}),

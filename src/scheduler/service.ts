@@ -9,7 +9,8 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Announce, FetchOrder, Parent, Schedule, ScheduleReply } from '../wire/messages.ts'
 import type { Outbound } from '../wire/wire.ts'
-import type { SwarmNode, Swarms } from './swarms.ts'
+import type { SwarmNode } from './decision.ts'
+import type { Swarms } from './swarms.ts'
 
 export interface SchedulerOptions {
   readonly swarms: Swarms
@@ -37,10 +38,11 @@ export class Scheduler {
   }
 
   announce(announce: Announce): void {
-    const { swarms, clock } = this.#o
-    const { node } = announce
-    if (announce.leaving) return swarms.left(node.id)
-    this.#loads.set(node.id, announce.uploadSlots > 0 ? Math.min(1, announce.uploads / announce.uploadSlots) : 0)
+    const { swarms, clock, membership } = this.#o
+    const { node, uploads, uploadSlots } = announce
+    // Who is no member, because it said goodbye, would never leave again.
+    if (announce.leaving || !membership.find(node.id)) return swarms.left(node.id)
+    this.#loads.set(node.id, uploadSlots > 0 ? Math.min(1, uploads / uploadSlots) : 1)
     swarms.node(this.#nodeOf(node))
     if (announce.full) swarms.forgetHoldings(node.id)
     const now = clock.now()
@@ -66,6 +68,7 @@ export class Scheduler {
       },
       started,
     )
+    if (!membership.find(request.node.id)) swarms.left(request.node.id)
     if (decision.order) this.#order(decision.order, { location: request.location })
     const parents: Parent[] = []
     for (const { id, pieces, complete } of decision.parents) {
@@ -89,14 +92,18 @@ export class Scheduler {
 
   #order(id: string, order: FetchOrder): void {
     const { membership, outbound, swarms, clock, log } = this.#o
-    if (id === membership.self.id) return this.#o.orderSelf(order)
     const seed = membership.find(id)
-    if (!seed) return
-    outbound.order(seed, order).catch((error: Error) => {
+    if (!seed) return swarms.left(id)
+    const told = id === membership.self.id ? this.#orderSelf(order) : outbound.order(seed, order)
+    told.catch((error: Error) => {
       log.warn('a seed did not take an order; another one is chosen', { seed: id, url: seed.url, error: error.message })
       membership.doubt(id)
       swarms.drops(id, order.location.digest, clock.now())
     })
+  }
+
+  async #orderSelf(order: FetchOrder): Promise<void> {
+    this.#o.orderSelf(order)
   }
 
   #nodeOf(info: NodeInfo): SwarmNode {

@@ -1,57 +1,20 @@
 /**
  * The scheduler's knowledge of who holds what, and the decisions it takes from it. Pure: time and chance are arguments,
  * nothing here waits. All of it is soft state: nodes announce what they hold, so a scheduler that starts anew, or takes
- * over a digest, knows again within a heartbeat.
+ * over a digest, knows again within a heartbeat. And it forgets: a node that neither holds a piece nor asks for any is
+ * no longer in the swarm, and a swarm without nodes is no more.
  *
  * For each blob at most one node, the fetcher, reads it from the source: the first live seed in rendezvous order, or the
  * asking node where there is no seed. It is replaced when it leaves, gives up, or makes no progress while others stall.
+ * A fetcher is always a holder too.
  */
+import { LRUCache } from 'lru-cache'
 import type { Random } from '../clock.ts'
-import { rendezvous } from '../cluster/rendezvous.ts'
+import { ownerOf } from '../cluster/rendezvous.ts'
 import type { Digest } from '../oci/digest.ts'
-import { type Candidate, type Ranked, rankParents } from './parents.ts'
-
-export interface SwarmNode {
-  readonly id: string
-  readonly zone?: string | undefined
-  readonly seed: boolean
-  /** Share of upload slots taken, 0 to 1. */
-  readonly load: number
-}
-
-export interface Asked {
-  readonly digest: Digest
-  readonly size?: number | undefined
-  readonly pieces: number
-  readonly connected: readonly string[]
-  readonly failed: readonly { readonly node: string; readonly reason: string }[]
-  readonly stalled: boolean
-}
-
-export interface Decision {
-  readonly digest: Digest
-  readonly asker: string
-  readonly parents: readonly (Ranked & { pieces: number; complete: boolean })[]
-  /** Holders that were looked at and not named. */
-  readonly refused: readonly { readonly id: string; readonly reason: string }[]
-  readonly fetcher?: string
-  /** Set when the fetcher has just been named and is not the asker: it has to be told. */
-  readonly order?: string
-  readonly size?: number
-  /** Ask again after so many ms. */
-  readonly again: number
-  readonly reasons: readonly string[]
-  readonly at: number
-}
-
-interface Holder {
-  readonly id: string
-  pieces: number
-  complete: boolean
-  failures: number
-  failedAt: number
-  seenAt: number
-}
+import type { Asked, Decision, DescribedSwarm, SwarmNode } from './decision.ts'
+import { failuresOf, type Holder, Holders } from './holders.ts'
+import { type Candidate, rankParents } from './parents.ts'
 
 interface Fetcher {
   readonly id: string
@@ -62,15 +25,13 @@ interface Fetcher {
 }
 
 interface Swarm {
+  readonly digest: Digest
   size?: number
-  readonly holders: Map<string, Holder>
-  /** The holders again, for picking some at random in constant time. */
-  readonly order: string[]
+  readonly holders: Holders
   fetcher?: Fetcher
-  /** Fetchers that failed, and when: not named again for a while. */
-  readonly failedFetchers: Map<string, number>
+  /** Seeds that failed to fetch it, and when: not named again for a while. */
+  readonly failedSeeds: Map<string, number>
   readonly bornAt: number
-  last: Decision[]
 }
 
 const mostParents = 16
@@ -80,16 +41,24 @@ const mostFetcherChildren = 20
 const sample = 48
 const fetcherPatienceMs = 5000
 const fetcherPenaltyMs = 30_000
-const failureForgottenMs = 60_000
+/** A node that holds nothing and has been silent about the blob for so long does not want it any more. */
+const emptyMs = 60_000
 const youngMs = 3000
+/** Decisions kept for an operator to see: so many for each of the swarms that were asked about last. */
 const decisionsKept = 8
+const swarmsExplained = 256
 
 export class Swarms {
   readonly #random: Random
   readonly #nodes = new Map<string, SwarmNode>()
+  readonly #seeds = new Set<string>()
   readonly #swarms = new Map<Digest, Swarm>()
   /** Which swarms a node is in, so that its leaving costs what it held and no more. */
-  readonly #memberships = new Map<string, Set<Digest>>()
+  readonly #memberships = new Map<string, Set<Swarm>>()
+  /** Holders of no piece, the one that has been silent longest first. */
+  readonly #empty = new Map<Holder, Swarm>()
+  /** The last decisions about a blob, to be shown. */
+  readonly #explained = new LRUCache<Digest, readonly Decision[]>({ max: swarmsExplained })
 
   constructor(random: Random) {
     this.#random = random
@@ -102,28 +71,27 @@ export class Swarms {
   /** A node is alive, with this load. */
   node(node: SwarmNode): void {
     this.#nodes.set(node.id, node)
+    if (node.seed) this.#seeds.add(node.id)
+    else this.#seeds.delete(node.id)
   }
 
+  /** It ended, or ended and started anew: a fetcher that comes back knows of no order. */
   left(id: string): void {
     this.#nodes.delete(id)
-    for (const digest of this.#memberships.get(id) ?? []) {
-      const swarm = this.#swarms.get(digest)
-      if (swarm) this.#removeHolder(digest, swarm, id)
-    }
+    this.#seeds.delete(id)
+    for (const swarm of this.#memberships.get(id) ?? []) this.#remove(swarm, id)
     this.#memberships.delete(id)
   }
 
   holds(id: string, digest: Digest, size: number, pieces: number, complete: boolean, now: number): void {
+    this.#forget(now)
     const swarm = this.#swarm(digest, now)
-    swarm.size ??= size
-    const holder = this.#holder(digest, swarm, id, now)
-    if (swarm.fetcher?.id === id) {
-      if (pieces > holder.pieces) swarm.fetcher.progressAt = now
-      if (complete) delete swarm.fetcher
-    }
-    holder.pieces = pieces
-    holder.complete = complete
-    holder.seenAt = now
+    const fetches = swarm.fetcher?.id === id
+    // Whoever has all of it knows its size, then who asked the source; others may have it from a wrong manifest.
+    if (complete || fetches) swarm.size = size
+    else if (pieces > 0) swarm.size ??= size
+    this.#update(swarm, this.#holder(swarm, id, now), pieces, complete, now)
+    if (fetches && complete) delete swarm.fetcher
   }
 
   /** The node no longer holds the blob, or gave up getting it from its source. */
@@ -131,28 +99,29 @@ export class Swarms {
     const swarm = this.#swarms.get(digest)
     if (!swarm) return
     if (swarm.fetcher?.id === id) this.#failFetcher(swarm, now)
-    this.#removeHolder(digest, swarm, id)
-    this.#memberships.get(id)?.delete(digest)
+    this.#memberships.get(id)?.delete(swarm)
+    this.#remove(swarm, id)
   }
 
   /** Everything `id` held among this scheduler's digests is what is told from now on. */
   forgetHoldings(id: string): void {
-    for (const digest of this.#memberships.get(id) ?? []) {
-      const holder = this.#swarms.get(digest)?.holders.get(id)
-      if (holder) {
-        holder.pieces = 0
-        holder.complete = false
-      }
+    for (const swarm of this.#memberships.get(id) ?? []) {
+      const holder = swarm.holders.get(id)
+      if (!holder || holder.pieces === 0) continue
+      swarm.holders.update(id, 0, false)
+      holder.seenAt = holder.askedAt
+      this.#empty.set(holder, swarm)
     }
   }
 
   decide(asker: SwarmNode, asked: Asked, now: number): Decision {
+    this.#forget(now)
     this.node(asker)
     const swarm = this.#swarm(asked.digest, now)
-    if (asked.size !== undefined) swarm.size ??= asked.size
-    const self = this.#holder(asked.digest, swarm, asker.id, now)
-    self.pieces = Math.max(self.pieces, asked.pieces)
-    self.seenAt = now
+    const self = this.#holder(swarm, asker.id, now)
+    self.askedAt = now
+    if (asked.pieces > 0 && asked.size !== undefined) swarm.size ??= asked.size
+    this.#update(swarm, self, Math.max(self.pieces, asked.pieces), self.complete, now)
     const reasons: string[] = []
     for (const { node, reason } of asked.failed) this.#blame(swarm, node, reason, reasons, now)
     const order = this.#ensureFetcher(asked, swarm, asker.id, reasons, now)
@@ -169,30 +138,20 @@ export class Swarms {
       reasons,
       at: now,
     }
-    swarm.last = [...swarm.last.slice(1 - decisionsKept), decision]
+    const before = this.#explained.get(asked.digest) ?? []
+    this.#explained.set(asked.digest, [...before.slice(1 - decisionsKept), decision])
     return decision
   }
 
   /** What an operator wants to see of one blob's swarm. */
-  *describe(): Generator<{
-    digest: Digest
-    size?: number
-    fetcher?: string
-    holders: { id: string; pieces: number; complete: boolean; failures: number }[]
-    decisions: readonly Decision[]
-  }> {
+  *describe(): Generator<DescribedSwarm> {
     for (const [digest, swarm] of this.#swarms) {
       yield {
         digest,
         ...(swarm.size !== undefined ? { size: swarm.size } : {}),
         ...(swarm.fetcher ? { fetcher: swarm.fetcher.id } : {}),
-        holders: [...swarm.holders.values()].map(({ id, pieces, complete, failures }) => ({
-          id,
-          pieces,
-          complete,
-          failures,
-        })),
-        decisions: swarm.last,
+        holders: [...swarm.holders].map(({ id, pieces, complete, failures }) => ({ id, pieces, complete, failures })),
+        decisions: this.#explained.peek(digest) ?? [],
       }
     }
   }
@@ -200,51 +159,51 @@ export class Swarms {
   /** Names a fetcher if the blob is not whole anywhere; returns it when it has just been named and must be told. */
   #ensureFetcher(asked: Asked, swarm: Swarm, asker: string, reasons: string[], now: number): string | undefined {
     const { fetcher } = swarm
-    if (fetcher && !this.#nodes.has(fetcher.id)) {
-      reasons.push(`fetcher ${fetcher.id} left`)
-      this.#failFetcher(swarm, now)
-    } else if (fetcher && asked.stalled && now - fetcher.progressAt > fetcherPatienceMs) {
+    if (fetcher && asked.stalled && now - fetcher.progressAt > fetcherPatienceMs) {
       reasons.push(`fetcher ${fetcher.id} made no progress for ${Math.round(now - fetcher.progressAt)} ms`)
       this.#failFetcher(swarm, now)
     }
-    if (swarm.fetcher) return undefined
-    if (this.#wholeElsewhere(swarm, asker)) return undefined
-    const id = this.#chooseFetcher(asked.digest, swarm, asker, now)
+    if (swarm.fetcher || this.#wholeElsewhere(swarm, asked, asker, now)) return undefined
+    const id = this.#chooseFetcher(swarm, asker, now)
     reasons.push(
-      this.#nodes.get(id)?.seed ? `${id} reads the source` : `no seed is left: ${id}, which asks, reads the source`,
+      this.#seeds.has(id) ? `${id} reads the source` : `no seed is left: ${id}, which asks, reads the source`,
     )
     swarm.fetcher = { id, children: new Set(), progressAt: now }
-    this.#holder(asked.digest, swarm, id, now)
+    this.#touch(swarm, this.#holder(swarm, id, now), now)
     return id === asker ? undefined : id
   }
 
-  #chooseFetcher(digest: Digest, swarm: Swarm, asker: string, now: number): string {
-    const seeds: string[] = []
-    for (const node of this.#nodes.values()) {
-      const failedAt = swarm.failedFetchers.get(node.id)
-      if (node.seed && (failedAt === undefined || now - failedAt > fetcherPenaltyMs)) seeds.push(node.id)
+  #chooseFetcher(swarm: Swarm, asker: string, now: number): string {
+    for (const [id, failedAt] of swarm.failedSeeds) {
+      if (now - failedAt > fetcherPenaltyMs) swarm.failedSeeds.delete(id)
     }
-    return rendezvous(digest, seeds)[0] ?? asker
+    return (
+      ownerOf(
+        swarm.digest,
+        [...this.#seeds].filter((id) => !swarm.failedSeeds.has(id)),
+      ) ?? asker
+    )
   }
 
-  #wholeElsewhere(swarm: Swarm, asker: string): boolean {
-    for (const holder of swarm.holders.values()) {
-      if (holder.complete && holder.id !== asker && this.#nodes.has(holder.id)) return true
+  /** A copy that others could not fetch from is none for a node that gets nothing. */
+  #wholeElsewhere(swarm: Swarm, asked: Asked, asker: string, now: number): boolean {
+    for (const holder of swarm.holders.whole()) {
+      if (holder.id === asker || !this.#nodes.has(holder.id)) continue
+      if (!asked.stalled || failuresOf(holder, now) === 0) return true
     }
     return false
   }
 
   #failFetcher(swarm: Swarm, now: number): void {
     if (!swarm.fetcher) return
-    swarm.failedFetchers.set(swarm.fetcher.id, now)
+    if (this.#seeds.has(swarm.fetcher.id)) swarm.failedSeeds.set(swarm.fetcher.id, now)
     delete swarm.fetcher
   }
 
   #blame(swarm: Swarm, id: string, reason: string, reasons: string[], now: number): void {
     const holder = swarm.holders.get(id)
     if (!holder) return
-    if (now - holder.failedAt > failureForgottenMs) holder.failures = 0
-    holder.failures++
+    holder.failures = failuresOf(holder, now) + 1
     holder.failedAt = now
     reasons.push(`${id} was reported: ${reason}`)
   }
@@ -252,24 +211,27 @@ export class Swarms {
   #parents(swarm: Swarm, asker: SwarmNode, asked: Asked, now: number): Pick<Decision, 'parents' | 'refused'> {
     const room = Math.max(0, mostParents - asked.connected.length)
     const known = new Set([asker.id, ...asked.connected])
+    const failed = new Set(asked.failed.map(({ node }) => node))
     const candidates: Candidate[] = []
     const refused: { id: string; reason: string }[] = []
-    const consider = (id: string) => {
-      const [holder, node] = [swarm.holders.get(id), this.#nodes.get(id)]
-      if (!holder || !node || known.has(id)) return
+    const consider = (holder: Holder | undefined) => {
+      const node = holder && this.#nodes.get(holder.id)
+      if (!holder || !node || known.has(holder.id)) return
+      const { id, pieces, complete } = holder
       known.add(id)
       const fetcher = swarm.fetcher?.id === id
-      if (fetcher && !this.#mayAskFetcher(swarm, asked.stalled)) {
+      if (failed.has(id)) refused.push({ id, reason: 'has just failed the asking node' })
+      else if (fetcher && !this.#mayAskFetcher(swarm, asker.id, asked.stalled))
         refused.push({ id, reason: 'reads from the source, and enough nodes ask it already' })
-        return
+      else if (!fetcher && pieces === 0 && now - holder.seenAt > emptyMs)
+        refused.push({ id, reason: 'holds no piece and asks for none' })
+      else {
+        const failures = failuresOf(holder, now)
+        candidates.push({ id, zone: node.zone, pieces, complete, fetcher, load: node.load, failures })
       }
-      const failures = now - holder.failedAt > failureForgottenMs ? 0 : holder.failures
-      const { pieces, complete } = holder
-      candidates.push({ id, zone: node.zone, pieces, complete, fetcher, load: node.load, failures })
     }
-    if (swarm.fetcher) consider(swarm.fetcher.id)
-    if (swarm.order.length <= sample) for (const id of swarm.order) consider(id)
-    else for (let i = 0; i < sample; i++) consider(swarm.order[Math.floor(this.#random() * swarm.order.length)]!)
+    if (swarm.fetcher) consider(swarm.holders.get(swarm.fetcher.id))
+    for (const holder of swarm.holders.sample(sample, this.#random)) consider(holder)
     const ranked = rankParents(asker, candidates, this.#random)
     for (const { id } of ranked.slice(room)) refused.push({ id, reason: 'others rank higher' })
     const parents = ranked.slice(0, room).map((parent) => {
@@ -280,37 +242,57 @@ export class Swarms {
     return { parents, refused }
   }
 
-  #mayAskFetcher(swarm: Swarm, stalled: boolean): boolean {
-    return stalled || swarm.holders.size <= mostFetcherChildren || swarm.fetcher!.children.size < mostFetcherChildren
+  #mayAskFetcher(swarm: Swarm, asker: string, stalled: boolean): boolean {
+    const { children } = swarm.fetcher!
+    if (stalled || children.has(asker)) return true
+    return swarm.holders.size <= mostFetcherChildren || children.size < mostFetcherChildren
   }
 
   #swarm(digest: Digest, now: number): Swarm {
     let swarm = this.#swarms.get(digest)
     if (!swarm) {
-      swarm = { holders: new Map(), order: [], failedFetchers: new Map(), bornAt: now, last: [] }
+      swarm = { digest, holders: new Holders(), failedSeeds: new Map(), bornAt: now }
       this.#swarms.set(digest, swarm)
     }
     return swarm
   }
 
-  #holder(digest: Digest, swarm: Swarm, id: string, now: number): Holder {
-    let holder = swarm.holders.get(id)
-    if (!holder) {
-      holder = { id, pieces: 0, complete: false, failures: 0, failedAt: Number.NEGATIVE_INFINITY, seenAt: now }
-      swarm.holders.set(id, holder)
-      swarm.order.push(id)
-      let digests = this.#memberships.get(id)
-      if (!digests) {
-        digests = new Set()
-        this.#memberships.set(id, digests)
-      }
-      digests.add(digest)
-    }
-    return holder
+  #holder(swarm: Swarm, id: string, now: number): Holder {
+    const digests = this.#memberships.get(id)
+    if (digests) digests.add(swarm)
+    else this.#memberships.set(id, new Set([swarm]))
+    return swarm.holders.add(id, now)
   }
 
-  #removeHolder(digest: Digest, swarm: Swarm, id: string): void {
-    if (swarm.holders.delete(id)) swarm.order.splice(swarm.order.indexOf(id), 1)
-    if (swarm.holders.size === 0) this.#swarms.delete(digest)
+  #update(swarm: Swarm, holder: Holder, pieces: number, complete: boolean, now: number): void {
+    if (swarm.fetcher?.id === holder.id && pieces > holder.pieces) swarm.fetcher.progressAt = now
+    swarm.holders.update(holder.id, pieces, complete)
+    this.#touch(swarm, holder, now)
+  }
+
+  #touch(swarm: Swarm, holder: Holder, now: number): void {
+    holder.seenAt = now
+    this.#empty.delete(holder)
+    if (holder.pieces === 0) this.#empty.set(holder, swarm)
+  }
+
+  /** Takes out who held nothing and has been silent for long. */
+  #forget(now: number): void {
+    for (const [holder, swarm] of this.#empty) {
+      if (now - holder.seenAt <= emptyMs) break
+      this.#memberships.get(holder.id)?.delete(swarm)
+      this.#remove(swarm, holder.id)
+    }
+  }
+
+  #remove(swarm: Swarm, id: string): void {
+    if (swarm.fetcher?.id === id) delete swarm.fetcher
+    swarm.fetcher?.children.delete(id)
+    const holder = swarm.holders.get(id)
+    if (holder) this.#empty.delete(holder)
+    swarm.holders.remove(id)
+    if (swarm.holders.size > 0) return
+    this.#swarms.delete(swarm.digest)
+    this.#explained.delete(swarm.digest)
   }
 }

@@ -1,0 +1,51 @@
+/** What a scheduler is asked about one blob, and what it answers. */
+import type { Digest } from '../oci/digest.ts'
+import type { Ranked } from './parents.ts'
+
+export interface SwarmNode {
+  readonly id: string
+  readonly zone?: string | undefined
+  readonly seed: boolean
+  /** Share of upload slots taken, 0 to 1. */
+  readonly load: number
+}
+
+export interface Asked {
+  readonly digest: Digest
+  readonly size?: number | undefined
+  readonly pieces: number
+  readonly connected: readonly string[]
+  readonly failed: readonly { readonly node: string; readonly reason: string }[]
+  readonly stalled: boolean
+}
+
+export interface Decision {
+  readonly digest: Digest
+  readonly asker: string
+  readonly parents: readonly (Ranked & { pieces: number; complete: boolean })[]
+  /** Holders that were looked at and not named. */
+  readonly refused: readonly { readonly id: string; readonly reason: string }[]
+  readonly fetcher?: string
+  /** Set when the fetcher has just been named and is not the asker: it has to be told. */
+  readonly order?: string
+  readonly size?: number
+  /** Ask again after so many ms. */
+  readonly again: number
+  readonly reasons: readonly string[]
+  readonly at: number
+}
+
+/** One blob's swarm as an operator sees it. */
+export interface DescribedSwarm {
+  readonly digest: Digest
+  readonly size?: number
+  readonly fetcher?: string
+  readonly holders: readonly {
+    readonly id: string
+    readonly pieces: number
+    readonly complete: boolean
+    readonly failures: number
+  }[]
+  /** The last ones, the latest at the end. */
+  readonly decisions: readonly Decision[]
+}
