@@ -7,6 +7,7 @@ import { buildInfo } from './build-info.ts'
 import { systemClock } from './clock.ts'
 import { loadClusterKey } from './cluster/cluster-key.ts'
 import { Identity } from './cluster/identity.ts'
+import { Roster } from './cluster/roster.ts'
 import type { Settings } from './config/settings.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Tags } from './content/tags.ts'
@@ -163,6 +164,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       owners: (key) => planner.owners(key),
     })
 
+    const roster = new Roster(membership)
     const inbound: Inbound = {
       opened: () => swarm.opened(),
       frame: (session, frame) => swarm.frame(session, frame),
@@ -178,10 +180,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       },
       announce: (announce) => {
         scheduler?.announce(announce)
-        const named = new Map(
-          [...membership.withMode('scheduler'), ...membership.withMode('seed')].map((info) => [info.id, info]),
-        )
-        return { epoch: membership.self.epoch, members: [...named.values()].slice(0, 512) }
+        return { epoch: membership.self.epoch, ...roster.since(announce.known) }
       },
       resolve: (request) => tags.answer(request),
     }

@@ -2,7 +2,7 @@
 import { CID } from 'multiformats/cid'
 import { create as multihash } from 'multiformats/hashes/digest'
 import pLimit from 'p-limit'
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import type { MemberTable } from '../cluster/member-table.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
@@ -15,8 +15,12 @@ import type { Directory } from './wire.ts'
 const findDeadline = 3_000
 const provideDeadline = 10_000
 const mostProviders = 16
-/** A record costs dozens of round trips in JavaScript cryptography: published one by one, when the pull is long over. */
-const provideAfter = 10_000
+/**
+ * A record costs dozens of round trips in JavaScript cryptography. They are for the day when no scheduler answers, so
+ * they are published one at a time, with a rest between, and not before the pull is over.
+ */
+const provideAfter = 15_000
+const restBetween = 4_000
 /** Records waiting to be published. What does not fit is not lost: the swarm's announces find it while there is a scheduler. */
 const mostWaiting = 2048
 
@@ -42,7 +46,11 @@ export class KadDirectory implements Directory {
     if (this.#closed || this.#queued.has(digest) || this.#queued.size >= mostWaiting) return
     this.#queued.add(digest)
     this.#options.clock.after(provideAfter, () => {
-      void this.#publish(() => this.#provide(digest)).finally(() => this.#queued.delete(digest))
+      void this.#publish(async () => {
+        await this.#provide(digest)
+        this.#queued.delete(digest)
+        if (!this.#closed) await pause(this.#options.clock, restBetween)
+      })
     })
   }
 

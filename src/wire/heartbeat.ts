@@ -39,6 +39,9 @@ interface Target {
   readonly info: NodeInfo
   /** The receiver's, as it said last. */
   epoch: string | undefined
+  /** Whom it listed last, and its name for that list. */
+  members: readonly NodeInfo[]
+  version: string | undefined
   full: boolean
   sending: boolean
   /** Something changed while a call was under way. */
@@ -89,6 +92,8 @@ export class Heartbeat {
     const target: Target = {
       info,
       epoch: undefined,
+      members: [],
+      version: undefined,
       full: true,
       sending: false,
       dirty: false,
@@ -135,13 +140,14 @@ export class Heartbeat {
       if (this.#targets.get(target.info.id) !== target) return
       const now = clock.now()
       table.seen(target.info.id, now)
-      table.listed(
-        reply.members.filter((member) => member.id !== target.info.id),
-        target.info.id,
-        now,
-      )
+      if (reply.members) {
+        target.members = reply.members.filter((member) => member.id !== target.info.id)
+        target.version = reply.version
+      }
+      table.listed(target.members, target.info.id, now)
       if (target.epoch !== undefined && target.epoch !== reply.epoch) {
         target.full = true
+        target.version = undefined
         next = heartbeatTimes.changed
       }
       target.epoch = reply.epoch
@@ -171,6 +177,7 @@ export class Heartbeat {
         target.info,
         this.#message(source, {
           full: full && at === 0,
+          ...(target.version !== undefined && { known: target.version }),
           holdings: holdings.slice(at, at + mostPerAnnounce),
           gone: gone.slice(at, at + mostPerAnnounce),
         }),

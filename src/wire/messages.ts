@@ -97,14 +97,18 @@ export const announceSchema = z.object({
   gone: z.array(digest).max(4096),
   /** The sender ends now. */
   leaving: z.boolean(),
+  /** `version` of the members that the receiver listed last. */
+  known: z.string().max(64).optional(),
 })
 export type Announce = z.infer<typeof announceSchema>
 
 export const announceReplySchema = z.object({
   /** The receiver's; when it changes, the next announce is a full one. */
   epoch: z.string().max(64),
-  /** Schedulers and seeds the receiver sees alive. */
-  members: z.array(nodeInfoSchema).max(512),
+  /** Names a state of the list of members. */
+  version: z.string().max(64).optional(),
+  /** Schedulers and seeds the receiver sees alive; left out when they are those of the `known` version. */
+  members: z.array(nodeInfoSchema).max(512).optional(),
 })
 export type AnnounceReply = z.infer<typeof announceReplySchema>
 

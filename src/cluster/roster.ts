@@ -1,0 +1,38 @@
+/**
+ * The schedulers and seeds that a scheduler tells everyone about. The list has a version, for it is the same for many
+ * heartbeats, and sending and checking it again each time would be most of what a heartbeat costs.
+ */
+import type { Membership } from './membership.ts'
+import type { NodeInfo } from './node-info.ts'
+
+/** As many as an answer may carry. */
+const mostMembers = 512
+
+export class Roster {
+  readonly #membership: Membership
+  #current: { version: string; members: readonly NodeInfo[] } | undefined
+
+  constructor(membership: Membership) {
+    this.#membership = membership
+    membership.onJoin(() => this.#forget())
+    membership.onLeave(() => this.#forget())
+  }
+
+  /** The list, unless the asker has it already. */
+  since(known: string | undefined): { version: string; members?: NodeInfo[] } {
+    this.#current ??= this.#make()
+    const { version, members } = this.#current
+    return known === version ? { version } : { version, members: [...members] }
+  }
+
+  #make() {
+    const named = [...this.#membership.withMode('scheduler'), ...this.#membership.withMode('seed')]
+    const members = [...new Map(named.map((info) => [info.id, info])).values()].slice(0, mostMembers)
+    const text = members.map(({ id, epoch }) => `${id} ${epoch}`).sort()
+    return { version: Bun.hash.xxHash64(text.join('\n')).toString(36), members }
+  }
+
+  #forget(): void {
+    this.#current = undefined
+  }
+}
