@@ -77,8 +77,17 @@ function split(target: string): [path: string, query: string] {
   const mark = target.indexOf('?')
   const path = mark < 0 ? target : target.slice(0, mark)
   const query = mark < 0 ? '' : target.slice(mark + 1)
-  if (path.length > longestPath || query.length > longestQuery) {
-    throw new Failure('bad-request', `the request is too long: at most ${longestPath} bytes of path are served`)
+  if (path.length > longestPath) {
+    throw new Failure(
+      'bad-request',
+      `the path is too long: it has ${path.length} bytes, at most ${longestPath} are served`,
+    )
+  }
+  if (query.length > longestQuery) {
+    throw new Failure(
+      'bad-request',
+      `the query is too long: it has ${query.length} bytes, at most ${longestQuery} are served`,
+    )
   }
   if (!pathPattern.test(path)) {
     throw new Failure('bad-name', 'the path has characters that no repository, tag or digest has')

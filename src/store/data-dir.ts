@@ -76,7 +76,9 @@ function remedy(error: unknown): string {
 function whoami(): string {
   const uid = process.getuid?.() ?? -1
   try {
-    return `user ${userInfo().username} (uid ${uid})`
+    // The runtime takes the name from $USER, and says "unknown" where a service manager sets none.
+    const { username } = userInfo()
+    return username === 'unknown' ? `uid ${uid}` : `user ${username} (uid ${uid})`
   } catch {
     return `uid ${uid}`
   }
