@@ -1,17 +1,23 @@
 # shellcheck shell=bash
-# How the measuring scripts begin: what they need, the binary as the tree has it, then scripts/NAME.ts. Sourced, with
-# root set.
+# How the measuring scripts begin. Sourced, with root set.
 
 # shellcheck source=scripts/lib/packages.sh
 source "$root/scripts/lib/packages.sh"
 # shellcheck source=scripts/lib/bun.sh
 source "$root/scripts/lib/bun.sh"
 
-# measure NAME ARGUMENT...
+lab_packages=(iproute2 curl docker-registry skopeo ca-certificates)
+
+# measure NAME PACKAGE... -- ARGUMENT...: packages, Bun, the binary as the tree has it, then scripts/NAME.ts.
 measure() {
-  local name=$1
+  local name=$1 packages=()
   shift
-  need_packages iproute2 curl docker-registry skopeo ca-certificates || {
+  while [[ $1 != -- ]]; do
+    packages+=("$1")
+    shift
+  done
+  shift
+  need_packages "${packages[@]}" || {
     echo "scripts/$name needs these packages; run it as root and it brings them" >&2
     exit 1
   }
