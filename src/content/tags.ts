@@ -1,12 +1,15 @@
 /**
  * From tag to digest. A tag is resolved at its source at most once per `ttlMs` for the whole cluster: nodes ask the
  * scheduler that owns the tag, and that one asks the source. While the source is out of reach the last known digest is
- * served, at the owner and here; when the source says the tag is gone, it is gone.
+ * served, at the owner and here; when the source says the tag is gone, it is gone. A failure is remembered for a moment
+ * too: a thousand nodes that ask for a tag that does not exist are one question to the source, and while it is down
+ * not every pull waits for it.
  */
+import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
-import { Failure } from '../failure.ts'
+import { Failure, type FailureCode } from '../failure.ts'
 import { formatReference, type Repository, type Tag } from '../oci/reference.ts'
 import type { Source } from '../source/source.ts'
 import type { BlobStore, TagRecord } from '../store/blob-store.ts'
@@ -27,10 +30,18 @@ export interface TagsOptions {
 }
 
 const mostOwners = 2
+/** Short, for someone may be about to push the tag. */
+const failureKeptMs = 5000
+const mostFailures = 4096
+
+/** Failures that say nothing about the tag; `corrupt` is a proxy's login page, for instance. */
+const outOfReach: ReadonlySet<FailureCode> = new Set(['unavailable', 'too-many', 'corrupt'])
 
 export class Tags {
   readonly #o: TagsOptions
   readonly #asking = new Map<string, Promise<TagRecord>>()
+  /** By tag: that the source does not have it, or could not say while an older answer is known. */
+  readonly #failed = new LRUCache<string, { failure: Failure; at: number }>({ max: mostFailures })
 
   constructor(options: TagsOptions) {
     this.#o = options
@@ -55,14 +66,16 @@ export class Tags {
     for (const owner of this.#o.owners(formatReference({ ...repository, tag })).slice(0, mostOwners)) {
       if (owner.id === membership.self.id) break
       try {
-        const reply = await outbound.resolve(owner, { repository, tag })
-        const { digest, mediaType, size } = reply
-        const record = { digest, mediaType, size, resolvedAt: clock.wall() - reply.age }
+        const { digest, mediaType, size, age } = await outbound.resolve(owner, { repository, tag })
+        const record = { digest, mediaType, size, resolvedAt: clock.wall() - age }
+        // While the source is down, an owner may know something older than this node does.
+        if (known && known.resolvedAt > record.resolvedAt) return known
         store.setTag(repository, tag, record)
         return record
       } catch (error) {
         const failure = Failure.from(error)
-        // The owner reached the source and the source said no. This node's credentials may be better, so it asks too.
+        if (failure.code === 'no-manifest') throw failure
+        // Refused: this node's credentials may be better. Limited: another address may be less so. It asks by itself.
         if (failure.code !== 'unavailable') break
         membership.doubt(owner.id)
         log.debug('the owner of a tag did not answer', { owner: owner.id, error: failure.message })
@@ -72,20 +85,29 @@ export class Tags {
   }
 
   #atSource(repository: Repository, tag: Tag): Promise<TagRecord> {
-    return this.#once(`source ${formatReference({ ...repository, tag })}`, async () => {
+    const image = formatReference({ ...repository, tag })
+    return this.#once(`source ${image}`, async () => {
       const { store, source, clock, log } = this.#o
       const known = store.tag(repository, tag)
       if (known && this.#fresh(known)) return known
+      const failed = this.#failed.get(image)
+      if (failed && clock.now() - failed.at < failureKeptMs) {
+        if (known && outOfReach.has(failed.failure.code)) return known
+        throw failed.failure
+      }
       try {
         const resolved = await source.resolve(repository, tag)
         const record = { ...resolved, resolvedAt: clock.wall() }
+        this.#failed.delete(image)
         store.setTag(repository, tag, record)
         return record
       } catch (error) {
         const failure = Failure.from(error)
-        if (!known || (failure.code !== 'unavailable' && failure.code !== 'too-many')) throw failure
+        const stale = known && outOfReach.has(failure.code)
+        if (stale || failure.code === 'no-manifest') this.#failed.set(image, { failure, at: clock.now() })
+        if (!stale) throw failure
         log.warn('the source is out of reach; the last known digest is served', {
-          image: formatReference({ ...repository, tag }),
+          image,
           digest: known.digest,
           ageSeconds: Math.round((clock.wall() - known.resolvedAt) / 1000),
           error: failure.message,
@@ -96,7 +118,9 @@ export class Tags {
   }
 
   #fresh(record: TagRecord): boolean {
-    return this.#o.clock.wall() - record.resolvedAt < this.#o.ttlMs
+    const age = this.#o.clock.wall() - record.resolvedAt
+    // A record from the future is from before the host's clock was set back.
+    return age >= 0 && age < this.#o.ttlMs
   }
 
   /** Concurrent calls for the same tag share one answer. */

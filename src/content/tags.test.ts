@@ -1,0 +1,267 @@
+import { beforeEach, describe, expect, test } from 'bun:test'
+import { FakeClock, settle } from '../../test/fakes/clock.ts'
+import { infoOf } from '../../test/fakes/members.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { MemberTable } from '../cluster/member-table.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { Failure, type FailureCode } from '../failure.ts'
+import { digestOf } from '../oci/digest.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import type { Resolved } from '../source/source.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { Tags } from './tags.ts'
+
+const repository = repositoryOf('docker.io', 'library/debian')
+const tag = parseTag('13')
+const ttlMs = 60_000
+const at = (text: string): Resolved => ({ digest: digestOf(Buffer.from(text)), mediaType: 'a/b', size: text.length })
+
+/** A source that counts what it is asked, and answers when it is let. */
+class FakeSource {
+  asked = 0
+  answer: Resolved | Failure = at('one')
+  gate: Promise<void> | undefined
+
+  async resolve(): Promise<Resolved> {
+    this.asked++
+    await this.gate
+    if (this.answer instanceof Failure) throw this.answer
+    return this.answer
+  }
+}
+
+let clock: FakeClock
+let source: FakeSource
+
+/** Nodes with a store each, all of which ask the same source and know the same owners. */
+class Node {
+  readonly store = new MemoryStore({ clock })
+  readonly table: MemberTable
+  readonly doubted: string[] = []
+  readonly tags: Tags
+
+  constructor(info: NodeInfo, owners: () => Node[], own: Pick<FakeSource, 'resolve'> = source) {
+    this.table = new MemberTable(info, () => clock.now())
+    this.table.onDoubt((id) => this.doubted.push(id))
+    const none = () => Promise.reject(new Failure('internal', 'not asked for in these tests'))
+    this.tags = new Tags({
+      store: this.store,
+      source: { resolve: () => own.resolve(), stat: none, open: none, pass: none },
+      membership: this.table,
+      outbound: {
+        resolve: async (owner, request) => {
+          const node = owners().find(({ id }) => id === owner.id)
+          if (!node || down.has(owner.id)) throw new Failure('unavailable', `${owner.id} does not answer`)
+          return node.tags.answer(request)
+        },
+      },
+      clock,
+      log: silentLog,
+      ttlMs,
+      owners: () => owners().map((node) => node.table.self),
+    })
+  }
+  get id(): string {
+    return this.table.self.id
+  }
+  async resolve(): Promise<string> {
+    try {
+      return (await this.tags.resolve(repository, tag)).digest
+    } catch (error) {
+      return Failure.from(error).code
+    }
+  }
+}
+
+const down = new Set<string>()
+const one = at('one').digest
+const two = at('two').digest
+
+beforeEach(() => {
+  clock = new FakeClock()
+  source = new FakeSource()
+  down.clear()
+})
+
+const alone = () => new Node(infoOf('alone'), () => [])
+
+/** `count` ordinary nodes and the owners, the first of them first. */
+function cluster(count: number, ownerCount = 1, own?: () => Pick<FakeSource, 'resolve'>) {
+  const owners: Node[] = []
+  for (let i = 0; i < ownerCount; i++) {
+    owners.push(new Node(infoOf(`owner${i}`, { modes: ['scheduler'] }), () => owners))
+  }
+  const nodes = Array.from({ length: count }, (_, i) => new Node(infoOf(`n${i}`), () => owners, own?.()))
+  for (const node of nodes) for (const owner of owners) node.table.heard(owner.table.self, 0)
+  return { owners, nodes }
+}
+
+describe('a node alone', () => {
+  test('asks the source once and believes it for the time to live', async () => {
+    const node = alone()
+    expect(await node.resolve()).toBe(one)
+    source.answer = at('two')
+    clock.advance(ttlMs - 1)
+    expect(await node.resolve()).toBe(one)
+    clock.advance(1)
+    expect(await node.resolve()).toBe(two)
+    expect(source.asked).toBe(2)
+  })
+
+  test('asks once for all that ask at the same time', async () => {
+    const node = alone()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    source.gate = promise
+    const answers = Promise.all(Array.from({ length: 20 }, () => node.resolve()))
+    await settle()
+    resolve()
+    expect(new Set(await answers)).toEqual(new Set([one]))
+    expect(source.asked).toBe(1)
+  })
+
+  test.each<FailureCode>(['unavailable', 'too-many', 'corrupt'])(
+    'serves the last known digest while the source is %s',
+    async (code) => {
+      const node = alone()
+      await node.resolve()
+      clock.advance(ttlMs)
+      source.answer = new Failure(code, 'out of reach')
+      expect(await node.resolve()).toBe(one)
+      source.answer = at('two')
+      clock.advance(5000)
+      expect(await node.resolve()).toBe(two)
+    },
+  )
+
+  test('does not wait for a source that was out of reach a moment ago when it knows an answer', async () => {
+    const node = alone()
+    await node.resolve()
+    clock.advance(ttlMs)
+    source.answer = new Failure('unavailable', 'down')
+    for (let i = 0; i < 10; i++) expect(await node.resolve()).toBe(one)
+    expect(source.asked).toBe(2)
+  })
+
+  test.each<FailureCode>(['no-manifest', 'no-name', 'denied', 'not-listed'])(
+    'serves nothing known when the source says %s',
+    async (code) => {
+      const node = alone()
+      await node.resolve()
+      clock.advance(ttlMs)
+      source.answer = new Failure(code, 'no')
+      expect(await node.resolve()).toBe(code)
+    },
+  )
+
+  test('has nothing to serve when it never knew the tag', async () => {
+    source.answer = new Failure('unavailable', 'down')
+    expect(await alone().resolve()).toBe('unavailable')
+  })
+
+  test('asks again at once after a failure that says nothing about the tag', async () => {
+    const node = alone()
+    source.answer = new Failure('unavailable', 'down')
+    await node.resolve()
+    source.answer = at('one')
+    expect(await node.resolve()).toBe(one)
+  })
+
+  test('believes that a tag is missing for a moment only', async () => {
+    const node = alone()
+    source.answer = new Failure('no-manifest', 'no such tag')
+    expect(await node.resolve()).toBe('no-manifest')
+    source.answer = at('one')
+    expect(await node.resolve()).toBe('no-manifest')
+    expect(source.asked).toBe(1)
+    clock.advance(5000)
+    expect(await node.resolve()).toBe(one)
+  })
+
+  test('does not believe a record from the future', async () => {
+    const node = alone()
+    node.store.setTag(repository, tag, { ...at('two'), resolvedAt: clock.wall() + 3_600_000 })
+    expect(await node.resolve()).toBe(one)
+  })
+})
+
+describe('a cluster', () => {
+  test('asks the source once for a thousand nodes', async () => {
+    const { nodes } = cluster(1000)
+    const answers = await Promise.all(nodes.map((node) => node.resolve()))
+    expect(new Set(answers)).toEqual(new Set([one]))
+    for (const node of nodes) expect(await node.resolve()).toBe(one)
+    expect(source.asked).toBe(1)
+  })
+
+  test('asks the source once for a tag that a thousand nodes want and nobody has', async () => {
+    source.answer = new Failure('no-manifest', 'no such tag')
+    const { nodes } = cluster(1000)
+    const answers = await Promise.all(nodes.slice(0, 500).map((node) => node.resolve()))
+    for (const node of nodes.slice(500)) answers.push(await node.resolve())
+    expect(new Set(answers)).toEqual(new Set(['no-manifest']))
+    expect(source.asked).toBe(1)
+  })
+
+  test('believes no answer for longer than the time to live, from the source to the last node', async () => {
+    const { nodes } = cluster(2)
+    await nodes[0]!.resolve()
+    clock.advance(ttlMs / 2)
+    await nodes[1]!.resolve()
+    source.answer = at('two')
+    clock.advance(ttlMs / 2)
+    expect(await nodes[1]!.resolve()).toBe(two)
+  })
+
+  test('goes on with the next owner when one does not answer, and then without', async () => {
+    const { nodes, owners } = cluster(1, 3)
+    const [node] = nodes
+    down.add('owner0')
+    expect(await node!.resolve()).toBe(one)
+    expect(node!.doubted).toEqual(['owner0'])
+    expect(owners[1]!.store.tag(repository, tag)?.digest).toBe(one)
+    down.add('owner1')
+    clock.advance(ttlMs)
+    source.answer = at('two')
+    expect(await node!.resolve()).toBe(two)
+    expect(owners[2]!.store.tag(repository, tag)).toBeUndefined()
+    expect(source.asked).toBe(2)
+  })
+
+  test.each<FailureCode>(['denied', 'no-name', 'too-many'])(
+    'lets a node ask by itself where its owner was told %s',
+    async (code) => {
+      const own = new FakeSource()
+      const { nodes } = cluster(1, 2, () => own)
+      source.answer = new Failure(code, 'no')
+      expect(await nodes[0]!.resolve()).toBe(one)
+      expect(nodes[0]!.doubted).toEqual([])
+      expect([source.asked, own.asked]).toEqual([1, 1])
+    },
+  )
+
+  test('serves what the owner knew last while the source is down', async () => {
+    const { nodes } = cluster(2)
+    await nodes[0]!.resolve()
+    clock.advance(ttlMs)
+    source.answer = new Failure('unavailable', 'down')
+    expect(await nodes[1]!.resolve()).toBe(one)
+    source.answer = at('two')
+    clock.advance(5000)
+    expect(await nodes[1]!.resolve()).toBe(two)
+  })
+
+  test('never goes back to an older answer because another node owns the tag now', async () => {
+    const { nodes, owners } = cluster(1)
+    owners[0]!.store.setTag(repository, tag, { ...at('one'), resolvedAt: clock.wall() - 5 * ttlMs })
+    nodes[0]!.store.setTag(repository, tag, { ...at('two'), resolvedAt: clock.wall() - 2 * ttlMs })
+    source.answer = new Failure('unavailable', 'down')
+    expect(await nodes[0]!.resolve()).toBe(two)
+    expect(nodes[0]!.store.tag(repository, tag)?.digest).toBe(two)
+  })
+
+  test('has the owner itself ask the source and nobody else', async () => {
+    const { owners } = cluster(0, 2)
+    expect(await owners[0]!.resolve()).toBe(one)
+    expect(owners[1]!.store.tag(repository, tag)).toBeUndefined()
+  })
+})
