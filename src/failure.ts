@@ -28,8 +28,11 @@ const kinds = {
   /** Nothing can serve it now: source, seeds and peers are out of reach. 404 for the same reason. */
   unavailable: { oci: 'UNAVAILABLE', status: 404, retry: true },
   'too-many': { oci: 'TOOMANYREQUESTS', status: 429, retry: true },
-  /** Bytes did not have the digest they were promised to have. */
-  corrupt: { oci: 'DIGEST_INVALID', status: 502, retry: true },
+  /**
+   * Bytes did not have the digest they were promised to have. 404 for the same reason: to any other status dockerd
+   * comes back with the same request five times, waiting longer each time, before it goes to the registry.
+   */
+  corrupt: { oci: 'DIGEST_INVALID', status: 404, retry: true },
   'no-space': { oci: 'UNAVAILABLE', status: 404, retry: true },
   cancelled: { oci: 'UNAVAILABLE', status: 404, retry: true },
   internal: { oci: 'UNAVAILABLE', status: 500, retry: false },

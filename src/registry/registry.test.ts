@@ -356,7 +356,7 @@ describe('an error', () => {
     ['denied', 404, 'DENIED'],
     ['not-listed', 404, 'NAME_UNKNOWN'],
     ['no-space', 404, 'UNAVAILABLE'],
-    ['corrupt', 502, 'DIGEST_INVALID'],
+    ['corrupt', 404, 'DIGEST_INVALID'],
   ])('%s is %d %s', async (code, status, oci) => {
     const { content, get } = setUp()
     content.stat = async () => {
