@@ -6,6 +6,9 @@
  * can be verified whoever sent it, and a false statement has an author. Whether the pieces together are the blob is
  * decided by the whole blob's digest alone.
  */
+import { concat } from 'uint8arrays/concat'
+import { equals } from 'uint8arrays/equals'
+import { fromString } from 'uint8arrays/from-string'
 import { type Digest, hexOf } from '../oci/digest.ts'
 import { Bitmap } from './bitmap.ts'
 import type { Layout } from './layout.ts'
@@ -26,13 +29,8 @@ export interface Segment {
 
 /** What a segment's signature covers: everything that makes it mean this blob cut this way. */
 export function segmentPayload(digest: Digest, layout: Layout, first: number, digests: Uint8Array): Uint8Array {
-  const head = new TextEncoder().encode(
-    `shoal metainfo 1\n${digest}\n${layout.size}\n${layout.pieceLength}\n${first}\n`,
-  )
-  const payload = new Uint8Array(head.length + digests.length)
-  payload.set(head)
-  payload.set(digests, head.length)
-  return payload
+  const head = `shoal metainfo 1\n${digest}\n${layout.size}\n${layout.pieceLength}\n${first}\n`
+  return concat([fromString(head), digests])
 }
 
 /** `new`: at least one piece was unknown. `conflict`: it contradicts what is known, and nothing was taken from it. */
@@ -82,7 +80,7 @@ export class Metainfo {
     for (let i = 0; i < count; i++) {
       const known = this.digestOf(segment.first + i)
       if (!known) fresh = true
-      else if (!equal(known, digestAt(segment.digests, i))) return 'conflict'
+      else if (!equals(known, digestAt(segment.digests, i))) return 'conflict'
     }
     if (!fresh) return 'known'
     for (let i = 0; i < count; i++) this.known.set(segment.first + i)
@@ -94,7 +92,7 @@ export class Metainfo {
   /** True if `bytes` are piece `index`. False as well while its digest is not known. */
   verify(index: number, bytes: Uint8Array): boolean {
     const expected = this.digestOf(index)
-    return expected !== undefined && equal(expected, pieceDigest(bytes))
+    return expected !== undefined && equals(expected, pieceDigest(bytes))
   }
 }
 
@@ -104,8 +102,4 @@ export function pieceDigest(bytes: Uint8Array): Uint8Array {
 
 function digestAt(digests: Uint8Array, i: number): Uint8Array {
   return digests.subarray(i * pieceDigestBytes, (i + 1) * pieceDigestBytes)
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0
 }

@@ -7,6 +7,7 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { type Identify, identify } from '@libp2p/identify'
 import type { ComponentLogger, Libp2p, Logger } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { mdns } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { createLibp2p } from 'libp2p'
@@ -14,6 +15,7 @@ import type { ClusterKey } from '../cluster/cluster-key.ts'
 import type { Identity } from '../cluster/identity.ts'
 import { type Address, isIPv4, ListenError } from '../listen.ts'
 import type { Log } from '../telemetry/log.ts'
+import { serviceTag } from './mdns.ts'
 import { safeTcp } from './transport.ts'
 
 // A type, not an interface: libp2p wants an index signature.
@@ -26,6 +28,8 @@ export interface HostOptions {
   /** Host that the others are told. */
   readonly advertise: string
   readonly clusterKey: ClusterKey | undefined
+  /** Finds others on the local network, as libp2p does it; see `mdns.ts` for where that does not reach. */
+  readonly mdns: boolean
   readonly log: Log
 }
 
@@ -63,6 +67,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       },
       // Members are probed over HTTP; pings inside of libp2p would only keep idle connections busy.
       connectionMonitor: { enabled: false },
+      ...(options.mdns && { peerDiscovery: [mdns({ serviceTag: serviceTag(clusterKey, 'libp2p') })] }),
       services: {
         identify: identify({ protocolPrefix: 'shoal' }),
         ping: ping({ protocolPrefix: 'shoal' }),

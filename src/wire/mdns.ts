@@ -2,8 +2,9 @@
  * Finds nodes of the same cluster on the local network: everyone asks the multicast group for the service's name, and
  * everyone answers with its peer id and libp2p addresses.
  *
- * Not libp2p's own: that one sends by the default route, so it finds nothing on a host without one, and it keeps quiet
- * about addresses that are not private. Here the queries go out of the interface that the node is reached at.
+ * It goes beside libp2p's own, which sends by the default route, so it finds nothing on a host without one or on another
+ * interface, and keeps quiet about addresses that are not private. Here the queries go out of the interface that the node
+ * is reached at. Whoever hears of a node twice does nothing the second time.
  */
 import { networkInterfaces } from 'node:os'
 import multicastDns from 'multicast-dns'
@@ -38,7 +39,7 @@ const mostAddresses = 8
 /** @returns what ends it */
 export function discover(options: DiscoveryOptions): () => void {
   const { self, clock, log } = options
-  const service = serviceName(options.clusterKey)
+  const service = serviceTag(options.clusterKey, 'node')
   const instance = `${self.id.slice(-16)}.${service}`
   const mdns = multicastDns(socketOptions(options.advertise))
   let closed = false
@@ -81,8 +82,8 @@ export function discover(options: DiscoveryOptions): () => void {
 }
 
 /** Clusters with different keys on one network do not hear each other. */
-function serviceName(key: ClusterKey | undefined): string {
-  return `_shoal-${key?.fingerprint ?? 'open'}._udp.local`
+export function serviceTag(key: ClusterKey | undefined, kind: 'node' | 'libp2p'): string {
+  return `_shoal-${kind}-${key?.fingerprint ?? 'open'}._udp.local`
 }
 
 /** An address that no interface has (a translated one, say) names no interface to send from: the kernel then chooses. */

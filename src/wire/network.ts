@@ -142,6 +142,9 @@ export class Network {
         prober.start()
         heartbeat.start()
         joiner.start()
+        host.addEventListener('peer:discovery', ({ detail }) => {
+          joiner.found({ id: detail.id.toString(), addresses: detail.multiaddrs.map(String) })
+        })
         if (options.mdns) stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
       },
       async stop() {
@@ -177,7 +180,7 @@ export class Network {
 async function hostOrClose(options: NetworkOptions, advertise: string, server: RunningPeerServer): Promise<Host> {
   const { identity, p2pAddr, clusterKey, log } = options
   try {
-    return await startHost({ identity, address: p2pAddr, advertise, clusterKey, log })
+    return await startHost({ identity, address: p2pAddr, advertise, clusterKey, mdns: options.mdns, log })
   } catch (error) {
     await server.close()
     throw error
