@@ -12,15 +12,16 @@ import type { Directory, Outbound } from '../wire/wire.ts'
 
 export interface PlannerOptions {
   readonly membership: Membership
-  readonly outbound: Outbound
+  readonly outbound: Pick<Outbound, 'schedule' | 'order'>
   readonly directory: Directory
   readonly log: Log
   /** This node's own scheduler, if it is one. */
   readonly local?: (request: Schedule) => ScheduleReply | Promise<ScheduleReply>
 }
 
-/** How many schedulers are tried before doing without. */
+/** How many schedulers are tried before doing without, and how many seeds before this node goes to the source. */
 const mostOwners = 3
+const mostSeeds = 3
 
 export class Planner {
   readonly #o: PlannerOptions
@@ -66,9 +67,9 @@ export class Planner {
     }))
     if (parents.length > 0 && !request.stalled) return { parents, again: 2000 }
     const seeds = new Map(membership.withMode('seed').map((info) => [info.id, info]))
-    for (const id of rendezvous(request.location.digest, [...seeds.keys()])) {
+    const able = [...seeds.keys()].filter((id) => !failed.has(id))
+    for (const id of rendezvous(request.location.digest, able).slice(0, mostSeeds)) {
       const seed = seeds.get(id)!
-      if (failed.has(id)) continue
       if (id === membership.self.id) break
       try {
         await outbound.order(seed, { location: request.location })
