@@ -96,6 +96,7 @@ async function layerOf(
         yield chunk
       }
     },
+    evenly,
     createGzip({ level }),
     async function* (chunks: AsyncIterable<Uint8Array>) {
       for await (const chunk of chunks) {
@@ -108,6 +109,19 @@ async function layerOf(
   )
   const named = (hash: typeof diff) => parseDigest(`sha256:${hash.digest('hex')}`)
   return { file, digest: named(whole), size, diffId: named(diff), comment }
+}
+
+/** In chunks of one length, whatever a pipe made of them: where gzip ends a block may depend on it, and so the digest. */
+async function* evenly(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const length = 64 * 1024
+  let rest: Uint8Array = new Uint8Array()
+  for await (const chunk of chunks) {
+    rest = Buffer.concat([rest, chunk])
+    let start = 0
+    for (; rest.length - start >= length; start += length) yield rest.subarray(start, start + length)
+    rest = rest.subarray(start)
+  }
+  if (rest.length > 0) yield rest
 }
 
 export function tarOfFolder(folder: string): AsyncIterable<Uint8Array> {
