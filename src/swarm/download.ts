@@ -7,7 +7,7 @@
  * A piece whose digest nobody has stated cannot be verified, so it is not asked for.
  */
 import type { Random } from '../clock.ts'
-import type { Bitmap } from '../piece/bitmap.ts'
+import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, pieceBytes } from '../piece/layout.ts'
 import { Parent, type Request } from './parent.ts'
 import { type PieceView, pick } from './picker.ts'
@@ -22,7 +22,10 @@ export type DownloadEvent =
   | { type: 'chosen'; request: number; piece: number }
   /** All bytes are here; verification and writing go on. */
   | { type: 'arrived'; request: number; piece: number }
+  /** An arrived piece was verified and written. */
   | { type: 'stored'; piece: number }
+  /** The source feed brought and stored the piece. */
+  | { type: 'fed'; piece: number }
   /** The bytes of an arrived piece were wrong, which is the fault of `parent`, or cannot be verified. */
   | { type: 'rejected'; piece: number; parent?: string }
   | { type: 'refused'; request: number; reason: 'busy' | 'missing' | 'broken' }
@@ -52,6 +55,8 @@ export class Download {
   readonly #availability: Uint16Array
   /** Requests bound to the piece, plus one while it is being written. */
   readonly #asked: Uint8Array
+  /** Times the piece has arrived and was neither stored nor rejected yet. */
+  readonly #writing: Uint8Array
   /** 1 where a piece may be asked for; derived from the above, kept by `#refresh`. */
   readonly #free: Uint8Array
   readonly #requests = new Map<number, Request>()
@@ -73,6 +78,7 @@ export class Download {
     this.#random = random
     this.#availability = new Uint16Array(layout.count)
     this.#asked = new Uint8Array(layout.count)
+    this.#writing = new Uint8Array(layout.count)
     this.#free = new Uint8Array(layout.count)
     for (let i = 0; i < layout.count; i++) this.#refresh(i)
     this.#progressAt = now
@@ -90,12 +96,18 @@ export class Download {
     return this.#availability[piece] ?? 0
   }
 
+  /** What is known about one piece, for tests and whoever wants to see. */
+  look(piece: number): { availability: number; asked: number; free: boolean } {
+    const [availability, asked] = [this.availability(piece), this.#asked[piece] ?? 0]
+    return { availability, asked, free: this.#free[piece] === 1 }
+  }
+
   apply(event: DownloadEvent, now: number): DownloadCommand[] {
     this.#commands = []
     if (this.#done) return this.#commands
     switch (event.type) {
       case 'parent-joined':
-        this.#join(new Parent(event.parent, event.have.copy(), now), event.feeding)
+        this.#join(event.parent, event.have, event.feeding, now)
         this.#fill(now)
         break
       case 'parent-has':
@@ -117,10 +129,14 @@ export class Download {
         this.#fill(now)
         break
       case 'stored':
+        this.#written(event.piece)
+        this.#stored(event.piece, now)
+        break
+      case 'fed':
         this.#stored(event.piece, now)
         break
       case 'rejected':
-        this.#release(event.piece)
+        this.#written(event.piece)
         if (event.parent !== undefined) {
           this.#commands.push({ do: 'drop', parent: event.parent, reason: 'sent wrong bytes' })
           this.#leave(event.parent)
@@ -150,26 +166,36 @@ export class Download {
     return this.#commands
   }
 
-  #join(parent: Parent, feeding: boolean): void {
-    parent.feeding = feeding && !parent.have.complete
-    if (this.parents.has(parent.id)) this.#leave(parent.id)
-    this.parents.set(parent.id, parent)
-    for (const piece of parent.have.indexes()) {
-      this.#availability[piece]!++
-      parent.useful += this.#free[piece]!
+  /** A parent that says anew what it holds keeps its requests and its record. */
+  #join(id: string, have: Bitmap, feeding: boolean, now: number): void {
+    let parent = this.parents.get(id)
+    if (!parent) {
+      parent = new Parent(id, new Bitmap(this.layout.count), now)
+      this.parents.set(id, parent)
     }
+    for (const piece of [...parent.have.indexes()]) if (!have.has(piece)) this.#lacks(parent, piece)
+    for (const piece of have.indexes()) this.#holds(parent, piece)
+    parent.feeding = feeding && !parent.have.complete
   }
 
   #parentHas(id: string, pieces: readonly number[], now: number): void {
     const parent = this.parents.get(id)
     if (!parent) return
-    for (const piece of pieces) {
-      if (!parent.have.set(piece)) continue
-      this.#availability[piece]!++
-      parent.useful += this.#free[piece]!
-    }
+    for (const piece of pieces) this.#holds(parent, piece)
     if (parent.have.complete) parent.feeding = false
     this.#fillFrom(parent, now)
+  }
+
+  #holds(parent: Parent, piece: number): void {
+    if (!parent.have.set(piece)) return
+    this.#availability[piece]!++
+    parent.useful += this.#free[piece]!
+  }
+
+  #lacks(parent: Parent, piece: number): void {
+    if (!parent.have.clear(piece)) return
+    this.#availability[piece]!--
+    parent.useful -= this.#free[piece]!
   }
 
   #leave(id: string): void {
@@ -177,56 +203,67 @@ export class Download {
     if (!parent) return
     this.parents.delete(id)
     for (const piece of parent.have.indexes()) this.#availability[piece]!--
-    for (const request of [...parent.requests.values()]) {
-      this.#forget(request)
-      this.#commands.push({ do: 'cancel', request })
-    }
+    for (const request of [...parent.requests.values()]) this.#cancel(request)
     if (this.parents.size === 0) this.#ask(false)
   }
 
   #chosen(id: number, piece: number): void {
     const request = this.#requests.get(id)
-    if (!request || request.piece !== undefined || piece >= this.layout.count) return
+    if (!request || !this.#bind(request, piece) || !this.have.has(piece)) return
+    // It came from elsewhere while the request waited for its turn.
+    this.#cancel(request)
+  }
+
+  /** False if the request is for a piece already, or there is no such piece. */
+  #bind(request: Request, piece: number): boolean {
+    if (request.piece !== undefined || piece < 0 || piece >= this.layout.count) return false
     request.piece = piece
     this.#asked[piece]!++
     this.#refresh(piece)
-    if (!this.have.has(piece)) return
-    // It came from elsewhere while the request waited for its turn.
-    this.#forget(request)
-    this.#commands.push({ do: 'cancel', request })
+    return true
   }
 
   #arrived(id: number, piece: number, now: number): void {
     const request = this.#requests.get(id)
-    if (!request) return
-    this.#chosen(id, piece)
-    if (!this.#requests.has(id)) return
+    if (!request || piece < 0 || piece >= this.layout.count) return
+    this.#bind(request, piece)
     this.#forget(request)
-    this.#asked[piece]!++ // until it is stored or rejected
-    this.#refresh(piece)
-    const parent = this.parents.get(request.parent)
-    parent?.arrived(pieceBytes(this.layout, piece), now)
+    this.parents.get(request.parent)?.arrived(pieceBytes(this.layout, piece), now)
     this.#usualMs += (now - request.sentAt - this.#usualMs) / 8
     this.#progressAt = now
+    this.#writing[piece]!++
+    this.#asked[piece]!++
+    this.#refresh(piece)
     // The slower of two requests for the same piece is not worth its bytes any more.
-    if (this.#asked[piece]! > 1) {
-      for (const other of [...this.#requests.values()]) {
-        if (other.piece !== piece) continue
-        this.#forget(other)
-        this.#commands.push({ do: 'cancel', request: other })
-      }
-    }
+    this.#cancelAll(piece)
   }
 
   #stored(piece: number, now: number): void {
     this.have.set(piece)
-    this.#release(piece)
+    this.#refresh(piece)
+    this.#cancelAll(piece)
     this.#progressAt = now
     if (!this.have.complete) return
     this.#done = true
-    for (const request of this.#requests.values()) this.#commands.push({ do: 'cancel', request })
-    this.#requests.clear()
+    for (const request of [...this.#requests.values()]) this.#cancel(request)
     this.#commands.push({ do: 'complete' })
+  }
+
+  /** A piece that had arrived is no longer being written. */
+  #written(piece: number): void {
+    if (!this.#writing[piece]) return
+    this.#writing[piece]!--
+    this.#release(piece)
+  }
+
+  #cancelAll(piece: number): void {
+    if (!this.#asked[piece] || this.#asked[piece] === this.#writing[piece]) return
+    for (const request of [...this.#requests.values()]) if (request.piece === piece) this.#cancel(request)
+  }
+
+  #cancel(request: Request): void {
+    this.#forget(request)
+    this.#commands.push({ do: 'cancel', request })
   }
 
   #refused(id: number, reason: 'busy' | 'missing' | 'broken', now: number): void {
@@ -238,11 +275,9 @@ export class Download {
     if (reason === 'busy') parent.busyUntil = now + this.#tuning.busyMs * (0.5 + this.#random())
     const { piece } = request
     // It has dropped what it told us about; believe the answer.
-    if (reason === 'missing' && piece !== undefined && parent.have.clear(piece)) {
-      this.#availability[piece]!--
-      parent.useful -= this.#free[piece]!
-    }
-    if (reason !== 'broken') return
+    if (reason === 'missing' && piece !== undefined) this.#lacks(parent, piece)
+    // Who has nothing at all for us, although it joined, would be asked for just anything again at once.
+    if (reason !== 'broken' && (reason !== 'missing' || piece !== undefined)) return
     parent.failuresInRow++
     if (parent.failuresInRow < this.#tuning.parentFailures) {
       parent.busyUntil = now + this.#tuning.busyMs
@@ -270,7 +305,7 @@ export class Download {
   }
 
   #release(piece: number): void {
-    if (this.#asked[piece]! > 0) this.#asked[piece]!--
+    this.#asked[piece]!--
     this.#refresh(piece)
   }
 
@@ -322,7 +357,7 @@ export class Download {
   #send(parent: Parent, piece: number, now: number): boolean {
     const request: Request = { id: this.#nextRequest++, parent: parent.id, sentAt: now }
     this.#enter(parent, request)
-    this.#chosen(request.id, piece)
+    this.#bind(request, piece)
     this.#commands.push({ do: 'request', request })
     return true
   }

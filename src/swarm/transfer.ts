@@ -320,7 +320,7 @@ export class Transfer {
       return this.#end(Failure.from(error))
     }
     this.bytes.swarm += bytes.length
-    this.#stored(blob, piece, bytes.length)
+    this.#stored(blob, piece, bytes.length, 'stored')
     this.#events.stored(blob, piece)
   }
 
@@ -338,11 +338,11 @@ export class Transfer {
     }
   }
 
-  #stored(blob: Blob, piece: number, bytes: number): void {
+  #stored(blob: Blob, piece: number, bytes: number, type: 'stored' | 'fed'): void {
     this.#progressAt = this.#d.clock.now()
     this.#meter.add(bytes, this.#progressAt)
     if (piece < blob.layout.count - 1) this.#waiters.stored(piece)
-    this.#apply({ type: 'stored', piece })
+    this.#apply({ type, piece })
   }
 
   async #finish(): Promise<void> {
@@ -391,7 +391,7 @@ export class Transfer {
         expecting: (from: number, to: number) => this.#apply({ type: 'feed', from, to }),
         stored: (piece: number, bytes: number) => {
           this.bytes.source += bytes
-          this.#stored(blob, piece, bytes)
+          this.#stored(blob, piece, bytes, 'fed')
         },
         stated: (pieces: readonly number[]) => {
           for (const piece of pieces) {

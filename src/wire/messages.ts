@@ -10,12 +10,14 @@ import { nodeCardSchema, nodeIdSchema, nodeInfoSchema } from '../cluster/node-in
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { wireRules } from './rules.ts'
 
 export const maxControlBytes = 1024 * 1024
 export const maxFrameBytes = 512 * 1024
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
-const size = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+/** Whoever says a size makes others set up as many pieces. */
+const size = z.number().int().min(0).max(wireRules.blobBytes)
 const piece = z.number().int().min(0).max(0xff_ffff)
 const pieces = z.array(piece).max(8192)
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4)
@@ -50,7 +52,7 @@ const state = z.object({
   /** The sender reads it from the source: it will have every piece first. */
   feeding: z.boolean(),
   /** Bitmap, base64. */
-  have: base64(8192),
+  have: base64(wireRules.bitmapBytes),
 })
 /** Pieces that came since `state`. */
 const have = z.object({ t: z.literal('have'), digest, pieces })

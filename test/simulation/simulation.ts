@@ -256,13 +256,13 @@ class Simulation {
     this.#store(child, piece)
   }
 
-  #store(node: SimNode, piece: number): void {
+  #store(node: SimNode, piece: number, type: 'stored' | 'fed' = 'stored'): void {
     if (node.have.set(piece)) {
       if (node.fresh.length === 0) this.#queue.after(this.#batch, () => this.#publish(node))
       node.fresh.push(piece)
     }
     this.#grant(node)
-    this.#apply(node, { type: 'stored', piece })
+    this.#apply(node, { type, piece })
   }
 
   #publish(node: SimNode): void {
@@ -329,7 +329,7 @@ class Simulation {
       this.#queue.at(here, () => {
         if (!node.alive) return
         this.#bytesFromSource += bytes
-        this.#store(node, piece)
+        this.#store(node, piece, 'fed')
         this.#swarms.holds(node.id, digest, this.#layout.size, node.have.count, node.have.complete, this.#queue.now)
         next(piece + 1)
       })

@@ -1,0 +1,221 @@
+/** A download under any order of events, checked against what can be counted from the outside. */
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { seededRandom } from '../clock.ts'
+import { Bitmap } from '../piece/bitmap.ts'
+import { layoutOf } from '../piece/layout.ts'
+import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
+import type { Request } from './parent.ts'
+import { defaultTuning } from './tuning.ts'
+
+const KiB = 1024
+const pieces = 12
+const layout = layoutOf(pieces * 256 * KiB)
+const tuning = { ...defaultTuning, mostInFlight: 10, mostPipeline: 4, leastPipeline: 2, mostHedges: 2 }
+const names = ['ann', 'bob', 'cat', 'dan']
+
+type Step = { kind: string; parent: number; piece: number; bits: number; flag: boolean; wait: number }
+
+const step: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constantFrom(
+    ...['join', 'has', 'leave', 'state', 'choose', 'choose', 'arrive', 'arrive', 'arrive', 'store', 'store', 'reject'],
+    ...['refuse', 'feed', 'fed', 'reader', 'reader-left', 'tick'],
+  ),
+  parent: fc.nat({ max: names.length - 1 }),
+  // Past the end too: what others say need not make sense.
+  piece: fc.nat({ max: pieces + 1 }),
+  bits: fc.nat({ max: 2 ** pieces - 1 }),
+  flag: fc.boolean(),
+  wait: fc.nat({ max: 900 }),
+})
+
+/** What a node around the download would know: the requests it was told to make, and what is being written. */
+class Shell {
+  readonly download: Download
+  readonly requests = new Map<number, Request>()
+  readonly stated = new Bitmap(layout.count)
+  readonly writing: { piece: number; parent: string }[] = []
+  feed = { from: 0, to: 0 }
+  now = 0
+  completed = 0
+
+  constructor(seed: number, have: Bitmap) {
+    this.download = new Download(layout, have, this.stated, tuning, seededRandom(seed), 0)
+  }
+
+  apply(event: DownloadEvent): void {
+    const inUse = new Set([...this.requests.values()].map(({ piece }) => piece))
+    const commands = this.download.apply(event, this.now)
+    for (const command of commands) this.#carryOut(command, inUse)
+    this.check()
+  }
+
+  #carryOut(command: DownloadCommand, before: ReadonlySet<number | undefined>): void {
+    switch (command.do) {
+      case 'request': {
+        const { request, any } = command
+        const parent = this.download.parents.get(request.parent)!
+        expect(this.requests.has(request.id)).toBe(false)
+        if (any) {
+          for (const piece of this.download.have.indexes()) expect(any.unwanted.has(piece)).toBe(true)
+        } else {
+          const piece = request.piece!
+          expect(parent.have.has(piece)).toBe(true)
+          expect(this.download.have.has(piece)).toBe(false)
+          expect(this.stated.has(piece)).toBe(true)
+          const twice = [...this.requests.values()].find((other) => other.piece === piece)
+          // Only what has been on its way for long is asked for again, and at somebody else.
+          if (twice) {
+            expect(before.has(piece)).toBe(true)
+            expect(this.now - twice.sentAt).toBeGreaterThan(tuning.hedgeLeastMs)
+            expect(twice.parent).not.toBe(request.parent)
+          }
+        }
+        this.requests.set(request.id, request)
+        break
+      }
+      case 'cancel':
+        expect(this.requests.delete(command.request.id)).toBe(true)
+        break
+      case 'complete':
+        this.completed++
+        break
+    }
+  }
+
+  /** Everything the download keeps count of, counted anew. */
+  check(): void {
+    const { download, requests, writing, stated, feed } = this
+    if (download.done) {
+      expect(requests.size).toBe(0)
+      return
+    }
+    expect(download.inFlight).toBe(requests.size)
+    expect(requests.size).toBeLessThanOrEqual(tuning.mostInFlight)
+    const free: number[] = []
+    for (let piece = 0; piece < layout.count; piece++) {
+      const bound = [...requests.values()].filter((request) => request.piece === piece).length
+      const asked = bound + writing.filter((w) => w.piece === piece).length
+      const holders = [...download.parents.values()].filter(({ have }) => have.has(piece)).length
+      const fed = piece >= feed.from && piece < feed.to
+      free.push(!fed && asked === 0 && stated.has(piece) && !download.have.has(piece) ? 1 : 0)
+      expect(download.look(piece)).toEqual({ availability: holders, asked, free: free[piece] === 1 })
+    }
+    for (const parent of download.parents.values()) {
+      expect(parent.useful).toBe([...parent.have.indexes()].filter((piece) => free[piece] === 1).length)
+      expect([...parent.requests.values()]).toEqual([...requests.values()].filter((r) => r.parent === parent.id))
+      expect(parent.requests.size).toBeLessThanOrEqual(tuning.mostPipeline)
+    }
+  }
+
+  request(index: number): Request | undefined {
+    return [...this.requests.values()][index % Math.max(1, this.requests.size)]
+  }
+
+  arrive(request: Request, piece: number): void {
+    this.requests.delete(request.id)
+    this.writing.push({ piece, parent: request.parent })
+    this.apply({ type: 'arrived', request: request.id, piece })
+  }
+
+  settle(at: number, verdict: 'stored' | 'rejected' | 'lie'): void {
+    const [written] = this.writing.splice(at % Math.max(1, this.writing.length), 1)
+    if (!written) return
+    const { piece, parent } = written
+    if (verdict === 'stored') this.apply({ type: 'stored', piece })
+    else this.apply({ type: 'rejected', piece, ...(verdict === 'lie' ? { parent } : {}) })
+  }
+
+  state(from: number, to: number): void {
+    for (let i = from; i < to; i++) this.stated.set(i)
+    this.apply({ type: 'stated', from, to })
+  }
+
+  step({ kind, parent, piece, bits, flag, wait }: Step): void {
+    this.now += wait
+    const name = names[parent]!
+    const request = this.request(piece + bits)
+    const inside = piece % layout.count
+    switch (kind) {
+      case 'join': {
+        const have = new Bitmap(layout.count, new Uint8Array([bits, bits >> 8]))
+        return this.apply({ type: 'parent-joined', parent: name, have, feeding: flag })
+      }
+      case 'has':
+        return this.apply({ type: 'parent-has', parent: name, pieces: [piece, piece + 1, piece] })
+      case 'leave':
+        return this.apply({ type: 'parent-left', parent: name })
+      case 'state':
+        return this.state(inside, Math.min(inside + 4, layout.count))
+      case 'choose':
+        if (request) this.apply({ type: 'chosen', request: request.id, piece })
+        return
+      case 'arrive':
+        if (request) this.arrive(request, request.piece ?? inside)
+        return
+      case 'store':
+        return this.settle(piece, 'stored')
+      case 'reject':
+        return this.settle(piece, flag ? 'lie' : 'rejected')
+      case 'refuse': {
+        if (!request) return
+        this.requests.delete(request.id)
+        const reason = (['busy', 'missing', 'broken'] as const)[bits % 3]!
+        return this.apply({ type: 'refused', request: request.id, reason })
+      }
+      case 'feed':
+        this.feed = flag ? { from: inside, to: inside + 4 } : { from: 0, to: 0 }
+        return this.apply({ type: 'feed', ...this.feed })
+      case 'fed':
+        return this.apply({ type: 'fed', piece: inside })
+      case 'reader':
+        return this.apply({ type: 'reader-at', reader: parent, piece: inside })
+      case 'reader-left':
+        return this.apply({ type: 'reader-left', reader: parent })
+      default:
+        return this.apply({ type: 'tick' })
+    }
+  }
+}
+
+const start = fc.record({ seed: fc.nat(), have: fc.nat({ max: 2 ** (pieces - 1) - 1 }) })
+const steps = fc.array(step, { maxLength: 120 })
+
+function shellOf({ seed, have }: { seed: number; have: number }): Shell {
+  return new Shell(seed, new Bitmap(layout.count, new Uint8Array([have, have >> 8])))
+}
+
+test('what a download keeps count of is what can be counted, whatever happens in which order', () => {
+  fc.assert(
+    fc.property(start, steps, (init, events) => {
+      const shell = shellOf(init)
+      for (const event of events) shell.step(event)
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('a download completes once, as soon as one parent has every piece, whatever happened before', () => {
+  fc.assert(
+    fc.property(start, steps, fc.boolean(), (init, events, feeding) => {
+      const shell = shellOf(init)
+      for (const event of events) shell.step(event)
+      shell.feed = { from: 0, to: 0 }
+      shell.apply({ type: 'feed', from: 0, to: 0 })
+      shell.state(0, layout.count)
+      for (const name of names) shell.apply({ type: 'parent-left', parent: name })
+      shell.apply({ type: 'parent-joined', parent: 'eve', have: Bitmap.full(layout.count), feeding })
+      for (let rounds = 0; !shell.download.done && rounds < 4 * layout.count; rounds++) {
+        shell.now += 10
+        while (shell.writing.length > 0) shell.settle(0, 'stored')
+        const next = shell.request(0)
+        if (next) shell.arrive(next, next.piece ?? shell.download.have.nextMissing(0))
+        else shell.apply({ type: 'tick' })
+      }
+      expect(shell.download.done).toBe(true)
+      expect(shell.completed).toBe(1)
+      expect(shell.download.have.complete).toBe(true)
+    }),
+    { numRuns: 200 },
+  )
+})
