@@ -114,6 +114,54 @@ describe.skipIf(obstacle !== undefined)('dockerd with a node as the mirror of Do
     expect(sentTo('docker')).toBe(0)
   })
 
+  describe('whose node dies in the middle of a layer', () => {
+    beforeAll(() => lab.host('hub').shape('8mbit'))
+    afterAll(() => lab.host('hub').shape(undefined))
+
+    /** Bytes of a blob in the store of the first node. */
+    async function heldOf(digest: string): Promise<number> {
+      const { blobs } = JSON.parse(await nodes[0]!.get('/api/v1/blobs')) as {
+        blobs: { digest: string; bytes: number }[]
+      }
+      return blobs.find((blob) => blob.digest === digest)?.bytes ?? 0
+    }
+
+    /** Begins a pull and kills the node once it has a part of the layer. @returns the pull, and what it must bring */
+    async function broken(repository: string, seed: number): Promise<{ pull: Promise<string>; digest: string }> {
+      const { digest } = await push(`library/${repository}`, seed)
+      const layer = await syntheticLayer(lab.dir, layerBytes, seed)
+      const pull = engines[0]!.docker('pull', `${repository}:v1`)
+      // Whoever awaits it hears of it; until then it may fail unheard.
+      pull.catch(() => {})
+      let held = 0
+      await until('the node has a part of the layer', 20, async () => {
+        held = await heldOf(layer.digest)
+        return held > layerBytes / 4
+      })
+      expect(held).toBeLessThan(layerBytes)
+      await nodes[0]!.process.kill()
+      return { pull, digest }
+    }
+
+    test('and comes back goes on with the pull', async () => {
+      const { pull, digest } = await broken('back', 7)
+      const direct = sentTo('docker')
+      nodes[0] = await new LabNode({ host: lab.host('host1'), flags: flagsFor(hub.registry.url) }).ready()
+      await pull
+      expect(await engines[0]!.digestsOf('back:v1')).toEqual([`back@${digest}`])
+      expect(sentTo('docker')).toBe(direct)
+    })
+
+    test('and stays away gets the image from the hub', async () => {
+      const { pull, digest } = await broken('away', 8)
+      const direct = sentTo('docker')
+      await pull
+      expect(await engines[0]!.digestsOf('away:v1')).toEqual([`away@${digest}`])
+      await until('the hub sent it to docker', 5, () => sentTo('docker') > direct)
+      nodes[0] = await new LabNode({ host: lab.host('host1'), flags: flagsFor(hub.registry.url) }).ready()
+    })
+  })
+
   describe('goes to the hub by itself', () => {
     async function pullsDirectly(seed: number): Promise<void> {
       const repository = `direct${seed}`

@@ -47,6 +47,8 @@ export class Dockerd {
         // The other driver needs systemd, whose socket is not in here.
         'exec-opts': ['native.cgroupdriver=cgroupfs'],
         'registry-mirrors': init.mirrors,
+        // After 5 s it tries once more. The usual number has it try for more than a minute until it turns elsewhere.
+        'max-download-attempts': 1,
       }),
     )
     const process = init.host.spawn(enclosed(['dockerd', '--config-file', config], init.hosts), {
