@@ -19,8 +19,9 @@ const bob = { user: 'bob', password: 'let-me-in' }
 const encoded = ({ user, password }: typeof ann) => Buffer.from(`${user}:${password}`).toString('base64')
 
 describe.skipIf(missing.length > 0)('a node with a credentials file', () => {
-  const dir = mkdtempSync(join(scratchRoot, 'shoal-private-'))
-  const storage = new BlobStorage()
+  let dir: string
+  /** Where blobs are redirected to. */
+  let storage: BlobStorage
   /** Gives tokens to Ann. */
   let bearer: FakeRegistry
   /** Gives tokens to Bob. */
@@ -33,6 +34,8 @@ describe.skipIf(missing.length > 0)('a node with a credentials file', () => {
   let stranger: LabNode
 
   beforeAll(async () => {
+    dir = mkdtempSync(join(scratchRoot, 'shoal-private-'))
+    storage = new BlobStorage()
     bearer = await FakeRegistry.start({ auth: { kind: 'bearer', ...ann } })
     other = await FakeRegistry.start({ auth: { kind: 'bearer', ...bob } })
     basic = await LabRegistry.start({ dir: join(dir, 'registry'), account: ann, redirect: storage.url })
@@ -61,8 +64,8 @@ describe.skipIf(missing.length > 0)('a node with a credentials file', () => {
   })
   afterAll(async () => {
     await Promise.all([node?.process.stop(), stranger?.process.stop(), basic?.stop()])
-    await Promise.all([bearer?.stop(), other?.stop(), storage.stop()])
-    rmSync(dir, { recursive: true, force: true })
+    await Promise.all([bearer?.stop(), other?.stop(), storage?.stop()])
+    if (dir) rmSync(dir, { recursive: true, force: true })
   })
 
   let copies = 0
