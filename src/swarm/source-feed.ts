@@ -72,25 +72,35 @@ export class SourceFeed {
     }
   }
 
-  /** Reads on from piece `first`; returns the piece from which to go on with a new request. */
+  /** Reads on from piece `first`; returns the piece from which to go on with a new request, `count` if there is none. */
   async #stream(first: number, signal: AbortSignal): Promise<number> {
-    const { source, location, blob, host } = this.#o
+    const { source, location, blob } = this.#o
     const layout = this.#layout
     const stop = new AbortController()
-    const answer = await source.open(location, pieceStart(layout, first), AbortSignal.any([signal, stop.signal]))
-    if (answer.size !== layout.size) {
+    try {
+      const answer = await source.open(location, pieceStart(layout, first), AbortSignal.any([signal, stop.signal]))
+      if (answer.size !== layout.size) {
+        throw new Failure(
+          'corrupt',
+          `the source says ${blob.digest} has ${answer.size} bytes, ${layout.size} were expected`,
+        )
+      }
+      return await this.#read(answer.body, first, signal)
+    } finally {
+      // Whatever is still on its way is not wanted.
       stop.abort()
-      throw new Failure(
-        'corrupt',
-        `the source says ${blob.digest} has ${answer.size} bytes, ${layout.size} were expected`,
-      )
     }
+  }
+
+  async #read(body: AsyncIterable<Uint8Array>, first: number, signal: AbortSignal): Promise<number> {
+    const { blob, host } = this.#o
+    const layout = this.#layout
     let piece = first
     let buffer = new Uint8Array(pieceBytes(layout, piece))
     let filled = 0
     host.expecting(piece, piece + aheadPieces)
-    if (layout.size === 0) await this.#take(0, buffer)
-    for await (const chunk of answer.body) {
+    if (layout.size === 0) await this.#take(piece++, buffer)
+    for await (const chunk of body) {
       for (let at = 0; at < chunk.length; ) {
         if (piece >= layout.count)
           throw new Failure('corrupt', `the source sent more than ${layout.size} bytes of ${blob.digest}`)
@@ -104,13 +114,14 @@ export class SourceFeed {
         filled = 0
         if (piece >= layout.count) continue
         const needed = host.nextNeeded(piece)
-        if (needed - piece > skipPieces) {
-          stop.abort()
-          return needed
-        }
+        if (needed >= layout.count || needed - piece > skipPieces) return needed
         host.expecting(piece, piece + aheadPieces)
         buffer = new Uint8Array(pieceBytes(layout, piece))
       }
+    }
+    if (piece < layout.count && !signal.aborted) {
+      const got = pieceStart(layout, piece) + filled
+      throw new Failure('corrupt', `the source ended after ${got} of ${layout.size} bytes of ${blob.digest}`)
     }
     return layout.count
   }
