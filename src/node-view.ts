@@ -111,8 +111,12 @@ function memberFacts(parts: NodeParts, id: string, seenAt: number): MemberFacts 
 function downloadFacts(transfer: Transfer, iso: Iso): DownloadFacts {
   const { parents, rate, readers, feeding } = transfer.describe()
   const { blob, bytes } = transfer
+  // What does not come from a parent comes from the source.
+  const fromSource = feeding ? Math.max(0, rate - parents.reduce((sum, parent) => sum + parent.rate, 0)) : 0
   const sources =
-    feeding || bytes.source > 0 ? [{ id: 'source', bytes: bytes.source, inFlight: feeding ? 1 : 0, rate: 0 }] : []
+    feeding || bytes.source > 0
+      ? [{ id: 'source', bytes: bytes.source, inFlight: feeding ? 1 : 0, rate: fromSource }]
+      : []
   return {
     digest: transfer.location.digest,
     ...(blob ? { size: blob.size } : {}),
