@@ -1,0 +1,88 @@
+/** `shoal status` against live nodes in the middle of a pull. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { z } from 'zod'
+import { blobPageSchema, memberSchema, nodeSchema, transfersSchema } from '../../src/admin/view.ts'
+import { shortDigest } from '../../src/oci/digest.ts'
+import { allModes, Cluster } from '../lab/cluster.ts'
+import { Lab } from '../lab/lab.ts'
+import { builtBinary } from '../lab/node.ts'
+import { until } from '../lab/until.ts'
+
+const obstacle = await Lab.obstacle()
+if (obstacle) console.log(`skipped: status of live nodes: ${obstacle}`)
+
+const factsSchema = z.object({
+  node: nodeSchema,
+  members: z.array(memberSchema),
+  blobs: blobPageSchema,
+  transfers: transfersSchema,
+})
+
+describe.skipIf(obstacle !== undefined)('status in the middle of a pull', () => {
+  let swarm: Cluster
+  let pulls: Promise<unknown>
+  let giver = ''
+  let taker = ''
+  beforeAll(async () => {
+    // Long enough for all that is looked at below.
+    swarm = await Cluster.create({ members: allModes(2), discovery: 'join', size: 60e6, rate: '40mbit' })
+    await swarm.start()
+    pulls = Promise.all(swarm.pullers.map((name) => swarm.pull(name)))
+    pulls.catch(() => {})
+    await until('both have some of the layer', 60, async () => {
+      const held = await Promise.all(swarm.pullers.map((name) => swarm.held(name)))
+      return held.every((bytes) => bytes > 5e6)
+    })
+    giver = (await swarm.fetcher())!
+    taker = swarm.pullers.find((name) => name !== giver)!
+  }, 120_000)
+  afterAll(() => swarm?.close())
+
+  const status = (name: string, ...flags: string[]) => swarm.lab.host(name).exec([builtBinary, 'status', ...flags])
+  const factsOf = async (name: string) => factsSchema.parse(JSON.parse(await status(name, '--json')))
+
+  test('in JSON says what comes from whom and what goes to whom', async () => {
+    const [from, to] = [await factsOf(giver), await factsOf(taker)]
+    expect(from.members.map(({ id }) => id).sort()).toEqual(to.members.map(({ id }) => id).sort())
+    expect(from.members).toHaveLength(2)
+
+    const download = to.transfers.downloads.find(({ digest }) => digest === swarm.layer.digest)
+    expect(download?.size).toBe(swarm.layer.size)
+    expect(download?.bytes).toBeGreaterThan(0)
+    expect(download?.bytes).toBeLessThan(swarm.layer.size)
+    expect(download?.readers).toBe(1)
+    expect(download?.parents.map(({ id }) => id)).toContain(from.node.id)
+    expect(to.node.rates.received).toBeGreaterThan(0)
+
+    const own = from.transfers.downloads.find(({ digest }) => digest === swarm.layer.digest)
+    expect(own?.parents.find(({ id }) => id === 'source')?.rate).toBeGreaterThan(0)
+    expect(from.node.rates.source).toBeGreaterThan(0)
+    const upload = from.transfers.uploads.find(({ digest }) => digest === swarm.layer.digest)
+    expect(upload?.to).toBe(to.node.id)
+    expect(upload?.bytes).toBeGreaterThan(0)
+  })
+
+  test('as text shows the node, its members, and the layer on its way', async () => {
+    const text = await status(taker)
+    expect(text).toMatch(/state +ready/)
+    expect(text).toContain('Members (2)')
+    expect(text).toContain('this node')
+    expect(text).toContain('Downloads (1)')
+    const row = text.split('\n').find((line) => line.includes(shortDigest(swarm.layer.digest)) && line.includes('/s'))
+    expect(row).toMatch(/57\.2 MiB +[0-9]+% +[0-9.]+ MiB\/s/)
+    const uploads = (await status(giver)).split('Uploads')[1]
+    expect(uploads).toMatch(new RegExp(`${shortDigest(swarm.layer.digest)} +[0-9.]+ MiB +[0-9.]+ MiB/s`))
+  })
+
+  test('after it shows whole blobs and no transfers', async () => {
+    await pulls
+    await until('no transfer is left', 20, async () => {
+      const { transfers } = await factsOf(taker)
+      return transfers.downloads.length + transfers.uploads.length === 0
+    })
+    const { blobs, node } = await factsOf(taker)
+    expect(blobs.blobs.find(({ digest }) => digest === swarm.layer.digest)?.complete).toBe(true)
+    expect(node.store.partial).toBe(0)
+    expect(await status(taker)).toContain('Downloads: none')
+  }, 120_000)
+})
