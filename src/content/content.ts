@@ -33,7 +33,7 @@ export interface BlobReader extends BlobStat {
   readonly file?: string
   /** Verified bytes of the span, in order, as they arrive. Breaks off with a {@link Failure} rather than lie. */
   read(span: Span, signal: AbortSignal): AsyncIterable<Uint8Array>
-  /** What has been fetched for this reader so far. */
+  /** What was read here so far, by where it came from: `store` is what was on this node when the blob was opened. */
   provenance(): Provenance
   close(): void
 }

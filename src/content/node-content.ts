@@ -3,18 +3,17 @@ import { LRUCache } from 'lru-cache'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { contentsOf, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
-import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
+import { formatReference, type Repository, type Tag } from '../oci/reference.ts'
+import { mostBlobBytes, pieceAt } from '../piece/layout.ts'
 import type { Location, Passed, Source } from '../source/source.ts'
 import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
-import { readArriving, readComplete } from '../swarm/reader.ts'
-import type { Swarm } from '../swarm/swarm.ts'
-import type { Transfer } from '../swarm/transfer.ts'
-import type { BlobReader, BlobStat, Content, Manifest } from './content.ts'
+import { type Arrival, readArriving, readComplete } from '../swarm/reader.ts'
+import type { BlobReader, BlobStat, Content, Manifest, Provenance } from './content.ts'
 import type { Tags } from './tags.ts'
 
 export interface NodeContentOptions {
   readonly store: BlobStore
-  readonly swarm: Swarm
+  readonly swarm: { fetch(location: Location, size?: number): Arrival }
   readonly source: Source
   readonly tags: Tags
 }
@@ -33,13 +32,14 @@ export class NodeContent implements Content {
   async manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest> {
     if (isDigest(reference))
       return this.#manifest(repository, reference, this.#sizes.get(reference)?.size, undefined, signal)
-    const record = await this.#o.tags.resolve(repository, reference)
+    const record = await raceAbort(this.#o.tags.resolve(repository, reference), signal)
     return this.#manifest(repository, record.digest, record.size, record.mediaType, signal)
   }
 
   async stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
     const blob = this.#o.store.find(digest)
-    const known = blob ?? this.#sizes.get(digest)
+    // What is here in part may have been begun with the size that a wrong manifest stated.
+    const known = blob?.complete ? blob : (this.#sizes.get(digest) ?? blob)
     if (known) return { digest, size: known.size, mediaType: known.mediaType ?? octets }
     const stat = await this.#o.source.stat({ repository, kind: 'blob', digest }, signal)
     this.#sizes.set(digest, stat)
@@ -51,7 +51,13 @@ export class NodeContent implements Content {
     store.seenIn(digest, repository)
     const held = store.find(digest)
     if (held?.complete) return completeReader(held)
-    const transfer = swarm.fetch({ repository, kind: 'blob', digest }, this.#sizes.get(digest)?.size)
+    const size = this.#sizes.get(digest)?.size
+    if (size !== undefined && size > mostBlobBytes) {
+      throw new Failure('unavailable', `${digest} is said to have ${size} bytes, more than nodes share of one blob`)
+    }
+    const transfer = swarm.fetch({ repository, kind: 'blob', digest }, size)
+    // It may have been the size that was wrong.
+    transfer.finished.catch(() => this.#sizes.delete(digest))
     const blob = await raceAbort(transfer.begun, signal)
     return blob.complete ? completeReader(blob) : arrivingReader(transfer, blob)
   }
@@ -73,22 +79,11 @@ export class NodeContent implements Content {
     mediaType: string | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Manifest> {
-    if (size !== undefined && size > maxManifestBytes) {
-      throw new Failure(
-        'no-manifest',
-        `${formatReference({ ...repository, digest })} has ${size} bytes; a manifest may have ${maxManifestBytes}`,
-      )
-    }
+    if (size !== undefined) checkManifestSize(repository, digest, size)
     const { store } = this.#o
     store.seenIn(digest, repository)
     const blob = await this.#whole({ repository, kind: 'manifest', digest }, size, signal)
-    if (blob.size > maxManifestBytes) {
-      throw new Failure(
-        'no-manifest',
-        `${digest} in ${formatRepository(repository)} is too large for a manifest: ${blob.size} bytes`,
-      )
-    }
-    const bytes = await blob.read({ start: 0, end: blob.size })
+    const bytes = await readWhole(blob)
     const contents = contentsOf(bytes)
     for (const { digest: part, size: bytesOfPart, mediaType: type } of [...contents.manifests, ...contents.blobs]) {
       this.#sizes.set(part, { size: bytesOfPart, mediaType: type })
@@ -97,15 +92,40 @@ export class NodeContent implements Content {
   }
 
   async #whole(location: Location & { kind: BlobKind }, size: number | undefined, signal?: AbortSignal): Promise<Blob> {
-    const held = this.#o.store.find(location.digest)
-    if (held?.complete) return held
+    const { repository, digest } = location
+    const held = this.#o.store.find(digest)
+    if (held?.complete) {
+      checkManifestSize(repository, digest, held.size)
+      return held
+    }
     const transfer = this.#o.swarm.fetch(location, size)
     const reader = transfer.reader()
     try {
+      // Known long before the end: nobody shall bring a layer here only to hear that it is no manifest.
+      const { size: begun } = await raceAbort(transfer.begun, signal)
+      checkManifestSize(repository, digest, begun)
       return await raceAbort(transfer.finished, signal)
     } finally {
       transfer.readerLeft(reader)
     }
+  }
+}
+
+/** @throws {Failure} `no-manifest` */
+function checkManifestSize(repository: Repository, digest: Digest, size: number): void {
+  if (size <= maxManifestBytes) return
+  throw new Failure(
+    'no-manifest',
+    `${formatReference({ ...repository, digest })} has ${size} bytes; a manifest may have ${maxManifestBytes}`,
+  )
+}
+
+async function readWhole(blob: Blob): Promise<Uint8Array> {
+  const letGo = blob.hold()
+  try {
+    return await blob.read({ start: 0, end: blob.size })
+  } finally {
+    letGo()
   }
 }
 
@@ -128,21 +148,36 @@ function completeReader(blob: Blob): BlobReader {
   }
 }
 
-function arrivingReader(transfer: Transfer, blob: Blob): BlobReader {
+/**
+ * Pieces that come while the blob is open count as fetched, whoever else reads them too. Where a transfer is fed by both,
+ * swarm and source get their shares of what was read as they have them of the transfer.
+ */
+function arrivingReader(transfer: Arrival, blob: Blob): BlobReader {
   const letGo = blob.hold()
+  const here = blob.have.copy()
   const before = { ...transfer.bytes }
+  let [held, fetched] = [0, 0]
   return {
     digest: blob.digest,
     size: blob.size,
     mediaType: octets,
-    read: (span: Span, signal: AbortSignal) => readArriving(transfer, blob, span, signal),
-    provenance: () => {
-      const swarm = transfer.bytes.swarm - before.swarm
-      const source = transfer.bytes.source - before.source
-      return { store: Math.max(0, blob.have.count * blob.layout.pieceLength - swarm - source), swarm, source }
+    async *read(span: Span, signal: AbortSignal) {
+      let at = span.start
+      for await (const bytes of readArriving(transfer, blob, span, signal)) {
+        if (here.has(pieceAt(blob.layout, at))) held += bytes.length
+        else fetched += bytes.length
+        at += bytes.length
+        yield bytes
+      }
     },
+    provenance: () => shares(held, fetched, transfer.bytes.swarm - before.swarm, transfer.bytes.source - before.source),
     close: letGo,
   }
+}
+
+function shares(held: number, fetched: number, bySwarm: number, bySource: number): Provenance {
+  const source = bySource > 0 ? Math.round((fetched * bySource) / (bySwarm + bySource)) : 0
+  return { store: held, swarm: fetched - source, source }
 }
 
 function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

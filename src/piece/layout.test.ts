@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { layoutOf, pieceAt, pieceBytes, pieceStart } from './layout.ts'
+import { layoutOf, mostBlobBytes, pieceAt, pieceBytes, pieceStart } from './layout.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -46,4 +46,8 @@ test('pieces follow each other without gap or overlap and end where the blob end
       },
     ),
   )
+})
+
+test('the largest blob that is shared has a bitmap of 8 KiB', () => {
+  expect(layoutOf(mostBlobBytes).count).toBe(8 * 8192)
 })

@@ -14,6 +14,9 @@ const smallest = 256 * KiB
 const mostPieces = 8192
 const largest = 4 * KiB * KiB
 
+/** A larger blob is not shared: its bitmap would not fit a frame. */
+export const mostBlobBytes = 65_536 * largest
+
 export function layoutOf(size: number): Layout {
   let pieceLength = size > 16 * KiB * KiB ? 2 * smallest : smallest
   while (size / pieceLength > mostPieces && pieceLength < largest) pieceLength *= 2

@@ -3,6 +3,9 @@ import { pieceAt } from '../piece/layout.ts'
 import type { Blob, Span } from '../store/blob-store.ts'
 import type { Transfer } from './transfer.ts'
 
+/** As much of a {@link Transfer} as its readers need. */
+export type Arrival = Pick<Transfer, 'bytes' | 'begun' | 'finished' | 'piece' | 'reader' | 'readerLeft'>
+
 /** A complete blob is read in steps of this many bytes. */
 const stepBytes = 512 * 1024
 
@@ -13,12 +16,12 @@ export async function* readComplete(blob: Blob, span: Span): AsyncGenerator<Uint
 }
 
 /**
- * Reads `span` while `transfer` brings it. The piece that ends the blob is handed out only when the whole digest was
+ * Reads `span` while `transfer` brings it, at most one piece at a time. The piece that ends the blob is handed out only when the whole digest was
  * verified, so no reader ever gets all of a blob that is wrong.
  * @throws {Failure} why the transfer ended without the bytes
  */
 export async function* readArriving(
-  transfer: Transfer,
+  transfer: Pick<Arrival, 'piece' | 'reader' | 'readerLeft'>,
   blob: Blob,
   span: Span,
   signal: AbortSignal,

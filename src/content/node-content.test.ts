@@ -1,0 +1,337 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { bytesOf } from '../../test/fakes/bytes.ts'
+import { settle } from '../../test/fakes/clock.ts'
+import { LoneNode } from '../../test/fakes/lone-node.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { manifestTypes } from '../oci/media.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import type { Blob, Span } from '../store/blob-store.ts'
+import type { Arrival } from '../swarm/reader.ts'
+import type { BlobReader } from './content.ts'
+import { NodeContent } from './node-content.ts'
+
+const repository = repositoryOf('docker.io', 'library/debian')
+const tag = parseTag('13')
+const pieceLength = 256 * 1024
+const never = new AbortController().signal
+const layer = bytesOf(3 * pieceLength + 1000)
+
+let node: LoneNode
+beforeEach(() => {
+  node = new LoneNode()
+})
+afterEach(() => node.close())
+
+const manifestOf = (digest: Digest, size: number) =>
+  Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: manifestTypes.ociManifest,
+      config: { digest: digestOf(Buffer.from('{}')), size: 2, mediaType: 'application/vnd.oci.image.config.v1+json' },
+      layers: [{ digest, size, mediaType: 'application/vnd.oci.image.layer.v1.tar' }],
+    }),
+  )
+
+/** Puts an image with `layer` at the source. */
+function image(size = layer.length) {
+  const digest = node.source.add(layer)
+  const bytes = manifestOf(digest, size)
+  const manifest = node.source.add(bytes, manifestTypes.ociManifest)
+  node.source.tag(repository, tag, manifest)
+  return { digest, manifest, bytes }
+}
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const [settled] = await Promise.allSettled([promise])
+  return settled!.status === 'fulfilled' ? 'done' : Failure.from(settled!.reason).code
+}
+/** Time goes on until the promise is settled. */
+async function during<T>(promise: Promise<T>): Promise<T> {
+  let over = false
+  const watched = promise.finally(() => {
+    over = true
+  })
+  watched.catch(() => {})
+  for (let i = 0; i < 600 && !over; i++) await node.clock.run(100)
+  return watched
+}
+async function read(reader: BlobReader, span: Span = { start: 0, end: reader.size }, signal = never) {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of reader.read(span, signal)) chunks.push(chunk)
+  return new Uint8Array(Buffer.concat(chunks))
+}
+const calls = (what: string) => node.source.calls.filter((call) => call.startsWith(what))
+
+describe('a manifest', () => {
+  test('by tag is what the source has, byte for byte, and is asked for there once', async () => {
+    const { manifest, bytes } = image()
+    const answer = await during(node.content.manifest(repository, tag))
+    expect(answer.digest).toBe(manifest)
+    expect(answer.mediaType).toBe(manifestTypes.ociManifest)
+    expect(Buffer.compare(answer.bytes, bytes)).toBe(0)
+    await node.content.manifest(repository, tag)
+    await node.content.manifest(repository, manifest)
+    expect([calls('resolve').length, calls('open').length]).toEqual([1, 1])
+  })
+
+  test('is served while the source is down, and so is its tag', async () => {
+    const { manifest } = image()
+    await during(node.content.manifest(repository, tag))
+    node.source.failure = new Failure('unavailable', 'down')
+    node.clock.advance(3_600_000)
+    expect((await node.content.manifest(repository, tag)).digest).toBe(manifest)
+  })
+
+  test('that is not there is not there', async () => {
+    expect(await codeOf(during(node.content.manifest(repository, tag)))).toBe('no-manifest')
+    const digest = digestOf(Buffer.from('nobody has this'))
+    expect(await codeOf(during(node.content.manifest(repository, digest)))).toBe('no-manifest')
+  })
+
+  test('that is too large is refused before it is brought', async () => {
+    node.source.chunk = pieceLength
+    const digest = node.source.add(bytesOf(20 * 1024 * 1024))
+    node.source.gate = () => (node.source.sent > 0 ? new Promise<void>(() => {}) : undefined)
+    expect(await codeOf(during(node.content.manifest(repository, digest)))).toBe('no-manifest')
+  })
+
+  test('that a client no longer waits for is given up for that client', async () => {
+    image()
+    node.source.gate = () => new Promise<void>(() => {})
+    const client = new AbortController()
+    const waiting = codeOf(node.content.manifest(repository, tag, client.signal))
+    await settle()
+    client.abort()
+    expect(await waiting).toBe('cancelled')
+  })
+})
+
+describe('the size of a blob', () => {
+  test('is known from the manifest, without a request', async () => {
+    const { digest } = image()
+    await during(node.content.manifest(repository, tag))
+    node.source.failure = new Failure('unavailable', 'down')
+    const stat = await node.content.stat(repository, digest)
+    expect(stat).toEqual({ digest, size: layer.length, mediaType: 'application/vnd.oci.image.layer.v1.tar' })
+    expect(calls('stat')).toEqual([])
+  })
+
+  test('is asked for at the source once, where no manifest told it', async () => {
+    const digest = node.source.add(layer)
+    for (let i = 0; i < 3; i++) expect((await node.content.stat(repository, digest)).size).toBe(layer.length)
+    expect(calls('stat')).toEqual([`stat ${digest}`])
+  })
+
+  test('cannot be told while the source is down and nobody told it', async () => {
+    const digest = node.source.add(layer)
+    node.source.failure = new Failure('unavailable', 'down')
+    expect(await codeOf(node.content.stat(repository, digest))).toBe('unavailable')
+  })
+
+  test('is what the complete blob has, whatever a manifest states', async () => {
+    const digest = digestOf(layer)
+    await node.store.put({ digest, kind: 'blob' }, layer)
+    node.source.tag(repository, tag, node.source.add(manifestOf(digest, 5), manifestTypes.ociManifest))
+    await during(node.content.manifest(repository, tag))
+    expect((await node.content.stat(repository, digest)).size).toBe(layer.length)
+  })
+})
+
+describe('a blob', () => {
+  test('that is here is sent as a file, and cannot be evicted while it is open', async () => {
+    const digest = digestOf(layer)
+    await node.store.put({ digest, kind: 'blob' }, layer)
+    const reader = await node.content.open(repository, digest)
+    expect(reader.file).toBe(node.store.find(digest)!.path)
+    await node.store.remove(digest)
+    expect(await read(reader, { start: 100, end: layer.length })).toEqual(layer.subarray(100))
+    expect(reader.provenance()).toEqual({ store: layer.length - 100, swarm: 0, source: 0 })
+    reader.close()
+    expect(node.store.find(digest)).toBeUndefined()
+  })
+
+  test('that is not here comes from the source while it is read', async () => {
+    const { digest } = image()
+    const reader = await during(node.content.open(repository, digest))
+    expect(reader.file).toBeUndefined()
+    expect(await during(read(reader))).toEqual(layer)
+    expect(reader.provenance()).toEqual({ store: 0, swarm: 0, source: layer.length })
+    reader.close()
+    await settle()
+    expect(node.store.find(digest)).toMatchObject({ complete: true, held: false })
+    expect((await node.content.open(repository, digest)).file).toBeDefined()
+  })
+
+  test('is read from the source once for all that read it at the same time, and each counts what it read', async () => {
+    const { digest } = image()
+    const readers = await during(Promise.all([1, 2, 3].map(() => node.content.open(repository, digest))))
+    const bodies = await during(Promise.all(readers.map((reader) => read(reader))))
+    for (const body of bodies) expect(body).toEqual(layer)
+    expect(calls('open')).toHaveLength(1)
+    for (const reader of readers) expect(reader.provenance()).toEqual({ store: 0, swarm: 0, source: layer.length })
+    for (const reader of readers) reader.close()
+  })
+
+  test('gives a range as soon as its pieces are here, before the blob is whole', async () => {
+    const { digest } = image()
+    node.source.chunk = pieceLength
+    let open = () => {}
+    node.source.gate = () =>
+      node.source.sent < 2 * pieceLength ? undefined : new Promise<void>((resolve) => (open = resolve))
+    const reader = await during(node.content.open(repository, digest))
+    const span = { start: pieceLength - 10, end: pieceLength + 10 }
+    expect(await during(read(reader, span))).toEqual(layer.subarray(span.start, span.end))
+    expect(node.store.find(digest)!.complete).toBe(false)
+    node.source.gate = () => {}
+    open()
+    expect(await during(read(reader))).toEqual(layer)
+    reader.close()
+  })
+
+  test('that was here in part counts the part as the store and the rest as fetched', async () => {
+    const { digest } = image()
+    const blob = node.store.create({ digest, size: layer.length, kind: 'blob' })
+    await blob.write(1, layer.subarray(pieceLength, 2 * pieceLength))
+    const reader = await during(node.content.open(repository, digest))
+    expect(await during(read(reader))).toEqual(layer)
+    expect(reader.provenance()).toEqual({ store: pieceLength, swarm: 0, source: layer.length - pieceLength })
+    reader.close()
+  })
+
+  test('that is empty opens and reads as nothing', async () => {
+    const digest = node.source.add(new Uint8Array())
+    const reader = await during(node.content.open(repository, digest))
+    expect(reader.size).toBe(0)
+    expect(await during(read(reader))).toEqual(new Uint8Array())
+    reader.close()
+  })
+
+  test.each(['denied', 'no-blob', 'unavailable'] as const)(
+    'that the source answers with %s fails before its first byte, with that code',
+    async (code) => {
+      const digest = node.source.add(layer)
+      node.source.failure = new Failure(code, 'no')
+      expect(await codeOf(during(node.content.open(repository, digest)))).toBe(code)
+    },
+  )
+
+  test('whose source fails when its size is known already fails when it is read', async () => {
+    const { digest } = image()
+    await during(node.content.manifest(repository, tag))
+    node.source.failure = new Failure('denied', 'no')
+    const reader = await during(node.content.open(repository, digest))
+    expect(await codeOf(during(read(reader)))).toBe('denied')
+    reader.close()
+  })
+
+  test('with wrong bytes never comes whole', async () => {
+    const digest = digestOf(layer)
+    const wrong = layer.slice()
+    wrong[wrong.length - 1]! ^= 1
+    node.source.answer = () => ({
+      size: layer.length,
+      mediaType: 'a/b',
+      body: (async function* () {
+        yield wrong
+      })(),
+    })
+    node.source.add(layer)
+    const reader = await during(node.content.open(repository, digest))
+    const got: number[] = []
+    const reading = (async () => {
+      for await (const chunk of reader.read({ start: 0, end: layer.length }, never)) got.push(chunk.length)
+    })()
+    // The check may find out while an earlier piece is being read: then the blob is gone under the reader.
+    expect(['corrupt', 'unavailable']).toContain(await codeOf(during(reading)))
+    expect(got.reduce((sum, length) => sum + length, 0)).toBeLessThan(layer.length)
+    reader.close()
+    expect(node.store.find(digest)?.complete ?? false).toBe(false)
+  })
+
+  test('that a client no longer waits for goes on for the others', async () => {
+    const { digest } = image()
+    node.source.chunk = pieceLength
+    let open = () => {}
+    node.source.gate = () => new Promise<void>((resolve) => (open = resolve))
+    const client = new AbortController()
+    const reader = await during(node.content.open(repository, digest))
+    const other = await during(node.content.open(repository, digest))
+    const reading = codeOf(read(reader, { start: 0, end: layer.length }, client.signal))
+    const otherReading = read(other)
+    await settle()
+    client.abort()
+    expect(await reading).toBe('cancelled')
+    reader.close()
+    node.source.gate = () => {}
+    open()
+    expect(await during(otherReading)).toEqual(layer)
+    other.close()
+  })
+
+  test('that a client left before its size was known is not opened for it', async () => {
+    const digest = node.source.add(layer)
+    const client = new AbortController()
+    client.abort()
+    expect(await codeOf(node.content.open(repository, digest, undefined, client.signal))).toBe('cancelled')
+  })
+
+  test('of a size that no node shares is refused at once, whoever wrote that manifest', async () => {
+    const { digest } = image(2 ** 50)
+    await during(node.content.manifest(repository, tag))
+    expect(await codeOf(node.content.open(repository, digest))).toBe('unavailable')
+    expect(node.store.find(digest)).toBeUndefined()
+  })
+
+  test('is known to be in the repositories it was asked for in', async () => {
+    const { digest } = image()
+    const reader = await during(node.content.open(repository, digest))
+    reader.close()
+    expect(node.store.repositoriesOf(digest)).toEqual([repository])
+  })
+})
+
+test('where bytes came from adds up when swarm and source bring them together', async () => {
+  const store = new MemoryStore({ clock: node.clock })
+  const digest = digestOf(layer)
+  const blob = store.create({ digest, size: layer.length, kind: 'blob' })
+  const bytes = { swarm: 500, source: 700 }
+  const write = async (piece: number) => {
+    const start = pieceStart(blob.layout, piece)
+    await blob.write(piece, layer.subarray(start, start + pieceBytes(blob.layout, piece)))
+  }
+  await write(0)
+  const transfer: Arrival = {
+    bytes,
+    begun: Promise.resolve<Blob>(blob),
+    finished: Promise.resolve<Blob>(blob),
+    reader: () => 1,
+    readerLeft: () => {},
+    piece: async (_, piece) => {
+      if (blob.have.has(piece)) return
+      await write(piece)
+      bytes[piece === 1 ? 'source' : 'swarm'] += pieceBytes(blob.layout, piece)
+    },
+  }
+  const { source } = node
+  const content = new NodeContent({
+    store,
+    source,
+    swarm: { fetch: () => transfer },
+    tags: undefined as never,
+  })
+  const reader = await content.open(repository, digest)
+  expect(await read(reader)).toEqual(layer)
+  expect(reader.provenance()).toEqual({ store: pieceLength, swarm: pieceLength + 1000, source: pieceLength })
+  await read(reader, { start: 0, end: 10 })
+  const { store: held, swarm, source: fed } = reader.provenance()
+  expect(held + swarm + fed).toBe(layer.length + 10)
+  reader.close()
+})
+
+test('what a registry is asked beside content is passed on', async () => {
+  expect((await node.content.pass(repository, 'tags/list', '')).status).toBe(200)
+  expect(node.source.calls).toEqual(['pass tags/list'])
+})

@@ -1,0 +1,101 @@
+import { beforeEach, describe, expect, test } from 'bun:test'
+import { bytesOf } from '../../test/fakes/bytes.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { type MemoryBlob, MemoryStore } from '../../test/fakes/memory-store.ts'
+import { Failure } from '../failure.ts'
+import { digestOf } from '../oci/digest.ts'
+import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import type { Span } from '../store/blob-store.ts'
+import { readArriving, readComplete } from './reader.ts'
+
+const pieceLength = 256 * 1024
+const bytes = bytesOf(3 * pieceLength + 77)
+const never = new AbortController().signal
+
+let blob: MemoryBlob
+beforeEach(() => {
+  blob = new MemoryStore({ clock: new FakeClock() }).create({
+    digest: digestOf(bytes),
+    size: bytes.length,
+    kind: 'blob',
+  })
+})
+
+async function bring(piece: number): Promise<void> {
+  const start = pieceStart(blob.layout, piece)
+  await blob.write(piece, bytes.subarray(start, start + pieceBytes(blob.layout, piece)))
+}
+
+/** Brings each piece when it is waited for, and tells who reads and what was waited for. */
+function arrival(fail?: { at: number; failure: Failure }) {
+  const waited: number[] = []
+  const readers = new Set<number>()
+  return {
+    waited,
+    readers,
+    reader: () => {
+      readers.add(1)
+      return 1
+    },
+    readerLeft: (reader: number) => void readers.delete(reader),
+    piece: async (_: number, piece: number) => {
+      waited.push(piece)
+      if (fail?.at === piece) throw fail.failure
+      await bring(piece)
+    },
+  }
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const all: Uint8Array[] = []
+  for await (const chunk of chunks) all.push(chunk)
+  return all
+}
+
+describe('a blob that arrives is read', () => {
+  test.each<[string, Span, number[]]>([
+    ['whole', { start: 0, end: bytes.length }, [0, 1, 2, 3]],
+    [
+      'from the middle of a piece to the middle of another',
+      { start: pieceLength + 5, end: 2 * pieceLength + 9 },
+      [1, 2],
+    ],
+    ['within a piece', { start: 10, end: 20 }, [0]],
+    ['to the end of a piece', { start: 0, end: pieceLength }, [0]],
+    ['at its last byte', { start: bytes.length - 1, end: bytes.length }, [3]],
+    ['not at all', { start: 7, end: 7 }, []],
+  ])('%s, waiting for the pieces it takes and no others', async (_, span, pieces) => {
+    const transfer = arrival()
+    const chunks = await collect(readArriving(transfer, blob, span, never))
+    expect(new Uint8Array(Buffer.concat(chunks))).toEqual(bytes.slice(span.start, span.end))
+    expect(transfer.waited).toEqual(pieces)
+    expect(chunks).toHaveLength(pieces.length)
+    expect(transfer.readers.size).toBe(0)
+  })
+
+  test('as far as it comes, and then breaks off with the reason', async () => {
+    const transfer = arrival({ at: 2, failure: new Failure('denied', 'no') })
+    const got: number[] = []
+    const reading = (async () => {
+      for await (const chunk of readArriving(transfer, blob, { start: 0, end: bytes.length }, never))
+        got.push(chunk.length)
+    })()
+    await expect(reading).rejects.toMatchObject({ code: 'denied' })
+    expect(got).toEqual([pieceLength, pieceLength])
+    expect(transfer.readers.size).toBe(0)
+  })
+
+  test('by nobody any more when the one who read stops', async () => {
+    const transfer = arrival()
+    for await (const _ of readArriving(transfer, blob, { start: 0, end: bytes.length }, never)) break
+    expect(transfer.readers.size).toBe(0)
+    expect(transfer.waited).toEqual([0])
+  })
+})
+
+test('a complete blob is read in steps', async () => {
+  for (let piece = 0; piece < blob.layout.count; piece++) await bring(piece)
+  const chunks = await collect(readComplete(blob, { start: 3, end: bytes.length }))
+  expect(new Uint8Array(Buffer.concat(chunks))).toEqual(bytes.slice(3))
+  expect(chunks.map(({ length }) => length)).toEqual([512 * 1024, bytes.length - 3 - 512 * 1024])
+})

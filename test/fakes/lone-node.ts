@@ -1,0 +1,74 @@
+/** The content side of a node that is alone with its source: a real swarm, in which nobody else is. */
+import { type Random, seededRandom } from '../../src/clock.ts'
+import { MemberTable } from '../../src/cluster/member-table.ts'
+import { NodeContent } from '../../src/content/node-content.ts'
+import { Tags } from '../../src/content/tags.ts'
+import { Failure } from '../../src/failure.ts'
+import { Bans } from '../../src/swarm/bans.ts'
+import { Planner } from '../../src/swarm/planner.ts'
+import { Seeder } from '../../src/swarm/seeder.ts'
+import { Swarm } from '../../src/swarm/swarm.ts'
+import { defaultTuning } from '../../src/swarm/tuning.ts'
+import { silentLog } from '../../src/telemetry/log.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import type { Outbound } from '../../src/wire/wire.ts'
+import { FakeClock } from './clock.ts'
+import { infoOf } from './members.ts'
+import { MemoryStore } from './memory-store.ts'
+import { FakeSource } from './source.ts'
+
+export class LoneNode {
+  readonly clock = new FakeClock()
+  readonly random: Random = seededRandom(1)
+  readonly source = new FakeSource()
+  readonly metrics = createMetrics()
+  readonly store: MemoryStore
+  readonly swarm: Swarm
+  readonly content: NodeContent
+
+  constructor(options: { limitBytes?: number } = {}) {
+    const { clock, random, source, metrics } = this
+    const log = silentLog
+    this.store = new MemoryStore({ clock, ...options })
+    const store = this.store
+    const membership = new MemberTable(infoOf('self'), () => clock.now())
+    const nobody = async () => {
+      throw new Failure('unavailable', 'there is no other node')
+    }
+    const outbound: Outbound = {
+      session: nobody,
+      piece: nobody,
+      schedule: nobody,
+      announce: nobody,
+      order: nobody,
+      resolve: nobody,
+      ping: nobody,
+    }
+    const directory = { provide: () => {}, find: async () => [] }
+    this.swarm = new Swarm({
+      store,
+      outbound,
+      membership,
+      planner: new Planner({ membership, outbound, directory, log }),
+      source,
+      signer: { id: 'self', sign: () => new Uint8Array(64) },
+      bans: new Bans({ store, clock, log, metrics }),
+      clock,
+      random,
+      log,
+      metrics,
+      tuning: defaultTuning,
+      seeder: new Seeder({ store, clock, feeding: () => false }),
+      directory,
+      verify: () => true,
+      changed: () => {},
+    })
+    const owners = () => []
+    const tags = new Tags({ store, source, membership, outbound, clock, log, ttlMs: 60_000, owners })
+    this.content = new NodeContent({ store, swarm: this.swarm, source, tags })
+  }
+
+  close(): void {
+    this.swarm.close('the test is over')
+  }
+}
