@@ -62,10 +62,10 @@ class Shell {
           const piece = request.piece!
           expect(parent.have.has(piece)).toBe(true)
           expect(this.download.have.has(piece)).toBe(false)
-          expect(this.stated.has(piece)).toBe(true)
           const twice = [...this.requests.values()].find((other) => other.piece === piece)
           // Only what has been on its way for long is asked for again, and at somebody else.
-          if (twice) {
+          if (!twice) expect(this.stated.has(piece)).toBe(true)
+          else {
             expect(before.has(piece)).toBe(true)
             expect(this.now - twice.sentAt).toBeGreaterThan(tuning.hedgeLeastMs)
             expect(twice.parent).not.toBe(request.parent)
@@ -179,7 +179,7 @@ class Shell {
 }
 
 const start = fc.record({ seed: fc.nat(), have: fc.nat({ max: 2 ** (pieces - 1) - 1 }) })
-const steps = fc.array(step, { maxLength: 120 })
+const steps = fc.array(step, { maxLength: 120, size: 'max' })
 
 function shellOf({ seed, have }: { seed: number; have: number }): Shell {
   return new Shell(seed, new Bitmap(layout.count, new Uint8Array([have, have >> 8])))
@@ -191,7 +191,7 @@ test('what a download keeps count of is what can be counted, whatever happens in
       const shell = shellOf(init)
       for (const event of events) shell.step(event)
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   )
 })
 
@@ -216,6 +216,6 @@ test('a download completes once, as soon as one parent has every piece, whatever
       expect(shell.completed).toBe(1)
       expect(shell.download.have.complete).toBe(true)
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   )
 })
