@@ -1,0 +1,241 @@
+import { describe, expect, test } from 'bun:test'
+import { Bitmap } from '../piece/bitmap.ts'
+import { layoutOf } from '../piece/layout.ts'
+import { type Grant, UploadQueue, type UploadTuning } from './uploads.ts'
+
+const layout = layoutOf(8 * 256 * 1024)
+const tuning: UploadTuning = { leastSlots: 4, mostSlots: 16, mostWaiting: 6 }
+const blob = 'the blob'
+
+class Line {
+  readonly have = Bitmap.full(layout.count)
+  feeding = false
+  gone = false
+  now = 0
+  #id = 0
+  readonly queue: UploadQueue
+
+  constructor(init: Partial<UploadTuning> = {}) {
+    this.queue = new UploadQueue({ ...tuning, ...init }, () =>
+      this.gone ? undefined : { layout, have: this.have, feeding: this.feeding },
+    )
+  }
+  ask(peer: string, ...pieces: number[]): number {
+    this.queue.ask({ id: ++this.#id, peer, digest: blob, wanted: { pieces }, at: this.now })
+    return this.#id
+  }
+  askAny(peer: string, unwanted: number[] = [], from = 0): number {
+    const bitmap = new Bitmap(layout.count)
+    for (const piece of unwanted) bitmap.set(piece)
+    this.queue.ask({ id: ++this.#id, peer, digest: blob, wanted: { unwanted: bitmap, from }, at: this.now })
+    return this.#id
+  }
+  grants(): string[] {
+    return this.granted().map(({ ask, piece }) => `${ask.peer} ${piece}`)
+  }
+  granted(): Grant[] {
+    return this.queue.grants(this.now)
+  }
+  /** Sends `pieces` to somebody, so that they count as sent. */
+  send(...pieces: number[]): void {
+    for (const piece of pieces) {
+      const id = this.ask('earlier', piece)
+      expect(this.grants()).toEqual([`earlier ${piece}`])
+      this.queue.delivered(id, this.now)
+    }
+  }
+}
+
+describe('a child that is asked for anything', () => {
+  test('gets the piece that was sent least, from the place on that it named', () => {
+    const line = new Line()
+    line.send(0, 1, 2, 5)
+    line.askAny('ann', [], 1)
+    line.askAny('bob', [], 5)
+    line.askAny('cat', [], 7)
+    expect(line.grants()).toEqual(['ann 3', 'bob 6', 'cat 7'])
+  })
+
+  test('gets none of what it does not want, nor what is not here', () => {
+    const line = new Line()
+    for (const piece of [4, 5, 6, 7]) line.have.clear(piece)
+    line.askAny('ann', [0, 1, 2])
+    expect(line.grants()).toEqual(['ann 3'])
+  })
+
+  test('waits when there is nothing for it, and gets the piece that comes', () => {
+    const line = new Line()
+    line.have.clear(7)
+    line.askAny('ann', [0, 1, 2, 3, 4, 5, 6])
+    expect(line.grants()).toEqual([])
+    line.have.set(7)
+    expect(line.grants()).toEqual(['ann 7'])
+  })
+
+  test('may name a place past the end', () => {
+    const line = new Line()
+    line.askAny('ann', [], 0xff_ffff)
+    expect(line.grants()).toEqual(['ann 7'])
+  })
+})
+
+test('of the pieces that were named, the one that was sent least goes out; of equals, the first', () => {
+  const line = new Line()
+  line.send(3)
+  line.ask('ann', 3, 4, 5)
+  line.ask('bob', 3)
+  expect(line.grants()).toEqual(['ann 4', 'bob 3'])
+})
+
+test('indexes that are no pieces are passed over', () => {
+  const line = new Line()
+  line.ask('ann', 99, 2)
+  line.ask('bob', 99)
+  expect(line.grants()).toEqual(['ann 2'])
+  expect(line.queue.waiting).toBe(1)
+})
+
+describe('the line', () => {
+  test('is served in order, and what a child gets is decided when its turn comes', () => {
+    const line = new Line({ leastSlots: 1 })
+    const first = line.ask('ann', 0)
+    line.ask('bob', 0, 1)
+    line.ask('cat', 2)
+    expect(line.grants()).toEqual(['ann 0'])
+    line.queue.delivered(first, 5)
+    // Piece 0 was sent meanwhile, so piece 1 is of more use now.
+    expect(line.grants()).toEqual(['bob 1'])
+  })
+
+  test('is passed by who can be served when the first cannot', () => {
+    const line = new Line()
+    line.have.clear(0)
+    line.ask('ann', 0)
+    line.ask('bob', 1)
+    expect(line.grants()).toEqual(['bob 1'])
+    expect(line.queue.waiting).toBe(1)
+  })
+
+  test('has an end: who comes later is told so', () => {
+    const line = new Line({ leastSlots: 1, mostWaiting: 2 })
+    line.ask('ann', 0)
+    line.grants()
+    line.ask('bob', 0)
+    line.ask('cat', 0)
+    const wanted = { pieces: [0] }
+    expect(line.queue.ask({ id: 77, peer: 'dan', digest: blob, wanted, at: 0 })).toBe(false)
+    expect(line.queue.waiting).toBe(2)
+  })
+
+  test('forgets who withdrew, once', () => {
+    const line = new Line()
+    const id = line.ask('ann', 0)
+    expect(line.queue.withdraw(id)).toBe(true)
+    expect(line.queue.withdraw(id)).toBe(false)
+    expect(line.grants()).toEqual([])
+  })
+
+  test('gives back who has waited since before a moment, and keeps the others', () => {
+    const line = new Line()
+    line.have.clear(0)
+    line.ask('ann', 0)
+    line.now = 10
+    line.ask('bob', 0)
+    expect(line.queue.expire(5).map(({ peer }) => peer)).toEqual(['ann'])
+    expect(line.queue.expire(5)).toEqual([])
+    expect(line.queue.waiting).toBe(1)
+  })
+
+  test('waits while the blob is not here', () => {
+    const line = new Line()
+    line.gone = true
+    line.ask('ann', 0)
+    expect(line.grants()).toEqual([])
+    line.gone = false
+    expect(line.grants()).toEqual(['ann 0'])
+  })
+})
+
+describe('slots', () => {
+  test('no more pieces are under way than there are slots, and a delivered one makes room', () => {
+    const line = new Line({ leastSlots: 2 })
+    for (let i = 0; i < 4; i++) line.ask('ann', i)
+    const [first] = line.granted()
+    expect(line.queue.sending).toBe(2)
+    expect(line.grants()).toEqual([])
+    line.queue.delivered(first!.ask.id, line.now)
+    expect(line.queue.sending).toBe(1)
+    expect(line.grants().length).toBe(1)
+  })
+
+  /** Keeps the line busy over a link that delivers a piece every `every` ms, each `delay` ms after its grant. */
+  function slotsAfter(every: number, delay: number): number {
+    const line = new Line({ mostWaiting: 1000 })
+    const under: { id: number; at: number }[] = []
+    let free = 0
+    for (let i = 0; i < 400; i++) {
+      for (let k = 0; k < 40; k++) line.ask('ann', k % layout.count)
+      for (const { ask } of line.granted()) {
+        free = Math.max(free, line.now) + every
+        under.push({ id: ask.id, at: Math.max(free, line.now + delay) })
+      }
+      const next = under.shift()!
+      line.now = next.at
+      line.queue.delivered(next.id, line.now)
+      line.queue.expire(line.now)
+    }
+    return line.queue.slots(line.now)
+  }
+
+  test('stay few on a link that delivers at once', () => {
+    expect(slotsAfter(20, 20)).toBe(4)
+  })
+
+  test('grow with what a long link holds: its delay times its rate', () => {
+    const near = slotsAfter(10, 60)
+    const far = slotsAfter(10, 120)
+    expect(near).toBeGreaterThan(5)
+    expect(far).toBeGreaterThan(near)
+    expect(slotsAfter(1, 500)).toBe(tuning.mostSlots)
+  })
+
+  test('count what broke off as free, and its piece as not sent', () => {
+    const line = new Line({ leastSlots: 1 })
+    line.askAny('ann')
+    const [grant] = line.granted()
+    line.queue.broken(grant!)
+    line.queue.broken(grant!)
+    expect(line.queue.sending).toBe(0)
+    line.askAny('bob')
+    expect(line.grants()).toEqual([`bob ${grant!.piece}`])
+  })
+})
+
+describe('while the blob is still arriving from its source', () => {
+  test('half of the slots stay free for pieces that nobody was sent yet', () => {
+    const line = new Line()
+    line.feeding = true
+    for (const piece of [2, 3, 4, 5, 6, 7]) line.have.clear(piece)
+    line.send(0, 1)
+    for (const peer of ['ann', 'bob', 'cat']) line.askAny(peer)
+    expect(line.grants()).toEqual(['ann 0', 'bob 1'])
+    line.have.set(2)
+    expect(line.grants()).toEqual(['cat 2'])
+  })
+
+  test('a child that names its piece gets it all the same', () => {
+    const line = new Line()
+    line.feeding = true
+    line.send(0)
+    for (let i = 0; i < 4; i++) line.ask('ann', 0)
+    expect(line.grants().length).toBe(4)
+  })
+})
+
+test('what was sent of a blob that left does not count when it comes back', () => {
+  const line = new Line()
+  line.send(0, 1, 2)
+  line.queue.forget(blob)
+  line.askAny('ann')
+  expect(line.grants()).toEqual(['ann 0'])
+})
