@@ -90,8 +90,7 @@ export class Seeder {
   }
   /** What is being sent to whom. */
   sending(): Upload[] {
-    const now = this.#clock.now()
-    for (const [key, upload] of this.#uploads) if (now - upload.sentAt > uploadOverMs) this.#uploads.delete(key)
+    this.#forgetOver()
     return [...this.#uploads.values()]
   }
 
@@ -245,20 +244,31 @@ export class Seeder {
   }
 
   #expire(): void {
+    this.#forgetOver()
     for (const ask of this.#queue.expire(this.#clock.now() - patienceMs)) this.#turns.get(ask.id)?.(undefined)
   }
 
+  #forgetOver(): void {
+    const now = this.#clock.now()
+    for (const [key, upload] of this.#uploads) if (now - upload.sentAt > uploadOverMs) this.#uploads.delete(key)
+  }
+
   #delivered(grant: Grant): void {
-    const key = keyOf(grant.ask.peer, grant.ask.digest, grant.piece)
-    if (this.#underWay.get(key)?.ask.id === grant.ask.id) this.#underWay.delete(key)
+    this.#off(grant)
     this.#queue.delivered(grant.ask.id, this.#clock.now())
     this.#serve()
   }
 
   #broken(grant: Grant): void {
-    this.#underWay.delete(keyOf(grant.ask.peer, grant.ask.digest, grant.piece))
+    this.#off(grant)
     this.#queue.broken(grant)
     this.#serve()
+  }
+
+  /** The same piece may be on its way to the same child a second time; that one goes on. */
+  #off(grant: Grant): void {
+    const key = keyOf(grant.ask.peer, grant.ask.digest, grant.piece)
+    if (this.#underWay.get(key)?.ask.id === grant.ask.id) this.#underWay.delete(key)
   }
 
   #held(digest: Digest): Held | undefined {

@@ -1,0 +1,336 @@
+import { afterEach, describe, expect, test } from 'bun:test'
+import { FakeClock, settle } from '../../test/fakes/clock.ts'
+import { type MemoryBlob, MemoryStore } from '../../test/fakes/memory-store.ts'
+import { FakeSession } from '../../test/fakes/session.ts'
+import { Failure } from '../failure.ts'
+import { digestOf } from '../oci/digest.ts'
+import { Bitmap } from '../piece/bitmap.ts'
+import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import { pieceDigest } from '../piece/metainfo.ts'
+import type { PieceOnDisk, WantedPieces } from '../wire/wire.ts'
+import { Seeder } from './seeder.ts'
+import { signedSegments } from './source-feed.ts'
+
+const bytes = new Uint8Array(6 * 256 * 1024).map((_, i) => (i * 7) >> 9)
+const digest = digestOf(bytes)
+const signer = { id: 'author', sign: () => new Uint8Array(64) }
+const batchMs = 50
+
+const rigs: Rig[] = []
+afterEach(() => {
+  for (const rig of rigs.splice(0)) rig.seeder.close()
+})
+
+/** A seeder over a store in memory, told of every change as a node would. */
+class Rig {
+  readonly clock = new FakeClock()
+  readonly store = new MemoryStore({ clock: this.clock })
+  feeding = false
+  readonly seeder = new Seeder({
+    store: this.store,
+    clock: this.clock,
+    tuning: { leastSlots: 2, mostSlots: 2, mostWaiting: 4 },
+    feeding: () => this.feeding,
+    batchMs,
+  })
+
+  constructor() {
+    rigs.push(this)
+  }
+  begin(): MemoryBlob {
+    const blob = this.store.create({ digest, size: bytes.length, kind: 'blob' })
+    this.seeder.begun(blob)
+    return blob
+  }
+  async add(...pieces: number[]): Promise<MemoryBlob> {
+    const blob = this.store.find(digest) ?? this.begin()
+    for (const piece of pieces) {
+      const start = pieceStart(blob.layout, piece)
+      const part = bytes.subarray(start, start + pieceBytes(blob.layout, piece))
+      for (const segment of signedSegments(blob, [{ piece, digest: pieceDigest(part) }], signer)) blob.learn(segment)
+      this.seeder.learned(digest)
+      await blob.write(piece, part)
+      this.seeder.stored(digest, piece)
+    }
+    return blob
+  }
+  want(id: string): FakeSession {
+    const session = new FakeSession(id)
+    this.seeder.want(session, digest)
+    return session
+  }
+  offer(peer: string, wanted: WantedPieces = { pieces: [0] }): Offer {
+    return new Offer(this.seeder, peer, wanted)
+  }
+}
+
+class Offer {
+  readonly controller = new AbortController()
+  got: PieceOnDisk | undefined
+  refused: string | undefined
+
+  constructor(seeder: Seeder, peer: string, wanted: WantedPieces) {
+    seeder.offer(digest, wanted, peer, this.controller.signal).then(
+      (piece) => {
+        this.got = piece
+      },
+      (error: unknown) => {
+        this.refused = Failure.from(error).code
+      },
+    )
+  }
+}
+
+describe('a session that wants a blob', () => {
+  test('is told at once what is held, the digests before the pieces', async () => {
+    const rig = new Rig()
+    await rig.add(1, 4)
+    const session = rig.want('ann')
+    expect(session.sent.map(({ t }) => t)).toEqual(['meta', 'meta', 'state'])
+    const [state] = session.all('state')
+    expect([...new Bitmap(6, Uint8Array.fromBase64(state!.have)).indexes()]).toEqual([1, 4])
+    expect(state).toMatchObject({ size: bytes.length, pieceLength: 256 * 1024, feeding: false })
+  })
+
+  test('that is not known yet is told as soon as its size is', async () => {
+    const rig = new Rig()
+    const session = rig.want('ann')
+    rig.clock.advance(10 * batchMs)
+    expect(session.sent).toEqual([])
+    rig.feeding = true
+    rig.begin()
+    expect(session.all('state')).toMatchObject([{ feeding: true, size: bytes.length }])
+  })
+
+  test('is told of new pieces in batches, and of their digests before them', async () => {
+    const rig = new Rig()
+    rig.begin()
+    const session = rig.want('ann')
+    session.take()
+    await rig.add(2, 5, 3)
+    expect(session.sent).toEqual([])
+    rig.clock.advance(batchMs)
+    expect(session.sent.map(({ t }) => t)).toEqual(['meta', 'meta', 'meta', 'have'])
+    expect(session.all('have')[0]!.pieces).toEqual([2, 5, 3])
+    session.take()
+    rig.clock.advance(10 * batchMs)
+    expect(session.sent).toEqual([])
+  })
+
+  test('is sent each statement once', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const session = rig.want('ann')
+    await rig.add(1)
+    rig.clock.advance(batchMs)
+    await rig.add(2)
+    rig.clock.advance(batchMs)
+    expect(session.all('meta').map(({ first }) => first)).toEqual([0, 1, 2])
+  })
+
+  test('is told that the blob is gone, with the reason, and then what is held when it comes back', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const session = rig.want('ann')
+    session.take()
+    rig.seeder.gone(digest, new Failure('denied', `${'no '.repeat(400)}`))
+    const [gone] = session.all('gone')
+    expect(gone!.code).toBe('denied')
+    expect(gone!.message!.length).toBeLessThanOrEqual(500)
+    session.take()
+    rig.begin()
+    expect(session.sent.map(({ t }) => t)).toEqual(['meta', 'state'])
+  })
+
+  test('is told when the store drops the blob', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const session = rig.want('ann')
+    await rig.store.remove(digest)
+    expect(session.all('gone').length).toBe(1)
+  })
+
+  test('hears nothing more once it does not want it, or is closed', async () => {
+    const rig = new Rig()
+    rig.begin()
+    const [ann, bob, cat] = ['ann', 'bob', 'cat'].map((id) => rig.want(id))
+    for (const session of [ann, bob, cat]) session!.take()
+    rig.seeder.unwant(ann!, digest)
+    rig.seeder.closed(bob!)
+    await rig.add(0)
+    rig.clock.advance(batchMs)
+    expect([ann, bob, cat].map((session) => session!.all('have').length)).toEqual([0, 0, 1])
+    expect([...rig.seeder.audience(digest)]).toEqual([cat!])
+  })
+
+  test('may want many blobs, but not without end', () => {
+    const rig = new Rig()
+    const session = new FakeSession('ann')
+    for (let i = 0; i < 4096; i++) rig.seeder.want(session, digestOf(new TextEncoder().encode(String(i))))
+    expect(session.open).toBe(true)
+    rig.seeder.want(session, digest)
+    expect(session.closing).toContain('too many')
+  })
+})
+
+describe('a piece', () => {
+  test('is offered as a place in the file, and the blob is held until it is sent', async () => {
+    const rig = new Rig()
+    const blob = await rig.add(0, 1)
+    const offer = rig.offer('ann', { pieces: [1] })
+    await settle()
+    expect(offer.got).toMatchObject({ piece: 1, path: blob.path, start: 256 * 1024, end: 512 * 1024 })
+    expect(blob.held).toBe(true)
+    offer.got!.done(true)
+    expect(blob.held).toBe(false)
+  })
+
+  test('that is not here, of a blob that is or is not, is refused', async () => {
+    const rig = new Rig()
+    const before = rig.offer('ann')
+    await rig.add(0)
+    const after = rig.offer('ann', { pieces: [3, 99] })
+    await settle()
+    expect([before.refused, after.refused]).toEqual(['no-blob', 'no-blob'])
+  })
+
+  test('waits for a slot, which the child frees by saying that it got one', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const ann = rig.want('ann')
+    const offers = ['ann', 'bob', 'cat'].map((peer) => rig.offer(peer))
+    await settle()
+    expect(offers.map(({ got }) => got?.piece)).toEqual([0, 0, undefined])
+    expect(rig.seeder.uploads).toBe(3)
+    rig.seeder.got(ann, digest, 0)
+    await settle()
+    expect(offers[2]!.got?.piece).toBe(0)
+  })
+
+  test('is taken for delivered when the child stays silent for long after it was sent', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const offers = ['ann', 'bob', 'cat'].map((peer) => rig.offer(peer))
+    await settle()
+    offers[0]!.got!.done(true)
+    await rig.clock.run(1900)
+    expect(offers[2]!.got).toBeUndefined()
+    await rig.clock.run(200)
+    expect(offers[2]!.got?.piece).toBe(0)
+  })
+
+  test('that broke off frees its slot at once', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const offers = ['ann', 'bob', 'cat'].map((peer) => rig.offer(peer))
+    await settle()
+    offers[1]!.got!.done(false)
+    await settle()
+    expect(offers[2]!.got?.piece).toBe(0)
+  })
+
+  test('on its way twice to the same child goes on when the first of the two breaks off', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const ann = rig.want('ann')
+    const [first, second] = [rig.offer('ann'), rig.offer('ann')]
+    await settle()
+    const third = rig.offer('bob')
+    const fourth = rig.offer('cat')
+    first.got!.done(false)
+    await settle()
+    expect([third.got?.piece, fourth.got]).toEqual([0, undefined])
+    second.got!.done(true)
+    rig.seeder.got(ann, digest, 0)
+    await settle()
+    expect(fourth.got?.piece).toBe(0)
+  })
+
+  test('is not waited for by who went away', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const ann = rig.want('ann')
+    const offers = ['ann', 'bob', 'cat', 'dan'].map((peer) => rig.offer(peer))
+    await settle()
+    offers[2]!.controller.abort()
+    await settle()
+    expect(offers[2]!.refused).toBe('too-many')
+    rig.seeder.got(ann, digest, 0)
+    await settle()
+    expect(offers[3]!.got?.piece).toBe(0)
+  })
+
+  test('is not offered to who has gone before asking', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const aborted = rig.seeder.offer(digest, { pieces: [0] }, 'ann', AbortSignal.abort())
+    await expect(aborted).rejects.toMatchObject({ code: 'no-blob' })
+    expect(rig.seeder.uploads).toBe(0)
+  })
+
+  test('that does not come within the patience of a waiting child makes it try elsewhere', async () => {
+    const rig = new Rig()
+    const blob = await rig.add(0)
+    const nothing = new Uint8Array([0b1])
+    const offer = rig.offer('ann', { unwanted: nothing, from: 0 })
+    await rig.clock.run(2900)
+    expect(offer.refused).toBeUndefined()
+    await rig.clock.run(300)
+    expect(offer.refused).toBe('too-many')
+    expect(rig.seeder.uploads).toBe(0)
+    expect(blob.held).toBe(false)
+  })
+
+  test('that comes while a child waits for anything goes to that child', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    rig.want('ann')
+    const offer = rig.offer('ann', { unwanted: new Uint8Array([0b1]), from: 0 })
+    await settle()
+    await rig.add(5)
+    await settle()
+    expect(offer.got?.piece).toBe(5)
+  })
+
+  test('cannot be waited for by more than the line holds', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const offers = Array.from({ length: 7 }, (_, i) => rig.offer(`child ${i}`))
+    await settle()
+    expect(offers.filter(({ refused }) => refused === 'too-many').length).toBe(1)
+  })
+
+  test('of a blob that left while the child waited is refused', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const ann = rig.want('ann')
+    const offers = ['ann', 'bob', 'cat'].map((peer) => rig.offer(peer))
+    await settle()
+    for (const { got } of offers) got?.done(true)
+    await rig.store.remove(digest)
+    rig.seeder.got(ann, digest, 0)
+    await rig.clock.run(3200)
+    expect(offers[2]!.refused).toBeDefined()
+    await rig.clock.run(2000)
+    expect(rig.seeder.uploads).toBe(0)
+  })
+})
+
+test('what is being sent is shown while it goes on, and forgotten soon after, also if nobody looks', async () => {
+  const rig = new Rig()
+  await rig.add(0)
+  const offer = rig.offer('ann')
+  await settle()
+  expect(rig.seeder.sending()).toMatchObject([{ digest, to: 'ann' }])
+  const [upload] = rig.seeder.sending()
+  expect(upload!.meter.total).toBe(256 * 1024)
+  offer.got!.done(true)
+  await rig.clock.run(6000)
+  expect(rig.seeder.sending()).toEqual([])
+})
+
+test('a closed seeder leaves no timer behind', async () => {
+  const rig = new Rig()
+  rig.seeder.close()
+  expect(rig.clock.pending).toBe(0)
+})
