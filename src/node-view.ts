@@ -17,7 +17,7 @@ import type { Transfer } from './swarm/transfer.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 
 export interface NodeParts {
-  readonly settings: Settings
+  readonly settings: { readonly node: Pick<Settings['node'], 'zone' | 'dataDir'> }
   readonly addresses: { readonly registry: string; readonly admin: string }
   readonly clusterKey: ClusterKey | undefined
   readonly membership: Membership

@@ -23,15 +23,19 @@ export class LoneNode {
   readonly source = new FakeSource()
   readonly metrics = createMetrics()
   readonly store: MemoryStore
+  readonly membership = new MemberTable(infoOf('self', { modes: ['peer', 'seed', 'scheduler'] }), () =>
+    this.clock.now(),
+  )
+  readonly seeder: Seeder
   readonly swarm: Swarm
   readonly content: NodeContent
 
   constructor(options: { limitBytes?: number } = {}) {
-    const { clock, random, source, metrics } = this
+    const { clock, random, source, metrics, membership } = this
     const log = silentLog
     this.store = new MemoryStore({ clock, ...options })
     const store = this.store
-    const membership = new MemberTable(infoOf('self'), () => clock.now())
+    this.seeder = new Seeder({ store, clock, feeding: () => false })
     const nobody = async () => {
       throw new Failure('unavailable', 'there is no other node')
     }
@@ -58,7 +62,7 @@ export class LoneNode {
       log,
       metrics,
       tuning: defaultTuning,
-      seeder: new Seeder({ store, clock, feeding: () => false }),
+      seeder: this.seeder,
       directory,
       verify: () => true,
       changed: () => {},

@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { bytesOf } from '../test/fakes/bytes.ts'
+import { settle } from '../test/fakes/clock.ts'
+import { LoneNode } from '../test/fakes/lone-node.ts'
+import { infoOf } from '../test/fakes/members.ts'
+import { blobSchema, memberSchema, type NodeView, nodeSchema, swarmSchema, transfersSchema } from './admin/view.ts'
+import { seededRandom } from './clock.ts'
+import { Meter } from './meter.ts'
+import { viewOf } from './node-view.ts'
+import { repositoryOf } from './oci/reference.ts'
+import { Swarms } from './scheduler/swarms.ts'
+
+const repository = repositoryOf('docker.io', 'library/debian')
+const layer = bytesOf(1_000_000)
+
+let node: LoneNode
+let swarms: Swarms
+let notReady: string[]
+let view: NodeView
+beforeEach(() => {
+  node = new LoneNode()
+  swarms = new Swarms(seededRandom(1))
+  notReady = []
+  view = viewOf({
+    ...parts(),
+    swarms,
+    notReady: () => notReady,
+  })
+})
+afterEach(() => node.close())
+
+function parts() {
+  const { membership, store, swarm, seeder, clock, metrics } = node
+  const meter = () => new Meter(clock.now())
+  return {
+    settings: { node: { dataDir: '/var/lib/shoal', zone: 'eu/a' } },
+    addresses: { registry: '127.0.0.1:4880', admin: '127.0.0.1:4883' },
+    clusterKey: undefined,
+    membership,
+    store,
+    swarm,
+    seeder,
+    clock,
+    metrics,
+    rates: { received: meter(), sent: meter(), source: meter() },
+  }
+}
+
+test('a node tells who and where it is, since when, and what keeps it from serving', () => {
+  node.clock.advance(90_000)
+  notReady = ['the node is shutting down']
+  const facts = nodeSchema.parse(view.node())
+  expect(facts).toMatchObject({
+    id: 'self',
+    uptimeSeconds: 90,
+    zone: 'eu/a',
+    modes: ['peer', 'seed', 'scheduler'],
+    addresses: { registry: '127.0.0.1:4880', peer: 'http://self:4881' },
+    cluster: { admission: 'open' },
+    notReady: ['the node is shutting down'],
+  })
+  expect(Date.parse(facts.startedAt)).toBe(node.clock.wall() - 90_000)
+})
+
+test('members are this node and those it heard from, with how long ago that was', () => {
+  node.membership.heard(infoOf('other', { zone: 'eu/b' }), node.clock.now())
+  node.clock.advance(2500)
+  const members = view.members().map((member) => memberSchema.parse(member))
+  expect(members).toMatchObject([
+    { id: 'self', self: true, secondsSinceHeard: 0 },
+    { id: 'other', self: false, secondsSinceHeard: 2.5, zone: 'eu/b', url: 'http://other:4881' },
+  ])
+})
+
+describe('a blob on its way', () => {
+  test('is a download with its pieces, its reader and its source, and a blob when it has come', async () => {
+    const digest = node.source.add(layer)
+    node.source.chunk = 262_144
+    let open = () => {}
+    node.source.gate = () => (node.source.sent < 300_000 ? undefined : new Promise<void>((resolve) => (open = resolve)))
+    const opening = node.content.open(repository, digest)
+    await node.clock.run(500)
+    const reader = await opening
+    const reading = reader.read({ start: 0, end: layer.length }, new AbortController().signal)[Symbol.asyncIterator]()
+    await reading.next()
+    const { downloads, uploads } = transfersSchema.parse(view.transfers())
+    expect(uploads).toEqual([])
+    expect(downloads).toMatchObject([
+      {
+        digest,
+        size: 1_000_000,
+        bytes: 524_288,
+        pieces: { have: 2, total: 4 },
+        readers: 1,
+        parents: [{ id: 'source' }],
+      },
+    ])
+    expect(blobSchema.parse(view.blob(digest))).toMatchObject({ complete: false, pieces: { have: 2, total: 4 } })
+    node.source.gate = () => {}
+    open()
+    await settle()
+    for await (const _ of { [Symbol.asyncIterator]: () => reading });
+    reader.close()
+    await settle()
+    expect(view.transfers().downloads).toEqual([])
+    expect([...view.blobs()].map((blob) => blobSchema.parse(blob))).toMatchObject([
+      { digest, complete: true, repositories: ['docker.io/library/debian'] },
+    ])
+    expect(await view.removeBlob(digest)).toBe(true)
+    expect(view.blob(digest)).toBeUndefined()
+  })
+})
+
+test('a swarm is shown with its members and why they were named, the latest decision first', () => {
+  const digest = node.source.add(layer)
+  const asked = { digest, pieces: 0, connected: [], failed: [], stalled: false }
+  const peer = (id: string) => ({ id, seed: false, load: 0 })
+  swarms.node(peer('holder'))
+  swarms.holds('holder', digest, layer.length, 4, true, 0)
+  swarms.decide(peer('a'), asked, 0)
+  node.clock.advance(1000)
+  swarms.decide(peer('b'), { ...asked, connected: ['holder'] }, 1000)
+  const [facts] = view.swarms().map((swarm) => swarmSchema.parse(swarm))
+  expect(facts).toMatchObject({ digest, size: layer.length })
+  expect(facts!.members).toContainEqual({ node: 'holder', pieces: 4, complete: true })
+  expect(facts!.decisions.map(({ node: asker }) => asker)).toEqual(['b', 'a'])
+  expect(facts!.decisions[1]!.parents).toEqual([{ node: 'holder', reason: 'holds the whole blob' }])
+  expect(facts!.decisions[0]!.parents).toEqual([{ node: 'a', reason: 'one of the holders' }])
+  expect(Date.parse(facts!.decisions[0]!.at)).toBe(node.clock.wall())
+})
+
+test('a node that is no scheduler has no swarms to show', () => {
+  expect(viewOf({ ...parts(), swarms: undefined, notReady: () => [] }).swarms()).toEqual([])
+})
+
+test('what the store holds is measured when metrics are asked for', async () => {
+  const digest = node.source.add(layer)
+  await node.store.put({ digest, kind: 'blob' }, layer)
+  view.beforeMetrics?.()
+  const text = await node.metrics.registry.metrics()
+  expect(text).toContain('shoal_blobs{state="complete"} 1')
+  expect(text).toContain('shoal_blobs{state="partial"} 0')
+  expect(text).toContain(`shoal_store_bytes ${layer.length}`)
+})
