@@ -12,7 +12,14 @@ const catcher = (error: unknown) => uncaught.push(error)
 beforeAll(async () => {
   const identity = await Identity.temporary()
   const address = { host: '127.0.0.1', port: 0 }
-  host = await startHost({ identity, address, advertise: '127.0.0.1', clusterKey: undefined, mdns: false, log: silentLog })
+  host = await startHost({
+    identity,
+    address,
+    advertise: '127.0.0.1',
+    clusterKey: undefined,
+    mdns: false,
+    log: silentLog,
+  })
   process.on('uncaughtException', catcher)
 })
 afterAll(async () => {
