@@ -15,7 +15,7 @@ export interface Asked {
   readonly size?: number | undefined
   readonly pieces: number
   readonly connected: readonly string[]
-  readonly failed: readonly { readonly node: string; readonly reason: string }[]
+  readonly failed: readonly { readonly node: string; readonly reason: string; readonly refused?: string | undefined }[]
   readonly stalled: boolean
 }
 

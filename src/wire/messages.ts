@@ -10,6 +10,7 @@ import { nodeCardSchema, nodeIdSchema, nodeInfoSchema } from '../cluster/node-in
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { mostBlobBytes } from '../piece/layout.ts'
 import { wireRules } from './rules.ts'
 
 export const maxControlBytes = 1024 * 1024
@@ -17,7 +18,7 @@ export const maxFrameBytes = 512 * 1024
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 /** Whoever says a size makes others set up as many pieces. */
-const size = z.number().int().min(0).max(wireRules.blobBytes)
+const size = z.number().int().min(0).max(mostBlobBytes)
 const piece = z.number().int().min(0).max(0xff_ffff)
 const pieces = z.array(piece).max(8192)
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4)
@@ -124,7 +125,16 @@ export const scheduleSchema = z.object({
   /** Parents it has, not to be named again. */
   connected: z.array(nodeIdSchema).max(256),
   /** Parents that failed it since the last request. */
-  failed: z.array(z.object({ node: nodeIdSchema, reason: short })).max(256),
+  failed: z
+    .array(
+      z.object({
+        node: nodeIdSchema,
+        reason: short,
+        /** Code of the failure with which the source turned that node away. */
+        refused: short.optional(),
+      }),
+    )
+    .max(256),
   /** Nothing has arrived for a while. */
   stalled: z.boolean(),
 })
