@@ -55,7 +55,7 @@ export class Scheduler {
   schedule(request: Schedule): ScheduleReply {
     const { swarms, membership, clock, metrics, log } = this.#o
     const started = clock.now()
-    for (const { node } of request.failed) membership.doubt(node)
+    for (const node of new Set(request.failed.map((failed) => failed.node))) membership.doubt(node)
     const decision = swarms.decide(
       this.#nodeOf(request.node),
       {

@@ -116,10 +116,25 @@ describe('the fetcher', () => {
     kit.swarms.drops(second, digest, kit.now)
     const third = kit.ask('a')
     expect(third.fetcher).toBe('a')
-    expect(third.reasons).toContain('no seed is left: a, which asks, reads the source')
+    expect(third.reasons).toContain('a, which asks, reads the source')
     kit.swarms.drops('a', digest, kit.now)
     kit.now += 31_000
     expect(kit.ask('b').fetcher).toBe(first)
+  })
+
+  test('that the source refuses, as a node says that heard it from it, is replaced by that node', () => {
+    const kit = new Kit()
+    kit.seeds('s1', 's2')
+    const first = kit.ask('a').fetcher!
+    const other = first === 's1' ? 's2' : 's1'
+    const told = (node: string, refused?: string) => kit.ask('a', { failed: [{ node, reason: 'gone', refused }] })
+    expect(told(other, 'denied').fetcher).toBe(first)
+    expect(told(first).fetcher).toBe(first)
+    const decision = told(first, 'denied')
+    expect([decision.fetcher, decision.order]).toEqual(['a', undefined])
+    expect(decision.reasons).toContain(`fetcher ${first} was refused by the source`)
+    kit.swarms.drops('a', digest, kit.now)
+    expect(kit.ask('b').fetcher).toBe(other)
   })
 
   test('that makes progress is kept although a node stalls', () => {
@@ -162,6 +177,15 @@ describe('the fetcher', () => {
     const failed = [{ node: 'p', reason: 'could not be reached' }]
     expect(kit.ask('a', { failed }).fetcher).toBeUndefined()
     expect(kit.ask('a', { stalled: true }).order).toBe('s')
+  })
+
+  test('is never a seed that has all of it: where nobody can get at that one, the asking node reads the source', () => {
+    const kit = new Kit()
+    kit.seeds('s')
+    kit.holds('s', whole)
+    const failed = [{ node: 's', reason: 'could not be reached' }]
+    const decision = kit.ask('a', { stalled: true, failed })
+    expect([decision.fetcher, decision.order]).toEqual(['a', undefined])
   })
 
   test('is not asked by everybody in a large swarm, except by who stalls or asks it already', () => {
@@ -248,6 +272,15 @@ describe('parents', () => {
     expect(times.size).toBeGreaterThanOrEqual(60)
     for (let i = 0; i < 60; i++) expect(times.get(`p${i}`)).toBeGreaterThan(20)
   })
+})
+
+test('a node that reports another one many times at once reports it once', () => {
+  const kit = new Kit()
+  kit.peers('p')
+  kit.holds('p', whole)
+  kit.ask('a', { failed: Array.from({ length: 100 }, () => ({ node: 'p', reason: 'reset' })) })
+  const [facts] = [...kit.swarms.describe()]
+  expect(facts!.holders.find(({ id }) => id === 'p')!.failures).toBe(1)
 })
 
 describe('the size of a blob', () => {

@@ -123,7 +123,8 @@ export class Swarms {
     if (asked.pieces > 0 && asked.size !== undefined) swarm.size ??= asked.size
     this.#update(swarm, self, Math.max(self.pieces, asked.pieces), self.complete, now)
     const reasons: string[] = []
-    for (const { node, reason } of asked.failed) this.#blame(swarm, node, reason, reasons, now)
+    const failed = new Map(asked.failed.map(({ node, reason }) => [node, reason]))
+    for (const [node, reason] of failed) this.#blame(swarm, node, reason, reasons, now)
     const order = this.#ensureFetcher(asked, swarm, asker.id, reasons, now)
     const { parents, refused } = this.#parents(swarm, asker, asked, now)
     const decision: Decision = {
@@ -159,15 +160,17 @@ export class Swarms {
   /** Names a fetcher if the blob is not whole anywhere; returns it when it has just been named and must be told. */
   #ensureFetcher(asked: Asked, swarm: Swarm, asker: string, reasons: string[], now: number): string | undefined {
     const { fetcher } = swarm
-    if (fetcher && asked.stalled && now - fetcher.progressAt > fetcherPatienceMs) {
-      reasons.push(`fetcher ${fetcher.id} made no progress for ${Math.round(now - fetcher.progressAt)} ms`)
+    const refused = fetcher && asked.failed.some((f) => f.node === fetcher.id && f.refused !== undefined)
+    const silent = fetcher && asked.stalled ? now - fetcher.progressAt : 0
+    if (refused || silent > fetcherPatienceMs) {
+      const why = refused ? 'was refused by the source' : `made no progress for ${Math.round(silent)} ms`
+      reasons.push(`fetcher ${fetcher?.id} ${why}`)
       this.#failFetcher(swarm, now)
     }
     if (swarm.fetcher || this.#wholeElsewhere(swarm, asked, asker, now)) return undefined
-    const id = this.#chooseFetcher(swarm, asker, now)
-    reasons.push(
-      this.#seeds.has(id) ? `${id} reads the source` : `no seed is left: ${id}, which asks, reads the source`,
-    )
+    // Where the source turned a seed away, the asking node's own credentials may do: it is the one with the engine.
+    const id = refused ? asker : this.#chooseFetcher(swarm, asker, now)
+    reasons.push(`${id}${id === asker ? ', which asks,' : ''} reads the source`)
     swarm.fetcher = { id, children: new Set(), progressAt: now }
     this.#touch(swarm, this.#holder(swarm, id, now), now)
     return id === asker ? undefined : id
@@ -177,12 +180,9 @@ export class Swarms {
     for (const [id, failedAt] of swarm.failedSeeds) {
       if (now - failedAt > fetcherPenaltyMs) swarm.failedSeeds.delete(id)
     }
-    return (
-      ownerOf(
-        swarm.digest,
-        [...this.#seeds].filter((id) => !swarm.failedSeeds.has(id)),
-      ) ?? asker
-    )
+    // A seed that has all of it would have nothing to read.
+    const able = [...this.#seeds].filter((id) => !swarm.failedSeeds.has(id) && !swarm.holders.get(id)?.complete)
+    return ownerOf(swarm.digest, able) ?? asker
   }
 
   /** A copy that others could not fetch from is none for a node that gets nothing. */
