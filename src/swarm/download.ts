@@ -91,6 +91,14 @@ export class Download {
     return this.#requests.size
   }
 
+  /** Some parent holds a piece that is missing here. */
+  get hopeful(): boolean {
+    for (let i = this.have.nextMissing(0); i < this.layout.count; i = this.have.nextMissing(i + 1)) {
+      if (this.#availability[i]! > 0) return true
+    }
+    return false
+  }
+
   /** How many parents hold the piece. */
   availability(piece: number): number {
     return this.#availability[piece] ?? 0

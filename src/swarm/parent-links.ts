@@ -7,14 +7,14 @@ import { Failure, isFailureCode } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, layoutOf } from '../piece/layout.ts'
-import { type Segment, type SegmentVerdict, segmentPayload } from '../piece/metainfo.ts'
+import { pieceDigestBytes, type Segment, type SegmentVerdict, segmentPayload } from '../piece/metainfo.ts'
 import type { Frame, FrameOf } from '../wire/messages.ts'
 import type { Session } from '../wire/wire.ts'
 import type { TransferDeps } from './transfer.ts'
 
 export interface LinkEvents {
   /** A parent says how large the blob is; false if that contradicts what is known. */
-  sized(size: number, mediaType: string | undefined): boolean
+  sized(parent: NodeId, size: number, mediaType: string | undefined): boolean
   layout(): Layout | undefined
   held(parent: NodeId, have: Bitmap, feeding: boolean): void
   has(parent: NodeId, pieces: readonly number[]): void
@@ -28,6 +28,8 @@ interface Link {
   session?: Session
   /** Set when the parent said what it holds. */
   joined: boolean
+  /** Pieces whose digests it told us itself, as we believe them. */
+  vouched?: Bitmap
 }
 
 export class ParentLinks {
@@ -35,6 +37,8 @@ export class ParentLinks {
   readonly #digest: Digest
   readonly #events: LinkEvents
   readonly #links = new Map<NodeId, Link>()
+  /** Parents whose bytes contradicted what a third node had stated: one of them lies, and this download can do without. */
+  readonly #doubtful = new Set<NodeId>()
   #closed = false
 
   constructor(deps: TransferDeps, digest: Digest, events: LinkEvents) {
@@ -66,7 +70,7 @@ export class ParentLinks {
       },
       (error: Error) => {
         this.#d.membership.doubt(card.id)
-        this.#leave(card.id, `could not be reached: ${error.message}`)
+        if (this.#links.get(card.id) === link) this.#leave(card.id, `could not be reached: ${error.message}`)
       },
     )
   }
@@ -78,6 +82,11 @@ export class ParentLinks {
     const link: Link = { card: peer, joined: false }
     this.#links.set(peer.id, link)
     this.#subscribe(link, session)
+  }
+
+  /** True if the parent itself told us the digest that we hold the piece against. */
+  vouches(id: NodeId, piece: number): boolean {
+    return this.#links.get(id)?.vouched?.has(piece) ?? false
   }
 
   frame(session: Session, frame: Frame): void {
@@ -112,6 +121,7 @@ export class ParentLinks {
     if (!link) return
     this.#links.delete(id)
     link.session?.send({ t: 'unwant', digest: this.#digest })
+    if (reason === 'sent wrong bytes') this.#doubtful.add(id)
     if (this.#d.bans.has(id)) link.session?.close(reason)
     else if (!link.joined || reason === 'does not answer') this.#d.membership.doubt(id)
   }
@@ -123,7 +133,7 @@ export class ParentLinks {
   }
 
   #mayAdd(id: NodeId): boolean {
-    if (this.#closed || this.#links.has(id) || id === this.#d.membership.self.id) return false
+    if (this.#closed || this.#links.has(id) || this.#doubtful.has(id) || id === this.#d.membership.self.id) return false
     return this.#links.size < this.#d.tuning.mostParents && !this.#d.bans.has(id)
   }
 
@@ -133,7 +143,10 @@ export class ParentLinks {
   }
 
   #state(link: Link, frame: FrameOf<'state'>): void {
-    if (!this.#events.sized(frame.size, frame.mediaType) || frame.pieceLength !== layoutOf(frame.size).pieceLength) {
+    if (
+      !this.#events.sized(link.card.id, frame.size, frame.mediaType) ||
+      frame.pieceLength !== layoutOf(frame.size).pieceLength
+    ) {
       return this.#leave(link.card.id, `says the blob has ${frame.size} bytes in pieces of ${frame.pieceLength}`)
     }
     const layout = this.#events.layout()
@@ -143,7 +156,7 @@ export class ParentLinks {
   }
 
   #meta(link: Link, frame: FrameOf<'meta'>): void {
-    if (!this.#events.sized(frame.size, undefined))
+    if (!this.#events.sized(link.card.id, frame.size, undefined))
       return this.#leave(link.card.id, `says the blob has ${frame.size} bytes`)
     const layout = this.#events.layout()
     if (!layout) return
@@ -160,6 +173,11 @@ export class ParentLinks {
       return this.#leave(link.card.id, 'false signature')
     }
     const verdict = this.#events.segment(segment)
+    if (verdict === 'new' || verdict === 'known') {
+      link.vouched ??= new Bitmap(layout.count)
+      const to = segment.first + segment.digests.length / pieceDigestBytes
+      for (let piece = segment.first; piece < to; piece++) link.vouched.set(piece)
+    }
     if (verdict === 'conflict' || verdict === 'malformed') {
       this.#leave(
         link.card.id,

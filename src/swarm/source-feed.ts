@@ -83,6 +83,7 @@ export class SourceFeed {
         throw new Failure(
           'corrupt',
           `the source says ${blob.digest} has ${answer.size} bytes, ${layout.size} were expected`,
+          { detail: { size: answer.size } },
         )
       }
       return await this.#read(answer.body, first, signal)

@@ -2,7 +2,7 @@
  * All downloads and uploads of a node. Everything that other nodes say over sessions arrives here and goes to the seeder
  * (what they want from us) or to the transfer of the blob (what they have for us).
  */
-
+import { LRUCache } from 'lru-cache'
 import type { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Location } from '../source/source.ts'
@@ -22,6 +22,8 @@ export class Swarm implements SessionHandler {
   readonly #o: SwarmOptions
   readonly #transfers = new Map<Digest, Transfer>()
   readonly #events: TransferEvents
+  /** Where others had said another one; what they say now is not asked for. */
+  readonly #sizes = new LRUCache<Digest, number>({ max: 1024 })
 
   constructor(options: SwarmOptions) {
     this.#o = options
@@ -36,6 +38,7 @@ export class Swarm implements SessionHandler {
         changed(blob.digest, false)
       },
       learned: (blob) => seeder.learned(blob.digest),
+      sized: (digest, size) => void this.#sizes.set(digest, size),
       ended: (transfer, failure) => this.#ended(transfer, failure),
     }
     options.store.onGone((blob) => changed(blob.digest, true))
@@ -55,7 +58,7 @@ export class Swarm implements SessionHandler {
     if (running) return running
     const transfer = new Transfer(this.#o, this.#events, location)
     this.#transfers.set(location.digest, transfer)
-    transfer.start(size)
+    transfer.start(this.#sizes.get(location.digest) ?? size)
     for (const session of this.#o.seeder.audience(location.digest)) transfer.meet(session)
     return transfer
   }

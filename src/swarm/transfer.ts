@@ -11,10 +11,10 @@ import type { Membership } from '../cluster/membership.ts'
 import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
-import { shortDigest } from '../oci/digest.ts'
+import { type Digest, shortDigest } from '../oci/digest.ts'
 import { formatRepository } from '../oci/reference.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
-import { pieceBytes } from '../piece/layout.ts'
+import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { pieceDigest, pieceDigestBytes } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
@@ -61,10 +61,15 @@ export interface TransferEvents {
   begun(blob: Blob): void
   stored(blob: Blob, piece: number): void
   learned(blob: Blob): void
+  /** The source says that the blob has another size than was said before. */
+  sized(digest: Digest, size: number): void
   ended(transfer: Transfer, failure: Failure | undefined): void
 }
 
 const tickMs = 250
+/** Failed parents that the scheduler is told of at a time, and how much is said about each: what its schema takes. */
+const mostFailed = 64
+const reasonLength = 200
 /** How long a piece waits for somebody to state its digest. */
 const statementMs = 3000
 /** Stalled for so long, a node goes to the source itself, fetcher or not. Spread, so that a swarm does not do it at once. */
@@ -99,7 +104,9 @@ export class Transfer {
   #stopTicking = () => {}
   #askAt = 0
   #asking = false
-  #failed: { node: NodeId; reason: string }[] = []
+  /** The parent whose word for the blob's size was taken. */
+  #sizedBy: NodeId | undefined
+  #failed: { node: NodeId; reason: string; refused?: string }[] = []
   #feeding = false
   #feedFailure: Failure | undefined
   #progressAt: number
@@ -149,10 +156,10 @@ export class Transfer {
   }
 
   start(size?: number): void {
-    const held = this.#d.store.find(this.location.digest)
-    if (held) this.#begin(held)
-    else if (size !== undefined) this.#begin(this.#create(size))
     this.#stopTicking = every(this.#d.clock, tickMs, () => this.#tick())
+    const held = this.#d.store.find(this.location.digest)
+    if (held && (held.complete || held.size === (size ?? held.size))) this.#begin(held)
+    else if (size !== undefined) this.#begin(this.#create(size))
     if (!this.#over) this.#ask(false)
   }
 
@@ -183,11 +190,13 @@ export class Transfer {
     const blob = await this.begun
     this.#readAt = this.#d.clock.now()
     this.#readers.set(reader, piece)
-    if (!blob.have.has(piece)) {
-      this.#apply({ type: 'reader-at', reader, piece })
-      await this.#waiters.wait(piece, signal)
+    if (!blob.gone && blob.have.has(piece) && piece < blob.layout.count - 1) return
+    if (this.#over || blob.gone) {
+      await this.finished
+      return
     }
-    if (piece === blob.layout.count - 1) await this.finished
+    this.#apply({ type: 'reader-at', reader, piece })
+    await this.#waiters.wait(piece, signal)
   }
 
   reader(): number {
@@ -208,8 +217,11 @@ export class Transfer {
 
   #linkEvents(): LinkEvents {
     return {
-      sized: (size, mediaType) => {
-        if (!this.#blob && !this.#over) this.#begin(this.#create(size, mediaType))
+      sized: (parent, size, mediaType) => {
+        if (!this.#blob && !this.#over) {
+          this.#sizedBy = parent
+          this.#begin(this.#create(size, mediaType))
+        }
         return this.#blob?.size === size
       },
       layout: () => this.#blob?.layout,
@@ -228,11 +240,10 @@ export class Transfer {
       },
       left: (parent, reason, failure) => {
         this.#apply({ type: 'parent-left', parent })
-        this.#failed.push({ node: parent, reason })
-        // A fetcher that was refused by the source cannot help; this node's own credentials may.
-        if (failure && (failure.code === 'denied' || failure.code === 'no-blob' || failure.code === 'no-manifest'))
-          this.fetch(false)
-        else this.#ask(false)
+        // A fetcher that the source refused cannot help; the scheduler then names another, this node perhaps.
+        const refused = failure && { refused: failure.code }
+        this.#failed.push({ node: parent, reason: reason.slice(0, reasonLength), ...refused })
+        this.#ask(false)
       },
     }
   }
@@ -311,9 +322,15 @@ export class Transfer {
     if (!blob.metainfo.known.has(piece) && !(await this.#stated(piece))) return this.#apply({ type: 'rejected', piece })
     if (bytes.length !== pieceBytes(blob.layout, piece) || !blob.metainfo.verify(piece, bytes)) {
       this.#d.metrics.piecesRejected.inc({ reason: 'digest' })
-      this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
+      // Or a third node stated a lie about the piece, and this parent has not told us yet that it knows better.
+      const signer = blob.metainfo.signerOf(piece) ?? from.id
+      if (signer === from.id || this.#links.vouches(from.id, piece)) {
+        this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
+      }
       return this.#apply({ type: 'rejected', piece, parent: from.id })
     }
+    // It came from elsewhere as well, and was written first.
+    if (blob.have.has(piece)) return this.#apply({ type: 'stored', piece })
     try {
       await blob.write(piece, bytes)
     } catch (error) {
@@ -354,20 +371,25 @@ export class Transfer {
       if (failure.code === 'corrupt') this.#blame(blob)
       return this.#end(failure)
     }
+    await this.#stateRest(blob)
+    this.#end(undefined)
+  }
+
+  /** What is here whole but was stated by nobody is stated by this node, or others could not verify it. */
+  async #stateRest(blob: Blob): Promise<void> {
+    const { known } = blob.metainfo
     const unknown: { piece: number; digest: Uint8Array }[] = []
-    for (
-      let i = blob.metainfo.known.nextMissing(0);
-      i < blob.layout.count;
-      i = blob.metainfo.known.nextMissing(i + 1)
-    ) {
-      const start = i * blob.layout.pieceLength
-      unknown.push({
-        piece: i,
-        digest: pieceDigest(await blob.read({ start, end: start + pieceBytes(blob.layout, i) })),
-      })
+    try {
+      for (let i = known.nextMissing(0); i < blob.layout.count; i = known.nextMissing(i + 1)) {
+        const start = pieceStart(blob.layout, i)
+        const bytes = await blob.read({ start, end: start + pieceBytes(blob.layout, i) })
+        unknown.push({ piece: i, digest: pieceDigest(bytes) })
+      }
+    } catch (error) {
+      this.#d.log.warn('a complete blob cannot be read', { digest: blob.digest, error: (error as Error).message })
     }
     for (const segment of signedSegments(blob, unknown, this.#d.signer)) blob.learn(segment)
-    this.#end(undefined)
+    if (unknown.length > 0) this.#events.learned(blob)
   }
 
   /** The pieces agree with what was stated and the whole is wrong: whoever stated it stated a lie. */
@@ -412,12 +434,25 @@ export class Transfer {
         code: failure.code,
         error: failure.message,
       })
-      // While somebody else still brings pieces this is not the end.
-      if (failure.code === 'no-space' || failure.code === 'corrupt' || !this.#blob || this.#links.count === 0)
-        this.#end(failure)
+      if (failure.code === 'corrupt') await this.#startOver(failure)
+      // While somebody else holds what is missing this is not the end.
+      if (failure.code === 'no-space' || failure.code === 'corrupt' || !this.#download?.hopeful) this.#end(failure)
     } finally {
       this.#feeding = false
     }
+  }
+
+  /** The source contradicts what others said of the blob: nothing of that may outlive this transfer. */
+  async #startOver(failure: Failure): Promise<void> {
+    const blob = this.#blob
+    if (!blob) return
+    const { piece, size } = failure.detail
+    if (typeof size === 'number') this.#events.sized(blob.digest, size)
+    const liar = typeof piece === 'number' ? blob.metainfo.signerOf(piece) : this.#sizedBy
+    if (liar !== undefined && liar !== this.#d.signer.id) {
+      this.#d.bans.add(liar, `what it said of ${blob.digest} is not what the source says`)
+    }
+    await this.#d.store.remove(blob.digest)
   }
 
   #nextNeeded(blob: Blob, from: number): number {
@@ -453,6 +488,8 @@ export class Transfer {
       .catch((error) => this.#d.log.debug('no plan', { error: (error as Error).message }))
       .finally(() => {
         this.#asking = false
+        // What failed meanwhile should not wait for the next round.
+        if (this.#failed.length > 0) this.#ask(false)
       })
   }
 
@@ -465,7 +502,7 @@ export class Transfer {
       ...(this.#blob ? { size: this.#blob.size } : {}),
       pieces: this.#blob?.have.count ?? 0,
       connected: this.#links.cards().map((card) => card.id),
-      failed: this.#failed.splice(0),
+      failed: this.#failed.splice(0).slice(-mostFailed),
       stalled,
     })
     if (this.#over) return

@@ -21,9 +21,8 @@ export const wireRules = {
   pieceBytes: 4 * 1024 * 1024,
   /** Pieces named in one piece request. */
   candidates: 256,
-  /** Bytes of a bitmap of pieces, and of the largest blob whose pieces it can tell. */
+  /** Bytes of a bitmap of pieces: those of the largest blob there may be. */
   bitmapBytes: 8192,
-  blobBytes: 8192 * 8 * 4 * 1024 * 1024,
   /** Pieces fetched at once by this node. The runtime allows 256 requests in all; control calls must find room. */
   piecesInFlight: 192,
   /** Seconds without traffic after which the peer port closes a connection, a stalled piece included. */

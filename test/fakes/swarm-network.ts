@@ -1,0 +1,189 @@
+/**
+ * Several nodes in one process, with real swarms and a real scheduler, and between them a network of promises and a
+ * clock that is moved by hand: frames and answers take some ms, a piece takes `pieceMs` on its sender's link.
+ */
+import { Failure } from '../../src/failure.ts'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { repositoryOf } from '../../src/oci/reference.ts'
+import type { Location } from '../../src/source/source.ts'
+import type { Frame } from '../../src/wire/messages.ts'
+import type { Outbound, Session } from '../../src/wire/wire.ts'
+import { bytesOf } from './bytes.ts'
+import { FakeClock } from './clock.ts'
+import { SwarmNode, type SwarmNodeOptions } from './swarm-node.ts'
+
+export const pieceLength = 256 * 1024
+const latencyMs = 1
+const pieceMs = 10
+/** How long it takes until a node that died is known to be dead. */
+const deathMs = 1000
+
+export interface NetworkInit {
+  readonly seed?: number
+  /** Nodes that hold every mode; node 0 is the scheduler of all in any case. */
+  readonly nodes: number
+  readonly options?: (index: number) => SwarmNodeOptions
+}
+
+export class SwarmNetwork {
+  readonly clock = new FakeClock()
+  readonly seed: number
+  readonly nodes: SwarmNode[] = []
+  readonly #sessions = new Map<string, FakeSession>()
+
+  constructor({ nodes, seed = 1, options = () => ({}) }: NetworkInit) {
+    this.seed = seed
+    for (let i = 0; i < nodes; i++) {
+      const modes: SwarmNodeOptions = i === 0 ? { modes: ['scheduler', 'seed', 'peer'] } : {}
+      this.nodes.push(new SwarmNode(this, i, { ...modes, ...options(i) }))
+    }
+    for (const node of this.nodes) {
+      for (const other of this.nodes) if (other !== node) node.membership.heard(other.membership.self, 0)
+    }
+  }
+
+  /** A blob of so many pieces that every node's source has. */
+  blob(pieces: number, seed = 1): { location: Location; bytes: Uint8Array<ArrayBuffer>; digest: Digest } {
+    const bytes = bytesOf(pieces * pieceLength - 1000, seed)
+    const digest = digestOf(bytes)
+    for (const node of this.nodes) node.source.add(bytes)
+    return { bytes, digest, location: { repository: repositoryOf('registry.test', 'org/app'), kind: 'blob', digest } }
+  }
+
+  /** Bytes that all sources together have sent. */
+  get sourceBytes(): number {
+    return this.nodes.reduce((sum, node) => sum + node.source.sent, 0)
+  }
+
+  node(id: string): SwarmNode {
+    return this.nodes.find((node) => node.id === id)!
+  }
+
+  /** Lets time pass until the condition holds; false if it does not within the limit (virtual ms). */
+  async until(condition: () => boolean, limit = 60_000): Promise<boolean> {
+    for (const end = this.clock.now() + limit; !condition(); ) {
+      if (this.clock.now() >= end) return false
+      await this.clock.run(5)
+    }
+    return true
+  }
+
+  /** Stops for good, without a word; the others notice after a while. */
+  die(node: SwarmNode): void {
+    node.alive = false
+    node.swarm.close('it died')
+    this.clock.after(deathMs, () => {
+      for (const session of [...this.#sessions.values()]) {
+        if (session.local === node || session.remote === node) session.close('it fell silent')
+      }
+      for (const other of this.nodes) other.membership.drop(node.id, this.clock.now(), 'it died')
+    })
+  }
+
+  close(): void {
+    for (const node of this.nodes) node.swarm.close('the test is over')
+  }
+
+  /** Nobody but the node can make it, as far as the nodes are concerned. */
+  sign(id: string, payload: Uint8Array): Uint8Array {
+    return new Bun.CryptoHasher('sha256').update(`key of ${id}`).update(payload).digest() as Uint8Array
+  }
+
+  announce(node: SwarmNode, digests: readonly Digest[]): void {
+    if (!node.alive) return
+    const held = digests.flatMap((digest) => node.store.find(digest) ?? [])
+    this.nodes[0]!.scheduler!.announce({
+      node: node.membership.self,
+      uploads: node.seeder.uploads,
+      uploadSlots: node.seeder.uploadSlots,
+      full: false,
+      holdings: held.map(({ digest, size, have, complete }) => ({ digest, size, pieces: have.count, complete })),
+      gone: digests.filter((digest) => !node.store.find(digest)),
+      leaving: false,
+    })
+  }
+
+  outboundOf(self: SwarmNode): Outbound {
+    const reach = async (id: string): Promise<SwarmNode> => {
+      await this.#pause(latencyMs)
+      const node = this.node(id)
+      if (node.alive && self.alive) return node
+      await this.#pause(deathMs)
+      throw new Failure('unavailable', `${id} does not answer`)
+    }
+    return {
+      session: async ({ id }) => this.#session(self, await reach(id)),
+      piece: async ({ id }, digest, wanted, signal, chosen) => {
+        const parent = await reach(id)
+        const offer = await parent.seeder.offer(digest, wanted, self.id, signal)
+        const blob = parent.store.find(digest)!
+        const bytes = await blob.read({ start: offer.start, end: offer.end })
+        await this.#pause(latencyMs)
+        chosen(offer.piece)
+        await this.#pause(pieceMs)
+        const broken = !parent.alive || signal.aborted
+        offer.done(!broken)
+        if (signal.aborted) throw new Failure('cancelled', 'given up while it was fetched')
+        if (broken) throw new Failure('unavailable', `${id} broke off`)
+        return { piece: offer.piece, bytes: parent.forge(offer.piece, bytes) }
+      },
+      schedule: async ({ id }, request) => (await reach(id)).scheduler!.schedule(request),
+      order: async ({ id }, { location }) => (await reach(id)).swarm.order(location),
+      announce: () => Promise.reject(new Failure('internal', 'nodes announce by themselves here')),
+      resolve: () => Promise.reject(new Failure('internal', 'there are no tags here')),
+      ping: async ({ id }) => {
+        await reach(id)
+        return latencyMs
+      },
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.clock.after(ms, resolve))
+  }
+
+  #session(local: SwarmNode, remote: SwarmNode): Session {
+    const known = this.#sessions.get(`${local.id} ${remote.id}`)
+    if (known?.open) return known
+    const here = new FakeSession(this.clock, local, remote)
+    const there = new FakeSession(this.clock, remote, local)
+    here.other = there
+    there.other = here
+    this.#sessions.set(`${local.id} ${remote.id}`, here)
+    this.#sessions.set(`${remote.id} ${local.id}`, there)
+    return here
+  }
+}
+
+/** One end of a session between two nodes. */
+class FakeSession implements Session {
+  readonly peer
+  open = true
+  other: FakeSession | undefined
+
+  constructor(
+    readonly clock: FakeClock,
+    readonly local: SwarmNode,
+    readonly remote: SwarmNode,
+  ) {
+    const { id, url } = remote.membership.self
+    this.peer = { id, url }
+  }
+
+  send(frame: Frame): void {
+    if (!this.open || !this.local.alive) return
+    // As the wire does: nothing that the other side changes later.
+    const copy = structuredClone(frame)
+    this.clock.after(latencyMs, () => {
+      const { other } = this
+      if (other?.open && other.local.alive) other.local.swarm.frame(other, copy)
+    })
+  }
+
+  close(reason: string): void {
+    if (!this.open) return
+    this.open = false
+    if (this.local.alive) this.local.swarm.closed(this, reason)
+    this.clock.after(latencyMs, () => this.other?.close(reason))
+  }
+}

@@ -1,0 +1,146 @@
+/** A node of a {@link SwarmNetwork}: the real swarm, seeder and planner over a store in memory. */
+import { seededRandom } from '../../src/clock.ts'
+import { MemberTable } from '../../src/cluster/member-table.ts'
+import type { Mode } from '../../src/cluster/node-info.ts'
+import type { Digest } from '../../src/oci/digest.ts'
+import { Scheduler } from '../../src/scheduler/service.ts'
+import { Swarms } from '../../src/scheduler/swarms.ts'
+import type { Location } from '../../src/source/source.ts'
+import { Bans } from '../../src/swarm/bans.ts'
+import { Planner } from '../../src/swarm/planner.ts'
+import { readArriving } from '../../src/swarm/reader.ts'
+import { Seeder } from '../../src/swarm/seeder.ts'
+import { Swarm } from '../../src/swarm/swarm.ts'
+import type { Transfer } from '../../src/swarm/transfer.ts'
+import { defaultTuning } from '../../src/swarm/tuning.ts'
+import { silentLog } from '../../src/telemetry/log.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { infoOf } from './members.ts'
+import { MemoryStore } from './memory-store.ts'
+import { FakeSource } from './source.ts'
+import type { SwarmNetwork } from './swarm-network.ts'
+
+export interface SwarmNodeOptions {
+  readonly modes?: Mode[]
+  /** False: it believes whatever it read from the source, and goes on serving it. */
+  readonly checkWhole?: boolean
+}
+
+export class SwarmNode {
+  readonly id: string
+  readonly source = new FakeSource()
+  readonly metrics = createMetrics()
+  readonly membership: MemberTable
+  readonly store: MemoryStore
+  readonly seeder: Seeder
+  readonly bans: Bans
+  readonly swarm: Swarm
+  readonly scheduler: Scheduler | undefined
+  alive = true
+  /** What it sends in place of a piece. */
+  forge: (piece: number, bytes: Uint8Array) => Uint8Array = (_, bytes) => bytes
+  readonly #network: SwarmNetwork
+  readonly #changed = new Set<Digest>()
+
+  constructor(network: SwarmNetwork, index: number, { modes = ['peer'], checkWhole = true }: SwarmNodeOptions) {
+    this.#network = network
+    this.id = `node${String(index).padStart(3, '0')}`
+    const { clock } = network
+    const { metrics } = this
+    const log = silentLog
+    this.membership = new MemberTable(infoOf(this.id, { modes }), () => clock.now())
+    this.store = new MemoryStore({ clock, checkWhole })
+    const { store, membership } = this
+    this.seeder = new Seeder({ store, clock, feeding: (digest) => this.swarm.find(digest)?.feeding ?? false })
+    this.bans = new Bans({ store, clock, log, metrics })
+    const outbound = network.outboundOf(this)
+    const directory = { provide: () => {}, find: async () => [] }
+    this.scheduler = modes.includes('scheduler')
+      ? new Scheduler({
+          swarms: new Swarms(seededRandom(network.seed + index)),
+          membership,
+          outbound,
+          clock,
+          log,
+          metrics,
+          orderSelf: (order) => this.swarm.order(order.location),
+        })
+      : undefined
+    const { scheduler } = this
+    this.swarm = new Swarm({
+      store,
+      outbound,
+      membership,
+      planner: new Planner({
+        membership,
+        outbound,
+        directory,
+        log,
+        ...(scheduler ? { local: (request) => scheduler.schedule(request) } : {}),
+      }),
+      source: this.source,
+      signer: { id: this.id, sign: (payload) => network.sign(this.id, payload) },
+      bans: this.bans,
+      clock,
+      random: seededRandom(network.seed * 1000 + index),
+      log,
+      metrics,
+      tuning: defaultTuning,
+      seeder: this.seeder,
+      directory,
+      verify: (node, payload, signature) => Buffer.compare(network.sign(node, payload), signature) === 0,
+      changed: (digest) => this.#announce(digest),
+    })
+  }
+
+  /** Starts to fetch, as a pull would; the result settles when it is over. */
+  fetch(location: Location, size?: number): Transfer {
+    return this.swarm.fetch(location, size)
+  }
+
+  /** Reads the blob from its start, as an engine does. `read` grows while bytes come. */
+  reader(location: Location, signal = new AbortController().signal): Reader {
+    const transfer = this.swarm.fetch(location)
+    // The first piece is wanted from now on, before the size is known.
+    const reader: Reader = { read: [], outcome: undefined, over: false }
+    const run = async () => {
+      const blob = await transfer.begun
+      for await (const bytes of readArriving(transfer, blob, { start: 0, end: blob.size }, signal)) {
+        reader.read.push(bytes)
+      }
+    }
+    run().then(
+      () => {
+        reader.over = true
+      },
+      (error) => {
+        reader.outcome = error
+        reader.over = true
+      },
+    )
+    return reader
+  }
+
+  complete(digest: Digest): boolean {
+    return this.store.find(digest)?.complete ?? false
+  }
+
+  /** The scheduler hears of changes a moment later, many at once. */
+  #announce(digest: Digest): void {
+    if (this.#changed.size === 0) this.#network.clock.after(100, () => this.#network.announce(this, this.#take()))
+    this.#changed.add(digest)
+  }
+
+  #take(): Digest[] {
+    const digests = [...this.#changed]
+    this.#changed.clear()
+    return digests
+  }
+}
+
+export interface Reader {
+  readonly read: Uint8Array[]
+  /** Why it ended before its end. */
+  outcome: unknown
+  over: boolean
+}
