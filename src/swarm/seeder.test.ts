@@ -316,7 +316,7 @@ describe('a piece', () => {
   })
 })
 
-test('what is being sent is shown while it goes on, and forgotten soon after, also if nobody looks', async () => {
+test('what is being sent is shown while it goes on, and forgotten soon after', async () => {
   const rig = new Rig()
   await rig.add(0)
   const offer = rig.offer('ann')

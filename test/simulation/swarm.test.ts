@@ -82,13 +82,16 @@ describe('what is on the disk already', () => {
     const network = networkOf({ nodes: 3, options: (i) => (i === 0 ? { modes: ['scheduler'] } : {}) })
     const { location, digest, bytes } = network.blob(pieces)
     const [, holder, child] = network.nodes
-    for (const node of network.nodes) node.source.failure = new Failure('unavailable', 'the source is down')
+    for (const node of network.nodes) node.source.gate = () => new Promise(() => {})
     const blob = holder!.store.create({ digest, size: bytes.length, kind: 'blob' })
     for (let piece = 0; piece < pieces; piece++) {
       await blob.write(piece, bytes.subarray(piece * pieceLength, (piece + 1) * pieceLength))
     }
+    network.announce(holder!, [digest])
+    const transfer = child!.fetch(location, bytes.length)
+    expect(await network.until(() => transfer.describe().parents.length > 0)).toBe(true)
+    await network.clock.run(100)
     holder!.fetch(location)
-    child!.fetch(location, bytes.length)
     expect(await network.until(() => child!.complete(digest))).toBe(true)
     expect(network.sourceBytes).toBe(0)
   })
