@@ -1,0 +1,135 @@
+/**
+ * The README against the code: what it lists is what there is, and what it tells people to write is accepted. Tables are
+ * compared as whole texts, so that a failure prints the table as it should be.
+ */
+import { describe, expect, test } from 'bun:test'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createAdmin } from '../src/admin/admin.ts'
+import { run } from '../src/cli/program.ts'
+import { flagOf, names, settingOf, variableOf } from '../src/config/table.ts'
+import { toggle } from '../src/config/values.ts'
+import { silentLog } from '../src/telemetry/log.ts'
+import { createMetrics } from '../src/telemetry/metrics.ts'
+import { FakeContext } from './fakes/context.ts'
+import { FakeNodeView } from './fakes/node-view.ts'
+
+const root = join(import.meta.dir, '..')
+const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+/** What stands between `<!-- name -->` and `<!-- /name -->`. @throws unless there is exactly one such place */
+function block(name: string): string {
+  const parts = readme.split(`<!-- ${name} -->`)
+  const inside = parts[1]?.split(`<!-- /${name} -->`)
+  if (parts.length !== 2 || inside?.length !== 2) throw new Error(`README.md has no block ${name}, or more than one`)
+  return inside[0]!.trim()
+}
+
+/** The code of all blocks in that language. */
+function code(language: string): string[] {
+  return [...readme.matchAll(/^( *)```(\w+)\n(.*?)^ *```$/gms)]
+    .filter(([, , found]) => found === language)
+    .map(([, indent, , text]) => text!.replaceAll(new RegExp(`^${indent}`, 'gm'), ''))
+}
+
+/** First cells of a table, without the backquotes. */
+const firstCells = (table: string) => [...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, cell]) => cell!)
+
+const tableOf = (head: readonly string[], rows: readonly (readonly string[])[]) =>
+  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+
+function flagRow(name: (typeof names)[number]): string[] {
+  const { value, shown, default: usual, help, kind } = settingOf(name)
+  const flag = value ? `${flagOf(name)} ${value}` : usual === 'true' ? `--[no-]${name}` : flagOf(name)
+  const words = kind === toggle ? (usual === 'true' ? 'on' : 'off') : (shown ?? (usual as string | undefined))
+  const key = name === 'config' ? '' : `\`${name}\``
+  return [`\`${flag}\``, key, `\`${variableOf(name)}\``, words ?? '', help]
+}
+
+describe('what the README lists is what there is', () => {
+  test('every flag, with its key, variable, default and meaning', () => {
+    expect(block('flags')).toBe(tableOf(['flag', 'YAML key', 'variable', 'default', 'meaning'], names.map(flagRow)))
+  })
+
+  test('every metric, with its labels, type and meaning', async () => {
+    const { registry } = createMetrics()
+    const rows = (await registry.getMetricsAsJSON()).map(({ name, help, type }) => {
+      const metric = registry.getSingleMetric(name)
+      const labels = metric && 'labelNames' in metric ? (metric.labelNames as string[]) : []
+      return [`\`${name}${labels.length > 0 ? `{${labels.join(',')}}` : ''}\``, String(type), help]
+    })
+    expect(block('metrics')).toBe(tableOf(['metric', 'type', 'meaning'], rows))
+  })
+
+  test('every command', async () => {
+    const context = new FakeContext()
+    await run(['--help'], context)
+    const [, listed = ''] = context.printed.join('\n').split('\nCommands:\n')
+    const commands = [...listed.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => `shoal ${name}`)
+    expect(commands).not.toEqual([])
+    expect(firstCells(block('commands')).sort()).toEqual(commands.sort())
+  })
+
+  test('every endpoint of the admin port', () => {
+    const { routes } = createAdmin(new FakeNodeView(), createMetrics(), { log: silentLog })
+    const endpoints = routes.map(({ method, path }) => `${method} ${path}`)
+    expect(firstCells(block('endpoints')).sort()).toEqual(endpoints.sort())
+  })
+
+  test('every file and folder it names exists', () => {
+    const paths = new Set(readme.match(/(?<![\w./-])(?:scripts|src|test|systemd)\/[\w.-]+(?:\/[\w.-]+)*/g))
+    expect(paths.size).toBeGreaterThan(10)
+    const missing = [...paths].filter((path) => !existsSync(join(root, path.replace(/\.$/, ''))))
+    expect(missing).toEqual([])
+  })
+
+  test.each(['demo', 'race', 'simulate', 'memory', 'bad-input'])('what %s printed has its place', (name) => {
+    expect(block(name)).not.toBe('')
+  })
+})
+
+describe('what the README tells people to write is accepted', () => {
+  /** A host that has each file which the text names, and on which a node ends as soon as it has started. */
+  function contextFor(text: string): FakeContext {
+    const context = new FakeContext()
+    for (const [, path] of text.matchAll(/-file[: ]+(\S+)/g)) context.files[path!] = 'correct-horse-battery'
+    context.node = async () => ({ summary: () => [], closed: Promise.resolve(), close: async () => {} })
+    return context
+  }
+
+  const shell = code('sh')
+  const lines = shell.flatMap((text) => text.replaceAll('\\\n', ' ').split('\n')).filter((line) => /^shoal /.test(line))
+
+  test.each(lines)('%s', async (line) => {
+    const [command = '', ...args] = line.replace(/ +#.*/, '').split(/ +/).slice(1)
+    const context = contextFor(line)
+    if (command === 'up') {
+      expect([await run([command, ...args], context), context.complained]).toEqual([0, []])
+      expect(context.started).toHaveLength(1)
+      return
+    }
+    expect([await run([command, '--help'], context), context.complained]).toEqual([0, []])
+    for (const flag of args.filter((arg) => arg.startsWith('-'))) expect(context.printed.join('\n')).toContain(flag)
+  })
+
+  test('each shell snippet is shell', () => {
+    for (const text of shell) {
+      const { stderr } = Bun.spawnSync(['bash', '-n'], { stdin: new TextEncoder().encode(text) })
+      expect(stderr.toString()).toBe('')
+    }
+  })
+
+  test.each(code('yaml'))('configuration file %#', async (text) => {
+    const context = contextFor(text)
+    context.files['/shoal.yaml'] = text
+    expect([await run(['up', '--config', '/shoal.yaml'], context), context.complained]).toEqual([0, []])
+  })
+
+  test.each(code('json'))('JSON %#', (text) => {
+    expect(JSON.parse(text)).toBeObject()
+  })
+
+  test.each(code('toml'))('TOML %#', (text) => {
+    expect(Bun.TOML.parse(text)).not.toEqual({})
+  })
+})
