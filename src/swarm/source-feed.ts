@@ -140,13 +140,18 @@ export class SourceFeed {
     await blob.write(piece, bytes)
     host.stored(piece, bytes.length)
     if (stated) host.stated([piece])
-    else this.#state(piece, digest)
+    else this.#gather(piece, digest)
   }
 
-  #state(piece: number, digest: Uint8Array): void {
+  #gather(piece: number, digest: Uint8Array): void {
     this.#unstated.push({ piece, digest })
     if (this.#unstated.length >= statementPieces) this.#flush()
     else this.#cancelTimer ??= this.#o.clock.after(statementMs, () => this.#flush())
+  }
+
+  /** States at once what was read so far: before others are believed about pieces that this node has read itself. */
+  state(): void {
+    this.#flush()
   }
 
   /** Signs what was gathered, one segment for each run. */
@@ -166,7 +171,7 @@ export class SourceFeed {
     for (const piece of blob.have.indexes()) {
       if (blob.metainfo.known.has(piece)) continue
       const start = pieceStart(this.#layout, piece)
-      this.#state(piece, pieceDigest(await blob.read({ start, end: start + pieceBytes(this.#layout, piece) })))
+      this.#gather(piece, pieceDigest(await blob.read({ start, end: start + pieceBytes(this.#layout, piece) })))
     }
     this.#flush()
   }

@@ -108,6 +108,7 @@ export class Transfer {
   #sizedBy: NodeId | undefined
   #failed: { node: NodeId; reason: string; refused?: string }[] = []
   #feeding = false
+  #feedRun: SourceFeed | undefined
   #feedFailure: Failure | undefined
   #progressAt: number
   #readers = new Map<number, number>()
@@ -229,6 +230,7 @@ export class Transfer {
       has: (parent, pieces) => this.#apply({ type: 'parent-has', parent, pieces }),
       segment: (segment) => {
         if (!this.#blob) return 'malformed'
+        if (segment.signer !== this.#d.signer.id) this.#feedRun?.state()
         const verdict = this.#blob.learn(segment)
         if (verdict === 'new') {
           const to = segment.first + segment.digests.length / pieceDigestBytes
@@ -423,7 +425,8 @@ export class Transfer {
           this.#events.learned(blob)
         },
       }
-      await new SourceFeed({ source, location: this.location, blob, signer, clock, host }).run(this.#abort.signal)
+      this.#feedRun = new SourceFeed({ source, location: this.location, blob, signer, clock, host })
+      await this.#feedRun.run(this.#abort.signal)
     } catch (error) {
       if (this.#over) return
       const failure = Failure.from(error)
@@ -439,6 +442,7 @@ export class Transfer {
       if (failure.code === 'no-space' || failure.code === 'corrupt' || !this.#download?.hopeful) this.#end(failure)
     } finally {
       this.#feeding = false
+      this.#feedRun = undefined
     }
   }
 
@@ -457,7 +461,8 @@ export class Transfer {
 
   #nextNeeded(blob: Blob, from: number): number {
     for (let i = blob.have.nextMissing(from); i < blob.layout.count; i = blob.have.nextMissing(i + 1)) {
-      if ((this.#download?.availability(i) ?? 0) === 0) return i
+      // What others hold but nobody states that we believe could not be verified.
+      if ((this.#download?.availability(i) ?? 0) === 0 || !blob.metainfo.known.has(i)) return i
     }
     return blob.layout.count
   }
