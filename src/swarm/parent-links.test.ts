@@ -194,6 +194,8 @@ test('a node whose right bytes contradict the lie of a third is not banned; the 
   expect(await over).toMatchObject({ code: 'corrupt' })
   expect([...node.store.bans()].map(({ node: banned }) => banned)).toEqual(['liar'])
   expect(seed!.bans.has(node.id)).toBe(false)
+  // The seed had read the pieces itself when the lie reached it.
+  expect(seed!.store.find(blob.digest)!.metainfo.segments.map(({ signer }) => signer)).not.toContain('liar')
   node.fetch(blob.location)
   expect(await network.until(() => node.complete(blob.digest))).toBe(true)
 })

@@ -139,6 +139,18 @@ describe('a node that lies', () => {
     }
   })
 
+  test('is not believed any more, and pieces that it alone vouches for are read from the source', async () => {
+    const network = networkOf({ nodes: 3 })
+    const { location, digest, bytes } = network.blob(pieces)
+    const [author, holder, node] = network.nodes
+    holder!.fetch(location)
+    expect(await network.until(() => holder!.complete(digest) && author!.complete(digest))).toBe(true)
+    node!.bans.add(author!.id, 'it lied about something else')
+    const transfer = node!.fetch(location, bytes.length)
+    expect(await network.until(() => node!.complete(digest))).toBe(true)
+    expect(transfer.bytes).toEqual({ swarm: 0, source: bytes.length })
+  })
+
   test('about the size is banned by who asks the source, and the next attempt is right', async () => {
     const network = networkOf({ nodes: 3, options: (i) => (i === 0 ? { modes: ['scheduler'] } : {}) })
     const { location, digest } = network.blob(pieces)
