@@ -83,6 +83,14 @@ describe('what the README lists is what there is', () => {
     expect(missing).toEqual([])
   })
 
+  test('every heading it points to', () => {
+    const headings = [...readme.matchAll(/^#+ (.+)$/gm)].map(([, text]) => text!.toLowerCase())
+    const anchors = headings.map((text) => text.replace(/[^a-z0-9 -]/g, '').replaceAll(' ', '-'))
+    const links = [...readme.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor!)
+    expect(links).not.toEqual([])
+    expect(links.filter((link) => !anchors.includes(link))).toEqual([])
+  })
+
   test.each(['demo', 'race', 'simulate', 'memory', 'bad-input'])('what %s printed has its place', (name) => {
     expect(block(name)).not.toBe('')
   })
