@@ -42,8 +42,9 @@ export interface RunningNode {
   close(reason: string): Promise<void>
 }
 
-/** How long responses under way may take to finish when the node ends. */
+/** How long responses to engines, and then pieces to other nodes, may take to finish when the node ends. */
 const drainMs = 15_000
+const uploadDrainMs = 5_000
 
 /** @throws {Failure | ListenError} what keeps the node from starting, in one sentence with the remedy */
 export async function startNode(settings: Settings): Promise<RunningNode> {
@@ -239,6 +240,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         log.info('node ends', { reason })
         await registry.close(drainMs)
         pulls.close()
+        await seeder.drain(uploadDrainMs)
         swarm.close('the node ends')
         await network.close()
         await store.close()

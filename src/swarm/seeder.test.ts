@@ -334,3 +334,37 @@ test('a closed seeder leaves no timer behind', async () => {
   rig.seeder.close()
   expect(rig.clock.pending).toBe(0)
 })
+
+test('a draining seeder sends what is under way, and tells everyone else to go elsewhere', async () => {
+  const rig = new Rig()
+  await rig.add(0, 1, 2)
+  const ann = rig.want('ann')
+  const [first, second, waiting] = [0, 1, 2].map((piece) => rig.offer('ann', { pieces: [piece] }))
+  await settle()
+  let drained = false
+  const draining = rig.seeder.drain(10_000).then(() => {
+    drained = true
+  })
+  const late = rig.offer('bob')
+  await settle()
+  expect([first!.got?.piece, second!.got?.piece]).toEqual([0, 1])
+  expect([waiting!.refused, late.refused]).toEqual(['too-many', 'too-many'])
+  rig.seeder.got(ann, digest, 0)
+  await rig.clock.run(200)
+  expect(drained).toBe(false)
+  rig.seeder.got(ann, digest, 1)
+  await rig.clock.run(200)
+  await draining
+})
+
+test('a drain does not wait for ever', async () => {
+  const rig = new Rig()
+  await rig.add(0)
+  rig.want('ann')
+  rig.offer('ann')
+  await settle()
+  const draining = rig.seeder.drain(1_000)
+  await rig.clock.run(1_200)
+  await draining
+  expect(rig.seeder.uploads).toBe(1)
+})

@@ -2,7 +2,7 @@
  * The serving half of a node: tells the other ends of sessions what is held of which blob, as it arrives, and hands out
  * pieces. Holds no pieces itself; the store does.
  */
-import { type Clock, every } from '../clock.ts'
+import { type Clock, every, pause } from '../clock.ts'
 import type { NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
@@ -48,6 +48,7 @@ const mostWantsPerSession = 4096
 const defaultBatchMs = 50
 /** Who waits longer for a turn is told to try elsewhere, in ms. */
 const patienceMs = 3000
+const drainLookMs = 50
 /** A child that does not say that a piece arrived is taken to have it so long after the kernel took the bytes, in ms. */
 const silentMs = 2000
 
@@ -65,6 +66,7 @@ export class Seeder {
   readonly #news = new Set<Digest>()
   readonly #uploads = new Map<string, Upload>()
   readonly #clock: Clock
+  #draining = false
   readonly #stop: () => void
 
   constructor(options: SeederOptions) {
@@ -92,6 +94,14 @@ export class Seeder {
   sending(): Upload[] {
     this.#forgetOver()
     return [...this.#uploads.values()]
+  }
+
+  /** Sends what is under way, for `ms` at most, and nothing new: who waits or asks is told to go elsewhere. */
+  async drain(ms: number): Promise<void> {
+    this.#draining = true
+    for (const ask of this.#queue.expire(Number.POSITIVE_INFINITY)) this.#turns.get(ask.id)?.(undefined)
+    const end = this.#clock.now() + ms
+    while (this.#queue.sending > 0 && this.#clock.now() < end) await pause(this.#clock, drainLookMs)
   }
 
   /** Sessions that want the blob. */
@@ -177,6 +187,7 @@ export class Seeder {
     peer: NodeId | undefined,
     signal: AbortSignal,
   ): Promise<PieceOnDisk> {
+    if (this.#draining) throw new Failure('too-many', 'this node is shutting down')
     const { piece, ask } = await this.#turn(digest, wanted, peer ?? '', signal)
     const grant = { piece, ask }
     const blob = this.#store.find(digest)
