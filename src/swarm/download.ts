@@ -336,6 +336,7 @@ export class Download {
 
   /** Gives every parent with room something to do, one request a round so that none takes all. */
   #fill(now: number): void {
+    if (this.#requests.size >= this.#tuning.mostInFlight) return
     const parents = [...this.parents.values()]
     const start = Math.floor(this.#random() * parents.length)
     for (let progress = true; progress; ) {
@@ -392,6 +393,9 @@ export class Download {
   /** A piece that takes another parent unusually long and that `parent` could bring: the oldest such. */
   #late(parent: Parent, now: number): number | undefined {
     const patience = Math.max(this.#tuning.hedgeLeastMs, this.#tuning.hedgeFactor * this.#usualMs)
+    // They are in the order in which they were sent: while the first is not late, none is.
+    const [first] = this.#requests.values()
+    if (!first || now - first.sentAt <= patience) return undefined
     let hedges = 0
     let oldest: Request | undefined
     for (const request of this.#requests.values()) {

@@ -53,6 +53,7 @@ const digest = `sha256:${'5'.repeat(64)}` as Digest
 class SimNode {
   readonly id: string
   readonly have: Bitmap
+  readonly stated: Bitmap
   readonly uploads: UploadQueue
   readonly asks = new Map<number, { child: SimNode; request: Request }>()
   readonly subscribers = new Set<SimNode>()
@@ -76,6 +77,7 @@ class SimNode {
   ) {
     this.id = `node-${index}`
     this.have = new Bitmap(layout.count)
+    this.stated = new Bitmap(layout.count)
     this.download = download
     this.uploads = new UploadQueue(defaultUploadTuning, () => ({
       layout,
@@ -275,9 +277,15 @@ class Simulation {
         continue
       }
       this.#queue.after(this.#latency, () => {
-        for (const piece of pieces) this.#apply(subscriber, { type: 'stated', from: piece, to: piece + 1 })
+        this.#state(subscriber, pieces)
         this.#apply(subscriber, { type: 'parent-has', parent: node.id, pieces })
       })
+    }
+  }
+
+  #state(node: SimNode, pieces: Iterable<number>): void {
+    for (const piece of pieces) {
+      if (node.stated.set(piece)) this.#apply(node, { type: 'stated', from: piece, to: piece + 1 })
     }
   }
 
@@ -311,7 +319,7 @@ class Simulation {
       return
     if (child.download.parents.size >= this.#tuning.mostParents || child.finishedAt !== undefined) return
     parent.subscribers.add(child)
-    for (const piece of parent.have.indexes()) this.#apply(child, { type: 'stated', from: piece, to: piece + 1 })
+    this.#state(child, parent.have.indexes())
     const feeding = parent.feeding && !parent.have.complete
     this.#apply(child, { type: 'parent-joined', parent: parent.id, have: parent.have.copy(), feeding })
   }

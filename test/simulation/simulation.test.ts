@@ -1,0 +1,94 @@
+/** Swarms in virtual time. Each test says its seed when it fails; the same seed makes the same run. */
+import { describe, expect, test } from 'bun:test'
+import { type Outcome, type Scenario, simulate } from './simulation.ts'
+import { type Summary, summaryOf } from './summary.ts'
+
+const blobBytes = 32 * 1024 * 1024
+const rate = 12.5e6
+
+function run(scenario: Partial<Scenario> & { seed: number; nodes: number }): Outcome & Summary {
+  const whole: Scenario = { blobBytes, rate: () => rate, sourceRate: 10 * rate, latencyMs: 1, ...scenario }
+  const outcome = simulate(whole)
+  return { ...outcome, ...summaryOf(whole, outcome) }
+}
+
+/** Runs the scenario with several seeds; one for which `judge` throws is named. */
+function withSeeds(seeds: number, judge: (seed: number) => void): void {
+  for (let seed = 1; seed <= seeds; seed++) {
+    try {
+      judge(seed)
+    } catch (error) {
+      throw new Error(`with seed ${seed}: ${(error as Error).message}`, { cause: error })
+    }
+  }
+}
+
+describe('everyone finishes within a multiple of what a link allows, and the source is read once', () => {
+  test.each([
+    [4, 1, 1.25],
+    [16, 1, 1.45],
+    [16, 30, 1.9],
+    [64, 1, 2.8],
+  ])('with %d nodes and %d ms between them: %d times', (nodes, latencyMs, most) => {
+    withSeeds(nodes > 16 ? 1 : 3, (seed) => {
+      const { max, unfinished, bytesFromSource } = run({ seed, nodes, latencyMs })
+      expect(unfinished).toBe(0)
+      expect(max).toBeLessThan(most)
+      expect(bytesFromSource).toBe(blobBytes)
+    })
+  })
+})
+
+test('the seed sends hardly more than one copy, however many want it', () => {
+  withSeeds(3, (seed) => expect(run({ seed, nodes: 16 }).seedCopies).toBeLessThan(1.5))
+})
+
+test('a slow source is what everybody waits for, and little more', () => {
+  const { max, bytesFromSource } = run({ seed: 5, nodes: 16, sourceRate: rate / 2 })
+  expect(max).toBeLessThan(2.4)
+  expect(bytesFromSource).toBe(blobBytes)
+})
+
+test('a node on a slow link holds up nobody else', () => {
+  withSeeds(3, (seed) => {
+    const { finished } = run({ seed, nodes: 16, rate: (node) => (node === 3 ? rate / 10 : rate) })
+    const limit = (1000 * blobBytes) / rate
+    for (const [i, time] of finished.entries()) {
+      expect(time).toBeDefined()
+      if (i !== 2) expect(time! / limit).toBeLessThan(1.9)
+    }
+  })
+})
+
+test('nodes that start late are served by those that were there, not by the source', () => {
+  const { unfinished, bytesFromSource, seedCopies } = run({ seed: 2, nodes: 16, start: (node) => 300 * node })
+  expect(unfinished).toBe(0)
+  expect(bytesFromSource).toBe(blobBytes)
+  expect(seedCopies).toBeLessThan(8)
+})
+
+test('nodes that die on the way cost the others little', () => {
+  withSeeds(3, (seed) => {
+    const kill = [3, 7, 11].map((node, i) => ({ node, at: 700 * (i + 1) }))
+    const { unfinished, max, bytesFromSource } = run({ seed, nodes: 16, kill })
+    expect(unfinished).toBe(0)
+    expect(max).toBeLessThan(2.5)
+    expect(bytesFromSource).toBe(blobBytes)
+  })
+})
+
+test('nodes that lie are banned, and everyone finishes', () => {
+  withSeeds(3, (seed) => {
+    const { unfinished, banned, bytesFromSource } = run({ seed, nodes: 16, liars: new Set([2, 9]) })
+    expect(unfinished).toBe(0)
+    expect(banned).toBeGreaterThan(0)
+    expect(bytesFromSource).toBe(blobBytes)
+  })
+})
+
+test('the same seed gives the same outcome, another seed another one', () => {
+  const again = () => run({ seed: 42, nodes: 16, kill: [{ node: 4, at: 900 }] })
+  const first = again()
+  expect(again()).toEqual(first)
+  expect(run({ seed: 43, nodes: 16, kill: [{ node: 4, at: 900 }] })).not.toEqual(first)
+})
