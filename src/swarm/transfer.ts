@@ -13,7 +13,6 @@ import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
 import { formatRepository } from '../oci/reference.ts'
-import type { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { pieceDigest, pieceDigestBytes } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
@@ -22,9 +21,10 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Frame } from '../wire/messages.ts'
 import type { Outbound, Session } from '../wire/wire.ts'
+import { Arrivals, type ArrivalsHost } from './arrivals.ts'
+import { Asking, type AskingHost } from './asking.ts'
 import type { Bans } from './bans.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
-import type { Request } from './parent.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
 import type { Planner } from './planner.ts'
 import { type Signer, SourceFeed, signedSegments } from './source-feed.ts'
@@ -67,11 +67,6 @@ export interface TransferEvents {
 }
 
 const tickMs = 250
-/** Failed parents that the scheduler is told of at a time, and how much is said about each: what its schema takes. */
-const mostFailed = 64
-const reasonLength = 200
-/** How long a piece waits for somebody to state its digest. */
-const statementMs = 3000
 /** Stalled for so long, a node goes to the source itself, fetcher or not. Spread, so that a swarm does not do it at once. */
 const ownWayMs = 8000
 /** Stalled for so long with nothing left to try, a transfer gives up. */
@@ -90,11 +85,11 @@ export class Transfer {
   readonly #d: TransferDeps
   readonly #events: TransferEvents
   readonly #links: ParentLinks
+  readonly #arrivals: Arrivals
+  readonly #asking: Asking
   readonly #waiters = new PieceWaiters()
-  readonly #statements = new PieceWaiters()
   readonly #meter: Meter
   readonly #abort = new AbortController()
-  readonly #inFlight = new Map<number, AbortController>()
   readonly #begun = Promise.withResolvers<Blob>()
   readonly #finished = Promise.withResolvers<Blob>()
   readonly #ownWayAfter: number
@@ -102,11 +97,8 @@ export class Transfer {
   #download: Download | undefined
   #letGo: (() => void) | undefined
   #stopTicking = () => {}
-  #askAt = 0
-  #asking = false
   /** The parent whose word for the blob's size was taken. */
   #sizedBy: NodeId | undefined
-  #failed: { node: NodeId; reason: string; refused?: string }[] = []
   #feeding = false
   #feedRun: SourceFeed | undefined
   #feedFailure: Failure | undefined
@@ -132,6 +124,8 @@ export class Transfer {
     this.begun.catch(() => {})
     this.finished.catch(() => {})
     this.#links = new ParentLinks(deps, location.digest, this.#linkEvents())
+    this.#arrivals = new Arrivals(deps, this.#arrivalsHost())
+    this.#asking = new Asking((request) => deps.planner.plan(request), this.#askingHost(), deps)
   }
 
   get blob(): Blob | undefined {
@@ -161,7 +155,7 @@ export class Transfer {
     const held = this.#d.store.find(this.location.digest)
     if (held && (held.complete || held.size === (size ?? held.size))) this.#begin(held)
     else if (size !== undefined) this.#begin(this.#create(size))
-    if (!this.#over) this.#ask(false)
+    if (!this.#over) this.#asking.ask()
   }
 
   /** The scheduler named this node: read from the source what nobody else has. */
@@ -235,7 +229,7 @@ export class Transfer {
         if (verdict === 'new') {
           const to = segment.first + segment.digests.length / pieceDigestBytes
           this.#apply({ type: 'stated', from: segment.first, to })
-          for (let piece = segment.first; piece < to; piece++) this.#statements.stored(piece)
+          this.#arrivals.stated(segment.first, to)
           this.#events.learned(this.#blob)
         }
         return verdict
@@ -243,9 +237,48 @@ export class Transfer {
       left: (parent, reason, failure) => {
         this.#apply({ type: 'parent-left', parent })
         // A fetcher that the source refused cannot help; the scheduler then names another, this node perhaps.
-        const refused = failure && { refused: failure.code }
-        this.#failed.push({ node: parent, reason: reason.slice(0, reasonLength), ...refused })
-        this.#ask(false)
+        this.#asking.failed(parent, reason, failure?.code)
+        this.#asking.ask()
+      },
+    }
+  }
+
+  #arrivalsHost(): ArrivalsHost {
+    return {
+      apply: (event) => this.#apply(event),
+      card: (parent) => this.#links.card(parent),
+      got: (parent, piece) => this.#links.got(parent, piece),
+      vouches: (parent, piece) => this.#links.vouches(parent, piece),
+      progress: () => {
+        this.#progressAt = this.#d.clock.now()
+      },
+      stored: (blob, piece, bytes) => {
+        this.bytes.swarm += bytes
+        this.#stored(blob, piece, bytes, 'stored')
+        this.#events.stored(blob, piece)
+      },
+      failed: (failure) => this.#end(failure),
+    }
+  }
+
+  #askingHost(): AskingHost {
+    return {
+      question: (stalled) => {
+        if (this.#over || (!stalled && this.#links.count >= this.#d.tuning.mostParents)) return undefined
+        return {
+          node: this.#d.membership.self,
+          location: this.location,
+          ...(this.#blob ? { size: this.#blob.size } : {}),
+          pieces: this.#blob?.have.count ?? 0,
+          connected: this.#links.cards().map((card) => card.id),
+          stalled,
+        }
+      },
+      answer: (reply) => {
+        if (this.#over) return
+        if (!this.#blob && reply.size !== undefined) this.#begin(this.#create(reply.size))
+        for (const parent of reply.parents) this.#links.connect(parent.node)
+        if (reply.fetcher === this.#d.membership.self.id) this.fetch(false)
       },
     }
   }
@@ -274,86 +307,21 @@ export class Transfer {
   #carryOut(command: DownloadCommand): void {
     switch (command.do) {
       case 'request':
-        void this.#request(command.request, command.any)
+        void this.#arrivals.request(this.#blob!, command.request, command.any)
         break
       case 'cancel':
-        this.#inFlight.get(command.request.id)?.abort()
+        this.#arrivals.cancel(command.request)
         break
       case 'drop':
-        this.#failed.push({ node: command.parent, reason: command.reason })
+        this.#asking.failed(command.parent, command.reason)
         this.#links.drop(command.parent, command.reason)
         break
       case 'ask':
-        this.#ask(command.stalled)
+        this.#asking.ask(command.stalled)
         break
       case 'complete':
         void this.#finish()
         break
-    }
-  }
-
-  async #request(request: Request, any: { unwanted: Bitmap; from: number } | undefined): Promise<void> {
-    const { outbound } = this.#d
-    const card = this.#links.card(request.parent)
-    const blob = this.#blob
-    if (!card || !blob) return this.#apply({ type: 'refused', request: request.id, reason: 'broken' })
-    const abort = new AbortController()
-    this.#inFlight.set(request.id, abort)
-    try {
-      const chosen = (piece: number) => this.#apply({ type: 'chosen', request: request.id, piece })
-      const wanted = any ? { unwanted: any.unwanted.bytes, from: any.from } : { pieces: [request.piece!] }
-      const answer = await outbound.piece(card, blob.digest, wanted, abort.signal, chosen)
-      this.#links.got(card.id, answer.piece)
-      if (answer.piece >= blob.layout.count) throw new Failure('corrupt', 'there is no such piece')
-      if (this.#over) return
-      this.#progressAt = this.#d.clock.now()
-      this.#apply({ type: 'arrived', request: request.id, piece: answer.piece })
-      await this.#take(blob, answer.piece, answer.bytes, card)
-    } catch (error) {
-      if (abort.signal.aborted || this.#over) return
-      const { code } = Failure.from(error)
-      const reason = code === 'too-many' ? 'busy' : code === 'no-blob' ? 'missing' : 'broken'
-      this.#apply({ type: 'refused', request: request.id, reason })
-    } finally {
-      this.#inFlight.delete(request.id)
-    }
-  }
-
-  async #take(blob: Blob, piece: number, bytes: Uint8Array, from: NodeCard): Promise<void> {
-    // A piece fresh from the source may be here before the statement about it, which takes another way.
-    if (!blob.metainfo.known.has(piece) && !(await this.#stated(piece))) return this.#apply({ type: 'rejected', piece })
-    if (bytes.length !== pieceBytes(blob.layout, piece) || !blob.metainfo.verify(piece, bytes)) {
-      this.#d.metrics.piecesRejected.inc({ reason: 'digest' })
-      // Or a third node stated a lie about the piece, and this parent has not told us yet that it knows better.
-      const signer = blob.metainfo.signerOf(piece) ?? from.id
-      if (signer === from.id || this.#links.vouches(from.id, piece)) {
-        this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
-      }
-      return this.#apply({ type: 'rejected', piece, parent: from.id })
-    }
-    // It came from elsewhere as well, and was written first.
-    if (blob.have.has(piece)) return this.#apply({ type: 'stored', piece })
-    try {
-      await blob.write(piece, bytes)
-    } catch (error) {
-      return this.#end(Failure.from(error))
-    }
-    this.bytes.swarm += bytes.length
-    this.#stored(blob, piece, bytes.length, 'stored')
-    this.#events.stored(blob, piece)
-  }
-
-  /** False if nobody states the digest of the piece in time. */
-  async #stated(piece: number): Promise<boolean> {
-    const late = new AbortController()
-    const cancel = this.#d.clock.after(statementMs, () => late.abort())
-    try {
-      await this.#statements.wait(piece, late.signal)
-      return true
-    } catch {
-      return false
-    } finally {
-      cancel()
     }
   }
 
@@ -471,7 +439,7 @@ export class Transfer {
     const now = this.#d.clock.now()
     this.#apply({ type: 'tick' })
     if (this.#over) return
-    if (now >= this.#askAt && !this.#asking) this.#ask(false)
+    this.#asking.tick()
     const quiet = now - this.#progressAt
     if (!this.#feeding && !this.#feedFailure && quiet > this.#ownWayAfter) {
       this.#d.log.debug('stalled: going to the source', {
@@ -485,47 +453,14 @@ export class Transfer {
       this.stop('nobody reads it any more')
   }
 
-  #ask(stalled: boolean): void {
-    if (this.#asking || this.#over) return
-    if (!stalled && this.#links.count >= this.#d.tuning.mostParents) return
-    this.#asking = true
-    this.#askNow(stalled)
-      .catch((error) => this.#d.log.debug('no plan', { error: (error as Error).message }))
-      .finally(() => {
-        this.#asking = false
-        // What failed meanwhile should not wait for the next round.
-        if (this.#failed.length > 0) this.#ask(false)
-      })
-  }
-
-  async #askNow(stalled: boolean): Promise<void> {
-    const { planner, membership, clock } = this.#d
-    this.#askAt = clock.now() + 3000
-    const reply = await planner.plan({
-      node: membership.self,
-      location: this.location,
-      ...(this.#blob ? { size: this.#blob.size } : {}),
-      pieces: this.#blob?.have.count ?? 0,
-      connected: this.#links.cards().map((card) => card.id),
-      failed: this.#failed.splice(0).slice(-mostFailed),
-      stalled,
-    })
-    if (this.#over) return
-    this.#askAt = clock.now() + Math.max(reply.again, 100)
-    if (!this.#blob && reply.size !== undefined) this.#begin(this.#create(reply.size))
-    for (const parent of reply.parents) this.#links.connect(parent.node)
-    if (reply.fetcher === membership.self.id) this.fetch(false)
-  }
-
   #end(failure: Failure | undefined): void {
     if (this.#over) return
     this.#over = true
     this.#stopTicking()
     this.#abort.abort()
-    for (const abort of this.#inFlight.values()) abort.abort()
+    this.#arrivals.close()
     this.#links.close()
     this.#letGo?.()
-    this.#statements.fail(failure ?? new Failure('cancelled', 'the transfer is over'))
     if (failure) {
       this.#waiters.fail(failure)
       this.#begun.reject(failure)

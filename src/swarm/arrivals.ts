@@ -1,0 +1,135 @@
+/**
+ * Pieces on their way from parents: carries out the requests of a download, verifies what arrives, stores it, and bans who
+ * lied. Nothing gets past here that is not what the metainfo says.
+ */
+import type { Clock } from '../clock.ts'
+import type { NodeCard, NodeId } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import type { Bitmap } from '../piece/bitmap.ts'
+import { pieceBytes } from '../piece/layout.ts'
+import type { Blob } from '../store/blob-store.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Outbound } from '../wire/wire.ts'
+import type { Bans } from './bans.ts'
+import type { DownloadEvent } from './download.ts'
+import type { Request } from './parent.ts'
+import { PieceWaiters } from './waiters.ts'
+
+export interface ArrivalsDeps {
+  readonly outbound: Pick<Outbound, 'piece'>
+  readonly bans: Bans
+  readonly clock: Clock
+  readonly metrics: Metrics
+}
+
+export interface ArrivalsHost {
+  apply(event: DownloadEvent): void
+  card(parent: NodeId): NodeCard | undefined
+  /** The parent is told that its piece is here. */
+  got(parent: NodeId, piece: number): void
+  /** That parent has passed on the statement about the piece that is believed here. */
+  vouches(parent: NodeId, piece: number): boolean
+  /** Bytes have come; they are being verified. */
+  progress(): void
+  stored(blob: Blob, piece: number, bytes: number): void
+  /** Storing failed: there is no use in going on. */
+  failed(failure: Failure): void
+}
+
+/** How long a piece waits for somebody to state its digest, in ms. */
+const statementMs = 3000
+
+export class Arrivals {
+  readonly #d: ArrivalsDeps
+  readonly #host: ArrivalsHost
+  readonly #inFlight = new Map<number, AbortController>()
+  readonly #statements = new PieceWaiters()
+  #over = false
+
+  constructor(deps: ArrivalsDeps, host: ArrivalsHost) {
+    this.#d = deps
+    this.#host = host
+  }
+
+  async request(blob: Blob, request: Request, any: { unwanted: Bitmap; from: number } | undefined): Promise<void> {
+    const card = this.#host.card(request.parent)
+    if (!card) return this.#host.apply({ type: 'refused', request: request.id, reason: 'broken' })
+    const abort = new AbortController()
+    this.#inFlight.set(request.id, abort)
+    try {
+      const chosen = (piece: number) => this.#host.apply({ type: 'chosen', request: request.id, piece })
+      const wanted = any ? { unwanted: any.unwanted.bytes, from: any.from } : { pieces: [request.piece!] }
+      const { piece, bytes } = await this.#d.outbound.piece(card, blob.digest, wanted, abort.signal, chosen)
+      this.#host.got(card.id, piece)
+      if (piece >= blob.layout.count) throw new Failure('corrupt', 'there is no such piece')
+      if (this.#over) return
+      this.#host.progress()
+      this.#host.apply({ type: 'arrived', request: request.id, piece })
+      await this.#take(blob, piece, bytes, card)
+    } catch (error) {
+      if (abort.signal.aborted || this.#over) return
+      const { code } = Failure.from(error)
+      const reason = code === 'too-many' ? 'busy' : code === 'no-blob' ? 'missing' : 'broken'
+      this.#host.apply({ type: 'refused', request: request.id, reason })
+    } finally {
+      this.#inFlight.delete(request.id)
+    }
+  }
+
+  cancel(request: Request): void {
+    this.#inFlight.get(request.id)?.abort()
+  }
+
+  /** The digests of these pieces are known now. */
+  stated(from: number, to: number): void {
+    for (let piece = from; piece < to; piece++) this.#statements.stored(piece)
+  }
+
+  close(): void {
+    this.#over = true
+    for (const abort of this.#inFlight.values()) abort.abort()
+    this.#statements.fail(new Failure('cancelled', 'the transfer is over'))
+  }
+
+  async #take(blob: Blob, piece: number, bytes: Uint8Array, from: NodeCard): Promise<void> {
+    // A piece fresh from the source may be here before the statement about it, which takes another way.
+    if (!blob.metainfo.known.has(piece) && !(await this.#statement(piece))) {
+      return this.#host.apply({ type: 'rejected', piece })
+    }
+    if (bytes.length !== pieceBytes(blob.layout, piece) || !blob.metainfo.verify(piece, bytes)) {
+      return this.#reject(blob, piece, from)
+    }
+    // It came from elsewhere as well, and was written first.
+    if (blob.have.has(piece)) return this.#host.apply({ type: 'stored', piece })
+    try {
+      await blob.write(piece, bytes)
+    } catch (error) {
+      return this.#host.failed(Failure.from(error))
+    }
+    this.#host.stored(blob, piece, bytes.length)
+  }
+
+  #reject(blob: Blob, piece: number, from: NodeCard): void {
+    this.#d.metrics.piecesRejected.inc({ reason: 'digest' })
+    // Or a third node stated a lie about the piece, and this parent has not told us yet that it knows better.
+    const signer = blob.metainfo.signerOf(piece) ?? from.id
+    if (signer === from.id || this.#host.vouches(from.id, piece)) {
+      this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
+    }
+    this.#host.apply({ type: 'rejected', piece, parent: from.id })
+  }
+
+  /** False if nobody states the digest of the piece in time. */
+  async #statement(piece: number): Promise<boolean> {
+    const late = new AbortController()
+    const cancel = this.#d.clock.after(statementMs, () => late.abort())
+    try {
+      await this.#statements.wait(piece, late.signal)
+      return true
+    } catch {
+      return false
+    } finally {
+      cancel()
+    }
+  }
+}
