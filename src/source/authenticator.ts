@@ -6,6 +6,7 @@
 import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
+import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
 import type { Repository } from '../oci/reference.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
@@ -14,7 +15,6 @@ import type { Credential } from './docker-config.ts'
 import type { Exchange, Request } from './exchange.ts'
 import { failureOf, type Presented, type Subject } from './refusals.ts'
 import { Transient } from './retry.ts'
-import { Secret } from './secret.ts'
 import type { Upstream } from './upstreams.ts'
 
 /** The value of an Authorization header, and whether anybody's credentials went into it. */

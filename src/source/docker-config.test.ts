@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
+import { Secret } from '../config/secret.ts'
 import { credentialOfHelper, entryFor, helperFor, parseDockerConfig } from './docker-config.ts'
-import { Secret } from './secret.ts'
 
 const auth = (text: string) => Buffer.from(text).toString('base64')
 const login = (username: string, password: string) => ({

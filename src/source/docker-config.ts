@@ -1,7 +1,7 @@
 /** Docker's `config.json`: which part of it says how to log in to a registry. Pure; reading it is `credentials.ts`. */
 import { z } from 'zod'
+import { Secret } from '../config/secret.ts'
 import { dockerHub } from '../oci/reference.ts'
-import { Secret } from './secret.ts'
 
 /** How to prove who asks. */
 export type Credential =

@@ -4,11 +4,11 @@
  * connection stands, so connecting and waiting for headers share one deadline.
  */
 import type { Clock } from '../clock.ts'
+import type { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Answer } from './answer.ts'
 import { cancelled } from './retry.ts'
-import type { Secret } from './secret.ts'
 import { connectionFailure, unreachable } from './unreachable.ts'
 import type { Upstream } from './upstreams.ts'
 

@@ -194,3 +194,14 @@ export function* signedSegments(
     i = j
   }
 }
+
+/** Statements about the pieces of a blob that is here whole and that nobody has stated, or others could not verify them. */
+export async function statementsOfRest(blob: Blob, signer: Signer): Promise<Segment[]> {
+  const { known } = blob.metainfo
+  const unknown: { piece: number; digest: Uint8Array }[] = []
+  for (let i = known.nextMissing(0); i < blob.layout.count; i = known.nextMissing(i + 1)) {
+    const start = pieceStart(blob.layout, i)
+    unknown.push({ piece: i, digest: pieceDigest(await blob.read({ start, end: start + pieceBytes(blob.layout, i) })) })
+  }
+  return [...signedSegments(blob, unknown, signer)]
+}

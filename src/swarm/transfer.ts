@@ -1,8 +1,8 @@
 /**
- * One blob on its way to this node: the shell around {@link Download}. It carries out what the state machine decides
- * (requests, cancellations, calls to the scheduler), verifies and stores what arrives, runs the feed from the source when
- * this node is the blob's fetcher, and ends in exactly one of two ways: complete, its whole digest verified, or failed
- * with the reason.
+ * One blob on its way to this node: the shell around {@link Download}. It hands out what the state machine decides to
+ * those who do it: {@link Arrivals} fetch and verify pieces, {@link Asking} talks to the scheduler, {@link Feeding} reads
+ * from the source when this node is the blob's fetcher, {@link ParentLinks} are the sessions. It ends in exactly one of two
+ * ways: complete, its whole digest verified, or failed with the reason.
  *
  * Until the blob's size is known, from a manifest, the scheduler, a parent or the source, there is no state machine.
  */
@@ -12,9 +12,7 @@ import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
-import { formatRepository } from '../oci/reference.ts'
-import { pieceBytes, pieceStart } from '../piece/layout.ts'
-import { pieceDigest, pieceDigestBytes } from '../piece/metainfo.ts'
+import { pieceDigestBytes } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -25,9 +23,10 @@ import { Arrivals, type ArrivalsHost } from './arrivals.ts'
 import { Asking, type AskingHost } from './asking.ts'
 import type { Bans } from './bans.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
+import { Feeding, type FeedingHost } from './feeding.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
 import type { Planner } from './planner.ts'
-import { type Signer, SourceFeed, signedSegments } from './source-feed.ts'
+import { type Signer, statementsOfRest } from './source-feed.ts'
 import type { Tuning } from './tuning.ts'
 import { PieceWaiters } from './waiters.ts'
 
@@ -87,9 +86,9 @@ export class Transfer {
   readonly #links: ParentLinks
   readonly #arrivals: Arrivals
   readonly #asking: Asking
+  readonly #feeding: Feeding
   readonly #waiters = new PieceWaiters()
   readonly #meter: Meter
-  readonly #abort = new AbortController()
   readonly #begun = Promise.withResolvers<Blob>()
   readonly #finished = Promise.withResolvers<Blob>()
   readonly #ownWayAfter: number
@@ -99,9 +98,6 @@ export class Transfer {
   #stopTicking = () => {}
   /** The parent whose word for the blob's size was taken. */
   #sizedBy: NodeId | undefined
-  #feeding = false
-  #feedRun: SourceFeed | undefined
-  #feedFailure: Failure | undefined
   #progressAt: number
   #readers = new Map<number, number>()
   #nextReader = 1
@@ -126,6 +122,7 @@ export class Transfer {
     this.#links = new ParentLinks(deps, location.digest, this.#linkEvents())
     this.#arrivals = new Arrivals(deps, this.#arrivalsHost())
     this.#asking = new Asking((request) => deps.planner.plan(request), this.#askingHost(), deps)
+    this.#feeding = new Feeding(deps, location, this.#feedingHost())
   }
 
   get blob(): Blob | undefined {
@@ -133,7 +130,7 @@ export class Transfer {
   }
   /** This node reads the blob from its source. */
   get feeding(): boolean {
-    return this.#feeding
+    return this.#feeding.running
   }
   /** What an operator sees of it. */
   describe(): TransferFacts {
@@ -147,7 +144,7 @@ export class Transfer {
         inFlight: parent?.requests.size ?? 0,
       }
     })
-    return { parents, rate: this.#meter.perSecond(now), readers: this.#readers.size, feeding: this.#feeding }
+    return { parents, rate: this.#meter.perSecond(now), readers: this.#readers.size, feeding: this.#feeding.running }
   }
 
   start(size?: number): void {
@@ -161,10 +158,7 @@ export class Transfer {
   /** The scheduler named this node: read from the source what nobody else has. */
   fetch(ordered: boolean): void {
     this.#ordered ||= ordered
-    if (this.#feeding || this.#over) return
-    this.#feeding = true
-    this.#feedFailure = undefined
-    void this.#feed()
+    if (!this.#over) this.#feeding.start()
   }
 
   /** Another node wants the same blob: it may become a parent. */
@@ -224,7 +218,7 @@ export class Transfer {
       has: (parent, pieces) => this.#apply({ type: 'parent-has', parent, pieces }),
       segment: (segment) => {
         if (!this.#blob) return 'malformed'
-        if (segment.signer !== this.#d.signer.id) this.#feedRun?.state()
+        if (segment.signer !== this.#d.signer.id) this.#feeding.state()
         const verdict = this.#blob.learn(segment)
         if (verdict === 'new') {
           const to = segment.first + segment.digests.length / pieceDigestBytes
@@ -257,6 +251,30 @@ export class Transfer {
         this.#stored(blob, piece, bytes, 'stored')
         this.#events.stored(blob, piece)
       },
+      failed: (failure) => this.#end(failure),
+    }
+  }
+
+  #feedingHost(): FeedingHost {
+    return {
+      blob: () => this.#blob,
+      begin: (size, mediaType) => this.#begin(this.#create(size, mediaType)),
+      apply: (event) => this.#apply(event),
+      availability: (piece) => this.#download?.availability(piece) ?? 0,
+      hopeful: () => this.#download?.hopeful ?? false,
+      stored: (blob, piece, bytes) => {
+        this.bytes.source += bytes
+        this.#stored(blob, piece, bytes, 'fed')
+      },
+      stated: (blob, pieces) => {
+        for (const piece of pieces) {
+          this.#apply({ type: 'stated', from: piece, to: piece + 1 })
+          this.#events.stored(blob, piece)
+        }
+        this.#events.learned(blob)
+      },
+      sizedBy: () => this.#sizedBy,
+      sized: (digest, size) => this.#events.sized(digest, size),
       failed: (failure) => this.#end(failure),
     }
   }
@@ -341,25 +359,14 @@ export class Transfer {
       if (failure.code === 'corrupt') this.#blame(blob)
       return this.#end(failure)
     }
-    await this.#stateRest(blob)
-    this.#end(undefined)
-  }
-
-  /** What is here whole but was stated by nobody is stated by this node, or others could not verify it. */
-  async #stateRest(blob: Blob): Promise<void> {
-    const { known } = blob.metainfo
-    const unknown: { piece: number; digest: Uint8Array }[] = []
     try {
-      for (let i = known.nextMissing(0); i < blob.layout.count; i = known.nextMissing(i + 1)) {
-        const start = pieceStart(blob.layout, i)
-        const bytes = await blob.read({ start, end: start + pieceBytes(blob.layout, i) })
-        unknown.push({ piece: i, digest: pieceDigest(bytes) })
-      }
+      const segments = await statementsOfRest(blob, this.#d.signer)
+      for (const segment of segments) blob.learn(segment)
+      if (segments.length > 0) this.#events.learned(blob)
     } catch (error) {
       this.#d.log.warn('a complete blob cannot be read', { digest: blob.digest, error: (error as Error).message })
     }
-    for (const segment of signedSegments(blob, unknown, this.#d.signer)) blob.learn(segment)
-    if (unknown.length > 0) this.#events.learned(blob)
+    this.#end(undefined)
   }
 
   /** The pieces agree with what was stated and the whole is wrong: whoever stated it stated a lie. */
@@ -369,86 +376,20 @@ export class Transfer {
     }
   }
 
-  async #feed(): Promise<void> {
-    const { source, clock, log, signer } = this.#d
-    try {
-      if (!this.#blob) {
-        const stat = await source.stat(this.location, this.#abort.signal)
-        if (!this.#blob && !this.#over) this.#begin(this.#create(stat.size, stat.mediaType))
-      }
-      const blob = this.#blob
-      if (!blob || this.#over) return
-      const host = {
-        nextNeeded: (from: number) => this.#nextNeeded(blob, from),
-        expecting: (from: number, to: number) => this.#apply({ type: 'feed', from, to }),
-        stored: (piece: number, bytes: number) => {
-          this.bytes.source += bytes
-          this.#stored(blob, piece, bytes, 'fed')
-        },
-        stated: (pieces: readonly number[]) => {
-          for (const piece of pieces) {
-            this.#apply({ type: 'stated', from: piece, to: piece + 1 })
-            this.#events.stored(blob, piece)
-          }
-          this.#events.learned(blob)
-        },
-      }
-      this.#feedRun = new SourceFeed({ source, location: this.location, blob, signer, clock, host })
-      await this.#feedRun.run(this.#abort.signal)
-    } catch (error) {
-      if (this.#over) return
-      const failure = Failure.from(error)
-      this.#feedFailure = failure
-      log.warn('the source failed', {
-        repository: formatRepository(this.location.repository),
-        digest: this.location.digest,
-        code: failure.code,
-        error: failure.message,
-      })
-      if (failure.code === 'corrupt') await this.#startOver(failure)
-      // While somebody else holds what is missing this is not the end.
-      if (failure.code === 'no-space' || failure.code === 'corrupt' || !this.#download?.hopeful) this.#end(failure)
-    } finally {
-      this.#feeding = false
-      this.#feedRun = undefined
-    }
-  }
-
-  /** The source contradicts what others said of the blob: nothing of that may outlive this transfer. */
-  async #startOver(failure: Failure): Promise<void> {
-    const blob = this.#blob
-    if (!blob) return
-    const { piece, size } = failure.detail
-    if (typeof size === 'number') this.#events.sized(blob.digest, size)
-    const liar = typeof piece === 'number' ? blob.metainfo.signerOf(piece) : this.#sizedBy
-    if (liar !== undefined && liar !== this.#d.signer.id) {
-      this.#d.bans.add(liar, `what it said of ${blob.digest} is not what the source says`)
-    }
-    await this.#d.store.remove(blob.digest)
-  }
-
-  #nextNeeded(blob: Blob, from: number): number {
-    for (let i = blob.have.nextMissing(from); i < blob.layout.count; i = blob.have.nextMissing(i + 1)) {
-      // What others hold but nobody states that we believe could not be verified.
-      if ((this.#download?.availability(i) ?? 0) === 0 || !blob.metainfo.known.has(i)) return i
-    }
-    return blob.layout.count
-  }
-
   #tick(): void {
     const now = this.#d.clock.now()
     this.#apply({ type: 'tick' })
     if (this.#over) return
     this.#asking.tick()
     const quiet = now - this.#progressAt
-    if (!this.#feeding && !this.#feedFailure && quiet > this.#ownWayAfter) {
+    if (!this.#feeding.running && !this.#feeding.failure && quiet > this.#ownWayAfter) {
       this.#d.log.debug('stalled: going to the source', {
         digest: shortDigest(this.location.digest),
         ms: Math.round(quiet),
       })
       this.fetch(false)
     }
-    if (this.#feedFailure && quiet > giveUpMs) this.#end(this.#feedFailure)
+    if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
     if (this.#readers.size === 0 && !this.#ordered && now - this.#readAt > unreadMs)
       this.stop('nobody reads it any more')
   }
@@ -457,7 +398,7 @@ export class Transfer {
     if (this.#over) return
     this.#over = true
     this.#stopTicking()
-    this.#abort.abort()
+    this.#feeding.close()
     this.#arrivals.close()
     this.#links.close()
     this.#letGo?.()

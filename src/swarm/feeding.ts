@@ -1,0 +1,142 @@
+/**
+ * The fetcher's half of a transfer: reads from the source what no parent can give, and settles what happens when the
+ * source refuses, fails, or contradicts what others said of the blob.
+ */
+import type { Clock } from '../clock.ts'
+import type { NodeId } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import { formatRepository } from '../oci/reference.ts'
+import type { Location, Source } from '../source/source.ts'
+import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Bans } from './bans.ts'
+import type { DownloadEvent } from './download.ts'
+import { type Signer, SourceFeed } from './source-feed.ts'
+
+export interface FeedingDeps {
+  readonly source: Source
+  readonly store: BlobStore
+  readonly signer: Signer
+  readonly bans: Bans
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface FeedingHost {
+  blob(): Blob | undefined
+  /** The source told the size. */
+  begin(size: number, mediaType: string): void
+  apply(event: DownloadEvent): void
+  /** How many parents hold the piece. */
+  availability(piece: number): number
+  /** Some parent holds a piece that is missing here. */
+  hopeful(): boolean
+  stored(blob: Blob, piece: number, bytes: number): void
+  /** These pieces may be offered to others. */
+  stated(blob: Blob, pieces: readonly number[]): void
+  /** The parent whose word for the blob's size was taken. */
+  sizedBy(): NodeId | undefined
+  /** The source says that the blob has another size than was said before. */
+  sized(digest: Digest, size: number): void
+  /** There is no use in going on. */
+  failed(failure: Failure): void
+}
+
+export class Feeding {
+  readonly #d: FeedingDeps
+  readonly #location: Location
+  readonly #host: FeedingHost
+  readonly #abort = new AbortController()
+  #feed: SourceFeed | undefined
+  #running = false
+  #failure: Failure | undefined
+
+  constructor(deps: FeedingDeps, location: Location, host: FeedingHost) {
+    this.#d = deps
+    this.#location = location
+    this.#host = host
+  }
+
+  get running(): boolean {
+    return this.#running
+  }
+  /** How the source failed the last time, if it did. */
+  get failure(): Failure | undefined {
+    return this.#failure
+  }
+
+  start(): void {
+    if (this.#running || this.#abort.signal.aborted) return
+    this.#running = true
+    this.#failure = undefined
+    void this.#run().finally(() => {
+      this.#running = false
+      this.#feed = undefined
+    })
+  }
+
+  /** States at once what has been read and not been stated yet. */
+  state(): void {
+    this.#feed?.state()
+  }
+
+  close(): void {
+    this.#abort.abort()
+  }
+
+  async #run(): Promise<void> {
+    const { source, clock, log, signer } = this.#d
+    const { signal } = this.#abort
+    try {
+      if (!this.#host.blob()) {
+        const stat = await source.stat(this.#location, signal)
+        if (!this.#host.blob() && !signal.aborted) this.#host.begin(stat.size, stat.mediaType)
+      }
+      const blob = this.#host.blob()
+      if (!blob || signal.aborted) return
+      const host = {
+        nextNeeded: (from: number) => this.#nextNeeded(blob, from),
+        expecting: (from: number, to: number) => this.#host.apply({ type: 'feed', from, to }),
+        stored: (piece: number, bytes: number) => this.#host.stored(blob, piece, bytes),
+        stated: (pieces: readonly number[]) => this.#host.stated(blob, pieces),
+      }
+      this.#feed = new SourceFeed({ source, location: this.#location, blob, signer, clock, host })
+      await this.#feed.run(signal)
+    } catch (error) {
+      if (signal.aborted) return
+      const failure = Failure.from(error)
+      this.#failure = failure
+      log.warn('the source failed', {
+        repository: formatRepository(this.#location.repository),
+        digest: this.#location.digest,
+        code: failure.code,
+        error: failure.message,
+      })
+      if (failure.code === 'corrupt') await this.#startOver(failure)
+      // While somebody else holds what is missing this is not the end.
+      if (failure.code === 'no-space' || failure.code === 'corrupt' || !this.#host.hopeful()) this.#host.failed(failure)
+    }
+  }
+
+  /** The source contradicts what others said of the blob: nothing of that may outlive the transfer. */
+  async #startOver(failure: Failure): Promise<void> {
+    const blob = this.#host.blob()
+    if (!blob) return
+    const { piece, size } = failure.detail
+    if (typeof size === 'number') this.#host.sized(blob.digest, size)
+    const liar = typeof piece === 'number' ? blob.metainfo.signerOf(piece) : this.#host.sizedBy()
+    if (liar !== undefined && liar !== this.#d.signer.id) {
+      this.#d.bans.add(liar, `what it said of ${blob.digest} is not what the source says`)
+    }
+    await this.#d.store.remove(blob.digest)
+  }
+
+  #nextNeeded(blob: Blob, from: number): number {
+    for (let i = blob.have.nextMissing(from); i < blob.layout.count; i = blob.have.nextMissing(i + 1)) {
+      // What others hold but nobody states that we believe could not be verified.
+      if (this.#host.availability(i) === 0 || !blob.metainfo.known.has(i)) return i
+    }
+    return blob.layout.count
+  }
+}
