@@ -33,10 +33,14 @@ function code(language: string): string[] {
 }
 
 /** First cells of a table, without the backquotes. */
-const firstCells = (table: string) => [...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, cell]) => cell!)
+const firstCells = (table: string) => [...table.matchAll(/^\| `([^`]+)` +\|/gm)].map(([, cell]) => cell!)
 
-const tableOf = (head: readonly string[], rows: readonly (readonly string[])[]) =>
-  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+/** A table as the formatter has it. */
+function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((_, i) => Math.max(3, ...[head, ...rows].map((cells) => cells[i]!.length)))
+  const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
+}
 
 function flagRow(name: (typeof names)[number]): string[] {
   const { value, shown, default: usual, help, kind } = settingOf(name)
