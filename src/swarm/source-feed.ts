@@ -42,6 +42,8 @@ export interface FeedOptions {
 const skipPieces = 16
 /** How many pieces ahead of the source's position nobody else is asked for. */
 const aheadPieces = 4
+/** How many pieces may be on their way to the disk. */
+const mostWriting = 4
 /** Statements are gathered for so long, or until there are so many. */
 const statementMs = 25
 const statementPieces = 32
@@ -51,6 +53,9 @@ export class SourceFeed {
   readonly #layout: Layout
   #unstated: { piece: number; digest: Uint8Array }[] = []
   #cancelTimer: (() => void) | undefined
+  /** Pieces on their way to the disk while the source is read on. */
+  readonly #writing = new Set<Promise<void>>()
+  #failure: unknown
 
   constructor(options: FeedOptions) {
     this.#o = options
@@ -64,9 +69,11 @@ export class SourceFeed {
       let from = this.#o.host.nextNeeded(0)
       while (from < this.#layout.count && !signal.aborted) {
         from = await this.#stream(from, signal)
+        await this.#settle(0)
         if (from >= this.#layout.count) from = this.#o.host.nextNeeded(0)
       }
     } finally {
+      await this.#settle(0).catch(() => {})
       this.#flush()
       this.#o.host.expecting(0, 0)
     }
@@ -137,10 +144,25 @@ export class SourceFeed {
         detail: { piece },
       })
     }
-    await blob.write(piece, bytes)
-    host.stored(piece, bytes.length)
-    if (stated) host.stated([piece])
-    else this.#gather(piece, digest)
+    const writing = blob
+      .write(piece, bytes)
+      .then(() => {
+        host.stored(piece, bytes.length)
+        if (stated) host.stated([piece])
+        else this.#gather(piece, digest)
+      })
+      .catch((error: unknown) => {
+        this.#failure ??= error
+      })
+      .finally(() => this.#writing.delete(writing))
+    this.#writing.add(writing)
+    await this.#settle(mostWriting)
+  }
+
+  /** Waits until no more than `most` pieces are being written. @throws what a write failed with */
+  async #settle(most: number): Promise<void> {
+    while (this.#writing.size > most) await Promise.race(this.#writing)
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   #gather(piece: number, digest: Uint8Array): void {
