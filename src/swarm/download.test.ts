@@ -125,6 +125,16 @@ describe('asking', () => {
     expect(ask!.piece).toBe(9)
   })
 
+  test('what others hold too is not left to the choice of one', () => {
+    const race = new Race({ have: bits(0) })
+    race.join('bob', bits(1, 2, 3))
+    race.join('ann', except(0))
+    const [ask] = race.at('ann').filter(({ piece }) => piece === undefined)
+    const { unwanted } = race.any.get(ask!.id)!
+    expect([1, 2, 3].every((piece) => unwanted.has(piece))).toBe(true)
+    expect(unwanted.has(4)).toBe(false)
+  })
+
   test('who reads the source is asked for anything, even before it has told what it holds', () => {
     const race = new Race({ stated: bits() })
     race.join('seed', bits(), true)

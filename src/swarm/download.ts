@@ -36,7 +36,7 @@ export type DownloadEvent =
   | { type: 'tick' }
 
 export type DownloadCommand =
-  /** Ask for `request.piece`, or, where that is not set, for any piece but those that are here or on their way. */
+  /** Ask for `request.piece`, or, where that is not set, for any piece but those that come from elsewhere. */
   | { do: 'request'; request: Request; any?: { readonly unwanted: Bitmap; readonly from: number } }
   | { do: 'cancel'; request: Request }
   /** Leave the parent; the reason is for the log and the scheduler. */
@@ -375,7 +375,11 @@ export class Download {
     const request: Request = { id: this.#nextRequest++, parent: parent.id, sentAt: now }
     this.#enter(parent, request)
     const unwanted = this.have.copy()
-    for (let i = 0; i < this.layout.count; i++) if (this.#asked[i]! > 0) unwanted.set(i)
+    // While this waits for its turn, what others hold too may come from them, and would then come twice.
+    const most = parent.feeding ? Number.POSITIVE_INFINITY : 1
+    for (let i = 0; i < this.layout.count; i++) {
+      if (this.#asked[i]! > 0 || this.#availability[i]! > most) unwanted.set(i)
+    }
     this.#commands.push({ do: 'request', request, any: { unwanted, from: this.#firstMissing() } })
     return true
   }
