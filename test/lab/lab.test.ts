@@ -44,8 +44,11 @@ describe.skipIf(obstacle !== undefined)('hosts of a lab', () => {
   })
 
   test('two hosts share the link of a third', async () => {
-    const rates = await Promise.all([bytesPerSecond('client'), bytesPerSecond('other')])
-    expect(rates[0]! + rates[1]!).toBeLessThan(11e6)
+    // Over the time that both took together: on a busy machine one may start when the other is nearly done.
+    const started = performance.now()
+    await Promise.all([bytesPerSecond('client'), bytesPerSecond('other')])
+    const seconds = (performance.now() - started) / 1000
+    expect((2 * 4e6) / seconds).toBeLessThan(11e6)
   })
 
   test('counters tell what a host sent and received', async () => {
