@@ -5,6 +5,9 @@
  *
  * Life of a piece: free -> asked for (one request, or two when hedged) -> arrived (being verified and written) -> stored.
  * A piece whose digest nobody has stated cannot be verified, so it is not asked for.
+ *
+ * Longer than most files, for nearly every event changes the same few counts, and they must agree after each
+ * (`download.model.test.ts` counts them anew).
  */
 import type { Random } from '../clock.ts'
 import { Bitmap } from '../piece/bitmap.ts'
