@@ -1,5 +1,7 @@
 /** How the fake registry sends content, and every way in which it can be told to do it wrong. */
+import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Digest } from '../../src/oci/digest.ts'
 
 /** A deviation. Fields combine; all are about requests whose path contains `path`. */
@@ -100,8 +102,7 @@ export async function send(
   }
   if (fault.stallAfter !== undefined && stop < total) return
   if (fault.cutAfter !== undefined && stop < total) {
-    // What was written must be on its way before the connection goes.
-    await Bun.sleep(10)
+    await taken(response.socket)
     response.destroy()
     return
   }
@@ -116,4 +117,30 @@ function drained(response: ServerResponse): Promise<void> {
     }
     response.on('drain', over).on('close', over)
   })
+}
+
+/**
+ * Waits until the client, on this machine, has read all that was written: a connection that is reset takes what lies in
+ * the kernel's buffers with it, and how much that is depends on how busy the machine is.
+ */
+async function taken(socket: Socket | null): Promise<void> {
+  const ports = [socket?.localPort, socket?.remotePort]
+  for (let tries = 0; tries < 1000 && queued(ports[0] ?? 0, ports[1] ?? 0) > 0; tries++) await Bun.sleep(5)
+  await Bun.sleep(10)
+}
+
+/** Bytes between two ports of this machine, not acknowledged or not read, both ways; from Linux' table of sockets. */
+function queued(one: number, other: number): number {
+  const hex = (port: number) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  let bytes = 0
+  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    for (const line of readFileSync(table, 'utf8').split('\n')) {
+      const [, local, remote, , queues = ':'] = line.trim().split(/\s+/)
+      const pair = [local?.slice(-5), remote?.slice(-5)]
+      if (!pair.includes(hex(one)) || !pair.includes(hex(other))) continue
+      const [sending, receiving] = queues.split(':').map((text) => Number.parseInt(text, 16))
+      bytes += (sending || 0) + (receiving || 0)
+    }
+  }
+  return bytes
 }
