@@ -268,7 +268,7 @@ function summaryOf(
     `  data       ${settings.node.dataDir}`,
     `  members    found by ${found.join(' and ') || 'nothing: this node stays alone (give --join, or drop --no-mdns)'}`,
     key
-      ? `  cluster    keyed, ${key}: only nodes with the same key join over libp2p`
+      ? `  cluster    keyed, ${key}: others join over libp2p with the key only; HTTP between nodes asks for none yet`
       : '  cluster    OPEN: any host that reaches the peer port can join and read cached images (see shoal keygen)',
   ]
 }
