@@ -4,6 +4,9 @@
  * from the source when this node is the blob's fetcher, {@link ParentLinks} are the sessions. It ends in exactly one of two
  * ways: complete, its whole digest verified, or failed with the reason.
  *
+ * It is longer than most files here because it is the one place where these parts are wired to each other: each sees of
+ * the others only what its host interface lets through.
+ *
  * Until the blob's size is known, from a manifest, the scheduler, a parent or the source, there is no state machine.
  */
 import { type Clock, every, type Random } from '../clock.ts'

@@ -1,0 +1,211 @@
+/**
+ * Hands out pieces: children wait in line for their turn, get a place in the file when it comes, and free their slot by
+ * saying that they have the piece. Which piece and whose turn is {@link UploadQueue}'s decision.
+ */
+import { type Clock, pause } from '../clock.ts'
+import type { NodeId } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { Meter } from '../meter.ts'
+import type { Digest } from '../oci/digest.ts'
+import { Bitmap } from '../piece/bitmap.ts'
+import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import type { BlobStore } from '../store/blob-store.ts'
+import type { PieceOnDisk, WantedPieces } from '../wire/wire.ts'
+import { type Ask, type Grant, type Held, UploadQueue, type UploadTuning } from './uploads.ts'
+
+/** What is or was just being sent to one node of one blob. Times are the clock's, in ms. */
+export interface Upload {
+  readonly digest: Digest
+  readonly to: NodeId | undefined
+  readonly meter: Meter
+  readonly startedAt: number
+  sentAt: number
+}
+
+/** An upload without a new piece for so long is over, as far as an operator is concerned. */
+const uploadOverMs = 5000
+/** Who waits longer for a turn is told to try elsewhere, in ms. */
+const patienceMs = 3000
+const drainLookMs = 50
+/** A child that does not say that a piece arrived is taken to have it so long after the kernel took the bytes, in ms. */
+const silentMs = 2000
+
+export class Uploader {
+  readonly #store: Pick<BlobStore, 'find'>
+  readonly #clock: Clock
+  readonly #feeding: (digest: Digest) => boolean
+  readonly #queue: UploadQueue
+  readonly #turns = new Map<number, (grant: Grant | undefined) => void>()
+  /** By child, blob and piece: what is under way, until the child says it has it. */
+  readonly #underWay = new Map<string, Grant>()
+  readonly #uploads = new Map<string, Upload>()
+  #nextAsk = 1
+  #draining = false
+
+  constructor(
+    store: Pick<BlobStore, 'find'>,
+    clock: Clock,
+    tuning: UploadTuning,
+    feeding: (digest: Digest) => boolean,
+  ) {
+    this.#store = store
+    this.#clock = clock
+    this.#feeding = feeding
+    this.#queue = new UploadQueue(tuning, (digest) => this.#held(digest as Digest))
+  }
+
+  /** Pieces under way, and children waiting for one. */
+  get count(): number {
+    return this.#queue.sending + this.#queue.waiting
+  }
+
+  /** What is being sent to whom. */
+  sending(): Upload[] {
+    this.#forgetOver()
+    return [...this.#uploads.values()]
+  }
+
+  /** See `Inbound.offer`. */
+  async offer(
+    digest: Digest,
+    wanted: WantedPieces,
+    peer: NodeId | undefined,
+    signal: AbortSignal,
+  ): Promise<PieceOnDisk> {
+    if (this.#draining) throw new Failure('too-many', 'this node is shutting down')
+    const { piece, ask } = await this.#turn(digest, wanted, peer ?? '', signal)
+    const grant = { piece, ask }
+    const blob = this.#store.find(digest)
+    if (!blob) {
+      this.#broken(grant)
+      throw new Failure('no-blob', `this node no longer holds ${digest}`)
+    }
+    this.#note(digest, peer, pieceBytes(blob.layout, piece))
+    const letGo = blob.hold()
+    const start = pieceStart(blob.layout, piece)
+    return {
+      piece,
+      path: blob.path,
+      start,
+      end: start + pieceBytes(blob.layout, piece),
+      done: (sent) => {
+        letGo()
+        if (!sent) this.#broken(grant)
+        else this.#clock.after(silentMs, () => this.#delivered(grant))
+      },
+    }
+  }
+
+  /** There is a piece more to hand out. */
+  news(): void {
+    this.#serve()
+  }
+
+  /** A child has what it was sent. */
+  got(child: NodeId, digest: Digest, piece: number): void {
+    const grant = this.#underWay.get(keyOf(child, digest, piece))
+    if (grant) this.#delivered(grant)
+  }
+
+  /** The blob is no longer here. */
+  forget(digest: Digest): void {
+    this.#queue.forget(digest)
+  }
+
+  /** To be called every so often: who has waited too long is told to try elsewhere. */
+  tick(): void {
+    this.#forgetOver()
+    for (const ask of this.#queue.expire(this.#clock.now() - patienceMs)) this.#turns.get(ask.id)?.(undefined)
+  }
+
+  /** Sends what is under way, for `ms` at most, and nothing new: who waits or asks is told to go elsewhere. */
+  async drain(ms: number): Promise<void> {
+    this.#draining = true
+    for (const ask of this.#queue.expire(Number.POSITIVE_INFINITY)) this.#turns.get(ask.id)?.(undefined)
+    const end = this.#clock.now() + ms
+    while (this.#queue.sending > 0 && this.#clock.now() < end) await pause(this.#clock, drainLookMs)
+  }
+
+  /** Waits until it is this child's turn. */
+  #turn(digest: Digest, wanted: WantedPieces, peer: string, signal: AbortSignal): Promise<Grant> {
+    const blob = this.#store.find(digest)
+    if (!blob || signal.aborted) throw new Failure('no-blob', `this node does not hold ${digest}`)
+    const { promise, resolve, reject } = Promise.withResolvers<Grant>()
+    const count = blob.layout.count
+    const ask: Ask = {
+      id: this.#nextAsk++,
+      peer,
+      digest,
+      wanted: 'pieces' in wanted ? wanted : { unwanted: new Bitmap(count, wanted.unwanted), from: wanted.from },
+      at: this.#clock.now(),
+    }
+    if ('pieces' in ask.wanted && !ask.wanted.pieces.some((piece) => blob.have.has(piece))) {
+      throw new Failure('no-blob', `this node does not hold the wanted pieces of ${digest}`)
+    }
+    if (!this.#queue.ask(ask)) throw new Failure('too-many', 'too many nodes wait for pieces of this one')
+    const abort = () => {
+      if (this.#queue.withdraw(ask.id)) this.#turns.get(ask.id)?.(undefined)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    this.#turns.set(ask.id, (grant) => {
+      this.#turns.delete(ask.id)
+      signal.removeEventListener('abort', abort)
+      if (grant) resolve(grant)
+      else reject(new Failure('too-many', 'no piece for that node within its patience'))
+    })
+    this.#serve()
+    return promise
+  }
+
+  #serve(): void {
+    for (const grant of this.#queue.grants(this.#clock.now())) {
+      const { peer, digest } = grant.ask
+      this.#underWay.set(keyOf(peer, digest, grant.piece), grant)
+      this.#turns.get(grant.ask.id)?.(grant)
+    }
+  }
+
+  #forgetOver(): void {
+    const now = this.#clock.now()
+    for (const [key, upload] of this.#uploads) if (now - upload.sentAt > uploadOverMs) this.#uploads.delete(key)
+  }
+
+  #delivered(grant: Grant): void {
+    this.#off(grant)
+    this.#queue.delivered(grant.ask.id, this.#clock.now())
+    this.#serve()
+  }
+
+  #broken(grant: Grant): void {
+    this.#off(grant)
+    this.#queue.broken(grant)
+    this.#serve()
+  }
+
+  /** The same piece may be on its way to the same child a second time; that one goes on. */
+  #off(grant: Grant): void {
+    const key = keyOf(grant.ask.peer, grant.ask.digest, grant.piece)
+    if (this.#underWay.get(key)?.ask.id === grant.ask.id) this.#underWay.delete(key)
+  }
+
+  #held(digest: Digest): Held | undefined {
+    const blob = this.#store.find(digest)
+    return blob && { layout: blob.layout, have: blob.have, feeding: this.#feeding(digest) }
+  }
+
+  #note(digest: Digest, to: NodeId | undefined, bytes: number): void {
+    const now = this.#clock.now()
+    const key = `${digest} ${to ?? ''}`
+    let upload = this.#uploads.get(key)
+    if (!upload || now - upload.sentAt > uploadOverMs) {
+      upload = { digest, to, meter: new Meter(now), startedAt: now, sentAt: now }
+      this.#uploads.set(key, upload)
+    }
+    upload.meter.add(bytes, now)
+    upload.sentAt = now
+  }
+}
+
+function keyOf(peer: string, digest: Digest | string, piece: number): string {
+  return `${peer} ${digest} ${piece}`
+}
