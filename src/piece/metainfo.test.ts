@@ -31,6 +31,18 @@ test('a stated piece verifies with its own bytes only', () => {
   expect([...metainfo.known.indexes()]).toEqual([1, 2])
 })
 
+test('a segment agrees when all that it states is known, and the same', () => {
+  const metainfo = new Metainfo(digest, layout)
+  metainfo.add(segment(0, 3))
+  expect(metainfo.agrees(segment(1, 2))).toBe(true)
+  expect(metainfo.agrees(segment(2, 2))).toBe(false)
+  const lie = segment(0, 2)
+  lie.digests[40]! ^= 1
+  expect(metainfo.agrees(lie)).toBe(false)
+  expect(metainfo.agrees({ first: 0, digests: new Uint8Array(0) })).toBe(false)
+  expect(metainfo.agrees({ first: 0, digests: new Uint8Array(31) })).toBe(false)
+})
+
 test('a blob of one piece vouches for itself by its name', () => {
   const bytes = new TextEncoder().encode('small')
   const metainfo = new Metainfo(digestOf(bytes), layoutOf(bytes.length))

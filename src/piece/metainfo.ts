@@ -70,6 +70,17 @@ export class Metainfo {
     return this.#segments.find((s) => index >= s.first && index < s.first + s.digests.length / pieceDigestBytes)?.signer
   }
 
+  /** True if all that the segment states is known already, and the same: then its signature tells nothing new. */
+  agrees(segment: Pick<Segment, 'first' | 'digests'>): boolean {
+    const count = segment.digests.length / pieceDigestBytes
+    if (!Number.isInteger(count) || count === 0) return false
+    for (let i = 0; i < count; i++) {
+      const known = this.digestOf(segment.first + i)
+      if (!known || !equals(known, digestAt(segment.digests, i))) return false
+    }
+    return true
+  }
+
   /** Takes a segment whose signature was verified by the caller. */
   add(segment: Segment): SegmentVerdict {
     const count = segment.digests.length / pieceDigestBytes

@@ -1,5 +1,5 @@
 /** What other nodes say about a blob, sense and nonsense, and what a node makes of it. */
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { FakeSession } from '../../test/fakes/session.ts'
 import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 import type { SwarmNode } from '../../test/fakes/swarm-node.ts'
@@ -174,6 +174,18 @@ describe('a statement', () => {
     node.swarm.frame(puppet('ann'), meta('author', 0, digestsOf(0, 2)))
     expect(known()).toEqual([])
     expect(parents()).toContain('ann')
+  })
+
+  test('that says what is known already is not worth the check of its signature', () => {
+    const [all, some, more] = [digestsOf(0, 3), digestsOf(1, 2), digestsOf(2, 2)]
+    const frames = [meta('author', 0, all), meta('author', 0, all), meta('author', 1, some), meta('author', 2, more)]
+    // The fake verifies by signing again.
+    const verify = spyOn(network, 'sign')
+    const checked = frames.map((frame, i) => {
+      node.swarm.frame(puppet(`node-${i}`), frame)
+      return verify.mock.calls.length
+    })
+    expect(checked).toEqual([1, 1, 1, 2])
   })
 
   test('is kept once, however often it is sent', () => {

@@ -18,6 +18,8 @@ export interface LinkEvents {
   layout(): Layout | undefined
   held(parent: NodeId, have: Bitmap, feeding: boolean): void
   has(parent: NodeId, pieces: readonly number[]): void
+  /** Everything that the segment states is known already, and the same. */
+  agrees(segment: Segment): boolean
   /** A segment whose signature is right. */
   segment(segment: Segment): SegmentVerdict
   left(parent: NodeId, reason: string, failure?: Failure): void
@@ -167,12 +169,13 @@ export class ParentLinks {
       signature: Uint8Array.fromBase64(frame.signature),
     }
     if (this.#d.bans.has(segment.signer)) return
-    const payload = segmentPayload(this.#digest, layout, segment.first, segment.digests)
-    if (!this.#d.verify(segment.signer, payload, segment.signature)) {
+    // Every parent passes on every statement; only the first to come is worth the cost of its signature.
+    const known = this.#events.agrees(segment)
+    if (!known && !this.#signed(segment, layout)) {
       this.#d.bans.add(link.card.id, 'passed on piece digests with a false signature')
       return this.#leave(link.card.id, 'false signature')
     }
-    const verdict = this.#events.segment(segment)
+    const verdict = known ? 'known' : this.#events.segment(segment)
     if (verdict === 'new' || verdict === 'known') {
       link.vouched ??= new Bitmap(layout.count)
       const to = segment.first + segment.digests.length / pieceDigestBytes
@@ -184,6 +187,11 @@ export class ParentLinks {
         `piece digests stated by ${segment.signer} are ${verdict === 'conflict' ? 'contradicted by others' : 'malformed'}`,
       )
     }
+  }
+
+  #signed(segment: Segment, layout: Layout): boolean {
+    const payload = segmentPayload(this.#digest, layout, segment.first, segment.digests)
+    return this.#d.verify(segment.signer, payload, segment.signature)
   }
 
   #gone(link: Link, frame: FrameOf<'gone'>): void {

@@ -219,6 +219,7 @@ export class Transfer {
       layout: () => this.#blob?.layout,
       held: (parent, have, feeding) => this.#apply({ type: 'parent-joined', parent, have, feeding }),
       has: (parent, pieces) => this.#apply({ type: 'parent-has', parent, pieces }),
+      agrees: (segment) => this.#blob?.metainfo.agrees(segment) ?? false,
       segment: (segment) => {
         if (!this.#blob) return 'malformed'
         if (segment.signer !== this.#d.signer.id) this.#feeding.state()
