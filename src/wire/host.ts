@@ -2,7 +2,7 @@
  * The libp2p side of a node: an authenticated connection to anyone, the private network and Kademlia. It carries hellos
  * and provider records only; the bytes and the hot calls go over HTTP.
  */
-import { noise, pureJsCrypto } from '@chainsafe/libp2p-noise'
+import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { type Identify, identify } from '@libp2p/identify'
 import type { ComponentLogger, Libp2p, Logger } from '@libp2p/interface'
@@ -16,6 +16,7 @@ import type { Identity } from '../cluster/identity.ts'
 import { type Address, isIPv4, ListenError } from '../listen.ts'
 import type { Log } from '../telemetry/log.ts'
 import { serviceTag } from './mdns.ts'
+import { noiseCrypto } from './noise-crypto.ts'
 import { safeTcp } from './transport.ts'
 
 // A type, not an interface: libp2p wants an index signature.
@@ -53,8 +54,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
         ...(address.port !== 0 && { announce: [multiaddrOf(advertise, address.port)] }),
       },
       transports: [safeTcp()],
-      // The native implementation asks the runtime for a cipher that it does not have.
-      connectionEncrypters: [noise({ crypto: pureJsCrypto })],
+      connectionEncrypters: [noise({ crypto: noiseCrypto })],
       streamMuxers: [yamux()],
       ...(clusterKey && { connectionProtector: preSharedKey({ psk: clusterKey.file }) }),
       connectionManager: {
