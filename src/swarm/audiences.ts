@@ -139,7 +139,7 @@ export class Audiences {
   }
 }
 
-export function stateFrame(blob: Blob, feeding: boolean): FrameOf<'state'> {
+function stateFrame(blob: Blob, feeding: boolean): FrameOf<'state'> {
   return {
     t: 'state',
     digest: blob.digest,
