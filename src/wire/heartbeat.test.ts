@@ -7,7 +7,7 @@ import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
-import type { Announce, Holding } from './messages.ts'
+import { type Announce, type Holding, maxControlBytes } from './messages.ts'
 import { Prober } from './prober.ts'
 
 /** A cluster in memory on one clock: tables, heartbeats and probers are real, the calls between them are not. */
@@ -266,14 +266,27 @@ test('many changes in a short time make few announces, and the last change is am
 test('more holdings than fit one announce are sent in several, the first of them full', async () => {
   const cluster = new Cluster(10)
   const scheduler = cluster.add('s', ['scheduler'])
-  const all = Array.from({ length: 9000 }, (_, n) => holding(n))
+  const all = Array.from({ length: 5000 }, (_, n) => holding(n))
   cluster.add('p', ['peer'], ['s'], { changes: (_, full) => ({ holdings: full ? all : [], gone: [] }) })
   await cluster.clock.run(1_000)
   const told = toldBy(scheduler, 'p')
   expect(told.slice(0, 3).map((announce) => [announce.full, announce.holdings.length])).toEqual([
-    [true, 4096],
-    [false, 4096],
-    [false, 808],
+    [true, 2048],
+    [false, 2048],
+    [false, 904],
   ])
   expect(told.flatMap((announce) => announce.holdings)).toEqual(all)
+})
+
+test('an announce fits a request also when it is full of the longest digests', async () => {
+  const cluster = new Cluster(11)
+  const scheduler = cluster.add('s', ['scheduler'])
+  const long = (n: number) => `sha512:${n.toString(16).padStart(128, '0')}` as Digest
+  const digests = Array.from({ length: 5000 }, (_, n) => long(n))
+  const holdings = digests.map((digest) => ({ digest, size: 2 ** 37, pieces: 65_536, complete: false }))
+  cluster.add('p', ['peer'], ['s'], { changes: () => ({ holdings, gone: digests }) })
+  await cluster.clock.run(1_000)
+  const bytes = toldBy(scheduler, 'p').map((announce) => JSON.stringify(announce).length)
+  expect(bytes.length).toBeGreaterThan(2)
+  expect(Math.max(...bytes)).toBeLessThan(maxControlBytes)
 })

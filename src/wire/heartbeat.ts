@@ -32,8 +32,8 @@ export interface HeartbeatOptions {
 
 /** Times in ms. */
 export const heartbeatTimes = { period: 3_000, jitter: 0.2, changed: 100, retry: 1_000 } as const
-/** As many as one announce may carry. */
-const mostPerAnnounce = 4096
+/** Held and gone, each: so many fit a request body also when every digest is a SHA-512. */
+const mostPerAnnounce = 2048
 
 interface Target {
   readonly info: NodeInfo
