@@ -15,7 +15,8 @@ export interface RaceInit {
   readonly hosts: number
   /** Bytes of the image. */
   readonly size: number
-  readonly rate: string
+  /** What each link carries each way. Default: no limit. */
+  readonly rate?: string | undefined
 }
 
 export interface Runner {
@@ -42,7 +43,12 @@ export interface RaceOutcome {
 export async function race(init: RaceInit, say: (text: string) => void = () => {}): Promise<RaceOutcome> {
   const { arrangement, hosts, size, rate } = init
   const members = arrangement === 'split' ? splitModes(1, 1, hosts - 2) : allModes(hosts)
-  const cluster = await Cluster.create({ members, discovery: arrangement === 'all' ? 'mdns' : 'join', size, rate })
+  const cluster = await Cluster.create({
+    members,
+    discovery: arrangement === 'all' ? 'mdns' : 'join',
+    size,
+    ...(rate ? { rate } : {}),
+  })
   try {
     const { pullers } = cluster
     say('one plain stream ...')

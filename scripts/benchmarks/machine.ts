@@ -1,0 +1,53 @@
+/** The machine that measures: what it is, how busy it was, and what a process took of it. */
+import { readFileSync } from 'node:fs'
+import { cpus, release, totalmem } from 'node:os'
+
+export interface Machine {
+  readonly cpu: string
+  readonly cores: number
+  readonly memoryGiB: number
+  readonly kernel: string
+  readonly bun: string
+}
+
+export function machine(): Machine {
+  const all = cpus()
+  return {
+    cpu: all[0]?.model.trim() ?? 'unknown',
+    cores: all.length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    bun: Bun.version,
+  }
+}
+
+/** Linux counts in hundredths of a second, whatever the kernel's own tick is (`USER_HZ`). */
+const ticksPerSecond = 100
+
+/** CPU-seconds a process has taken, in user and kernel mode, its threads included (proc(5), `/proc/pid/stat`). */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The second field is the program's name in parentheses, which may hold spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+}
+
+export interface Load {
+  readonly busy: number
+  readonly all: number
+}
+
+/** CPU-seconds of all cores since the machine started, and how many of them were not idle. */
+export function load(): Load {
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1)
+  // user nice system idle iowait irq softirq steal; guest time is in user time already.
+  const ticks = line.split(/\s+/).slice(1, 9).map(Number)
+  const all = ticks.reduce((sum, value) => sum + value, 0)
+  return { busy: (all - ticks[3]! - ticks[4]!) / ticksPerSecond, all: all / ticksPerSecond }
+}
+
+/** Share of all cores that were at work since then, by anybody: near 1, the machine is what was measured. */
+export function busySince(before: Load): number {
+  const now = load()
+  return (now.busy - before.busy) / Math.max(now.all - before.all, 1 / ticksPerSecond)
+}
