@@ -11,6 +11,7 @@ import { mdns } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { createLibp2p } from 'libp2p'
+import { LRUCache } from 'lru-cache'
 import type { ClusterKey } from '../cluster/cluster-key.ts'
 import type { Identity } from '../cluster/identity.ts'
 import { type Address, isIPv4, ListenError } from '../listen.ts'
@@ -40,6 +41,9 @@ export interface HostOptions {
  */
 export const hostLimits = { keep: 128, most: 400 } as const
 
+/** In ms. */
+const discoveryTimes = { query: 120_000, repeat: 60_000 } as const
+
 /** @throws {ListenError} */
 export async function startHost(options: HostOptions): Promise<Host> {
   const { identity, address, advertise, clusterKey } = options
@@ -67,7 +71,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       },
       // Members are probed over HTTP; pings inside of libp2p would only keep idle connections busy.
       connectionMonitor: { enabled: false },
-      ...(options.mdns && { peerDiscovery: [mdns({ serviceTag: serviceTag(clusterKey, 'libp2p') })] }),
+      ...(options.mdns && { peerDiscovery: [discovery(clusterKey)] }),
       services: {
         identify: identify({ protocolPrefix: 'shoal' }),
         ping: ping({ protocolPrefix: 'shoal' }),
@@ -84,6 +88,26 @@ export async function startHost(options: HostOptions): Promise<Host> {
     return host
   } catch (error) {
     throw new ListenError(kernelError(error), address, '--p2p-addr')
+  }
+}
+
+/**
+ * Every answer to every query of any node reaches all nodes, and libp2p files each in its peer store: a hundred nodes
+ * would be busy with nothing else. So it asks rarely, after the first time, and hears of the same node seldom.
+ */
+function discovery(clusterKey: ClusterKey | undefined): ReturnType<typeof mdns> {
+  const make = mdns({ serviceTag: serviceTag(clusterKey, 'libp2p'), interval: discoveryTimes.query })
+  return (components) => {
+    const found = make(components)
+    const known = new LRUCache<string, true>({ max: 4096, ttl: discoveryTimes.repeat })
+    const pass = found.dispatchEvent.bind(found)
+    found.dispatchEvent = (event) => {
+      const id = event instanceof CustomEvent && event.type === 'peer' ? String(event.detail?.id) : undefined
+      if (id !== undefined && known.has(id)) return true
+      if (id !== undefined) known.set(id, true)
+      return pass(event)
+    }
+    return found
   }
 }
 

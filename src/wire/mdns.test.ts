@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
-import { parseRecord } from './mdns.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { Pacer, parseRecord } from './mdns.ts'
 
 const id = '12D3KooWGRUVh9oUJ5vzbGpeyvoN7fXYZMmJXCxqYcbFTyyHDKVj'
 
@@ -20,4 +21,49 @@ test.each([[[]], [['at=/ip4/10.0.0.7/tcp/4882']], [[`id=${id}`]], [['id=<script>
 test('no more addresses are taken than a node has', () => {
   const many = Array.from({ length: 100 }, (_, i) => `at=/ip4/10.0.0.7/tcp/${i + 1}`)
   expect(parseRecord([`id=${id}`, ...many])?.addresses.length).toBe(8)
+})
+
+test('whoever is asked by a hundred nodes at once answers once, soon', () => {
+  const clock = new FakeClock()
+  const answers: number[] = []
+  const pacer = new Pacer(
+    clock,
+    () => 0.5,
+    () => answers.push(clock.now()),
+  )
+  for (let i = 0; i < 100; i++) pacer.asked()
+  clock.advance(5_000)
+  expect(answers).toEqual([70])
+})
+
+test('answers are a second apart, and none is owed for longer', () => {
+  const clock = new FakeClock()
+  const answers: number[] = []
+  const pacer = new Pacer(
+    clock,
+    () => 0,
+    () => answers.push(clock.now()),
+  )
+  for (let ms = 0; ms < 3_000; ms += 100) {
+    pacer.asked()
+    clock.advance(100)
+  }
+  clock.advance(5_000)
+  expect(answers.length).toBeGreaterThanOrEqual(3)
+  for (const [i, at] of answers.entries()) if (i > 0) expect(at - answers[i - 1]!).toBeGreaterThanOrEqual(1_000)
+})
+
+test('a closed one answers no more', () => {
+  const clock = new FakeClock()
+  let answers = 0
+  const pacer = new Pacer(
+    clock,
+    () => 0,
+    () => answers++,
+  )
+  pacer.asked()
+  pacer.close()
+  pacer.asked()
+  clock.advance(10_000)
+  expect(answers).toBe(0)
 })

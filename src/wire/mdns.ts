@@ -2,13 +2,16 @@
  * Finds nodes of the same cluster on the local network: everyone asks the multicast group for the service's name, and
  * everyone answers with its peer id and libp2p addresses.
  *
+ * An answer goes to all, and all hundred nodes of a rack may start, and ask, at once. So, as RFC 6762 wants it: a node
+ * answers once a second at most (6), tells of itself when it starts (8.3), and asks less and less often (5.2).
+ *
  * It goes beside libp2p's own, which sends by the default route, so it finds nothing on a host without one or on another
  * interface, and keeps quiet about addresses that are not private. Here the queries go out of the interface that the node
  * is reached at. Whoever hears of a node twice does nothing the second time.
  */
 import { networkInterfaces } from 'node:os'
 import multicastDns from 'multicast-dns'
-import { type Clock, every } from '../clock.ts'
+import type { Clock, Random } from '../clock.ts'
 import type { ClusterKey } from '../cluster/cluster-key.ts'
 import { type NodeId, nodeIdSchema } from '../cluster/node-info.ts'
 import { isIPv4 } from '../listen.ts'
@@ -27,33 +30,26 @@ export interface DiscoveryOptions {
   readonly clusterKey: ClusterKey | undefined
   readonly found: (node: Found) => void
   readonly clock: Clock
+  readonly random: Random
   readonly log: Log
 }
 
-/** First a few quick queries, for the answers to a single one may get lost; then now and then, in ms. */
-const quickQueries = [500, 1_500]
-const queryEvery = 10_000
+/** In ms. The second query comes so long after the first, for its answers may get lost; each later one twice as late. */
+const firstWait = 1_000
+const longestWait = 60_000
+/** Answers are so far apart at least, and come this much late, so that those of many nodes do not collide. */
+const betweenAnswers = 1_000
+const answerDelay = { least: 20, spread: 100 } as const
 const ttl = 120
 const mostAddresses = 8
 
 /** @returns what ends it */
 export function discover(options: DiscoveryOptions): () => void {
-  const { self, clock, log } = options
+  const { self, clock, random, log } = options
   const service = serviceTag(options.clusterKey, 'node')
   const instance = `${self.id.slice(-16)}.${service}`
   const mdns = multicastDns(socketOptions(options.advertise))
-  let closed = false
-  const query = () => {
-    if (!closed) mdns.query([{ name: service, type: 'PTR' }])
-  }
-
-  // A warning comes with every packet that cannot be sent or read: a network that is down is not worth more than this.
-  mdns.on('warning', (error: Error) => log.debug('mDNS', { error: error.message }))
-  mdns.on('error', (error: Error) => {
-    log.warn('nodes on the local network cannot be discovered; name some with --join', { error: error.message })
-  })
-  mdns.on('query', (packet) => {
-    if (closed || !packet.questions?.some((question) => question.name === service)) return
+  const pacer = new Pacer(clock, random, () => {
     mdns.respond([
       { name: service, type: 'PTR', ttl, data: instance },
       {
@@ -64,20 +60,65 @@ export function discover(options: DiscoveryOptions): () => void {
       },
     ])
   })
+
+  // A warning comes with every packet that cannot be sent or read: a network that is down is not worth more than this.
+  mdns.on('warning', (error: Error) => log.debug('mDNS', { error: error.message }))
+  mdns.on('error', (error: Error) => {
+    log.warn('nodes on the local network cannot be discovered; name some with --join', { error: error.message })
+  })
+  mdns.on('query', (packet) => {
+    if (packet.questions?.some((question) => question.name === service)) pacer.asked()
+  })
   mdns.on('response', (packet) => {
     for (const answer of [...(packet.answers ?? []), ...(packet.additionals ?? [])]) {
-      if (answer.type !== 'TXT' || !answer.name.endsWith(`.${service}`)) continue
+      if (answer.type !== 'TXT' || answer.name === instance || !answer.name.endsWith(`.${service}`)) continue
       const node = parseRecord([answer.data].flat().map(String))
       if (node && node.id !== self.id) options.found(node)
     }
   })
 
-  const cancels = [every(clock, queryEvery, query), ...quickQueries.map((ms) => clock.after(ms, query))]
-  query()
+  let cancelQuery = () => {}
+  const query = (wait: number) => {
+    mdns.query([{ name: service, type: 'PTR' }])
+    cancelQuery = clock.after(wait, () => query(Math.min(longestWait, 2 * wait)))
+  }
+  pacer.asked()
+  query(firstWait)
   return () => {
-    closed = true
-    for (const cancel of cancels) cancel()
+    cancelQuery()
+    pacer.close()
     mdns.destroy()
+  }
+}
+
+/** Answers a moment after it was asked, and all that is asked meanwhile or soon after with one answer. */
+export class Pacer {
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #answer: () => void
+  #answeredAt = Number.NEGATIVE_INFINITY
+  #cancel: (() => void) | undefined
+
+  constructor(clock: Clock, random: Random, answer: () => void) {
+    this.#clock = clock
+    this.#random = random
+    this.#answer = answer
+  }
+
+  asked(): void {
+    if (this.#cancel) return
+    const rest = Math.max(0, this.#answeredAt + betweenAnswers - this.#clock.now())
+    this.#cancel = this.#clock.after(rest + answerDelay.least + answerDelay.spread * this.#random(), () => {
+      this.#cancel = undefined
+      this.#answeredAt = this.#clock.now()
+      this.#answer()
+    })
+  }
+
+  close(): void {
+    this.#cancel?.()
+    // Asked once more, it does not answer.
+    this.#cancel = () => {}
   }
 }
 

@@ -188,9 +188,9 @@ async function hostOrClose(options: NetworkOptions, advertise: string, server: R
 }
 
 function startDiscovery(options: NetworkOptions, self: NodeInfo, advertise: string, joiner: Joiner): () => void {
-  const { clusterKey, clock, log } = options
+  const { clusterKey, clock, random, log } = options
   const found = (node: Found) => joiner.found(node)
-  return discover({ self: { id: self.id, addresses: self.p2p }, advertise, clusterKey, found, clock, log })
+  return discover({ self: { id: self.id, addresses: self.p2p }, advertise, clusterKey, found, clock, random, log })
 }
 
 function describe(options: NetworkOptions, advertise: string, server: RunningPeerServer, host: Host): NodeInfo {
