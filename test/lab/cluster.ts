@@ -8,7 +8,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import type { Host } from './host.ts'
 import { pushImage, type Written, writeImage } from './image.ts'
 import { Lab } from './lab.ts'
-import { syntheticLayer } from './layers.ts'
+import { type Layer, layerSizes, syntheticLayer } from './layers.ts'
 import { LabNode } from './node.ts'
 import { type Pulled, pullOn } from './pull.ts'
 import { LabRegistry } from './registry.ts'
@@ -18,20 +18,28 @@ export interface MemberPlan {
   readonly name: string
   /** As `--mode` takes it. Default `all`. */
   readonly mode?: string
+  /** What its link carries each way, where that differs from the others'. */
+  readonly rate?: string
+  /** More of what `shoal up` takes, for this node. */
+  readonly flags?: readonly string[]
 }
 
 export interface ClusterInit {
   readonly members: readonly MemberPlan[]
   /** How they find each other: by mDNS alone, or from a seed list alone. */
   readonly discovery: 'mdns' | 'join'
-  /** Bytes of the image's one layer. */
+  /** Bytes of the image's layers together. */
   readonly size: number
+  /** How many. Default 1. */
+  readonly layers?: number
   /** What each link carries each way. Default: no limit. */
   readonly rate?: string
   /** The same for the registry's link; default `rate`. */
   readonly registryRate?: string
   /** More of what `shoal up` takes, for every node. */
   readonly flags?: readonly string[]
+  /** Members on a switch of their own, across a link of that rate from the registry and the others. */
+  readonly far?: { readonly members: readonly string[]; readonly rate: string }
 }
 
 const upstream = 'registry.lab'
@@ -51,8 +59,7 @@ export class Cluster {
   readonly lab: Lab
   readonly registry: LabRegistry
   readonly image: Written
-  /** The one that matters; the config beside it has a few hundred bytes. */
-  readonly layer: { readonly digest: Digest; readonly size: number }
+  readonly layers: readonly { readonly digest: Digest; readonly size: number }[]
   readonly #init: ClusterInit
   readonly #nodes = new Map<string, LabNode>()
 
@@ -61,29 +68,42 @@ export class Cluster {
     lab: Lab,
     registry: LabRegistry,
     image: Written,
-    layer: { digest: Digest; size: number },
+    layers: readonly { digest: Digest; size: number }[],
   ) {
     this.#init = init
     this.lab = lab
     this.registry = registry
     this.image = image
-    this.layer = layer
+    this.layers = layers
+  }
+
+  /** The largest, and mostly the only one; the config beside it has a few hundred bytes. */
+  get layer(): { readonly digest: Digest; readonly size: number } {
+    return this.layers.at(-1)!
   }
 
   /** Hosts, registry and image; no node runs yet. */
   static async create(init: ClusterInit): Promise<Cluster> {
-    const hosts = ['registry', ...init.members.map(({ name }) => name)]
-    const lab = await Lab.create({ hosts, ...(init.rate ? { rate: init.rate } : {}) })
+    const { members, rate, far } = init
+    const lab = await Lab.create({
+      hosts: ['registry', ...members.map(({ name }) => name)],
+      ...(rate ? { rate } : {}),
+      ...(far ? { far: { hosts: far.members, rate: far.rate } } : {}),
+    })
     try {
       const host = lab.host('registry')
       if (init.registryRate) await host.shape(init.registryRate)
+      for (const { name, rate } of members) if (rate) await lab.host(name).shape(rate)
       const registry = await LabRegistry.start({ host, dir: join(host.dir, 'registry') })
-      const layer = await syntheticLayer(join(lab.dir, 'layers'), init.size, 1)
-      const image = writeImage(join(lab.dir, 'layout'), tag, { layers: [layer] })
+      const layers: Layer[] = []
+      for (const [i, size] of layerSizes(init.size, init.layers ?? 1).entries()) {
+        layers.push(await syntheticLayer(join(lab.dir, 'layers'), size, i + 1))
+      }
+      const image = writeImage(join(lab.dir, 'layout'), tag, { layers })
       await pushImage(image, '127.0.0.1:5000', repository, tag, { from: host })
       // The registry has it; three copies of a large one would crowd the disk's cache.
       for (const folder of ['layers', 'layout']) rmSync(join(lab.dir, folder), { recursive: true })
-      return new Cluster(init, lab, registry, image, layer)
+      return new Cluster(init, lab, registry, image, layers)
     } catch (error) {
       await lab.close()
       throw error
@@ -110,6 +130,7 @@ export class Cluster {
         ...(plan.mode ? ['--mode', plan.mode] : []),
         ...(discovery === 'join' ? ['--no-mdns', '--join', this.#seedList()] : []),
         ...flags,
+        ...(plan.flags ?? []),
       ],
     })
     this.#nodes.set(name, node)
@@ -122,19 +143,24 @@ export class Cluster {
     return node
   }
 
+  /** Nodes that have not ended. */
+  get running(): LabNode[] {
+    return [...this.#nodes.values()].filter((node) => node.process.running)
+  }
+
   /** Hosts whose engines would pull: those of peers. */
   get pullers(): string[] {
     return this.#init.members.filter(({ mode }) => mode === undefined || mode.includes('peer')).map(({ name }) => name)
   }
 
-  /** Through the node of that host. @throws when anything is missing or has the wrong digest */
-  pull(name: string): Promise<Pulled> {
-    return pullOn(this.lab.host(name), this.node(name).mirror, `${upstream}/${repository}`, tag)
+  /** Through the node of that host, at once or at a time as `Date.now()` has it. @throws when anything is missing or wrong */
+  pull(name: string, at?: number): Promise<Pulled> {
+    return pullOn(this.lab.host(name), this.node(name).mirror, `${upstream}/${repository}`, tag, at)
   }
 
   /** Straight from the registry, as without shoal. */
-  plain(name: string): Promise<Pulled> {
-    return pullOn(this.lab.host(name), this.registry.url, repository, tag)
+  plain(name: string, at?: number): Promise<Pulled> {
+    return pullOn(this.lab.host(name), this.registry.url, repository, tag, at)
   }
 
   /** URL of the layer at that host's node. */
@@ -169,8 +195,7 @@ export class Cluster {
 
   /** Sum of a metric over the nodes that run. */
   async total(metric: string): Promise<number> {
-    const running = [...this.#nodes.values()].filter((node) => node.process.running)
-    return (await Promise.all(running.map((node) => node.metric(metric)))).reduce((a, b) => a + b, 0)
+    return (await Promise.all(this.running.map((node) => node.metric(metric)))).reduce((a, b) => a + b, 0)
   }
 
   close(): Promise<void> {

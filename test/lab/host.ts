@@ -66,11 +66,8 @@ export class Host {
     await run(['ip', '-n', this.#switchNetns, 'link', 'set', this.#port, 'up'])
   }
 
-  async counters(): Promise<Counters> {
-    const [link] = JSON.parse(await run(['ip', '-n', this.netns, '-j', '-s', 'link', 'show', 'eth0'])) as [
-      { stats64: { rx: { bytes: number }; tx: { bytes: number } } },
-    ]
-    return { in: link.stats64.rx.bytes, out: link.stats64.tx.bytes }
+  counters(): Promise<Counters> {
+    return countersOf(this.netns, 'eth0')
   }
 
   async stop(): Promise<void> {
@@ -82,11 +79,18 @@ export class Host {
   }
 }
 
+export async function countersOf(netns: string, device: string): Promise<Counters> {
+  const [link] = JSON.parse(await run(['ip', '-n', netns, '-j', '-s', 'link', 'show', device])) as [
+    { stats64: { rx: { bytes: number }; tx: { bytes: number } } },
+  ]
+  return { in: link.stats64.rx.bytes, out: link.stats64.tx.bytes }
+}
+
 /**
  * A token bucket whose queue holds 50 ms, like a switch port: long enough for TCP to fill the link, short enough for it
  * to notice congestion soon. The burst is at least one full segmentation-offload packet, and 2 ms of the rate.
  */
-async function shape(netns: string, device: string, rate: string | undefined): Promise<void> {
+export async function shape(netns: string, device: string, rate: string | undefined): Promise<void> {
   if (rate === undefined) {
     // Fails when there is none to delete, which is as good.
     await tryRun(['tc', '-n', netns, 'qdisc', 'del', 'dev', device, 'root'])

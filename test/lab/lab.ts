@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Counters, Host } from './host.ts'
+import { type Counters, countersOf, Host, shape } from './host.ts'
 import { run, tryRun } from './run.ts'
 
 export interface LabInit {
@@ -13,6 +13,8 @@ export interface LabInit {
   readonly hosts: number | readonly string[]
   /** What each host's link carries each way, as tc(8) writes it (`100mbit`). Default: no limit. */
   readonly rate?: string
+  /** Hosts on a switch of their own, and what the one link between the two switches carries each way. */
+  readonly far?: { readonly hosts: readonly string[]; readonly rate: string }
 }
 
 /** One folder per living lab, named by its id, holding the pid of the process it belongs to. */
@@ -88,10 +90,11 @@ export class Lab {
     })
     const lab = new Lab(id, dir, hosts)
     try {
-      await makeSwitch(id)
+      await makeSwitch(id, 'br0')
+      if (init.far) await makeFarSwitch(id, init.far.rate)
       // One after the other: namespaces are made under a lock of the kernel anyway.
       for (const [i, host] of hosts.entries()) {
-        await makeHost(host, switchOf(id), `p${i + 1}`)
+        await makeHost(host, switchOf(id), `p${i + 1}`, init.far?.hosts.includes(host.name) ? 'br1' : 'br0')
         if (init.rate !== undefined) await host.shape(init.rate)
       }
     } catch (error) {
@@ -111,6 +114,11 @@ export class Lab {
     return host.counters()
   }
 
+  /** What crossed the link between the two switches: `in` to the far hosts, `out` from them. */
+  crossed(): Promise<Counters> {
+    return countersOf(switchOf(this.id), farLink)
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -127,22 +135,38 @@ export class Lab {
 
 const switchOf = (id: string) => `shoal-${id}-net`
 
-async function makeSwitch(id: string): Promise<void> {
+async function makeSwitch(id: string, bridge: string): Promise<void> {
   const netns = switchOf(id)
-  await run(['ip', 'netns', 'add', netns])
+  if (bridge === 'br0') await run(['ip', 'netns', 'add', netns])
   // Without a multicast querier a snooping bridge drops the groups mDNS needs.
-  await run(['ip', '-n', netns, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0', 'forward_delay', '0'])
-  await run(['ip', '-n', netns, 'link', 'set', 'br0', 'up'])
+  await run(['ip', '-n', netns, 'link', 'add', bridge, 'type', 'bridge', 'mcast_snooping', '0', 'forward_delay', '0'])
+  await run(['ip', '-n', netns, 'link', 'set', bridge, 'up'])
   // Where dockerd has loaded br_netfilter, bridged packets would pass through iptables.
   const key = 'net.bridge.bridge-nf-call-iptables'
   await tryRun(['ip', 'netns', 'exec', netns, 'sysctl', '-qw', `${key}=0`])
 }
 
-async function makeHost(host: Host, switchNetns: string, port: string): Promise<void> {
+/** The far switch's end of the link between the two. */
+const farLink = 'trunk1'
+
+async function makeFarSwitch(id: string, rate: string): Promise<void> {
+  const netns = switchOf(id)
+  await makeSwitch(id, 'br1')
+  await run(['ip', '-n', netns, 'link', 'add', 'trunk0', 'type', 'veth', 'peer', 'name', farLink])
+  for (const [end, bridge] of [
+    ['trunk0', 'br0'],
+    [farLink, 'br1'],
+  ] as const) {
+    await run(['ip', '-n', netns, 'link', 'set', end, 'master', bridge, 'up'])
+    await shape(netns, end, rate)
+  }
+}
+
+async function makeHost(host: Host, switchNetns: string, port: string, bridge: string): Promise<void> {
   const inHost = (...args: string[]) => run(['ip', '-n', host.netns, ...args])
   await run(['ip', 'netns', 'add', host.netns])
   await run(['ip', '-n', switchNetns, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', host.netns])
-  await run(['ip', '-n', switchNetns, 'link', 'set', port, 'master', 'br0', 'up'])
+  await run(['ip', '-n', switchNetns, 'link', 'set', port, 'master', bridge, 'up'])
   await inHost('link', 'set', 'lo', 'up')
   await inHost('address', 'add', `${host.address}/24`, 'broadcast', '+', 'dev', 'eth0')
   await inHost('link', 'set', 'eth0', 'up')

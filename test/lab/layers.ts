@@ -48,6 +48,13 @@ export function syntheticLayer(folder: string, bytes: number, seed: number): Pro
   })
 }
 
+/** Sizes of an image's layers: one takes all; of several the last is eight times the first, and they grow evenly. */
+export function layerSizes(bytes: number, count: number): number[] {
+  const weights = Array.from({ length: count }, (_, i) => 1 + (count === 1 ? 0 : (7 * i) / (count - 1)))
+  const sum = weights.reduce((a, b) => a + b, 0)
+  return weights.map((weight) => Math.round((bytes * weight) / sum))
+}
+
 /** The same bytes for the same seed; they do not compress. */
 export function syntheticBlob(bytes: number, seed: number): Uint8Array<ArrayBuffer> {
   return Buffer.concat([...syntheticChunks(bytes, seed)])

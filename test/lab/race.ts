@@ -2,7 +2,7 @@
  * A cold image pulled by all hosts at once, against one plain stream of it measured on the same links in the same run:
  * the test asserts bounds on the outcome, `scripts/pull-race` prints it.
  */
-import { allModes, Cluster, splitModes } from './cluster.ts'
+import { allModes, Cluster, type ClusterInit, splitModes } from './cluster.ts'
 import { until } from './until.ts'
 
 /** `all` finds its members by mDNS, `join` from a seed list; `split` has one scheduler, one seed, and peers. */
@@ -15,6 +15,8 @@ export interface RaceInit {
   readonly hosts: number
   /** Bytes of the image. */
   readonly size: number
+  /** Default 1. */
+  readonly layers?: number
   /** What each link carries each way. Default: no limit. */
   readonly rate?: string | undefined
 }
@@ -39,21 +41,20 @@ export interface RaceOutcome {
   readonly ratio: number
 }
 
+/** The cluster of an arrangement. */
+export function plan({ arrangement, hosts, size, layers = 1, rate }: RaceInit): ClusterInit {
+  const members = arrangement === 'split' ? splitModes(1, 1, hosts - 2) : allModes(hosts)
+  return { members, discovery: arrangement === 'all' ? 'mdns' : 'join', size, layers, ...(rate ? { rate } : {}) }
+}
+
 /** @throws when a host does not get the image, or gets another one */
 export async function race(init: RaceInit, say: (text: string) => void = () => {}): Promise<RaceOutcome> {
-  const { arrangement, hosts, size, rate } = init
-  const members = arrangement === 'split' ? splitModes(1, 1, hosts - 2) : allModes(hosts)
-  const cluster = await Cluster.create({
-    members,
-    discovery: arrangement === 'all' ? 'mdns' : 'join',
-    size,
-    ...(rate ? { rate } : {}),
-  })
+  const cluster = await Cluster.create(plan(init))
   try {
     const { pullers } = cluster
     say('one plain stream ...')
     const plainSeconds = (await cluster.plain(pullers[0]!)).seconds
-    say(`  ${plainSeconds.toFixed(1)} s; starting ${members.length} nodes ...`)
+    say(`  ${plainSeconds.toFixed(1)} s; starting ${init.hosts} nodes ...`)
     await cluster.start()
     const before = cluster.sent()
     say(`${pullers.length} hosts at once ...`)
@@ -65,7 +66,7 @@ export async function race(init: RaceInit, say: (text: string) => void = () => {
     const received = await cluster.total('shoal_source_bytes_total')
     await until('the registry has logged what it sent', 10, () => cluster.sent() - before >= received)
     const runners = await Promise.all(
-      members.map(async ({ name }): Promise<Runner> => {
+      cluster.lab.hosts.slice(1).map(async ({ name }): Promise<Runner> => {
         const node = cluster.node(name)
         const place = pullers.indexOf(name)
         return {

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { type Digest, hexOf } from '../../src/oci/digest.ts'
 import type { Host } from './host.ts'
 import { LabProcess } from './process.ts'
 import { tryRun } from './run.ts'
@@ -125,6 +126,12 @@ export class LabRegistry {
       totals.set(access.path, total)
     }
     return totals
+  }
+
+  /** The file of a blob that was pushed. */
+  blobFile(digest: Digest): string {
+    const hex = hexOf(digest)
+    return join(this.dir, 'data', 'docker', 'registry', 'v2', 'blobs', 'sha256', hex.slice(0, 2), hex, 'data')
   }
 
   /** Gone as a crash would end it; start another one on the same folder to have it back. */
