@@ -107,27 +107,32 @@ export class Audiences {
       if (!audience || !blob) continue
       const pieces = audience.fresh
       audience.fresh = []
+      const have: FrameOf<'have'> = { t: 'have', digest, pieces }
+      const known = [...audience.sessions].filter((session) => audience.told.has(session))
       for (const session of audience.sessions) {
         if (!audience.told.has(session)) this.#introduce(blob, audience, session)
-        else {
-          this.#teach(blob, audience, session)
-          if (pieces.length > 0) session.send({ t: 'have', digest, pieces })
-        }
       }
+      this.#teach(blob, audience, known)
+      // The same object for all: it is put into words once.
+      if (pieces.length > 0) for (const session of known) session.send(have)
     }
     this.#news.clear()
   }
 
   #introduce(blob: Blob, audience: Audience, session: Session): void {
-    this.#teach(blob, audience, session)
+    this.#teach(blob, audience, [session])
     session.send(stateFrame(blob, this.#feeding(blob.digest)))
   }
 
-  /** Sends the segments that this session has not been sent; always before the pieces they describe. */
-  #teach(blob: Blob, audience: Audience, session: Session): void {
+  /** Sends the segments that these sessions have not been sent; always before the pieces they describe. */
+  #teach(blob: Blob, audience: Audience, sessions: readonly Session[]): void {
     const { segments } = blob.metainfo
-    for (let i = audience.told.get(session) ?? 0; i < segments.length; i++) session.send(metaFrame(blob, segments[i]!))
-    audience.told.set(session, segments.length)
+    const least = Math.min(...sessions.map((session) => audience.told.get(session) ?? 0))
+    for (let i = least; i < segments.length; i++) {
+      const frame = metaFrame(blob, segments[i]!)
+      for (const session of sessions) if ((audience.told.get(session) ?? 0) <= i) session.send(frame)
+    }
+    for (const session of sessions) audience.told.set(session, segments.length)
   }
 
   #leaveAudience(session: Session, digest: Digest): void {

@@ -2,7 +2,7 @@
  * The serving half of a node: tells the other ends of sessions what is held of which blob, as it arrives, and hands out
  * pieces. Holds no pieces itself; the store does.
  */
-import { type Clock, every } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import type { NodeId } from '../cluster/node-info.ts'
 import type { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -28,16 +28,17 @@ export class Seeder {
   readonly uploadSlots: number
   readonly #audiences: Audiences
   readonly #uploader: Uploader
-  readonly #stop: () => void
+  readonly #clock: Clock
+  readonly #batchMs: number
+  /** When the next batch goes out. Undefined while there is nothing to tell and nobody waits for a turn. */
+  #cancelBatch: (() => void) | undefined
 
   constructor({ store, clock, feeding, tuning = defaultUploadTuning, batchMs = defaultBatchMs }: SeederOptions) {
     this.uploadSlots = tuning.mostSlots
     this.#audiences = new Audiences(store, feeding)
     this.#uploader = new Uploader(store, clock, tuning, feeding)
-    this.#stop = every(clock, batchMs, () => {
-      this.#audiences.publish()
-      this.#uploader.tick()
-    })
+    this.#clock = clock
+    this.#batchMs = batchMs
     store.onGone((blob) => this.gone(blob.digest))
   }
 
@@ -76,11 +77,13 @@ export class Seeder {
   stored(digest: Digest, piece: number): void {
     this.#audiences.stored(digest, piece)
     this.#uploader.news()
+    this.#soon()
   }
 
   /** New piece digests are known. */
   learned(digest: Digest): void {
     this.#audiences.learned(digest)
+    this.#soon()
   }
 
   /** The blob is no longer here, or could not be had from its source. */
@@ -96,7 +99,9 @@ export class Seeder {
 
   /** See `Inbound.offer`. */
   offer(digest: Digest, wanted: WantedPieces, peer: NodeId | undefined, signal: AbortSignal): Promise<PieceOnDisk> {
-    return this.#uploader.offer(digest, wanted, peer, signal)
+    const offer = this.#uploader.offer(digest, wanted, peer, signal)
+    if (this.#uploader.waiting > 0) this.#soon()
+    return offer
   }
 
   /** Sends what is under way, for `ms` at most, and nothing new: who waits or asks is told to go elsewhere. */
@@ -105,6 +110,18 @@ export class Seeder {
   }
 
   close(): void {
-    this.#stop()
+    this.#cancelBatch?.()
+    // Whatever comes now is told to nobody.
+    this.#cancelBatch = () => {}
+  }
+
+  /** An idle node has no timer. */
+  #soon(): void {
+    this.#cancelBatch ??= this.#clock.after(this.#batchMs, () => {
+      this.#cancelBatch = undefined
+      this.#audiences.publish()
+      this.#uploader.tick()
+      if (this.#uploader.waiting > 0) this.#soon()
+    })
   }
 }

@@ -59,6 +59,11 @@ export class Uploader {
     return this.#queue.sending + this.#queue.waiting
   }
 
+  /** Children in line for their turn. */
+  get waiting(): number {
+    return this.#queue.waiting
+  }
+
   /** What is being sent to whom. */
   sending(): Upload[] {
     this.#forgetOver()
@@ -114,7 +119,6 @@ export class Uploader {
 
   /** To be called every so often: who has waited too long is told to try elsewhere. */
   tick(): void {
-    this.#forgetOver()
     for (const ask of this.#queue.expire(this.#clock.now() - patienceMs)) this.#turns.get(ask.id)?.(undefined)
   }
 
@@ -198,6 +202,7 @@ export class Uploader {
     const key = `${digest} ${to ?? ''}`
     let upload = this.#uploads.get(key)
     if (!upload || now - upload.sentAt > uploadOverMs) {
+      this.#forgetOver()
       upload = { digest, to, meter: new Meter(now), startedAt: now, sentAt: now }
       this.#uploads.set(key, upload)
     }

@@ -19,8 +19,10 @@ export const maxFrameBytes = 512 * 1024
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 /** Whoever says a size makes others set up as many pieces. */
 const size = z.number().int().min(0).max(mostBlobBytes)
-const piece = z.number().int().min(0).max(0xff_ffff)
-const pieces = z.array(piece).max(8192)
+const mostPiece = 0xff_ffff
+const mostPieces = 8192
+const piece = z.number().int().min(0).max(mostPiece)
+const pieces = z.array(piece).max(mostPieces)
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4)
 const short = z.string().max(512)
 
@@ -75,6 +77,32 @@ const gone = z.object({ t: z.literal('gone'), digest, code: short.optional(), me
 export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state, have, got, meta, gone])
 export type Frame = z.infer<typeof frameSchema>
 export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
+
+/**
+ * Reads the text of a frame. A swarm says `have` and `got` for every piece to every neighbour, a hundred times as often
+ * as anything else, and checking those two by hand costs a tenth of what the schema costs.
+ * @throws {Failure} `bad-request` that names the field
+ */
+export function parseFrame(text: string): Frame {
+  const value: unknown = JSON.parse(text)
+  return hotFrame(value) ?? parse(frameSchema, value)
+}
+
+/** Undefined for any other frame, and for one that is wrong: what is wrong with it, the schema says. */
+function hotFrame(value: unknown): Frame | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { t, digest, piece, pieces } = value as Record<string, unknown>
+  if (typeof digest !== 'string' || !isDigest(digest)) return undefined
+  if (t === 'got' && isPiece(piece)) return { t, digest, piece }
+  if (t === 'have' && Array.isArray(pieces) && pieces.length <= mostPieces && pieces.every(isPiece)) {
+    return { t, digest, pieces }
+  }
+  return undefined
+}
+
+function isPiece(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= mostPiece
+}
 
 // ---- control ----
 

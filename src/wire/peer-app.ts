@@ -4,6 +4,7 @@
  */
 import type { Server } from 'bun'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { LRUCache } from 'lru-cache'
 import type { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { type NodeId, type NodeInfo, nodeIdSchema } from '../cluster/node-info.ts'
@@ -13,7 +14,15 @@ import type { Limit } from '../rate.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { deadline } from './deadline.ts'
-import { announceSchema, fetchOrderSchema, maxControlBytes, parse, resolveSchema, scheduleSchema } from './messages.ts'
+import {
+  type Announce,
+  announceSchema,
+  fetchOrderSchema,
+  maxControlBytes,
+  parse,
+  resolveSchema,
+  scheduleSchema,
+} from './messages.ts'
 import { headers, routes, wireRules } from './rules.ts'
 import type { SocketData } from './sockets.ts'
 import type { Uploads } from './uploads.ts'
@@ -39,11 +48,20 @@ export interface PeerAppOptions {
 
 type Env = { Bindings: { server: PeerServer | undefined }; Variables: { leave: () => void; connection: string } }
 
+/**
+ * What was read lately, by its text. A node that has nothing new says the same every few seconds, and reading it once is
+ * enough.
+ */
+type Known<T extends object> = LRUCache<string, T>
+const mostKnown = 1024
+const mostKnownText = 1024
+
 /** Sockets at which new sessions are refused: far above what a swarm opens. */
 const mostSessions = 4096
 
 export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   const { uploads, clock, log } = options
+  const announces: Known<Announce> = new LRUCache({ max: mostKnown })
   const app = new Hono<Env>()
   const ready = () => {
     const inbound = options.inbound()
@@ -80,7 +98,7 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     uploads.settle()
     return servePiece(c, ready(), digest, wanted)
   })
-  app.post(routes.announce, async (c) => c.json(ready().announce(await read(c, announceSchema))))
+  app.post(routes.announce, async (c) => c.json(ready().announce(await read(c, announceSchema, announces))))
   app.post(routes.schedule, async (c) => c.json(await ready().schedule(await read(c, scheduleSchema))))
   app.post(routes.fetch, async (c) => {
     ready().order(await read(c, fetchOrderSchema))
@@ -114,18 +132,22 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     })
   }
 
-  async function read<T>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
+  async function read<T extends object>(c: Context<Env>, schema: z.ZodType<T>, known?: Known<T>): Promise<T> {
     if (Number(c.req.header('content-length') ?? 0) > maxControlBytes) {
       throw new Failure('bad-request', 'the body is longer than 1 MiB')
     }
     const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () => c.req.text())
+    const before = known?.get(text)
+    if (before !== undefined) return before
     let value: unknown
     try {
       value = JSON.parse(text)
     } catch (cause) {
       throw new Failure('bad-request', 'the body is not JSON', { cause })
     }
-    return parse(schema, value)
+    const message = parse(schema, value)
+    if (text.length <= mostKnownText) known?.set(text, message)
+    return message
   }
 
   return app

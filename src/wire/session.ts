@@ -4,7 +4,7 @@
  */
 import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
-import { type Frame, frameSchema, maxFrameBytes, parse } from './messages.ts'
+import { type Frame, maxFrameBytes, parseFrame } from './messages.ts'
 import { wireRules } from './rules.ts'
 import type { Session } from './wire.ts'
 
@@ -68,7 +68,7 @@ export class SocketSession implements Session {
 
   send(frame: Frame): void {
     if (this.#phase !== 'open') return
-    this.#pipe.send(JSON.stringify(frame))
+    this.#pipe.send(textOf(frame))
     if (this.#pipe.backlog() > wireRules.sessionBacklog) this.#abort('it does not read what it is sent')
   }
 
@@ -85,7 +85,7 @@ export class SocketSession implements Session {
     let frame: Frame
     try {
       if (text.length > maxFrameBytes) throw new Failure('bad-request', 'a frame is longer than allowed')
-      frame = parse(frameSchema, JSON.parse(text))
+      frame = parseFrame(text)
     } catch (error) {
       this.#reject(`it sent a wrong frame: ${(error as Error).message}`)
       return
@@ -144,4 +144,12 @@ export class SocketSession implements Session {
     this.#pipe.terminate()
     this.ended(reason)
   }
+}
+
+/** What is new goes to many sessions, one after the other: the same frame is put into words once. */
+let last: { frame: Frame; text: string } | undefined
+
+function textOf(frame: Frame): string {
+  if (last?.frame !== frame) last = { frame, text: JSON.stringify(frame) }
+  return last.text
 }

@@ -67,13 +67,3 @@ test('requests in a handler are not taken for uploads that still run', () => {
   expect(over).toEqual(['a true'])
   leave()
 })
-
-test('while somebody waits, the end of an upload is noticed sooner', () => {
-  send('a', 'c1')
-  pending++
-  const leave = uploads.enter('c2')
-  pending--
-  clock.advance(5)
-  expect(over).toEqual(['a true'])
-  leave()
-})

@@ -12,9 +12,8 @@
  */
 import type { Clock } from '../clock.ts'
 
-/** How often (ms) to look while anything is being sent, and while somebody may be waiting for it to end. */
-const lookEvery = 25
-const lookSoon = 4
+/** How often (ms) to look while anything is being sent. Who counts slots does not wait for this, but calls `settle`. */
+const lookEvery = 100
 
 interface Upload {
   readonly connection: string
@@ -45,7 +44,6 @@ export class Uploads {
     const previous = this.#byConnection.get(connection)
     if (previous) this.#end(previous, true)
     this.#others++
-    if (this.#running.size > 0) this.#look()
     let inside = true
     return () => {
       if (inside) this.#others--
@@ -86,8 +84,7 @@ export class Uploads {
   }
 
   #look(): void {
-    this.#cancelLook?.()
-    this.#cancelLook = this.#clock.after(this.#others > 0 ? lookSoon : lookEvery, () => {
+    this.#cancelLook ??= this.#clock.after(lookEvery, () => {
       this.#cancelLook = undefined
       this.settle()
       if (this.#running.size > 0) this.#look()
