@@ -23,11 +23,3 @@ test('what has stopped fades, and the total stays', () => {
 test('nothing is nothing per second', () => {
   expect(new Meter(5).perSecond(1000)).toBe(0)
 })
-
-test('what is given back late takes the rate to nothing, and never below', () => {
-  const meter = new Meter(0)
-  meter.add(524_288, 0)
-  meter.add(400 - 524_288, 300)
-  expect(meter.perSecond(300)).toBe(0)
-  expect(meter.total).toBe(400)
-})

@@ -10,12 +10,8 @@ export class Meter {
     this.#at = now
   }
 
-  /**
-   * A negative amount gives back what was counted too much. What it gives back has faded since, so the rate stops at
-   * nothing instead of going below.
-   */
   add(amount: number, now: number): void {
-    this.#rate = Math.max(0, this.perMs(now) + amount / averageMs)
+    this.#rate = this.perMs(now) + amount / averageMs
     this.#at = now
     this.total += amount
   }

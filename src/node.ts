@@ -15,12 +15,12 @@ import { Failure } from './failure.ts'
 import { formatAddress } from './listen.ts'
 import { Meter } from './meter.ts'
 import { viewOf } from './node-view.ts'
-import { type Limit, TokenBucket } from './rate.ts'
+import { Bucket, Gate } from './rate.ts'
 import { createRegistry, pullLog } from './registry/registry.ts'
 import { serveRegistry } from './registry/server.ts'
 import { Scheduler } from './scheduler/service.ts'
 import { Swarms } from './scheduler/swarms.ts'
-import { RegistrySource } from './source/registry-source.ts'
+import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { Announcer } from './swarm/announcer.ts'
 import { Bans } from './swarm/bans.ts'
@@ -78,12 +78,13 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const { downloadRate, uploadRate, sourceRate } = settings.limits
     const started = clock.now()
     const rates = { received: new Meter(started), sent: new Meter(started), source: new Meter(started) }
-    const limit = (meter: Meter, rate: number | undefined): Limit => {
-      const bucket = rate === undefined ? undefined : new TokenBucket(clock, rate)
-      return async (bytes) => {
-        await bucket?.take(bytes)
-        meter.add(bytes, clock.now())
-      }
+    const sourceGate = sourceRate === undefined ? undefined : new Gate({ clock, bytesPerSecond: sourceRate })
+    const sourceLimit: SourceLimit = async (bytes, digest) => {
+      rates.source.add(bytes, clock.now())
+      if (!sourceGate) return
+      const unread = digest !== undefined && (swarm.find(digest)?.background ?? false)
+      await sourceGate.enter(bytes, { of: digest ?? '', background: unread && !seeder.wanted(digest) })
+      sourceGate.leave()
     }
 
     const source = new RegistrySource({
@@ -95,7 +96,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       random,
       log,
       metrics,
-      limit: limit(rates.source, sourceRate),
+      limit: sourceLimit,
     })
 
     const network = await Network.start({
@@ -109,8 +110,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       join: settings.p2p.join,
       mdns: settings.p2p.mdns,
       clusterKey,
-      download: limit(rates.received, downloadRate),
-      upload: limit(rates.sent, uploadRate),
+      downloadRate,
+      received: rates.received,
       clock,
       random,
       log,
@@ -121,7 +122,13 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
 
     const bans = new Bans({ store, clock, log, metrics })
     const announcer = new Announcer(store, () => membership)
-    const seeder: Seeder = new Seeder({ store, clock, feeding: (digest) => swarm.find(digest)?.feeding ?? false })
+    const seeder: Seeder = new Seeder({
+      store,
+      clock,
+      feeding: (digest) => swarm.find(digest)?.feeding ?? false,
+      limit: uploadRate === undefined ? undefined : new Bucket(uploadRate, started),
+      sent: rates.sent,
+    })
     const swarms = modes.includes('scheduler') ? new Swarms(random) : undefined
     const scheduler =
       swarms &&

@@ -1,36 +1,151 @@
-/** A token bucket. Those who take may run into debt and wait until it is paid; so any amount can be taken at once. */
+/**
+ * How fast, and who is next: limits on bytes per second and on how many may be at it at once, with one fair line before
+ * them. What somebody waits for goes before what nobody waits for yet, and inside both every blob gets its turn, so that
+ * a large one does not keep small ones waiting.
+ */
 import type { Clock } from './clock.ts'
+import { FairLine } from './fair-line.ts'
 
-/** Resolves when `bytes` may be moved. Negative amounts give back what was taken too much, and never wait. */
-export type Limit = (bytes: number) => Promise<void>
+/**
+ * Shares of a link or a limit that both want: the background keeps a sixteenth, so that nobody can starve it by saying
+ * of everything that somebody waits for it.
+ */
+export const shares = { interactive: 15, background: 1 } as const
 
-export class TokenBucket {
-  readonly #clock: Clock
+export function shareOf(background: boolean): keyof typeof shares {
+  return background ? 'background' : 'interactive'
+}
+
+/** Bytes that may go out at once after a quiet time, as ms of the rate. */
+const burstMs = 100
+
+/**
+ * A token bucket. Whoever goes while it is not in debt may take any amount; the next goes when the debt is paid. So over
+ * any time no more passes than the rate allows, plus the burst and one piece. Pure.
+ */
+export class Bucket {
   readonly #perMs: number
   readonly #burst: number
   #tokens: number
   #at: number
 
-  /** @param burst bytes that may go out at once after a quiet time; a quarter of a second's worth unless said */
-  constructor(clock: Clock, bytesPerSecond: number, burst = bytesPerSecond / 4) {
-    this.#clock = clock
+  constructor(bytesPerSecond: number, now: number) {
     this.#perMs = bytesPerSecond / 1000
-    this.#burst = burst
-    this.#tokens = burst
-    this.#at = clock.now()
-  }
-
-  /** First come, first served: a later taker waits for the debts of all before it. */
-  take(bytes: number): Promise<void> {
-    const now = this.#clock.now()
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs) - bytes
+    this.#burst = burstMs * this.#perMs
+    this.#tokens = this.#burst
     this.#at = now
-    if (this.#tokens >= 0 || bytes <= 0) return Promise.resolve()
-    const wait = -this.#tokens / this.#perMs
-    return new Promise((resolve) => this.#clock.after(wait, resolve))
   }
 
-  get limit(): Limit {
-    return (bytes) => this.take(bytes)
+  /** How many ms from now the next may go; 0 if at once. */
+  wait(now: number): number {
+    this.#fill(now)
+    // Less than a byte is a rounding error, not a debt.
+    return this.#tokens > -1 ? 0 : -this.#tokens / this.#perMs
+  }
+
+  /** Negative amounts give back what was taken and not used. */
+  take(bytes: number, now: number): void {
+    this.#fill(now)
+    this.#tokens = Math.min(this.#burst, this.#tokens - bytes)
+  }
+
+  #fill(now: number): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs)
+    this.#at = now
+  }
+}
+
+export interface GateOptions {
+  readonly clock: Clock
+  readonly bytesPerSecond?: number | undefined
+  /** How many may be inside at once. */
+  readonly places?: number
+}
+
+/** On whose behalf something is moved. */
+export interface Cause {
+  /** Everything of one blob, say, shares its turns. */
+  readonly of: string
+  /** Nobody waits for it. */
+  readonly background: boolean
+}
+
+interface Waiter {
+  readonly bytes: number
+  readonly go: () => void
+}
+
+export class Gate {
+  readonly #clock: Clock
+  readonly #bucket: Bucket | undefined
+  readonly #places: number
+  readonly #line = new FairLine<Waiter>(shares)
+  #inside = 0
+  #cancelTimer: (() => void) | undefined
+
+  constructor({ clock, bytesPerSecond, places = Number.POSITIVE_INFINITY }: GateOptions) {
+    this.#clock = clock
+    this.#bucket = bytesPerSecond === undefined ? undefined : new Bucket(bytesPerSecond, clock.now())
+    this.#places = places
+  }
+
+  get waiting(): number {
+    return this.#line.size
+  }
+
+  /** Resolves when it may be moved; `leave` is to be called when it has been. @throws the signal's reason */
+  enter(bytes: number, { of, background }: Cause, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    if (this.#line.size === 0 && this.#open(this.#clock.now())) {
+      this.#admit(bytes)
+      return Promise.resolve()
+    }
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        bytes,
+        go: () => {
+          signal?.removeEventListener('abort', abort)
+          resolve()
+        },
+      }
+      const abort = () => {
+        this.#line.withdraw(waiter)
+        reject(signal?.reason)
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+      this.#line.add(waiter, [shareOf(background), of])
+      this.#pump()
+    })
+  }
+
+  /** Who was let in is done; so many of the bytes were never moved. */
+  leave(unused = 0): void {
+    this.#inside--
+    if (unused !== 0) this.#bucket?.take(-unused, this.#clock.now())
+    this.#pump()
+  }
+
+  #open(now: number): boolean {
+    return this.#inside < this.#places && (this.#bucket?.wait(now) ?? 0) === 0
+  }
+
+  #admit(bytes: number): void {
+    this.#inside++
+    this.#bucket?.take(bytes, this.#clock.now())
+  }
+
+  #pump(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    while (this.#line.size > 0 && this.#inside < this.#places) {
+      const wait = this.#bucket?.wait(this.#clock.now()) ?? 0
+      if (wait > 0) {
+        this.#cancelTimer = this.#clock.after(Math.ceil(wait), () => this.#pump())
+        return
+      }
+      const waiter = this.#line.next(({ bytes }) => bytes)!
+      this.#admit(waiter.bytes)
+      waiter.go()
+    }
   }
 }

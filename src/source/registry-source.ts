@@ -4,7 +4,6 @@ import { Failure } from '../failure.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { acceptManifests, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
-import type { Limit } from '../rate.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Answer } from './answer.ts'
@@ -21,6 +20,8 @@ import { defaultRetry, type RetryPolicy, type RetryTools } from './retry.ts'
 import type { Location, OpenBody, Passed, Resolved, Source, Stat } from './source.ts'
 import { type UpstreamOptions, Upstreams } from './upstreams.ts'
 
+export type SourceLimit = (bytes: number, digest: Digest | undefined) => Promise<void>
+
 export interface RegistrySourceOptions {
   /** By registry, as references name it. */
   readonly upstreams: ReadonlyMap<string, UpstreamOptions>
@@ -34,8 +35,11 @@ export interface RegistrySourceOptions {
   readonly random: Random
   readonly log: Log
   readonly metrics: Pick<Metrics, 'sourceBytes' | 'sourceRequests'>
-  /** Awaited with the length of every chunk of content that has arrived; what it withholds, the registry keeps. */
-  readonly limit?: Limit
+  /**
+   * Awaited with the length of every chunk of content that has arrived, and with the digest of the content where that
+   * is known; what it withholds, the registry keeps.
+   */
+  readonly limit?: SourceLimit
   readonly timeouts?: Timeouts
   readonly retry?: RetryPolicy
 }
@@ -48,7 +52,7 @@ export class RegistrySource implements Source {
   readonly #client: RegistryClient
   readonly #retry: RetryTools
   readonly #metrics: RegistrySourceOptions['metrics']
-  readonly #limit: Limit | undefined
+  readonly #limit: SourceLimit | undefined
 
   /** @throws {Error} for an upstream's URL or a CA file that cannot be used */
   constructor(options: RegistrySourceOptions) {
@@ -111,7 +115,7 @@ export class RegistrySource implements Source {
       first.close()
       throw beyondEnd(about, start, size)
     }
-    const received = (bytes: number) => this.#received(location.repository, bytes)
+    const received = (bytes: number) => this.#received(location.repository, bytes, location.digest)
     const body = resumedBody({ about, size, start, first, reopen, received, retry: this.#retry, signal })
     return { size, mediaType, body }
   }
@@ -170,9 +174,9 @@ export class RegistrySource implements Source {
     return { digest, size: bytes.length, mediaType: type === defaultType ? mediaTypeOf(bytes) : type }
   }
 
-  async #received(repository: Repository, bytes: number): Promise<void> {
+  async #received(repository: Repository, bytes: number, digest?: Digest): Promise<void> {
     this.#metrics.sourceBytes.inc({ source: repository.registry }, bytes)
-    await this.#limit?.(bytes)
+    await this.#limit?.(bytes, digest)
   }
 }
 

@@ -25,6 +25,8 @@ export interface ArrivalsDeps {
 export interface ArrivalsHost {
   apply(event: DownloadEvent): void
   card(parent: NodeId): NodeCard | undefined
+  /** Nobody reads the blob. */
+  background(): boolean
   /** The parent is told that its piece is here. */
   got(parent: NodeId, piece: number): void
   /** That parent has passed on the statement about the piece that is believed here. */
@@ -58,7 +60,11 @@ export class Arrivals {
     this.#inFlight.set(request.id, abort)
     try {
       const chosen = (piece: number) => this.#host.apply({ type: 'chosen', request: request.id, piece })
-      const wanted = any ? { unwanted: any.unwanted.bytes, from: any.from } : { pieces: [request.piece!] }
+      const wanted = {
+        ...(any ? { unwanted: any.unwanted.bytes, from: any.from } : { pieces: [request.piece!] }),
+        background: this.#host.background(),
+        bytes: pieceBytes(blob.layout, request.piece ?? 0),
+      }
       const { piece, bytes } = await this.#d.outbound.piece(card, blob.digest, wanted, abort.signal, chosen)
       this.#host.got(card.id, piece)
       if (piece >= blob.layout.count) throw new Failure('corrupt', 'there is no such piece')

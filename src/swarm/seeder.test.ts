@@ -3,12 +3,14 @@ import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { type MemoryBlob, MemoryStore } from '../../test/fakes/memory-store.ts'
 import { FakeSession } from '../../test/fakes/session.ts'
 import { Failure } from '../failure.ts'
+import { Meter } from '../meter.ts'
 import { digestOf } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { pieceDigest } from '../piece/metainfo.ts'
+import { Bucket } from '../rate.ts'
 import type { PieceOnDisk, WantedPieces } from '../wire/wire.ts'
-import { Seeder } from './seeder.ts'
+import { Seeder, type SeederOptions } from './seeder.ts'
 import { signedSegments } from './source-feed.ts'
 
 const bytes = new Uint8Array(6 * 256 * 1024).map((_, i) => (i * 7) >> 9)
@@ -26,15 +28,12 @@ class Rig {
   readonly clock = new FakeClock()
   readonly store = new MemoryStore({ clock: this.clock })
   feeding = false
-  readonly seeder = new Seeder({
-    store: this.store,
-    clock: this.clock,
-    tuning: { leastSlots: 2, mostSlots: 2, mostWaiting: 4 },
-    feeding: () => this.feeding,
-    batchMs,
-  })
+  readonly seeder: Seeder
 
-  constructor() {
+  constructor(options: Partial<SeederOptions> = {}) {
+    const { store, clock } = this
+    const tuning = { leastSlots: 2, mostSlots: 2, mostWaiting: 4 }
+    this.seeder = new Seeder({ store, clock, tuning, feeding: () => this.feeding, batchMs, ...options })
     rigs.push(this)
   }
   begin(): MemoryBlob {
@@ -367,4 +366,78 @@ test('a drain does not wait for ever', async () => {
   await rig.clock.run(1_200)
   await draining
   expect(rig.seeder.uploads).toBe(1)
+})
+
+describe('a limited uplink', () => {
+  const piece = 256 * 1024
+
+  /** Four children, each of which asks again as soon as it has what it was sent, for so many seconds. */
+  async function sendFor(seconds: number, bytesPerSecond: number) {
+    const sent = new Meter(0)
+    const rig = new Rig({
+      limit: new Bucket(bytesPerSecond, 0),
+      sent,
+      tuning: { leastSlots: 2, mostSlots: 64, mostWaiting: 64 },
+    })
+    await rig.add(0, 1, 2, 3, 4, 5)
+    let [longest, refused] = [0, 0]
+    const child = async (peer: string) => {
+      while (rig.clock.now() < seconds * 1000) {
+        const askedAt = rig.clock.now()
+        const session = new FakeSession(peer)
+        try {
+          const got = await rig.seeder.offer(digest, { pieces: [0] }, peer, new AbortController().signal)
+          longest = Math.max(longest, rig.clock.now() - askedAt)
+          got.done(true)
+          rig.seeder.got(session, digest, got.piece)
+        } catch {
+          refused++
+        }
+      }
+    }
+    for (const peer of ['ann', 'bob', 'cat', 'dan']) void child(peer)
+    await rig.clock.run(seconds * 1000)
+    return { bytes: sent.total, longest, refused }
+  }
+
+  test('sends what its limit allows and no less, and nobody waits for longer than its turns take', async () => {
+    for (const rate of [2 * piece, 16 * piece]) {
+      const { bytes, longest, refused } = await sendFor(20, rate)
+      expect(bytes / (20 * rate)).toBeGreaterThan(0.95)
+      expect(bytes).toBeLessThanOrEqual(20.1 * rate + 2 * piece)
+      expect(longest).toBeLessThanOrEqual((5 * 1000 * piece) / rate)
+      expect(refused).toBe(0)
+    }
+  })
+
+  test('decides at the last moment whose turn it is, so that who is in a hurry does not wait for who came earlier', async () => {
+    const rig = new Rig({ limit: new Bucket(piece, 0) })
+    await rig.add(0, 1)
+    const first = rig.offer('ann')
+    await settle()
+    expect(first.got).toBeDefined()
+    const idle = [0, 1].map((piece) => rig.offer('bob', { pieces: [piece], background: true }))
+    await settle()
+    const hurried = [0, 1].map((piece) => rig.offer('cat', { pieces: [piece] }))
+    first.got!.done(false)
+    for (let i = 0; i < 30; i++) {
+      await rig.clock.run(100)
+      for (const { got } of [...idle, ...hurried]) got?.done(false)
+    }
+    expect(hurried.map(({ got }) => got !== undefined)).toEqual([true, true])
+    expect(idle.map(({ got }) => got !== undefined)).toEqual([true, false])
+  })
+})
+
+describe('a blob that children ask for', () => {
+  test('is wanted while one of them waits for it, and not when it is for the background', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    rig.offer('ann', { pieces: [0], background: true })
+    expect(rig.seeder.wanted(digest)).toBe(false)
+    rig.offer('bob')
+    expect(rig.seeder.wanted(digest)).toBe(true)
+    await rig.clock.run(6000)
+    expect(rig.seeder.wanted(digest)).toBe(false)
+  })
 })

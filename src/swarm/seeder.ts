@@ -9,15 +9,11 @@ import type { Digest } from '../oci/digest.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { PieceOnDisk, Session, WantedPieces } from '../wire/wire.ts'
 import { Audiences } from './audiences.ts'
-import { type Upload, Uploader } from './uploader.ts'
-import { defaultUploadTuning, type UploadTuning } from './uploads.ts'
+import { type Upload, Uploader, type UploaderOptions } from './uploader.ts'
+import { defaultUploadTuning } from './uploads.ts'
 
-export interface SeederOptions {
+export interface SeederOptions extends Omit<UploaderOptions, 'tuning'>, Partial<Pick<UploaderOptions, 'tuning'>> {
   readonly store: BlobStore
-  readonly clock: Clock
-  readonly tuning?: UploadTuning
-  /** True while this node reads the blob from its source. */
-  readonly feeding: (digest: Digest) => boolean
   /** How long news about pieces is gathered before it is sent, in ms. */
   readonly batchMs?: number
 }
@@ -33,10 +29,11 @@ export class Seeder {
   /** When the next batch goes out. Undefined while there is nothing to tell and nobody waits for a turn. */
   #cancelBatch: (() => void) | undefined
 
-  constructor({ store, clock, feeding, tuning = defaultUploadTuning, batchMs = defaultBatchMs }: SeederOptions) {
+  constructor({ tuning = defaultUploadTuning, batchMs = defaultBatchMs, ...options }: SeederOptions) {
+    const { store, clock, feeding } = options
     this.uploadSlots = tuning.mostSlots
     this.#audiences = new Audiences(store, feeding)
-    this.#uploader = new Uploader(store, clock, tuning, feeding)
+    this.#uploader = new Uploader({ ...options, tuning })
     this.#clock = clock
     this.#batchMs = batchMs
     store.onGone((blob) => this.gone(blob.digest))
@@ -45,6 +42,10 @@ export class Seeder {
   /** Pieces under way, and children waiting for one. */
   get uploads(): number {
     return this.#uploader.count
+  }
+  /** A child waits for the blob, or did a moment ago. */
+  wanted(digest: Digest): boolean {
+    return this.#uploader.wanted(digest)
   }
   /** What is being sent to whom. */
   sending(): Upload[] {

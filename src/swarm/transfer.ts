@@ -135,6 +135,10 @@ export class Transfer {
   get feeding(): boolean {
     return this.#feeding.running
   }
+  /** Nobody reads it, so whatever somebody reads goes first. */
+  get background(): boolean {
+    return this.#readers.size === 0
+  }
   /** What an operator sees of it. */
   describe(): TransferFacts {
     const now = this.#d.clock.now()
@@ -245,6 +249,7 @@ export class Transfer {
     return {
       apply: (event) => this.#apply(event),
       card: (parent) => this.#links.card(parent),
+      background: () => this.background,
       got: (parent, piece) => this.#links.got(parent, piece),
       vouches: (parent, piece) => this.#links.vouches(parent, piece),
       progress: () => {

@@ -9,6 +9,7 @@ import { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import type { Bucket } from '../rate.ts'
 import type { BlobStore } from '../store/blob-store.ts'
 import type { PieceOnDisk, WantedPieces } from '../wire/wire.ts'
 import { type Ask, type Grant, type Held, UploadQueue, type UploadTuning } from './uploads.ts'
@@ -29,28 +30,45 @@ const patienceMs = 3000
 const drainLookMs = 50
 /** A child that does not say that a piece arrived is taken to have it so long after the kernel took the bytes, in ms. */
 const silentMs = 2000
+/** A blob that a child asked for and waits for is wanted for so long after it has asked, in ms. */
+const wantedMs = 5000
+
+export interface UploaderOptions {
+  readonly store: Pick<BlobStore, 'find'>
+  readonly clock: Clock
+  readonly tuning: UploadTuning
+  /** True while this node reads the blob from its source. */
+  readonly feeding: (digest: Digest) => boolean
+  /** The limit on what is sent. It is asked before a piece is granted, so that what waits for it holds no slot. */
+  readonly limit?: Bucket | undefined
+  /** Counts what was sent. */
+  readonly sent?: Meter | undefined
+}
 
 export class Uploader {
   readonly #store: Pick<BlobStore, 'find'>
   readonly #clock: Clock
   readonly #feeding: (digest: Digest) => boolean
+  readonly #limit: Bucket | undefined
+  readonly #sent: Meter | undefined
   readonly #queue: UploadQueue
   readonly #turns = new Map<number, (grant: Grant | undefined) => void>()
   /** By child, blob and piece: what is under way, until the child says it has it. */
   readonly #underWay = new Map<string, Grant>()
   readonly #uploads = new Map<string, Upload>()
+  /** When a child last asked for a blob that it waits for. */
+  readonly #wantedAt = new Map<Digest, number>()
   #nextAsk = 1
   #draining = false
+  /** Set while the limit keeps everybody waiting. */
+  #limited = false
 
-  constructor(
-    store: Pick<BlobStore, 'find'>,
-    clock: Clock,
-    tuning: UploadTuning,
-    feeding: (digest: Digest) => boolean,
-  ) {
+  constructor({ store, clock, tuning, feeding, limit, sent }: UploaderOptions) {
     this.#store = store
     this.#clock = clock
     this.#feeding = feeding
+    this.#limit = limit
+    this.#sent = sent
     this.#queue = new UploadQueue(tuning, (digest) => this.#held(digest as Digest))
   }
 
@@ -62,6 +80,11 @@ export class Uploader {
   /** Children in line for their turn. */
   get waiting(): number {
     return this.#queue.waiting
+  }
+
+  /** A child waits for the blob, or did a moment ago. */
+  wanted(digest: Digest): boolean {
+    return this.#clock.now() - (this.#wantedAt.get(digest) ?? Number.NEGATIVE_INFINITY) < wantedMs
   }
 
   /** What is being sent to whom. */
@@ -88,15 +111,17 @@ export class Uploader {
     this.#note(digest, peer, pieceBytes(blob.layout, piece))
     const letGo = blob.hold()
     const start = pieceStart(blob.layout, piece)
+    const end = start + pieceBytes(blob.layout, piece)
     return {
       piece,
       path: blob.path,
       start,
-      end: start + pieceBytes(blob.layout, piece),
+      end,
       done: (sent) => {
         letGo()
-        if (!sent) this.#broken(grant)
-        else this.#clock.after(silentMs, () => this.#delivered(grant))
+        if (!sent) return this.#broken(grant)
+        this.#sent?.add(end - start, this.#clock.now())
+        this.#clock.after(silentMs, () => this.#delivered(grant))
       },
     }
   }
@@ -115,6 +140,7 @@ export class Uploader {
   /** The blob is no longer here. */
   forget(digest: Digest): void {
     this.#queue.forget(digest)
+    this.#wantedAt.delete(digest)
   }
 
   /** To be called every so often: who has waited too long is told to try elsewhere. */
@@ -141,8 +167,10 @@ export class Uploader {
       peer,
       digest,
       wanted: 'pieces' in wanted ? wanted : { unwanted: new Bitmap(count, wanted.unwanted), from: wanted.from },
+      background: wanted.background ?? false,
       at: this.#clock.now(),
     }
+    if (!wanted.background) this.#wantedAt.set(digest, ask.at)
     if ('pieces' in ask.wanted && !ask.wanted.pieces.some((piece) => blob.have.has(piece))) {
       throw new Failure('no-blob', `this node does not hold the wanted pieces of ${digest}`)
     }
@@ -162,16 +190,39 @@ export class Uploader {
   }
 
   #serve(): void {
-    for (const grant of this.#queue.grants(this.#clock.now())) {
-      const { peer, digest } = grant.ask
-      this.#underWay.set(keyOf(peer, digest, grant.piece), grant)
-      this.#turns.get(grant.ask.id)?.(grant)
+    if (!this.#limit) {
+      for (const grant of this.#queue.grants(this.#clock.now())) this.#grant(grant)
+      return
     }
+    while (!this.#limited && this.#queue.waiting > 0) {
+      const now = this.#clock.now()
+      const wait = this.#limit.wait(now)
+      if (wait > 0) return this.#pause(wait)
+      const [grant] = this.#queue.grants(now, 1)
+      if (!grant) return
+      this.#limit.take(this.#queue.bytesOf(grant), now)
+      this.#grant(grant)
+    }
+  }
+
+  #grant(grant: Grant): void {
+    const { peer, digest } = grant.ask
+    this.#underWay.set(keyOf(peer, digest, grant.piece), grant)
+    this.#turns.get(grant.ask.id)?.(grant)
+  }
+
+  #pause(ms: number): void {
+    this.#limited = true
+    this.#clock.after(Math.ceil(ms), () => {
+      this.#limited = false
+      this.#serve()
+    })
   }
 
   #forgetOver(): void {
     const now = this.#clock.now()
     for (const [key, upload] of this.#uploads) if (now - upload.sentAt > uploadOverMs) this.#uploads.delete(key)
+    for (const [digest, at] of this.#wantedAt) if (now - at > wantedMs) this.#wantedAt.delete(digest)
   }
 
   #delivered(grant: Grant): void {

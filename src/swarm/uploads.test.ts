@@ -21,8 +21,19 @@ class Line {
     )
   }
   ask(peer: string, ...pieces: number[]): number {
-    this.queue.ask({ id: ++this.#id, peer, digest: blob, wanted: { pieces }, at: this.now })
+    return this.askFor(blob, peer, pieces)
+  }
+  askFor(digest: string, peer: string, pieces: number[], background = false): number {
+    this.queue.ask({ id: ++this.#id, peer, digest, wanted: { pieces }, background, at: this.now })
     return this.#id
+  }
+  /** Grants and delivers `count` pieces one after the other, and tells who got them. */
+  serve(count: number): Grant['ask'][] {
+    return Array.from({ length: count }, () => {
+      const [grant] = this.queue.grants(this.now, 1)
+      this.queue.delivered(grant!.ask.id, this.now)
+      return grant!.ask
+    })
   }
   askAny(peer: string, unwanted: number[] = [], from = 0): number {
     const bitmap = new Bitmap(layout.count)
@@ -153,6 +164,58 @@ describe('the line', () => {
     expect(line.grants()).toEqual([])
     line.gone = false
     expect(line.grants()).toEqual(['ann 0'])
+  })
+})
+
+describe('the turns', () => {
+  const many = { mostWaiting: 1000 }
+
+  test('go round the children, however much each has asked for', () => {
+    const line = new Line(many)
+    for (let i = 0; i < 50; i++) line.ask('greedy', i % 8)
+    for (let i = 0; i < 5; i++) line.ask('ann', i)
+    for (let i = 0; i < 5; i++) line.ask('bob', i)
+    const peers = line.serve(15).map(({ peer }) => peer)
+    expect(peers.filter((peer) => peer === 'ann').length).toBe(5)
+    expect(peers.filter((peer) => peer === 'bob').length).toBe(5)
+  })
+
+  test('go round the blobs of a child: a huge one does not keep small ones waiting', () => {
+    const line = new Line(many)
+    for (let i = 0; i < 200; i++) line.askFor('huge', 'ann', [i % 8])
+    line.serve(20)
+    for (let i = 0; i < 20; i++) line.askFor(`small ${i}`, 'ann', [0])
+    expect(
+      line
+        .serve(21)
+        .map(({ digest }) => digest)
+        .filter((digest) => digest !== 'huge').length,
+    ).toBe(20)
+  })
+
+  test('come first to what somebody waits for, and the background keeps a sixteenth', () => {
+    const line = new Line(many)
+    for (let i = 0; i < 200; i++) line.askFor(blob, 'preheats', [i % 8], true)
+    line.serve(1)
+    for (let i = 0; i < 200; i++) line.ask('pulls', i % 8)
+    const peers = line.serve(160).map(({ peer }) => peer)
+    expect(peers[0]).toBe('pulls')
+    expect(peers.filter((peer) => peer === 'preheats').length).toBe(10)
+  })
+
+  test('cannot be taken from other children by saying of everything that somebody waits for it', () => {
+    const line = new Line(many)
+    for (let i = 0; i < 200; i++) line.askFor(`blob ${i % 10}`, 'liar', [i % 8])
+    for (let i = 0; i < 100; i++) line.ask('ann', i % 8)
+    for (let i = 0; i < 100; i++) line.askFor(blob, 'preheats', [i % 8], true)
+    const peers = line.serve(160).map(({ peer }) => peer)
+    for (const [peer, least] of [
+      ['liar', 70],
+      ['ann', 70],
+      ['preheats', 9],
+    ] as const) {
+      expect(peers.filter((name) => name === peer).length).toBeGreaterThanOrEqual(least)
+    }
   })
 })
 

@@ -1,14 +1,17 @@
 /**
- * Who is sent what, and when: the serving half's decisions. Pure; time is an argument.
+ * Who is sent what, and when: the serving half's decisions. Pure; time is an argument. Whose turn it is, is the decision
+ * of a {@link FairLine}: what somebody waits for first, then children by turns, then the blobs of a child by turns.
  *
  * A link that sends a few pieces at once delivers each sooner than one that sends many, and its children can pass them on
  * sooner. So few pieces are under way at a time and everybody else waits in line; which piece a waiting child gets is
  * decided when its turn comes, with what is known then: the piece that was sent least. While a seed is the only holder of
  * most pieces, every byte it sends twice is a byte the swarm waits for.
  */
+import { FairLine } from '../fair-line.ts'
 import { Meter } from '../meter.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, pieceBytes } from '../piece/layout.ts'
+import { shareOf, shares } from '../rate.ts'
 
 /** What a child would take: one of some pieces, best first; or any but those it has or gets elsewhere, best from `from` on. */
 export type Wanted = { readonly pieces: readonly number[] } | { readonly unwanted: Bitmap; readonly from: number }
@@ -18,6 +21,8 @@ export interface Ask {
   readonly peer: string
   readonly digest: string
   readonly wanted: Wanted
+  /** Nobody waits for it, the child says. */
+  readonly background?: boolean
   readonly at: number
 }
 
@@ -57,7 +62,8 @@ export class UploadQueue {
   readonly #held: (digest: string) => Held | undefined
   readonly #sent = new Map<string, Uint16Array>()
   readonly #sending = new Map<number, Sending>()
-  #waiting: Ask[] = []
+  readonly #waiting = new FairLine<Ask>(shares)
+  readonly #asks = new Map<number, Ask>()
   /** Shortest time from grant to delivery, and the rate of deliveries: their product is what the link holds. */
   #leastMs = Number.POSITIVE_INFINITY
   #delivered: Meter | undefined
@@ -71,7 +77,7 @@ export class UploadQueue {
     return this.#sending.size
   }
   get waiting(): number {
-    return this.#waiting.length
+    return this.#waiting.size
   }
 
   /** Pieces that may be under way at once. */
@@ -85,44 +91,64 @@ export class UploadQueue {
 
   /** False when the line is too long: the asker should try elsewhere, or later. */
   ask(ask: Ask): boolean {
-    if (this.#waiting.length >= this.#tuning.mostWaiting) return false
-    this.#waiting.push(ask)
+    if (this.#waiting.size >= this.#tuning.mostWaiting) return false
+    this.#waiting.add(ask, [shareOf(ask.background ?? false), ask.peer, ask.digest])
+    this.#asks.set(ask.id, ask)
     return true
   }
 
   /** The asker went away, or was refused. */
   withdraw(id: number): boolean {
-    const at = this.#waiting.findIndex((ask) => ask.id === id)
-    if (at < 0) return false
-    this.#waiting.splice(at, 1)
-    return true
+    const ask = this.#asks.get(id)
+    if (!ask) return false
+    this.#asks.delete(id)
+    return this.#waiting.withdraw(ask)
   }
 
   /** Asks that have waited since before `since`; they are withdrawn. */
   expire(since: number): Ask[] {
-    const expired = this.#waiting.filter((ask) => ask.at < since)
-    if (expired.length > 0) this.#waiting = this.#waiting.filter((ask) => ask.at >= since)
+    const expired: Ask[] = []
+    for (const ask of this.#waiting.waiting()) {
+      // They are in the order in which they came.
+      if (ask.at >= since) break
+      expired.push(ask)
+    }
+    for (const { id } of expired) this.withdraw(id)
     return expired
   }
 
-  /** Whose turn it is now, and what they get. To be called after every change. */
-  grants(now: number): Grant[] {
+  /** Whose turn it is now, and what they get: `most` pieces at most. To be called after every change. */
+  grants(now: number, most = Number.POSITIVE_INFINITY): Grant[] {
     const granted: Grant[] = []
     const slots = this.slots(now)
-    for (let i = 0; i < this.#waiting.length && this.#sending.size < slots; ) {
-      const ask = this.#waiting[i]!
-      const piece = this.#choose(ask)
-      if (piece === undefined) {
-        i++
-        continue
-      }
-      this.#waiting.splice(i, 1)
-      const { layout } = this.#held(ask.digest)!
+    // Granting a piece does not make another ask servable that was not.
+    const inVain = new Set<Ask>()
+    while (granted.length < most && this.#sending.size < slots) {
+      let chosen: { piece: number; layout: Layout } | undefined
+      const ask = this.#waiting.next((candidate) => {
+        if (inVain.has(candidate)) return undefined
+        const piece = this.#choose(candidate)
+        if (piece === undefined) {
+          inVain.add(candidate)
+          return undefined
+        }
+        const { layout } = this.#held(candidate.digest)!
+        chosen = { piece, layout }
+        return pieceBytes(layout, piece)
+      })
+      if (!ask || !chosen) break
+      const { piece, layout } = chosen
+      this.#asks.delete(ask.id)
       this.#count(ask.digest, layout.count, piece, 1)
       this.#sending.set(ask.id, { bytes: pieceBytes(layout, piece), since: now })
       granted.push({ ask, piece })
     }
     return granted
+  }
+
+  /** Length of a piece that is under way. */
+  bytesOf({ ask }: Grant): number {
+    return this.#sending.get(ask.id)?.bytes ?? 0
   }
 
   /** The child has the piece. */

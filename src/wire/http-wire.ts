@@ -3,8 +3,9 @@ import type { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { NodeCard, NodeInfo } from '../cluster/node-info.ts'
 import { Failure, isFailureCode } from '../failure.ts'
+import type { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { Limit } from '../rate.ts'
+import { Gate } from '../rate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { deadline } from './deadline.ts'
 import {
@@ -29,7 +30,9 @@ import type { Outbound, PieceAnswer, Session, WantedPieces } from './wire.ts'
 export interface HttpWireOptions {
   readonly self: NodeInfo
   readonly sessions: Sessions
-  readonly download: Limit | undefined
+  /** Limit for pieces, in bytes per second. */
+  readonly downloadRate: number | undefined
+  readonly received: Meter | undefined
   readonly clock: Clock
   readonly metrics: Metrics | undefined
 }
@@ -43,11 +46,12 @@ export class HttpWire implements Outbound {
 
   constructor(options: HttpWireOptions) {
     this.#options = options
-    const { download, clock, metrics } = options
+    const { downloadRate, received, clock, metrics } = options
     this.#pieces = new PieceClient({
       fetch: this.#http.fetch,
       headers: () => this.#headers(),
-      download,
+      gate: new Gate({ clock, bytesPerSecond: downloadRate, places: wireRules.piecesInFlight }),
+      received,
       clock,
       metrics,
     })

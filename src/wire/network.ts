@@ -14,7 +14,7 @@ import type { Membership } from '../cluster/membership.ts'
 import { type Mode, modes, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { type Address, formatAddress } from '../listen.ts'
-import type { Limit } from '../rate.ts'
+import type { Meter } from '../meter.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { KadDirectory } from './directory.ts'
@@ -48,8 +48,10 @@ export interface NetworkOptions {
   readonly join: readonly string[]
   readonly mdns: boolean
   readonly clusterKey: ClusterKey | undefined
-  readonly download: Limit | undefined
-  readonly upload: Limit | undefined
+  /** Limit for pieces from other nodes, in bytes per second. */
+  readonly downloadRate: number | undefined
+  /** Counts pieces from other nodes. */
+  readonly received: Meter | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -100,7 +102,6 @@ export class Network {
       inbound: () => inbound,
       sessions: () => sessions,
       admit,
-      upload: options.upload,
       clock,
       log,
       metrics,
@@ -115,7 +116,8 @@ export class Network {
     const dial = dialSocket(clock, () => ({ [headers.node]: identity.id }))
     const opened = new Sessions({ self: cardOf(self), handler: () => inbound, dial, clock, log })
     sessions = opened
-    const http = new HttpWire({ self, sessions: opened, download: options.download, clock, metrics })
+    const { downloadRate, received } = options
+    const http = new HttpWire({ self, sessions: opened, downloadRate, received, clock, metrics })
     const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http)
     const greeter = new Greeter({ table, clock, log })
     const joiner = new Joiner({ host, greeter, table, join, clock, random, log })

@@ -10,7 +10,6 @@ import type { Clock } from '../clock.ts'
 import { type NodeId, type NodeInfo, nodeIdSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
-import type { Limit } from '../rate.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { deadline } from './deadline.ts'
@@ -39,7 +38,6 @@ export interface PeerAppOptions {
   readonly inbound: () => Inbound | undefined
   readonly admit: Admit
   readonly uploads: Uploads
-  readonly upload: Limit | undefined
   readonly sessions: () => number
   readonly clock: Clock
   readonly log: Log
@@ -95,8 +93,9 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   app.get(routes.piece, async (c) => {
     const digest = parseDigest(c.req.param('digest'))
     const wanted = parseWanted(c.req.param('list'), c.req.header(headers.unwanted), c.req.header(headers.from))
+    const background = c.req.header(headers.background) !== undefined
     uploads.settle()
-    return servePiece(c, ready(), digest, wanted)
+    return servePiece(c, ready(), digest, { ...wanted, background })
   })
   app.post(routes.announce, async (c) => c.json(ready().announce(await read(c, announceSchema, announces))))
   app.post(routes.schedule, async (c) => c.json(await ready().schedule(await read(c, scheduleSchema))))
@@ -110,12 +109,6 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     const signal = c.req.raw.signal
     const offer = await inbound.offer(digest, wanted, senderOf(c), signal)
     const bytes = offer.end - offer.start
-    try {
-      await options.upload?.(bytes)
-    } catch (error) {
-      offer.done(false)
-      throw error
-    }
     uploads.begin(c.get('connection'), signal, c.get('leave'), (sent) => {
       if (sent) options.metrics?.peerSentBytes.inc(bytes)
       offer.done(sent)

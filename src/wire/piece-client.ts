@@ -2,12 +2,12 @@
  * Fetches pieces, each read whole: that costs a third less CPU than reading it in chunks. What it cannot see is whether
  * a slow parent is alive; the session with the parent tells that, and the swarm asks another one for a piece that is late.
  */
-import pLimit from 'p-limit'
 import type { Clock } from '../clock.ts'
 import type { NodeCard } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import type { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { Limit } from '../rate.ts'
+import type { Gate } from '../rate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { headers, wireRules } from './rules.ts'
 import type { PieceAnswer, WantedPieces } from './wire.ts'
@@ -16,47 +16,52 @@ export interface PieceClientOptions {
   readonly fetch: Bun.FetchSession['fetch']
   /** Headers of every request. */
   readonly headers: () => Record<string, string>
-  readonly download: Limit | undefined
+  /** Asked before a request, for a parent's upload slot must not be held by our own limit. */
+  readonly gate: Gate
+  readonly received: Meter | undefined
   readonly clock: Clock
   readonly metrics: Metrics | undefined
 }
 
-/** How much a piece is taken to weigh before its length is known. */
+/** How much a piece is taken to weigh when nobody says. */
 const usualPiece = 512 * 1024
 
 export class PieceClient {
   readonly #options: PieceClientOptions
-  readonly #slots = pLimit(wireRules.piecesInFlight)
 
   constructor(options: PieceClientOptions) {
     this.#options = options
   }
 
   /** @throws {Failure} `too-many`, `no-blob`, `unavailable`, `corrupt` (an answer that makes no sense), `cancelled` */
-  fetch(
+  async fetch(
     node: NodeCard,
     digest: Digest,
     wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
   ): Promise<PieceAnswer> {
-    return this.#slots(async () => {
-      // Waiting before the request, for a parent's upload slot must not be held by our own limit.
-      await this.#options.download?.(usualPiece)
-      if (signal.aborted) {
-        void this.#options.download?.(-usualPiece)
-        throw new Failure('cancelled', 'given up before it was asked for', { cause: signal.reason })
-      }
-      let received = 0
-      try {
-        const answer = await this.#fetch(node, digest, wanted, signal, chosen)
-        received = answer.bytes.length
-        return answer
-      } finally {
-        void this.#options.download?.(received - usualPiece)
-        this.#options.metrics?.peerReceivedBytes.inc(received)
-      }
-    })
+    const { gate, received, metrics, clock } = this.#options
+    const { bytes = usualPiece, background = false } = wanted
+    try {
+      await gate.enter(bytes, { of: digest, background }, signal)
+    } catch (cause) {
+      throw new Failure('cancelled', 'given up before it was asked for', { cause })
+    }
+    let unused = bytes
+    try {
+      const answer = await this.#fetch(node, digest, wanted, signal, (piece) => {
+        // What is given up from now on may be here in part, and has used the link.
+        unused = 0
+        chosen(piece)
+      })
+      unused = bytes - answer.bytes.length
+      received?.add(answer.bytes.length, clock.now())
+      metrics?.peerReceivedBytes.inc(answer.bytes.length)
+      return answer
+    } finally {
+      gate.leave(unused)
+    }
   }
 
   async #fetch(
@@ -105,8 +110,10 @@ export class PieceClient {
 
 /** Named pieces stand in the path; a bitmap of unwanted ones in a header, where its length does no harm. */
 function questionOf(wanted: WantedPieces): { list: string; head: Record<string, string> } {
-  if ('pieces' in wanted) return { list: wanted.pieces.slice(0, wireRules.candidates).join(','), head: {} }
-  return { list: 'any', head: { [headers.unwanted]: wanted.unwanted.toBase64(), [headers.from]: String(wanted.from) } }
+  const mark = wanted.background ? { [headers.background]: '1' } : {}
+  if ('pieces' in wanted) return { list: wanted.pieces.slice(0, wireRules.candidates).join(','), head: mark }
+  const { unwanted, from } = wanted
+  return { list: 'any', head: { ...mark, [headers.unwanted]: unwanted.toBase64(), [headers.from]: String(from) } }
 }
 
 /** @throws {Failure} when the head is not that of a piece that was asked for, or announces more than one can have */

@@ -48,6 +48,8 @@ export const headers = {
   unwanted: 'x-shoal-unwanted',
   /** In a request for any piece: the piece from which on they are of most use. */
   from: 'x-shoal-from',
+  /** In a request for a piece: nobody waits for it. */
+  background: 'x-shoal-background',
   /** Index of the piece that an answer carries. */
   piece: 'x-shoal-piece',
   /** Bytes that the piece has. The runtime corrects `content-length` when a file is shorter than it should be. */

@@ -32,9 +32,15 @@ export interface SessionHandler {
 }
 
 /** Some pieces, the best first; or any piece but those set in a bitmap, best the first one at or after `from`. */
-export type WantedPieces =
+export type WantedPieces = (
   | { readonly pieces: readonly number[] }
   | { readonly unwanted: Uint8Array; readonly from: number }
+) & {
+  /** Nobody waits for it: what somebody waits for goes first. */
+  readonly background?: boolean
+  /** How much a piece weighs, as far as the asker can tell. */
+  readonly bytes?: number
+}
 
 export interface PieceAnswer {
   readonly piece: number
