@@ -8,7 +8,8 @@ import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Span } from '../store/blob-store.ts'
 import { type BodyPlan, bytesOf, planBody, safeType } from './body.ts'
 import { contentHeaders, type Exchange, matchesEtag, type Services } from './exchange.ts'
-import { fileBytes, pump, streamOf } from './pump.ts'
+import { fileBytes } from './file-bytes.ts'
+import { pump, streamOf } from './pump.ts'
 
 export interface BlobRequest {
   readonly repository: Repository

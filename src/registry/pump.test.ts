@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { Failure } from '../failure.ts'
-import { fileBytes, pump, streamOf } from './pump.ts'
+import { fileBytes } from './file-bytes.ts'
+import { pump, streamOf } from './pump.ts'
 
 const bytes = Uint8Array.from({ length: 1_300_000 }, (_, i) => (i * 11) >> 5)
 const signal = new AbortController().signal
@@ -16,12 +17,6 @@ beforeAll(async () => {
 })
 afterAll(() => rm(dir, { recursive: true }))
 const path = () => join(dir, 'blob')
-
-async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const copies: Uint8Array[] = []
-  for await (const chunk of chunks) copies.push(chunk.slice())
-  return Buffer.concat(copies)
-}
 
 const codeOf = (promise: Promise<unknown>) =>
   promise.then(
@@ -50,35 +45,6 @@ class Sink extends Writable {
     return Buffer.concat(this.#taken)
   }
 }
-
-describe('the bytes of a file', () => {
-  test.each([
-    [0, 1_300_000],
-    [1, 2],
-    [524_287, 524_290],
-    [1_299_999, 1_300_000],
-  ])('from %d to %d are those', async (start, end) => {
-    expect(await collect(fileBytes(path(), { start, end }, signal))).toEqual(Buffer.from(bytes.subarray(start, end)))
-  })
-
-  test('that are not there end in a failure after those that are', async () => {
-    const chunks = fileBytes(path(), { start: 1_299_990, end: 1_300_010 }, signal)
-    expect((await chunks.next()).value).toHaveLength(10)
-    expect(await codeOf(chunks.next())).toBe('corrupt')
-  })
-
-  test('stop when the reader is told to', async () => {
-    const abort = new AbortController()
-    const chunks = fileBytes(path(), { start: 0, end: bytes.length }, abort.signal)
-    await chunks.next()
-    abort.abort(new Failure('cancelled', 'enough'))
-    expect(await codeOf(chunks.next())).toBe('cancelled')
-  })
-
-  test('of no file are a failure that sends the engine elsewhere', async () => {
-    expect(await codeOf(fileBytes(join(dir, 'none'), { start: 0, end: 1 }, signal).next())).toBe('unavailable')
-  })
-})
 
 describe('the pump', () => {
   const init = (clock = new FakeClock()) => ({ clock, idleMs: 1000 })

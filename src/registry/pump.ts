@@ -2,43 +2,14 @@
  * Moves a blob's bytes to the engine. A layer is gigabytes, so this is where the node's CPU goes.
  *
  * The bytes are written straight into node's response: a ReadableStream in a Response loses its Content-Length under
- * Bun's own server, and would need a copy of every chunk. Measured (Bun 1.4.5, 1 GiB from the page cache to curl over
- * loopback): positioned asynchronous reads into one buffer of 512 KiB 1.6-2.2 GB/s and 0.45-0.6 CPU-seconds per GB;
- * synchronous reads the same within noise, but a cold disk then stops the whole node; 256 KiB costs a third more CPU;
- * reading ahead into a second buffer gains nothing, the kernel does it already; `Bun.file().slice()` a third of it.
+ * Bun's own server, and would need a copy of every chunk.
  *
  * A response that has begun is either completed with every byte it promised, or its connection is destroyed: the
  * client sees a short body and tries again, and never takes wrong bytes for whole ones.
  */
-import { open } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import type { Span } from '../store/blob-store.ts'
-
-const chunkBytes = 512 * 1024
-
-/**
- * The bytes of a span of a file. All chunks share one buffer: each is valid until the next is asked for.
- * @throws {Failure} `unavailable` if the file cannot be opened, `corrupt` if it is shorter than the span
- */
-export async function* fileBytes(path: string, span: Span, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const file = await open(path, 'r').catch((cause: unknown) => {
-    throw new Failure('unavailable', `the file of a blob that is in the store cannot be opened: ${path}`, { cause })
-  })
-  try {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, span.end - span.start))
-    for (let at = span.start; at < span.end; ) {
-      signal.throwIfAborted()
-      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, span.end - at), at)
-      if (bytesRead === 0) throw new Failure('corrupt', `the file of a blob ends at byte ${at}: ${path}`)
-      at += bytesRead
-      yield buffer.subarray(0, bytesRead)
-    }
-  } finally {
-    await file.close()
-  }
-}
 
 export interface PumpInit {
   readonly clock: Clock
@@ -62,7 +33,8 @@ export async function pump(
   out.on('error', () => {})
   try {
     for (let next = first; !next.done; next = await rest.next()) {
-      if (!out.write(next.value)) await drained(out, init)
+      if (out.write(next.value)) await breath()
+      else await drained(out, init)
     }
     out.end()
   } catch (error) {
@@ -72,6 +44,9 @@ export async function pump(
     await rest.return?.()
   }
 }
+
+/** Others get their turn, also beside a client that takes whatever it is given at once. */
+const breath = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 function drained(out: Writable, { clock, idleMs }: PumpInit): Promise<void> {
   return new Promise((resolve, reject) => {
