@@ -22,7 +22,7 @@ export interface Asked {
 export interface Decision {
   readonly digest: Digest
   readonly asker: string
-  readonly parents: readonly (Ranked & { pieces: number; complete: boolean })[]
+  readonly parents: readonly Ranked[]
   /** Holders that were looked at and not named. */
   readonly refused: readonly { readonly id: string; readonly reason: string }[]
   readonly fetcher?: string

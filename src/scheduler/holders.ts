@@ -3,9 +3,12 @@
  * for three nodes and for fifteen thousand.
  */
 import type { Random } from '../clock.ts'
+import type { SwarmNode } from './decision.ts'
 
 export interface Holder {
   readonly id: string
+  /** What is known of it as a node, kept here because each decision looks at many; undefined while nothing is. */
+  node: SwarmNode | undefined
   readonly pieces: number
   readonly complete: boolean
   /** Recent failures that other nodes reported. */
@@ -50,7 +53,17 @@ export class Holders {
     if (!entry) {
       const never = Number.NEGATIVE_INFINITY
       const index = this.#list.length
-      entry = { id, pieces: 0, complete: false, failures: 0, failedAt: never, askedAt: never, seenAt: now, index }
+      entry = {
+        id,
+        node: undefined,
+        pieces: 0,
+        complete: false,
+        failures: 0,
+        failedAt: never,
+        askedAt: never,
+        seenAt: now,
+        index,
+      }
       this.#byId.set(id, entry)
       this.#list.push(entry)
     }

@@ -19,19 +19,47 @@ export interface Candidate {
   readonly failures: number
 }
 
-export interface Ranked {
-  readonly id: string
+/** A candidate with its place. Why it is there is put into words only when somebody wants to see it. */
+export class Ranked {
   readonly score: number
-  readonly reasons: string[]
+  readonly #candidate: Candidate
+  readonly #near: number
+
+  constructor(candidate: Candidate, near: number, chance: number) {
+    this.#candidate = candidate
+    this.#near = near
+    // A tie is broken by chance, a point of anything else outweighs it.
+    this.score = chance + points(candidate, near)
+  }
+
+  get id(): string {
+    return this.#candidate.id
+  }
+  get pieces(): number {
+    return this.#candidate.pieces
+  }
+  get complete(): boolean {
+    return this.#candidate.complete
+  }
+
+  get reasons(): string[] {
+    const reasons: string[] = []
+    points(this.#candidate, this.#near, reasons)
+    return reasons
+  }
 }
 
 /** How many leading parts of `region/zone/rack` agree. */
 export function nearness(a: string | undefined, b: string | undefined): number {
   if (!a || !b) return 0
-  const [left, right] = [a.split('/'), b.split('/')]
   let same = 0
-  while (same < left.length && same < right.length && left[same] === right[same]) same++
-  return same
+  for (let i = 0; ; i++) {
+    const ends = i === a.length || a[i] === '/'
+    if (ends !== (i === b.length || b[i] === '/')) return same
+    if (ends) same++
+    else if (a[i] !== b[i]) return same
+    if (i === a.length || i === b.length) return same
+  }
 }
 
 export function rankParents(
@@ -39,22 +67,36 @@ export function rankParents(
   candidates: readonly Candidate[],
   random: Random,
 ): Ranked[] {
-  return candidates.map((candidate) => rank(asker, candidate, random)).sort((a, b) => b.score - a.score)
+  return candidates
+    .map((candidate) => new Ranked(candidate, nearness(asker.zone, candidate.zone), random()))
+    .sort((a, b) => b.score - a.score)
 }
 
-function rank(asker: { readonly zone?: string | undefined }, candidate: Candidate, random: Random): Ranked {
-  const reasons: string[] = []
-  let score = random() // a tie is broken by chance, a point of anything else outweighs it
-  const add = (points: number, reason: string) => {
-    score += points
-    reasons.push(reason)
+function points(candidate: Candidate, near: number, reasons?: string[]): number {
+  const { fetcher, complete, pieces, load, failures } = candidate
+  let sum = 0
+  if (fetcher) {
+    sum += 4
+    reasons?.push('reads from the source')
   }
-  if (candidate.fetcher) add(4, 'reads from the source')
-  if (candidate.complete) add(3, 'holds the whole blob')
-  else if (candidate.pieces > 0) add(1, `holds ${candidate.pieces} pieces`)
-  const near = nearness(asker.zone, candidate.zone)
-  if (near > 0) add(4 * near, `shares ${near} of its zone`)
-  if (candidate.load > 0) add(-3 * candidate.load, `upload slots ${Math.round(candidate.load * 100)}% taken`)
-  if (candidate.failures > 0) add(-5 * candidate.failures, `failed ${candidate.failures} times`)
-  return { id: candidate.id, score, reasons }
+  if (complete) {
+    sum += 3
+    reasons?.push('holds the whole blob')
+  } else if (pieces > 0) {
+    sum += 1
+    reasons?.push(`holds ${pieces} pieces`)
+  }
+  if (near > 0) {
+    sum += 4 * near
+    reasons?.push(`shares ${near} of its zone`)
+  }
+  if (load > 0) {
+    sum -= 3 * load
+    reasons?.push(`upload slots ${Math.round(load * 100)}% taken`)
+  }
+  if (failures > 0) {
+    sum -= 5 * failures
+    reasons?.push(`failed ${failures} times`)
+  }
+  return sum
 }

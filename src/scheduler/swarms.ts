@@ -70,7 +70,13 @@ export class Swarms {
 
   /** A node is alive, with this load. */
   node(node: SwarmNode): void {
-    this.#nodes.set(node.id, node)
+    const known = this.#nodes.get(node.id)
+    if (known) Object.assign(known, { zone: undefined }, node)
+    else {
+      const added = { ...node }
+      this.#nodes.set(node.id, added)
+      for (const swarm of this.#memberships.get(node.id) ?? []) swarm.holders.add(node.id, 0).node = added
+    }
     if (node.seed) this.#seeds.add(node.id)
     else this.#seeds.delete(node.id)
   }
@@ -188,7 +194,7 @@ export class Swarms {
   /** A copy that others could not fetch from is none for a node that gets nothing. */
   #wholeElsewhere(swarm: Swarm, asked: Asked, asker: string, now: number): boolean {
     for (const holder of swarm.holders.whole()) {
-      if (holder.id === asker || !this.#nodes.has(holder.id)) continue
+      if (holder.id === asker || !holder.node) continue
       if (!asked.stalled || failuresOf(holder, now) === 0) return true
     }
     return false
@@ -215,7 +221,7 @@ export class Swarms {
     const candidates: Candidate[] = []
     const refused: { id: string; reason: string }[] = []
     const consider = (holder: Holder | undefined) => {
-      const node = holder && this.#nodes.get(holder.id)
+      const node = holder?.node
       if (!holder || !node || known.has(holder.id)) return
       const { id, pieces, complete } = holder
       known.add(id)
@@ -233,12 +239,9 @@ export class Swarms {
     if (swarm.fetcher) consider(swarm.holders.get(swarm.fetcher.id))
     for (const holder of swarm.holders.sample(sample, this.#random)) consider(holder)
     const ranked = rankParents(asker, candidates, this.#random)
-    for (const { id } of ranked.slice(room)) refused.push({ id, reason: 'others rank higher' })
-    const parents = ranked.slice(0, room).map((parent) => {
-      if (parent.id === swarm.fetcher?.id) swarm.fetcher.children.add(asker.id)
-      const { pieces, complete } = swarm.holders.get(parent.id)!
-      return { ...parent, pieces, complete }
-    })
+    for (let i = room; i < ranked.length; i++) refused.push({ id: ranked[i]!.id, reason: 'others rank higher' })
+    const parents = ranked.slice(0, room)
+    if (swarm.fetcher && parents.some(({ id }) => id === swarm.fetcher?.id)) swarm.fetcher.children.add(asker.id)
     return { parents, refused }
   }
 
@@ -261,7 +264,9 @@ export class Swarms {
     const digests = this.#memberships.get(id)
     if (digests) digests.add(swarm)
     else this.#memberships.set(id, new Set([swarm]))
-    return swarm.holders.add(id, now)
+    const holder = swarm.holders.add(id, now)
+    holder.node = this.#nodes.get(id)
+    return holder
   }
 
   #update(swarm: Swarm, holder: Holder, pieces: number, complete: boolean, now: number): void {
