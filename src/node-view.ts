@@ -5,6 +5,7 @@ import { buildInfo } from './build-info.ts'
 import type { Clock } from './clock.ts'
 import type { ClusterKey } from './cluster/cluster-key.ts'
 import type { Membership } from './cluster/membership.ts'
+import { modes } from './cluster/node-info.ts'
 import type { Settings } from './config/settings.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
@@ -64,6 +65,7 @@ export function viewOf(parts: NodeParts): NodeView {
       metrics.blobs.set({ state: 'complete' }, usage.complete)
       metrics.blobs.set({ state: 'partial' }, usage.partial)
       metrics.storeBytes.set(usage.bytes)
+      for (const mode of modes) metrics.members.set({ mode }, membership.withMode(mode).length)
     },
   }
 }

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'bun:test'
-import { MemberTable, memberTimes } from './member-table.ts'
-import type { NodeInfo } from './node-info.ts'
+import { announceEvery, MemberTable, memberTimes } from './member-table.ts'
+import type { Mode, NodeInfo } from './node-info.ts'
 
 const node = (id: string, rest: Partial<NodeInfo> = {}): NodeInfo => ({
   id,
@@ -154,4 +154,45 @@ test('nobody is probed for doubts about a stranger', () => {
   table.doubt('stranger')
   table.doubt('self')
   expect(events).toEqual([])
+})
+
+test('a node that announces less often is suspected, and given up, later by as much', () => {
+  table.heard(node('slow'), 0)
+  table.heard(node('usual'), 0)
+  table.paced('slow', 10_000)
+  expect(table.expire(memberTimes.suspectAfter + 1)).toEqual(['usual'])
+  expect(table.expire(memberTimes.goneAfter + 1)).toEqual([])
+  expect(ids()).toEqual(['self', 'slow'])
+  expect(table.expire(15_001)).toEqual(['slow'])
+  table.expire(memberTimes.goneAfter + 10_501)
+  expect(ids()).toEqual(['self'])
+})
+
+test('who is known by hearsay may be silent for as long as the one who tells of it', () => {
+  table = new MemberTable(node('self', { modes: ['peer'] }), () => 0)
+  table.heard(node('teller', { modes: ['scheduler'] }), 0)
+  table.paced('teller', 10_000)
+  table.listed([node('seed', { modes: ['seed'] })], 'teller', 0)
+  expect(table.expire(14_999)).toEqual([])
+  expect(table.expire(15_001).sort()).toEqual(['seed', 'teller'])
+})
+
+test('a node is found by what it does, also when it says something new about that', () => {
+  table.heard(node('a', { modes: ['peer'] }), 0)
+  table.heard(node('b', { modes: ['seed'] }), 0)
+  const named = (mode: Mode) => table.withMode(mode).map(({ id }) => id)
+  expect([named('peer'), named('seed')]).toEqual([['a'], ['b']])
+  table.heard(node('a', { modes: ['seed'], zone: 'eu' }), 1)
+  expect([named('peer'), named('seed').sort()]).toEqual([[], ['a', 'b']])
+  expect(table.withMode('seed').find(({ id }) => id === 'a')?.zone).toBe('eu')
+  table.leave('a', 2)
+  expect(named('seed')).toEqual(['b'])
+})
+
+test('peers announce less often the more there are, within bounds; schedulers and seeds always as often', () => {
+  expect([1, 100, 4_500].map((members) => announceEvery(['peer'], members))).toEqual([3_000, 3_000, 3_000])
+  expect(announceEvery(['peer'], 15_000)).toBe(10_000)
+  expect(announceEvery(['peer'], 1_000_000)).toBe(30_000)
+  expect(announceEvery(['peer', 'seed'], 15_000)).toBe(3_000)
+  expect(announceEvery(['scheduler'], 15_000)).toBe(3_000)
 })

@@ -9,10 +9,15 @@
  * each other of it.
  */
 import type { Member, Membership } from './membership.ts'
-import type { Mode, NodeId, NodeInfo } from './node-info.ts'
+import { type Mode, modes, type NodeId, type NodeInfo } from './node-info.ts'
 
-/** Times in ms. A node announces every 3 s or so: one lost announce already makes it worth a probe. */
+/**
+ * Times in ms. A node announces every 3 s or so: one lost announce already makes it worth a probe. One that announces
+ * less often, as peers of a large cluster do, is suspected and given up later by as much.
+ */
 export const memberTimes = {
+  /** Announces are so far apart. */
+  period: 3_000,
   /** Silent for so long: probe it. */
   suspectAfter: 4_500,
   /** Silent for so long, whatever became of the probe: it is gone. */
@@ -21,6 +26,17 @@ export const memberTimes = {
   buriedFor: 30_000,
 } as const
 
+/** Announces a second that all mere peers of a large cluster make at one scheduler, and their longest period. */
+const announcesPerSecond = 1_500
+const longestPeriod = 30_000
+
+/** How often a node with those modes announces in a cluster of that size. Schedulers and seeds are few and matter more. */
+export function announceEvery(its: readonly Mode[], members: number): number {
+  if (its.some((mode) => mode !== 'peer')) return memberTimes.period
+  const fair = Math.ceil((1000 * members) / announcesPerSecond)
+  return Math.min(longestPeriod, Math.max(memberTimes.period, fair))
+}
+
 interface Row {
   info: NodeInfo
   seenAt: number
@@ -28,6 +44,8 @@ interface Row {
   directAt: number | undefined
   /** Who listed it last. */
   reporter: NodeId | undefined
+  /** It and this node speak to each other so often, in ms. */
+  every: number
 }
 
 interface Grave {
@@ -43,6 +61,8 @@ export class MemberTable implements Membership {
   readonly self: NodeInfo
   readonly #rows = new Map<NodeId, Row>()
   readonly #byUrl = new Map<string, NodeId>()
+  /** Rows by what they do: everybody asks for the few schedulers and seeds, among thousands of mere peers. */
+  readonly #byMode = new Map<Mode, Map<NodeId, Row>>(modes.map((mode) => [mode, new Map()]))
   readonly #graves = new Map<NodeId, Grave>()
   readonly #joined: ((info: NodeInfo) => void)[] = []
   readonly #left: ((info: NodeInfo, reason: string) => void)[] = []
@@ -55,13 +75,18 @@ export class MemberTable implements Membership {
     this.#now = now
   }
 
+  /** Live nodes, this one included. */
+  get size(): number {
+    return this.#rows.size + 1
+  }
+
   all(): readonly Member[] {
     return [{ info: this.self, seenAt: this.#now() }, ...this.#rows.values()]
   }
 
   withMode(mode: Mode): readonly NodeInfo[] {
     const nodes = this.self.modes.includes(mode) ? [this.self] : []
-    for (const row of this.#rows.values()) if (row.info.modes.includes(mode)) nodes.push(row.info)
+    for (const row of this.#byMode.get(mode)?.values() ?? []) nodes.push(row.info)
     return nodes
   }
 
@@ -102,8 +127,8 @@ export class MemberTable implements Membership {
       named.add(info.id)
       if (this.#believes(info, now)) this.#upsert(info, now, reporter)
     }
-    const missing = [...this.#rows].filter(([id, row]) => row.reporter === reporter && !named.has(id))
-    for (const [id, row] of missing) {
+    for (const [id, row] of this.#rows) {
+      if (row.reporter !== reporter || named.has(id)) continue
       row.reporter = undefined
       this.doubt(id)
     }
@@ -125,6 +150,12 @@ export class MemberTable implements Membership {
     this.#remove(id, now, reason, false)
   }
 
+  /** It and this node agreed to speak every `ms`. */
+  paced(id: NodeId, ms: number): void {
+    const row = this.#rows.get(id)
+    if (row) row.every = ms
+  }
+
   /** This process stood still for `ms`: the silence was its own. */
   excuse(ms: number): void {
     for (const row of this.#rows.values()) row.seenAt += ms
@@ -133,14 +164,21 @@ export class MemberTable implements Membership {
   /** Drops who has been silent for too long; returns who has been silent for long enough to be probed. */
   expire(now: number): NodeId[] {
     const suspects: NodeId[] = []
-    for (const [id, row] of [...this.#rows]) {
-      const silent = now - row.seenAt
+    for (const [id, row] of this.#rows) {
+      const silent = now - row.seenAt - this.#grace(row)
       if (silent > memberTimes.goneAfter) {
-        this.drop(id, now, `nothing heard for ${Math.round(silent / 1000)} s`)
+        this.drop(id, now, `nothing heard for ${Math.round((now - row.seenAt) / 1000)} s`)
       } else if (silent > memberTimes.suspectAfter) suspects.push(id)
     }
     for (const [id, grave] of this.#graves) if (now - grave.at > memberTimes.buriedFor) this.#graves.delete(id)
     return suspects
+  }
+
+  /** What it may be silent for beyond the usual; who is known by hearsay is heard of as often as the reporter is. */
+  #grace(row: Row): number {
+    const reporter = row.reporter === undefined ? undefined : this.#rows.get(row.reporter)
+    const every = Math.max(row.every, reporter?.every ?? 0)
+    return 1.5 * Math.max(0, every - memberTimes.period)
   }
 
   #believes(info: NodeInfo, now: number): boolean {
@@ -161,7 +199,7 @@ export class MemberTable implements Membership {
   }
 
   #fresh(row: Row, now: number): boolean {
-    return row.directAt !== undefined && now - row.directAt < memberTimes.suspectAfter
+    return row.directAt !== undefined && now - row.directAt < memberTimes.suspectAfter + this.#grace(row)
   }
 
   #upsert(info: NodeInfo, now: number, reporter: NodeId | undefined): Verdict {
@@ -169,7 +207,7 @@ export class MemberTable implements Membership {
     const direct = reporter === undefined
     if (row && row.info.epoch === info.epoch) {
       if (direct && row.info.url !== info.url) this.#byUrl.delete(row.info.url)
-      if (direct) row.info = info
+      if (direct) this.#describe(row, info)
       if (direct) row.directAt = now
       if (direct || !this.#speaksToUs(info)) row.seenAt = now
       row.reporter = reporter ?? row.reporter
@@ -178,16 +216,27 @@ export class MemberTable implements Membership {
     }
     if (row) this.#remove(info.id, now, 'it restarted', false)
     this.#graves.delete(info.id)
-    this.#rows.set(info.id, { info, seenAt: now, directAt: direct ? now : undefined, reporter })
+    const added: Row = { info, seenAt: now, directAt: direct ? now : undefined, reporter, every: memberTimes.period }
+    this.#rows.set(info.id, added)
+    for (const mode of info.modes) this.#byMode.get(mode)?.set(info.id, added)
     this.#byUrl.set(info.url, info.id)
     for (const listener of this.#joined) listener(info)
     return row ? 'restarted' : 'joined'
+  }
+
+  #describe(row: Row, info: NodeInfo): void {
+    if (row.info.modes.join() !== info.modes.join()) {
+      for (const mode of modes) this.#byMode.get(mode)?.delete(info.id)
+      for (const mode of info.modes) this.#byMode.get(mode)?.set(info.id, row)
+    }
+    row.info = info
   }
 
   #remove(id: NodeId, now: number, reason: string, left: boolean): void {
     const row = this.#rows.get(id)
     if (!row) return
     this.#rows.delete(id)
+    for (const mode of modes) this.#byMode.get(mode)?.delete(id)
     if (this.#byUrl.get(row.info.url) === id) this.#byUrl.delete(row.info.url)
     this.#graves.set(id, { epoch: row.info.epoch, at: now, left })
     for (const listener of this.#left) listener(row.info, reason)

@@ -14,8 +14,8 @@ export class Roster {
 
   constructor(membership: Membership) {
     this.#membership = membership
-    membership.onJoin(() => this.#forget())
-    membership.onLeave(() => this.#forget())
+    membership.onJoin((info) => this.#changed(info))
+    membership.onLeave((info) => this.#changed(info))
   }
 
   /** The list, unless the asker has it already. */
@@ -32,7 +32,8 @@ export class Roster {
     return { version: Bun.hash.xxHash64(text.join('\n')).toString(36), members }
   }
 
-  #forget(): void {
-    this.#current = undefined
+  /** Mere peers come and go by the thousand, and are not in the list. */
+  #changed(info: NodeInfo): void {
+    if (info.modes.some((mode) => mode !== 'peer')) this.#current = undefined
   }
 }

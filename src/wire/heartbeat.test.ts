@@ -46,6 +46,8 @@ class Sim {
   readonly announces: Announce[] = []
   dark = false
   epoch: string
+  /** How often it wants to hear announces. */
+  every: number | undefined
 
   constructor(
     readonly cluster: Cluster,
@@ -90,7 +92,7 @@ class Sim {
     if (announce.leaving) table.leave(announce.node.id, cluster.clock.now())
     else table.heard(announce.node, cluster.clock.now())
     const members = [...table.withMode('scheduler'), ...table.withMode('seed')]
-    return { epoch: this.epoch, members }
+    return { epoch: this.epoch, members, ...(this.every === undefined ? {} : { every: this.every }) }
   }
 
   /** What a hello does. */
@@ -289,4 +291,27 @@ test('an announce fits a request also when it is full of the longest digests', a
   const bytes = toldBy(scheduler, 'p').map((announce) => JSON.stringify(announce).length)
   expect(bytes.length).toBeGreaterThan(2)
   expect(Math.max(...bytes)).toBeLessThan(maxControlBytes)
+})
+
+test('a node announces as often as its scheduler asks, and does not doubt it in between', async () => {
+  const cluster = new Cluster(12)
+  const scheduler = cluster.add('s', ['scheduler', 'seed'])
+  const p = cluster.add('p', ['peer'], ['s'])
+  const doubted: NodeId[] = []
+  const silent: NodeId[] = []
+  p.table.onDoubt((id) => doubted.push(id))
+  scheduler.every = 10_000
+  await cluster.clock.run(20_000)
+  scheduler.announces.length = 0
+  for (let second = 0; second < 120; second++) {
+    await cluster.clock.run(1_000)
+    silent.push(...p.table.expire(cluster.clock.now()))
+  }
+  expect(toldBy(scheduler, 'p').length).toBeWithin(10, 15)
+  expect([doubted, silent]).toEqual([[], []])
+  scheduler.every = undefined
+  await cluster.clock.run(12_000)
+  scheduler.announces.length = 0
+  await cluster.clock.run(30_000)
+  expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
 })

@@ -3,7 +3,7 @@
  * answer carries the schedulers and seeds, so these few calls keep the whole membership up to date.
  */
 import type { Clock, Random } from '../clock.ts'
-import type { MemberTable } from '../cluster/member-table.ts'
+import { type MemberTable, memberTimes } from '../cluster/member-table.ts'
 import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -30,8 +30,8 @@ export interface HeartbeatOptions {
   readonly log: Log
 }
 
-/** Times in ms. */
-export const heartbeatTimes = { period: 3_000, jitter: 0.2, changed: 100, retry: 1_000 } as const
+/** Times in ms. A scheduler that asks for a longer period hears of changes later in proportion. */
+export const heartbeatTimes = { period: memberTimes.period, jitter: 0.2, changed: 100, retry: 1_000 } as const
 /** Held and gone, each: so many fit a request body also when every digest is a SHA-512. */
 const mostPerAnnounce = 2048
 
@@ -42,6 +42,8 @@ interface Target {
   /** Whom it listed last, and its name for that list. */
   members: readonly NodeInfo[]
   version: string | undefined
+  /** What it asked for, or the usual. */
+  period: number
   full: boolean
   sending: boolean
   /** Something changed while a call was under way. */
@@ -94,6 +96,7 @@ export class Heartbeat {
       epoch: undefined,
       members: [],
       version: undefined,
+      period: heartbeatTimes.period,
       full: true,
       sending: false,
       dirty: false,
@@ -113,7 +116,10 @@ export class Heartbeat {
 
   #soon(target: Target): void {
     if (target.sending) target.dirty = true
-    else this.#schedule(target, Math.max(0, target.sentAt + heartbeatTimes.changed - this.#options.clock.now()))
+    else {
+      const apart = (heartbeatTimes.changed * target.period) / heartbeatTimes.period
+      this.#schedule(target, Math.max(0, target.sentAt + apart - this.#options.clock.now()))
+    }
   }
 
   /** Moves the next announce forward, never back. */
@@ -134,12 +140,16 @@ export class Heartbeat {
     target.dirty = false
     target.sentAt = clock.now()
     target.dueAt = Number.POSITIVE_INFINITY
-    let next: number = heartbeatTimes.period * (1 - heartbeatTimes.jitter + 2 * heartbeatTimes.jitter * random())
+    const usual = (period: number) => period * (1 - heartbeatTimes.jitter + 2 * heartbeatTimes.jitter * random())
+    let next: number
     try {
       const reply = await this.#tell(target, source)
       if (this.#targets.get(target.info.id) !== target) return
       const now = clock.now()
       table.seen(target.info.id, now)
+      target.period = reply.every ?? heartbeatTimes.period
+      table.paced(target.info.id, target.period)
+      next = usual(target.period)
       if (reply.members) {
         target.members = reply.members.filter((member) => member.id !== target.info.id)
         target.version = reply.version

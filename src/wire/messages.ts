@@ -140,6 +140,8 @@ export const announceReplySchema = z.object({
   version: z.string().max(64).optional(),
   /** Schedulers and seeds the receiver sees alive; left out when they are those of the `known` version. */
   members: z.array(nodeInfoSchema).max(512).optional(),
+  /** Announce this often, in ms, while nothing changes. The usual period unless said. */
+  every: z.number().int().min(1000).max(60_000).optional(),
 })
 export type AnnounceReply = z.infer<typeof announceReplySchema>
 

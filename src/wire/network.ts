@@ -9,7 +9,7 @@ import type { Clock, Random } from '../clock.ts'
 import { pickAddress } from '../cluster/advertise.ts'
 import type { ClusterKey } from '../cluster/cluster-key.ts'
 import type { Identity } from '../cluster/identity.ts'
-import { MemberTable } from '../cluster/member-table.ts'
+import { announceEvery, MemberTable, memberTimes } from '../cluster/member-table.ts'
 import type { Membership } from '../cluster/membership.ts'
 import { type Mode, modes, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
@@ -112,7 +112,7 @@ export class Network {
     log.debug('the network is up', { node: self.id, url: self.url, p2p: self.p2p })
 
     const table = new MemberTable(self, () => clock.now())
-    watchMembers(table, log, metrics)
+    watchMembers(table, log)
     const dial = dialSocket(clock, () => ({ [headers.node]: identity.id }))
     const opened = new Sessions({ self: cardOf(self), handler: () => inbound, dial, clock, log })
     sessions = opened
@@ -235,9 +235,14 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
       return inbound.schedule(request)
     },
     announce(announce) {
-      if (announce.leaving) table.leave(announce.node.id, clock.now())
-      else meet(announce.node)
-      return inbound.announce(announce)
+      const { node } = announce
+      if (announce.leaving) table.leave(node.id, clock.now())
+      else meet(node)
+      const reply = inbound.announce(announce)
+      const every = announceEvery(node.modes, table.size)
+      if (every === memberTimes.period) return reply
+      table.paced(node.id, every)
+      return { ...reply, every }
     },
   }
 }
