@@ -13,6 +13,8 @@ import type { Contender, Run } from './scenario.ts'
 
 export interface Course {
   readonly cluster: ClusterInit
+  /** Whose plain stream is the limit. Default: that of the first host that counts. */
+  readonly limit?: string
   /** How long after the common start a host begins, in milliseconds. Default 0. */
   readonly delay?: (host: string) => number
   /** Hosts that are waited for and measured; the others pull too. Default: all. */
@@ -70,7 +72,7 @@ class Contest implements Outcome {
   }
 
   async plain(): Promise<void> {
-    const host = this.#cluster.pullers.find(this.#counts)
+    const host = this.#course.limit ?? this.#cluster.pullers.find(this.#counts)
     if (host === undefined) throw new Error('no host is left whose time would count')
     this.plainSeconds = (await this.#cluster.plain(host)).seconds
     this.#say(`one plain stream: ${this.plainSeconds.toFixed(1)} s`)
@@ -120,6 +122,8 @@ class Contest implements Outcome {
     const cost = account && (await charge(account))
     const idle = load()
     const meanwhile = contender === 'shoal' ? this.#course.meanwhile?.(this.#cluster, this.plainSeconds) : undefined
+    // Waited for below; until then its failure has nobody to go to.
+    meanwhile?.catch(() => {})
     const done = await Promise.all(laps)
     const busy = busySince(idle)
     await meanwhile

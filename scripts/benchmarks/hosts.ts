@@ -1,34 +1,30 @@
-/** One cold layer, all hosts together: the time of the slowest must not grow with their number. */
-import { plan } from '../../test/lab/race.ts'
-import { contest } from './contest.ts'
-import { heatFigures } from './laps.ts'
-import type { Figure, Run, Scenario } from './scenario.ts'
+/** One cold image, all hosts together: the time of the slowest must not grow with their number. */
+import type { Scenario } from './scenario.ts'
+import { sourceFigure, swarmScenario } from './swarm.ts'
 
-const scenario = (hosts: number, rate: string, atMost: number): Scenario => ({
-  name: `hosts-${hosts}`,
-  title: `${hosts} hosts pull one cold layer together`,
-  against: 'one plain stream',
-  shape: { hosts, rate, size: 256 * 2 ** 20, layers: 1 },
-  quick: { size: 32 * 2 ** 20 },
-  run: (run) => figuresOf(run, atMost),
-})
+const together = (hosts: number, rate: string, atMost: number) =>
+  swarmScenario({
+    name: `hosts-${hosts}`,
+    title: `${hosts} hosts pull one cold layer together`,
+    shape: { hosts, rate },
+    reach: { atMost },
+    more: (outcome) => [sourceFigure(outcome)],
+  })
 
-async function figuresOf(run: Run, atMost: number): Promise<Figure[]> {
-  const { shape, arrangement = 'all' } = run
-  const { plainSeconds, heats, sourceShare } = await contest({ cluster: plan({ ...shape, arrangement }) }, run)
-  return [
-    ...heatFigures(heats, { plainSeconds, reach: { atMost } }),
-    ...(heats.has('shoal') ? [sourceFigure(sourceShare)] : []),
-  ]
-}
-
-export function sourceFigure(value: number): Figure {
-  return { name: 'shoal, the source sent', value, unit: 'times the image', reach: { atMost: 1.01 } }
-}
-
-export const together: readonly Scenario[] = [
-  scenario(4, '100mbit', 1.05),
-  scenario(8, '100mbit', 1.08),
-  scenario(16, '100mbit', 1.1),
-  scenario(32, '50mbit', 1.12),
+export const hosts: readonly Scenario[] = [
+  together(4, '100mbit', 1.05),
+  together(8, '100mbit', 1.08),
+  together(16, '100mbit', 1.1),
+  together(32, '50mbit', 1.12),
 ]
+
+/** Layers of 1 to 8 MiB: many small swarms instead of one, and an engine that asks for three at a time. */
+export const layers = swarmScenario({
+  name: 'layers-40',
+  title: 'an image of 40 layers of 1 to 8 MiB',
+  against: 'one plain pull of it, three layers at a time',
+  shape: { size: 180 * 2 ** 20, layers: 40 },
+  quick: { size: 36 * 2 ** 20 },
+  reach: { atMost: 1.25 },
+  more: (outcome) => [sourceFigure(outcome)],
+})

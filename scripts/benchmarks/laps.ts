@@ -27,7 +27,8 @@ export function afterLastStart(laps: readonly Lap[]): number[] {
   return laps.map(({ ended }) => (ended - last) / 1000)
 }
 
-const words: Record<Contender, string> = {
+/** What contenders are called in figures. */
+export const words: Record<Contender, string> = {
   plain: 'one plain stream',
   many: 'all plainly',
   bittorrent: 'BitTorrent',
@@ -36,8 +37,8 @@ const words: Record<Contender, string> = {
 
 export interface Judging {
   readonly plainSeconds: number
-  /** For shoal. */
-  readonly reach: Reach
+  /** For shoal's slowest host. */
+  readonly reach?: Reach
   /** What of the laps is measured. Default: each from its own start. */
   readonly seconds?: (laps: readonly Lap[]) => readonly number[]
 }
@@ -53,7 +54,7 @@ export function heatFigures(heats: ReadonlyMap<Contender, Heat>, judging: Judgin
       unit: 'times one plain stream',
       contender,
       samples,
-      ...(contender === 'shoal' ? { reach } : {}),
+      ...(contender === 'shoal' && reach ? { reach } : {}),
     })
   }
   return [...figures, ...[...heats].flatMap(([contender, heat]) => costFigures(words[contender], heat))]

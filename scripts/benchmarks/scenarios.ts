@@ -1,5 +1,9 @@
 /** All scenarios, in the order in which they run and are shown. */
-import { together } from './hosts.ts'
+import { hosts, layers } from './hosts.ts'
+import { killed } from './killed.ts'
 import type { Scenario } from './scenario.ts'
+import { slowLinks } from './slow-links.ts'
+import { staggered } from './staggered.ts'
+import { zones } from './zones.ts'
 
-export const scenarios: readonly Scenario[] = [...together]
+export const scenarios: readonly Scenario[] = [...hosts, layers, slowLinks, staggered, ...killed, zones]

@@ -188,6 +188,17 @@ export class Cluster {
     }
   }
 
+  /** The scheduler that knows the layer's swarm. */
+  async owner(): Promise<string | undefined> {
+    for (const [name, node] of this.#nodes) {
+      if (!node.process.running) continue
+      const { swarms } = JSON.parse(await node.get('/api/v1/swarms')) as {
+        swarms: { digest: Digest; decisions: unknown[] }[]
+      }
+      if (swarms.some(({ digest, decisions }) => digest === this.layer.digest && decisions.length > 0)) return name
+    }
+  }
+
   /** Bodies that the registry sent, in bytes, by requests that have ended. */
   sent(): number {
     return this.registry.accesses().reduce((sum, access) => sum + (access.method === 'GET' ? access.bytes : 0), 0)
