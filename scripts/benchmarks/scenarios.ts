@@ -1,4 +1,5 @@
 /** All scenarios, in the order in which they run and are shown. */
+import { fairness } from './fairness.ts'
 import { hosts, layers } from './hosts.ts'
 import { killed } from './killed.ts'
 import type { Scenario } from './scenario.ts'
@@ -6,4 +7,4 @@ import { slowLinks } from './slow-links.ts'
 import { staggered } from './staggered.ts'
 import { zones } from './zones.ts'
 
-export const scenarios: readonly Scenario[] = [...hosts, layers, slowLinks, staggered, ...killed, zones]
+export const scenarios: readonly Scenario[] = [...hosts, layers, slowLinks, staggered, ...killed, zones, ...fairness]
