@@ -134,10 +134,12 @@ export class MemberTable implements Membership {
     }
   }
 
-  /** It answered. */
-  seen(id: NodeId, now: number): void {
+  /** It answered, or said something, at that time. */
+  seen(id: NodeId, at: number): void {
     const row = this.#rows.get(id)
-    if (row) row.seenAt = row.directAt = now
+    if (!row) return
+    row.seenAt = Math.max(row.seenAt, at)
+    row.directAt = Math.max(row.directAt ?? at, at)
   }
 
   /** It said that it ends. */

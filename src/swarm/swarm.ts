@@ -11,6 +11,8 @@ import type { Directory, Session, SessionHandler } from '../wire/wire.ts'
 import type { Seeder } from './seeder.ts'
 import { Transfer, type TransferDeps, type TransferEvents } from './transfer.ts'
 
+const mostUnpublished = 64
+
 export interface SwarmOptions extends TransferDeps {
   readonly seeder: Seeder
   readonly directory: Directory
@@ -22,6 +24,8 @@ export class Swarm implements SessionHandler {
   readonly #o: SwarmOptions
   readonly #transfers = new Map<Digest, Transfer>()
   readonly #events: TransferEvents
+  /** Complete blobs of which there is no provider record yet. */
+  readonly #unpublished = new Set<Digest>()
   /** Where others had said another one; what they say now is not asked for. */
   readonly #sizes = new LRUCache<Digest, number>({ max: 1024 })
 
@@ -116,7 +120,12 @@ export class Swarm implements SessionHandler {
       log.info('transfer ended without the blob', { ...fields, code: failure.code, error: failure.message })
     } else {
       log.debug('blob complete', { ...fields, size: transfer.blob?.size })
-      directory.provide(digest)
+      this.#unpublished.add(digest)
+    }
+    // Records are for a bad day, and cost as much as many pieces: not while a pull goes on, unless one always does.
+    if (this.#transfers.size === 0 || this.#unpublished.size > mostUnpublished) {
+      for (const complete of this.#unpublished) directory.provide(complete)
+      this.#unpublished.clear()
     }
     changed(digest, true)
   }

@@ -69,6 +69,7 @@ class Sim {
       table: this.table,
       source: () => full,
       announce: (target, announce) => cluster.call(id, target.id, 2_000, (sim) => sim.hear(announce)),
+      linked: () => this.linked,
       clock,
       random,
       log: silentLog,
@@ -80,6 +81,8 @@ class Sim {
       log: silentLog,
     })
   }
+
+  linked = false
 
   start(): void {
     this.heartbeat.start()
@@ -313,5 +316,16 @@ test('a node announces as often as its scheduler asks, and does not doubt it in 
   await cluster.clock.run(12_000)
   scheduler.announces.length = 0
   await cluster.clock.run(30_000)
+  expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
+})
+
+test('a node announces rarely to a scheduler that a session leads to', async () => {
+  const cluster = new Cluster(13)
+  const scheduler = cluster.add('s', ['scheduler', 'seed'])
+  const p = cluster.add('p', ['seed'], ['s'])
+  p.linked = true
+  await cluster.clock.run(20_000)
+  scheduler.announces.length = 0
+  await cluster.clock.run(100_000)
   expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
 })

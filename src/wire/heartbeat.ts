@@ -25,13 +25,24 @@ export interface HeartbeatOptions {
   readonly table: MemberTable
   readonly source: () => AnnounceSource | undefined
   readonly announce: (target: NodeInfo, announce: Announce) => Promise<AnnounceReply>
+  /** There is an open session with that scheduler, which tells either side that the other lives. */
+  readonly linked: (scheduler: NodeInfo) => boolean
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
 }
 
-/** Times in ms. A scheduler that asks for a longer period hears of changes later in proportion. */
-export const heartbeatTimes = { period: memberTimes.period, jitter: 0.2, changed: 100, retry: 1_000 } as const
+/**
+ * Times in ms. A scheduler that asks for a longer period hears of changes later in proportion; one that a session leads
+ * to needs no announce to know that this node lives, and hears one rarely while nothing changes.
+ */
+export const heartbeatTimes = {
+  period: memberTimes.period,
+  linked: 10_000,
+  jitter: 0.2,
+  changed: 100,
+  retry: 1_000,
+} as const
 /** Held and gone, each: so many fit a request body also when every digest is a SHA-512. */
 const mostPerAnnounce = 2048
 
@@ -149,7 +160,7 @@ export class Heartbeat {
       table.seen(target.info.id, now)
       target.period = reply.every ?? heartbeatTimes.period
       table.paced(target.info.id, target.period)
-      next = usual(target.period)
+      next = usual(this.#options.linked(target.info) ? Math.max(target.period, heartbeatTimes.linked) : target.period)
       if (reply.members) {
         target.members = reply.members.filter((member) => member.id !== target.info.id)
         target.version = reply.version

@@ -58,6 +58,8 @@ export interface NetworkOptions {
   readonly metrics: Metrics | undefined
 }
 
+/** In a cluster with more schedulers than this they do not keep sessions. */
+const mostStanding = 128
 /** Longest wait for libp2p to close its connections. */
 const stopDeadline = 3_000
 
@@ -114,7 +116,15 @@ export class Network {
     const table = new MemberTable(self, () => clock.now())
     watchMembers(table, log)
     const dial = dialSocket(clock, () => ({ [headers.node]: identity.id }))
-    const opened = new Sessions({ self: cardOf(self), handler: () => inbound, dial, clock, log })
+    const opened = new Sessions({
+      self: cardOf(self),
+      handler: () => inbound,
+      dial,
+      heard: (id, at) => table.seen(id, at),
+      lost: (id) => table.doubt(id),
+      clock,
+      log,
+    })
     sessions = opened
     const { downloadRate, received } = options
     const http = new HttpWire({ self, sessions: opened, downloadRate, received, clock, metrics })
@@ -127,6 +137,7 @@ export class Network {
       table,
       source: () => source,
       announce: (target, announce) => outbound.announce(target, announce),
+      linked: (target) => linked(table, opened, target),
       clock,
       random,
       log,
@@ -214,6 +225,20 @@ function describe(options: NetworkOptions, advertise: string, server: RunningPee
 
 function cardOf({ id, url, zone }: NodeInfo) {
   return zone === undefined ? { id, url } : { id, url, zone }
+}
+
+/**
+ * Schedulers keep sessions with each other, for in a cluster where every node is one, announces would grow with the
+ * square of it. The one with the smaller id opens them.
+ */
+function linked(table: MemberTable, sessions: Sessions, target: NodeInfo): boolean {
+  const { self } = table
+  const both = self.modes.includes('scheduler') && target.modes.includes('scheduler')
+  if (both && self.id < target.id && !sessions.has(target.id) && table.withMode('scheduler').length <= mostStanding) {
+    // If it cannot be had, announces do without it.
+    void sessions.get(cardOf(target)).catch(() => {})
+  }
+  return sessions.has(target.id)
 }
 
 /** Whoever announces or asks for parents is alive, and says so itself. */

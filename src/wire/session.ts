@@ -100,6 +100,11 @@ export class SocketSession implements Session {
     this.#heardAt = now
   }
 
+  /** When the other side last said something, if only a pong. */
+  get heardAt(): number {
+    return this.#heardAt
+  }
+
   /** Pings, and gives the session up when the other side has been silent for too long. */
   tick(now: number): void {
     if (this.#phase === 'closed') return

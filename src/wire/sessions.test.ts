@@ -41,13 +41,23 @@ class Wire {
 
 class End {
   readonly inbound = new FakeInbound()
+  readonly heard: [string, number][] = []
+  readonly lost: string[] = []
   readonly sessions: Sessions
   constructor(
     readonly self: NodeCard,
     clock: FakeClock,
     dial: Dial,
   ) {
-    this.sessions = new Sessions({ self, handler: () => this.inbound, dial, clock, log: silentLog })
+    this.sessions = new Sessions({
+      self,
+      handler: () => this.inbound,
+      dial,
+      heard: (id, at) => this.heard.push([id, at]),
+      lost: (id) => this.lost.push(id),
+      clock,
+      log: silentLog,
+    })
   }
   get open() {
     return this.inbound.sessions.filter((session) => session.open)
@@ -143,6 +153,17 @@ test('a peer that falls silent is given up within seconds, on both sides, with n
   wires[0]!.cut = true
   await clock.run(wireRules.silentAfter + wireRules.pingEvery)
   expect([a.inbound.closings, b.inbound.closings]).toEqual([['it fell silent'], ['it fell silent']])
+  expect([a.lost, b.lost]).toEqual([[b.self.id], [a.self.id]])
+})
+
+test('who is at the other end of a session is heard for as long as it answers', async () => {
+  await a.sessions.get(b.self)
+  await clock.run(20_000)
+  const cutAt = clock.now()
+  wires[0]!.cut = true
+  await clock.run(10_000)
+  const heard = b.heard.filter(([id]) => id === a.self.id).map(([, at]) => at)
+  expect(Math.max(...heard)).toBeWithin(cutAt - wireRules.pingEvery, cutAt + 1)
 })
 
 test('a process that stood still for a minute does not take that for the silence of others', async () => {

@@ -29,6 +29,10 @@ export interface SessionsOptions {
   readonly self: NodeCard
   readonly handler: () => SessionHandler | undefined
   readonly dial: Dial
+  /** When the node at the other end of an open session was last heard; told every few seconds. */
+  readonly heard?: (node: NodeId, at: number) => void
+  /** An open session has ended, for whatever reason. */
+  readonly lost?: (node: NodeId) => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -51,6 +55,10 @@ export class Sessions implements SessionEvents {
   /** Sockets, greeted or not. */
   get size(): number {
     return this.#all.size
+  }
+
+  has(node: NodeId): boolean {
+    return this.#open.has(node)
   }
 
   /** The open session with `node`, or a new one. @throws {Failure} `unavailable` */
@@ -96,7 +104,10 @@ export class Sessions implements SessionEvents {
     }
     if (!greeted) return
     const id = session.peer.id
-    if (this.#open.get(id) === session) this.#open.delete(id)
+    if (this.#open.get(id) === session) {
+      this.#open.delete(id)
+      if (!this.#closed) this.#options.lost?.(id)
+    }
     this.#options.log.debug('session closed', { node: id, reason })
     this.#tell(session, (handler) => handler.closed(session, reason))
   }
@@ -166,6 +177,7 @@ export class Sessions implements SessionEvents {
       if (stopped) session.alive(now)
       session.tick(now)
     }
+    for (const [id, session] of this.#open) this.#options.heard?.(id, session.heardAt)
   }
 
   #tell(session: SocketSession, what: (handler: SessionHandler) => void): void {

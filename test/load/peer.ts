@@ -67,6 +67,7 @@ export class SimulatedPeer {
         changes: (_, full) => this.#changes(full),
       }),
       announce: (_, announce) => world.announce(announce),
+      linked: () => false,
       clock,
       random,
       log: silentLog,
