@@ -309,6 +309,8 @@ test('where bytes came from adds up when swarm and source bring them together', 
     finished: Promise.resolve<Blob>(blob),
     reader: () => 1,
     readerLeft: () => {},
+    fresh: () => undefined,
+    broken: 0,
     piece: async (_, piece) => {
       if (blob.have.has(piece)) return
       await write(piece)

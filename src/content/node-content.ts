@@ -176,7 +176,8 @@ function arrivingReader(transfer: Arrival, blob: Blob): BlobReader {
 }
 
 function shares(held: number, fetched: number, bySwarm: number, bySource: number): Provenance {
-  const source = bySource > 0 ? Math.round((fetched * bySource) / (bySwarm + bySource)) : 0
+  // What was read although nothing has been stored meanwhile is the beginning of what the source is sending.
+  const source = bySwarm + bySource > 0 ? Math.round((fetched * bySource) / (bySwarm + bySource)) : fetched
   return { store: held, swarm: fetched - source, source }
 }
 

@@ -67,9 +67,8 @@ function pidIn(file: string): string {
 }
 
 function remedy(error: unknown): string {
-  const code = codeOf(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT') return 'free some space there or choose another --data-dir'
-  if (code === 'EROFS') return 'mount it writable or choose another --data-dir'
+  if (isDiskFull(error)) return 'free some space there or choose another --data-dir'
+  if (codeOf(error) === 'EROFS') return 'mount it writable or choose another --data-dir'
   return 'make it a directory that this user owns, or choose another --data-dir'
 }
 
@@ -86,6 +85,11 @@ function whoami(): string {
 
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
+
+export function isDiskFull(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 function messageOf(error: unknown): string {

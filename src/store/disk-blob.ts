@@ -8,7 +8,7 @@ import { type Layout, layoutOf, pieceAt, pieceBytes, pieceStart } from '../piece
 import { Metainfo, type Segment } from '../piece/metainfo.ts'
 import type { Blob, BlobKind, BlobSpec, Span } from './blob-store.ts'
 import type { BlobRow, Recorded } from './catalog.ts'
-import { codeOf } from './data-dir.ts'
+import { codeOf, isDiskFull } from './data-dir.ts'
 import type { Keeper } from './keeper.ts'
 import { readAt, syncAll, syncData, writeAt } from './open-files.ts'
 import { WholeHash } from './whole-hash.ts'
@@ -30,6 +30,7 @@ export class DiskBlob implements Blob, Recorded {
   #metainfo: Metainfo | undefined
   #hash: WholeHash | undefined
   #finishing: Promise<void> | undefined
+  readonly #writing = new Map<number, Promise<void>>()
   #syncing: Promise<void> | undefined
   #users = 0
   /** Bytes may have been written, perhaps by an earlier process, that are not on the disk. */
@@ -104,15 +105,26 @@ export class DiskBlob implements Blob, Recorded {
       throw new Failure('internal', `piece ${piece} of ${this.digest} was given with ${bytes.length} bytes`)
     }
     if (this.have.has(piece)) return
+    // From two sides at once: the bytes that are hashed are then the ones in the file.
+    const writing = this.#writing.get(piece) ?? this.#write(piece, bytes).finally(() => this.#writing.delete(piece))
+    this.#writing.set(piece, writing)
+    await writing
+  }
+
+  async #write(piece: number, bytes: Uint8Array): Promise<void> {
     const letGo = this.hold()
     try {
+      this.#hashing().writing(piece, bytes)
       await this.#store(pieceStart(this.layout, piece), bytes)
       this.#check()
-      if (!this.have.set(piece)) return
+      this.have.set(piece)
       this.#unsynced = true
       this.#keeper.grew(this, bytes.length)
       this.#hashing().wrote(piece, bytes)
       this.#keeper.changed(this)
+    } catch (error) {
+      this.#hash = undefined
+      throw error
     } finally {
       letGo()
     }
@@ -234,7 +246,7 @@ export class DiskBlob implements Blob, Recorded {
       try {
         await this.#use((fd) => writeAt(fd, bytes, position), true)
       } catch (error) {
-        if (!isFull(error)) throw error
+        if (!isDiskFull(error)) throw error
         await this.#keeper.relieve(bytes.length)
         this.#check()
         await this.#use((fd) => writeAt(fd, bytes, position), true)
@@ -242,7 +254,7 @@ export class DiskBlob implements Blob, Recorded {
     } catch (error) {
       if (error instanceof Failure) throw error
       const message = `cannot write ${shortDigest(this.digest)} to ${this.path}: ${(error as Error).message}`
-      if (!isFull(error)) throw new Failure('internal', `${message}; check that disk`, { cause: error })
+      if (!isDiskFull(error)) throw new Failure('internal', `${message}; check that disk`, { cause: error })
       throw new Failure('no-space', `${message}; free some space there or lower --cache-size`, { cause: error })
     } finally {
       written()
@@ -283,9 +295,4 @@ export function bytesOf(layout: Layout, have: Bitmap): number {
   const last = layout.count - 1
   const full = have.count - (have.has(last) ? 1 : 0)
   return full * layout.pieceLength + (have.has(last) ? pieceBytes(layout, last) : 0)
-}
-
-function isFull(error: unknown): boolean {
-  const code = codeOf(error)
-  return code === 'ENOSPC' || code === 'EDQUOT'
 }

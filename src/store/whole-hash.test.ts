@@ -46,6 +46,14 @@ describe('WholeHash', () => {
     expect(mostAtOnce()).toBe(1)
   })
 
+  test('reads nothing back when pieces are written together and their writes end in any order', async () => {
+    const { hash, wrote, readBack, digest, layout, piece } = hashing(4 * pieceLength)
+    for (let i = 0; i < layout.count; i++) hash.writing(i, piece(i))
+    for (const i of [2, 0, 3, 1]) wrote(i)
+    expect(await hash.hex()).toBe(hexOf(digest))
+    expect(readBack).toEqual([])
+  })
+
   test('finds pieces that were there before it', async () => {
     const { hash, wrote, have, readBack, digest } = hashing(3 * pieceLength)
     have.set(0)

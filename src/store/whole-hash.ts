@@ -1,6 +1,6 @@
 /**
  * The digest of a whole blob, computed while its pieces arrive in any order. A frontier follows the contiguous prefix:
- * a piece that is written right at it is hashed from memory; those beyond are read back from the file, one at a time
+ * a piece that comes right at it is hashed from memory; those beyond are read back from the file, one at a time
  * through one buffer, when the frontier gets to them. So memory stays at one piece whatever the blob's size, and the
  * event loop is held for one piece's hash at most (0.4 ms for 512 KiB).
  */
@@ -28,15 +28,21 @@ export class WholeHash {
     this.#hasher = new Bun.CryptoHasher(algorithm)
   }
 
+  /**
+   * Piece `index` is on its way to the file. Pieces that are written at the same time come to be there in any order, and
+   * need not be read back for it. Should the write fail, the hash is of no more use.
+   */
+  writing(index: number, bytes: Uint8Array): void {
+    if (this.#catchingUp || index !== this.#frontier) return
+    this.#hasher.update(bytes)
+    this.#frontier++
+  }
+
   /** Piece `index` is in the file and in the bitmap now; `bytes` are still in memory. */
   wrote(index: number, bytes: Uint8Array): void {
-    if (this.#catchingUp) return
-    if (index === this.#frontier) {
-      this.#hasher.update(bytes)
-      this.#frontier++
-    }
+    this.writing(index, bytes)
     // A failure to read back is kept for `hex`, which somebody awaits.
-    if (this.#have.has(this.#frontier)) this.#follow().catch(() => {})
+    if (!this.#catchingUp && this.#have.has(this.#frontier)) this.#follow().catch(() => {})
   }
 
   /** Lower-case hex of the digest, once; all pieces have to be there. Rejects as {@link PieceReader} does. */

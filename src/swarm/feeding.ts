@@ -12,6 +12,7 @@ import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Bans } from './bans.ts'
 import type { DownloadEvent } from './download.ts'
+import type { Fresh } from './fresh.ts'
 import { type Signer, SourceFeed } from './source-feed.ts'
 
 export interface FeedingDeps {
@@ -25,6 +26,8 @@ export interface FeedingDeps {
 
 export interface FeedingHost {
   blob(): Blob | undefined
+  /** Where readers see what comes; there is one as soon as there is a blob. */
+  fresh(): Fresh
   /** The source told the size. */
   begin(size: number, mediaType: string): void
   apply(event: DownloadEvent): void
@@ -101,7 +104,15 @@ export class Feeding {
         stored: (piece: number, bytes: number) => this.#host.stored(blob, piece, bytes),
         stated: (pieces: readonly number[]) => this.#host.stated(blob, pieces),
       }
-      this.#feed = new SourceFeed({ source, location: this.#location, blob, signer, clock, host })
+      this.#feed = new SourceFeed({
+        source,
+        location: this.#location,
+        blob,
+        signer,
+        clock,
+        host,
+        fresh: this.#host.fresh(),
+      })
       await this.#feed.run(signal)
     } catch (error) {
       if (signal.aborted) return

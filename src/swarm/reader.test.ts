@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Span } from '../store/blob-store.ts'
+import { Fresh, type FreshBytes } from './fresh.ts'
 import { readArriving, readComplete } from './reader.ts'
 
 const pieceLength = 256 * 1024
@@ -38,6 +39,8 @@ function arrival(fail?: { at: number; failure: Failure }) {
       return 1
     },
     readerLeft: (reader: number) => void readers.delete(reader),
+    fresh: (_: number): FreshBytes | undefined => undefined,
+    broken: 0,
     piece: async (_: number, piece: number) => {
       waited.push(piece)
       if (fail?.at === piece) throw fail.failure
@@ -90,6 +93,63 @@ describe('a blob that arrives is read', () => {
     for await (const _ of readArriving(transfer, blob, { start: 0, end: bytes.length }, never)) break
     expect(transfer.readers.size).toBe(0)
     expect(transfer.waited).toEqual([0])
+  })
+})
+
+describe('what the source is sending is read', () => {
+  /** A source that sends some bytes whenever somebody waits; pieces are stored when they are whole. */
+  function sending(step: number) {
+    const plain = arrival()
+    const fresh = new Fresh(blob.layout, () => {})
+    let filling = fresh.begin(0, false)
+    let at = 0
+    return {
+      ...plain,
+      pour: fresh,
+      filling: () => filling,
+      fresh: (from: number) => fresh.at(from),
+      get broken() {
+        return fresh.broken
+      },
+      piece: async (_: number, piece: number) => {
+        plain.waited.push(piece)
+        const wanted = at + step
+        while (at < wanted && at < bytes.length) {
+          at += fresh.fill(filling, bytes.subarray(at, Math.min(wanted, bytes.length)))
+          if (filling.filled < filling.bytes.length) continue
+          await blob.write(filling.piece, filling.bytes)
+          fresh.stored(filling)
+          if (filling.piece + 1 < blob.layout.count) filling = fresh.begin(filling.piece + 1, false)
+        }
+      },
+    }
+  }
+
+  test('before a piece is whole, in buffers that are used again', async () => {
+    const transfer = sending(100_000)
+    const copies: Uint8Array[] = []
+    for await (const chunk of readArriving(transfer, blob, { start: 0, end: bytes.length }, never))
+      copies.push(chunk.slice())
+    expect(Buffer.concat(copies).equals(bytes)).toBe(true)
+    expect(copies[0]).toHaveLength(100_000)
+    expect(transfer.readers.size).toBe(0)
+  })
+
+  test('no further when what it sent may not be what came to be stored', async () => {
+    const transfer = sending(100_000)
+    const chunks = readArriving(transfer, blob, { start: 0, end: bytes.length }, never)
+    expect((await chunks.next()).value).toHaveLength(100_000)
+    transfer.pour.abandon(transfer.filling())
+    for (let piece = 0; piece < blob.layout.count; piece++) await bring(piece)
+    await expect(chunks.next()).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  test('on by those who were given none of it', async () => {
+    const transfer = sending(100_000)
+    const chunks = readArriving(transfer, blob, { start: pieceLength, end: 2 * pieceLength }, never)
+    await bring(1)
+    transfer.pour.abandon(transfer.filling())
+    expect((await chunks.next()).value).toEqual(bytes.slice(pieceLength, 2 * pieceLength))
   })
 })
 

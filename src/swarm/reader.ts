@@ -1,10 +1,12 @@
 /** Verified bytes of a blob in order, as they arrive. */
+import { Failure } from '../failure.ts'
 import { pieceAt } from '../piece/layout.ts'
 import type { Blob, Span } from '../store/blob-store.ts'
 import type { Transfer } from './transfer.ts'
 
 /** As much of a {@link Transfer} as its readers need. */
-export type Arrival = Pick<Transfer, 'bytes' | 'begun' | 'finished' | 'piece' | 'reader' | 'readerLeft'>
+export type Arrival = Pick<Transfer, 'bytes' | 'begun' | 'finished' | ReadParts>
+type ReadParts = 'piece' | 'fresh' | 'broken' | 'reader' | 'readerLeft'
 
 /** A complete blob is read in steps of this many bytes. */
 const stepBytes = 512 * 1024
@@ -16,24 +18,46 @@ export async function* readComplete(blob: Blob, span: Span): AsyncGenerator<Uint
 }
 
 /**
- * Reads `span` while `transfer` brings it, at most one piece at a time. The piece that ends the blob is handed out only when the whole digest was
- * verified, so no reader ever gets all of a blob that is wrong.
+ * Reads `span` while `transfer` brings it, at most one piece at a time: from memory what the source has just sent, else
+ * verified pieces from the store. The piece that ends the blob is handed out only when the whole digest was verified, so
+ * no reader ever gets all of a blob that is wrong. A chunk is valid until the next is asked for.
  * @throws {Failure} why the transfer ended without the bytes
  */
 export async function* readArriving(
-  transfer: Pick<Arrival, 'piece' | 'reader' | 'readerLeft'>,
+  transfer: Pick<Arrival, ReadParts>,
   blob: Blob,
   span: Span,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const reader = transfer.reader()
+  const { broken } = transfer
+  let unverified = false
   try {
     for (let start = span.start; start < span.end; ) {
       const piece = pieceAt(blob.layout, start)
-      await transfer.piece(reader, piece, signal)
       const end = Math.min((piece + 1) * blob.layout.pieceLength, span.end)
-      yield await blob.read({ start, end })
-      start = end
+      let fresh = transfer.fresh(start)
+      if (!fresh) {
+        await transfer.piece(reader, piece, signal)
+        fresh = transfer.fresh(start)
+      }
+      if (unverified && transfer.broken !== broken) {
+        fresh?.release()
+        throw new Failure('unavailable', `the source broke off, and what it sent of ${blob.digest} may have been wrong`)
+      }
+      if (fresh) {
+        unverified = true
+        const bytes = fresh.bytes.subarray(0, end - start)
+        try {
+          yield bytes
+        } finally {
+          fresh.release()
+        }
+        start += bytes.length
+      } else if (blob.have.has(piece)) {
+        yield await blob.read({ start, end })
+        start = end
+      }
     }
   } finally {
     transfer.readerLeft(reader)

@@ -8,6 +8,7 @@ import { digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { mostPiecesPerSegment, pieceDigest, segmentPayload } from '../piece/metainfo.ts'
+import { Fresh } from './fresh.ts'
 import { SourceFeed, signedSegments } from './source-feed.ts'
 
 const pieceLength = 256 * 1024
@@ -28,7 +29,12 @@ function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterabl
   const digest = source.add(bytes)
   const blob: MemoryBlob = store.create({ digest, size: options.size ?? bytes.length, kind: 'blob' })
   const elsewhere = new Set(options.elsewhere)
-  const seen = { stored: [] as number[], stated: [] as number[], expecting: [] as [number, number][] }
+  const seen = {
+    stored: [] as number[],
+    stated: [] as number[],
+    expecting: [] as [number, number][],
+    arrived: new Set<number>(),
+  }
   const stop = new AbortController()
   const feed = new SourceFeed({
     source,
@@ -36,6 +42,7 @@ function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterabl
     blob,
     signer,
     clock,
+    fresh: new Fresh(blob.layout, (piece) => seen.arrived.add(piece)),
     host: {
       nextNeeded: (from) => {
         let i = blob.have.nextMissing(from)
@@ -129,6 +136,16 @@ describe('a feed', () => {
       [2, 6],
       [0, 0],
     ])
+  })
+
+  test('shows what comes to readers at once, but neither the piece that ends the blob nor one that was stated', async () => {
+    const bytes = bytesOf(4 * pieceLength)
+    const { run, seen, blob } = feedOf(bytes)
+    const stated = { piece: 1, digest: pieceDigest(bytes.subarray(pieceLength, 2 * pieceLength)) }
+    for (const segment of signedSegments(blob, [stated], { ...signer, id: 'other' })) blob.learn(segment)
+    await run()
+    expect([...seen.arrived]).toEqual([0, 2])
+    expect(seen.stored).toHaveLength(4)
   })
 
   test('asks for nothing when nothing is needed', async () => {

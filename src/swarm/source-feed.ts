@@ -12,6 +12,7 @@ import { type Layout, pieceBytes, pieceStart } from '../piece/layout.ts'
 import { mostPiecesPerSegment, pieceDigest, pieceDigestBytes, type Segment, segmentPayload } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob } from '../store/blob-store.ts'
+import type { Filling, Fresh } from './fresh.ts'
 
 export interface Signer {
   readonly id: string
@@ -36,6 +37,8 @@ export interface FeedOptions {
   readonly signer: Signer
   readonly clock: Clock
   readonly host: FeedHost
+  /** Where readers see what comes before it is stored. */
+  readonly fresh: Fresh
 }
 
 /** A run of unneeded pieces longer than this is skipped by a new request. */
@@ -101,45 +104,53 @@ export class SourceFeed {
   }
 
   async #read(body: AsyncIterable<Uint8Array>, first: number, signal: AbortSignal): Promise<number> {
-    const { blob, host } = this.#o
+    const { blob, host, fresh } = this.#o
     const layout = this.#layout
     let piece = first
-    let buffer = new Uint8Array(pieceBytes(layout, piece))
-    let filled = 0
+    let filling: Filling | undefined
     host.expecting(piece, piece + aheadPieces)
-    if (layout.size === 0) await this.#take(piece++, buffer)
-    for await (const chunk of body) {
-      for (let at = 0; at < chunk.length; ) {
-        if (piece >= layout.count)
-          throw new Failure('corrupt', `the source sent more than ${layout.size} bytes of ${blob.digest}`)
-        const part = chunk.subarray(at, at + buffer.length - filled)
-        buffer.set(part, filled)
-        filled += part.length
-        at += part.length
-        if (filled < buffer.length) continue
-        await this.#take(piece, buffer)
-        piece++
-        filled = 0
-        if (piece >= layout.count) continue
-        const needed = host.nextNeeded(piece)
-        if (needed >= layout.count || needed - piece > skipPieces) return needed
-        host.expecting(piece, piece + aheadPieces)
-        buffer = new Uint8Array(pieceBytes(layout, piece))
+    if (layout.size === 0) await this.#take(fresh.begin(piece++, false))
+    try {
+      for await (const chunk of body) {
+        for (let at = 0; at < chunk.length; ) {
+          if (piece >= layout.count)
+            throw new Failure('corrupt', `the source sent more than ${layout.size} bytes of ${blob.digest}`)
+          filling ??= fresh.begin(piece, blob.have.has(piece) || blob.metainfo.known.has(piece))
+          at += fresh.fill(filling, chunk.subarray(at))
+          if (filling.filled < filling.bytes.length) continue
+          const filled = filling
+          filling = undefined
+          await this.#take(filled)
+          piece++
+          if (piece >= layout.count) continue
+          const needed = host.nextNeeded(piece)
+          if (needed >= layout.count || needed - piece > skipPieces) return needed
+          host.expecting(piece, piece + aheadPieces)
+        }
       }
+      if (piece < layout.count && !signal.aborted) {
+        const got = pieceStart(layout, piece) + (filling?.filled ?? 0)
+        throw new Failure('corrupt', `the source ended after ${got} of ${layout.size} bytes of ${blob.digest}`)
+      }
+      return layout.count
+    } finally {
+      if (filling) fresh.abandon(filling)
     }
-    if (piece < layout.count && !signal.aborted) {
-      const got = pieceStart(layout, piece) + filled
-      throw new Failure('corrupt', `the source ended after ${got} of ${layout.size} bytes of ${blob.digest}`)
-    }
-    return layout.count
   }
 
-  async #take(piece: number, bytes: Uint8Array): Promise<void> {
-    const { blob, host } = this.#o
-    if (blob.have.has(piece)) return
+  async #take(filling: Filling): Promise<void> {
+    const { blob, host, fresh } = this.#o
+    const { piece, bytes } = filling
+    // It came from elsewhere as well.
+    if (blob.have.has(piece)) {
+      if (blob.metainfo.verify(piece, bytes)) fresh.stored(filling)
+      else fresh.abandon(filling)
+      return
+    }
     const stated = blob.metainfo.digestOf(piece)
     const digest = pieceDigest(bytes)
     if (stated && Buffer.compare(stated, digest) !== 0) {
+      fresh.abandon(filling)
       throw new Failure('corrupt', `piece ${piece} of ${blob.digest} differs from what was stated about it`, {
         detail: { piece },
       })
@@ -147,11 +158,13 @@ export class SourceFeed {
     const writing = blob
       .write(piece, bytes)
       .then(() => {
+        fresh.stored(filling)
         host.stored(piece, bytes.length)
         if (stated) host.stated([piece])
         else this.#gather(piece, digest)
       })
       .catch((error: unknown) => {
+        fresh.abandon(filling)
         this.#failure ??= error
       })
       .finally(() => this.#writing.delete(writing))

@@ -27,6 +27,7 @@ import { Asking, type AskingHost } from './asking.ts'
 import type { Bans } from './bans.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
 import { Feeding, type FeedingHost } from './feeding.ts'
+import { Fresh, type FreshBytes } from './fresh.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
 import type { Planner } from './planner.ts'
 import { type Signer, statementsOfRest } from './source-feed.ts'
@@ -96,6 +97,7 @@ export class Transfer {
   readonly #finished = Promise.withResolvers<Blob>()
   readonly #ownWayAfter: number
   #blob: Blob | undefined
+  #fresh: Fresh | undefined
   #download: Download | undefined
   #letGo: (() => void) | undefined
   #stopTicking = () => {}
@@ -181,7 +183,19 @@ export class Transfer {
     this.#links.closed(session, reason)
   }
 
-  /** Waits for a piece to be verified and stored. The last one only counts once the whole digest is verified. */
+  /** What the source is sending, see {@link Fresh}: from byte `at` on, if that is here. */
+  fresh(at: number): FreshBytes | undefined {
+    return this.#over ? undefined : this.#fresh?.at(at)
+  }
+  /** Changes when bytes that {@link fresh} gave may not be the blob's. */
+  get broken(): number {
+    return this.#fresh?.broken ?? 0
+  }
+
+  /**
+   * Waits for a piece to be verified and stored, or for more of it in {@link fresh}. The last one only counts once the
+   * whole digest is verified.
+   */
   async piece(reader: number, piece: number, signal: AbortSignal): Promise<void> {
     const blob = await this.begun
     this.#readAt = this.#d.clock.now()
@@ -267,6 +281,7 @@ export class Transfer {
   #feedingHost(): FeedingHost {
     return {
       blob: () => this.#blob,
+      fresh: () => this.#fresh!,
       begin: (size, mediaType) => this.#begin(this.#create(size, mediaType)),
       apply: (event) => this.#apply(event),
       availability: (piece) => this.#download?.availability(piece) ?? 0,
@@ -317,6 +332,7 @@ export class Transfer {
 
   #begin(blob: Blob): void {
     this.#blob = blob
+    this.#fresh = new Fresh(blob.layout, (piece) => this.#waiters.stored(piece))
     this.#letGo = blob.hold()
     const { clock, tuning, random } = this.#d
     this.#download = new Download(blob.layout, blob.have, blob.metainfo.known, tuning, random, clock.now())

@@ -204,7 +204,7 @@ export class MemoryBlob implements Blob {
     const letGo = this.hold()
     try {
       this.#keeper.grow(bytes.length)
-      this.#pieces[piece] = bytes
+      this.#pieces[piece] = bytes.slice()
       this.have.set(piece)
       this.bytes += bytes.length
     } finally {

@@ -106,7 +106,7 @@ export class SwarmNode {
     const run = async () => {
       const blob = await transfer.begun
       for await (const bytes of readArriving(transfer, blob, { start: 0, end: blob.size }, signal)) {
-        reader.read.push(bytes)
+        reader.read.push(bytes.slice())
       }
     }
     run().then(
