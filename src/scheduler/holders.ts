@@ -16,6 +16,8 @@ export interface Holder {
   failedAt: number
   /** When it last asked for parents. */
   askedAt: number
+  /** The last decision that looked at it. */
+  look: number
   /** When it last asked, or said what it holds. */
   seenAt: number
 }
@@ -62,6 +64,7 @@ export class Holders {
         failedAt: never,
         askedAt: never,
         seenAt: now,
+        look: 0,
         index,
       }
       this.#byId.set(id, entry)
@@ -99,9 +102,10 @@ export class Holders {
   }
 
   /** All of them while they are no more than `most`, else about `most` of them by chance. */
-  *sample(most: number, random: Random): Generator<Holder> {
-    if (this.#list.length <= most) yield* this.#list
-    else for (let i = 0; i < most; i++) yield this.#list[Math.floor(random() * this.#list.length)]!
+  sample(most: number, random: Random): readonly Holder[] {
+    const list = this.#list
+    if (list.length <= most) return list
+    return Array.from({ length: most }, () => list[Math.floor(random() * list.length)]!)
   }
 
   [Symbol.iterator](): Iterator<Holder> {

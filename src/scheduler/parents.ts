@@ -49,16 +49,19 @@ export class Ranked {
   }
 }
 
+const slash = 47
+
 /** How many leading parts of `region/zone/rack` agree. */
 export function nearness(a: string | undefined, b: string | undefined): number {
   if (!a || !b) return 0
   let same = 0
+  // Part by part without cutting them out: this runs for each of the holders that a decision looks at.
   for (let i = 0; ; i++) {
-    const ends = i === a.length || a[i] === '/'
-    if (ends !== (i === b.length || b[i] === '/')) return same
-    if (ends) same++
-    else if (a[i] !== b[i]) return same
-    if (i === a.length || i === b.length) return same
+    const left = i < a.length ? a.charCodeAt(i) : slash
+    const right = i < b.length ? b.charCodeAt(i) : slash
+    if (left !== right) return same
+    if (left === slash) same++
+    if (i >= a.length || i >= b.length) return same
   }
 }
 

@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, spyOn, test } from 'bun:test'
 import { seededRandom } from '../clock.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import type { Asked, Decision } from './decision.ts'
+import { Holders } from './holders.ts'
 import { Swarms } from './swarms.ts'
 
 const digest = digestOf(Buffer.from('a layer'))
@@ -411,4 +412,55 @@ test('a decision among fifteen thousand holders looks at a bounded number of the
   for (const id of ids) swarms.left(id)
   swarms.left('a')
   expect(swarms.size).toBe(0)
+})
+
+test('a decision looks at as many holders in a swarm of 15,000 as in one of 100, whatever failed', () => {
+  const counts = [100, 15_000].map((nodes) => {
+    let rolled = 0
+    let whole = 0
+    const random = seededRandom(nodes)
+    const swarms = new Swarms(() => {
+      rolled++
+      return random()
+    })
+    const asker = { id: 'asker', seed: false, load: 0 }
+    const asked = { digest, size: 1e6, pieces: 1, connected: [], failed: [], stalled: true }
+    const ids = Array.from({ length: nodes }, (_, i) => `n${i}`)
+    for (const id of ids) {
+      swarms.node({ id, seed: false, load: 0 })
+      swarms.holds(id, digest, 1e6, 4, true, 0)
+    }
+    const spied = spyOn(Holders.prototype, 'whole').mockImplementation(function* (this: Holders) {
+      for (const holder of this) {
+        whole++
+        yield holder
+      }
+    })
+    try {
+      // All of them failed somebody, so that each whole copy is looked at in vain.
+      swarms.decide(asker, { ...asked, failed: ids.map((node) => ({ node, reason: 'reset' })) }, 1)
+      rolled = 0
+      const { parents, refused } = swarms.decide(asker, asked, 2)
+      expect(parents).toHaveLength(16)
+      return { rolled, whole, looked: parents.length + refused.length <= 50 }
+    } finally {
+      spied.mockRestore()
+    }
+  })
+  for (const count of counts) {
+    expect(count.looked).toBe(true)
+    expect(count.rolled).toBeLessThanOrEqual(100)
+    expect(count.whole).toBeWithin(1, 50)
+  }
+})
+
+test('who asks in a large cluster is told to ask again later than in a small one', () => {
+  const again = [10, 15_000].map((nodes) => {
+    const swarms = new Swarms(seededRandom(1))
+    for (let i = 0; i < nodes; i++) swarms.node({ id: `n${i}`, seed: false, load: 0 })
+    const asked = { digest, size: 1e6, pieces: 1, connected: [], failed: [], stalled: false }
+    swarms.decide({ id: 'n1', seed: false, load: 0 }, asked, 0)
+    return swarms.decide({ id: 'n1', seed: false, load: 0 }, asked, 60_000).again
+  })
+  expect(again).toEqual([3_000, 10_000])
 })

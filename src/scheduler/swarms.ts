@@ -7,9 +7,13 @@
  * For each blob at most one node, the fetcher, reads it from the source: the first live seed in rendezvous order, or the
  * asking node where there is no seed. It is replaced when it leaves, gives up, or makes no progress while others stall.
  * A fetcher is always a holder too.
+ *
+ * One file, because every decision reads and changes all of this state together.
  */
 import { LRUCache } from 'lru-cache'
 import type { Random } from '../clock.ts'
+import { announceEvery } from '../cluster/member-table.ts'
+import type { Mode } from '../cluster/node-info.ts'
 import { ownerOf } from '../cluster/rendezvous.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Asked, Decision, DescribedSwarm, SwarmNode } from './decision.ts'
@@ -35,6 +39,7 @@ interface Swarm {
 }
 
 const mostParents = 16
+const mere: readonly Mode[] = ['peer']
 /** The fetcher's link carries each piece once; more children than this would only wait for each other there. */
 const mostFetcherChildren = 20
 /** How many holders are looked at for one decision, whatever the size of the swarm. */
@@ -53,6 +58,8 @@ export class Swarms {
   readonly #nodes = new Map<string, SwarmNode>()
   readonly #seeds = new Set<string>()
   readonly #swarms = new Map<Digest, Swarm>()
+  /** Decisions so far: marks who was looked at in the last one. */
+  #looks = 0
   /** Which swarms a node is in, so that its leaving costs what it held and no more. */
   readonly #memberships = new Map<string, Set<Swarm>>()
   /** Holders of no piece, the one that has been silent longest first. */
@@ -141,7 +148,10 @@ export class Swarms {
       ...(swarm.fetcher ? { fetcher: swarm.fetcher.id } : {}),
       ...(order ? { order } : {}),
       ...(swarm.size !== undefined ? { size: swarm.size } : {}),
-      again: now - swarm.bornAt < youngMs && asked.connected.length + parents.length < mostParents ? 300 : 3000,
+      again:
+        now - swarm.bornAt < youngMs && asked.connected.length + parents.length < mostParents
+          ? 300
+          : announceEvery(mere, this.#nodes.size),
       reasons,
       at: now,
     }
@@ -193,7 +203,9 @@ export class Swarms {
 
   /** A copy that others could not fetch from is none for a node that gets nothing. */
   #wholeElsewhere(swarm: Swarm, asked: Asked, asker: string, now: number): boolean {
+    let looks = 0
     for (const holder of swarm.holders.whole()) {
+      if (++looks > sample) break
       if (holder.id === asker || !holder.node) continue
       if (!asked.stalled || failuresOf(holder, now) === 0) return true
     }
@@ -216,17 +228,21 @@ export class Swarms {
 
   #parents(swarm: Swarm, asker: SwarmNode, asked: Asked, now: number): Pick<Decision, 'parents' | 'refused'> {
     const room = Math.max(0, mostParents - asked.connected.length)
-    const known = new Set([asker.id, ...asked.connected])
+    const look = ++this.#looks
+    for (const id of [asker.id, ...asked.connected]) {
+      const holder = swarm.holders.get(id)
+      if (holder) holder.look = look
+    }
     const failed = new Set(asked.failed.map(({ node }) => node))
     const candidates: Candidate[] = []
     const refused: { id: string; reason: string }[] = []
     const consider = (holder: Holder | undefined) => {
       const node = holder?.node
-      if (!holder || !node || known.has(holder.id)) return
+      if (!holder || !node || holder.look === look) return
       const { id, pieces, complete } = holder
-      known.add(id)
+      holder.look = look
       const fetcher = swarm.fetcher?.id === id
-      if (failed.has(id)) refused.push({ id, reason: 'has just failed the asking node' })
+      if (failed.size > 0 && failed.has(id)) refused.push({ id, reason: 'has just failed the asking node' })
       else if (fetcher && !this.#mayAskFetcher(swarm, asker.id, asked.stalled))
         refused.push({ id, reason: 'reads from the source, and enough nodes ask it already' })
       else if (!fetcher && pieces === 0 && now - holder.seenAt > emptyMs)
@@ -237,7 +253,7 @@ export class Swarms {
       }
     }
     if (swarm.fetcher) consider(swarm.holders.get(swarm.fetcher.id))
-    for (const holder of swarm.holders.sample(sample, this.#random)) consider(holder)
+    if (room > 0) for (const holder of swarm.holders.sample(sample, this.#random)) consider(holder)
     const ranked = rankParents(asker, candidates, this.#random)
     for (let i = room; i < ranked.length; i++) refused.push({ id: ranked[i]!.id, reason: 'others rank higher' })
     const parents = ranked.slice(0, room)
