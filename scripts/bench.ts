@@ -3,17 +3,16 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
-import { bitsPerSecond } from '../test/lab/host.ts'
 import { Lab } from '../test/lab/lab.ts'
 import { builtBinary } from '../test/lab/node.ts'
 import { arrangements } from '../test/lab/race.ts'
 import { chartsOf } from './benchmarks/charts.ts'
-import { machine } from './benchmarks/machine.ts'
+import { busySince, load, machine } from './benchmarks/machine.ts'
 import { markdownOf, type Report, rowsOf, shapeText } from './benchmarks/report.ts'
 import { measure, type Result, type RunnerOptions } from './benchmarks/runner.ts'
 import { contenders, type Scenario } from './benchmarks/scenario.ts'
 import { scenarios } from './benchmarks/scenarios.ts'
-import { choice, failing, within } from './lib/options.ts'
+import { rate as checkedRate, choice, failing, within } from './lib/options.ts'
 
 const help = `usage: scripts/bench [--scenario NAME]... [--quick] [--runs N] [--out FOLDER] [OPTION]...
        scripts/bench --list
@@ -60,7 +59,6 @@ function optionsOf(args: string[]): Options {
     },
   })
   const { scenario, quick, runs, compare, hosts, rate, size, layers, modes } = values
-  if (rate) bitsPerSecond(rate)
   const names = scenarios.map(({ name }) => name)
   const wanted = scenario?.map((name) => choice(name, '--scenario', names)) ?? names
   return {
@@ -72,7 +70,7 @@ function optionsOf(args: string[]): Options {
     compare: new Set(compare.split(',').map((word) => choice(word, '--compare', contenders))),
     shape: {
       ...(hosts === undefined ? {} : { hosts: within(hosts, '--hosts', 1, 200) }),
-      ...(rate === undefined ? {} : { rate }),
+      ...(rate === undefined ? {} : { rate: checkedRate(rate, '--rate') }),
       ...(size === undefined ? {} : { size: within(size, '--size', 1, 20_000) * 2 ** 20 }),
       ...(layers === undefined ? {} : { layers: within(layers, '--layers', 1, 120) }),
     },
@@ -97,6 +95,14 @@ function write(out: string, report: Report): void {
   for (const [name, svg] of chartsOf(report.results)) writeFileSync(join(out, name), svg)
 }
 
+/** Somebody else's work takes cores from the hosts, and a reader of the figures ought to know. */
+async function lookAround(): Promise<void> {
+  const before = load()
+  await Bun.sleep(1000)
+  const busy = busySince(before)
+  if (busy > 0.1) console.log(`the machine is not idle: ${Math.round(busy * 100)}% of its cores do something else`)
+}
+
 await failing('scripts/bench', help, async (args) => {
   const options = optionsOf(args)
   if (options.list) return console.log(listing())
@@ -110,6 +116,7 @@ await failing('scripts/bench', help, async (args) => {
   }
   const results: Result[] = []
   for (const scenario of options.scenarios) {
+    await lookAround()
     results.push(await measure(scenario, options, console.log))
     // After each, so that a run that is cut off leaves what it had.
     write(options.out, { ...about, results })

@@ -1,6 +1,5 @@
 /** Runs scenarios, each some times, one after the other: nothing else may want the machine while one measures. */
 import type { Arrangement } from '../../test/lab/race.ts'
-import { busySince, load } from './machine.ts'
 import type { Contender, Figure, Scenario, Shape } from './scenario.ts'
 import { type Summary, summarize } from './statistics.ts'
 
@@ -41,7 +40,6 @@ export async function measure(
   try {
     for (let seed = 1; seed <= options.runs; seed++) {
       say(`${name}, run ${seed} of ${options.runs}: ${title}`)
-      await lookAround(say)
       done.push(await scenario.run({ shape, arrangement, compare, seed, say: (text) => say(`  ${text}`) }))
     }
   } catch (error) {
@@ -59,12 +57,4 @@ export async function measure(
     figures: summarize(done),
     ...(failed === undefined ? {} : { failed }),
   }
-}
-
-/** Somebody else's work takes cores from the hosts, and a reader of the figures ought to know. */
-async function lookAround(say: (text: string) => void): Promise<void> {
-  const before = load()
-  await Bun.sleep(1000)
-  const busy = busySince(before)
-  if (busy > 0.1) say(`  the machine is not idle: ${Math.round(busy * 100)}% of its cores are at something else's work`)
 }

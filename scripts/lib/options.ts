@@ -1,4 +1,5 @@
 /** What the measuring scripts share: options checked with the flag in the message, and exit codes as the binary has them. */
+import { bitsPerSecond } from '../../test/lab/host.ts'
 
 /** @throws unless `text` is a whole number of that span */
 export function within(text: string, flag: string, least: number, most: number): number {
@@ -12,6 +13,16 @@ export function choice<T extends string>(text: string, flag: string, words: read
   const found = words.find((word) => word === text)
   if (found) return found
   throw new UsageError(`${flag} takes ${words.join(', ')}, not "${text}"`)
+}
+
+/** @throws unless `text` is a rate as tc(8) writes it */
+export function rate(text: string, flag: string): string {
+  try {
+    bitsPerSecond(text)
+    return text
+  } catch (error) {
+    throw new UsageError(`${flag}: ${(error as Error).message}`)
+  }
 }
 
 class UsageError extends Error {}
