@@ -95,7 +95,7 @@ export async function load(init: LoadInit, say: (line: string) => void = () => {
     return {
       phases,
       peak: memoryOf(node.process.pid).peak,
-      members: { known: (await node.members()) - 1, alive },
+      members: { known: await membersOf(node), alive },
       pinned,
     }
   } finally {
@@ -110,6 +110,12 @@ async function infoOf(node: LabNode): Promise<NodeInfo> {
   const facts = JSON.parse(await node.get('/api/v1/node')) as { id: string; addresses: { peer: string; p2p: string[] } }
   const { id, addresses } = facts
   return { id, url: addresses.peer, p2p: addresses.p2p, modes: ['scheduler'], version: '0.1.0', epoch: 'as it says' }
+}
+
+/** Peers and seeds that the scheduler knows; it is neither. */
+async function membersOf(node: LabNode): Promise<number> {
+  const [peers, seeds] = await Promise.all(['peer', 'seed'].map((mode) => node.metric('shoal_members', { mode })))
+  return peers! + seeds!
 }
 
 async function measured(
