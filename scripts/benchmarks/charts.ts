@@ -47,15 +47,16 @@ function compared(unit: string, results: readonly Result[]): string {
   const all = results.flatMap((result) => present.flatMap((name) => figureOf(result, name)?.median ?? []))
   // Where one of them takes many times as long, the others would be lines.
   const type = Math.max(...all) > 8 * Math.min(...all) ? 'log' : 'value'
-  return render(Math.max(280, 120 + results.length * 40 + results.length * present.length * 14), {
+  return render(96 + results.length * (16 + present.length * 20), {
     title: heading(`Median, ${unit}`),
-    legend: { top: 28, textStyle: { color: ink } },
+    legend: { top: 28, left: 16, itemGap: 32, textStyle: { color: ink } },
     grid: { left: 16, right: 48, top: 64, bottom: 16, containLabel: true },
     xAxis: { type, ...(type === 'log' ? { logBase: 2 } : {}) },
     yAxis: { type: 'category', inverse: true, data: results.map(({ scenario }) => scenario) },
     series: present.map((contender) => ({
       name: wordFor(contender),
       type: 'bar',
+      barMaxWidth: 16,
       itemStyle: { color: colours[contender] },
       label: { show: true, position: 'right', color: ink },
       data: results.map((result) => rounded(figureOf(result, contender)?.median)),
@@ -70,7 +71,7 @@ function finishing({ scenario, title, figures }: Result): string {
   )
   return render(320, {
     title: heading(`${scenario}: ${title}`),
-    legend: { top: 28, textStyle: { color: ink } },
+    legend: { top: 28, left: 16, itemGap: 32, textStyle: { color: ink } },
     grid: { left: 40, right: 32, top: 64, bottom: 32, containLabel: true },
     xAxis: { type: 'value', name: lines[0]!.unit, nameLocation: 'middle', nameGap: 24, min: 0 },
     yAxis: { type: 'value', name: 'hosts done', minInterval: 1 },
@@ -119,7 +120,7 @@ function reached(results: readonly Result[]): string {
 
 const heading = (text: string) => ({ text, left: 16, top: 4, textStyle: { fontSize: 14, color: ink } })
 
-const rounded = (value: number | undefined) => (value === undefined ? undefined : Number(value.toFixed(3)))
+const rounded = (value: number | undefined) => (value === undefined ? undefined : Number(value.toFixed(2)))
 
 function render(height: number, option: EChartsCoreOption): string {
   const chart = init(null, null, { renderer: 'svg', ssr: true, width: 860, height })

@@ -9,6 +9,7 @@ import { until } from '../../test/lab/until.ts'
 import { obstacle, Torrent } from './bittorrent.ts'
 import type { Heat, Lap } from './laps.ts'
 import { busySince, cpuSeconds, load } from './machine.ts'
+import { perHost } from './per-host.ts'
 import type { Contender, Run } from './scenario.ts'
 
 export interface Course {
@@ -99,6 +100,7 @@ class Contest implements Outcome {
       (await cluster.total('shoal_peer_received_bytes_total')) + (await cluster.total('shoal_source_bytes_total'))
     const account = { pids: () => cluster.running.map(({ process }) => process.pid), received }
     await this.#heat('shoal', async (host, at) => this.#lapOf(host, await cluster.pull(host, at)), account)
+    this.#say(await perHost(cluster, this.heats.get('shoal')?.laps ?? []))
     // Requests are logged a moment after they end, and a seed may still be reading its last bytes.
     const read = await cluster.total('shoal_source_bytes_total')
     await until('the registry has logged what it sent', 10, () => cluster.sent() - before >= read)

@@ -40,7 +40,9 @@ export async function measure(
   try {
     for (let seed = 1; seed <= options.runs; seed++) {
       say(`${name}, run ${seed} of ${options.runs}: ${title}`)
-      done.push(await scenario.run({ shape, arrangement, compare, seed, say: (text) => say(`  ${text}`) }))
+      done.push(
+        await scenario.run({ shape, arrangement, compare, seed, say: (text) => say(text.replaceAll(/^/gm, '  ')) }),
+      )
     }
   } catch (error) {
     failed = error instanceof Error ? error.message : String(error)
