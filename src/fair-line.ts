@@ -136,16 +136,23 @@ export class FairLine<T> {
     return true
   }
 
-  /** Takes out whoever is next. `cost` says what serving an item costs, or undefined when it cannot be served now. */
-  next(cost: (item: T) => number | undefined): T | undefined {
-    const found = this.#find(this.#root, cost)
+  /**
+   * Takes out whoever is next. `cost` says what serving an item costs, or undefined when it cannot be served now.
+   * `lasting` is false when who is passed over could be served, and keeps the turns it had no use for.
+   */
+  next(cost: (item: T) => number | undefined, lasting = true): T | undefined {
+    const found = this.#find(this.#root, cost, lasting)
     if (found === undefined) return undefined
     for (let at = found.flow; at.parent; at = at.parent) at.parent.charge(at, found.cost)
     this.#left(found.item, found.flow)
     return found.item
   }
 
-  #find(flow: Flow<T>, costOf: (item: T) => number | undefined): { item: T; flow: Flow<T>; cost: number } | undefined {
+  #find(
+    flow: Flow<T>,
+    costOf: (item: T) => number | undefined,
+    lasting: boolean,
+  ): { item: T; flow: Flow<T>; cost: number } | undefined {
     for (const [index, item] of flow.items.entries()) {
       const cost = costOf(item)
       if (cost === undefined) continue
@@ -153,9 +160,9 @@ export class FairLine<T> {
       return { item, flow, cost }
     }
     for (const child of flow.order) {
-      const found = this.#find(child, costOf)
+      const found = this.#find(child, costOf, lasting)
       if (found !== undefined) return found
-      child.skipped = true
+      child.skipped ||= lasting
     }
     return undefined
   }

@@ -14,6 +14,8 @@ export interface Holder {
   /** Recent failures that other nodes reported. */
   failures: number
   failedAt: number
+  /** Nodes it has a session with for this blob, as far as the scheduler knows. */
+  links: number
   /** When it last asked for parents. */
   askedAt: number
   /** The last decision that looked at it. */
@@ -60,6 +62,7 @@ export class Holders {
         node: undefined,
         pieces: 0,
         complete: false,
+        links: 0,
         failures: 0,
         failedAt: never,
         askedAt: never,
@@ -94,6 +97,10 @@ export class Holders {
       this.#list[entry.index] = last
     }
     return true
+  }
+
+  get anyWhole(): boolean {
+    return this.#whole.size > 0
   }
 
   /** Who holds all of the blob. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { seededRandom } from '../clock.ts'
 import { type Candidate, nearness, rankParents } from './parents.ts'
 
-const plain: Candidate = { id: 'plain', pieces: 0, complete: false, fetcher: false, load: 0, failures: 0 }
+const plain: Candidate = { id: 'plain', pieces: 0, complete: false, fetcher: false, links: 0, load: 0, failures: 0 }
 
 function best(candidates: Candidate[], zone?: string, seed = 1): string[] {
   return rankParents({ zone }, candidates, seededRandom(seed)).map(({ id }) => id)

@@ -2,9 +2,14 @@
  * Which holders a node is sent to, best first, with the reasons. Pure.
  *
  * What counts: how much the holder has that can be fetched, whether it has upload room, how near it is, how often it
- * failed others. Equals are shuffled so that a thousand nodes asking for the same blob spread over all holders.
+ * failed others, and how many it exchanges pieces with already: those that came first would otherwise be connected to
+ * each other and to everybody else, and all that the others bring would have to pass through them. Equals are shuffled so
+ * that a thousand nodes asking for the same blob spread over all holders.
  */
 import type { Random } from '../clock.ts'
+
+/** Fewer are not worth a word. */
+const manyLinks = 8
 
 export interface Candidate {
   readonly id: string
@@ -15,6 +20,8 @@ export interface Candidate {
   readonly fetcher: boolean
   /** Share of its upload slots that is taken, 0 to 1. */
   readonly load: number
+  /** Nodes it exchanges pieces of the blob with already. */
+  readonly links: number
   /** Recent failures reported by others. */
   readonly failures: number
 }
@@ -76,7 +83,7 @@ export function rankParents(
 }
 
 function points(candidate: Candidate, near: number, reasons?: string[]): number {
-  const { fetcher, complete, pieces, load, failures } = candidate
+  const { fetcher, complete, pieces, links, load, failures } = candidate
   let sum = 0
   if (fetcher) {
     sum += 4
@@ -92,6 +99,11 @@ function points(candidate: Candidate, near: number, reasons?: string[]): number 
   if (near > 0) {
     sum += 4 * near
     reasons?.push(`shares ${near} of its zone`)
+  }
+  // Who reads from the source has a limit of its own.
+  if (links > 0 && !fetcher) {
+    sum -= links / 4
+    if (links >= manyLinks) reasons?.push(`exchanges with ${links} already`)
   }
   if (load > 0) {
     sum -= 3 * load

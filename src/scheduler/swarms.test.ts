@@ -192,8 +192,8 @@ describe('the fetcher', () => {
   test('is not asked by everybody in a large swarm, except by who stalls or asks it already', () => {
     const kit = new Kit()
     kit.seeds('s')
-    const named = Array.from({ length: 40 }, (_, i) => kit.ask(`n${i}`)).filter((d) => parentsOf(d).includes('s'))
-    expect(named.length).toBe(20)
+    const named = Array.from({ length: 100 }, (_, i) => kit.ask(`n${i}`)).filter((d) => parentsOf(d).includes('s'))
+    expect(named.length).toBe(64)
     expect(reasonFor(kit.ask('late'), 's')).toBe('reads from the source, and enough nodes ask it already')
     expect(parentsOf(kit.ask('late', { stalled: true }))).toContain('s')
     expect(parentsOf(kit.ask('n0'))).toContain('s')
@@ -202,7 +202,7 @@ describe('the fetcher', () => {
   test('has room for another node when one that asked it leaves', () => {
     const kit = new Kit()
     kit.seeds('s')
-    for (let i = 0; i < 40; i++) kit.ask(`n${i}`)
+    for (let i = 0; i < 100; i++) kit.ask(`n${i}`)
     expect(parentsOf(kit.ask('late'))).not.toContain('s')
     kit.swarms.left('n3')
     expect(parentsOf(kit.ask('late'))).toContain('s')
@@ -237,11 +237,32 @@ describe('parents', () => {
     const kit = new Kit()
     for (let i = 0; i < 30; i++) kit.peers(`p${i}`)
     for (let i = 0; i < 30; i++) kit.holds(`p${i}`, whole)
-    expect(kit.ask('a').parents).toHaveLength(16)
-    const crowded = kit.ask('a', { connected: Array.from({ length: 14 }, (_, i) => `p${i}`) })
+    expect(kit.ask('a').parents).toHaveLength(12)
+    const crowded = kit.ask('a', { connected: Array.from({ length: 10 }, (_, i) => `p${i}`) })
     expect(crowded.parents).toHaveLength(2)
-    expect(crowded.refused).toHaveLength(14)
+    expect(crowded.refused).toHaveLength(18)
     expect(kit.ask('a', { connected: Array.from({ length: 30 }, (_, i) => `p${i}`) }).parents).toHaveLength(0)
+  })
+
+  test('are few at first while the blob is whole nowhere, or those that come first would know only each other', () => {
+    const kit = new Kit()
+    kit.seeds('s')
+    for (let i = 0; i < 10; i++) kit.ask(`p${i}`)
+    const first = kit.ask('a')
+    expect(first.parents).toHaveLength(3)
+    expect(kit.ask('a', { connected: parentsOf(first) }).parents).toHaveLength(8)
+    kit.holds('s', whole)
+    expect(kit.ask('b').parents).toHaveLength(12)
+  })
+
+  test('are those with the fewest connections, where nothing else tells them apart', () => {
+    const kit = new Kit()
+    kit.seeds('s')
+    for (const id of ['p', 'q', 'r']) kit.ask(id)
+    const busy = Array.from({ length: 11 }, (_, i) => `other${i}`)
+    kit.ask('p', { connected: busy })
+    kit.ask('r', { connected: busy })
+    expect(kit.ask('a').parents.map(({ id }) => id)).toEqual(['s', 'q', expect.any(String)])
   })
 
   test('carry what they hold, and the size is told', () => {
@@ -378,7 +399,7 @@ describe('what is known', () => {
 describe('when to ask again', () => {
   test('is soon in a young swarm that has few nodes to name, later otherwise', () => {
     const kit = new Kit()
-    expect(kit.ask('a').again).toBe(300)
+    expect(kit.ask('a').again).toBe(200)
     kit.now += 3000
     expect(kit.ask('a').again).toBe(3000)
     const crowd = new Kit()
@@ -406,7 +427,7 @@ test('a decision among fifteen thousand holders looks at a bounded number of the
     { digest, pieces: 0, connected: [], failed: [], stalled: false },
     kit.now,
   )
-  expect(decision.parents).toHaveLength(16)
+  expect(decision.parents).toHaveLength(12)
   // One to pick each, one to break its ties.
   expect(rolls).toBeLessThanOrEqual(2 * 48)
   for (const id of ids) swarms.left(id)
@@ -441,7 +462,7 @@ test('a decision looks at as many holders in a swarm of 15,000 as in one of 100,
       swarms.decide(asker, { ...asked, failed: ids.map((node) => ({ node, reason: 'reset' })) }, 1)
       rolled = 0
       const { parents, refused } = swarms.decide(asker, asked, 2)
-      expect(parents).toHaveLength(16)
+      expect(parents).toHaveLength(12)
       return { rolled, whole, looked: parents.length + refused.length <= 50 }
     } finally {
       spied.mockRestore()

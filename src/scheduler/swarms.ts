@@ -38,10 +38,12 @@ interface Swarm {
   readonly bornAt: number
 }
 
-const mostParents = 16
+const mostParents = 12
+/** In the first answer of a swarm that has just begun; the others come when it is seen who else is in it. */
+const firstParents = 3
 const mere: readonly Mode[] = ['peer']
 /** The fetcher's link carries each piece once; more children than this would only wait for each other there. */
-const mostFetcherChildren = 20
+const mostFetcherChildren = 64
 /** How many holders are looked at for one decision, whatever the size of the swarm. */
 const sample = 48
 const fetcherPatienceMs = 5000
@@ -150,7 +152,7 @@ export class Swarms {
       ...(swarm.size !== undefined ? { size: swarm.size } : {}),
       again:
         now - swarm.bornAt < youngMs && asked.connected.length + parents.length < mostParents
-          ? 300
+          ? 200
           : announceEvery(mere, this.#nodes.size),
       reasons,
       at: now,
@@ -227,7 +229,8 @@ export class Swarms {
   }
 
   #parents(swarm: Swarm, asker: SwarmNode, asked: Asked, now: number): Pick<Decision, 'parents' | 'refused'> {
-    const room = Math.max(0, mostParents - asked.connected.length)
+    const first = asked.connected.length < firstParents && now - swarm.bornAt < youngMs && !swarm.holders.anyWhole
+    const room = Math.max(0, (first ? firstParents : mostParents) - asked.connected.length)
     const look = ++this.#looks
     for (const id of [asker.id, ...asked.connected]) {
       const holder = swarm.holders.get(id)
@@ -249,7 +252,16 @@ export class Swarms {
         refused.push({ id, reason: 'holds no piece and asks for none' })
       else {
         const failures = failuresOf(holder, now)
-        candidates.push({ id, zone: node.zone, pieces, complete, fetcher, load: node.load, failures })
+        candidates.push({
+          id,
+          zone: node.zone,
+          pieces,
+          complete,
+          fetcher,
+          load: node.load,
+          links: holder.links,
+          failures,
+        })
       }
     }
     if (swarm.fetcher) consider(swarm.holders.get(swarm.fetcher.id))
@@ -257,6 +269,8 @@ export class Swarms {
     const ranked = rankParents(asker, candidates, this.#random)
     for (let i = room; i < ranked.length; i++) refused.push({ id: ranked[i]!.id, reason: 'others rank higher' })
     const parents = ranked.slice(0, room)
+    for (const { id } of parents) swarm.holders.get(id)!.links++
+    swarm.holders.get(asker.id)!.links = asked.connected.length + parents.length
     if (swarm.fetcher && parents.some(({ id }) => id === swarm.fetcher?.id)) swarm.fetcher.children.add(asker.id)
     return { parents, refused }
   }

@@ -92,17 +92,18 @@ class Shell {
     }
     expect(download.inFlight).toBe(requests.size)
     expect(requests.size).toBeLessThanOrEqual(tuning.mostInFlight)
-    const free: number[] = []
+    let rare = 0
     for (let piece = 0; piece < layout.count; piece++) {
       const bound = [...requests.values()].filter((request) => request.piece === piece).length
       const asked = bound + writing.filter((w) => w.piece === piece).length
       const holders = [...download.parents.values()].filter(({ have }) => have.has(piece)).length
       const fed = piece >= feed.from && piece < feed.to
-      free.push(!fed && asked === 0 && stated.has(piece) && !download.have.has(piece) ? 1 : 0)
-      expect(download.look(piece)).toEqual({ availability: holders, asked, free: free[piece] === 1 })
+      const free = !fed && asked === 0 && stated.has(piece) && !download.have.has(piece)
+      if (free && holders === 1) rare++
+      expect(download.look(piece)).toEqual({ availability: holders, asked, free })
     }
+    expect(download.rare).toBe(rare)
     for (const parent of download.parents.values()) {
-      expect(parent.useful).toBe([...parent.have.indexes()].filter((piece) => free[piece] === 1).length)
       expect([...parent.requests.values()]).toEqual([...requests.values()].filter((r) => r.parent === parent.id))
       expect(parent.requests.size).toBeLessThanOrEqual(tuning.mostPipeline)
     }

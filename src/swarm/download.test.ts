@@ -30,7 +30,7 @@ class Race {
 
   constructor(init: { tuning?: Partial<Tuning>; have?: Bitmap; stated?: Bitmap } = {}) {
     const { tuning = {}, have = bits(), stated = everything } = init
-    this.download = new Download(layout, have, stated, { ...defaultTuning, ...tuning }, seededRandom(11), 0)
+    this.download = new Download(layout, have, stated, { ...defaultTuning, leastInFlight: 1, ...tuning }, seededRandom(11), 0)
   }
 
   apply(event: DownloadEvent): void {
@@ -110,11 +110,11 @@ describe('asking', () => {
     expect(race.pieces()).toEqual([...except(0, 1).indexes()])
   })
 
-  test('what only one parent holds that parent chooses, told what is here or on its way, and where the reader is', () => {
+  test('whoever has all of it chooses what nobody else here holds, told what is here or on its way, and where the reader is', () => {
     const race = new Race({ have: bits(0, 1, 2) })
     race.apply({ type: 'reader-at', reader: 1, piece: 1 })
     race.join('bob', bits(3))
-    race.join('ann', except(3))
+    race.join('ann', everything)
     const [ask] = race.at('ann')
     expect(ask!.piece).toBeUndefined()
     const { unwanted, from } = race.any.get(ask!.id)!
@@ -128,11 +128,25 @@ describe('asking', () => {
   test('what others hold too is not left to the choice of one', () => {
     const race = new Race({ have: bits(0) })
     race.join('bob', bits(1, 2, 3))
-    race.join('ann', except(0))
+    race.join('ann', everything)
     const [ask] = race.at('ann').filter(({ piece }) => piece === undefined)
     const { unwanted } = race.any.get(ask!.id)!
     expect([1, 2, 3].every((piece) => unwanted.has(piece))).toBe(true)
     expect(unwanted.has(4)).toBe(false)
+  })
+
+  test('whoever has some of it is told what to send, also when nobody else holds that', () => {
+    const race = new Race({ tuning: { leastPipeline: 3 } })
+    race.join('bob', bits(1, 2, 3))
+    expect(race.pieces()).toEqual([1, 2, 3])
+  })
+
+  test('where parents are few, each is asked for more at a time', () => {
+    const race = new Race({ tuning: { leastInFlight: 6 } })
+    race.join('ann', everything)
+    expect(race.at('ann').length).toBe(6)
+    race.join('bob', everything)
+    expect(race.at('bob').length).toBe(3)
   })
 
   test('who reads the source is asked for anything, even before it has told what it holds', () => {

@@ -60,12 +60,17 @@ export class Download {
   readonly #asked: Uint8Array
   /** Times the piece has arrived and was neither stored nor rejected yet. */
   readonly #writing: Uint8Array
-  /** 1 where a piece may be asked for; derived from the above, kept by `#refresh`. */
-  readonly #free: Uint8Array
+  /** Pieces that may be asked for; derived from the above, kept by `#refresh`. */
+  readonly #free: Bitmap
+  /** The parents once more: a list is gone through faster. */
+  readonly #list: Parent[] = []
   readonly #requests = new Map<number, Request>()
   readonly #readers = new Map<number, number>()
+  readonly #view: PieceView & { readers: readonly number[] }
   #feed = { from: 0, to: 0 }
   #nextRequest = 1
+  /** Free pieces that exactly one parent holds. */
+  #rare = 0
   #progressAt: number
   #askedAt = Number.NEGATIVE_INFINITY
   #done = false
@@ -82,9 +87,16 @@ export class Download {
     this.#availability = new Uint16Array(layout.count)
     this.#asked = new Uint8Array(layout.count)
     this.#writing = new Uint8Array(layout.count)
-    this.#free = new Uint8Array(layout.count)
+    this.#free = new Bitmap(layout.count)
     for (let i = 0; i < layout.count; i++) this.#refresh(i)
     this.#progressAt = now
+    this.#view = {
+      free: this.#free,
+      availability: this.#availability,
+      readers: [],
+      urgentPieces: tuning.urgentPieces,
+      windowPieces: Math.ceil(tuning.windowBytes / layout.pieceLength),
+    }
   }
 
   get done(): boolean {
@@ -102,6 +114,11 @@ export class Download {
     return false
   }
 
+  /** How many pieces may be asked for that exactly one parent holds, for tests. */
+  get rare(): number {
+    return this.#rare
+  }
+
   /** How many parents hold the piece. */
   availability(piece: number): number {
     return this.#availability[piece] ?? 0
@@ -110,7 +127,7 @@ export class Download {
   /** What is known about one piece, for tests and whoever wants to see. */
   look(piece: number): { availability: number; asked: number; free: boolean } {
     const [availability, asked] = [this.availability(piece), this.#asked[piece] ?? 0]
-    return { availability, asked, free: this.#free[piece] === 1 }
+    return { availability, asked, free: this.#free.has(piece) }
   }
 
   apply(event: DownloadEvent, now: number): DownloadCommand[] {
@@ -137,7 +154,6 @@ export class Download {
         break
       case 'arrived':
         this.#arrived(event.request, event.piece, now)
-        this.#fill(now)
         break
       case 'stored':
         this.#written(event.piece)
@@ -165,10 +181,12 @@ export class Download {
         break
       case 'reader-at':
         this.#readers.set(event.reader, event.piece)
+        this.#look()
         this.#fill(now)
         break
       case 'reader-left':
         this.#readers.delete(event.reader)
+        this.#look()
         break
       case 'tick':
         this.#tick(now)
@@ -181,8 +199,10 @@ export class Download {
   #join(id: string, have: Bitmap, feeding: boolean, now: number): void {
     let parent = this.parents.get(id)
     if (!parent) {
-      parent = new Parent(id, new Bitmap(this.layout.count), now)
+      parent = new Parent(id, new Bitmap(this.layout.count), this.#tuning.leastPipeline, now)
       this.parents.set(id, parent)
+      this.#list.push(parent)
+      for (const each of this.#list) this.#adapt(each, now)
     }
     for (const piece of [...parent.have.indexes()]) if (!have.has(piece)) this.#lacks(parent, piece)
     for (const piece of have.indexes()) this.#holds(parent, piece)
@@ -192,37 +212,51 @@ export class Download {
   #parentHas(id: string, pieces: readonly number[], now: number): void {
     const parent = this.parents.get(id)
     if (!parent) return
-    for (const piece of pieces) this.#holds(parent, piece)
+    let wanted = parent.feeding
+    for (const piece of pieces) {
+      this.#holds(parent, piece)
+      if (this.#free.has(piece)) wanted = true
+    }
     if (parent.have.complete) parent.feeding = false
-    this.#fillFrom(parent, now)
+    if (wanted) this.#fillFrom(parent, now)
   }
 
   #holds(parent: Parent, piece: number): void {
     if (!parent.have.set(piece)) return
-    this.#availability[piece]!++
-    parent.useful += this.#free[piece]!
+    const holders = ++this.#availability[piece]!
+    if (!this.#free.has(piece)) return
+    if (holders <= 2) this.#rare += holders === 1 ? 1 : -1
   }
 
   #lacks(parent: Parent, piece: number): void {
     if (!parent.have.clear(piece)) return
-    this.#availability[piece]!--
-    parent.useful -= this.#free[piece]!
+    const holders = --this.#availability[piece]!
+    if (!this.#free.has(piece)) return
+    if (holders <= 1) this.#rare += holders === 1 ? 1 : -1
   }
 
   #leave(id: string): void {
     const parent = this.parents.get(id)
     if (!parent) return
     this.parents.delete(id)
-    for (const piece of parent.have.indexes()) this.#availability[piece]!--
+    this.#list.splice(this.#list.indexOf(parent), 1)
+    for (const piece of [...parent.have.indexes()]) this.#lacks(parent, piece)
     for (const request of [...parent.requests.values()]) this.#cancel(request)
     if (this.parents.size === 0) this.#ask(false)
   }
 
   #chosen(id: number, piece: number): void {
     const request = this.#requests.get(id)
-    if (!request || !this.#bind(request, piece) || !this.have.has(piece)) return
-    // It came from elsewhere while the request waited for its turn.
-    this.#cancel(request)
+    if (!request || piece < 0 || piece >= this.layout.count) return
+    this.#bind(request, piece)
+    // It came from elsewhere while the request waited for its turn, or is coming.
+    if (this.have.has(piece) || this.#writing[piece]! > 0) return this.#cancel(request)
+    request.started = true
+    if (this.#asked[piece]! < 2) return
+    // Who has begun to send it brings it; whoever still lets it wait need not.
+    for (const other of [...this.#requests.values()]) {
+      if (other.piece === piece && other !== request && !other.started) this.#cancel(other)
+    }
   }
 
   /** False if the request is for a piece already, or there is no such piece. */
@@ -237,9 +271,14 @@ export class Download {
   #arrived(id: number, piece: number, now: number): void {
     const request = this.#requests.get(id)
     if (!request || piece < 0 || piece >= this.layout.count) return
+    const parent = this.parents.get(request.parent)
+    const full = this.#requests.size >= this.#tuning.mostInFlight
     this.#bind(request, piece)
     this.#forget(request)
-    this.parents.get(request.parent)?.arrived(pieceBytes(this.layout, piece), now)
+    if (parent) {
+      parent.arrived(pieceBytes(this.layout, piece), now)
+      this.#adapt(parent, now)
+    }
     this.#usualMs += (now - request.sentAt - this.#usualMs) / 8
     this.#progressAt = now
     this.#writing[piece]!++
@@ -247,11 +286,15 @@ export class Download {
     this.#refresh(piece)
     // The slower of two requests for the same piece is not worth its bytes any more.
     this.#cancelAll(piece)
+    // The others have no more room than before, unless it was all of them together that had none.
+    if (full || !parent) this.#fill(now)
+    else this.#fillFrom(parent, now)
   }
 
   #stored(piece: number, now: number): void {
     this.have.set(piece)
     this.#refresh(piece)
+    if (this.#view.readers.includes(piece)) this.#look()
     this.#cancelAll(piece)
     this.#progressAt = now
     if (!this.have.complete) return
@@ -299,7 +342,9 @@ export class Download {
   }
 
   #tick(now: number): void {
+    for (const parent of this.#list) this.#adapt(parent, now)
     this.#fill(now)
+    this.#hedge(now)
     if (now - this.#progressAt > this.#tuning.stallMs) this.#ask(true, now)
   }
 
@@ -330,17 +375,15 @@ export class Download {
   /** Brings `#free`, and what parents are good for, in line with the rest. */
   #refresh(piece: number): void {
     const fed = piece >= this.#feed.from && piece < this.#feed.to
-    const free = !fed && this.#asked[piece] === 0 && this.#stated.has(piece) && !this.have.has(piece) ? 1 : 0
-    const change = free - this.#free[piece]!
-    if (change === 0) return
-    this.#free[piece] = free
-    for (const parent of this.parents.values()) if (parent.have.has(piece)) parent.useful += change
+    const free = !fed && this.#asked[piece] === 0 && this.#stated.has(piece) && !this.have.has(piece)
+    if (free ? !this.#free.set(piece) : !this.#free.clear(piece)) return
+    if (this.#availability[piece] === 1) this.#rare += free ? 1 : -1
   }
 
   /** Gives every parent with room something to do, one request a round so that none takes all. */
   #fill(now: number): void {
     if (this.#requests.size >= this.#tuning.mostInFlight) return
-    const parents = [...this.parents.values()]
+    const parents = this.#list
     const start = Math.floor(this.#random() * parents.length)
     for (let progress = true; progress; ) {
       progress = false
@@ -354,16 +397,25 @@ export class Download {
     while (this.#fillOne(parent, now)) {}
   }
 
+  #adapt(parent: Parent, now: number): void {
+    parent.adapt(this.#tuning, this.#list.length, this.layout.pieceLength, now)
+  }
+
+  #hasRoom(parent: Parent, now: number): boolean {
+    if (parent.requests.size >= parent.pipeline || parent.busyUntil > now) return false
+    return this.#requests.size < this.#tuning.mostInFlight
+  }
+
   #fillOne(parent: Parent, now: number): boolean {
-    if (this.#requests.size >= this.#tuning.mostInFlight || parent.busyUntil > now) return false
-    if (!this.parents.has(parent.id)) return false
-    if (parent.requests.size >= parent.pipeline(this.#tuning, this.layout.pieceLength, now)) return false
-    const piece = parent.useful > 0 ? pick(this.#view(), parent.have, this.#random) : undefined
-    // What only this parent has it may choose among itself, for it knows what it has sent to others; and who reads the
-    // source may send what it has not even told us about yet.
-    if (parent.feeding || (piece !== undefined && this.#availability[piece] === 1)) return this.#sendAny(parent, now)
-    const wanted = piece ?? this.#late(parent, now)
-    return wanted === undefined ? false : this.#send(parent, wanted, now)
+    if (!this.#hasRoom(parent, now)) return false
+    const piece = this.#free.count > 0 ? pick(this.#view, parent.have, this.#random) : undefined
+    // Who reads the source may send what it has not even told us about yet; and whoever has all of it while there are
+    // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:
+    // while a request for just anything waits for its turn, what it will bring comes from elsewhere too.
+    if (parent.feeding || (piece !== undefined && this.#rare > 0 && parent.have.complete)) {
+      return this.#sendAny(parent, now)
+    }
+    return piece === undefined ? false : this.#send(parent, piece, now)
   }
 
   #send(parent: Parent, piece: number, now: number): boolean {
@@ -392,9 +444,25 @@ export class Download {
     return this.have.nextMissing(Math.min(this.layout.count - 1, ...this.#readers.values()))
   }
 
+  /** Where the readers go on. */
+  #look(): void {
+    this.#view.readers = [...this.#readers.values()].map((piece) => this.have.nextMissing(piece))
+  }
+
   #enter(parent: Parent, request: Request): void {
     this.#requests.set(request.id, request)
     parent.requests.set(request.id, request)
+  }
+
+  /** Asks parents that have nothing else to do for pieces that take others unusually long. */
+  #hedge(now: number): void {
+    for (const parent of this.#list) {
+      while (this.#hasRoom(parent, now)) {
+        const piece = this.#late(parent, now)
+        if (piece === undefined) break
+        this.#send(parent, piece, now)
+      }
+    }
   }
 
   /** A piece that takes another parent unusually long and that `parent` could bring: the oldest such. */
@@ -414,15 +482,5 @@ export class Download {
       }
     }
     return hedges < 2 * this.#tuning.mostHedges ? oldest?.piece : undefined
-  }
-
-  #view(): PieceView {
-    return {
-      free: this.#free,
-      availability: this.#availability,
-      readers: [...this.#readers.values()].map((piece) => this.have.nextMissing(piece)),
-      urgentPieces: this.#tuning.urgentPieces,
-      windowPieces: Math.ceil(this.#tuning.windowBytes / this.layout.pieceLength),
-    }
   }
 }

@@ -9,23 +9,27 @@ export interface Request {
   /** Set once it is known which piece it brings: at once when it asks for that piece, else when the parent has chosen. */
   piece?: number
   readonly sentAt: number
+  /** Its piece is being sent. */
+  started?: boolean
 }
 
 export class Parent {
   readonly id: string
   readonly have: Bitmap
   readonly requests = new Map<number, Request>()
-  /** How many of its pieces may be asked for now; kept by the download. */
-  useful = 0
   failuresInRow = 0
   busyUntil = 0
   /** It reads the blob from the source: it has every piece first, and what it sends nobody else has. */
   feeding = false
   readonly meter: Meter
 
-  constructor(id: string, have: Bitmap, now: number) {
+  /** Requests it may have in flight. */
+  pipeline: number
+
+  constructor(id: string, have: Bitmap, pipeline: number, now: number) {
     this.id = id
     this.have = have
+    this.pipeline = pipeline
     this.meter = new Meter(now)
   }
 
@@ -34,9 +38,10 @@ export class Parent {
     this.failuresInRow = 0
   }
 
-  /** Requests this parent may have in flight: enough to keep its link busy for `pipelineMs`. */
-  pipeline(tuning: Tuning, pieceLength: number, now: number): number {
-    const byRate = tuning.leastPipeline + Math.floor((this.meter.perMs(now) * tuning.pipelineMs) / pieceLength)
-    return Math.min(tuning.mostPipeline, byRate)
+  /** As many requests may be in flight as keep its link busy for `pipelineMs`; more where there are few parents. */
+  adapt(tuning: Tuning, parents: number, pieceLength: number, now: number): void {
+    const least = Math.max(tuning.leastPipeline, Math.ceil(tuning.leastInFlight / parents))
+    const byRate = least + Math.floor((this.meter.perMs(now) * tuning.pipelineMs) / pieceLength)
+    this.pipeline = Math.min(tuning.mostPipeline, byRate)
   }
 }

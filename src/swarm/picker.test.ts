@@ -7,8 +7,8 @@ const count = 40
 
 function view(init: Partial<PieceView> & { rare?: Record<number, number>; taken?: number[] } = {}): PieceView {
   const { rare = {}, taken = [], ...rest } = init
-  const free = new Uint8Array(count).fill(1)
-  for (const piece of taken) free[piece] = 0
+  const free = Bitmap.full(count)
+  for (const piece of taken) free.clear(piece)
   const availability = new Uint16Array(count).fill(9)
   for (const [piece, holders] of Object.entries(rare)) availability[Number(piece)] = holders
   return { free, availability, readers: [], urgentPieces: 2, windowPieces: 10, ...rest }

@@ -3,6 +3,8 @@ export interface Tuning {
   /** Requests in flight at one parent, least and most. Between them the parent's rate decides. */
   readonly leastPipeline: number
   readonly mostPipeline: number
+  /** Requests in flight at all parents together that few parents are given too. */
+  readonly leastInFlight: number
   /** How many ms worth of a parent's rate are kept in flight there. */
   readonly pipelineMs: number
   /** Requests in flight at all parents together. */
@@ -30,6 +32,7 @@ const MiB = 1024 * 1024
 export const defaultTuning: Tuning = {
   leastPipeline: 1,
   mostPipeline: 16,
+  leastInFlight: 8,
   pipelineMs: 100,
   mostInFlight: 64,
   mostParents: 24,

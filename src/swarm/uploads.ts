@@ -5,7 +5,8 @@
  * A link that sends a few pieces at once delivers each sooner than one that sends many, and its children can pass them on
  * sooner. So few pieces are under way at a time and everybody else waits in line; which piece a waiting child gets is
  * decided when its turn comes, with what is known then: the piece that was sent least. While a seed is the only holder of
- * most pieces, every byte it sends twice is a byte the swarm waits for.
+ * most pieces, every byte it sends twice is a byte the swarm waits for. For the same reason who wants what nobody was sent
+ * yet goes before those whose turn it is: the second copy of a piece makes two who can pass it on.
  */
 import { FairLine } from '../fair-line.ts'
 import { Meter } from '../meter.ts'
@@ -33,8 +34,8 @@ export interface Held {
   readonly feeding: boolean
 }
 
-export interface Grant {
-  readonly ask: Ask
+export interface Grant<A extends Ask = Ask> {
+  readonly ask: A
   readonly piece: number
 }
 
@@ -45,7 +46,7 @@ export interface UploadTuning {
   readonly mostWaiting: number
 }
 
-export const defaultUploadTuning: UploadTuning = { leastSlots: 4, mostSlots: 64, mostWaiting: 1024 }
+export const defaultUploadTuning: UploadTuning = { leastSlots: 5, mostSlots: 64, mostWaiting: 1024 }
 
 interface Sending {
   readonly bytes: number
@@ -57,13 +58,16 @@ const headroom = 1.25
 /** The shortest delivery is forgotten by so much with every delivery, for paths change. */
 const forgetting = 1.002
 
-export class UploadQueue {
+export class UploadQueue<A extends Ask = Ask> {
   readonly #tuning: UploadTuning
   readonly #held: (digest: string) => Held | undefined
   readonly #sent = new Map<string, Uint16Array>()
   readonly #sending = new Map<number, Sending>()
-  readonly #waiting = new FairLine<Ask>(shares)
-  readonly #asks = new Map<number, Ask>()
+  readonly #waiting = new FairLine<A>(shares)
+  readonly #asks = new Map<number, A>()
+  /** Those of them who may want a piece that nobody was sent yet. */
+  readonly #news = new Map<number, A>()
+  #sendingBytes = 0
   /** Shortest time from grant to delivery, and the rate of deliveries: their product is what the link holds. */
   #leastMs = Number.POSITIVE_INFINITY
   #delivered: Meter | undefined
@@ -84,16 +88,17 @@ export class UploadQueue {
   slots(now: number): number {
     const { leastSlots, mostSlots } = this.#tuning
     if (!this.#delivered || this.#sending.size === 0) return leastSlots
-    const usual = [...this.#sending.values()].reduce((sum, { bytes }) => sum + bytes, 0) / this.#sending.size
+    const usual = this.#sendingBytes / this.#sending.size
     const full = (headroom * this.#delivered.perMs(now) * this.#leastMs) / Math.max(1, usual)
     return Math.max(leastSlots, Math.min(mostSlots, Math.ceil(full)))
   }
 
   /** False when the line is too long: the asker should try elsewhere, or later. */
-  ask(ask: Ask): boolean {
+  ask(ask: A): boolean {
     if (this.#waiting.size >= this.#tuning.mostWaiting) return false
     this.#waiting.add(ask, [shareOf(ask.background ?? false), ask.peer, ask.digest])
     this.#asks.set(ask.id, ask)
+    if (!ask.background) this.#news.set(ask.id, ask)
     return true
   }
 
@@ -101,13 +106,13 @@ export class UploadQueue {
   withdraw(id: number): boolean {
     const ask = this.#asks.get(id)
     if (!ask) return false
-    this.#asks.delete(id)
+    this.#forget(id)
     return this.#waiting.withdraw(ask)
   }
 
   /** Asks that have waited since before `since`; they are withdrawn. */
-  expire(since: number): Ask[] {
-    const expired: Ask[] = []
+  expire(since: number): A[] {
+    const expired: A[] = []
     for (const ask of this.#waiting.waiting()) {
       // They are in the order in which they came.
       if (ask.at >= since) break
@@ -118,60 +123,95 @@ export class UploadQueue {
   }
 
   /** Whose turn it is now, and what they get: `most` pieces at most. To be called after every change. */
-  grants(now: number, most = Number.POSITIVE_INFINITY): Grant[] {
-    const granted: Grant[] = []
+  grants(now: number, most = Number.POSITIVE_INFINITY): Grant<A>[] {
+    const granted: Grant<A>[] = []
+    if (this.#asks.size === 0) return granted
     const slots = this.slots(now)
     // Granting a piece does not make another ask servable that was not.
-    const inVain = new Set<Ask>()
+    const inVain = new Set<A>()
     while (granted.length < most && this.#sending.size < slots) {
-      let chosen: { piece: number; layout: Layout } | undefined
-      const ask = this.#waiting.next((candidate) => {
-        if (inVain.has(candidate)) return undefined
-        const piece = this.#choose(candidate)
-        if (piece === undefined) {
-          inVain.add(candidate)
-          return undefined
-        }
-        const { layout } = this.#held(candidate.digest)!
-        chosen = { piece, layout }
-        return pieceBytes(layout, piece)
-      })
-      if (!ask || !chosen) break
-      const { piece, layout } = chosen
-      this.#asks.delete(ask.id)
-      this.#count(ask.digest, layout.count, piece, 1)
-      this.#sending.set(ask.id, { bytes: pieceBytes(layout, piece), since: now })
-      granted.push({ ask, piece })
+      const grant = this.#unsent() ?? this.#next(inVain)
+      if (!grant) break
+      granted.push(grant)
+      this.#forget(grant.ask.id)
+      const { layout } = this.#held(grant.ask.digest)!
+      const bytes = pieceBytes(layout, grant.piece)
+      this.#count(grant.ask.digest, layout.count, grant.piece, 1)
+      this.#sendingBytes += bytes
+      this.#sending.set(grant.ask.id, { bytes, since: now })
     }
     return granted
   }
 
   /** Length of a piece that is under way. */
-  bytesOf({ ask }: Grant): number {
+  bytesOf({ ask }: Grant<A>): number {
     return this.#sending.get(ask.id)?.bytes ?? 0
   }
 
   /** The child has the piece. */
   delivered(id: number, now: number): void {
-    const sending = this.#sending.get(id)
+    const sending = this.#over(id)
     if (!sending) return
-    this.#sending.delete(id)
     this.#leastMs = Math.min(this.#leastMs * forgetting, Math.max(0.1, now - sending.since))
     this.#delivered ??= new Meter(now)
     this.#delivered.add(sending.bytes, now)
   }
 
   /** The sending broke off: it does not count as sent. */
-  broken(grant: Grant): void {
-    if (!this.#sending.delete(grant.ask.id)) return
-    this.#count(grant.ask.digest, 0, grant.piece, -1)
+  broken(grant: Grant<A>): void {
+    if (this.#over(grant.ask.id)) this.#count(grant.ask.digest, 0, grant.piece, -1)
   }
 
   forget(digest: string): void {
     this.#sent.delete(digest)
   }
 
-  #choose(ask: Ask): number | undefined {
+  #forget(id: number): void {
+    this.#asks.delete(id)
+    this.#news.delete(id)
+  }
+
+  #over(id: number): Sending | undefined {
+    const sending = this.#sending.get(id)
+    if (!sending) return undefined
+    this.#sending.delete(id)
+    this.#sendingBytes -= sending.bytes
+    return sending
+  }
+
+  /** Takes out of the line who is next of those that want a piece nobody was sent yet. */
+  #unsent(): Grant<A> | undefined {
+    if (this.#news.size === 0) return undefined
+    return this.#take((ask) => {
+      if (!this.#news.has(ask.id)) return undefined
+      const piece = this.#choose(ask)
+      if (piece !== undefined && !this.#sent.get(ask.digest)?.[piece]) return piece
+      // What is named has been sent, and that stays so; of just anything there may be news.
+      if ('pieces' in ask.wanted) this.#news.delete(ask.id)
+      return undefined
+    }, false)
+  }
+
+  /** Takes out of the line whose turn it is. `inVain`: those who are known not to be servable. */
+  #next(inVain: Set<A>): Grant<A> | undefined {
+    return this.#take((ask) => {
+      if (inVain.has(ask)) return undefined
+      const piece = this.#choose(ask)
+      if (piece === undefined) inVain.add(ask)
+      return piece
+    }, true)
+  }
+
+  #take(choose: (ask: A) => number | undefined, lasting: boolean): Grant<A> | undefined {
+    let piece: number | undefined
+    const ask = this.#waiting.next((candidate) => {
+      piece = choose(candidate)
+      return piece === undefined ? undefined : pieceBytes(this.#held(candidate.digest)!.layout, piece)
+    }, lasting)
+    return ask && piece !== undefined ? { ask, piece } : undefined
+  }
+
+  #choose(ask: A): number | undefined {
     const held = this.#held(ask.digest)
     if (!held) return undefined
     const sent = this.#sent.get(ask.digest)

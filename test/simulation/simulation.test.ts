@@ -28,7 +28,7 @@ describe('everyone finishes within a multiple of what a link allows, and the sou
     [4, 1, 1.25],
     [16, 1, 1.45],
     [16, 30, 1.9],
-    [64, 1, 2.8],
+    [64, 1, 1.9],
   ])('with %d nodes and %d ms between them: %d times', (nodes, latencyMs, most) => {
     withSeeds(nodes > 16 ? 1 : 3, (seed) => {
       const { max, unfinished, bytesFromSource } = run({ seed, nodes, latencyMs })

@@ -1,110 +1,123 @@
 /**
- * A swarm in virtual time: the real {@link Download}, {@link UploadQueue} and {@link Swarms} of every node, over links
- * that carry one piece after the other. One seed, a scheduler, and N nodes that want the same blob.
+ * Swarms in virtual time: the real {@link Download}, {@link UploadQueue} and {@link Swarms} of every node, over links that
+ * carry one piece after the other. Some seeds or none, a scheduler, and N nodes that want the same blobs at once.
  *
- * The model of the network: a link sends what is put on it in order at its rate, so a piece leaves when the sender's link is free, and
- * is there when the receiver's link has taken it. Control messages take `latencyMs` and no room.
+ * The model of the network: a link sends what is put on it in order at its rate, and takes in what comes in order at its
+ * rate. Control messages take `latencyMs` and no room. What the node around the decisions does (connects both ways, tells
+ * its news in batches, gives up waiting children) is done here as it does it.
+ *
+ * Longer than most files, for it is one table of events and the handlers share the state.
  */
 import { type Random, seededRandom } from '../../src/clock.ts'
 import type { Digest } from '../../src/oci/digest.ts'
-import { Bitmap } from '../../src/piece/bitmap.ts'
-import { type Layout, layoutOf, pieceBytes } from '../../src/piece/layout.ts'
+import { pieceBytes } from '../../src/piece/layout.ts'
 import { Swarms } from '../../src/scheduler/swarms.ts'
-import { Download, type DownloadCommand, type DownloadEvent } from '../../src/swarm/download.ts'
-import type { Request } from '../../src/swarm/parent.ts'
+import type { DownloadCommand, DownloadEvent } from '../../src/swarm/download.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/tuning.ts'
-import { defaultUploadTuning, type Grant, UploadQueue } from '../../src/swarm/uploads.ts'
+import { defaultUploadTuning, type UploadTuning } from '../../src/swarm/uploads.ts'
 import { EventQueue } from './event-queue.ts'
+import { Copy, Host, type SimAsk } from './host.ts'
+import { Uplinks } from './uplinks.ts'
 
 export interface Scenario {
   readonly seed: number
+  /** Nodes that want the blobs. */
   readonly nodes: number
+  /** Nodes that only read the source and serve; they come first. 1 if not said; 0: the other nodes do it themselves. */
+  readonly seeds?: number
   readonly blobBytes: number
-  /** Bytes per second, each direction; of node `i` (0 is the seed). */
+  /** So many blobs of that size, wanted all at once. 1 if not said. */
+  readonly blobs?: number
+  /** Bytes per second, each direction; of node `i` (0 is the first seed). */
   rate(node: number): number
   readonly sourceRate: number
   readonly latencyMs?: number
   readonly batchMs?: number
+  readonly pieceLength?: number
   /** When node `i` starts, in ms. */
   start?(node: number, random: Random): number
   /** Node ids that stop for good at a time. */
   readonly kill?: readonly { readonly node: number; readonly at: number }[]
   /** Nodes that send wrong bytes. */
   readonly liars?: ReadonlySet<number>
+  /** Nobody reads the blob while it arrives, so that no piece is more urgent than another. */
+  readonly unread?: boolean
   readonly tuning?: Partial<Tuning>
+  readonly uploads?: Partial<UploadTuning>
   /** Virtual ms after which the run is given up. */
   readonly limitMs?: number
 }
 
 export interface Outcome {
-  /** Ms from a node's start to its last piece; `undefined` if it never finished. By node, the seed left out. */
+  /** Ms from a node's start to its last piece; `undefined` if it never finished. By node, seeds left out. */
   readonly finished: (number | undefined)[]
   readonly bytesFromSource: number
-  /** Pieces the seed sent, over pieces there are. */
+  /** Pieces that those who read the source sent, over pieces there are. */
   readonly seedCopies: number
   /** Pieces that arrived and were not needed any more. */
   readonly wasted: number
+  readonly deliveries: number
+  /** Requests that were made, and that were taken back. */
+  readonly requests: number
+  readonly cancelled: number
   readonly events: number
   readonly banned: number
+  /** Share of all uplinks in use, for each twentieth of the time in which a link carries the blobs once. */
+  readonly uplinks: readonly number[]
 }
 
-const digest = `sha256:${'5'.repeat(64)}` as Digest
+const kinds = {
+  begin: 0,
+  tick: 1,
+  answer: 2,
+  again: 3,
+  request: 4,
+  cancel: 5,
+  started: 6,
+  arrive: 7,
+  delivered: 8,
+  publish: 9,
+  news: 10,
+  refused: 11,
+  fed: 12,
+  die: 13,
+  gone: 14,
+} as const
 
-class SimNode {
-  readonly id: string
-  readonly have: Bitmap
-  readonly stated: Bitmap
-  readonly uploads: UploadQueue
-  readonly asks = new Map<number, { child: SimNode; request: Request }>()
-  readonly subscribers = new Set<SimNode>()
-  readonly cancelled = new Set<number>()
-  readonly banned = new Set<string>()
-  download: Download
-  fresh: number[] = []
-  upFree = 0
-  downFree = 0
-  alive = true
-  startedAt = 0
-  finishedAt: number | undefined
-  feeding = false
-  asking = false
-
-  constructor(
-    readonly index: number,
-    readonly rate: number,
-    download: Download,
-    layout: Layout,
-  ) {
-    this.id = `node-${index}`
-    this.have = new Bitmap(layout.count)
-    this.stated = new Bitmap(layout.count)
-    this.download = download
-    this.uploads = new UploadQueue(defaultUploadTuning, () => ({
-      layout,
-      have: this.have,
-      feeding: this.feeding && !this.have.complete,
-    }))
-  }
-}
+const reasons = ['busy', 'missing', 'broken'] as const
+const tickMs = 250
+const holdsMs = 1000
+const patienceMs = 3000
+/** How long it takes to notice that another node is dead. */
+const deadMs = 1000
 
 export function simulate(scenario: Scenario): Outcome {
   return new Simulation(scenario).run()
 }
 
-class Simulation {
+export class Simulation {
   readonly #s: Scenario
-  readonly #queue = new EventQueue()
+  readonly #queue = new EventQueue(0.05)
   readonly #random: Random
-  readonly #layout: Layout
   readonly #tuning: Tuning
-  readonly #nodes: SimNode[] = []
-  readonly #byId = new Map<string, SimNode>()
+  readonly hosts: Host[] = []
+  readonly #copies: Copy[] = []
+  readonly #byId = new Map<string, Host>()
   readonly #swarms: Swarms
   readonly #latency: number
   readonly #batch: number
+  readonly #seeds: number
+  readonly #blobs: number
+  /** Requests that are not over, and places among them that are free. */
+  readonly #asks: (SimAsk | undefined)[] = []
+  readonly #freeAsks: number[] = []
+  readonly uplinks: Uplinks
   #bytesFromSource = 0
   #seedSent = 0
   #wasted = 0
+  #deliveries = 0
+  #requests = 0
+  #cancelled = 0
   #events = 0
   #nextAsk = 1
   #remaining: number
@@ -112,245 +125,344 @@ class Simulation {
   constructor(scenario: Scenario) {
     this.#s = scenario
     this.#random = seededRandom(scenario.seed)
-    this.#layout = layoutOf(scenario.blobBytes)
     this.#tuning = { ...defaultTuning, ...scenario.tuning }
     this.#swarms = new Swarms(this.#random)
     this.#latency = scenario.latencyMs ?? 1
     this.#batch = scenario.batchMs ?? 50
-    this.#remaining = scenario.nodes
-    for (let i = 0; i <= scenario.nodes; i++) {
-      const empty = new Bitmap(this.#layout.count)
-      const download = new Download(this.#layout, empty, empty, this.#tuning, this.#random, 0)
-      const node = new SimNode(i, scenario.rate(i) / 1000, download, this.#layout)
-      this.#nodes.push(node)
-      this.#byId.set(node.id, node)
-      this.#swarms.node({ id: node.id, seed: i === 0, load: 0 })
+    this.#seeds = scenario.seeds ?? 1
+    this.#blobs = scenario.blobs ?? 1
+    this.#remaining = scenario.nodes * this.#blobs
+    const uploads = { ...defaultUploadTuning, ...scenario.uploads }
+    for (let i = 0; i < this.#seeds + scenario.nodes; i++) {
+      const host = new Host(i, scenario.rate(i) / 1000, uploads)
+      for (let blob = 0; blob < this.#blobs; blob++) {
+        const copy = new Copy(this.#copies.length, host, digestOf(blob), scenario, this.#tuning, this.#random)
+        this.#copies.push(copy)
+        host.add(copy)
+      }
+      this.hosts.push(host)
+      this.#byId.set(host.id, host)
+      this.#swarms.node({ id: host.id, seed: i < this.#seeds || this.#seeds === 0, load: 0 })
     }
+    const limit = (this.#blobs * scenario.blobBytes) / (scenario.rate(this.#seeds) / 1000)
+    this.uplinks = new Uplinks(limit / 20, this.hosts.length)
+  }
+
+  get now(): number {
+    return this.#queue.now
   }
 
   run(): Outcome {
     const { kill = [], start, limitMs = 3_600_000 } = this.#s
-    for (const node of this.#nodes.slice(1)) {
-      node.startedAt = start?.(node.index, this.#random) ?? 0
-      this.#queue.at(node.startedAt, () => this.#begin(node))
+    for (const host of this.hosts.slice(this.#seeds)) {
+      host.startedAt = start?.(host.index, this.#random) ?? 0
+      for (const copy of host.copies) this.#queue.at(host.startedAt, kinds.begin, copy.index)
     }
-    for (const { node, at } of kill) this.#queue.at(at, () => this.#die(this.#nodes[node]!))
-    while (this.#remaining > 0 && this.#queue.now < limitMs && this.#queue.step()) this.#events++
+    for (const { node, at } of kill) this.#queue.at(at, kinds.die, node)
+    const handle = this.#handle.bind(this)
+    while (this.#remaining > 0 && this.#queue.now < limitMs && this.#queue.step(handle)) this.#events++
+    const pieces = this.#copies[0]!.layout.count * this.#blobs
     return {
-      finished: this.#nodes.slice(1).map((n) => (n.finishedAt === undefined ? undefined : n.finishedAt - n.startedAt)),
+      finished: this.hosts.slice(this.#seeds).map((host) => host.tookMs),
       bytesFromSource: this.#bytesFromSource,
-      seedCopies: this.#seedSent / this.#layout.count,
+      seedCopies: this.#seedSent / pieces,
       wasted: this.#wasted,
+      deliveries: this.#deliveries,
+      requests: this.#requests,
+      cancelled: this.#cancelled,
       events: this.#events,
-      banned: this.#nodes.reduce((sum, node) => sum + node.banned.size, 0),
+      banned: this.hosts.reduce((sum, host) => sum + host.banned.size, 0),
+      uplinks: this.uplinks.shares(),
     }
   }
 
-  #begin(node: SimNode): void {
-    if (!node.alive) return
-    this.#ask(node, false)
-    const tick = () => {
-      if (!node.alive || node.finishedAt !== undefined) return
-      this.#apply(node, { type: 'tick' })
-      this.#swarms.holds(node.id, digest, this.#layout.size, node.have.count, node.have.complete, this.#queue.now)
-      this.#queue.after(250, tick)
+  #handle(kind: number, a: number, b: number, c: number): void {
+    switch (kind) {
+      case kinds.begin:
+        return this.#begin(this.#copies[a]!)
+      case kinds.tick:
+        return this.#tick(this.#copies[a]!, b)
+      case kinds.answer:
+        return this.#answer(this.#copies[a]!, b === 1)
+      case kinds.again:
+        return this.#ask(this.#copies[a]!, false)
+      case kinds.request:
+        return this.#serve(this.#asks[a]!)
+      case kinds.cancel:
+        return this.#withdraw(a, b)
+      case kinds.started:
+        return this.#started(this.#asks[a]!, b)
+      case kinds.arrive:
+        return this.#arrive(this.#asks[a]!, b)
+      case kinds.delivered:
+        this.hosts[a]!.uploads.delivered(b, this.#queue.now)
+        return this.#grant(this.hosts[a]!)
+      case kinds.publish:
+        return this.#publish(this.#copies[a]!)
+      case kinds.news:
+        return this.#news(this.#copies[a]!)
+      case kinds.refused:
+        return this.#apply(this.#copies[a]!, { type: 'refused', request: b, reason: reasons[c]! })
+      case kinds.fed:
+        return this.#fed(this.#copies[a]!, b)
+      case kinds.die:
+        return this.#die(this.hosts[a]!)
+      case kinds.gone:
+        this.#swarms.left(this.hosts[a]!.id)
+        for (const copy of this.#copies) this.#apply(copy, { type: 'parent-left', parent: this.hosts[a]!.id })
     }
-    this.#queue.after(250, tick)
   }
 
-  #apply(node: SimNode, event: DownloadEvent): void {
-    if (!node.alive) return
-    for (const command of node.download.apply(event, this.#queue.now)) this.#carryOut(node, command)
+  #begin(copy: Copy): void {
+    if (!copy.host.alive) return
+    this.#ask(copy, false)
+    if (!this.#s.unread) this.#apply(copy, { type: 'reader-at', reader: 1, piece: 0 })
+    this.#queue.after(tickMs * this.#random(), kinds.tick, copy.index, 0)
   }
 
-  #carryOut(node: SimNode, command: DownloadCommand): void {
+  #tick(copy: Copy, ticks: number): void {
+    if (!copy.host.alive || copy.finishedAt !== undefined) return
+    this.#apply(copy, { type: 'tick' })
+    if (ticks % (holdsMs / tickMs) === 0) this.#holds(copy)
+    this.#queue.after(tickMs, kinds.tick, copy.index, ticks + 1)
+  }
+
+  #holds(copy: Copy): void {
+    const { have, layout } = copy
+    this.#swarms.holds(copy.host.id, copy.digest, layout.size, have.count, have.complete, this.#queue.now)
+  }
+
+  #apply(copy: Copy, event: DownloadEvent): void {
+    if (!copy.host.alive) return
+    for (const command of copy.download.apply(event, this.#queue.now)) this.#carryOut(copy, command)
+  }
+
+  #carryOut(copy: Copy, command: DownloadCommand): void {
     switch (command.do) {
       case 'request':
-        this.#queue.after(this.#latency, () => this.#serve(node, command.request, command.any))
-        break
+        return this.#request(copy, command)
+      case 'cancel': {
+        const ask = copy.open.get(command.request.id)
+        if (!ask) return
+        copy.open.delete(ask.request)
+        ask.cancelled = true
+        this.#cancelled++
+        this.#queue.after(this.#latency, kinds.cancel, ask.slot, ask.id)
+        return
+      }
       case 'ask':
-        this.#ask(node, command.stalled)
-        break
+        return this.#ask(copy, command.stalled)
       case 'drop':
-        this.#byId.get(command.parent)?.subscribers.delete(node)
-        break
+        this.#copyAt(command.parent, copy).subscribers.delete(copy)
+        return
       case 'complete':
-        node.finishedAt = this.#queue.now
-        if (node.index !== 0) this.#remaining--
-        this.#swarms.holds(node.id, digest, this.#layout.size, node.have.count, true, this.#queue.now)
-        break
-      case 'cancel':
-        this.#cancel(node, command.request)
-        break
+        if (copy.finishedAt === undefined && copy.host.index >= this.#seeds) this.#remaining--
+        copy.finishedAt = this.#queue.now
+        this.#holds(copy)
     }
   }
 
-  #serve(child: SimNode, request: Request, any: { unwanted: Bitmap; from: number } | undefined): void {
-    const parent = this.#byId.get(request.parent)!
-    if (!parent.alive) return this.#refuse(child, request, 'broken', 1000)
-    const wanted = any ?? { pieces: [request.piece!] }
-    if ('pieces' in wanted && !parent.have.has(request.piece!))
-      return this.#refuse(child, request, 'missing', this.#latency)
-    const id = this.#nextAsk++
-    parent.asks.set(id, { child, request })
-    parent.uploads.ask({ id, peer: child.id, digest, wanted, at: this.#queue.now })
-    this.#grant(parent)
+  #copyAt(host: string, like: Copy): Copy {
+    return this.#byId.get(host)!.copies[like.index % this.#blobs]!
+  }
+
+  #request(child: Copy, { request, any }: Extract<DownloadCommand, { do: 'request' }>): void {
+    this.#requests++
+    const slot = this.#freeAsks.pop() ?? this.#asks.length
+    const ask: SimAsk = {
+      id: this.#nextAsk++,
+      peer: child.host.id,
+      digest: child.digest,
+      wanted: any ?? { pieces: [request.piece!] },
+      at: 0,
+      child,
+      parent: this.#copyAt(request.parent, child),
+      request: request.id,
+      slot,
+      cancelled: false,
+    }
+    this.#asks[slot] = ask
+    child.open.set(request.id, ask)
+    this.#queue.after(this.#latency, kinds.request, slot)
+  }
+
+  #serve(ask: SimAsk): void {
+    const { parent, wanted } = ask
+    if (!parent.host.alive) return this.#refuse(ask, 2, deadMs)
+    if ('pieces' in wanted && !wanted.pieces.some((piece) => parent.have.has(piece)))
+      return this.#refuse(ask, 1, this.#latency)
+    ask.at = this.#queue.now
+    if (!parent.host.uploads.ask(ask)) return this.#refuse(ask, 0, this.#latency)
+    this.#grant(parent.host)
+  }
+
+  #over(ask: SimAsk): void {
+    ask.child.open.delete(ask.request)
+    this.#asks[ask.slot] = undefined
+    this.#freeAsks.push(ask.slot)
   }
 
   /** Who waits leaves the line; what is on the link already cannot be called back, and is thrown away. */
-  #cancel(child: SimNode, request: Request): void {
-    const parent = this.#byId.get(request.parent)!
-    for (const [id, asked] of parent.asks) {
-      if (asked.child !== child || asked.request.id !== request.id) continue
-      parent.uploads.withdraw(id)
-      parent.asks.delete(id)
-      return
-    }
-    child.cancelled.add(request.id)
+  #withdraw(slot: number, id: number): void {
+    const ask = this.#asks[slot]
+    if (ask?.id === id && ask.parent.host.uploads.withdraw(id)) this.#over(ask)
   }
 
-  #refuse(child: SimNode, request: Request, reason: 'busy' | 'missing' | 'broken', delay: number): void {
-    this.#queue.after(delay, () => this.#apply(child, { type: 'refused', request: request.id, reason }))
+  #refuse(ask: SimAsk, reason: number, delay: number): void {
+    this.#over(ask)
+    this.#queue.after(delay, kinds.refused, ask.child.index, ask.request, reason)
   }
 
-  #grant(parent: SimNode): void {
+  #grant(host: Host): void {
+    if (!host.alive) return
     const now = this.#queue.now
-    for (const ask of parent.uploads.expire(now - 3000)) {
-      const { child, request } = parent.asks.get(ask.id)!
-      parent.asks.delete(ask.id)
-      this.#refuse(child, request, 'busy', this.#latency)
+    for (const ask of host.uploads.expire(now - patienceMs)) this.#refuse(ask, 0, this.#latency)
+    for (const { ask, piece } of host.uploads.grants(now)) {
+      if (ask.parent.feeds) this.#seedSent++
+      const leaves = Math.max(now, host.upFree)
+      const took = pieceBytes(ask.parent.layout, piece) / host.rate
+      host.upFree = leaves + took
+      this.uplinks.used(leaves, took)
+      this.#queue.at(leaves + this.#latency, kinds.started, ask.slot, piece)
     }
-    for (const grant of parent.uploads.grants(now)) this.#send(parent, grant)
   }
 
-  #send(parent: SimNode, grant: Grant): void {
-    const { child, request } = parent.asks.get(grant.ask.id)!
-    parent.asks.delete(grant.ask.id)
-    const { piece } = grant
-    if (parent.index === 0) this.#seedSent++
-    const bytes = pieceBytes(this.#layout, piece)
-    const leaves = Math.max(this.#queue.now, parent.upFree)
-    parent.upFree = leaves + bytes / parent.rate
-    const arrives = Math.max(parent.upFree + this.#latency, child.downFree + bytes / child.rate)
-    child.downFree = arrives
-    this.#queue.at(leaves + this.#latency, () => this.#apply(child, { type: 'chosen', request: request.id, piece }))
-    this.#queue.at(arrives, () => {
-      if (!parent.alive && parent.upFree > this.#queue.now) return this.#refuse(child, request, 'broken', 0)
-      this.#queue.after(this.#latency, () => {
-        parent.uploads.delivered(grant.ask.id, this.#queue.now)
-        this.#grant(parent)
-      })
-      this.#arrive(child, parent, request.id, piece)
-    })
+  /** The first byte is here: whatever else comes to this node comes before or after it. */
+  #started(ask: SimAsk, piece: number): void {
+    const { child, parent } = ask
+    const now = this.#queue.now
+    const bytes = pieceBytes(child.layout, piece)
+    const arrives = Math.max(now + bytes / parent.host.rate, child.host.downFree + bytes / child.host.rate)
+    child.host.downFree = arrives
+    this.#queue.at(arrives, kinds.arrive, ask.slot, piece)
+    if (!ask.cancelled) this.#apply(child, { type: 'chosen', request: ask.request, piece })
   }
 
-  #arrive(child: SimNode, parent: SimNode, request: number, piece: number): void {
-    if (!child.alive || child.finishedAt !== undefined) return
-    if (child.have.has(piece) || child.cancelled.has(request)) this.#wasted++
-    if (child.cancelled.delete(request)) return
-    this.#apply(child, { type: 'arrived', request, piece })
-    if (this.#s.liars?.has(parent.index)) {
-      child.banned.add(parent.id)
-      parent.subscribers.delete(child)
-      this.#apply(child, { type: 'rejected', piece, parent: parent.id })
+  #arrive(ask: SimAsk, piece: number): void {
+    const { child, parent } = ask
+    this.#over(ask)
+    if (!parent.host.alive) {
+      if (!ask.cancelled) this.#apply(child, { type: 'refused', request: ask.request, reason: 'broken' })
       return
     }
-    this.#store(child, piece)
-  }
-
-  #store(node: SimNode, piece: number, type: 'stored' | 'fed' = 'stored'): void {
-    if (node.have.set(piece)) {
-      if (node.fresh.length === 0) this.#queue.after(this.#batch, () => this.#publish(node))
-      node.fresh.push(piece)
+    this.#queue.after(this.#latency, kinds.delivered, parent.host.index, ask.id)
+    if (!child.host.alive) return
+    this.#deliveries++
+    if (child.have.has(piece) || ask.cancelled) this.#wasted++
+    if (ask.cancelled || child.finishedAt !== undefined) return
+    this.#apply(child, { type: 'arrived', request: ask.request, piece })
+    if (this.#s.liars?.has(parent.host.index)) {
+      child.host.banned.add(parent.host.id)
+      parent.subscribers.delete(child)
+      this.#apply(child, { type: 'rejected', piece, parent: parent.host.id })
+      return
     }
-    this.#grant(node)
-    this.#apply(node, { type, piece })
+    this.#store(child, piece, 'stored')
   }
 
-  #publish(node: SimNode): void {
-    const pieces = node.fresh
-    node.fresh = []
-    if (!node.alive) return
-    for (const subscriber of node.subscribers) {
-      if (subscriber.finishedAt !== undefined || !subscriber.alive) {
-        node.subscribers.delete(subscriber)
-        continue
+  #store(copy: Copy, piece: number, type: 'stored' | 'fed'): void {
+    if (copy.have.set(piece)) {
+      if (copy.fresh.length === 0) {
+        // Every node has a beat of its own.
+        const beats = Math.floor((this.#queue.now - copy.host.phase * this.#batch) / this.#batch) + 1
+        this.#queue.at((beats + copy.host.phase) * this.#batch, kinds.publish, copy.index)
       }
-      this.#queue.after(this.#latency, () => {
-        this.#state(subscriber, pieces)
-        this.#apply(subscriber, { type: 'parent-has', parent: node.id, pieces })
-      })
+      copy.fresh.push(piece)
+    }
+    this.#grant(copy.host)
+    this.#apply(copy, { type, piece })
+    if (piece !== copy.reader || this.#s.unread) return
+    copy.reader = copy.have.nextMissing(piece)
+    if (copy.reader < copy.layout.count) this.#apply(copy, { type: 'reader-at', reader: 1, piece: copy.reader })
+  }
+
+  #publish(copy: Copy): void {
+    const pieces = copy.fresh
+    copy.fresh = []
+    if (!copy.host.alive || copy.subscribers.size === 0) return
+    copy.told.push(pieces)
+    this.#queue.after(this.#latency, kinds.news, copy.index)
+  }
+
+  #news(copy: Copy): void {
+    const event = { type: 'parent-has', parent: copy.host.id, pieces: copy.told.shift()! } as const
+    for (const subscriber of copy.subscribers) {
+      if (subscriber.finishedAt === undefined && subscriber.host.alive) this.#apply(subscriber, event)
+      else copy.subscribers.delete(subscriber)
     }
   }
 
-  #state(node: SimNode, pieces: Iterable<number>): void {
-    for (const piece of pieces) {
-      if (node.stated.set(piece)) this.#apply(node, { type: 'stated', from: piece, to: piece + 1 })
-    }
+  #ask(copy: Copy, stalled: boolean): void {
+    if (copy.asking || copy.finishedAt !== undefined) return
+    copy.asking = true
+    this.#queue.after(2 * this.#latency, kinds.answer, copy.index, stalled ? 1 : 0)
   }
 
-  #ask(node: SimNode, stalled: boolean): void {
-    if (node.asking || node.finishedAt !== undefined) return
-    node.asking = true
-    this.#queue.after(2 * this.#latency, () => {
-      node.asking = false
-      if (!node.alive || node.finishedAt !== undefined) return
-      const connected = [...node.download.parents.keys()]
-      const decision = this.#swarms.decide(
-        { id: node.id, seed: false, load: 0 },
-        { digest, pieces: node.have.count, connected, failed: [], stalled },
-        this.#queue.now,
-      )
-      for (const { id } of decision.parents) this.#connect(node, this.#byId.get(id)!)
-      const fetcher = decision.fetcher && this.#byId.get(decision.fetcher)
-      if (fetcher && (decision.order || fetcher === node)) this.#feed(fetcher)
-      this.#queue.after(decision.again, () => this.#ask(node, false))
-    })
+  #answer(copy: Copy, stalled: boolean): void {
+    copy.asking = false
+    if (!copy.host.alive || copy.finishedAt !== undefined) return
+    const connected = [...copy.download.parents.keys()]
+    const decision = this.#swarms.decide(
+      { id: copy.host.id, seed: this.#seeds === 0, load: 0 },
+      { digest: copy.digest, pieces: copy.have.count, connected, failed: [], stalled },
+      this.#queue.now,
+    )
+    for (const { id } of decision.parents) this.#connect(copy, this.#copyAt(id, copy))
+    const fetcher = decision.fetcher === undefined ? undefined : this.#copyAt(decision.fetcher, copy)
+    if (fetcher && (decision.order || fetcher === copy)) this.#feed(fetcher)
+    this.#queue.after(decision.again, kinds.again, copy.index)
   }
 
   /** A session: either side learns what the other holds, as in the node. */
-  #connect(child: SimNode, parent: SimNode): void {
+  #connect(child: Copy, parent: Copy): void {
     this.#subscribe(child, parent)
-    if (parent.finishedAt === undefined && parent.index !== 0) this.#subscribe(parent, child)
+    if (parent.finishedAt === undefined && parent.host.index >= this.#seeds) this.#subscribe(parent, child)
   }
 
-  #subscribe(child: SimNode, parent: SimNode): void {
-    if (child.download.parents.has(parent.id) || child === parent || child.banned.has(parent.id) || !parent.alive)
-      return
-    if (child.download.parents.size >= this.#tuning.mostParents || child.finishedAt !== undefined) return
+  #subscribe(child: Copy, parent: Copy): void {
+    const { parents } = child.download
+    if (parents.has(parent.host.id) || child === parent || child.host.banned.has(parent.host.id)) return
+    if (parents.size >= this.#tuning.mostParents || child.finishedAt !== undefined || !parent.host.alive) return
     parent.subscribers.add(child)
-    this.#state(child, parent.have.indexes())
-    const feeding = parent.feeding && !parent.have.complete
-    this.#apply(child, { type: 'parent-joined', parent: parent.id, have: parent.have.copy(), feeding })
+    this.#apply(child, { type: 'parent-joined', parent: parent.host.id, have: parent.have, feeding: parent.feeding })
   }
 
-  #feed(node: SimNode): void {
-    if (node.feeding || !node.alive) return
-    node.feeding = true
-    const rate = this.#s.sourceRate / 1000
-    const next = (from: number) => {
-      const piece = node.have.nextMissing(from)
-      if (piece >= this.#layout.count || !node.alive) return
-      const bytes = pieceBytes(this.#layout, piece)
-      const here = Math.max(this.#queue.now + bytes / rate, node.downFree + bytes / node.rate)
-      node.downFree = here
-      this.#queue.at(here, () => {
-        if (!node.alive) return
-        this.#bytesFromSource += bytes
-        this.#store(node, piece, 'fed')
-        this.#swarms.holds(node.id, digest, this.#layout.size, node.have.count, node.have.complete, this.#queue.now)
-        next(piece + 1)
-      })
+  #feed(copy: Copy): void {
+    if (copy.feeds || !copy.host.alive) return
+    copy.feeds = true
+    this.#readSource(copy, 0)
+  }
+
+  #readSource(copy: Copy, from: number): void {
+    const piece = copy.have.nextMissing(from)
+    if (piece >= copy.layout.count) return this.#apply(copy, { type: 'feed', from: 0, to: 0 })
+    this.#apply(copy, { type: 'feed', from: piece, to: copy.layout.count })
+    const bytes = pieceBytes(copy.layout, piece)
+    const here = Math.max(
+      this.#queue.now + (1000 * bytes) / this.#s.sourceRate,
+      copy.host.downFree + bytes / copy.host.rate,
+    )
+    copy.host.downFree = here
+    this.#queue.at(here, kinds.fed, copy.index, piece)
+  }
+
+  #fed(copy: Copy, piece: number): void {
+    if (!copy.host.alive) return
+    this.#bytesFromSource += pieceBytes(copy.layout, piece)
+    this.#store(copy, piece, 'fed')
+    this.#holds(copy)
+    this.#readSource(copy, piece + 1)
+  }
+
+  #die(host: Host): void {
+    host.alive = false
+    for (const copy of host.copies) {
+      if (host.index >= this.#seeds && copy.finishedAt === undefined) this.#remaining--
     }
-    next(0)
+    this.#queue.after(deadMs, kinds.gone, host.index)
   }
+}
 
-  #die(node: SimNode): void {
-    node.alive = false
-    if (node.index !== 0 && node.finishedAt === undefined) this.#remaining--
-    this.#queue.after(1000, () => {
-      this.#swarms.left(node.id)
-      for (const other of this.#nodes) this.#apply(other, { type: 'parent-left', parent: node.id })
-    })
-  }
+function digestOf(blob: number): Digest {
+  return `sha256:${blob.toString(16).padStart(64, '5')}` as Digest
 }

@@ -1,0 +1,98 @@
+/** One node of a simulated swarm: its link, what it sends, and its copy of each blob. */
+import type { Random } from '../../src/clock.ts'
+import type { Digest } from '../../src/oci/digest.ts'
+import { Bitmap } from '../../src/piece/bitmap.ts'
+import { type Layout, layoutOf } from '../../src/piece/layout.ts'
+import { Download } from '../../src/swarm/download.ts'
+import type { Tuning } from '../../src/swarm/tuning.ts'
+import { type Ask, type Held, UploadQueue, type UploadTuning } from '../../src/swarm/uploads.ts'
+
+/** A request on its way, waiting, or being answered. */
+export interface SimAsk extends Ask {
+  at: number
+  readonly child: Copy
+  readonly parent: Copy
+  /** The child's number for it. */
+  readonly request: number
+  /** Where the simulation keeps it. */
+  readonly slot: number
+  cancelled: boolean
+}
+
+export class Copy implements Held {
+  readonly layout: Layout
+  readonly have: Bitmap
+  readonly download: Download
+  readonly subscribers = new Set<Copy>()
+  readonly open = new Map<number, SimAsk>()
+  /** Pieces that came since the last news, and news on its way. */
+  fresh: number[] = []
+  readonly told: number[][] = []
+  /** It reads the blob from the source, or did. */
+  feeds = false
+  asking = false
+  finishedAt: number | undefined
+  /** First piece that is missing to whoever reads it. */
+  reader = 0
+
+  constructor(
+    readonly index: number,
+    readonly host: Host,
+    readonly digest: Digest,
+    blob: { readonly blobBytes: number; readonly pieceLength?: number },
+    tuning: Tuning,
+    random: Random,
+  ) {
+    const { blobBytes: size, pieceLength } = blob
+    this.layout = pieceLength ? { size, pieceLength, count: Math.ceil(size / pieceLength) } : layoutOf(size)
+    this.have = new Bitmap(this.layout.count)
+    // Digests travel with the news of pieces, so what is known to be held can always be verified.
+    const stated = Bitmap.full(this.layout.count)
+    this.download = new Download(this.layout, this.have, stated, tuning, random, 0)
+    host.phase = random()
+  }
+
+  get feeding(): boolean {
+    return this.feeds && !this.have.complete
+  }
+}
+
+export class Host {
+  readonly id: string
+  readonly uploads: UploadQueue<SimAsk>
+  readonly copies: Copy[] = []
+  readonly banned = new Set<string>()
+  /** When what was put on the link has left it, and when what is coming has come. */
+  upFree = 0
+  downFree = 0
+  alive = true
+  startedAt = 0
+  /** Where in the time between two batches of news this node tells its own. */
+  phase = 0
+  readonly #held = new Map<string, Copy>()
+
+  constructor(
+    readonly index: number,
+    /** Bytes per ms. */
+    readonly rate: number,
+    tuning: UploadTuning,
+  ) {
+    this.id = `node-${index}`
+    this.uploads = new UploadQueue(tuning, (digest) => this.#held.get(digest))
+  }
+
+  add(copy: Copy): void {
+    this.copies.push(copy)
+    this.#held.set(copy.digest, copy)
+  }
+
+  /** Ms from its start until it had everything. */
+  get tookMs(): number | undefined {
+    let last = 0
+    for (const { finishedAt } of this.copies) {
+      if (finishedAt === undefined) return undefined
+      last = Math.max(last, finishedAt)
+    }
+    return last - this.startedAt
+  }
+}
