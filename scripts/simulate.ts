@@ -6,6 +6,11 @@ import { limitMs, summaryOf } from '../test/simulation/summary.ts'
 
 interface Options {
   readonly nodes: number
+  readonly seeds: number
+  readonly blobs: number
+  readonly piece?: number
+  readonly batch: number
+  readonly links: boolean
   readonly size: number
   readonly rate: number
   readonly sourceRate: number
@@ -25,6 +30,12 @@ function whole(least: number, most: number): (text: string) => number {
   }
 }
 
+function fraction(text: string): number {
+  const value = Number(text)
+  if (value >= 0 && value <= 10_000) return value
+  throw new InvalidArgumentError('It is a number from 0 to 10000.')
+}
+
 function rate(text: string): number {
   try {
     return bitsPerSecond(text) / 8
@@ -34,24 +45,28 @@ function rate(text: string): number {
 }
 
 function scenarioOf(options: Options, seed: number): Scenario {
-  const { nodes, size, latency, spread, kill, liars } = options
+  const { nodes, seeds, blobs, size, piece, batch, latency, spread, kill, liars } = options
   const blobBytes = size * 1e6
-  const limit = limitMs(blobBytes, options.rate)
+  const limit = limitMs(blobs * blobBytes, options.rate)
   // The last ones lie, the ones before them die, at even distances over the shortest time the download can take.
   const dying = Array.from({ length: kill }, (_, i) => ({
-    node: nodes - liars - i,
+    node: seeds + nodes - 1 - liars - i,
     at: (limit * (i + 1)) / (kill + 1),
   }))
   return {
     seed,
     nodes,
+    seeds,
+    blobs,
     blobBytes,
+    batchMs: batch,
+    ...(piece === undefined ? {} : { pieceLength: 1024 * piece }),
     rate: () => options.rate,
     sourceRate: options.sourceRate,
     latencyMs: latency,
     start: (_, random) => random() * spread,
     kill: dying,
-    liars: new Set(Array.from({ length: liars }, (_, i) => nodes - i)),
+    liars: new Set(Array.from({ length: liars }, (_, i) => seeds + nodes - 1 - i)),
   }
 }
 
@@ -60,29 +75,35 @@ function report(options: Options, seed: number): boolean {
   const started = performance.now()
   const outcome = simulate(scenario)
   const wall = (performance.now() - started) / 1000
-  const { p50, p99, max, unfinished } = summaryOf(scenario, outcome)
+  const { p50, p99, p999, max, unfinished } = summaryOf(scenario, outcome)
   const times = (value: number) => value.toFixed(2)
   console.log(
     [
-      `seed ${seed}: p50 ${times(p50)}, p99 ${times(p99)}, max ${times(max)} times ${(limitMs(scenario.blobBytes, options.rate) / 1000).toFixed(1)} s`,
-      `source ${(outcome.bytesFromSource / 1e6).toFixed(1)} MB`,
-      `seed copies ${times(outcome.seedCopies)}`,
-      `pieces thrown away ${outcome.wasted}`,
-      `bans ${outcome.banned}`,
+      `seed ${seed}: p50 ${times(p50)}, p99 ${times(p99)}, p99.9 ${times(p999)}, max ${times(max)} times ${(limitMs(options.blobs * scenario.blobBytes, options.rate) / 1000).toFixed(1)} s`,
+      `source ${times(outcome.bytesFromSource / (options.blobs * scenario.blobBytes))} of the content`,
+      `pieces thrown away ${outcome.wasted} of ${outcome.deliveries}`,
+      ...(outcome.banned > 0 ? [`bans ${outcome.banned}`] : []),
       ...(unfinished > 0 ? [`${unfinished} NODES NEVER FINISHED`] : []),
       `${outcome.events} events in ${wall.toFixed(1)} s`,
     ].join('; '),
   )
+  if (options.links)
+    console.log(`  uplinks in use, %, by twentieths: ${outcome.uplinks.map((u) => Math.round(100 * u)).join(' ')}`)
   return unfinished === 0
 }
 
 const program = new Command('scripts/simulate')
-  .description('One seed, one scheduler and N nodes that want the same blob, in virtual time.')
-  .option('--nodes <n>', 'nodes that want the blob', whole(1, 20_000), 1000)
-  .option('--size <megabytes>', 'size of the blob', whole(1, 100_000), 64)
+  .description('A scheduler, some seeds, and N nodes that want the same blobs at once, in virtual time.')
+  .option('--nodes <n>', 'nodes that want the blobs', whole(1, 20_000), 1000)
+  .option('--seeds <n>', 'nodes that read the source for the others; 0: the others do it themselves', whole(0, 100), 1)
+  .option('--blobs <n>', 'blobs of that size', whole(1, 100), 1)
+  .option('--size <megabytes>', 'size of a blob', whole(1, 100_000), 64)
+  .option('--piece <KiB>', 'another piece length than that of the size', whole(1, 65_536))
+  .option('--batch <ms>', 'how long a node gathers news of its pieces', whole(1, 10_000), 50)
+  .option('--links', 'print how much of all uplinks was in use', false)
   .option('--rate <rate>', 'of each link each way, as tc(8) writes it', rate, 12.5e6)
   .option('--source-rate <rate>', 'of the source', rate, 125e6)
-  .option('--latency <ms>', 'one way', whole(0, 10_000), 1)
+  .option('--latency <ms>', 'one way', fraction, 1)
   .option('--spread <ms>', 'nodes start by chance within so long', whole(0, 3_600_000), 0)
   .option('--kill <n>', 'so many nodes die on the way', whole(0, 10_000), 0)
   .option('--liars <n>', 'so many nodes send wrong bytes', whole(0, 10_000), 0)

@@ -3,8 +3,18 @@ import { fairness } from './fairness.ts'
 import { hosts, layers } from './hosts.ts'
 import { killed } from './killed.ts'
 import type { Scenario } from './scenario.ts'
+import { simulation } from './simulation.ts'
 import { slowLinks } from './slow-links.ts'
 import { staggered } from './staggered.ts'
 import { zones } from './zones.ts'
 
-export const scenarios: readonly Scenario[] = [...hosts, layers, slowLinks, staggered, ...killed, zones, ...fairness]
+export const scenarios: readonly Scenario[] = [
+  ...hosts,
+  layers,
+  slowLinks,
+  staggered,
+  ...killed,
+  zones,
+  ...fairness,
+  simulation,
+]
