@@ -4,11 +4,12 @@ import Table from 'cli-table3'
 import { type LoadOutcome, load, type PhaseFigures } from '../test/load/load.ts'
 import { failing, within } from './lib/options.ts'
 
-const help = `usage: scripts/scheduler-load [--peers N] [--blobs N] [--seconds N] [--seed N] [--few N] [--sockets N] [--json]
+const help = `usage: scripts/scheduler-load [--peers N] [--blobs N] [--seconds N] [--spread N] [--seed N] [--few N] [--sockets N] [--json]
 
   --peers N     simulated nodes (default 15000)
   --blobs N     blobs they hold and pull, four to an image (default 200)
   --seconds N   how long they pull; before that they join and rest (default 30)
+  --spread N    seconds within which all of them begin to pull an image (default 10)
   --seed N      the same seed gives the same cluster (default 1)
   --few N       then so many nodes on a faster clock, so that they say as much; 0 leaves that out (default 100)
   --sockets N   connections that all nodes share (default 256)
@@ -55,6 +56,7 @@ await failing('scripts/scheduler-load', help, async (args) => {
       peers: { type: 'string', default: '15000' },
       blobs: { type: 'string', default: '200' },
       seconds: { type: 'string', default: '30' },
+      spread: { type: 'string', default: '10' },
       seed: { type: 'string', default: '1' },
       few: { type: 'string', default: '100' },
       sockets: { type: 'string', default: '256' },
@@ -66,6 +68,7 @@ await failing('scripts/scheduler-load', help, async (args) => {
     peers: within(values.peers, '--peers', 1, 60_000),
     blobs: within(values.blobs, '--blobs', 4, 100_000),
     seconds: within(values.seconds, '--seconds', 1, 3600),
+    spread: within(values.spread, '--spread', 1, 3600),
     seed: within(values.seed, '--seed', 0, 0xffff_ffff),
     sockets: within(values.sockets, '--sockets', 1, 20_000),
     ...(values.binary === undefined ? {} : { binary: values.binary }),

@@ -8,6 +8,7 @@ test('a scheduler takes all that 200 simulated nodes say, names parents to them,
     seconds: 3,
     seed: 1,
     sockets: 32,
+    spread: 10,
     address: '127.0.0.78',
     speed: 4,
   })

@@ -17,6 +17,8 @@ export interface CrowdInit {
   readonly sockets: number
   /** How much faster than the host's clock that of the nodes runs: few nodes then say as much as many. */
   readonly speed: number
+  /** Seconds of the nodes' clock within which all begin to pull an image. */
+  readonly spread: number
 }
 
 /** What happened since the last {@link Crowd.tally}. Latencies are the callers', in ms. */
@@ -32,12 +34,13 @@ export interface Tally {
 
 /** Times in ms of the nodes' clock. */
 const tickMs = 250
-const roundMs = 30_000
-const roundSpreadMs = 10_000
+const leastRoundMs = 30_000
+const betweenRoundsMs = 20_000
 
 export class Crowd {
   readonly #init: CrowdInit
   readonly #random: Random
+  readonly #roundMs: number
   readonly #clock: Clock
   readonly #connections: Connections
   readonly #server: Bun.Server<undefined>
@@ -54,6 +57,7 @@ export class Crowd {
   constructor(init: CrowdInit) {
     this.#init = init
     this.#random = seededRandom(init.seed)
+    this.#roundMs = Math.max(leastRoundMs, init.spread * 1000 + betweenRoundsMs)
     const { speed } = init
     this.#clock = {
       now: () => performance.now() * speed,
@@ -93,7 +97,7 @@ export class Crowd {
     this.#startTicking()
   }
 
-  /** From now on they pull: all of them within 10 s, and the next image every 30 s. */
+  /** From now on they pull: all of them within the spread, and the next image 20 s after that. */
   pull(): void {
     this.#pullsAt = this.#clock.now()
     for (const peer of this.#peers) this.#nextPull(peer, 0, this.#random())
@@ -123,9 +127,9 @@ export class Crowd {
   }
 
   #nextPull(peer: SimulatedPeer, round: number, place: number): void {
-    const at = this.#pullsAt + round * roundMs + place * roundSpreadMs
+    const at = this.#pullsAt + round * this.#roundMs + place * this.#init.spread * 1000
     peer.pullAt(at)
-    this.#clock.after(at + roundMs / 2 - this.#clock.now(), () => {
+    this.#clock.after(at + this.#roundMs / 2 - this.#clock.now(), () => {
       if (this.#alive.has(peer.info.id)) this.#nextPull(peer, round + 1, place)
     })
   }
@@ -148,7 +152,7 @@ export class Crowd {
 
   #world(): PeerWorld {
     const { images } = this.#population
-    const popular = () => Math.max(0, Math.floor((this.#clock.now() - this.#pullsAt) / roundMs))
+    const popular = () => Math.max(0, Math.floor((this.#clock.now() - this.#pullsAt) / this.#roundMs))
     return {
       clock: this.#clock,
       random: this.#random,

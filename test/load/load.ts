@@ -16,6 +16,8 @@ export interface LoadInit {
   readonly seconds: number
   readonly seed: number
   readonly sockets: number
+  /** Seconds within which all of them begin to pull. */
+  readonly spread: number
   /** Of the nodes' clock. */
   readonly speed?: number
   readonly binary?: string
