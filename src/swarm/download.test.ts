@@ -30,7 +30,14 @@ class Race {
 
   constructor(init: { tuning?: Partial<Tuning>; have?: Bitmap; stated?: Bitmap } = {}) {
     const { tuning = {}, have = bits(), stated = everything } = init
-    this.download = new Download(layout, have, stated, { ...defaultTuning, leastInFlight: 1, ...tuning }, seededRandom(11), 0)
+    this.download = new Download(
+      layout,
+      have,
+      stated,
+      { ...defaultTuning, leastInFlight: 1, ...tuning },
+      seededRandom(11),
+      0,
+    )
   }
 
   apply(event: DownloadEvent): void {

@@ -232,11 +232,11 @@ describe('slots', () => {
   })
 
   /** Keeps the line busy over a link that delivers a piece every `every` ms, each `delay` ms after its grant. */
-  function slotsAfter(every: number, delay: number): number {
+  function slotsAfter(every: number, delay: number, pieces = 400): number {
     const line = new Line({ mostWaiting: 1000 })
     const under: { id: number; at: number }[] = []
     let free = 0
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < pieces; i++) {
       for (let k = 0; k < 40; k++) line.ask('ann', k % layout.count)
       for (const { ask } of line.granted()) {
         free = Math.max(free, line.now) + every
@@ -252,6 +252,10 @@ describe('slots', () => {
 
   test('stay few on a link that delivers at once', () => {
     expect(slotsAfter(20, 20)).toBe(4)
+  })
+
+  test('stay few however long the link is kept full: a piece that waits for others on it does not make it longer', () => {
+    expect(slotsAfter(20, 20, 5000)).toBeLessThanOrEqual(2 * tuning.leastSlots)
   })
 
   test('grow with what a long link holds: its delay times its rate', () => {

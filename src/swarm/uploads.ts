@@ -55,8 +55,8 @@ interface Sending {
 
 /** How much more than what the link holds is put on it, so that it never runs dry. */
 const headroom = 1.25
-/** The shortest delivery is forgotten by so much with every delivery, for paths change. */
-const forgetting = 1.002
+/** The shortest delivery is measured anew every so often, for paths change. */
+const measureEveryMs = 10_000
 
 export class UploadQueue<A extends Ask = Ask> {
   readonly #tuning: UploadTuning
@@ -70,6 +70,9 @@ export class UploadQueue<A extends Ask = Ask> {
   #sendingBytes = 0
   /** Shortest time from grant to delivery, and the rate of deliveries: their product is what the link holds. */
   #leastMs = Number.POSITIVE_INFINITY
+  #leastSince = Number.NEGATIVE_INFINITY
+  /** Pieces under way that do not count: they waited behind more than there is now. */
+  #unmeasured = 0
   #delivered: Meter | undefined
 
   constructor(tuning: UploadTuning, held: (digest: string) => Held | undefined) {
@@ -87,7 +90,7 @@ export class UploadQueue<A extends Ask = Ask> {
   /** Pieces that may be under way at once. */
   slots(now: number): number {
     const { leastSlots, mostSlots } = this.#tuning
-    if (!this.#delivered || this.#sending.size === 0) return leastSlots
+    if (!this.#delivered || this.#sending.size === 0 || this.#leastMs === Number.POSITIVE_INFINITY) return leastSlots
     const usual = this.#sendingBytes / this.#sending.size
     const full = (headroom * this.#delivered.perMs(now) * this.#leastMs) / Math.max(1, usual)
     return Math.max(leastSlots, Math.min(mostSlots, Math.ceil(full)))
@@ -152,7 +155,7 @@ export class UploadQueue<A extends Ask = Ask> {
   delivered(id: number, now: number): void {
     const sending = this.#over(id)
     if (!sending) return
-    this.#leastMs = Math.min(this.#leastMs * forgetting, Math.max(0.1, now - sending.since))
+    this.#measure(now - sending.since, now)
     this.#delivered ??= new Meter(now)
     this.#delivered.add(sending.bytes, now)
   }
@@ -169,6 +172,21 @@ export class UploadQueue<A extends Ask = Ask> {
   #forget(id: number): void {
     this.#asks.delete(id)
     this.#news.delete(id)
+  }
+
+  /**
+   * What is under way waits for itself on the link. To forget the shortest delivery bit by bit would let that wait into
+   * it, and so let the number of slots drive itself up; so it is forgotten at once, and measured with the fewest slots.
+   */
+  #measure(ms: number, now: number): void {
+    if (now - this.#leastSince > measureEveryMs) {
+      this.#unmeasured = this.#leastSince === Number.NEGATIVE_INFINITY ? 0 : this.#sending.size
+      this.#leastMs = Number.POSITIVE_INFINITY
+      this.#leastSince = now
+      if (this.#unmeasured > 0) return
+    }
+    if (this.#unmeasured > 0) this.#unmeasured--
+    else this.#leastMs = Math.min(this.#leastMs, Math.max(0.1, ms))
   }
 
   #over(id: number): Sending | undefined {
