@@ -95,7 +95,7 @@ describe('what the README lists is what there is', () => {
     expect(links.filter((link) => !anchors.includes(link))).toEqual([])
   })
 
-  test.each(['demo', 'race', 'simulate', 'memory', 'bad-input'])('what %s printed has its place', (name) => {
+  test.each(['demo', 'bench', 'simulate', 'memory', 'bad-input'])('what %s printed has its place', (name) => {
     expect(block(name)).not.toBe('')
   })
 })

@@ -1,6 +1,6 @@
 /**
  * A cold image pulled by all hosts at once, against one plain stream of it measured on the same links in the same run:
- * the test asserts bounds on the outcome, `scripts/pull-race` prints it.
+ * tests assert bounds on the outcome.
  */
 import { allModes, Cluster, type ClusterInit, splitModes } from './cluster.ts'
 import { until } from './until.ts'
