@@ -96,6 +96,14 @@ class Flow<T> {
   }
 }
 
+interface Found<T> {
+  readonly item: T
+  /** Its place among the items of the flow. */
+  readonly index: number
+  readonly flow: Flow<T>
+  readonly cost: number
+}
+
 export class FairLine<T> {
   readonly #shares: Readonly<Record<string, number>>
   readonly #root = new Flow<T>('', 1, undefined)
@@ -136,6 +144,11 @@ export class FairLine<T> {
     return true
   }
 
+  /** Who would be next. */
+  first(servable: (item: T) => boolean): T | undefined {
+    return this.#find(this.#root, (item) => (servable(item) ? 0 : undefined), false)?.item
+  }
+
   /**
    * Takes out whoever is next. `cost` says what serving an item costs, or undefined when it cannot be served now.
    * `lasting` is false when who is passed over could be served, and keeps the turns it had no use for.
@@ -143,21 +156,16 @@ export class FairLine<T> {
   next(cost: (item: T) => number | undefined, lasting = true): T | undefined {
     const found = this.#find(this.#root, cost, lasting)
     if (found === undefined) return undefined
+    found.flow.items.splice(found.index, 1)
     for (let at = found.flow; at.parent; at = at.parent) at.parent.charge(at, found.cost)
     this.#left(found.item, found.flow)
     return found.item
   }
 
-  #find(
-    flow: Flow<T>,
-    costOf: (item: T) => number | undefined,
-    lasting: boolean,
-  ): { item: T; flow: Flow<T>; cost: number } | undefined {
+  #find(flow: Flow<T>, costOf: (item: T) => number | undefined, lasting: boolean): Found<T> | undefined {
     for (const [index, item] of flow.items.entries()) {
       const cost = costOf(item)
-      if (cost === undefined) continue
-      flow.items.splice(index, 1)
-      return { item, flow, cost }
+      if (cost !== undefined) return { item, index, flow, cost }
     }
     for (const child of flow.order) {
       const found = this.#find(child, costOf, lasting)

@@ -203,6 +203,17 @@ describe('the turns', () => {
     expect(peers.filter((peer) => peer === 'preheats').length).toBe(10)
   })
 
+  test('are not lost to children that want what nobody was sent yet of other blobs', () => {
+    const line = new Line(many)
+    line.send(0, 1, 2, 3, 4, 5, 6, 7)
+    for (let i = 0; i < 200; i++) line.askFor(`new ${i}`, 'bob', [0])
+    for (let i = 0; i < 20; i++) line.ask('ann', i % 8)
+    for (let i = 0; i < 20; i++) line.askFor(blob, 'preheats', [i % 8], true)
+    const peers = line.serve(32).map(({ peer }) => peer)
+    expect(peers.filter((peer) => peer === 'ann').length).toBeGreaterThanOrEqual(14)
+    expect(peers.filter((peer) => peer === 'preheats').length).toBe(2)
+  })
+
   test('cannot be taken from other children by saying of everything that somebody waits for it', () => {
     const line = new Line(many)
     for (let i = 0; i < 200; i++) line.askFor(`blob ${i % 10}`, 'liar', [i % 8])

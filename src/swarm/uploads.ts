@@ -6,7 +6,7 @@
  * sooner. So few pieces are under way at a time and everybody else waits in line; which piece a waiting child gets is
  * decided when its turn comes, with what is known then: the piece that was sent least. While a seed is the only holder of
  * most pieces, every byte it sends twice is a byte the swarm waits for. For the same reason who wants what nobody was sent
- * yet goes before those whose turn it is: the second copy of a piece makes two who can pass it on.
+ * yet goes before those of the same blob whose turn it is: the second copy of a piece makes two who can pass it on.
  */
 import { FairLine } from '../fair-line.ts'
 import { Meter } from '../meter.ts'
@@ -67,6 +67,8 @@ export class UploadQueue<A extends Ask = Ask> {
   readonly #asks = new Map<number, A>()
   /** Those of them who may want a piece that nobody was sent yet. */
   readonly #news = new Map<number, A>()
+  /** How many of them there are of each blob, with and without somebody who waits for it. */
+  readonly #crowds = new Map<string, number>()
   #sendingBytes = 0
   /** Shortest time from grant to delivery, and the rate of deliveries: their product is what the link holds. */
   #leastMs = Number.POSITIVE_INFINITY
@@ -102,6 +104,7 @@ export class UploadQueue<A extends Ask = Ask> {
     this.#waiting.add(ask, [shareOf(ask.background ?? false), ask.peer, ask.digest])
     this.#asks.set(ask.id, ask)
     if (!ask.background) this.#news.set(ask.id, ask)
+    this.#crowds.set(crowdOf(ask), (this.#crowds.get(crowdOf(ask)) ?? 0) + 1)
     return true
   }
 
@@ -109,7 +112,7 @@ export class UploadQueue<A extends Ask = Ask> {
   withdraw(id: number): boolean {
     const ask = this.#asks.get(id)
     if (!ask) return false
-    this.#forget(id)
+    this.#forget(ask)
     return this.#waiting.withdraw(ask)
   }
 
@@ -133,10 +136,10 @@ export class UploadQueue<A extends Ask = Ask> {
     // Granting a piece does not make another ask servable that was not.
     const inVain = new Set<A>()
     while (granted.length < most && this.#sending.size < slots) {
-      const grant = this.#unsent() ?? this.#next(inVain)
+      const grant = this.#unsent(this.#turn(inVain)) ?? this.#next(inVain)
       if (!grant) break
       granted.push(grant)
-      this.#forget(grant.ask.id)
+      this.#forget(grant.ask)
       const { layout } = this.#held(grant.ask.digest)!
       const bytes = pieceBytes(layout, grant.piece)
       this.#count(grant.ask.digest, layout.count, grant.piece, 1)
@@ -169,9 +172,25 @@ export class UploadQueue<A extends Ask = Ask> {
     this.#sent.delete(digest)
   }
 
-  #forget(id: number): void {
-    this.#asks.delete(id)
-    this.#news.delete(id)
+  #forget(ask: A): void {
+    this.#asks.delete(ask.id)
+    this.#news.delete(ask.id)
+    const crowd = crowdOf(ask)
+    const left = (this.#crowds.get(crowd) ?? 1) - 1
+    if (left > 0) this.#crowds.set(crowd, left)
+    else this.#crowds.delete(crowd)
+  }
+
+  /** Whose turn it is among several crowds; undefined where there is one only. */
+  #turn(inVain: Set<A>): string | undefined {
+    if (this.#crowds.size < 2 || this.#news.size === 0) return undefined
+    const first = this.#waiting.first((ask) => {
+      if (inVain.has(ask)) return false
+      if (this.#choose(ask) !== undefined) return true
+      inVain.add(ask)
+      return false
+    })
+    return first && crowdOf(first)
   }
 
   /**
@@ -197,11 +216,11 @@ export class UploadQueue<A extends Ask = Ask> {
     return sending
   }
 
-  /** Takes out of the line who is next of those that want a piece nobody was sent yet. */
-  #unsent(): Grant<A> | undefined {
+  /** Takes out of the line who is next of those, in that crowd, that want a piece nobody was sent yet. */
+  #unsent(crowd: string | undefined): Grant<A> | undefined {
     if (this.#news.size === 0) return undefined
     return this.#take((ask) => {
-      if (!this.#news.has(ask.id)) return undefined
+      if (!this.#news.has(ask.id) || (crowd !== undefined && crowdOf(ask) !== crowd)) return undefined
       const piece = this.#choose(ask)
       if (piece !== undefined && !this.#sent.get(ask.digest)?.[piece]) return piece
       // What is named has been sent, and that stays so; of just anything there may be news.
@@ -262,6 +281,10 @@ export class UploadQueue<A extends Ask = Ask> {
     }
     sent[piece] = Math.max(0, Math.min(0xffff, sent[piece]! + by))
   }
+}
+
+function crowdOf({ digest, background }: Ask): string {
+  return background ? `background ${digest}` : digest
 }
 
 function leastSent(have: Bitmap, sent: Uint16Array | undefined, pieces: readonly number[]): number | undefined {
