@@ -18,6 +18,11 @@ export interface Connection {
   readonly unlink: () => void
 }
 
+/** Bun's reader, which its types keep from fetch's streams: all chunks that are there, at least one unless it is over. */
+interface ManyReader {
+  readMany(): Promise<{ done: boolean; value: Uint8Array[] }> | { done: boolean; value: Uint8Array[] }
+}
+
 /** An answer whose body has not been read. Its connection is busy until `chunks` ends or `close` is called. */
 export class Answer {
   readonly status: number
@@ -39,28 +44,62 @@ export class Answer {
     this.#over = response.body === null
   }
 
-  /** The body as it is on the wire. @throws {Failure} `cancelled`; {@link Transient} when it breaks off or stalls */
+  /** The body as it is on the wire. @throws as {@link batches} */
   async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
-    const { clock, idleMs, controller, signal } = this.#connection
-    const reader = this.#response.body?.getReader()
-    let stalled = false
+    for await (const batch of this.batches()) yield* batch
+  }
+
+  /**
+   * The body as it is on the wire, all that has come at a time: chunks are small, and each wait for one costs more than
+   * the chunk. @throws {Failure} `cancelled`; {@link Transient} when it breaks off or stalls
+   */
+  async *batches(): AsyncGenerator<Uint8Array[], void, undefined> {
+    const { idleMs, signal } = this.#connection
+    const reader = this.#response.body?.getReader() as ManyReader | undefined
+    const silence = this.#silence()
     try {
       while (reader) {
-        const cancel = clock.after(idleMs, () => {
-          stalled = true
-          controller.abort()
-        })
-        const { done, value } = await reader.read().finally(cancel)
+        silence.begin()
+        const { done, value } = await reader.readMany()
+        silence.end()
+        if (value.length > 0) yield value
         if (done) break
-        yield value
       }
       this.#over = true
     } catch (error) {
       if (signal?.aborted) throw cancelled()
-      if (stalled) throw unreachable(this.upstream, this.url, `it sent nothing for ${idleMs / 1000} s`)
+      if (silence.tooLong()) throw unreachable(this.upstream, this.url, `it sent nothing for ${idleMs / 1000} s`)
       throw connectionFailure(this.upstream, this.url, error)
     } finally {
+      silence.close()
       this.close()
+    }
+  }
+
+  /** Drops the connection when it was waited for too long: one timer for all waits, most of which are short. */
+  #silence() {
+    const { clock, idleMs, controller } = this.#connection
+    let since: number | undefined
+    let stalled = false
+    let cancel = () => {}
+    const look = (ms: number) => {
+      cancel = clock.after(ms, () => {
+        const quiet = since === undefined ? 0 : clock.now() - since
+        if (quiet < idleMs) return look(idleMs - quiet)
+        stalled = true
+        controller.abort()
+      })
+    }
+    look(idleMs)
+    return {
+      begin: () => {
+        since = clock.now()
+      },
+      end: () => {
+        since = undefined
+      },
+      tooLong: () => stalled,
+      close: () => cancel(),
     }
   }
 

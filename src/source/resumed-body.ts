@@ -37,14 +37,17 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
       try {
         answer ??= await plan.reopen(position)
         let at = firstByte(answer, position, plan)
-        for await (const chunk of answer.chunks()) {
-          await unlessAborted(plan.received(chunk.length), plan.signal)
-          const fresh = at < position ? chunk.subarray(position - at) : chunk
-          at += chunk.length
-          if (fresh.length === 0) continue
-          if (position + fresh.length > plan.size) throw tooLong(plan)
-          position += fresh.length
-          yield fresh
+        for await (const batch of answer.batches()) {
+          const length = batch.reduce((sum, chunk) => sum + chunk.length, 0)
+          await unlessAborted(plan.received(length), plan.signal)
+          for (const chunk of batch) {
+            const fresh = at < position ? chunk.subarray(position - at) : chunk
+            at += chunk.length
+            if (fresh.length === 0) continue
+            if (position + fresh.length > plan.size) throw tooLong(plan)
+            position += fresh.length
+            yield fresh
+          }
         }
         if (position === plan.size) return
         throw new Failure('corrupt', `${plan.about} ended after ${position} of ${plan.size} bytes`)

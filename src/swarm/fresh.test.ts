@@ -63,3 +63,13 @@ test('a piece of which nobody was given anything may be abandoned without harm',
   expect(fresh.broken).toBe(0)
   expect(fresh.at(3 * pieceLength)).toBeUndefined()
 })
+
+test('the first piece is news with each chunk, later ones in larger steps', () => {
+  const news: number[] = []
+  const fresh = new Fresh(layout, (piece) => news.push(piece))
+  for (const piece of [0, 1]) {
+    const filling = fresh.begin(piece, false)
+    for (let at = 0; at < pieceLength; at += 32 * 1024) fresh.fill(filling, part(piece).subarray(at, at + 32 * 1024))
+  }
+  expect(news).toEqual([...Array(8).fill(0), 1, 1])
+})

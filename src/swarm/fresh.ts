@@ -37,6 +37,8 @@ export class Filling {
   }
 }
 
+/** Readers are told of that much at a time, once they have begun: each time costs them as much as a larger chunk. */
+const stepBytes = 128 * 1024
 /** How many pieces stay for readers that are a little behind. */
 const mostKept = 3
 /** Buffers that wait for their next use. */
@@ -49,6 +51,8 @@ export class Fresh {
   #kept: Filling[] = []
   readonly #spare: ArrayBuffer[] = []
   #broken = 0
+  /** What came is news at once, for somebody waits for a first byte. */
+  #eager = true
 
   /** @param arrived there is more to read of the piece */
   constructor(layout: Layout, arrived: (piece: number) => void) {
@@ -72,9 +76,13 @@ export class Fresh {
   /** Takes from `chunk` what fits; returns how much that is. */
   fill(filling: Filling, chunk: Uint8Array): number {
     const part = chunk.subarray(0, filling.bytes.length - filling.filled)
-    filling.bytes.set(part, filling.filled)
+    const before = filling.filled
+    filling.bytes.set(part, before)
     filling.filled += part.length
-    if (!filling.hidden) this.#arrived(filling.piece)
+    const whole = filling.filled === filling.bytes.length
+    const step = Math.floor(filling.filled / stepBytes) > Math.floor(before / stepBytes)
+    if (!filling.hidden && (this.#eager || step || whole)) this.#arrived(filling.piece)
+    if (whole) this.#eager = false
     return part.length
   }
 
