@@ -3,6 +3,7 @@ import { fairness } from './fairness.ts'
 import { hosts, layers } from './hosts.ts'
 import { killed } from './killed.ts'
 import type { Scenario } from './scenario.ts'
+import { scheduler } from './scheduler.ts'
 import { simulation } from './simulation.ts'
 import { slowLinks } from './slow-links.ts'
 import { staggered } from './staggered.ts'
@@ -17,4 +18,5 @@ export const scenarios: readonly Scenario[] = [
   zones,
   ...fairness,
   simulation,
+  scheduler,
 ]
