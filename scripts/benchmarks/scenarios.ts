@@ -1,7 +1,10 @@
 /** All scenarios, in the order in which they run and are shown. */
+import { cost } from './cost.ts'
 import { fairness } from './fairness.ts'
+import { firstByte } from './first-byte.ts'
 import { hosts, layers } from './hosts.ts'
 import { killed } from './killed.ts'
+import { oneHost } from './one-host.ts'
 import type { Scenario } from './scenario.ts'
 import { scheduler } from './scheduler.ts'
 import { simulation } from './simulation.ts'
@@ -16,6 +19,9 @@ export const scenarios: readonly Scenario[] = [
   staggered,
   ...killed,
   zones,
+  ...oneHost,
+  firstByte,
+  cost,
   ...fairness,
   simulation,
   scheduler,

@@ -1,0 +1,73 @@
+/** CPU-seconds that a GB costs a node: to receive from another node, to send to one, to stream to the engine. */
+import { until } from '../../test/lab/until.ts'
+import { HostStage } from './host-stage.ts'
+import { cpuSeconds } from './machine.ts'
+import type { Figure, Scenario } from './scenario.ts'
+
+const MB = 1_000_000
+
+export const cost: Scenario = {
+  name: 'cost',
+  title: 'one layer from one node to another, then to the engine beside that one',
+  against: 'a GB',
+  shape: { hosts: 2, rate: undefined, size: 1000 * MB, layers: 1 },
+  quick: { size: 100 * MB },
+  async run({ shape, seed, say }) {
+    const stage = await HostStage.create([shape.size], 2, seed)
+    try {
+      const GB = stage.bytes / 1e9
+      const [sender, receiver] = [stage.node(0), stage.node(1)]
+      const fed = await spent([sender], () => stage.stream('node', 0))
+      await settled(sender.process.pid)
+      await settled(receiver.process.pid)
+      const [layer] = stage.layers
+      const [sent = 0, received = 0] = await spent([sender, receiver], async () => {
+        // Whoever reads the first byte starts the transfer, and costs nothing more.
+        const first = ['curl', '--silent', '--fail', '--range', '0-0', '--output', '/dev/null']
+        await stage.lab.host('h2').exec([...first, stage.url(layer!, 'node', 1)])
+        await until('the layer has arrived', 120, async () => (await stage.held(1)) === stage.bytes, 20)
+      })
+      const fromPeers = await receiver.metric('shoal_peer_received_bytes_total')
+      if (fromPeers < stage.bytes * 0.9) throw new Error(`only ${fromPeers} of ${stage.bytes} bytes came from the node`)
+      await settled(receiver.process.pid)
+      const [streamed = 0] = await spent([receiver], () => stage.stream('node', 1))
+      say(`cold, from the registry to the store and the engine: ${(fed[0]! / GB).toFixed(2)}`)
+      const figure = (name: string, seconds: number, atMost: number): Figure => ({
+        name,
+        value: seconds / GB,
+        unit: 'CPU-seconds per GB',
+        reach: { atMost },
+      })
+      return [
+        figure('received, verified and stored', received, 2.2),
+        figure('sent to a peer', sent, 1),
+        figure('streamed to the engine', streamed, 1),
+      ]
+    } finally {
+      await stage.close()
+    }
+  },
+}
+
+/** What each node took of the processors while something was done. */
+async function spent(nodes: readonly { process: { pid: number } }[], what: () => Promise<unknown>): Promise<number[]> {
+  const before = nodes.map(({ process }) => cpuSeconds(process.pid))
+  await what()
+  return nodes.map(({ process }, i) => cpuSeconds(process.pid) - before[i]!)
+}
+
+/** Waits until a node is at rest: what it still has to do after a transfer is not the next one's cost. */
+async function settled(pid: number): Promise<void> {
+  let last = Number.NaN
+  await until(
+    'the node is at rest',
+    30,
+    () => {
+      const now = cpuSeconds(pid)
+      const quiet = now - last <= 0.03
+      last = now
+      return quiet
+    },
+    500,
+  )
+}
