@@ -422,3 +422,16 @@ describe('a download', () => {
     expect(play()).toEqual(play())
   })
 })
+
+test('no more is asked for than there is to be had, when the parent has the choice', () => {
+  for (const feeding of [false, true]) {
+    const race = new Race({ have: except(3, 9), tuning: { leastInFlight: 8 } })
+    race.join('ann', feeding ? bits(3) : everything, feeding)
+    expect(race.at('ann').map(({ piece }) => piece)).toEqual([undefined, undefined])
+    const [first] = race.at('ann')
+    race.apply({ type: 'chosen', request: first!.id, piece: 9 })
+    race.receive(first!)
+    race.apply({ type: 'tick' })
+    expect(race.at('ann').length).toBe(1)
+  }
+})

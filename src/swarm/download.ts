@@ -65,6 +65,10 @@ export class Download {
   /** The parents once more: a list is gone through faster. */
   readonly #list: Parent[] = []
   readonly #requests = new Map<number, Request>()
+  /** How many of them are not bound to a piece. */
+  #open = 0
+  /** Arrived and neither stored nor rejected yet. */
+  #arrivals = 0
   readonly #readers = new Map<number, number>()
   readonly #view: PieceView & { readers: readonly number[] }
   #feed = { from: 0, to: 0 }
@@ -263,6 +267,7 @@ export class Download {
   #bind(request: Request, piece: number): boolean {
     if (request.piece !== undefined || piece < 0 || piece >= this.layout.count) return false
     request.piece = piece
+    this.#open--
     this.#asked[piece]!++
     this.#refresh(piece)
     return true
@@ -282,6 +287,7 @@ export class Download {
     this.#usualMs += (now - request.sentAt - this.#usualMs) / 8
     this.#progressAt = now
     this.#writing[piece]!++
+    this.#arrivals++
     this.#asked[piece]!++
     this.#refresh(piece)
     // The slower of two requests for the same piece is not worth its bytes any more.
@@ -307,6 +313,7 @@ export class Download {
   #written(piece: number): void {
     if (!this.#writing[piece]) return
     this.#writing[piece]!--
+    this.#arrivals--
     this.#release(piece)
   }
 
@@ -357,7 +364,8 @@ export class Download {
   #forget(request: Request): void {
     this.#requests.delete(request.id)
     this.parents.get(request.parent)?.requests.delete(request.id)
-    if (request.piece !== undefined) this.#release(request.piece)
+    if (request.piece === undefined) this.#open--
+    else this.#release(request.piece)
   }
 
   #release(piece: number): void {
@@ -413,7 +421,10 @@ export class Download {
     // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:
     // while a request for just anything waits for its turn, what it will bring comes from elsewhere too.
     if (parent.feeding || (piece !== undefined && this.#rare > 0 && parent.have.complete)) {
-      return this.#sendAny(parent, now)
+      // More requests for just anything than there are pieces to be had would bring pieces twice.
+      const missing = this.layout.count - this.have.count - this.#arrivals
+      const most = parent.feeding ? missing - this.#requests.size : this.#free.count - this.#open
+      return most > 0 && this.#sendAny(parent, now)
     }
     return piece === undefined ? false : this.#send(parent, piece, now)
   }
@@ -450,6 +461,7 @@ export class Download {
   }
 
   #enter(parent: Parent, request: Request): void {
+    this.#open++
     this.#requests.set(request.id, request)
     parent.requests.set(request.id, request)
   }
