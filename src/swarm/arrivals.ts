@@ -29,6 +29,8 @@ export interface ArrivalsHost {
   background(): boolean
   /** The parent is told that its piece is here. */
   got(parent: NodeId, piece: number): void
+  /** The parent is told that the piece is not waited for any more. */
+  dropped(parent: NodeId, piece: number): void
   /** That parent has passed on the statement about the piece that is believed here. */
   vouches(parent: NodeId, piece: number): boolean
   /** Bytes have come; they are being verified. */
@@ -84,6 +86,8 @@ export class Arrivals {
 
   cancel(request: Request): void {
     this.#inFlight.get(request.id)?.abort()
+    // Who may have begun to send it cannot see that nobody waits any more.
+    if (request.piece !== undefined) this.#host.dropped(request.parent, request.piece)
   }
 
   /** The digests of these pieces are known now. */

@@ -107,9 +107,10 @@ export class ParentLinks {
     }
   }
 
-  /** A piece from that parent has arrived. */
-  got(id: NodeId, piece: number): void {
-    this.#links.get(id)?.session?.send({ t: 'got', digest: this.#digest, piece })
+  /** A piece from that parent has arrived, or is `dropped`. */
+  got(id: NodeId, piece: number, dropped = false): void {
+    const frame = { t: 'got', digest: this.#digest, piece } as const
+    this.#links.get(id)?.session?.send(dropped ? { ...frame, dropped } : frame)
   }
 
   closed(session: Session, reason: string): void {

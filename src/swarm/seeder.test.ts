@@ -218,6 +218,22 @@ describe('a piece', () => {
     expect(offers[2]!.got?.piece).toBe(0)
   })
 
+  test('that the child drops, or no longer wants, frees its slot at once', async () => {
+    const rig = new Rig()
+    await rig.add(0, 1, 2, 3)
+    const [a, b] = [rig.want('a'), rig.want('b')]
+    const sent = [rig.offer('a', { pieces: [0] }), rig.offer('b', { pieces: [1] })]
+    const waiting = [rig.offer('c', { pieces: [2] }), rig.offer('d', { pieces: [3] })]
+    await settle()
+    for (const { got } of sent) got?.done(true)
+    expect(waiting.map(({ got }) => got?.piece)).toEqual([undefined, undefined])
+    rig.seeder.got(a, digest, 0, true)
+    await settle()
+    expect(waiting.map(({ got }) => got?.piece)).toEqual([2, undefined])
+    rig.seeder.unwant(b, digest)
+    await settle()
+    expect(waiting.map(({ got }) => got?.piece)).toEqual([2, 3])
+  })
   test('that broke off frees its slot at once', async () => {
     const rig = new Rig()
     await rig.add(0)

@@ -63,10 +63,12 @@ export class Seeder {
 
   unwant(session: Session, digest: Digest): void {
     this.#audiences.unwant(session, digest)
+    this.#uploader.left(session.peer.id, digest)
   }
 
   closed(session: Session): void {
     this.#audiences.closed(session)
+    this.#uploader.left(session.peer.id)
   }
 
   /** A blob that was unknown so far has its size. */
@@ -93,9 +95,9 @@ export class Seeder {
     this.#audiences.gone(digest, failure)
   }
 
-  /** A child has what it was sent. */
-  got(session: Session, digest: Digest, piece: number): void {
-    this.#uploader.got(session.peer.id, digest, piece)
+  /** A child has what it was sent, or has `dropped` it. */
+  got(session: Session, digest: Digest, piece: number, dropped = false): void {
+    this.#uploader.got(session.peer.id, digest, piece, dropped)
   }
 
   /** See `Inbound.offer`. */

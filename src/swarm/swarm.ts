@@ -86,7 +86,7 @@ export class Swarm implements SessionHandler {
       case 'unwant':
         return this.#o.seeder.unwant(session, frame.digest)
       case 'got':
-        return this.#o.seeder.got(session, frame.digest, frame.piece)
+        return this.#o.seeder.got(session, frame.digest, frame.piece, frame.dropped)
       case 'state':
       case 'have':
       case 'meta':

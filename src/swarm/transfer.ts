@@ -265,6 +265,7 @@ export class Transfer {
       card: (parent) => this.#links.card(parent),
       background: () => this.background,
       got: (parent, piece) => this.#links.got(parent, piece),
+      dropped: (parent, piece) => this.#links.got(parent, piece, true),
       vouches: (parent, piece) => this.#links.vouches(parent, piece),
       progress: () => {
         this.#progressAt = this.#d.clock.now()

@@ -131,10 +131,20 @@ export class Uploader {
     this.#serve()
   }
 
-  /** A child has what it was sent. */
-  got(child: NodeId, digest: Digest, piece: number): void {
+  /** A child has what it was sent, or has `dropped` it. */
+  got(child: NodeId, digest: Digest, piece: number, dropped = false): void {
     const grant = this.#underWay.get(keyOf(child, digest, piece))
-    if (grant) this.#delivered(grant)
+    if (!grant) return
+    if (dropped) this.#broken(grant)
+    else this.#delivered(grant)
+  }
+
+  /** A child wants nothing more of that blob, or of any: what is under way to it has no link to wait for. */
+  left(child: NodeId, digest?: Digest): void {
+    for (const grant of [...this.#underWay.values()]) {
+      const { ask } = grant
+      if (ask.peer === child && (digest === undefined || ask.digest === digest)) this.#broken(grant)
+    }
   }
 
   /** The blob is no longer here. */

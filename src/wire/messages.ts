@@ -59,8 +59,8 @@ const state = z.object({
 })
 /** Pieces that came since `state`. */
 const have = z.object({ t: z.literal('have'), digest, pieces })
-/** A piece that the receiver of this frame sent has arrived: its link has room for another. */
-const got = z.object({ t: z.literal('got'), digest, piece })
+/** A piece that the receiver of this frame sent has arrived, or is `dropped`: its link has room for another. */
+const got = z.object({ t: z.literal('got'), digest, piece, dropped: z.literal(true).optional() })
 /** A signed run of piece digests, 32 bytes each. */
 const meta = z.object({
   t: z.literal('meta'),
@@ -91,9 +91,9 @@ export function parseFrame(text: string): Frame {
 /** Undefined for any other frame, and for one that is wrong: what is wrong with it, the schema says. */
 function hotFrame(value: unknown): Frame | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const { t, digest, piece, pieces } = value as Record<string, unknown>
+  const { t, digest, piece, pieces, dropped } = value as Record<string, unknown>
   if (typeof digest !== 'string' || !isDigest(digest)) return undefined
-  if (t === 'got' && isPiece(piece)) return { t, digest, piece }
+  if (t === 'got' && isPiece(piece) && dropped === undefined) return { t, digest, piece }
   if (t === 'have' && Array.isArray(pieces) && pieces.length <= mostPieces && pieces.every(isPiece)) {
     return { t, digest, pieces }
   }
