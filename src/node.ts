@@ -129,7 +129,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       limit: uploadRate === undefined ? undefined : new Bucket(uploadRate, started),
       sent: rates.sent,
     })
-    const swarms = modes.includes('scheduler') ? new Swarms(random) : undefined
+    const swarms = modes.includes('scheduler') ? new Swarms(random, settings.source.zone) : undefined
     const scheduler =
       swarms &&
       new Scheduler({ swarms, membership, outbound, clock, log, metrics, orderSelf: (order) => inbound.order(order) })

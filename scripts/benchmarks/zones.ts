@@ -8,7 +8,10 @@ const line = '20mbit'
 /** The registry and the first half of the hosts are in zone `a`, the others in `b`. */
 function divided(cluster: ClusterInit): ClusterInit & { far: NonNullable<ClusterInit['far']> } {
   const half = Math.ceil(cluster.members.length / 2)
-  const members = cluster.members.map((member, i) => ({ ...member, flags: ['--zone', i < half ? 'a/1' : 'b/1'] }))
+  const members = cluster.members.map((member, i) => ({
+    ...member,
+    flags: ['--zone', i < half ? 'a/1' : 'b/1', '--source-zone', 'a/1'],
+  }))
   return { ...cluster, members, far: { members: members.slice(half).map(({ name }) => name), rate: line } }
 }
 

@@ -67,6 +67,8 @@ export interface SourceSettings {
   readonly upstreams: readonly Upstream[]
   /** False: a registry that is not among `upstreams` is reached at `https://<its name>`. */
   readonly onlyListed: boolean
+  /** Where the registries are, as a zone. */
+  readonly zone?: string
   /** How long a resolved tag is believed. */
   readonly tagTtlMs: number
   /** A readable Docker `config.json`. */

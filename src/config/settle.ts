@@ -60,6 +60,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
     source: {
       upstreams: upstreamsOf(values, loading),
       onlyListed: values['only-listed-upstreams']!,
+      ...present('zone', values['source-zone']),
       tagTtlMs: values['tag-ttl']!,
       ...present('credentialsFile', credentialsFile),
       ...present('caFile', caFile),

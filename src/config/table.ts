@@ -96,6 +96,7 @@ export const table = {
   'cluster-key-file': one(path, '<file>', 'key that admits nodes to the cluster, from `shoal keygen`'),
   encrypt: flag('encrypt traffic between nodes (not available in this version)', { default: 'false' }),
   zone: one(zone, '<zone>', 'region/zone/rack; nearer parents are preferred'),
+  'source-zone': one(zone, '<zone>', 'the zone that registries are in or near; seeds nearest to it read them'),
   'log-level': one(choice(logLevels), '<level>', 'debug, info, warn or error', { default: 'info' }),
   'log-format': one(choice(logFormats), '<format>', 'text or json', {
     default: (host) => (host.terminal ? 'text' : 'json'),

@@ -11,6 +11,9 @@ import type { Random } from '../clock.ts'
 /** Fewer are not worth a word. */
 const manyLinks = 8
 
+export const reads = 'reads from the source'
+export const fetchesFar = 'fetches from other sites'
+
 export interface Candidate {
   readonly id: string
   readonly zone?: string | undefined
@@ -18,6 +21,8 @@ export interface Candidate {
   readonly complete: boolean
   /** True for the node that reads the blob from its source: it will have every piece first. */
   readonly fetcher: boolean
+  /** True for the node through which the blob comes to the asking node's site. */
+  readonly gateway?: boolean
   /** Share of its upload slots that is taken, 0 to 1. */
   readonly load: number
   /** Nodes it exchanges pieces of the blob with already. */
@@ -83,11 +88,15 @@ export function rankParents(
 }
 
 function points(candidate: Candidate, near: number, reasons?: string[]): number {
-  const { fetcher, complete, pieces, links, load, failures } = candidate
+  const { fetcher, gateway, complete, pieces, links, load, failures } = candidate
   let sum = 0
   if (fetcher) {
     sum += 4
-    reasons?.push('reads from the source')
+    reasons?.push(reads)
+  }
+  if (gateway) {
+    sum += 4
+    reasons?.push(fetchesFar)
   }
   if (complete) {
     sum += 3
@@ -100,8 +109,8 @@ function points(candidate: Candidate, near: number, reasons?: string[]): number 
     sum += 4 * near
     reasons?.push(`shares ${near} of its zone`)
   }
-  // Who reads from the source has a limit of its own.
-  if (links > 0 && !fetcher) {
+  // Those through whom everything comes have a limit of their own.
+  if (links > 0 && !fetcher && !gateway) {
     sum -= links / 4
     if (links >= manyLinks) reasons?.push(`exchanges with ${links} already`)
   }

@@ -6,7 +6,7 @@
  *
  * For each blob at most one node, the fetcher, reads it from the source: the first live seed in rendezvous order, or the
  * asking node where there is no seed. It is replaced when it leaves, gives up, or makes no progress while others stall.
- * A fetcher is always a holder too.
+ * A fetcher is always a holder too. Between sites one node of each fetches for the others there, see {@link Gateways}.
  *
  * One file, because every decision reads and changes all of this state together.
  */
@@ -15,24 +15,20 @@ import type { Random } from '../clock.ts'
 import { announceEvery } from '../cluster/member-table.ts'
 import type { Mode } from '../cluster/node-info.ts'
 import { ownerOf } from '../cluster/rendezvous.ts'
+import { apart } from '../cluster/zone.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Asked, Decision, DescribedSwarm, SwarmNode } from './decision.ts'
+import { Gateways, type Standing } from './gateways.ts'
 import { failuresOf, type Holder, Holders } from './holders.ts'
-import { type Candidate, rankParents } from './parents.ts'
-
-interface Fetcher {
-  readonly id: string
-  /** Nodes it was named to as a parent. */
-  readonly children: Set<string>
-  /** When it last had more pieces than before. */
-  progressAt: number
-}
+import { hasRoom, type Lead, leadOf, leadPatienceMs } from './lead.ts'
+import { type Candidate, fetchesFar, nearness, type Ranked, rankParents, reads } from './parents.ts'
 
 interface Swarm {
   readonly digest: Digest
   size?: number
   readonly holders: Holders
-  fetcher?: Fetcher
+  fetcher?: Lead
+  readonly gateways: Gateways
   /** Seeds that failed to fetch it, and when: not named again for a while. */
   readonly failedSeeds: Map<string, number>
   readonly bornAt: number
@@ -42,11 +38,13 @@ const mostParents = 12
 /** In the first answer of a swarm that has just begun; the others come when it is seen who else is in it. */
 const firstParents = 3
 const mere: readonly Mode[] = ['peer']
-/** The fetcher's link carries each piece once; more children than this would only wait for each other there. */
-const mostFetcherChildren = 64
+/** Parents at other sites, for the one node of a site that has such: a few links carry all there is. */
+const mostFar = 3
 /** How many holders are looked at for one decision, whatever the size of the swarm. */
 const sample = 48
-const fetcherPatienceMs = 5000
+/** Where most nodes are at other sites, more are drawn until so many near ones were seen, at most so often. */
+const enoughNear = mostParents
+const mostDraws = 4
 const fetcherPenaltyMs = 30_000
 /** A node that holds nothing and has been silent about the blob for so long does not want it any more. */
 const emptyMs = 60_000
@@ -57,6 +55,7 @@ const swarmsExplained = 256
 
 export class Swarms {
   readonly #random: Random
+  readonly #sourceZone: string | undefined
   readonly #nodes = new Map<string, SwarmNode>()
   readonly #seeds = new Set<string>()
   readonly #swarms = new Map<Digest, Swarm>()
@@ -69,8 +68,10 @@ export class Swarms {
   /** The last decisions about a blob, to be shown. */
   readonly #explained = new LRUCache<Digest, readonly Decision[]>({ max: swarmsExplained })
 
-  constructor(random: Random) {
+  /** @param sourceZone where sources are: seeds that are nearest to it read them */
+  constructor(random: Random, sourceZone?: string) {
     this.#random = random
+    this.#sourceZone = sourceZone
   }
 
   get size(): number {
@@ -124,6 +125,7 @@ export class Swarms {
       const holder = swarm.holders.get(id)
       if (!holder || holder.pieces === 0) continue
       swarm.holders.update(id, 0, false)
+      swarm.gateways.lost(id)
       holder.seenAt = holder.askedAt
       this.#empty.set(holder, swarm)
     }
@@ -141,7 +143,9 @@ export class Swarms {
     const failed = new Map(asked.failed.map(({ node, reason }) => [node, reason]))
     for (const [node, reason] of failed) this.#blame(swarm, node, reason, reasons, now)
     const order = this.#ensureFetcher(asked, swarm, asker.id, reasons, now)
-    const { parents, refused } = this.#parents(swarm, asker, asked, now)
+    const fetcher = swarm.fetcher && this.#nodes.get(swarm.fetcher.id)
+    const standing = swarm.gateways.standing(asker, { stalled: asked.stalled, reasons }, fetcher, now)
+    const { parents, refused } = this.#parents(swarm, asker, asked, standing, now)
     const decision: Decision = {
       digest: asked.digest,
       asker: asker.id,
@@ -180,7 +184,7 @@ export class Swarms {
     const { fetcher } = swarm
     const refused = fetcher && asked.failed.some((f) => f.node === fetcher.id && f.refused !== undefined)
     const silent = fetcher && asked.stalled ? now - fetcher.progressAt : 0
-    if (refused || silent > fetcherPatienceMs) {
+    if (refused || silent > leadPatienceMs) {
       const why = refused ? 'was refused by the source' : `made no progress for ${Math.round(silent)} ms`
       reasons.push(`fetcher ${fetcher?.id} ${why}`)
       this.#failFetcher(swarm, now)
@@ -189,7 +193,7 @@ export class Swarms {
     // Where the source turned a seed away, the asking node's own credentials may do: it is the one with the engine.
     const id = refused ? asker : this.#chooseFetcher(swarm, asker, now)
     reasons.push(`${id}${id === asker ? ', which asks,' : ''} reads the source`)
-    swarm.fetcher = { id, children: new Set(), progressAt: now }
+    swarm.fetcher = leadOf(id, now)
     this.#touch(swarm, this.#holder(swarm, id, now), now)
     return id === asker ? undefined : id
   }
@@ -200,7 +204,15 @@ export class Swarms {
     }
     // A seed that has all of it would have nothing to read.
     const able = [...this.#seeds].filter((id) => !swarm.failedSeeds.has(id) && !swarm.holders.get(id)?.complete)
-    return ownerOf(swarm.digest, able) ?? asker
+    return ownerOf(swarm.digest, this.#nearSource(able)) ?? asker
+  }
+
+  /** Those of them whose zones agree with the sources' in most parts. */
+  #nearSource(seeds: readonly string[]): readonly string[] {
+    if (this.#sourceZone === undefined) return seeds
+    const parts = seeds.map((id) => nearness(this.#sourceZone, this.#nodes.get(id)?.zone))
+    const most = Math.max(...parts)
+    return seeds.filter((_, i) => parts[i] === most)
   }
 
   /** A copy that others could not fetch from is none for a node that gets nothing. */
@@ -228,63 +240,89 @@ export class Swarms {
     reasons.push(`${id} was reported: ${reason}`)
   }
 
-  #parents(swarm: Swarm, asker: SwarmNode, asked: Asked, now: number): Pick<Decision, 'parents' | 'refused'> {
+  #parents(
+    swarm: Swarm,
+    asker: SwarmNode,
+    asked: Asked,
+    { gateway, crosses }: Standing,
+    now: number,
+  ): Pick<Decision, 'parents' | 'refused'> {
     const first = asked.connected.length < firstParents && now - swarm.bornAt < youngMs && !swarm.holders.anyWhole
     const room = Math.max(0, (first ? firstParents : mostParents) - asked.connected.length)
     const look = ++this.#looks
+    let far = mostFar
     for (const id of [asker.id, ...asked.connected]) {
       const holder = swarm.holders.get(id)
-      if (holder) holder.look = look
+      if (!holder) continue
+      holder.look = look
+      if (apart(asker.zone, holder.node?.zone)) far--
     }
     const failed = new Set(asked.failed.map(({ node }) => node))
+    const { fetcher } = swarm
     const candidates: Candidate[] = []
     const refused: { id: string; reason: string }[] = []
+    const distant = new Set<string>()
+    let near = 0
     const consider = (holder: Holder | undefined) => {
       const node = holder?.node
       if (!holder || !node || holder.look === look) return
       const { id, pieces, complete } = holder
       holder.look = look
-      const fetcher = swarm.fetcher?.id === id
+      const lead = id === fetcher?.id ? fetcher : id === gateway?.id ? gateway : undefined
+      const isFar = apart(asker.zone, node.zone)
+      if (isFar) distant.add(id)
+      else near++
       if (failed.size > 0 && failed.has(id)) refused.push({ id, reason: 'has just failed the asking node' })
-      else if (fetcher && !this.#mayAskFetcher(swarm, asker.id, asked.stalled))
-        refused.push({ id, reason: 'reads from the source, and enough nodes ask it already' })
-      else if (!fetcher && pieces === 0 && now - holder.seenAt > emptyMs)
+      else if (isFar && !crosses)
+        refused.push({
+          id,
+          reason: `is at another site, from which ${gateway ? `${gateway.id} fetches` : 'nothing is needed'}`,
+        })
+      else if (lead && !hasRoom(lead, asker.id, asked.stalled, swarm.holders.size))
+        refused.push({ id, reason: `${lead === fetcher ? reads : fetchesFar}, and enough nodes ask it already` })
+      else if (!lead && pieces === 0 && now - holder.seenAt > emptyMs)
         refused.push({ id, reason: 'holds no piece and asks for none' })
       else {
+        const { zone, load } = node
+        const { links } = holder
         const failures = failuresOf(holder, now)
-        candidates.push({
-          id,
-          zone: node.zone,
-          pieces,
-          complete,
-          fetcher,
-          load: node.load,
-          links: holder.links,
-          failures,
-        })
+        const roles = {
+          fetcher: lead !== undefined && lead === fetcher,
+          gateway: lead !== undefined && lead === gateway,
+        }
+        candidates.push({ id, zone, pieces, complete, ...roles, load, links, failures })
       }
     }
-    if (swarm.fetcher) consider(swarm.holders.get(swarm.fetcher.id))
-    if (room > 0) for (const holder of swarm.holders.sample(sample, this.#random)) consider(holder)
+    if (fetcher) consider(swarm.holders.get(fetcher.id))
+    if (gateway) consider(swarm.holders.get(gateway.id))
+    for (let draw = 0; room > 0 && draw < mostDraws && (draw === 0 || near < enoughNear); draw++) {
+      for (const holder of swarm.holders.sample(sample, this.#random)) consider(holder)
+      // Those are all there are; and where there are no sites, whoever was looked at is near.
+      if (swarm.holders.size <= sample || distant.size === 0) break
+    }
     const ranked = rankParents(asker, candidates, this.#random)
-    for (let i = room; i < ranked.length; i++) refused.push({ id: ranked[i]!.id, reason: 'others rank higher' })
-    const parents = ranked.slice(0, room)
-    for (const { id } of parents) swarm.holders.get(id)!.links++
+    // Near ones rank higher, but without those across the line nothing comes: places are kept for them.
+    const across = ranked.filter(({ id }) => distant.has(id)).slice(0, Math.max(0, Math.min(far, room)))
+    const beside = ranked.filter(({ id }) => !distant.has(id)).slice(0, room - across.length)
+    const named = new Set([...across, ...beside])
+    const parents: Ranked[] = []
+    for (const one of ranked) {
+      if (named.has(one)) parents.push(one)
+      else refused.push({ id: one.id, reason: 'others rank higher' })
+    }
+    for (const { id } of parents) {
+      swarm.holders.get(id)!.links++
+      if (id === fetcher?.id) fetcher.children.add(asker.id)
+      if (id === gateway?.id) gateway.children.add(asker.id)
+    }
     swarm.holders.get(asker.id)!.links = asked.connected.length + parents.length
-    if (swarm.fetcher && parents.some(({ id }) => id === swarm.fetcher?.id)) swarm.fetcher.children.add(asker.id)
     return { parents, refused }
-  }
-
-  #mayAskFetcher(swarm: Swarm, asker: string, stalled: boolean): boolean {
-    const { children } = swarm.fetcher!
-    if (stalled || children.has(asker)) return true
-    return swarm.holders.size <= mostFetcherChildren || children.size < mostFetcherChildren
   }
 
   #swarm(digest: Digest, now: number): Swarm {
     let swarm = this.#swarms.get(digest)
     if (!swarm) {
-      swarm = { digest, holders: new Holders(), failedSeeds: new Map(), bornAt: now }
+      swarm = { digest, holders: new Holders(), gateways: new Gateways(), failedSeeds: new Map(), bornAt: now }
       this.#swarms.set(digest, swarm)
     }
     return swarm
@@ -301,6 +339,7 @@ export class Swarms {
 
   #update(swarm: Swarm, holder: Holder, pieces: number, complete: boolean, now: number): void {
     if (swarm.fetcher?.id === holder.id && pieces > holder.pieces) swarm.fetcher.progressAt = now
+    if (holder.node) swarm.gateways.holds(holder.node, { more: pieces > holder.pieces, whole: complete }, now)
     swarm.holders.update(holder.id, pieces, complete)
     this.#touch(swarm, holder, now)
   }
@@ -323,6 +362,7 @@ export class Swarms {
   #remove(swarm: Swarm, id: string): void {
     if (swarm.fetcher?.id === id) delete swarm.fetcher
     swarm.fetcher?.children.delete(id)
+    swarm.gateways.left(id)
     const holder = swarm.holders.get(id)
     if (holder) this.#empty.delete(holder)
     swarm.holders.remove(id)

@@ -3,6 +3,7 @@
  * understands, and leaves those that make no sense.
  */
 import type { NodeCard, NodeId } from '../cluster/node-info.ts'
+import { apart } from '../cluster/zone.ts'
 import { Failure, isFailureCode } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
@@ -80,7 +81,8 @@ export class ParentLinks {
   /** Uses a session that the other side opened. */
   adopt(session: Session): void {
     const { peer } = session
-    if (!this.#mayAdd(peer.id)) return
+    // Across the line between two sites goes only who is sent there: that node came for what is here.
+    if (!this.#mayAdd(peer.id) || apart(this.#d.membership.self.zone, peer.zone)) return
     const link: Link = { card: peer, joined: false }
     this.#links.set(peer.id, link)
     this.#subscribe(link, session)
