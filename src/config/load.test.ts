@@ -73,6 +73,8 @@ describe('settings', () => {
     const { settings, file: read } = load({ zone: ['flag/z'] }, { SHOAL_ZONE: 'env/z', SHOAL_TAG_TTL: '2m' }, host)
     expect(read).toBe(file)
     expect(settings.node.zone).toBe('flag/z')
+    expect(settings.source.zone).toBeUndefined()
+    expect(load({ 'source-zone': ['eu/a'] }, {}, host).settings.source.zone).toBe('eu/a')
     expect(settings.source.tagTtlMs).toBe(120_000)
     expect(settings.store.cacheTtlMs).toBe(7 * 86_400_000)
   })

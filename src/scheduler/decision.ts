@@ -29,6 +29,10 @@ export interface Decision {
   /** Set when the fetcher has just been named and is not the asker: it has to be told. */
   readonly order?: string
   readonly size?: number
+  /** Another node has all of it, or reads it from the source and gets on. */
+  readonly elsewhere: boolean
+  /** It comes to others through the asking node. */
+  readonly leads: boolean
   /** Ask again after so many ms. */
   readonly again: number
   readonly reasons: readonly string[]

@@ -86,6 +86,8 @@ export class Scheduler {
       parents,
       ...(decision.fetcher ? { fetcher: decision.fetcher } : {}),
       ...(decision.size !== undefined ? { size: decision.size } : {}),
+      elsewhere: decision.elsewhere,
+      leads: decision.leads,
       again: decision.again,
     }
   }

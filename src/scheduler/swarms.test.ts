@@ -409,6 +409,47 @@ describe('when to ask again', () => {
   })
 })
 
+describe('who asks is told', () => {
+  test('that the blob comes from elsewhere while another node reads it and gets on, or has all of it', () => {
+    const kit = new Kit()
+    kit.seeds('s')
+    kit.ask('a')
+    for (let pieces = 1; pieces < 10; pieces++) {
+      kit.now += 4000
+      kit.holds('s', pieces)
+      const decision = kit.ask('a', { stalled: true })
+      expect([decision.fetcher, decision.elsewhere]).toEqual(['s', true])
+    }
+    kit.now += 6000
+    const decision = kit.ask('a', { stalled: true })
+    expect([decision.fetcher, decision.elsewhere]).toEqual(['a', false])
+    kit.peers('p')
+    kit.holds('p', whole)
+    kit.swarms.drops('a', digest, kit.now)
+    expect(kit.ask('b').elsewhere).toBe(true)
+    expect(kit.ask('b', { stalled: true, failed: [{ node: 'p', reason: 'reset' }] }).elsewhere).toBe(false)
+  })
+
+  test('that it comes to others through it', () => {
+    const kit = new Kit()
+    expect(kit.ask('a').leads).toBe(true)
+    expect(kit.ask('b').leads).toBe(false)
+  })
+
+  test('to ask again at once when it lost the fetcher, for that one is being pinged', () => {
+    const kit = new Kit()
+    kit.seeds('s1', 's2')
+    const first = kit.ask('a').fetcher!
+    kit.now += 10_000
+    kit.holds(first, 3)
+    const lost = kit.ask('a', { failed: [{ node: first, reason: 'session closed' }] })
+    expect([lost.fetcher, lost.again]).toEqual([first, 400])
+    kit.swarms.left(first)
+    kit.now += 400
+    expect(kit.ask('a').order).toBe(first === 's1' ? 's2' : 's1')
+  })
+})
+
 test('a decision among fifteen thousand holders looks at a bounded number of them, and all can leave at once', () => {
   const kit = new Kit()
   let rolls = 0

@@ -45,6 +45,8 @@ const sample = 48
 /** Where most nodes are at other sites, more are drawn until so many near ones were seen, at most so often. */
 const enoughNear = mostParents
 const mostDraws = 4
+/** Somebody lost it through whom all comes: after so long, two pings, it is known whether another has to be named. */
+const doubtedMs = 400
 const fetcherPenaltyMs = 30_000
 /** A node that holds nothing and has been silent about the blob for so long does not want it any more. */
 const emptyMs = 60_000
@@ -143,21 +145,23 @@ export class Swarms {
     const failed = new Map(asked.failed.map(({ node, reason }) => [node, reason]))
     for (const [node, reason] of failed) this.#blame(swarm, node, reason, reasons, now)
     const order = this.#ensureFetcher(asked, swarm, asker.id, reasons, now)
-    const fetcher = swarm.fetcher && this.#nodes.get(swarm.fetcher.id)
-    const standing = swarm.gateways.standing(asker, { stalled: asked.stalled, reasons }, fetcher, now)
+    const { fetcher } = swarm
+    const reader = fetcher && this.#nodes.get(fetcher.id)
+    const standing = swarm.gateways.standing(asker, { stalled: asked.stalled, reasons }, reader, now)
     const { parents, refused } = this.#parents(swarm, asker, asked, standing, now)
     const decision: Decision = {
       digest: asked.digest,
       asker: asker.id,
       parents,
       refused,
-      ...(swarm.fetcher ? { fetcher: swarm.fetcher.id } : {}),
+      ...(fetcher ? { fetcher: fetcher.id } : {}),
       ...(order ? { order } : {}),
       ...(swarm.size !== undefined ? { size: swarm.size } : {}),
-      again:
-        now - swarm.bornAt < youngMs && asked.connected.length + parents.length < mostParents
-          ? 200
-          : announceEvery(mere, this.#nodes.size),
+      elsewhere: fetcher ? fetcher.id !== asker.id : this.#wholeElsewhere(swarm, asked, asker.id, now),
+      leads: fetcher?.id === asker.id || standing.gateway?.id === asker.id,
+      again: [fetcher, standing.gateway].some((lead) => lead && failed.has(lead.id))
+        ? doubtedMs
+        : this.#again(swarm, asked.connected.length + parents.length, now),
       reasons,
       at: now,
     }
@@ -177,6 +181,11 @@ export class Swarms {
         decisions: this.#explained.peek(digest) ?? [],
       }
     }
+  }
+
+  #again(swarm: Swarm, parents: number, now: number): number {
+    if (now - swarm.bornAt < youngMs && parents < mostParents) return 200
+    return announceEvery(mere, this.#nodes.size)
   }
 
   /** Names a fetcher if the blob is not whole anywhere; returns it when it has just been named and must be told. */

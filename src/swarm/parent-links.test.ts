@@ -30,6 +30,17 @@ function puppet(id: string): FakeSession {
   return session
 }
 
+test('a node of another site that wants the blob is served, and not taken for a parent', () => {
+  const at = (zone: string) => {
+    const session = new FakeSession(zone.replaceAll('/', '-'), zone)
+    node.swarm.frame(session, { t: 'want', digest: blob.digest })
+    return session.all('want').length
+  }
+  Object.assign(node.membership.self, { zone: 'eu/a/r1' })
+  transfer = node.fetch(blob.location, blob.bytes.length)
+  expect([at('eu/a/r2'), at('eu/b/r1')]).toEqual([1, 0])
+})
+
 function state(about: Partial<FrameOf<'state'>> = {}, ...held: number[]): FrameOf<'state'> {
   const have = new Bitmap(pieces)
   for (const piece of held) have.set(piece)

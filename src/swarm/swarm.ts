@@ -12,6 +12,8 @@ import type { Seeder } from './seeder.ts'
 import { Transfer, type TransferDeps, type TransferEvents } from './transfer.ts'
 
 const mostUnpublished = 64
+/** A scheduler hears so often how far those are through whom a blob comes to others, or it would take them for stuck. */
+const leadMs = 1000
 
 export interface SwarmOptions extends TransferDeps {
   readonly seeder: Seeder
@@ -26,6 +28,8 @@ export class Swarm implements SessionHandler {
   readonly #events: TransferEvents
   /** Complete blobs of which there is no provider record yet. */
   readonly #unpublished = new Set<Digest>()
+  /** When the scheduler was last told how far the blobs are that come to others through this node. */
+  readonly #toldAt = new Map<Digest, number>()
   /** Where others had said another one; what they say now is not asked for. */
   readonly #sizes = new LRUCache<Digest, number>({ max: 1024 })
 
@@ -39,7 +43,7 @@ export class Swarm implements SessionHandler {
       },
       stored: (blob, piece) => {
         seeder.stored(blob.digest, piece)
-        changed(blob.digest, false)
+        changed(blob.digest, this.#tells(blob.digest))
       },
       learned: (blob) => seeder.learned(blob.digest),
       sized: (digest, size) => void this.#sizes.set(digest, size),
@@ -105,9 +109,19 @@ export class Swarm implements SessionHandler {
     this.#o.seeder.close()
   }
 
+  /** It is time to say how far the blob is. */
+  #tells(digest: Digest): boolean {
+    if (!this.#transfers.get(digest)?.leads) return false
+    const now = this.#o.clock.now()
+    if (now - (this.#toldAt.get(digest) ?? Number.NEGATIVE_INFINITY) < leadMs) return false
+    this.#toldAt.set(digest, now)
+    return true
+  }
+
   #ended(transfer: Transfer, failure: Failure | undefined): void {
     const { digest } = transfer.location
     this.#transfers.delete(digest)
+    this.#toldAt.delete(digest)
     const { log, seeder, clock, changed, directory } = this.#o
     const fields = {
       digest,

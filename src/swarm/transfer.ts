@@ -72,6 +72,11 @@ export interface TransferEvents {
 const tickMs = 250
 /** Stalled for so long, a node goes to the source itself, fetcher or not. Spread, so that a swarm does not do it at once. */
 const ownWayMs = 8000
+/** It waits so many times longer while a scheduler says that the blob comes from elsewhere: nodes may be slow, all of them. */
+const elsewherePatience = 3
+/** For how long such an answer counts, or until the next one is late, in ms. */
+const elsewhereMs = 6000
+const lateMs = 3000
 /** Stalled for so long with nothing left to try, a transfer gives up. */
 const giveUpMs = 20_000
 /** Nobody reads it and nobody ordered it: a transfer stops, and what it has stays. */
@@ -108,6 +113,9 @@ export class Transfer {
   #nextReader = 1
   #readAt: number
   #ordered = false
+  /** Until then a scheduler's word counts that the blob comes from elsewhere. */
+  #elsewhereUntil = 0
+  #leads = false
   #over = false
 
   constructor(deps: TransferDeps, events: TransferEvents, location: Location) {
@@ -136,6 +144,10 @@ export class Transfer {
   /** This node reads the blob from its source. */
   get feeding(): boolean {
     return this.#feeding.running
+  }
+  /** It comes to others through this node. */
+  get leads(): boolean {
+    return this.#leads || this.#feeding.running
   }
   /** Nobody reads it, so whatever somebody reads goes first. */
   get background(): boolean {
@@ -320,6 +332,10 @@ export class Transfer {
       answer: (reply) => {
         if (this.#over) return
         if (!this.#blob && reply.size !== undefined) this.#begin(this.#create(reply.size))
+        this.#elsewhereUntil = reply.elsewhere
+          ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
+          : Number.NEGATIVE_INFINITY
+        this.#leads = reply.leads ?? false
         for (const parent of reply.parents) this.#links.connect(parent.node)
         if (reply.fetcher === this.#d.membership.self.id) this.fetch(false)
       },
@@ -408,7 +424,8 @@ export class Transfer {
     if (this.#over) return
     this.#asking.tick()
     const quiet = now - this.#progressAt
-    if (!this.#feeding.running && !this.#feeding.failure && quiet > this.#ownWayAfter) {
+    const patience = this.#ownWayAfter * (now < this.#elsewhereUntil ? elsewherePatience : 1)
+    if (!this.#feeding.running && !this.#feeding.failure && quiet > patience) {
       this.#d.log.debug('stalled: going to the source', {
         digest: shortDigest(this.location.digest),
         ms: Math.round(quiet),

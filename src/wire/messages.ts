@@ -178,6 +178,10 @@ export const scheduleReplySchema = z.object({
   /** The one node that reads the blob from its source, if the blob is not whole in the cluster yet. */
   fetcher: nodeIdSchema.optional(),
   size: size.optional(),
+  /** Another node has all of it, or reads it from the source and gets on: there is no need to read it there too. */
+  elsewhere: z.boolean().optional(),
+  /** It comes to others through the asking node, which tells its scheduler every second how far it is. */
+  leads: z.boolean().optional(),
   /** Ask again after so many ms. */
   again: z.number().int().min(0).max(60_000),
 })

@@ -8,8 +8,8 @@ export class FakeSession implements Session {
   readonly sent: Frame[] = []
   closing: string | undefined
 
-  constructor(id: string) {
-    this.peer = { id, url: `http://${id}.test:4881` }
+  constructor(id: string, zone?: string) {
+    this.peer = { id, url: `http://${id}.test:4881`, ...(zone ? { zone } : {}) }
   }
 
   get open(): boolean {

@@ -37,6 +37,8 @@ export class SwarmNode {
   readonly swarm: Swarm
   readonly scheduler: Scheduler | undefined
   alive = true
+  /** When it had something to tell its scheduler that should not wait for a heartbeat. */
+  readonly soonAt: number[] = []
   /** What it sends in place of a piece. */
   forge: (piece: number, bytes: Uint8Array) => Uint8Array = (_, bytes) => bytes
   readonly #network: SwarmNetwork
@@ -89,7 +91,10 @@ export class SwarmNode {
       seeder: this.seeder,
       directory,
       verify: (node, payload, signature) => Buffer.compare(network.sign(node, payload), signature) === 0,
-      changed: (digest) => this.#announce(digest),
+      changed: (digest, soon) => {
+        if (soon) this.soonAt.push(clock.now())
+        this.#announce(digest)
+      },
     })
   }
 

@@ -1,0 +1,56 @@
+/** When a node that gets nothing goes to the source itself, and when it trusts that others do. */
+import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
+import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
+import { wireRules } from '../wire/rules.ts'
+
+let network: SwarmNetwork
+let blob: ReturnType<SwarmNetwork['blob']>
+
+/** A scheduler; a seed that reads the source for longer than anybody waits, a chunk every half second; two peers. */
+beforeEach(() => {
+  network = new SwarmNetwork({
+    nodes: 4,
+    options: (index) => ({ modes: index === 0 ? ['scheduler'] : index === 1 ? ['seed'] : ['peer'] }),
+  })
+  blob = network.blob(150)
+  const [, seed] = network.nodes
+  seed!.source.gate = () => new Promise((resolve) => network.clock.after(250, resolve))
+  // The seed reads on, and whoever asks it for a piece waits until the wire gives up.
+  spyOn(seed!.seeder, 'offer').mockImplementation(
+    () => new Promise((_, reject) => network.clock.after(wireRules.pieceDeadline, () => reject(new Error('too late')))),
+  )
+})
+afterEach(() => network.close())
+
+test('it does not while a scheduler says that a seed gets on with it, and does in the end', async () => {
+  const peer = network.nodes[2]!
+  const reader = peer.reader(blob.location)
+  await network.until(() => false, 20_000)
+  expect(network.nodes[1]!.source.sent).toBeGreaterThan(5_000_000)
+  expect(peer.source.sent).toBe(0)
+  expect(await network.until(() => peer.source.sent > 0, 40_000)).toBe(true)
+  expect(await network.until(() => reader.over, 120_000)).toBe(true)
+  expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
+})
+
+test('it does soon when no scheduler answers any more', async () => {
+  const peer = network.nodes[2]!
+  const reader = peer.reader(blob.location)
+  await network.until(() => peer.store.find(blob.digest) !== undefined, 5000)
+  for (const node of network.nodes.slice(0, 2)) network.die(node)
+  expect(await network.until(() => peer.source.sent > 0, 20_000)).toBe(true)
+  expect(await network.until(() => reader.over)).toBe(true)
+  expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
+})
+
+test('a node through which a blob comes to others says once a second how far it is', async () => {
+  const [, seed, peer] = network.nodes
+  peer!.fetch(blob.location, blob.bytes.length)
+  expect(await network.until(() => seed!.source.sent > 4_000_000)).toBe(true)
+  // The first is for its size.
+  const told = seed!.soonAt.slice(1)
+  const gaps = told.slice(1).map((at, i) => at - told[i]!)
+  expect(gaps.length).toBeGreaterThan(3)
+  for (const gap of gaps) expect(gap).toBeWithin(1000, 2000)
+  expect(peer!.soonAt.length).toBeLessThan(3)
+})
