@@ -125,7 +125,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const seeder: Seeder = new Seeder({
       store,
       clock,
-      feeding: (digest) => swarm.find(digest)?.feeding ?? false,
+      feeding: (digest) => swarm.find(digest)?.leads ?? false,
       limit: uploadRate === undefined ? undefined : new Bucket(uploadRate, started),
       sent: rates.sent,
     })

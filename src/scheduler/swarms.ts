@@ -38,8 +38,8 @@ const mostParents = 12
 /** In the first answer of a swarm that has just begun; the others come when it is seen who else is in it. */
 const firstParents = 3
 const mere: readonly Mode[] = ['peer']
-/** Parents at other sites, for the one node of a site that has such: a few links carry all there is. */
-const mostFar = 3
+/** Parents at other sites, for the one node of a site that has such. What it waits for, its whole site waits for. */
+const mostFar = 8
 /** How many holders are looked at for one decision, whatever the size of the swarm. */
 const sample = 48
 /** Where most nodes are at other sites, more are drawn until so many near ones were seen, at most so often. */
@@ -257,15 +257,19 @@ export class Swarms {
     now: number,
   ): Pick<Decision, 'parents' | 'refused'> {
     const first = asked.connected.length < firstParents && now - swarm.bornAt < youngMs && !swarm.holders.anyWhole
-    const room = Math.max(0, (first ? firstParents : mostParents) - asked.connected.length)
     const look = ++this.#looks
     let far = mostFar
+    let room = (first ? firstParents : mostParents) - asked.connected.length
     for (const id of [asker.id, ...asked.connected]) {
       const holder = swarm.holders.get(id)
       if (!holder) continue
       holder.look = look
-      if (apart(asker.zone, holder.node?.zone)) far--
+      if (!apart(asker.zone, holder.node?.zone)) continue
+      // Those have places of their own.
+      far--
+      room++
     }
+    room = Math.max(0, room)
     const failed = new Set(asked.failed.map(({ node }) => node))
     const { fetcher } = swarm
     const candidates: Candidate[] = []
@@ -304,15 +308,15 @@ export class Swarms {
     }
     if (fetcher) consider(swarm.holders.get(fetcher.id))
     if (gateway) consider(swarm.holders.get(gateway.id))
-    for (let draw = 0; room > 0 && draw < mostDraws && (draw === 0 || near < enoughNear); draw++) {
+    for (let draw = 0; (room > 0 || crosses) && draw < mostDraws && (draw === 0 || near < enoughNear); draw++) {
       for (const holder of swarm.holders.sample(sample, this.#random)) consider(holder)
       // Those are all there are; and where there are no sites, whoever was looked at is near.
       if (swarm.holders.size <= sample || distant.size === 0) break
     }
     const ranked = rankParents(asker, candidates, this.#random)
-    // Near ones rank higher, but without those across the line nothing comes: places are kept for them.
-    const across = ranked.filter(({ id }) => distant.has(id)).slice(0, Math.max(0, Math.min(far, room)))
-    const beside = ranked.filter(({ id }) => !distant.has(id)).slice(0, room - across.length)
+    // Near ones rank higher and may be many, but without those across the line nothing comes.
+    const across = ranked.filter(({ id }) => distant.has(id)).slice(0, Math.max(0, far))
+    const beside = ranked.filter(({ id }) => !distant.has(id)).slice(0, room)
     const named = new Set([...across, ...beside])
     const parents: Ranked[] = []
     for (const one of ranked) {

@@ -35,6 +35,9 @@ interface Link {
   vouched?: Bitmap
 }
 
+/** A node that was sent to another site has links to so many there, however many it has at its own. */
+const mostAcross = 8
+
 export class ParentLinks {
   readonly #d: TransferDeps
   readonly #digest: Digest
@@ -64,7 +67,8 @@ export class ParentLinks {
 
   /** Opens a session with a node that a scheduler or the directory named. */
   connect(card: NodeCard): void {
-    if (!this.#mayAdd(card.id)) return
+    const across = apart(this.#d.membership.self.zone, card.zone)
+    if (!this.#mayAdd(card.id, across ? mostAcross : 0)) return
     const link: Link = { card, joined: false }
     this.#links.set(card.id, link)
     this.#d.outbound.session(card).then(
@@ -137,9 +141,9 @@ export class ParentLinks {
     this.#links.clear()
   }
 
-  #mayAdd(id: NodeId): boolean {
+  #mayAdd(id: NodeId, more = 0): boolean {
     if (this.#closed || this.#links.has(id) || this.#doubtful.has(id) || id === this.#d.membership.self.id) return false
-    return this.#links.size < this.#d.tuning.mostParents && !this.#d.bans.has(id)
+    return this.#links.size < this.#d.tuning.mostParents + more && !this.#d.bans.has(id)
   }
 
   #subscribe(link: Link, session: Session): void {

@@ -335,7 +335,11 @@ export class Transfer {
         this.#elsewhereUntil = reply.elsewhere
           ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
           : Number.NEGATIVE_INFINITY
-        this.#leads = reply.leads ?? false
+        const leads = reply.leads ?? false
+        const tell = leads && !this.leads && this.#blob
+        this.#leads = leads
+        // Who knows that a parent has everything first leaves the choice of pieces to it.
+        if (tell) this.#events.begun(tell)
         for (const parent of reply.parents) this.#links.connect(parent.node)
         if (reply.fetcher === this.#d.membership.self.id) this.fetch(false)
       },

@@ -53,7 +53,7 @@ export class SwarmNode {
     this.membership = new MemberTable(infoOf(this.id, { modes }), () => clock.now())
     this.store = new MemoryStore({ clock, checkWhole })
     const { store, membership } = this
-    this.seeder = new Seeder({ store, clock, feeding: (digest) => this.swarm.find(digest)?.feeding ?? false })
+    this.seeder = new Seeder({ store, clock, feeding: (digest) => this.swarm.find(digest)?.leads ?? false })
     this.bans = new Bans({ store, clock, log, metrics })
     const outbound = network.outboundOf(this)
     const directory = { provide: () => {}, find: async () => [] }

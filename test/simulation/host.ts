@@ -30,6 +30,8 @@ export class Copy implements Held {
   readonly told: number[][] = []
   /** It reads the blob from the source, or did. */
   feeds = false
+  /** It comes to the others of its site through this node. */
+  leads = false
   asking = false
   finishedAt: number | undefined
   /** First piece that is missing to whoever reads it. */
@@ -53,7 +55,7 @@ export class Copy implements Held {
   }
 
   get feeding(): boolean {
-    return this.feeds && !this.have.complete
+    return (this.feeds || this.leads) && !this.have.complete
   }
 }
 

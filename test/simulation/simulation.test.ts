@@ -43,6 +43,28 @@ test('the seed sends hardly more than one copy, however many want it', () => {
   withSeeds(3, (seed) => expect(run({ seed, nodes: 16 }).seedCopies).toBeLessThan(1.5))
 })
 
+test('across the line between two sites each piece goes about once, and the far site waits little for it', () => {
+  withSeeds(3, (seed) => {
+    const zone = (node: number) => (node % 2 === 0 ? `eu/a/r${node % 5}` : `eu/b/r${node % 3}`)
+    const { max, unfinished, crossed, bytesFromSource } = run({ seed, nodes: 31, zone })
+    expect(unfinished).toBe(0)
+    expect(crossed).toBeLessThan(1.1)
+    expect(max).toBeLessThan(2)
+    expect(bytesFromSource).toBe(blobBytes)
+  })
+})
+
+test('the far site goes on when the node that fetches for it dies', () => {
+  withSeeds(2, (seed) => {
+    const zone = (node: number) => (node === 0 ? 'eu/a' : 'eu/b')
+    // Who starts first fetches for the others.
+    const start = (node: number) => (node === 1 ? 0 : 50)
+    const { finished, crossed } = run({ seed, nodes: 16, zone, start, kill: [{ node: 1, at: 1000 }] })
+    expect(finished.filter((time) => time === undefined)).toHaveLength(1)
+    expect(crossed).toBeLessThan(1.6)
+  })
+})
+
 test('a slow source is what everybody waits for, and little more', () => {
   const { max, bytesFromSource } = run({ seed: 5, nodes: 16, sourceRate: rate / 2 })
   expect(max).toBeLessThan(2.4)

@@ -9,8 +9,10 @@
  * Longer than most files, for it is one table of events and the handlers share the state.
  */
 import { type Random, seededRandom } from '../../src/clock.ts'
+import { apart } from '../../src/cluster/zone.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { pieceBytes } from '../../src/piece/layout.ts'
+import type { SwarmNode } from '../../src/scheduler/decision.ts'
 import { Swarms } from '../../src/scheduler/swarms.ts'
 import type { DownloadCommand, DownloadEvent } from '../../src/swarm/download.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/tuning.ts'
@@ -40,6 +42,8 @@ export interface Scenario {
   readonly kill?: readonly { readonly node: number; readonly at: number }[]
   /** Nodes that send wrong bytes. */
   readonly liars?: ReadonlySet<number>
+  /** Zone of node `i`; none if not said. What crosses from one site to another is counted, and not slower. */
+  zone?(node: number): string
   /** Nobody reads the blob while it arrives, so that no piece is more urgent than another. */
   readonly unread?: boolean
   readonly tuning?: Partial<Tuning>
@@ -57,6 +61,8 @@ export interface Outcome {
   /** Pieces that arrived and were not needed any more. */
   readonly wasted: number
   readonly deliveries: number
+  /** Pieces that arrived from another site, over pieces there are. */
+  readonly crossed: number
   /** Requests that were made, and that were taken back. */
   readonly requests: number
   readonly cancelled: number
@@ -88,6 +94,8 @@ const reasons = ['busy', 'missing', 'broken'] as const
 const tickMs = 250
 const holdsMs = 1000
 const patienceMs = 3000
+/** Links to another site that a node may have beyond the usual number. */
+const mostAcross = 8
 /** How long it takes to notice that another node is dead. */
 const deadMs = 1000
 
@@ -116,6 +124,7 @@ export class Simulation {
   #seedSent = 0
   #wasted = 0
   #deliveries = 0
+  #crossed = 0
   #requests = 0
   #cancelled = 0
   #events = 0
@@ -142,7 +151,7 @@ export class Simulation {
       }
       this.hosts.push(host)
       this.#byId.set(host.id, host)
-      this.#swarms.node({ id: host.id, seed: i < this.#seeds || this.#seeds === 0, load: 0 })
+      this.#swarms.node(this.#nodeOf(host, i < this.#seeds || this.#seeds === 0))
     }
     const limit = (this.#blobs * scenario.blobBytes) / (scenario.rate(this.#seeds) / 1000)
     this.uplinks = new Uplinks(limit / 20, this.hosts.length)
@@ -168,6 +177,7 @@ export class Simulation {
       seedCopies: this.#seedSent / pieces,
       wasted: this.#wasted,
       deliveries: this.#deliveries,
+      crossed: this.#crossed / pieces,
       requests: this.#requests,
       cancelled: this.#cancelled,
       events: this.#events,
@@ -348,6 +358,7 @@ export class Simulation {
     this.#queue.after(this.#latency, kinds.delivered, parent.host.index, ask.id)
     if (!child.host.alive) return
     this.#deliveries++
+    if (this.#apart(child, parent)) this.#crossed++
     if (child.have.has(piece) || ask.cancelled) this.#wasted++
     if (ask.cancelled || child.finishedAt !== undefined) return
     this.#apply(child, { type: 'arrived', request: ask.request, piece })
@@ -403,10 +414,13 @@ export class Simulation {
     if (!copy.host.alive || copy.finishedAt !== undefined) return
     const connected = [...copy.download.parents.keys()]
     const decision = this.#swarms.decide(
-      { id: copy.host.id, seed: this.#seeds === 0, load: 0 },
+      this.#nodeOf(copy.host, this.#seeds === 0),
       { digest: copy.digest, pieces: copy.have.count, connected, failed: [], stalled },
       this.#queue.now,
     )
+    const led = copy.feeding
+    copy.leads = decision.leads
+    if (copy.feeding && !led) this.#lead(copy)
     for (const { id } of decision.parents) this.#connect(copy, this.#copyAt(id, copy))
     const fetcher = decision.fetcher === undefined ? undefined : this.#copyAt(decision.fetcher, copy)
     if (fetcher && (decision.order || fetcher === copy)) this.#feed(fetcher)
@@ -416,13 +430,32 @@ export class Simulation {
   /** A session: either side learns what the other holds, as in the node. */
   #connect(child: Copy, parent: Copy): void {
     this.#subscribe(child, parent)
-    if (parent.finishedAt === undefined && parent.host.index >= this.#seeds) this.#subscribe(parent, child)
+    if (parent.finishedAt !== undefined || parent.host.index < this.#seeds || this.#apart(child, parent)) return
+    this.#subscribe(parent, child)
+  }
+
+  #nodeOf({ id, index }: Host, seed: boolean): SwarmNode {
+    const zone = this.#s.zone?.(index)
+    return { id, seed, load: 0, ...(zone === undefined ? {} : { zone }) }
+  }
+
+  #apart(one: Copy, other: Copy): boolean {
+    return apart(this.#s.zone?.(one.host.index), this.#s.zone?.(other.host.index))
+  }
+
+  /** Its children hear that it will have every piece first. */
+  #lead({ host, have, subscribers }: Copy): void {
+    for (const child of subscribers) {
+      if (child.host.alive && child.finishedAt === undefined)
+        this.#apply(child, { type: 'parent-joined', parent: host.id, have, feeding: true })
+    }
   }
 
   #subscribe(child: Copy, parent: Copy): void {
     const { parents } = child.download
     if (parents.has(parent.host.id) || child === parent || child.host.banned.has(parent.host.id)) return
-    if (parents.size >= this.#tuning.mostParents || child.finishedAt !== undefined || !parent.host.alive) return
+    const most = this.#tuning.mostParents + (this.#apart(child, parent) ? mostAcross : 0)
+    if (parents.size >= most || child.finishedAt !== undefined || !parent.host.alive) return
     parent.subscribers.add(child)
     this.#apply(child, { type: 'parent-joined', parent: parent.host.id, have: parent.have, feeding: parent.feeding })
   }
