@@ -1,5 +1,6 @@
 /** When a node that gets nothing goes to the source itself, and when it trusts that others do. */
 import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
+import { FakeSession } from '../../test/fakes/session.ts'
 import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 import { wireRules } from '../wire/rules.ts'
 
@@ -53,4 +54,16 @@ test('a node through which a blob comes to others says once a second how far it 
   expect(gaps.length).toBeGreaterThan(3)
   for (const gap of gaps) expect(gap).toBeWithin(1000, 2000)
   expect(peer!.soonAt.length).toBeLessThan(3)
+})
+
+test('children of a node are told when it begins to read the source', async () => {
+  const [, , peer, child] = network.nodes
+  network.die(network.nodes[1]!)
+  peer!.source.gate = () => new Promise((resolve) => network.clock.after(250, resolve))
+  const transfer = peer!.fetch(blob.location, blob.bytes.length)
+  const session = new FakeSession(child!.id)
+  peer!.swarm.frame(session, { t: 'want', digest: blob.digest })
+  expect(session.all('state').map(({ feeding }) => feeding)).toEqual([false])
+  transfer.fetch(false)
+  expect(session.all('state').map(({ feeding }) => feeding)).toEqual([false, true])
 })

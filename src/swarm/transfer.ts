@@ -179,7 +179,15 @@ export class Transfer {
   /** The scheduler named this node: read from the source what nobody else has. */
   fetch(ordered: boolean): void {
     this.#ordered ||= ordered
-    if (!this.#over) this.#feeding.start()
+    if (this.#over) return
+    const led = this.leads
+    this.#feeding.start()
+    if (!led) this.#lead()
+  }
+
+  /** Who knows that a parent has everything first leaves the choice of pieces to it. */
+  #lead(): void {
+    if (this.#blob && this.leads) this.#events.begun(this.#blob)
   }
 
   /** Another node wants the same blob: it may become a parent. */
@@ -336,10 +344,9 @@ export class Transfer {
           ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
           : Number.NEGATIVE_INFINITY
         const leads = reply.leads ?? false
-        const tell = leads && !this.leads && this.#blob
+        const led = this.leads
         this.#leads = leads
-        // Who knows that a parent has everything first leaves the choice of pieces to it.
-        if (tell) this.#events.begun(tell)
+        if (!led) this.#lead()
         for (const parent of reply.parents) this.#links.connect(parent.node)
         if (reply.fetcher === this.#d.membership.self.id) this.fetch(false)
       },
