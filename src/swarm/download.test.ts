@@ -384,6 +384,21 @@ describe('a download', () => {
     expect(race.others.length).toBe(2)
   })
 
+  test('that reads the source for others asks parents only for whoever reads here, or when that is over', () => {
+    const race = new Race()
+    race.apply({ type: 'feeding', running: true })
+    race.join('a', everything)
+    race.wait(1000)
+    expect(race.pieces()).toEqual([])
+    race.apply({ type: 'reader-at', reader: 1, piece: 0 })
+    expect(race.pieces()).not.toEqual([])
+    const other = new Race()
+    other.apply({ type: 'feeding', running: true })
+    other.join('a', everything)
+    other.apply({ type: 'feeding', running: false })
+    expect(other.pieces()).not.toEqual([])
+  })
+
   test('is not stalled while its own feed goes on', () => {
     const race = new Race()
     for (let i = 0; i < 8; i++) {

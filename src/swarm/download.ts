@@ -34,6 +34,8 @@ export type DownloadEvent =
   | { type: 'refused'; request: number; reason: 'busy' | 'missing' | 'broken' }
   /** The source feed will bring these pieces; nobody else is asked for them. Empty when it stopped. */
   | { type: 'feed'; from: number; to: number }
+  /** This node reads the blob from its source, or ended that. */
+  | { type: 'feeding'; running: boolean }
   | { type: 'reader-at'; reader: number; piece: number }
   | { type: 'reader-left'; reader: number }
   | { type: 'tick' }
@@ -72,6 +74,7 @@ export class Download {
   readonly #readers = new Map<number, number>()
   readonly #view: PieceView & { readers: readonly number[] }
   #feed = { from: 0, to: 0 }
+  #feeding = false
   #nextRequest = 1
   /** Free pieces that exactly one parent holds. */
   #rare = 0
@@ -182,6 +185,10 @@ export class Download {
         this.#feedAt(event.from, event.to)
         if (event.to > event.from) this.#progressAt = now
         else this.#fill(now)
+        break
+      case 'feeding':
+        this.#feeding = event.running
+        this.#fill(now)
         break
       case 'reader-at':
         this.#readers.set(event.reader, event.piece)
@@ -409,13 +416,18 @@ export class Download {
     parent.adapt(this.#tuning, this.#list.length, this.layout.pieceLength, now)
   }
 
+  /** Nobody here waits for what others hold, and everybody for what comes from the source: its link is for that first. */
+  get #holdsBack(): boolean {
+    return this.#feeding && this.#readers.size === 0
+  }
+
   #hasRoom(parent: Parent, now: number): boolean {
     if (parent.requests.size >= parent.pipeline || parent.busyUntil > now) return false
     return this.#requests.size < this.#tuning.mostInFlight
   }
 
   #fillOne(parent: Parent, now: number): boolean {
-    if (!this.#hasRoom(parent, now)) return false
+    if (!this.#hasRoom(parent, now) || this.#holdsBack) return false
     const piece = this.#free.count > 0 ? pick(this.#view, parent.have, this.#random) : undefined
     // Who reads the source may send what it has not even told us about yet; and whoever has all of it while there are
     // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:

@@ -31,6 +31,8 @@ export interface FeedingHost {
   /** The source told the size. */
   begin(size: number, mediaType: string): void
   apply(event: DownloadEvent): void
+  /** It begins, or is over for now. */
+  running(running: boolean): void
   /** How many parents hold the piece. */
   availability(piece: number): number
   /** Some parent holds a piece that is missing here. */
@@ -73,9 +75,11 @@ export class Feeding {
     if (this.#running || this.#abort.signal.aborted) return
     this.#running = true
     this.#failure = undefined
+    this.#host.running(true)
     void this.#run().finally(() => {
       this.#running = false
       this.#feed = undefined
+      this.#host.running(false)
     })
   }
 

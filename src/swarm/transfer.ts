@@ -305,6 +305,7 @@ export class Transfer {
       fresh: () => this.#fresh!,
       begin: (size, mediaType) => this.#begin(this.#create(size, mediaType)),
       apply: (event) => this.#apply(event),
+      running: (running) => this.#apply({ type: 'feeding', running }),
       availability: (piece) => this.#download?.availability(piece) ?? 0,
       hopeful: () => this.#download?.hopeful ?? false,
       stored: (blob, piece, bytes) => {
@@ -364,6 +365,7 @@ export class Transfer {
     this.#letGo = blob.hold()
     const { clock, tuning, random } = this.#d
     this.#download = new Download(blob.layout, blob.have, blob.metainfo.known, tuning, random, clock.now())
+    if (this.#feeding.running) this.#apply({ type: 'feeding', running: true })
     for (const [reader, piece] of this.#readers) this.#apply({ type: 'reader-at', reader, piece })
     this.#begun.resolve(blob)
     this.#events.begun(blob)
