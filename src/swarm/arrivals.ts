@@ -60,6 +60,7 @@ export class Arrivals {
     if (!card) return this.#host.apply({ type: 'refused', request: request.id, reason: 'broken' })
     const abort = new AbortController()
     this.#inFlight.set(request.id, abort)
+    let release: (() => void) | undefined
     try {
       const chosen = (piece: number) => this.#host.apply({ type: 'chosen', request: request.id, piece })
       const wanted = {
@@ -67,7 +68,9 @@ export class Arrivals {
         background: this.#host.background(),
         bytes: pieceBytes(blob.layout, request.piece ?? 0),
       }
-      const { piece, bytes } = await this.#d.outbound.piece(card, blob.digest, wanted, abort.signal, chosen)
+      const answer = await this.#d.outbound.piece(card, blob.digest, wanted, abort.signal, chosen)
+      release = answer.release
+      const { piece, bytes } = answer
       this.#host.got(card.id, piece)
       if (piece >= blob.layout.count) throw new Failure('corrupt', 'there is no such piece')
       if (this.#over) return
@@ -80,6 +83,7 @@ export class Arrivals {
       const reason = code === 'too-many' ? 'busy' : code === 'no-blob' ? 'missing' : 'broken'
       this.#host.apply({ type: 'refused', request: request.id, reason })
     } finally {
+      release?.()
       this.#inFlight.delete(request.id)
     }
   }

@@ -48,7 +48,6 @@ export class HttpWire implements Outbound {
     this.#options = options
     const { downloadRate, received, clock, metrics } = options
     this.#pieces = new PieceClient({
-      fetch: this.#http.fetch,
       headers: () => this.#headers(),
       gate: new Gate({ clock, bytesPerSecond: downloadRate, places: wireRules.piecesInFlight }),
       received,
@@ -98,6 +97,7 @@ export class HttpWire implements Outbound {
   }
 
   close(): void {
+    this.#pieces.close()
     this.#http.close()
   }
 

@@ -1,6 +1,9 @@
 /**
- * Fetches pieces, each read whole: that costs a third less CPU than reading it in chunks. What it cannot see is whether
- * a slow parent is alive; the session with the parent tells that, and the swarm asks another one for a piece that is late.
+ * Fetches pieces, each put together in memory that is used again. What it cannot see is whether a slow parent is alive; the
+ * session with the parent tells that, and the swarm asks another one for a piece that is late.
+ *
+ * It speaks HTTP on sockets of its own: a fetch of the runtime costs another thread, a wait for that thread, and fresh
+ * memory for every piece.
  */
 import type { Clock } from '../clock.ts'
 import type { NodeCard } from '../cluster/node-info.ts'
@@ -9,11 +12,13 @@ import type { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Gate } from '../rate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { type AnswerHead, AnswerReader } from './piece-answer.ts'
+import { type PieceBuffer, PieceBuffers } from './piece-buffers.ts'
+import { PieceLines } from './piece-lines.ts'
 import { headers, wireRules } from './rules.ts'
 import type { PieceAnswer, WantedPieces } from './wire.ts'
 
 export interface PieceClientOptions {
-  readonly fetch: Bun.FetchSession['fetch']
   /** Headers of every request. */
   readonly headers: () => Record<string, string>
   /** Asked before a request, for a parent's upload slot must not be held by our own limit. */
@@ -28,9 +33,13 @@ const usualPiece = 512 * 1024
 
 export class PieceClient {
   readonly #options: PieceClientOptions
+  readonly #lines: PieceLines
+  readonly #buffers: PieceBuffers
 
   constructor(options: PieceClientOptions) {
     this.#options = options
+    this.#lines = new PieceLines(options.clock)
+    this.#buffers = new PieceBuffers(options.clock)
   }
 
   /** @throws {Failure} `too-many`, `no-blob`, `unavailable`, `corrupt` (an answer that makes no sense), `cancelled` */
@@ -64,6 +73,11 @@ export class PieceClient {
     }
   }
 
+  close(): void {
+    this.#lines.close()
+    this.#buffers.close()
+  }
+
   async #fetch(
     node: NodeCard,
     digest: Digest,
@@ -71,41 +85,35 @@ export class PieceClient {
     signal: AbortSignal,
     chosen: (piece: number) => void,
   ): Promise<PieceAnswer> {
-    const { clock } = this.#options
-    const { list, head } = questionOf(wanted)
-    const controller = new AbortController()
-    let late = false
-    const cancelled = () => controller.abort(signal.reason)
-    signal.addEventListener('abort', cancelled, { once: true })
-    const cancelDeadline = clock.after(wireRules.pieceDeadline, () => {
-      late = true
-      controller.abort()
-    })
-    try {
-      const response = await this.#options.fetch(`${node.url}/shoal/v1/blobs/${digest}/pieces/${list}`, {
-        headers: { ...this.#options.headers(), ...head },
-        signal: controller.signal,
-        redirect: 'error',
-      })
-      if (response.status !== 200) throw await refusal(response, node)
-      const { piece, length } = headOf(response, wanted, node)
+    let got: { piece: number; buffer: PieceBuffer } | undefined
+    let refused: Failure | undefined
+    const reader = new AnswerReader((head) => {
+      refused = refusal(head, node)
+      if (refused) return undefined
+      const { piece, length } = pieceOf(head, wanted, node)
       chosen(piece)
-      const bytes = await response.bytes()
-      if (bytes.length !== length) {
-        throw new Failure('unavailable', `node ${node.id} sent ${bytes.length} of ${length} bytes of a piece`)
-      }
-      return { piece, bytes }
+      got = { piece, buffer: this.#buffers.take(length) }
+      return got.buffer.bytes
+    })
+    const request = requestFor(node, digest, wanted, this.#options.headers())
+    try {
+      await this.#lines.ask(node.url, request, reader, signal)
     } catch (error) {
-      controller.abort()
-      if (signal.aborted) throw new Failure('cancelled', 'given up while it was fetched', { cause: signal.reason })
-      if (error instanceof Failure) throw error
-      const what = late ? `took more than ${wireRules.pieceDeadline / 1000} s` : (error as Error).message
-      throw new Failure('unavailable', `node ${node.id} at ${node.url}: ${what}`, { cause: error })
-    } finally {
-      cancelDeadline()
-      signal.removeEventListener('abort', cancelled)
+      got?.buffer.release()
+      throw error
     }
+    if (refused) throw refused
+    if (!got) throw new Failure('internal', 'an answer without a head')
+    const { piece, buffer } = got
+    return { piece, bytes: buffer.bytes, release: buffer.release }
   }
+}
+
+function requestFor(node: NodeCard, digest: Digest, wanted: WantedPieces, more: Record<string, string>): string {
+  const { list, head } = questionOf(wanted)
+  let text = `GET /shoal/v1/blobs/${digest}/pieces/${list} HTTP/1.1\r\nhost: ${new URL(node.url).host}\r\n`
+  for (const [name, value] of Object.entries({ ...more, ...head })) text += `${name}: ${value}\r\n`
+  return `${text}\r\n`
 }
 
 /** Named pieces stand in the path; a bitmap of unwanted ones in a header, where its length does no harm. */
@@ -116,13 +124,11 @@ function questionOf(wanted: WantedPieces): { list: string; head: Record<string, 
   return { list: 'any', head: { ...mark, [headers.unwanted]: unwanted.toBase64(), [headers.from]: String(from) } }
 }
 
-/** @throws {Failure} when the head is not that of a piece that was asked for, or announces more than one can have */
-function headOf(response: Response, wanted: WantedPieces, node: NodeCard): { piece: number; length: number } {
-  const [piece = Number.NaN, length = Number.NaN, body] = [headers.piece, headers.length, 'content-length'].map(
-    (name) => Number(response.headers.get(name) ?? Number.NaN),
-  )
-  const asked = 'pieces' in wanted ? wanted.pieces.includes(piece) : piece >= 0 && Number.isSafeInteger(piece)
-  if (!asked || !(length >= 0 && length <= wireRules.pieceBytes)) {
+/** @throws {Failure} when the head is not that of a piece that was asked for, or announces more than it can have */
+function pieceOf(head: AnswerHead, wanted: WantedPieces, node: NodeCard): { piece: number; length: number } {
+  const { piece, pieceLength: length, length: body } = head
+  const asked = piece !== undefined && (!('pieces' in wanted) || wanted.pieces.includes(piece))
+  if (!asked || length === undefined || length > (wanted.bytes ?? wireRules.pieceBytes)) {
     throw new Failure('corrupt', `node ${node.id} answered with something that is not a piece it was asked for`)
   }
   // Its file is shorter than it should be: a fault of its disk, not a lie.
@@ -130,10 +136,10 @@ function headOf(response: Response, wanted: WantedPieces, node: NodeCard): { pie
   return { piece, length }
 }
 
-/** Why there is no piece. The body says more, but reading it is not worth the time: only its status matters here. */
-async function refusal(response: Response, node: NodeCard): Promise<Failure> {
-  await response.arrayBuffer().catch(() => {})
-  if (response.status === 503) return new Failure('too-many', `node ${node.id} is busy`)
-  if (response.status === 404) return new Failure('no-blob', `node ${node.id} does not hold the piece`)
-  return new Failure('unavailable', `node ${node.id} answered ${response.status} instead of a piece`)
+/** Why there is no piece, if there is none. The body says more, but only the status matters here. */
+function refusal({ status }: AnswerHead, node: NodeCard): Failure | undefined {
+  if (status === 200) return undefined
+  if (status === 503) return new Failure('too-many', `node ${node.id} is busy`)
+  if (status === 404) return new Failure('no-blob', `node ${node.id} does not hold the piece`)
+  return new Failure('unavailable', `node ${node.id} answered ${status} instead of a piece`)
 }

@@ -23,11 +23,11 @@ export const wireRules = {
   candidates: 256,
   /** Bytes of a bitmap of pieces: those of the largest blob there may be. */
   bitmapBytes: 8192,
-  /** Pieces fetched at once by this node. The runtime allows 256 requests in all; control calls must find room. */
+  /** Pieces fetched at once by this node: so many have memory and a connection. */
   piecesInFlight: 192,
   /** Seconds without traffic after which the peer port closes a connection, a stalled piece included. */
   idleSeconds: 20,
-  /** Seconds an unused connection to a peer port is kept; the runtime may take 8 more. */
+  /** Seconds an unused connection to a peer port is kept; the runtime may take 8 more, for calls that it makes. */
   keepSeconds: 8,
 } as const
 

@@ -1,6 +1,6 @@
 /**
- * The contract between the swarm and the network, in both directions. `http-wire.ts` implements it with `Bun.serve` and
- * `fetch`; the simulation has one of its own.
+ * The contract between the swarm and the network, in both directions. `http-wire.ts` implements it with `Bun.serve`,
+ * `fetch` and sockets; the simulation has one of its own.
  */
 import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -38,13 +38,15 @@ export type WantedPieces = (
 ) & {
   /** Nobody waits for it: what somebody waits for goes first. */
   readonly background?: boolean
-  /** How much a piece weighs, as far as the asker can tell. */
+  /** How much a piece weighs at most, as far as the asker can tell; one that is longer is not taken. */
   readonly bytes?: number
 }
 
 export interface PieceAnswer {
   readonly piece: number
   readonly bytes: Uint8Array
+  /** The memory of `bytes` may be used for another piece: nobody looks at them any more. Nobody has to call it. */
+  release?(): void
 }
 
 /** What this node asks of others. Every call has a deadline inside and throws {@link Failure} `unavailable`. */
