@@ -41,8 +41,11 @@ export interface FeedOptions {
   readonly fresh: Fresh
 }
 
-/** A run of unneeded pieces longer than this is skipped by a new request. */
-const skipPieces = 16
+/**
+ * So many bytes that are not needed are skipped by a new request. Whoever takes over from a reader that ended finds
+ * gaps everywhere in what others hold, and must not read their half of the blob again to fill them.
+ */
+const skipBytes = 2 * 1024 * 1024
 /** How many pieces ahead of the source's position nobody else is asked for. */
 const aheadPieces = 4
 /** How many pieces may be on their way to the disk. */
@@ -124,7 +127,7 @@ export class SourceFeed {
           piece++
           if (piece >= layout.count) continue
           const needed = host.nextNeeded(piece)
-          if (needed >= layout.count || needed - piece > skipPieces) return needed
+          if (needed >= layout.count || (needed - piece) * layout.pieceLength > skipBytes) return needed
           host.expecting(piece, piece + aheadPieces)
         }
       }
