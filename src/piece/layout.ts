@@ -10,6 +10,11 @@ export interface Layout {
 
 const KiB = 1024
 const smallest = 256 * KiB
+/**
+ * Sizes above which pieces are twice as long. Short pieces spread sooner, and each costs the same work however long it is:
+ * of a large blob that work is what bounds a fast host, of a small one the time until a piece can be passed on.
+ */
+const steps = [16 * KiB * KiB, 128 * KiB * KiB] as const
 /** At most this many pieces while the length may still grow: a bitmap of 1 KiB, an announce that fits a packet. */
 const mostPieces = 8192
 const largest = 4 * KiB * KiB
@@ -18,7 +23,8 @@ const largest = 4 * KiB * KiB
 export const mostBlobBytes = 65_536 * largest
 
 export function layoutOf(size: number): Layout {
-  let pieceLength = size > 16 * KiB * KiB ? 2 * smallest : smallest
+  let pieceLength = smallest
+  for (const above of steps) if (size > above) pieceLength *= 2
   while (size / pieceLength > mostPieces && pieceLength < largest) pieceLength *= 2
   // An empty blob has one empty piece: everything that counts pieces then works unchanged.
   return { size, pieceLength, count: Math.max(1, Math.ceil(size / pieceLength)) }

@@ -14,7 +14,7 @@ import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, pieceBytes } from '../piece/layout.ts'
 import { Parent, type Request } from './parent.ts'
 import { type PieceView, pick } from './picker.ts'
-import type { Tuning } from './tuning.ts'
+import { inFlight, type Tuning } from './tuning.ts'
 
 export type DownloadEvent =
   | { type: 'parent-joined'; parent: string; have: Bitmap; feeding: boolean }
@@ -55,6 +55,7 @@ export class Download {
   readonly have: Bitmap
   readonly parents = new Map<string, Parent>()
   readonly #tuning: Tuning
+  readonly #mostInFlight: number
   readonly #random: Random
   readonly #stated: Bitmap
   readonly #availability: Uint16Array
@@ -90,6 +91,7 @@ export class Download {
     this.have = have.copy()
     this.#stated = stated.copy()
     this.#tuning = tuning
+    this.#mostInFlight = inFlight(tuning, layout.pieceLength)
     this.#random = random
     this.#availability = new Uint16Array(layout.count)
     this.#asked = new Uint8Array(layout.count)
@@ -284,7 +286,7 @@ export class Download {
     const request = this.#requests.get(id)
     if (!request || piece < 0 || piece >= this.layout.count) return
     const parent = this.parents.get(request.parent)
-    const full = this.#requests.size >= this.#tuning.mostInFlight
+    const full = this.#requests.size >= this.#mostInFlight
     this.#bind(request, piece)
     this.#forget(request)
     if (parent) {
@@ -397,7 +399,7 @@ export class Download {
 
   /** Gives every parent with room something to do, one request a round so that none takes all. */
   #fill(now: number): void {
-    if (this.#requests.size >= this.#tuning.mostInFlight) return
+    if (this.#requests.size >= this.#mostInFlight) return
     const parents = this.#list
     const start = Math.floor(this.#random() * parents.length)
     for (let progress = true; progress; ) {
@@ -423,7 +425,7 @@ export class Download {
 
   #hasRoom(parent: Parent, now: number): boolean {
     if (parent.requests.size >= parent.pipeline || parent.busyUntil > now) return false
-    return this.#requests.size < this.#tuning.mostInFlight
+    return this.#requests.size < this.#mostInFlight
   }
 
   #fillOne(parent: Parent, now: number): boolean {

@@ -7,8 +7,9 @@ export interface Tuning {
   readonly leastInFlight: number
   /** How many ms worth of a parent's rate are kept in flight there. */
   readonly pipelineMs: number
-  /** Requests in flight at all parents together. */
+  /** Requests in flight at all parents together, and what they may bring: they are in memory until they are written. */
   readonly mostInFlight: number
+  readonly mostBytesInFlight: number
   /** Parents a download connects to. */
   readonly mostParents: number
   /** Pieces ahead of a reader that are fetched before anything rarer. */
@@ -35,6 +36,7 @@ export const defaultTuning: Tuning = {
   leastInFlight: 8,
   pipelineMs: 100,
   mostInFlight: 64,
+  mostBytesInFlight: 32 * MiB,
   mostParents: 24,
   urgentPieces: 2,
   windowBytes: 128 * MiB,
@@ -44,4 +46,9 @@ export const defaultTuning: Tuning = {
   stallMs: 2000,
   parentFailures: 3,
   busyMs: 200,
+}
+
+/** Requests that may be in flight for pieces of that length. */
+export function inFlight({ mostInFlight, mostBytesInFlight, leastPipeline }: Tuning, pieceLength: number): number {
+  return Math.min(mostInFlight, Math.max(8 * leastPipeline, Math.floor(mostBytesInFlight / pieceLength)))
 }
