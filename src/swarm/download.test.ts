@@ -384,7 +384,7 @@ describe('a download', () => {
     expect(race.others.length).toBe(2)
   })
 
-  test('that reads the source for others asks parents only for whoever reads here, or when that is over', () => {
+  test('that reads the source for others asks parents only for whoever reads here, or when that is over or brings nothing', () => {
     const race = new Race()
     race.apply({ type: 'feeding', running: true })
     race.join('a', everything)
@@ -397,6 +397,11 @@ describe('a download', () => {
     other.join('a', everything)
     other.apply({ type: 'feeding', running: false })
     expect(other.pieces()).not.toEqual([])
+    const silent = new Race()
+    silent.apply({ type: 'feeding', running: true })
+    silent.join('a', everything)
+    silent.wait(defaultTuning.stallMs + 1)
+    expect(silent.pieces()).not.toEqual([])
   })
 
   test('is not stalled while its own feed goes on', () => {

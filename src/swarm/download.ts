@@ -76,6 +76,8 @@ export class Download {
   readonly #view: PieceView & { readers: readonly number[] }
   #feed = { from: 0, to: 0 }
   #feeding = false
+  /** When the source last brought something. */
+  #fedAt: number
   #nextRequest = 1
   /** Free pieces that exactly one parent holds. */
   #rare = 0
@@ -91,6 +93,7 @@ export class Download {
     this.have = have.copy()
     this.#stated = stated.copy()
     this.#tuning = tuning
+    this.#fedAt = now
     this.#mostInFlight = inFlight(tuning, layout.pieceLength)
     this.#random = random
     this.#availability = new Uint16Array(layout.count)
@@ -169,6 +172,7 @@ export class Download {
         this.#stored(event.piece, now)
         break
       case 'fed':
+        this.#fedAt = now
         this.#stored(event.piece, now)
         break
       case 'rejected':
@@ -190,6 +194,7 @@ export class Download {
         break
       case 'feeding':
         this.#feeding = event.running
+        this.#fedAt = now
         this.#fill(now)
         break
       case 'reader-at':
@@ -418,9 +423,12 @@ export class Download {
     parent.adapt(this.#tuning, this.#list.length, this.layout.pieceLength, now)
   }
 
-  /** Nobody here waits for what others hold, and everybody for what comes from the source: its link is for that first. */
-  get #holdsBack(): boolean {
-    return this.#feeding && this.#readers.size === 0
+  /**
+   * Nobody here waits for what others hold, and everybody for what comes from the source: its link is for that first,
+   * for as long as something comes.
+   */
+  #holdsBack(now: number): boolean {
+    return this.#feeding && this.#readers.size === 0 && now - this.#fedAt < this.#tuning.stallMs
   }
 
   #hasRoom(parent: Parent, now: number): boolean {
@@ -429,7 +437,7 @@ export class Download {
   }
 
   #fillOne(parent: Parent, now: number): boolean {
-    if (!this.#hasRoom(parent, now) || this.#holdsBack) return false
+    if (!this.#hasRoom(parent, now) || this.#holdsBack(now)) return false
     const piece = this.#free.count > 0 ? pick(this.#view, parent.have, this.#random) : undefined
     // Who reads the source may send what it has not even told us about yet; and whoever has all of it while there are
     // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:
