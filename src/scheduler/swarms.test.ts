@@ -443,7 +443,7 @@ describe('who asks is told', () => {
     kit.now += 10_000
     kit.holds(first, 3)
     const lost = kit.ask('a', { failed: [{ node: first, reason: 'session closed' }] })
-    expect([lost.fetcher, lost.again]).toEqual([first, 400])
+    expect([lost.fetcher, lost.again]).toEqual([first, 300])
     kit.swarms.left(first)
     kit.now += 400
     expect(kit.ask('a').order).toBe(first === 's1' ? 's2' : 's1')

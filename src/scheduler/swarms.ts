@@ -46,7 +46,7 @@ const sample = 48
 const enoughNear = mostParents
 const mostDraws = 4
 /** Somebody lost it through whom all comes: after so long, two pings, it is known whether another has to be named. */
-const doubtedMs = 400
+const doubtedMs = 300
 const fetcherPenaltyMs = 30_000
 /** A node that holds nothing and has been silent about the blob for so long does not want it any more. */
 const emptyMs = 60_000
