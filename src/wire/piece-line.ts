@@ -35,9 +35,11 @@ export class PieceLine {
       ...(tls && { tls }),
       data: this,
       socket: {
-        binaryType: 'uint8array',
+        binaryType: 'arraybuffer',
         open: (socket) => this.#opened(socket),
-        data: (_, chunk) => this.#received(chunk),
+        // The types only know of the kind that comes when none is chosen.
+        data: (_, chunk: ArrayBuffer | Uint8Array) =>
+          this.#received(chunk instanceof ArrayBuffer ? chunk : new Uint8Array(chunk).buffer),
         drain: () => this.#send(),
         close: () => this.#broke('the connection was closed'),
         error: (_, error) => this.#broke(error.message),
@@ -92,12 +94,12 @@ export class PieceLine {
     if (sent > 0) this.#unsent = this.#unsent.slice(sent)
   }
 
-  #received(chunk: Uint8Array): void {
+  #received(chunk: ArrayBuffer): void {
     if (this.#over) return
     const turn = this.#turn
     if (!turn) return this.drop(new Failure('unavailable', `${this.url}: an answer to nothing`))
     try {
-      if (!turn.reader.feed(chunk)) return
+      if (!turn.reader.feed(new Uint8Array(chunk))) return
     } catch (error) {
       return this.drop(Failure.from(error))
     } finally {
@@ -116,8 +118,6 @@ export class PieceLine {
 }
 
 /** Chunks are copied at once, and a gigabyte a second of them is not left to the garbage collector: that costs its pages. */
-function free(chunk: Uint8Array): void {
-  const { buffer } = chunk
-  // Small ones live in the collector's own memory.
-  if (chunk.length >= 2048 && buffer instanceof ArrayBuffer && buffer.byteLength === chunk.length) buffer.transfer(0)
+function free(chunk: ArrayBuffer): void {
+  if (chunk.byteLength >= 2048) chunk.transfer(0)
 }
