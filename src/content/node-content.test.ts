@@ -310,7 +310,7 @@ test('where bytes came from adds up when swarm and source bring them together', 
     reader: () => 1,
     readerLeft: () => {},
     fresh: () => undefined,
-    broken: 0,
+    doubts: [],
     piece: async (_, piece) => {
       if (blob.have.has(piece)) return
       await write(piece)

@@ -5,7 +5,8 @@
  * These bytes are not verified. That is no loss where nobody but the source has stated anything about them, for a digest
  * made here of what it sent proves nothing: what proves something is the digest of the whole, and the piece that ends the
  * blob is never handed out here. It does mean that a reader may hold bytes that later turn out not to be the blob's,
- * because a connection broke or a disk failed and others brought the piece. Such a reader has to break off: `broken`.
+ * because a connection broke or a disk failed and others brought the piece. What was given of such a piece is kept, in
+ * {@link Fresh.doubts}: a reader goes on if the piece that came is the same as far as that, and breaks off if not.
  *
  * Buffers are used again, for pages that are new to the process cost more than the bytes that are copied into them. One
  * that a reader looks at is left alone until it looks away.
@@ -50,7 +51,7 @@ export class Fresh {
   readonly #fillings = new Map<number, Filling>()
   #kept: Filling[] = []
   readonly #spare: ArrayBuffer[] = []
-  #broken = 0
+  readonly #doubts: Filling[] = []
   /** What came is news at once, for somebody waits for a first byte. */
   #eager = true
 
@@ -60,9 +61,9 @@ export class Fresh {
     this.#arrived = arrived
   }
 
-  /** Counts the pieces of which something was handed out that the blob may not consist of. */
-  get broken(): number {
-    return this.#broken
+  /** Pieces of which something was handed out that the blob may not consist of. Grows only. */
+  get doubts(): readonly Pick<Filling, 'piece' | 'bytes' | 'filled'>[] {
+    return this.#doubts
   }
 
   begin(piece: number, hidden: boolean): Filling {
@@ -94,7 +95,11 @@ export class Fresh {
 
   /** It will not be stored, or not as it is here. */
   abandon(filling: Filling): void {
-    if (filling.given) this.#broken++
+    if (filling.given) {
+      this.#doubts.push(filling)
+      // Kept for as long as the transfer goes on.
+      filling.users++
+    }
     this.#forget(filling)
   }
 

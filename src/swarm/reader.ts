@@ -1,12 +1,12 @@
 /** Verified bytes of a blob in order, as they arrive. */
 import { Failure } from '../failure.ts'
-import { pieceAt } from '../piece/layout.ts'
+import { pieceAt, pieceStart } from '../piece/layout.ts'
 import type { Blob, Span } from '../store/blob-store.ts'
 import type { Transfer } from './transfer.ts'
 
 /** As much of a {@link Transfer} as its readers need. */
 export type Arrival = Pick<Transfer, 'bytes' | 'begun' | 'finished' | ReadParts>
-type ReadParts = 'piece' | 'fresh' | 'broken' | 'reader' | 'readerLeft'
+type ReadParts = 'piece' | 'fresh' | 'doubts' | 'reader' | 'readerLeft'
 
 /** A complete blob is read in steps of this many bytes. */
 const stepBytes = 512 * 1024
@@ -30,7 +30,7 @@ export async function* readArriving(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const reader = transfer.reader()
-  const { broken } = transfer
+  let settled = transfer.doubts.length
   let unverified = false
   try {
     for (let start = span.start; start < span.end; ) {
@@ -41,9 +41,10 @@ export async function* readArriving(
         await transfer.piece(reader, piece, signal)
         fresh = transfer.fresh(start)
       }
-      if (unverified && transfer.broken !== broken) {
+      if (unverified && transfer.doubts.length > settled) {
         fresh?.release()
-        throw new Failure('unavailable', `the source broke off, and what it sent of ${blob.digest} may have been wrong`)
+        await settle(transfer.doubts[settled++]!, transfer, reader, blob, signal)
+        continue
       }
       if (fresh) {
         unverified = true
@@ -62,4 +63,19 @@ export async function* readArriving(
   } finally {
     transfer.readerLeft(reader)
   }
+}
+
+/** Waits for the piece, and looks whether it begins with what was given of it. @throws {Failure} `unavailable` */
+async function settle(
+  { piece, bytes, filled }: Arrival['doubts'][number],
+  transfer: Pick<Arrival, 'piece'>,
+  reader: number,
+  blob: Blob,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!blob.have.has(piece)) await transfer.piece(reader, piece, signal)
+  const start = pieceStart(blob.layout, piece)
+  const stored = await blob.read({ start, end: start + filled })
+  if (Buffer.compare(stored, bytes.subarray(0, filled)) === 0) return
+  throw new Failure('unavailable', `the source broke off, and what it had sent of ${blob.digest} was wrong`)
 }

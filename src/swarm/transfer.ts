@@ -207,9 +207,9 @@ export class Transfer {
   fresh(at: number): FreshBytes | undefined {
     return this.#over ? undefined : this.#fresh?.at(at)
   }
-  /** Changes when bytes that {@link fresh} gave may not be the blob's. */
-  get broken(): number {
-    return this.#fresh?.broken ?? 0
+  /** What {@link fresh} gave that may not be the blob's. */
+  get doubts(): Fresh['doubts'] {
+    return this.#fresh?.doubts ?? []
   }
 
   /**
