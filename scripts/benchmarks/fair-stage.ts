@@ -1,12 +1,12 @@
 /** A registry, a node that holds what is asked for and one that asks: where limits and turns can be seen by themselves. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
-import { pushImage, writeImage } from '../../test/lab/image.ts'
 import { Lab } from '../../test/lab/lab.ts'
 import { syntheticBlob } from '../../test/lab/layers.ts'
 import { LabNode } from '../../test/lab/node.ts'
-import { LabRegistry } from '../../test/lab/registry.ts'
+import type { LabRegistry } from '../../test/lab/registry.ts'
+import { stocked } from '../../test/lab/stock.ts'
 import { until } from '../../test/lab/until.ts'
 
 export interface Content {
@@ -35,22 +35,17 @@ export class FairStage {
   static async create(sizes: readonly number[], rate: string | undefined, seed: number): Promise<FairStage> {
     const lab = await Lab.create({ hosts: ['registry', 'seed', 'peer'], ...(rate ? { rate } : {}) })
     try {
-      const host = lab.host('registry')
-      const registry = await LabRegistry.start({ host, dir: join(host.dir, 'registry') })
-      const folder = join(lab.dir, 'layers')
-      mkdirSync(folder, { recursive: true })
-      const layers = sizes.map((size, i) => {
-        const bytes = syntheticBlob(size, seed * 10_000 + i)
-        // Begins as gzip does, or skopeo would compress it, and it would have another digest.
-        bytes.set([0x1f, 0x8b, 0x08])
-        const file = join(folder, String(i))
-        writeFileSync(file, bytes)
-        const digest = digestOf(bytes)
-        return { file, digest, size, diffId: digest, comment: `blob ${i}` }
-      })
-      const image = writeImage(join(lab.dir, 'layout'), 'latest', { layers })
-      await pushImage(image, '127.0.0.1:5000', repository, 'latest', { from: host })
-      for (const made of ['layers', 'layout']) rmSync(join(lab.dir, made), { recursive: true })
+      const { registry, layers } = await stocked(lab, repository, 'latest', async (folder) =>
+        sizes.map((size, i) => {
+          const bytes = syntheticBlob(size, seed * 10_000 + i)
+          // Begins as gzip does, or skopeo would compress it, and it would have another digest.
+          bytes.set([0x1f, 0x8b, 0x08])
+          const file = join(folder, String(i))
+          writeFileSync(file, bytes)
+          const digest = digestOf(bytes)
+          return { file, digest, size, diffId: digest, comment: `blob ${i}` }
+        }),
+      )
       return new FairStage(lab, registry, layers)
     } catch (error) {
       await lab.close()

@@ -2,14 +2,14 @@
  * A registry, and one or two hosts with a node each, on links that nothing slows: what a node adds to a pull and what it
  * costs, against the same registry asked directly from the same host.
  */
-import { mkdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Host } from '../../test/lab/host.ts'
-import { pushImage, writeImage } from '../../test/lab/image.ts'
 import { Lab } from '../../test/lab/lab.ts'
-import { type Layer, syntheticLayer } from '../../test/lab/layers.ts'
+import { type Layer, syntheticLayers } from '../../test/lab/layers.ts'
 import { LabNode } from '../../test/lab/node.ts'
-import { LabRegistry } from '../../test/lab/registry.ts'
+import type { LabRegistry } from '../../test/lab/registry.ts'
+import { stocked } from '../../test/lab/stock.ts'
 import { until } from '../../test/lab/until.ts'
 
 export type Asked = 'registry' | 'node'
@@ -39,15 +39,8 @@ export class HostStage {
     const hosts = Array.from({ length: nodes }, (_, i) => `h${i + 1}`)
     const lab = await Lab.create({ hosts: ['registry', ...hosts] })
     try {
-      const host = lab.host('registry')
-      const registry = await LabRegistry.start({ host, dir: join(host.dir, 'registry') })
-      const folder = join(lab.dir, 'layers')
-      mkdirSync(folder)
-      const layers: Layer[] = []
-      for (const [i, size] of sizes.entries()) layers.push(await syntheticLayer(folder, size, seed * 10_000 + i))
-      const image = writeImage(join(lab.dir, 'layout'), 'latest', { layers })
-      await pushImage(image, '127.0.0.1:5000', repository, 'latest', { from: host })
-      for (const made of ['layers', 'layout']) rmSync(join(lab.dir, made), { recursive: true })
+      const make = (folder: string) => syntheticLayers(folder, sizes, seed * 10_000)
+      const { registry, layers } = await stocked(lab, repository, 'latest', make)
       const stage = new HostStage(lab, registry, layers)
       await stage.#start(hosts.map((host) => lab.host(host)))
       return stage

@@ -2,16 +2,15 @@
  * A registry with one image and nodes in front of it, each on a host of its own: where tests of whole swarms, and the
  * scripts that measure them, begin.
  */
-import { rmSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Digest } from '../../src/oci/digest.ts'
 import type { Host } from './host.ts'
-import { pushImage, type Written, writeImage } from './image.ts'
+import type { Written } from './image.ts'
 import { Lab } from './lab.ts'
-import { type Layer, layerSizes, syntheticLayer } from './layers.ts'
+import { layerSizes, syntheticLayers } from './layers.ts'
 import { LabNode } from './node.ts'
 import { type Pulled, pullOn } from './pull.ts'
-import { LabRegistry } from './registry.ts'
+import type { LabRegistry } from './registry.ts'
+import { stocked } from './stock.ts'
 import { until } from './until.ts'
 
 export interface MemberPlan {
@@ -94,15 +93,9 @@ export class Cluster {
       const host = lab.host('registry')
       if (init.registryRate) await host.shape(init.registryRate)
       for (const { name, rate } of members) if (rate) await lab.host(name).shape(rate)
-      const registry = await LabRegistry.start({ host, dir: join(host.dir, 'registry') })
-      const layers: Layer[] = []
-      for (const [i, size] of layerSizes(init.size, init.layers ?? 1).entries()) {
-        layers.push(await syntheticLayer(join(lab.dir, 'layers'), size, i + 1))
-      }
-      const image = writeImage(join(lab.dir, 'layout'), tag, { layers })
-      await pushImage(image, '127.0.0.1:5000', repository, tag, { from: host })
-      // The registry has it; three copies of a large one would crowd the disk's cache.
-      for (const folder of ['layers', 'layout']) rmSync(join(lab.dir, folder), { recursive: true })
+      const sizes = layerSizes(init.size, init.layers ?? 1)
+      const make = (folder: string) => syntheticLayers(folder, sizes, 1)
+      const { registry, image, layers } = await stocked(lab, repository, tag, make)
       return new Cluster(init, lab, registry, image, layers)
     } catch (error) {
       await lab.close()

@@ -48,6 +48,13 @@ export function syntheticLayer(folder: string, bytes: number, seed: number): Pro
   })
 }
 
+/** One layer of each size, with seeds from `seed` on. */
+export async function syntheticLayers(folder: string, sizes: readonly number[], seed: number): Promise<Layer[]> {
+  const layers: Layer[] = []
+  for (const [i, size] of sizes.entries()) layers.push(await syntheticLayer(folder, size, seed + i))
+  return layers
+}
+
 /** Sizes of an image's layers: one takes all; of several the last is eight times the first, and they grow evenly. */
 export function layerSizes(bytes: number, count: number): number[] {
   const weights = Array.from({ length: count }, (_, i) => 1 + (count === 1 ? 0 : (7 * i) / (count - 1)))
