@@ -14,7 +14,7 @@ const smallest = 256 * KiB
  * Sizes above which pieces are twice as long. Short pieces spread sooner, and each costs the same work however long it is:
  * of a large blob that work is what bounds a fast host, of a small one the time until a piece can be passed on.
  */
-const steps = [16 * KiB * KiB, 128 * KiB * KiB] as const
+const steps = [16 * KiB * KiB, 512 * KiB * KiB] as const
 /** At most this many pieces while the length may still grow: a bitmap of 1 KiB, an announce that fits a packet. */
 const mostPieces = 8192
 const largest = 4 * KiB * KiB

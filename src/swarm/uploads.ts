@@ -46,7 +46,7 @@ export interface UploadTuning {
   readonly mostWaiting: number
 }
 
-export const defaultUploadTuning: UploadTuning = { leastSlots: 5, mostSlots: 64, mostWaiting: 1024 }
+export const defaultUploadTuning: UploadTuning = { leastSlots: 4, mostSlots: 64, mostWaiting: 1024 }
 
 interface Sending {
   readonly bytes: number
