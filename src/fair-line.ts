@@ -163,11 +163,15 @@ export class FairLine<T> {
   }
 
   #find(flow: Flow<T>, costOf: (item: T) => number | undefined, lasting: boolean): Found<T> | undefined {
-    for (const [index, item] of flow.items.entries()) {
+    const { items, order } = flow
+    // By index: this is gone through for every item that is served.
+    for (let index = 0; index < items.length; index++) {
+      const item = items[index]!
       const cost = costOf(item)
       if (cost !== undefined) return { item, index, flow, cost }
     }
-    for (const child of flow.order) {
+    for (let i = 0; i < order.length; i++) {
+      const child = order[i]!
       const found = this.#find(child, costOf, lasting)
       if (found !== undefined) return found
       child.skipped ||= lasting

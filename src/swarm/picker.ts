@@ -3,8 +3,8 @@
  *
  * Three tiers: pieces a reader is about to need, pieces inside the window ahead of the readers, the rest. Inside a tier
  * the rarest goes first, so that no two hosts fetch the same thing from the seed while there is something nobody has;
- * equals are chosen at random, from a random place on. Eight pieces are passed over at a time where there is nothing to
- * pick, for most of the time there is little.
+ * equals are chosen at random, from a random place on. A tier is looked at only when those before it have nothing, and
+ * eight pieces are passed over at a time where there is nothing to pick, for most of the time there is little.
  */
 import type { Random } from '../clock.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
@@ -22,39 +22,55 @@ export interface PieceView {
 
 /** The best free piece among those `held`; `undefined` when there is none. */
 export function pick(view: PieceView, held: Bitmap, random: Random): number | undefined {
-  const free = view.free.bytes
-  const have = held.bytes
-  const count = free.length
-  const dice = Math.floor(random() * 8 * count)
-  const [offset, turn] = [dice >> 3, dice & 7]
+  const { readers, free, urgentPieces, windowPieces } = view
+  const dice = random()
+  if (readers.length === 0) return rarest(view, held, 0, free.length, dice, undefined)
+  return (
+    ahead(view, held, urgentPieces, dice) ??
+    ahead(view, held, windowPieces, dice) ??
+    rarest(view, held, 0, free.length, dice, undefined)
+  )
+}
+
+/** The rarest of the pieces up to so far ahead of any reader. */
+function ahead(view: PieceView, held: Bitmap, far: number, dice: number): number | undefined {
+  const { readers, free } = view
+  const place = dice * readers.length
+  const offset = Math.floor(place)
   let best: number | undefined
-  let least = Number.POSITIVE_INFINITY
-  for (let k = 0; k < count; k++) {
-    const byte = k + offset < count ? k + offset : k + offset - count
-    const both = free[byte]! & have[byte]!
-    if (both === 0) continue
-    for (let i = turn; i < turn + 8; i++) {
-      if ((both & (1 << (i & 7))) === 0) continue
-      const piece = 8 * byte + (i & 7)
-      const rank = rankOf(view, piece)
-      if (rank >= least) continue
-      least = rank
-      best = piece
-    }
+  for (let k = 0; k < readers.length; k++) {
+    const reader = readers[(k + offset) % readers.length]!
+    best = rarest(view, held, reader, Math.min(reader + far, free.length), place - offset, best)
   }
   return best
 }
 
-const tierWeight = 1 << 20
-
-function rankOf(view: PieceView, piece: number): number {
-  const { readers } = view
-  let tier = readers.length === 0 ? 1 : 2
-  for (let i = 0; i < readers.length; i++) {
-    const ahead = piece - readers[i]!
-    if (ahead < 0) continue
-    if (ahead < view.urgentPieces) tier = 0
-    else if (ahead < view.windowPieces && tier > 1) tier = 1
+/** The rarest of pieces `from` up to `to` (exclusive), unless `best` is as rare. */
+function rarest(
+  { free, availability }: PieceView,
+  held: Bitmap,
+  from: number,
+  to: number,
+  dice: number,
+  best: number | undefined,
+): number | undefined {
+  const [wanted, have] = [free.bytes, held.bytes]
+  const start = from + Math.floor(dice * (to - from))
+  let rare = best
+  let least = best === undefined ? Number.POSITIVE_INFINITY : availability[best]!
+  // From a random place to the end, then what is before that place.
+  for (let lap = 0; lap < 2; lap++) {
+    const end = lap === 0 ? to : start
+    for (let piece = lap === 0 ? start : from; piece < end; piece++) {
+      const both = wanted[piece >> 3]! & have[piece >> 3]!
+      if (both === 0) piece |= 7
+      else if ((both & (1 << (piece & 7))) !== 0 && availability[piece]! < least) {
+        // Rarer than what one parent alone holds there is nothing.
+        if (availability[piece]! <= 1) return piece
+        least = availability[piece]!
+        rare = piece
+      }
+    }
   }
-  return tier * tierWeight + view.availability[piece]!
+  return rare
 }

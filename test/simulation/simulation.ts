@@ -142,10 +142,12 @@ export class Simulation {
     this.#blobs = scenario.blobs ?? 1
     this.#remaining = scenario.nodes * this.#blobs
     const uploads = { ...defaultUploadTuning, ...scenario.uploads }
+    // The same text for all: as a key in a map it is then found by its place in memory.
+    const digests = Array.from({ length: this.#blobs }, (_, blob) => digestOf(blob))
     for (let i = 0; i < this.#seeds + scenario.nodes; i++) {
       const host = new Host(i, scenario.rate(i) / 1000, uploads)
       for (let blob = 0; blob < this.#blobs; blob++) {
-        const copy = new Copy(this.#copies.length, host, digestOf(blob), scenario, this.#tuning, this.#random)
+        const copy = new Copy(this.#copies.length, host, digests[blob]!, scenario, this.#tuning, this.#random)
         this.#copies.push(copy)
         host.add(copy)
       }
