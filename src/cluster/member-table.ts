@@ -227,6 +227,7 @@ export class MemberTable implements Membership {
   }
 
   #describe(row: Row, info: NodeInfo): void {
+    if (row.info === info) return
     if (row.info.modes.join() !== info.modes.join()) {
       for (const mode of modes) this.#byMode.get(mode)?.delete(info.id)
       for (const mode of info.modes) this.#byMode.get(mode)?.set(info.id, row)

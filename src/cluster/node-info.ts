@@ -7,11 +7,12 @@ export type Mode = (typeof modes)[number]
 /** A node's libp2p peer id in text form; names its Ed25519 public key. */
 export type NodeId = string
 
-export const nodeIdSchema = z
-  .string()
-  .min(40)
-  .max(80)
-  .regex(/^[1-9A-HJ-NP-Za-km-z]+$/)
+const nodeIdPattern = /^[1-9A-HJ-NP-Za-km-z]{40,80}$/
+export const nodeIdSchema = z.string().regex(nodeIdPattern)
+
+export function isNodeId(value: unknown): value is NodeId {
+  return typeof value === 'string' && nodeIdPattern.test(value)
+}
 
 export const nodeInfoSchema = z.object({
   id: nodeIdSchema,

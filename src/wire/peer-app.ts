@@ -1,10 +1,10 @@
 /**
  * What other nodes may ask over HTTP. Every request is admitted first, is capped in size and time, and a refusal is a
- * {@link Failure} in JSON, so that the asking side throws the same one.
+ * {@link Failure} in JSON, so that the asking side throws the same one. Announces and questions for parents are in
+ * `control.ts`.
  */
 import type { Server } from 'bun'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
-import { LRUCache } from 'lru-cache'
 import type { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { type NodeId, type NodeInfo, nodeIdSchema } from '../cluster/node-info.ts'
@@ -13,15 +13,7 @@ import { type Digest, parseDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { deadline } from './deadline.ts'
-import {
-  type Announce,
-  announceSchema,
-  fetchOrderSchema,
-  maxControlBytes,
-  parse,
-  resolveSchema,
-  scheduleSchema,
-} from './messages.ts'
+import { fetchOrderSchema, maxControlBytes, parse, resolveSchema } from './messages.ts'
 import { headers, routes, wireRules } from './rules.ts'
 import type { SocketData } from './sockets.ts'
 import type { Uploads } from './uploads.ts'
@@ -46,20 +38,11 @@ export interface PeerAppOptions {
 
 type Env = { Bindings: { server: PeerServer | undefined }; Variables: { leave: () => void; connection: string } }
 
-/**
- * What was read lately, by its text. A node that has nothing new says the same every few seconds, and reading it once is
- * enough.
- */
-type Known<T extends object> = LRUCache<string, T>
-const mostKnown = 1024
-const mostKnownText = 1024
-
 /** Sockets at which new sessions are refused: far above what a swarm opens. */
 const mostSessions = 4096
 
 export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   const { uploads, clock, log } = options
-  const announces: Known<Announce> = new LRUCache({ max: mostKnown })
   const app = new Hono<Env>()
   const ready = () => {
     const inbound = options.inbound()
@@ -97,8 +80,6 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     uploads.settle()
     return servePiece(c, ready(), digest, { ...wanted, background })
   })
-  app.post(routes.announce, async (c) => c.json(ready().announce(await read(c, announceSchema, announces))))
-  app.post(routes.schedule, async (c) => c.json(await ready().schedule(await read(c, scheduleSchema))))
   app.post(routes.fetch, async (c) => {
     ready().order(await read(c, fetchOrderSchema))
     return c.body(null, 202)
@@ -125,22 +106,18 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     })
   }
 
-  async function read<T extends object>(c: Context<Env>, schema: z.ZodType<T>, known?: Known<T>): Promise<T> {
+  async function read<T extends object>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
     if (Number(c.req.header('content-length') ?? 0) > maxControlBytes) {
       throw new Failure('bad-request', 'the body is longer than 1 MiB')
     }
     const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () => c.req.text())
-    const before = known?.get(text)
-    if (before !== undefined) return before
     let value: unknown
     try {
       value = JSON.parse(text)
     } catch (cause) {
       throw new Failure('bad-request', 'the body is not JSON', { cause })
     }
-    const message = parse(schema, value)
-    if (text.length <= mostKnownText) known?.set(text, message)
-    return message
+    return parse(schema, value)
   }
 
   return app
@@ -191,7 +168,11 @@ export function parseCandidates(list: string): number[] {
 }
 
 /** `too-many` is 503 between nodes: busy now, and nobody's fault. */
-function render(failure: Failure, log: Log, status = failure.code === 'too-many' ? 503 : failure.status): Response {
+export function render(
+  failure: Failure,
+  log: Log,
+  status = failure.code === 'too-many' ? 503 : failure.status,
+): Response {
   if (failure.code === 'internal') log.error('a request of another node failed', { error: failure.cause ?? failure })
   const body = { code: failure.code, message: failure.code === 'internal' ? 'internal error' : failure.message }
   return Response.json(body, { status, ...(status === 503 && { headers: { 'retry-after': '1' } }) })

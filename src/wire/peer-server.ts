@@ -1,9 +1,10 @@
 /** The peer port. */
 import type { Server } from 'bun'
 import { type Address, listen } from '../listen.ts'
+import { Control } from './control.ts'
 import { maxControlBytes } from './messages.ts'
 import { createPeerApp, type PeerAppOptions } from './peer-app.ts'
-import { wireRules } from './rules.ts'
+import { routes, wireRules } from './rules.ts'
 import type { Sessions } from './sessions.ts'
 import { type SocketData, serveSockets } from './sockets.ts'
 import { Uploads } from './uploads.ts'
@@ -25,6 +26,7 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
   const { address, clock } = options
   const uploads = new Uploads(() => server.pendingRequests, clock)
   const app = createPeerApp({ ...options, uploads, sessions: () => options.sessions()?.size ?? 0 })
+  const control = new Control({ ...options, uploads })
   const server: Server<SocketData> = listen(address, '--peer-addr', () =>
     Bun.serve<SocketData>({
       hostname: address.host,
@@ -33,6 +35,10 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
       reusePort: false,
       maxRequestBodySize: maxControlBytes,
       idleTimeout: wireRules.idleSeconds,
+      routes: {
+        [routes.announce]: { POST: (request: Request) => control.announce(request) },
+        [routes.schedule]: { POST: (request: Request) => control.schedule(request) },
+      },
       fetch: (request, server) => app.fetch(request, { server }),
       // What goes wrong after a handler has answered: the file of a piece is gone, evicted a moment ago.
       error(error) {
@@ -46,6 +52,7 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
     port: server.port ?? address.port,
     async close() {
       uploads.close()
+      control.close()
       await server.stop(true)
     },
   }

@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { mostBlobBytes } from '../piece/layout.ts'
+import { Hearing } from './hearing.ts'
+import { announceSchema, parse, scheduleSchema } from './messages.ts'
+
+const digest = `sha256:${'0a'.repeat(32)}`
+const id = `12D3KooW${'a'.repeat(44)}`
+const node = {
+  id,
+  url: 'http://10.0.0.7:4881',
+  p2p: ['/ip4/10.0.0.7/tcp/4882'],
+  modes: ['peer'],
+  zone: 'eu/a/r1',
+  version: '0.1.0',
+  epoch: 'one',
+}
+
+const wrong = fc.constantFrom<unknown>(null, -1, 0.5, 2 ** 60, '', 'x', 'y'.repeat(600), {}, [], [null], true)
+const some = <T>(right: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 30, arbitrary: right as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: wrong })
+const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
+  some(fc.record(model as Record<string, fc.Arbitrary<unknown>>, { noNullPrototype: true }))
+
+/** Nearly right: what is wrong with one is wrong in one place or two. */
+const description = fc.oneof(
+  fc.constant(node),
+  record({
+    id: some(fc.constantFrom(id, `${id}b`)),
+    url: some(fc.constantFrom(node.url, 'http://10.0.0.8:4881', 'ftp://x')),
+    p2p: some(fc.constantFrom(node.p2p, [], ['/ip4/10.0.0.8/tcp/4882'])),
+    modes: some(fc.constantFrom(['peer'], ['seed', 'scheduler'], ['king'])),
+    zone: some(fc.constantFrom('eu/a/r1', 'eu/b', undefined)),
+    version: some(fc.constantFrom('0.1.0', '0.2.0')),
+    epoch: some(fc.constantFrom('one', 'two')),
+  }),
+)
+const count = some(fc.nat())
+const size = some(fc.oneof(fc.nat(), fc.constantFrom(mostBlobBytes, mostBlobBytes + 1)))
+const digests = some(fc.constantFrom(digest, `sha512:${'0a'.repeat(64)}`, 'sha256:00'))
+const holding = record({ digest: digests, size, pieces: count, complete: some(fc.boolean()) })
+const known = some(fc.constantFrom(undefined, '', '1'.repeat(64), '1'.repeat(65)))
+
+const announce = record({
+  node: description,
+  uploads: count,
+  uploadSlots: count,
+  full: some(fc.boolean()),
+  holdings: some(fc.oneof(fc.array(holding, { maxLength: 3 }), fc.constant(Array(4097).fill(null)))),
+  gone: some(fc.oneof(fc.array(digests, { maxLength: 3 }), fc.constant(Array(4097).fill(digest)))),
+  leaving: some(fc.boolean()),
+  known,
+  extra: wrong,
+})
+const schedule = record({
+  node: description,
+  location: record({
+    repository: record({
+      registry: some(fc.constantFrom('docker.io', 'ghcr.io', 'no registry', 'x'.repeat(256))),
+      name: some(fc.constantFrom('library/debian', 'debian', 'UPPER', 'x'.repeat(256))),
+    }),
+    kind: some(fc.constantFrom('blob', 'manifest')),
+    digest: digests,
+  }),
+  size: fc.oneof(size, fc.constant(undefined)),
+  pieces: count,
+  connected: some(fc.oneof(fc.array(some(fc.constant(id)), { maxLength: 3 }), fc.constant(Array(257).fill(id)))),
+  failed: some(
+    fc.array(record({ node: some(fc.constant(id)), reason: some(fc.string()), refused: known }), { maxLength: 3 }),
+  ),
+  stalled: some(fc.boolean()),
+})
+
+function outcome(read: () => unknown): unknown {
+  try {
+    return read()
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+describe('what is heard is what the schema makes of it, and is refused with the same words', () => {
+  test('an announce', () => {
+    const hearing = new Hearing()
+    fc.assert(
+      fc.property(announce, (value) => {
+        const text = JSON.stringify(value)
+        expect(outcome(() => hearing.announce(text))).toEqual(outcome(() => parse(announceSchema, JSON.parse(text))))
+      }),
+      { numRuns: 3000, seed: 21 },
+    )
+  })
+
+  test('a question for parents', () => {
+    const hearing = new Hearing()
+    fc.assert(
+      fc.property(schedule, (value) => {
+        const text = JSON.stringify(value)
+        expect(outcome(() => hearing.schedule(text))).toEqual(outcome(() => parse(scheduleSchema, JSON.parse(text))))
+      }),
+      { numRuns: 3000, seed: 22 },
+    )
+  })
+
+  test('what is no JSON is refused', () => {
+    expect(outcome(() => new Hearing().announce('{"node":'))).toBe('the body is not JSON')
+  })
+})
+
+const said = (about: object) =>
+  JSON.stringify({ node: about, uploads: 0, uploadSlots: 4, full: false, holdings: [], gone: [], leaving: false })
+
+test('a node that says of itself what it said before is the same object, and another one once anything changed', () => {
+  const hearing = new Hearing()
+  const first = hearing.announce(said(node)).node
+  expect(hearing.announce(said(node)).node).toBe(first)
+  for (const change of [{ epoch: 'two' }, { modes: ['peer', 'seed'] }, { p2p: [] }, { zone: undefined }]) {
+    const changed = { ...node, ...change }
+    expect(hearing.announce(said(changed)).node).toEqual(JSON.parse(JSON.stringify(changed)))
+  }
+})

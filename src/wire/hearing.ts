@@ -1,0 +1,179 @@
+/**
+ * Reads the two messages that a scheduler hears by the thousand a second: announces and questions for parents. Their
+ * schemas say what is right; checking it by hand costs a tenth of that. And a node describes itself in every message
+ * with the same words: it is compared with what it said before, and the description that is known already is passed on,
+ * so that there is one of each node, however often it speaks.
+ */
+import { LRUCache } from 'lru-cache'
+import { isNodeId, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { type Repository, repositoryOf } from '../oci/reference.ts'
+import { mostBlobBytes } from '../piece/layout.ts'
+import { type Announce, announceSchema, type Holding, parse, type Schedule, scheduleSchema } from './messages.ts'
+
+/** Nodes whose descriptions are remembered: more than one scheduler serves. */
+const mostNodes = 65_536
+/** Zones, which many nodes share. */
+const mostZones = 8192
+const mostHoldings = 4096
+const mostNamed = 256
+
+type Json = Readonly<Record<string, unknown>>
+
+export class Hearing {
+  readonly #nodes = new LRUCache<NodeId, NodeInfo>({ max: mostNodes })
+  readonly #zones = new LRUCache<string, string>({ max: mostZones })
+
+  /** @throws {Failure} `bad-request` that names the field */
+  announce(text: string): Announce {
+    const value = json(text)
+    return this.#announce(value) ?? this.#met(parse(announceSchema, value))
+  }
+
+  /** @throws {Failure} `bad-request` that names the field */
+  schedule(text: string): Schedule {
+    const value = json(text)
+    return this.#schedule(value) ?? this.#met(parse(scheduleSchema, value))
+  }
+
+  /** Undefined for what is wrong, and for a node that was not heard before: those are the schema's. */
+  #announce(value: unknown): Announce | undefined {
+    if (!isObject(value)) return undefined
+    const { uploads, uploadSlots, full, gone, leaving, known } = value
+    const node = this.#known(value.node)
+    if (!node || !isCount(uploads) || !isCount(uploadSlots)) return undefined
+    if (typeof full !== 'boolean' || typeof leaving !== 'boolean') return undefined
+    if (known !== undefined && !(typeof known === 'string' && known.length <= 64)) return undefined
+    const holdings = listOf(value.holdings, mostHoldings, holdingOf)
+    if (!holdings || !isListOf(gone, mostHoldings, isDigestText)) return undefined
+    const announce = { node, uploads, uploadSlots, full, holdings, gone, leaving }
+    return known === undefined ? announce : { ...announce, known }
+  }
+
+  #schedule(value: unknown): Schedule | undefined {
+    if (!isObject(value)) return undefined
+    const { size, pieces, connected, stalled } = value
+    const node = this.#known(value.node)
+    const location = locationOf(value.location)
+    if (!node || !location || !isCount(pieces) || typeof stalled !== 'boolean') return undefined
+    if (size !== undefined && !isSize(size)) return undefined
+    const failed = listOf(value.failed, mostNamed, failedOf)
+    if (!failed || !isListOf(connected, mostNamed, isNodeId)) return undefined
+    const schedule = { node, location, pieces, connected, failed, stalled }
+    return size === undefined ? schedule : { ...schedule, size }
+  }
+
+  /** What the node said of itself before, if it says the same now. */
+  #known(value: unknown): NodeInfo | undefined {
+    if (!isObject(value) || typeof value.id !== 'string') return undefined
+    const known = this.#nodes.get(value.id)
+    return known && agree(known, value) ? known : undefined
+  }
+
+  #met<T extends { node: NodeInfo }>(message: T): T {
+    const { node } = message
+    if (node.zone !== undefined) {
+      const zone = this.#zones.get(node.zone)
+      if (zone === undefined) this.#zones.set(node.zone, node.zone)
+      else node.zone = zone
+    }
+    this.#nodes.set(node.id, node)
+    return message
+  }
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new Failure('bad-request', 'the body is not JSON', { cause })
+  }
+}
+
+function agree(known: NodeInfo, said: Json): boolean {
+  return (
+    known.epoch === said.epoch &&
+    known.url === said.url &&
+    known.zone === said.zone &&
+    known.version === said.version &&
+    same(known.modes, said.modes) &&
+    same(known.p2p, said.p2p)
+  )
+}
+
+function same(known: readonly string[], said: unknown): boolean {
+  return Array.isArray(said) && said.length === known.length && known.every((text, i) => text === said[i])
+}
+
+function locationOf(value: unknown): Schedule['location'] | undefined {
+  if (!isObject(value)) return undefined
+  const { kind, digest } = value
+  if ((kind !== 'blob' && kind !== 'manifest') || !isDigestText(digest)) return undefined
+  const repository = repositoryIn(value.repository)
+  return repository && { repository, kind, digest }
+}
+
+function repositoryIn(value: unknown): Repository | undefined {
+  if (!isObject(value)) return undefined
+  const { registry, name } = value
+  if (typeof registry !== 'string' || registry.length > 255 || typeof name !== 'string' || name.length > 255) {
+    return undefined
+  }
+  try {
+    return repositoryOf(registry, name)
+  } catch {
+    // The schema says what is wrong with it.
+    return undefined
+  }
+}
+
+function holdingOf(value: unknown): Holding | undefined {
+  if (!isObject(value)) return undefined
+  const { digest, size, pieces, complete } = value
+  if (!isDigestText(digest) || !isSize(size) || !isCount(pieces) || typeof complete !== 'boolean') return undefined
+  return { digest, size, pieces, complete }
+}
+
+function failedOf(value: unknown): Schedule['failed'][number] | undefined {
+  if (!isObject(value)) return undefined
+  const { node, reason, refused } = value
+  if (!isNodeId(node) || !isShort(reason)) return undefined
+  if (refused === undefined) return { node, reason }
+  return isShort(refused) ? { node, reason, refused } : undefined
+}
+
+function listOf<T>(value: unknown, most: number, read: (item: unknown) => T | undefined): T[] | undefined {
+  if (!Array.isArray(value) || value.length > most) return undefined
+  const list: T[] = []
+  for (const item of value) {
+    const one = read(item)
+    if (one === undefined) return undefined
+    list.push(one)
+  }
+  return list
+}
+
+function isListOf<T>(value: unknown, most: number, is: (item: unknown) => item is T): value is T[] {
+  return Array.isArray(value) && value.length <= most && value.every(is)
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function isSize(value: unknown): value is number {
+  return isCount(value) && value <= mostBlobBytes
+}
+
+function isShort(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 512
+}
+
+function isDigestText(value: unknown): value is Digest {
+  return typeof value === 'string' && isDigest(value)
+}
