@@ -112,7 +112,9 @@ export class Holders {
   sample(most: number, random: Random): readonly Holder[] {
     const list = this.#list
     if (list.length <= most) return list
-    return Array.from({ length: most }, () => list[Math.floor(random() * list.length)]!)
+    const drawn: Holder[] = []
+    for (let i = 0; i < most; i++) drawn.push(list[Math.floor(random() * list.length)]!)
+    return drawn
   }
 
   [Symbol.iterator](): Iterator<Holder> {

@@ -34,6 +34,9 @@ interface Swarm {
   readonly bornAt: number
 }
 
+/** What was heard of a node last. */
+type Known = { -readonly [Key in keyof SwarmNode]: SwarmNode[Key] }
+
 const mostParents = 12
 /** In the first answer of a swarm that has just begun; the others come when it is seen who else is in it. */
 const firstParents = 3
@@ -58,7 +61,7 @@ const swarmsExplained = 256
 export class Swarms {
   readonly #random: Random
   readonly #sourceZone: string | undefined
-  readonly #nodes = new Map<string, SwarmNode>()
+  readonly #nodes = new Map<string, Known>()
   readonly #seeds = new Set<string>()
   readonly #swarms = new Map<Digest, Swarm>()
   /** Decisions so far: marks who was looked at in the last one. */
@@ -83,8 +86,11 @@ export class Swarms {
   /** A node is alive, with this load. */
   node(node: SwarmNode): void {
     const known = this.#nodes.get(node.id)
-    if (known) Object.assign(known, { zone: undefined }, node)
-    else {
+    if (known) {
+      known.zone = node.zone
+      known.seed = node.seed
+      known.load = node.load
+    } else {
       const added = { ...node }
       this.#nodes.set(node.id, added)
       for (const swarm of this.#memberships.get(node.id) ?? []) swarm.holders.add(node.id, 0).node = added
@@ -274,36 +280,34 @@ export class Swarms {
     const { fetcher } = swarm
     const candidates: Candidate[] = []
     const refused: { id: string; reason: string }[] = []
+    const elsewhere = `is at another site, from which ${gateway ? `${gateway.id} fetches` : 'nothing is needed'}`
+    /** Candidates at other sites. */
     const distant = new Set<string>()
+    let apartFrom = 0
     let near = 0
     const consider = (holder: Holder | undefined) => {
       const node = holder?.node
       if (!holder || !node || holder.look === look) return
       const { id, pieces, complete } = holder
       holder.look = look
-      const lead = id === fetcher?.id ? fetcher : id === gateway?.id ? gateway : undefined
       const isFar = apart(asker.zone, node.zone)
-      if (isFar) distant.add(id)
+      if (isFar) apartFrom++
       else near++
+      const lead = id === fetcher?.id ? fetcher : id === gateway?.id ? gateway : undefined
       if (failed.size > 0 && failed.has(id)) refused.push({ id, reason: 'has just failed the asking node' })
-      else if (isFar && !crosses)
-        refused.push({
-          id,
-          reason: `is at another site, from which ${gateway ? `${gateway.id} fetches` : 'nothing is needed'}`,
-        })
+      else if (isFar && !crosses) refused.push({ id, reason: elsewhere })
       else if (lead && !hasRoom(lead, asker.id, asked.stalled, swarm.holders.size))
         refused.push({ id, reason: `${lead === fetcher ? reads : fetchesFar}, and enough nodes ask it already` })
       else if (!lead && pieces === 0 && now - holder.seenAt > emptyMs)
         refused.push({ id, reason: 'holds no piece and asks for none' })
       else {
         const { zone, load } = node
+        const failures = holder.failures === 0 ? 0 : failuresOf(holder, now)
+        const reader = lead !== undefined && lead === fetcher
+        const brings = lead !== undefined && lead === gateway
+        if (isFar) distant.add(id)
         const { links } = holder
-        const failures = failuresOf(holder, now)
-        const roles = {
-          fetcher: lead !== undefined && lead === fetcher,
-          gateway: lead !== undefined && lead === gateway,
-        }
-        candidates.push({ id, zone, pieces, complete, ...roles, load, links, failures })
+        candidates.push({ id, zone, pieces, complete, fetcher: reader, gateway: brings, load, links, failures })
       }
     }
     if (fetcher) consider(swarm.holders.get(fetcher.id))
@@ -311,16 +315,13 @@ export class Swarms {
     for (let draw = 0; (room > 0 || crosses) && draw < mostDraws && (draw === 0 || near < enoughNear); draw++) {
       for (const holder of swarm.holders.sample(sample, this.#random)) consider(holder)
       // Those are all there are; and where there are no sites, whoever was looked at is near.
-      if (swarm.holders.size <= sample || distant.size === 0) break
+      if (swarm.holders.size <= sample || apartFrom === 0) break
     }
     const ranked = rankParents(asker, candidates, this.#random)
-    // Near ones rank higher and may be many, but without those across the line nothing comes.
-    const across = ranked.filter(({ id }) => distant.has(id)).slice(0, Math.max(0, far))
-    const beside = ranked.filter(({ id }) => !distant.has(id)).slice(0, room)
-    const named = new Set([...across, ...beside])
     const parents: Ranked[] = []
+    // Near ones rank higher and may be many, but without those across the line nothing comes.
     for (const one of ranked) {
-      if (named.has(one)) parents.push(one)
+      if (distant.has(one.id) ? far-- > 0 : room-- > 0) parents.push(one)
       else refused.push({ id: one.id, reason: 'others rank higher' })
     }
     for (const { id } of parents) {
