@@ -50,10 +50,11 @@ export interface Blob extends BlobSpec {
   /** Keeps a verified segment of piece digests. */
   learn(segment: Segment): ReturnType<Metainfo['add']>
   /**
-   * Reads `span` whole; the caller has checked that its pieces are in `have`.
+   * Reads `span` whole; the caller has checked that its pieces are in `have`. The result is the beginning of `into`, where
+   * that is given: it is at least as long as the span then.
    * @throws {Failure} `corrupt` when the file is shorter than the catalog says
    */
-  read(span: Span): Promise<Uint8Array>
+  read(span: Span, into?: Uint8Array): Promise<Uint8Array>
   /**
    * Checks the whole digest, all pieces being there, and marks the blob complete.
    * @throws {Failure} `corrupt` when the digest is wrong: all pieces are then dropped and the blob is gone.

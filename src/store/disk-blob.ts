@@ -137,7 +137,7 @@ export class DiskBlob implements Blob, Recorded {
     return verdict
   }
 
-  async read({ start, end }: Span): Promise<Uint8Array> {
+  async read({ start, end }: Span, into?: Uint8Array): Promise<Uint8Array> {
     if (start < 0 || end < start || end > this.size) {
       throw new Failure('bad-range', `bytes ${start} to ${end} of ${this.digest}, which has ${this.size}`)
     }
@@ -146,7 +146,7 @@ export class DiskBlob implements Blob, Recorded {
       throw new Failure('internal', `bytes ${start} to ${end} of ${this.digest} are not all here`)
     }
     // Not zeroed, and not a Buffer, whose slices would share memory.
-    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(end - start).buffer)
+    const bytes = into?.subarray(0, end - start) ?? new Uint8Array(Buffer.allocUnsafeSlow(end - start).buffer)
     await this.readInto(start, bytes)
     return bytes
   }

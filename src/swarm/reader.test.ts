@@ -49,9 +49,10 @@ function arrival(fail?: { at: number; failure: Failure }) {
   }
 }
 
+/** Copies, for a chunk is valid until the next is asked for. */
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
   const all: Uint8Array[] = []
-  for await (const chunk of chunks) all.push(chunk)
+  for await (const chunk of chunks) all.push(chunk.slice())
   return all
 }
 
@@ -165,9 +166,13 @@ describe('what the source is sending is read', () => {
   })
 })
 
-test('a complete blob is read in steps', async () => {
+test('a complete blob is read in steps, each in the memory of the one before', async () => {
   for (let piece = 0; piece < blob.layout.count; piece++) await bring(piece)
   const chunks = await collect(readComplete(blob, { start: 3, end: bytes.length }))
   expect(new Uint8Array(Buffer.concat(chunks))).toEqual(bytes.slice(3))
-  expect(chunks.map(({ length }) => length)).toEqual([512 * 1024, bytes.length - 3 - 512 * 1024])
+  const step = 256 * 1024
+  expect(chunks.map(({ length }) => length)).toEqual([step, step, step, bytes.length - 3 - 3 * step])
+  const memory = new Set<ArrayBufferLike>()
+  for await (const chunk of readComplete(blob, { start: 0, end: bytes.length })) memory.add(chunk.buffer)
+  expect(memory.size).toBe(1)
 })

@@ -8,12 +8,25 @@ import type { Transfer } from './transfer.ts'
 export type Arrival = Pick<Transfer, 'bytes' | 'begun' | 'finished' | ReadParts>
 type ReadParts = 'piece' | 'fresh' | 'doubts' | 'reader' | 'readerLeft'
 
-/** A complete blob is read in steps of this many bytes. */
-const stepBytes = 512 * 1024
+/**
+ * What is stored is read in steps of this many bytes, through memory that is used again: a fresh piece's worth of it for
+ * each piece costs more, in pages that the kernel has to find and clear, than the reading.
+ */
+const stepBytes = 256 * 1024
 
+/** A chunk is valid until the next is asked for. */
 export async function* readComplete(blob: Blob, span: Span): AsyncGenerator<Uint8Array> {
-  for (let start = span.start; start < span.end; start += stepBytes) {
-    yield await blob.read({ start, end: Math.min(start + stepBytes, span.end) })
+  yield* steps(blob, span, memoryFor(span))
+}
+
+/** Not a Buffer, whose slices would share memory. */
+function memoryFor(span: Span): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(Math.min(stepBytes, span.end - span.start)).buffer)
+}
+
+async function* steps(blob: Blob, { start, end }: Span, memory: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = start; at < end; at += memory.length) {
+    yield await blob.read({ start: at, end: Math.min(at + memory.length, end) }, memory)
   }
 }
 
@@ -32,6 +45,7 @@ export async function* readArriving(
   const reader = transfer.reader()
   let settled = transfer.doubts.length
   let unverified = false
+  let memory: Uint8Array | undefined
   try {
     for (let start = span.start; start < span.end; ) {
       const piece = pieceAt(blob.layout, start)
@@ -56,7 +70,8 @@ export async function* readArriving(
         }
         start += bytes.length
       } else if (blob.have.has(piece)) {
-        yield await blob.read({ start, end })
+        memory ??= memoryFor(span)
+        yield* steps(blob, { start, end }, memory)
         start = end
       }
     }

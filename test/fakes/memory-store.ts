@@ -216,12 +216,12 @@ export class MemoryBlob implements Blob {
     return this.metainfo.add(segment)
   }
 
-  async read({ start, end }: Span): Promise<Uint8Array> {
+  async read({ start, end }: Span, memory?: Uint8Array): Promise<Uint8Array> {
     if (start < 0 || end < start || end > this.size) {
       throw new Failure('bad-range', `bytes ${start} to ${end} of ${this.digest}, which has ${this.size}`)
     }
     this.#check()
-    const into = new Uint8Array(end - start)
+    const into = memory?.subarray(0, end - start) ?? new Uint8Array(end - start)
     for (let piece = pieceAt(this.layout, start); piece < this.layout.count; piece++) {
       const from = pieceStart(this.layout, piece)
       if (from >= end) break
