@@ -6,7 +6,7 @@
  * pieces themselves travel as plain HTTP responses, so that the kernel sends them from the page cache.
  */
 import { z } from 'zod'
-import { nodeCardSchema, nodeIdSchema, nodeInfoSchema } from '../cluster/node-info.ts'
+import { isNodeId, nodeCardSchema, nodeIdSchema, nodeInfoSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
@@ -21,6 +21,8 @@ const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest
 const size = z.number().int().min(0).max(mostBlobBytes)
 const mostPiece = 0xff_ffff
 const mostPieces = 8192
+const mostDigestBytes = mostPieces * 32
+const signatureBytes = 128
 const piece = z.number().int().min(0).max(mostPiece)
 const pieces = z.array(piece).max(mostPieces)
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4)
@@ -67,9 +69,9 @@ const meta = z.object({
   digest,
   size,
   first: piece,
-  digests: base64(8192 * 32),
+  digests: base64(mostDigestBytes),
   signer: nodeIdSchema,
-  signature: base64(128),
+  signature: base64(signatureBytes),
 })
 /** The sender no longer holds the blob, or failed to get it from its source. */
 const gone = z.object({ t: z.literal('gone'), digest, code: short.optional(), message: short.optional() })
@@ -79,8 +81,8 @@ export type Frame = z.infer<typeof frameSchema>
 export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
 
 /**
- * Reads the text of a frame. A swarm says `have` and `got` for every piece to every neighbour, a hundred times as often
- * as anything else, and checking those two by hand costs a tenth of what the schema costs.
+ * Reads the text of a frame. A swarm says `meta`, `have` and `got` for every piece to every neighbour, a hundred times as
+ * often as anything else, and checking those three by hand costs a tenth of what the schema costs.
  * @throws {Failure} `bad-request` that names the field
  */
 export function parseFrame(text: string): Frame {
@@ -97,7 +99,21 @@ function hotFrame(value: unknown): Frame | undefined {
   if (t === 'have' && Array.isArray(pieces) && pieces.length <= mostPieces && pieces.every(isPiece)) {
     return { t, digest, pieces }
   }
-  return undefined
+  return t === 'meta' ? hotMeta(digest, value as Record<string, unknown>) : undefined
+}
+
+function hotMeta(digest: Digest, { size, first, digests, signer, signature }: Record<string, unknown>) {
+  if (!Number.isInteger(size) || (size as number) < 0 || (size as number) > mostBlobBytes) return undefined
+  if (!isPiece(first) || !isBase64(digests, mostDigestBytes) || !isBase64(signature, signatureBytes)) return undefined
+  return isNodeId(signer)
+    ? { t: 'meta' as const, digest, size: size as number, first, digests, signer, signature }
+    : undefined
+}
+
+const base64Text = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+function isBase64(value: unknown, bytes: number): value is string {
+  return typeof value === 'string' && value.length <= Math.ceil(bytes / 3) * 4 && base64Text.test(value)
 }
 
 function isPiece(value: unknown): value is number {
