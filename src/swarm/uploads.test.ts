@@ -317,3 +317,70 @@ test('what was sent of a blob that left does not count when it comes back', () =
   line.askAny('ann')
   expect(line.grants()).toEqual(['ann 0'])
 })
+
+describe('a child on a link much slower than the others', () => {
+  /** Three children that take 10 ms for a piece, and one that takes a second. */
+  function withSlow(init: Partial<UploadTuning> = {}): Line {
+    const line = new Line(init)
+    for (const peer of ['slow', 'ann', 'bob', 'cat']) {
+      const id = line.ask(peer, 7)
+      line.granted()
+      line.now += peer === 'slow' ? 1000 : 10
+      line.queue.delivered(id, line.now)
+    }
+    line.queue.forget(blob)
+    return line
+  }
+
+  test('keeps no slot from others', () => {
+    const line = withSlow({ leastSlots: 2 })
+    line.ask('slow', 0)
+    expect(line.grants()).toEqual(['slow 0'])
+    line.ask('ann', 1)
+    line.ask('bob', 2)
+    line.ask('cat', 3)
+    expect(line.grants()).toEqual(['ann 1', 'bob 2'])
+  })
+
+  test('waits while others keep the link full, and not for ever', () => {
+    const line = withSlow()
+    for (const peer of ['ann', 'bob']) line.ask(peer, 1)
+    expect(line.grants()).toEqual(['ann 1', 'bob 1'])
+    line.ask('slow', 0)
+    expect(line.grants()).toEqual([])
+    line.now += 1900
+    expect(line.grants()).toEqual([])
+    line.now += 200
+    expect(line.grants()).toEqual(['slow 0'])
+  })
+
+  test('is served when the link is free', () => {
+    const line = withSlow()
+    line.ask('slow', 0)
+    expect(line.grants()).toEqual(['slow 0'])
+  })
+
+  test('is not first to get what nobody was sent yet, and what it gets counts as sent to nobody', () => {
+    const line = withSlow({ leastSlots: 2 })
+    line.ask('slow', 0)
+    line.ask('ann', 1)
+    expect(line.grants()).toEqual(['ann 1'])
+    const other = withSlow()
+    other.ask('slow', 0)
+    expect(other.grants()).toEqual(['slow 0'])
+    other.ask('ann', 0, 1)
+    expect(other.grants()).toEqual(['ann 0'])
+  })
+
+  test('is not slow where all others are as slow', () => {
+    const line = new Line({ leastSlots: 2 })
+    for (const peer of ['ann', 'bob', 'cat', 'dan']) {
+      const id = line.ask(peer, 7)
+      line.granted()
+      line.now += 1000
+      line.queue.delivered(id, line.now)
+    }
+    for (const peer of ['ann', 'bob', 'cat']) line.ask(peer, 0)
+    expect(line.grants().length).toBe(2)
+  })
+})

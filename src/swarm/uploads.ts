@@ -13,6 +13,7 @@ import { Meter } from '../meter.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, pieceBytes } from '../piece/layout.ts'
 import { shareOf, shares } from '../rate.ts'
+import { Paces } from './paces.ts'
 
 /** What a child would take: one of some pieces, best first; or any but those it has or gets elsewhere, best from `from` on. */
 export type Wanted = { readonly pieces: readonly number[] } | { readonly unwanted: Bitmap; readonly from: number }
@@ -49,12 +50,17 @@ export interface UploadTuning {
 export const defaultUploadTuning: UploadTuning = { leastSlots: 4, mostSlots: 64, mostWaiting: 1024 }
 
 interface Sending {
+  readonly peer: string
   readonly bytes: number
   readonly since: number
+  /** What a slow child is sent does not count as sent: the others cannot wait until it passes that on. */
+  readonly counts: boolean
 }
 
 /** How much more than what the link holds is put on it, so that it never runs dry. */
 const headroom = 1.25
+/** A slow child waits for so long while others keep the link full. */
+const slowWaitMs = 2000
 /** The shortest delivery is measured anew every so often, for paths change. */
 const measureEveryMs = 10_000
 
@@ -63,6 +69,7 @@ export class UploadQueue<A extends Ask = Ask> {
   readonly #held: (digest: string) => Held | undefined
   readonly #sent = new Map<string, Uint16Array>()
   readonly #sending = new Map<number, Sending>()
+  readonly #paces = new Paces()
   readonly #waiting = new FairLine<A>(shares)
   readonly #asks = new Map<number, A>()
   /** Those of them who may want a piece that nobody was sent yet. */
@@ -70,6 +77,10 @@ export class UploadQueue<A extends Ask = Ask> {
   /** How many of them there are of each blob, with and without somebody who waits for it. */
   readonly #crowds = new Map<string, number>()
   #sendingBytes = 0
+  /** What was under way to others than slow children when grants were last asked for, what to those, and when that was. */
+  #taken = 0
+  #slow = 0
+  #now = 0
   /** Shortest time from grant to delivery, and the rate of deliveries: their product is what the link holds. */
   #leastMs = Number.POSITIVE_INFINITY
   #leastSince = Number.NEGATIVE_INFINITY
@@ -133,18 +144,24 @@ export class UploadQueue<A extends Ask = Ask> {
     const granted: Grant<A>[] = []
     if (this.#asks.size === 0) return granted
     const slots = this.slots(now)
+    this.#look(now)
     // Granting a piece does not make another ask servable that was not.
     const inVain = new Set<A>()
-    while (granted.length < most && this.#sending.size < slots) {
+    while (granted.length < most && this.#taken < slots) {
       const grant = this.#unsent(this.#turn(inVain)) ?? this.#next(inVain)
       if (!grant) break
       granted.push(grant)
       this.#forget(grant.ask)
       const { layout } = this.#held(grant.ask.digest)!
       const bytes = pieceBytes(layout, grant.piece)
-      this.#count(grant.ask.digest, layout.count, grant.piece, 1)
+      const { id, peer, digest } = grant.ask
+      const counts = !this.#paces.slow(peer)
+      if (counts) {
+        this.#count(digest, layout.count, grant.piece, 1)
+        this.#taken++
+      } else this.#slow++
       this.#sendingBytes += bytes
-      this.#sending.set(grant.ask.id, { bytes, since: now })
+      this.#sending.set(id, { peer, bytes, since: now, counts })
     }
     return granted
   }
@@ -158,18 +175,36 @@ export class UploadQueue<A extends Ask = Ask> {
   delivered(id: number, now: number): void {
     const sending = this.#over(id)
     if (!sending) return
-    this.#measure(now - sending.since, now)
+    const took = now - sending.since
+    this.#paces.delivered(sending.peer, sending.bytes, took, now)
+    this.#measure(took, now)
     this.#delivered ??= new Meter(now)
     this.#delivered.add(sending.bytes, now)
   }
 
   /** The sending broke off: it does not count as sent. */
   broken(grant: Grant<A>): void {
-    if (this.#over(grant.ask.id)) this.#count(grant.ask.digest, 0, grant.piece, -1)
+    if (this.#over(grant.ask.id)?.counts) this.#count(grant.ask.digest, 0, grant.piece, -1)
   }
 
   forget(digest: string): void {
     this.#sent.delete(digest)
+  }
+
+  /** What is under way to slow children leaves most of the link to others, and takes no slots from them. */
+  #look(now: number): void {
+    this.#now = now
+    this.#slow = 0
+    for (const { peer, bytes, since } of this.#sending.values())
+      if (this.#paces.slow(peer, bytes, now - since)) this.#slow++
+    this.#taken = this.#sending.size - this.#slow
+  }
+
+  /** It is slow, and must not be in the way of others. */
+  #waits({ peer, at }: A): boolean {
+    if (!this.#paces.slow(peer)) return false
+    const { leastSlots } = this.#tuning
+    return this.#slow >= leastSlots || (2 * this.#taken >= leastSlots && this.#now - at < slowWaitMs)
   }
 
   #forget(ask: A): void {
@@ -221,6 +256,7 @@ export class UploadQueue<A extends Ask = Ask> {
     if (this.#news.size === 0) return undefined
     return this.#take((ask) => {
       if (!this.#news.has(ask.id) || (crowd !== undefined && crowdOf(ask) !== crowd)) return undefined
+      if (this.#paces.slow(ask.peer)) return undefined
       const piece = this.#choose(ask)
       if (piece !== undefined && !this.#sent.get(ask.digest)?.[piece]) return piece
       // What is named has been sent, and that stays so; of just anything there may be news.
@@ -250,7 +286,7 @@ export class UploadQueue<A extends Ask = Ask> {
 
   #choose(ask: A): number | undefined {
     const held = this.#held(ask.digest)
-    if (!held) return undefined
+    if (!held || this.#waits(ask)) return undefined
     const sent = this.#sent.get(ask.digest)
     if ('pieces' in ask.wanted) return leastSent(held.have, sent, ask.wanted.pieces)
     const { unwanted, from } = ask.wanted
