@@ -6,7 +6,10 @@
  * sooner. So few pieces are under way at a time and everybody else waits in line; which piece a waiting child gets is
  * decided when its turn comes, with what is known then: the piece that was sent least. While a seed is the only holder of
  * most pieces, every byte it sends twice is a byte the swarm waits for. For the same reason who wants what nobody was sent
- * yet goes before those of the same blob whose turn it is: the second copy of a piece makes two who can pass it on.
+ * yet goes before those of the same blob whose turn it is: the second copy of a piece makes two who can pass it on. And
+ * for the same reason children on slow links ({@link Paces}) come after the others, and take no slots from them.
+ *
+ * Longer than most files, for each grant changes the counts of slots, of what was sent and of who waits together.
  */
 import { FairLine } from '../fair-line.ts'
 import { Meter } from '../meter.ts'
