@@ -30,7 +30,7 @@ beforeEach(() => {
 afterEach(() => node.close())
 
 function parts() {
-  const { membership, store, swarm, seeder, clock, metrics } = node
+  const { membership, store, bans, swarm, seeder, clock, metrics } = node
   const meter = () => new Meter(clock.now())
   return {
     settings: { node: { dataDir: '/var/lib/shoal', zone: 'eu/a' } },
@@ -38,6 +38,7 @@ function parts() {
     clusterKey: undefined,
     membership,
     store,
+    bans,
     swarm,
     seeder,
     clock,

@@ -12,6 +12,7 @@ import type { Digest } from './oci/digest.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
 import type { BlobStore } from './store/blob-store.ts'
+import type { Bans } from './swarm/bans.ts'
 import type { Seeder } from './swarm/seeder.ts'
 import type { Swarm } from './swarm/swarm.ts'
 import type { Transfer } from './swarm/transfer.ts'
@@ -23,6 +24,7 @@ export interface NodeParts {
   readonly clusterKey: ClusterKey | undefined
   readonly membership: Membership
   readonly store: BlobStore
+  readonly bans: Bans
   readonly swarm: Swarm
   readonly seeder: Seeder
   readonly swarms: Swarms | undefined
@@ -34,7 +36,7 @@ export interface NodeParts {
 }
 
 export function viewOf(parts: NodeParts): NodeView {
-  const { store, clock, swarm, seeder, swarms, membership, metrics } = parts
+  const { store, clock, swarm, seeder, swarms, membership, metrics, bans } = parts
   const startedAt = clock.now()
   /** A reading of the clock as ISO time. */
   const iso = (at: number) => new Date(clock.wall() - (clock.now() - at)).toISOString()
@@ -60,6 +62,8 @@ export function viewOf(parts: NodeParts): NodeView {
       })),
     }),
     swarms: () => (swarms ? [...swarms.describe()].map((facts) => swarmFacts(facts, iso)) : []),
+    bans: () => bans.list().map(({ node, reason, until }) => ({ node, reason, until: new Date(until).toISOString() })),
+    liftBan: (node) => bans.lift(node),
     beforeMetrics: () => {
       const usage = store.usage()
       metrics.blobs.set({ state: 'complete' }, usage.complete)

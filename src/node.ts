@@ -216,6 +216,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       clusterKey,
       membership,
       store,
+      bans,
       swarm,
       seeder,
       swarms,

@@ -7,7 +7,15 @@ import { digestOf } from '../oci/digest.ts'
 import { type Fields, silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createAdmin, serveAdmin } from './admin.ts'
-import { blobPageSchema, blobSchema, memberSchema, nodeSchema, swarmSchema, transfersSchema } from './view.ts'
+import {
+  banSchema,
+  blobPageSchema,
+  blobSchema,
+  memberSchema,
+  nodeSchema,
+  swarmSchema,
+  transfersSchema,
+} from './view.ts'
 
 const token = 'correct-horse-battery'
 
@@ -50,11 +58,25 @@ describe('the API', () => {
     ['/api/v1/blobs', blobPageSchema],
     ['/api/v1/transfers', transfersSchema],
     ['/api/v1/swarms', z.object({ swarms: z.array(swarmSchema).length(1) })],
+    ['/api/v1/bans', z.object({ bans: z.array(banSchema) })],
   ]
   test.each(shapes)('%s has the shape that is promised', async (path, schema) => {
     const answer = await admin().app.request(path)
     expect(answer.status).toBe(200)
     expect(schema.safeParse(await answer.json()).error).toBeUndefined()
+  })
+
+  test('lists who is banned and why, and lifts a ban once', async () => {
+    const { app, view } = admin()
+    const liar = `12D3KooW${'A'.repeat(44)}`
+    view.banned.push(liar)
+    const list = await app.request('/api/v1/bans')
+    expect(await list.json()).toMatchObject({ bans: [{ node: liar, reason: 'sent wrong bytes' }] })
+    const lift = async (node: string) => (await app.request(`/api/v1/bans/${node}`, { method: 'DELETE' })).status
+    expect(await lift(liar)).toBe(204)
+    expect(await lift(liar)).toBe(404)
+    expect(await lift('0')).toBe(400)
+    expect(await (await app.request('/api/v1/bans')).json()).toEqual({ bans: [] })
   })
 
   test('lists blobs last used first, in pages, by filter and state', async () => {

@@ -3,6 +3,7 @@ import { Hono } from 'hono'
 import { bearerAuth } from 'hono/bearer-auth'
 import { HTTPException } from 'hono/http-exception'
 import { z } from 'zod'
+import { nodeIdSchema } from '../cluster/node-info.ts'
 import type { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
 import { type Address, listen } from '../listen.ts'
@@ -76,6 +77,14 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   })
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
+  app.get('/api/v1/bans', (c) => c.json({ bans: view.bans() }))
+  app.delete('/api/v1/bans/:node', (c) => {
+    const node = nodeIdSchema.safeParse(c.req.param('node'))
+    if (!node.success)
+      throw new Failure('bad-request', 'that is no node id; GET /api/v1/bans lists those that are banned')
+    if (!view.liftBan(node.data)) throw new Failure('no-name', `${node.data} is not banned by this node`)
+    return c.body(null, 204)
+  })
 
   app.notFound((c) =>
     c.json({ error: { code: 'no-route', message: `${c.req.method} ${c.req.path} is not part of this API` } }, 404),

@@ -129,6 +129,14 @@ export const swarmSchema = z.object({
 })
 export type SwarmFacts = z.infer<typeof swarmSchema>
 
+export const banSchema = z.object({
+  node: z.string(),
+  reason: z.string(),
+  /** When it ends by itself. */
+  until: time,
+})
+export type BanFacts = z.infer<typeof banSchema>
+
 /** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
 export interface NodeView {
   node(): NodeFacts
@@ -141,6 +149,10 @@ export interface NodeView {
   transfers(): Transfers
   /** What the scheduler in this node knows; empty on a node that is none. */
   swarms(): SwarmFacts[]
+  /** Nodes that are left alone for what they sent. */
+  bans(): BanFacts[]
+  /** False if there is no such ban. */
+  liftBan(node: string): boolean
   /** Sets gauges whose values are looked up rather than counted. */
   beforeMetrics?(): void
 }

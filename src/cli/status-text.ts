@@ -1,7 +1,7 @@
 /** What `shoal status` prints for people: from facts to text, nothing else. */
 import Table from 'cli-table3'
 import prettyBytes from 'pretty-bytes'
-import type { BlobPage, MemberFacts, NodeFacts, Transfers } from '../admin/view.ts'
+import type { BanFacts, BlobPage, MemberFacts, NodeFacts, Transfers } from '../admin/view.ts'
 import { shortDigest } from '../oci/digest.ts'
 
 export interface StatusFacts {
@@ -10,9 +10,10 @@ export interface StatusFacts {
   /** The page of those used last. */
   readonly blobs: BlobPage
   readonly transfers: Transfers
+  readonly bans: readonly BanFacts[]
 }
 
-export function renderStatus({ node, members, blobs, transfers }: StatusFacts): string {
+export function renderStatus({ node, members, blobs, transfers, bans }: StatusFacts): string {
   return [
     describe(node),
     section(
@@ -61,6 +62,16 @@ export function renderStatus({ node, members, blobs, transfers }: StatusFacts): 
         upload.to === undefined ? '?' : shortNode(upload.to),
       ]),
     ),
+    // Ids whole: they are what lifts a ban.
+    ...(bans.length === 0
+      ? []
+      : [
+          section(
+            `Banned nodes (${bans.length})`,
+            ['node', 'until', 'reason'],
+            bans.map((ban) => [ban.node, ban.until, ban.reason]),
+          ),
+        ]),
   ].join('\n\n')
 }
 

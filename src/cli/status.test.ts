@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { FakeContext } from '../../test/fakes/context.ts'
-import { FakeNodeView } from '../../test/fakes/node-view.ts'
+import { FakeNodeView, other } from '../../test/fakes/node-view.ts'
 import { createAdmin, serveAdmin } from '../admin/admin.ts'
 import { Secret } from '../config/secret.ts'
 import { formatAddress } from '../listen.ts'
@@ -27,6 +27,14 @@ async function status(context: FakeContext, ...args: string[]) {
   const code = await run(['status', ...args], context)
   return { code, out: context.printed.join('\n'), err: context.complained.join('\n') }
 }
+
+test('names who is banned whole, so that the ban can be lifted', async () => {
+  const view = new FakeNodeView()
+  view.banned.push(other)
+  const { out } = await status(new FakeContext(), '--admin-addr', node(view))
+  expect(out).toContain('Banned nodes (1)')
+  expect(out).toMatch(new RegExp(`${other} +\\S+Z +sent wrong bytes`))
+})
 
 test('prints the node, its members, blobs and transfers for people', async () => {
   const { code, out, err } = await status(new FakeContext(), '--admin-addr', node())

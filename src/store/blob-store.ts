@@ -81,6 +81,13 @@ export interface StoreUsage {
   readonly limit?: number
 }
 
+/** A node that is left alone until `until`, wall time in ms. */
+export interface Ban {
+  readonly node: string
+  readonly reason: string
+  readonly until: number
+}
+
 export interface BlobStore {
   find(digest: Digest): Blob | undefined
   /** The blob, made as an empty partial one if unknown. A differing size of an incomplete blob starts it over. */
@@ -101,9 +108,10 @@ export interface BlobStore {
   tag(repository: Repository, tag: Tag): TagRecord | undefined
   setTag(repository: Repository, tag: Tag, record: TagRecord): void
 
-  /** Node ids that lied, with the reason; read at start, kept across restarts. `until` is wall time in ms. */
-  bans(): Iterable<{ readonly node: string; readonly reason: string; readonly until: number }>
+  /** Node ids that lied, with the reason; read at start, kept across restarts. */
+  bans(): Iterable<Ban>
   ban(node: string, reason: string, until: number): void
+  unban(node: string): void
 
   /** Writes what is batched and closes. */
   close(): Promise<void>

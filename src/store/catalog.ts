@@ -11,7 +11,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { BlobKind, TagRecord } from './blob-store.ts'
+import type { Ban, BlobKind, TagRecord } from './blob-store.ts'
 import { migrate } from './schema.ts'
 import type { Spare } from './spare.ts'
 
@@ -39,12 +39,6 @@ export interface BlobRow {
 export interface Recorded {
   readonly digest: Digest
   row(): BlobRow
-}
-
-export interface Ban {
-  readonly node: string
-  readonly reason: string
-  readonly until: number
 }
 
 export class Catalog {
@@ -153,6 +147,10 @@ export class Catalog {
 
   ban(node: string, reason: string, until: number): void {
     this.#change(() => this.#sql.ban.run(node, reason, until))
+  }
+
+  unban(node: string): void {
+    this.#change(() => this.#sql.unban.run(node))
   }
 
   /** Commits what is open. Failing (a full disk), it says so and tries again later; nothing is claimed meanwhile. */
@@ -287,6 +285,7 @@ function statements(db: Database) {
     pruneSightings: db.query('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
     bans: db.query<Ban, [number]>('SELECT node, reason, until FROM bans WHERE until > ?'),
     ban: db.query('INSERT OR REPLACE INTO bans (node, reason, until) VALUES (?, ?, ?)'),
+    unban: db.query('DELETE FROM bans WHERE node = ?'),
     pruneBans: db.query('DELETE FROM bans WHERE until <= ?'),
     getMeta: db.query<{ value: string }, [string]>('SELECT value FROM meta WHERE key = ?'),
     setMeta: db.query('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),

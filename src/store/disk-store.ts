@@ -10,9 +10,9 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Blob, BlobSpec, BlobStore, StoreUsage, TagRecord } from './blob-store.ts'
+import type { Ban, Blob, BlobSpec, BlobStore, StoreUsage, TagRecord } from './blob-store.ts'
 import type { BlobTree } from './blob-tree.ts'
-import type { Ban, Catalog } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
 import type { Keeper } from './keeper.ts'
 import { OpenFiles } from './open-files.ts'
@@ -170,6 +170,11 @@ export class DiskStore implements BlobStore, Keeper {
   ban(node: string, reason: string, until: number): void {
     this.checkOpen()
     this.#catalog.ban(node, reason, until)
+  }
+
+  unban(node: string): void {
+    this.checkOpen()
+    this.#catalog.unban(node)
   }
 
   close(): Promise<void> {

@@ -41,6 +41,25 @@ test('a ban outlives a restart, and ends when it would have ended', () => {
   expect(start().has('liar')).toBe(false)
 })
 
+test('a ban that is lifted is over, and stays so after a restart', () => {
+  const { clock, start } = setUp()
+  const bans = start()
+  bans.add('liar', 'sent wrong bytes')
+  clock.advance(1000)
+  bans.add('other', 'sent some as well')
+  expect(bans.list().map(({ node, reason }) => [node, reason])).toEqual([
+    ['other', 'sent some as well'],
+    ['liar', 'sent wrong bytes'],
+  ])
+  expect([bans.lift('liar'), bans.lift('liar'), bans.lift('nobody')]).toEqual([true, false, false])
+  expect(bans.has('liar')).toBe(false)
+  expect(
+    start()
+      .list()
+      .map(({ node }) => node),
+  ).toEqual(['other'])
+})
+
 test('a node is counted once for each ban', async () => {
   const { clock, start, counted } = setUp()
   const bans = start()

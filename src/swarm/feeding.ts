@@ -10,7 +10,6 @@ import { formatRepository } from '../oci/reference.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Bans } from './bans.ts'
 import type { DownloadEvent } from './download.ts'
 import type { Fresh } from './fresh.ts'
 import { type Signer, SourceFeed } from './source-feed.ts'
@@ -19,7 +18,6 @@ export interface FeedingDeps {
   readonly source: Source
   readonly store: BlobStore
   readonly signer: Signer
-  readonly bans: Bans
   readonly clock: Clock
   readonly log: Log
 }
@@ -40,10 +38,10 @@ export interface FeedingHost {
   stored(blob: Blob, piece: number, bytes: number): void
   /** These pieces may be offered to others. */
   stated(blob: Blob, pieces: readonly number[]): void
-  /** The parent whose word for the blob's size was taken. */
-  sizedBy(): NodeId | undefined
   /** The source says that the blob has another size than was said before. */
   sized(digest: Digest, size: number): void
+  /** The source gives other bytes than those whose digest `signer` stated. */
+  doubt(blob: Blob, signer: NodeId): void
   /** There is no use in going on. */
   failed(failure: Failure): void
 }
@@ -140,10 +138,9 @@ export class Feeding {
     if (!blob) return
     const { piece, size } = failure.detail
     if (typeof size === 'number') this.#host.sized(blob.digest, size)
-    const liar = typeof piece === 'number' ? blob.metainfo.signerOf(piece) : this.#host.sizedBy()
-    if (liar !== undefined && liar !== this.#d.signer.id) {
-      this.#d.bans.add(liar, `what it said of ${blob.digest} is not what the source says`)
-    }
+    // The source may be the one that is wrong. Nobody signs a size: who said it may have been told so.
+    const signer = typeof piece === 'number' ? blob.metainfo.signerOf(piece) : undefined
+    if (signer !== undefined) this.#host.doubt(blob, signer)
     await this.#d.store.remove(blob.digest)
   }
 

@@ -215,7 +215,11 @@ test('a node whose right bytes contradict the lie of a third is not banned; the 
   const over = transfer.finished.catch((error) => error)
   expect(await network.until(() => node.swarm.find(blob.digest) === undefined)).toBe(true)
   expect(await over).toMatchObject({ code: 'corrupt' })
-  expect([...node.store.bans()].map(({ node: banned }) => banned)).toEqual(['liar'])
+  expect(node.bans.list()).toEqual([])
+  expect([node.bans.doubts.distrusts('liar', blob.digest), node.bans.doubts.distrusts('honest', blob.digest)]).toEqual([
+    true,
+    false,
+  ])
   expect(seed!.bans.has(node.id)).toBe(false)
   // The seed had read the pieces itself when the lie reached it.
   expect(seed!.store.find(blob.digest)!.metainfo.segments.map(({ signer }) => signer)).not.toContain('liar')

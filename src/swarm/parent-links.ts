@@ -15,7 +15,7 @@ import type { TransferDeps } from './transfer.ts'
 
 export interface LinkEvents {
   /** A parent says how large the blob is; false if that contradicts what is known. */
-  sized(parent: NodeId, size: number, mediaType: string | undefined): boolean
+  sized(size: number, mediaType: string | undefined): boolean
   layout(): Layout | undefined
   held(parent: NodeId, have: Bitmap, feeding: boolean): void
   has(parent: NodeId, pieces: readonly number[]): void
@@ -143,7 +143,11 @@ export class ParentLinks {
 
   #mayAdd(id: NodeId, more = 0): boolean {
     if (this.#closed || this.#links.has(id) || this.#doubtful.has(id) || id === this.#d.membership.self.id) return false
-    return this.#links.size < this.#d.tuning.mostParents + more && !this.#d.bans.has(id)
+    return this.#links.size < this.#d.tuning.mostParents + more && !this.#unbelieved(id)
+  }
+
+  #unbelieved(id: NodeId): boolean {
+    return this.#d.bans.has(id) || this.#d.bans.doubts.distrusts(id, this.#digest)
   }
 
   #subscribe(link: Link, session: Session): void {
@@ -152,10 +156,7 @@ export class ParentLinks {
   }
 
   #state(link: Link, frame: FrameOf<'state'>): void {
-    if (
-      !this.#events.sized(link.card.id, frame.size, frame.mediaType) ||
-      frame.pieceLength !== layoutOf(frame.size).pieceLength
-    ) {
+    if (!this.#events.sized(frame.size, frame.mediaType) || frame.pieceLength !== layoutOf(frame.size).pieceLength) {
       return this.#leave(link.card.id, `says the blob has ${frame.size} bytes in pieces of ${frame.pieceLength}`)
     }
     const layout = this.#events.layout()
@@ -165,7 +166,7 @@ export class ParentLinks {
   }
 
   #meta(link: Link, frame: FrameOf<'meta'>): void {
-    if (!this.#events.sized(link.card.id, frame.size, undefined))
+    if (!this.#events.sized(frame.size, undefined))
       return this.#leave(link.card.id, `says the blob has ${frame.size} bytes`)
     const layout = this.#events.layout()
     if (!layout) return
@@ -175,7 +176,7 @@ export class ParentLinks {
       signer: frame.signer,
       signature: Uint8Array.fromBase64(frame.signature),
     }
-    if (this.#d.bans.has(segment.signer)) return
+    if (this.#unbelieved(segment.signer)) return
     // Every parent passes on every statement; only the first to come is worth the cost of its signature.
     const known = this.#events.agrees(segment)
     if (!known && !this.#signed(segment, layout)) {

@@ -91,10 +91,12 @@ export class Swarm implements SessionHandler {
         return this.#o.seeder.unwant(session, frame.digest)
       case 'got':
         return this.#o.seeder.got(session, frame.digest, frame.piece, frame.dropped)
+      case 'gone':
+        if (frame.code === 'corrupt') this.#o.bans.doubts.retract(session.peer.id, frame.digest)
+        return this.#transfers.get(frame.digest)?.frame(session, frame)
       case 'state':
       case 'have':
       case 'meta':
-      case 'gone':
         return this.#transfers.get(frame.digest)?.frame(session, frame)
     }
   }

@@ -106,8 +106,6 @@ export class Transfer {
   #download: Download | undefined
   #letGo: (() => void) | undefined
   #stopTicking = () => {}
-  /** The parent whose word for the blob's size was taken. */
-  #sizedBy: NodeId | undefined
   #progressAt: number
   #readers = new Map<number, number>()
   #nextReader = 1
@@ -247,11 +245,8 @@ export class Transfer {
 
   #linkEvents(): LinkEvents {
     return {
-      sized: (parent, size, mediaType) => {
-        if (!this.#blob && !this.#over) {
-          this.#sizedBy = parent
-          this.#begin(this.#create(size, mediaType))
-        }
+      sized: (size, mediaType) => {
+        if (!this.#blob && !this.#over) this.#begin(this.#create(size, mediaType))
         return this.#blob?.size === size
       },
       layout: () => this.#blob?.layout,
@@ -319,8 +314,8 @@ export class Transfer {
         }
         this.#events.learned(blob)
       },
-      sizedBy: () => this.#sizedBy,
       sized: (digest, size) => this.#events.sized(digest, size),
+      doubt: (blob, signer) => this.#suspect(blob, [signer]),
       failed: (failure) => this.#end(failure),
     }
   }
@@ -411,12 +406,13 @@ export class Transfer {
       if (!blob.complete) await blob.finish()
     } catch (error) {
       const failure = Failure.from(error)
-      if (failure.code === 'corrupt') this.#blame(blob)
+      if (failure.code === 'corrupt') this.#doubt(blob)
       return this.#end(failure)
     }
     try {
       const segments = await statementsOfRest(blob, this.#d.signer)
       for (const segment of segments) blob.learn(segment)
+      this.#d.bans.doubts.settle(blob.metainfo, this.#d.signer.id)
       if (segments.length > 0) this.#events.learned(blob)
     } catch (error) {
       this.#d.log.warn('a complete blob cannot be read', { digest: blob.digest, error: (error as Error).message })
@@ -424,11 +420,16 @@ export class Transfer {
     this.#end(undefined)
   }
 
-  /** The pieces agree with what was stated and the whole is wrong: whoever stated it stated a lie. */
-  #blame(blob: Blob): void {
-    for (const signer of new Set(blob.metainfo.segments.map((segment) => segment.signer))) {
-      if (signer !== this.#d.signer.id) this.#d.bans.add(signer, `stated wrong piece digests for ${blob.digest}`)
-    }
+  /** The pieces agree with what was stated and the whole is wrong: one of those who stated it did not state the blob. */
+  #doubt(blob: Blob): void {
+    const signers = new Set(blob.metainfo.segments.map((segment) => segment.signer))
+    this.#suspect(blob, [...signers])
+  }
+
+  #suspect(blob: Blob, signers: readonly NodeId[]): void {
+    const others = signers.filter((signer) => signer !== this.#d.signer.id)
+    const near = (signer: NodeId) => this.#links.card(signer) !== undefined
+    if (others.length > 0) this.#d.bans.doubts.raise(blob.metainfo, others, near)
   }
 
   #tick(): void {

@@ -285,6 +285,9 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       ])
       clock.advance(1001)
       expect([...store.bans()]).toEqual([])
+      store.ban('12D3node', 'again', clock.wall() + 1000)
+      store.unban('12D3node')
+      expect([...store.bans()]).toEqual([])
     })
   })
 }

@@ -27,6 +27,7 @@ export class LoneNode {
     this.clock.now(),
   )
   readonly seeder: Seeder
+  readonly bans: Bans
   readonly swarm: Swarm
   readonly content: NodeContent
 
@@ -49,6 +50,7 @@ export class LoneNode {
       ping: nobody,
     }
     const directory = { provide: () => {}, find: async () => [] }
+    this.bans = new Bans({ store, clock, log, metrics })
     this.swarm = new Swarm({
       store,
       outbound,
@@ -56,7 +58,7 @@ export class LoneNode {
       planner: new Planner({ membership, outbound, directory, log }),
       source,
       signer: { id: 'self', sign: () => new Uint8Array(64) },
-      bans: new Bans({ store, clock, log, metrics }),
+      bans: this.bans,
       clock,
       random,
       log,

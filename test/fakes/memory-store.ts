@@ -120,6 +120,10 @@ export class MemoryStore implements BlobStore {
     this.#bans.set(node, { node, reason, until })
   }
 
+  unban(node: string): void {
+    this.#bans.delete(node)
+  }
+
   async close(): Promise<void> {}
 
   #grow(blob: MemoryBlob, bytes: number): void {

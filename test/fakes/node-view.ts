@@ -10,6 +10,7 @@ export const other = '12D3KooWotherotherotherotherotherotherotherother0ther'
 
 export class FakeNodeView implements NodeView {
   notReady: string[] = []
+  readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
 
   constructor() {
@@ -95,5 +96,13 @@ export class FakeNodeView implements NodeView {
     const members = [{ node: other, pieces: 128, complete: true }]
     const decision = { at: time(4), node: self, parents: [{ node: other, reason: 'same zone' }], refused: [] }
     return [{ digest: digest('partial'), size: 64 * 1024 ** 2, members, fetcher: other, decisions: [decision] }]
+  }
+  bans() {
+    return this.banned.map((node) => ({ node, reason: 'sent wrong bytes', until: time(59) }))
+  }
+  liftBan(node: string) {
+    const at = this.banned.indexOf(node)
+    if (at >= 0) this.banned.splice(at, 1)
+    return at >= 0
   }
 }
