@@ -60,7 +60,7 @@ async function during<T>(promise: Promise<T>): Promise<T> {
 }
 async function read(reader: BlobReader, span: Span = { start: 0, end: reader.size }, signal = never) {
   const chunks: Uint8Array[] = []
-  for await (const chunk of reader.read(span, signal)) chunks.push(chunk)
+  for await (const chunk of reader.read(span, signal)) chunks.push(chunk.slice())
   return new Uint8Array(Buffer.concat(chunks))
 }
 const calls = (what: string) => node.source.calls.filter((call) => call.startsWith(what))
