@@ -1,6 +1,7 @@
 /** A swarm of many nodes in virtual time: how near each comes to what its link allows, and what the source sends. */
 import { Command, InvalidArgumentError } from 'commander'
 import { bitsPerSecond } from '../test/lab/host.ts'
+import { memoryOf } from '../test/load/process.ts'
 import { type Scenario, simulate } from '../test/simulation/simulation.ts'
 import { limitMs, summaryOf } from '../test/simulation/summary.ts'
 
@@ -70,6 +71,8 @@ function scenarioOf(options: Options, seed: number): Scenario {
   }
 }
 
+const mebibytes = (bytes: number) => (bytes / 2 ** 20).toFixed(0)
+
 function report(options: Options, seed: number): boolean {
   const scenario = scenarioOf(options, seed)
   const started = performance.now()
@@ -84,7 +87,7 @@ function report(options: Options, seed: number): boolean {
       `pieces thrown away ${outcome.wasted} of ${outcome.deliveries}`,
       ...(outcome.banned > 0 ? [`bans ${outcome.banned}`] : []),
       ...(unfinished > 0 ? [`${unfinished} NODES NEVER FINISHED`] : []),
-      `${outcome.events} events in ${wall.toFixed(1)} s`,
+      `${outcome.events} events in ${wall.toFixed(1)} s, at most ${mebibytes(memoryOf(process.pid).peak)} MiB`,
     ].join('; '),
   )
   if (options.links)

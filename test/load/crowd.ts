@@ -48,6 +48,7 @@ export class Crowd {
   readonly #peers: SimulatedPeer[]
   readonly #seeds: SimulatedPeer[]
   readonly #alive = new Set<NodeId>()
+  #ended = 0
   readonly #byHost = new Map<string, NodeInfo>()
   readonly #blobs = new Map<string, LoadBlob>()
   #tally: Tally = newTally()
@@ -109,6 +110,7 @@ export class Crowd {
     const told = leaving.filter((_, i) => i % 2 === 0)
     const goodbyes = told.map((peer) => peer.leave())
     for (const { info } of leaving) this.#alive.delete(info.id)
+    this.#ended += leaving.length
     await Promise.allSettled(goodbyes)
   }
 
@@ -158,6 +160,7 @@ export class Crowd {
       random: this.#random,
       scheduler: this.#init.scheduler,
       alive: (id) => this.#alive.has(id),
+      ended: () => this.#ended,
       // Half of the nodes roll out the same image.
       nextImage: (random) => images[random() < 0.5 ? popular() % images.length : Math.floor(random() * images.length)]!,
       announce: async (announce) => {

@@ -22,6 +22,8 @@ export interface PeerWorld {
   schedule(request: Schedule): Promise<ScheduleReply>
   /** False for a node that ended: whoever connects to it fails. */
   alive(id: NodeId): boolean
+  /** How many have ended so far: while none has, nobody's parents have to be looked at. */
+  ended(): number
   /** Its place in the round of images. */
   nextImage(random: Random): readonly LoadBlob[]
 }
@@ -30,6 +32,8 @@ interface Pull {
   readonly blob: LoadBlob
   readonly asking: Asking
   readonly parents: Set<NodeId>
+  /** How many nodes had ended when it was last seen that its parents live. */
+  ended: number
   feeds: boolean
   beganAt: number | undefined
   pieces: number
@@ -137,7 +141,7 @@ export class SimulatedPeer {
       },
       { clock: this.#w.clock, log: silentLog },
     )
-    const pull: Pull = { blob, asking, parents, feeds: false, beganAt: undefined, pieces: 0 }
+    const pull: Pull = { blob, asking, parents, ended: this.#w.ended(), feeds: false, beganAt: undefined, pieces: 0 }
     this.#pulls.set(blob.digest, pull)
     this.#changed(blob.digest, true)
     return pull
@@ -154,12 +158,7 @@ export class SimulatedPeer {
   #progress(pull: Pull, now: number, ms: number): void {
     const { blob, asking, parents } = pull
     asking.tick()
-    for (const id of parents) {
-      if (this.#w.alive(id)) continue
-      parents.delete(id)
-      asking.failed(id, 'the connection was closed')
-      asking.ask()
-    }
+    if (pull.ended !== this.#w.ended()) this.#leaveDead(pull)
     if (!pull.feeds && parents.size === 0) return
     pull.beganAt ??= now - ms
     const share = (bytesPerMs * (now - pull.beganAt)) / atOnce / blob.size
@@ -173,6 +172,17 @@ export class SimulatedPeer {
       this.#images.at(-1)!.set(blob.digest, blob)
     }
     this.#changed(blob.digest, whole)
+  }
+
+  #leaveDead(pull: Pull): void {
+    const { asking, parents } = pull
+    pull.ended = this.#w.ended()
+    for (const id of parents) {
+      if (this.#w.alive(id)) continue
+      parents.delete(id)
+      asking.failed(id, 'the connection was closed')
+      asking.ask()
+    }
   }
 
   #changed(digest: Digest, soon: boolean): void {
