@@ -1,5 +1,5 @@
 /** The benchmark: what shoal is judged by, measured against other ways to bring the same bytes to the same hosts. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
@@ -8,8 +8,8 @@ import { builtBinary } from '../test/lab/node.ts'
 import { arrangements } from '../test/lab/race.ts'
 import { chartsOf } from './benchmarks/charts.ts'
 import { busySince, load, machine } from './benchmarks/machine.ts'
-import { markdownOf, type Report, rowsOf, shapeText } from './benchmarks/report.ts'
-import { measure, type Result, type RunnerOptions } from './benchmarks/runner.ts'
+import { type Entry, markdownOf, merged, type Report, rowsOf, shapeText } from './benchmarks/report.ts'
+import { measure, type RunnerOptions } from './benchmarks/runner.ts'
 import { contenders, type Scenario } from './benchmarks/scenario.ts'
 import { scenarios } from './benchmarks/scenarios.ts'
 import { rate as checkedRate, choice, failing, within } from './lib/options.ts'
@@ -23,7 +23,8 @@ const help = `usage: scripts/bench [--scenario NAME]... [--quick] [--runs N] [--
   --runs N         so many runs of each; medians are judged (default 3)
   --compare LIST   of ${contenders.join(', ')}, comma separated (default plain,bittorrent,shoal);
                    many is every host on its own, and takes hosts times as long as plain
-  --out FOLDER     where results.json, results.md and the charts go (default bench-results)
+  --out FOLDER     where results.json, results.md and the charts go (default bench-results); what this machine
+                   measured there of other scenarios stays
 
 What scenarios are made of; what differs from their own is measured, and not judged:
 
@@ -88,9 +89,13 @@ function plainTable(head: string[]): Table.Table {
   return new Table({ head, style: { head: [], border: [], compact: true } })
 }
 
-function write(out: string, report: Report): void {
+function keep(out: string, entry: Entry): void {
+  const file = join(out, 'results.json')
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Report) : undefined
+  const names = scenarios.map(({ name }) => name)
+  const report = merged(before, machine(), entry, names)
   mkdirSync(out, { recursive: true })
-  writeFileSync(join(out, 'results.json'), `${JSON.stringify(report, null, 2)}\n`)
+  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
   writeFileSync(join(out, 'results.md'), markdownOf(report))
   for (const [name, svg] of chartsOf(report.results)) writeFileSync(join(out, name), svg)
 }
@@ -112,14 +117,14 @@ await failing('scripts/bench', help, async (args) => {
     date: new Date().toISOString().slice(0, 10),
     version: Bun.spawnSync([builtBinary, 'version']).stdout.toString().split('\n', 1)[0]!.trim(),
     command: ['scripts/bench', ...args].join(' '),
-    machine: machine(),
   }
-  const results: Result[] = []
+  const results: Entry[] = []
   for (const scenario of options.scenarios) {
     await lookAround()
-    results.push(await measure(scenario, options, console.log))
+    const entry = { ...(await measure(scenario, options, console.log)), ...about }
+    results.push(entry)
     // After each, so that a run that is cut off leaves what it had.
-    write(options.out, { ...about, results })
+    keep(options.out, entry)
   }
   const table = plainTable(['scenario', 'figure', 'median', 'min..max', 'unit', 'reach', 'met'])
   table.push(...rowsOf(results))

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { chartsOf } from './charts.ts'
 import { afterLastStart, heatFigures, type Lap } from './laps.ts'
-import { markdownOf, rowsOf } from './report.ts'
+import { markdownOf, merged, rowsOf } from './report.ts'
 import { measure, type Result, type RunnerOptions } from './runner.ts'
 import type { Figure, Scenario, Shape } from './scenario.ts'
 
@@ -86,22 +86,40 @@ describe('laps', () => {
 })
 
 describe('a report', () => {
-  const about = {
-    date: '2026-01-01',
-    version: 'shoal 0.1.0',
-    command: 'scripts/bench',
-    machine: { cpu: 'some CPU', cores: 2, memoryGiB: 4, kernel: '6.1', bun: '1.4.5' },
-  }
+  const machine = { cpu: 'some CPU', cores: 2, memoryGiB: 4, kernel: '6.1', bun: '1.4.5' }
+  const about = { date: '2026-01-01', version: 'shoal 0.1.0', command: 'scripts/bench' }
+  const entry = (result: Result) => ({ ...result, ...about })
 
   test('is a table that Markdown reads, whatever a cell holds', async () => {
     const odd = scenario(async () => [{ name: 'a | b', value: 123.4, unit: 'ms' }], 'odd')
-    const text = markdownOf({ ...about, results: [await measured([1]), await measure(odd, asked, () => {})] })
+    const results = [entry(await measured([1])), entry(await measure(odd, asked, () => {}))]
+    const text = markdownOf({ machine, results })
     const table = text.split('\n').filter((line) => line.startsWith('|'))
     expect(table).toHaveLength(4)
     for (const line of table) expect(line.replaceAll('\\|', '').match(/\|/g)).toHaveLength(8)
     expect(new Set(table.map(({ length }) => length)).size).toBe(1)
     expect(text).toContain('2 x 100mbit, 64 MiB')
     expect(table[3]).toContain('| odd      | a \\| b')
+  })
+
+  test('keeps what the same machine measured of other scenarios, and replaces what is measured anew', async () => {
+    const other = entry(
+      await measure(
+        scenario(async () => [slowest(2)], 'other'),
+        { ...asked, runs: 1 },
+        () => {},
+      ),
+    )
+    const names = ['example', 'other']
+    const first = merged(undefined, machine, other, names)
+    const both = merged(first, machine, entry(await measured([1])), names)
+    expect(both.results.map(({ scenario, figures }) => [scenario, figures[0]?.median])).toEqual([
+      ['example', 1],
+      ['other', 2],
+    ])
+    const again = merged(both, machine, entry(await measured([3])), names)
+    expect(again.results.map(({ figures }) => figures[0]?.median)).toEqual([3, 2])
+    expect(merged(both, { ...machine, cores: 64 }, other, names).results).toEqual([other])
   })
 
   test('has a chart of what is compared, of each race and of what is judged, and each is SVG with its labels', async () => {

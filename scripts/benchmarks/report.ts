@@ -4,13 +4,27 @@ import type { Result } from './runner.ts'
 import type { Reach, Shape } from './scenario.ts'
 import { isMet, type Summary } from './statistics.ts'
 
-export interface Report {
+/** A result, and what was measured when. */
+export interface Entry extends Result {
   readonly date: string
   readonly version: string
   /** As it was typed. */
   readonly command: string
+}
+
+export interface Report {
   readonly machine: Machine
-  readonly results: readonly Result[]
+  readonly results: readonly Entry[]
+}
+
+/**
+ * What a folder has already, with `entry` in the place of an earlier one of its scenario, in the order of `names`: a
+ * benchmark takes hours, and is made in parts. What another machine measured does not stand beside it.
+ */
+export function merged(before: Report | undefined, machine: Machine, entry: Entry, names: readonly string[]): Report {
+  const kept = Bun.deepEquals(before?.machine, machine) ? (before?.results ?? []) : []
+  const results = [...kept.filter(({ scenario }) => scenario !== entry.scenario), entry]
+  return { machine, results: results.sort((a, b) => names.indexOf(a.scenario) - names.indexOf(b.scenario)) }
 }
 
 export function figureText(value: number): string {
@@ -58,14 +72,12 @@ export function rowsOf(results: readonly Result[]): string[][] {
   })
 }
 
-export function markdownOf({ date, version, command, machine, results }: Report): string {
+export function markdownOf({ machine, results }: Report): string {
   const rows = rowsOf(results).map((row) => row.map((cell) => cell.replaceAll('|', '\\|')))
   const widths = head.map((title, i) => Math.max(3, title.length, ...rows.map((row) => row[i]!.length)))
   const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`
   const { cpu, cores, memoryGiB, kernel, bun } = machine
   return [
-    `\`${command}\`, ${date}, ${version}`,
-    '',
     `${cores} cores of ${cpu}, ${memoryGiB} GiB, Linux ${kernel}, Bun ${bun}. All hosts, their links, the registry and the`,
     'clients share them.',
     '',
@@ -73,9 +85,10 @@ export function markdownOf({ date, version, command, machine, results }: Report)
     line(widths.map((width) => '-'.repeat(width))),
     ...rows.map(line),
     '',
-    ...results.map(({ scenario, title, shape, runs, seconds, against }) => {
+    ...results.map(({ scenario, title, shape, runs, seconds, against, command, date, version }) => {
       const times = `${runs} ${runs === 1 ? 'run' : 'runs'} in ${Math.round(seconds)} s`
-      return `- ${scenario}: ${title}; ${shapeText(shape)}; against ${against}; ${times}.`
+      const what = `- ${scenario}: ${title}; ${shapeText(shape)}; against ${against}; ${times}.`
+      return `${what} \`${command}\`, ${date}, ${version}.`
     }),
     '',
   ].join('\n')

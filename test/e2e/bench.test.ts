@@ -23,9 +23,10 @@ describe.skipIf(obstacle !== undefined)('the benchmark, small', () => {
 
   /** Runs one scenario to its end, and returns its figures by name. */
   async function figuresOf(...args: string[]): Promise<Map<string, Summary>> {
-    const { code, stdout, stderr } = await bench('--quick', '--out', out, ...args)
+    const folder = mkdtempSync(join(out, 'results-'))
+    const { code, stdout, stderr } = await bench('--quick', '--out', folder, ...args)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    const report = JSON.parse(readFileSync(join(out, 'results.json'), 'utf8')) as Report
+    const report = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')) as Report
     expect(report.results).toHaveLength(1)
     for (const { scenario, figures } of report.results) {
       expect(stdout).toContain(scenario)
