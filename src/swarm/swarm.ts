@@ -140,7 +140,8 @@ export class Swarm implements SessionHandler {
     }
     // Records are for a bad day, and cost as much as many pieces: not while a pull goes on, unless one always does.
     if (this.#transfers.size === 0 || this.#unpublished.size > mostUnpublished) {
-      for (const complete of this.#unpublished) directory.provide(complete)
+      // A manifest is complete before its layers are asked for, so this is looked at once more when it is time.
+      for (const complete of this.#unpublished) directory.provide(complete, () => this.#transfers.size === 0)
       this.#unpublished.clear()
     }
     changed(digest, true)

@@ -17,9 +17,11 @@ const provideDeadline = 10_000
 const mostProviders = 16
 /**
  * A record costs dozens of round trips in JavaScript cryptography. They are for the day when no scheduler answers, so
- * they are published one at a time, with a rest between, and not before the pull is over.
+ * they are published one at a time, with a rest between, and not while a pull goes on: all
+ * nodes of a rollout would do it at the same moment. Who always pulls publishes each after so many looks.
  */
 const provideAfter = 15_000
+const mostLooks = 20
 const restBetween = 4_000
 /** Records waiting to be published. What does not fit is not lost: the swarm's announces find it while there is a scheduler. */
 const mostWaiting = 2048
@@ -42,11 +44,14 @@ export class KadDirectory implements Directory {
     this.#options = options
   }
 
-  provide(digest: Digest): void {
+  provide(digest: Digest, quiet = () => true): void {
     if (this.#closed || this.#queued.has(digest) || this.#queued.size >= mostWaiting) return
     this.#queued.add(digest)
     this.#options.clock.after(provideAfter, () => {
       void this.#publish(async () => {
+        for (let looks = 1; !this.#closed && !quiet() && looks < mostLooks; looks++) {
+          await pause(this.#options.clock, provideAfter)
+        }
         await this.#provide(digest)
         this.#queued.delete(digest)
         if (!this.#closed) await pause(this.#options.clock, restBetween)

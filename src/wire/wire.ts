@@ -100,8 +100,8 @@ export interface Inbound extends SessionHandler {
 
 /** Provider records in Kademlia: how holders are found when no scheduler answers. */
 export interface Directory {
-  /** Tells the cluster that this node holds, or is about to hold, the blob. Never throws. */
-  provide(digest: Digest): void
+  /** Tells the cluster that this node holds the blob; some time later, when it is `quiet` here. Never throws. */
+  provide(digest: Digest, quiet?: () => boolean): void
   /** Nodes that said so, this one left out; empty after a bounded time. */
   find(digest: Digest, signal?: AbortSignal): Promise<NodeInfo[]>
 }
