@@ -167,7 +167,15 @@ describe.skipIf(openssl === null)('a registry behind TLS', () => {
 
   test('is trusted with the CA file of all registries', async () => {
     expect(digestOf(await read(sourceOver(registry, { caFile })))).toBe(digest)
-    expect(digestOf(await read(sourceOver(registry, { upstreams: new Map(), onlyListed: false, caFile })))).toBe(digest)
+  })
+
+  test('is not reached on this host unless it is listed, whoever vouches for it', async () => {
+    const failure = await refuses(
+      read(sourceOver(registry, { upstreams: new Map(), onlyListed: false, caFile })),
+      'not-listed',
+    )
+    expect(failure.message).toContain(`--upstream ${registry.host}=https://${registry.host}`)
+    expect(registry.requests).toEqual([])
   })
 
   test('is not trusted without, is not asked again, and the failure says what to do', async () => {

@@ -8,6 +8,7 @@ import type { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Answer } from './answer.ts'
+import { Reach } from './reach.ts'
 import { cancelled } from './retry.ts'
 import { connectionFailure, unreachable } from './unreachable.ts'
 import type { Upstream } from './upstreams.ts'
@@ -37,16 +38,23 @@ export class Exchange {
   readonly #clock: Clock
   readonly #timeouts: Timeouts
   readonly #metrics: Pick<Metrics, 'sourceRequests'>
+  readonly #reach: Reach
 
-  constructor(clock: Clock, timeouts: Timeouts, metrics: Pick<Metrics, 'sourceRequests'>) {
+  constructor(
+    clock: Clock,
+    timeouts: Timeouts,
+    metrics: Pick<Metrics, 'sourceRequests'>,
+    reach: Reach = new Reach(clock),
+  ) {
     this.#clock = clock
     this.#timeouts = timeouts
     this.#metrics = metrics
+    this.#reach = reach
   }
 
   /**
    * The answer after redirects, whatever its status. The caller reads it or closes it.
-   * @throws {Failure} `unavailable` (as `Transient` where another try may help), `cancelled`
+   * @throws {Failure} `not-listed` for an address where nobody may send this node, `unavailable` (as `Transient` where another try may help), `cancelled`
    */
   async send(upstream: Upstream, request: Request, signal?: AbortSignal): Promise<Answer> {
     let url = request.url
@@ -64,6 +72,7 @@ export class Exchange {
   }
 
   async #hop(upstream: Upstream, request: Request, url: URL, signal: AbortSignal | undefined): Promise<Answer> {
+    await this.#reach.check(upstream, url)
     if (signal?.aborted) throw cancelled()
     const headers: Record<string, string> = {
       ...request.headers,

@@ -20,6 +20,8 @@ export interface Upstream {
   /** Up to and including `/v2/...`, without the slash at its end. */
   readonly base: string
   readonly origin: string
+  /** The operator said where it is. */
+  readonly listed: boolean
   /** What credentials are kept under: the host they are sent to, which is not the registry's name for a mirror. */
   readonly account: string
   readonly tls?: { readonly ca: string }
@@ -39,7 +41,7 @@ export class Upstreams {
     this.#ca = options.caFile === undefined ? undefined : readAuthorities(options.caFile)
     for (const [registry, { url, caFile }] of listed) {
       const own = caFile === undefined ? [] : [readAuthorities(caFile)]
-      this.#listed.set(registry, upstreamAt(registry, url, own, this.#ca))
+      this.#listed.set(registry, upstreamAt(registry, url, true, own, this.#ca))
     }
   }
 
@@ -55,11 +57,17 @@ export class Upstreams {
       )
     }
     const host = registry === dockerHub ? 'registry-1.docker.io' : registry
-    return upstreamAt(registry, new URL(`https://${host}`), [], this.#ca)
+    return upstreamAt(registry, new URL(`https://${host}`), false, [], this.#ca)
   }
 }
 
-function upstreamAt(registry: string, url: URL, own: readonly string[], shared: string | undefined): Upstream {
+function upstreamAt(
+  registry: string,
+  url: URL,
+  listed: boolean,
+  own: readonly string[],
+  shared: string | undefined,
+): Upstream {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     throw new Error(`upstream ${registry}: ${url.protocol}// is not supported; use https:// or http://`)
   }
@@ -72,6 +80,7 @@ function upstreamAt(registry: string, url: URL, own: readonly string[], shared: 
     registry,
     base: url.origin + (prefix === '/v2' || prefix.startsWith('/v2/') ? prefix : `${prefix}/v2`),
     origin: url.origin,
+    listed,
     account: url.host === 'registry-1.docker.io' || url.host === 'index.docker.io' ? dockerHub : url.host,
     // `ca` replaces the built-in roots; redirects may lead to hosts that only those vouch for.
     ...(authorities.length > 0 ? { tls: { ca: [...authorities, ...rootCertificates].join('\n') } } : {}),
