@@ -51,3 +51,12 @@ export function busySince(before: Load): number {
   const now = load()
   return (now.busy - before.busy) / Math.max(now.all - before.all, 1 / ticksPerSecond)
 }
+
+/** Waits, for `seconds` at most, until the machine has had next to nothing to do for a second. */
+export async function atRest(seconds: number): Promise<void> {
+  for (let waited = 0; waited < seconds; waited++) {
+    const before = load()
+    await Bun.sleep(1000)
+    if (busySince(before) < 0.1) return
+  }
+}
