@@ -39,6 +39,7 @@ function parts() {
     membership,
     store,
     bans,
+    mender: { due: 2, damaged: 1 },
     swarm,
     seeder,
     clock,

@@ -13,6 +13,7 @@ import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Bans } from './swarm/bans.ts'
+import type { Mender } from './swarm/mender.ts'
 import type { Seeder } from './swarm/seeder.ts'
 import type { Swarm } from './swarm/swarm.ts'
 import type { Transfer } from './swarm/transfer.ts'
@@ -25,6 +26,7 @@ export interface NodeParts {
   readonly membership: Membership
   readonly store: BlobStore
   readonly bans: Bans
+  readonly mender: Pick<Mender, 'due' | 'damaged'>
   readonly swarm: Swarm
   readonly seeder: Seeder
   readonly swarms: Swarms | undefined
@@ -77,7 +79,7 @@ export function viewOf(parts: NodeParts): NodeView {
 type Iso = (at: number) => string
 
 function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
-  const { settings, membership, clusterKey, clock, store, rates } = parts
+  const { settings, membership, clusterKey, clock, store, mender, rates } = parts
   const now = clock.now()
   return {
     id: membership.self.id,
@@ -91,6 +93,7 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
     addresses: { ...parts.addresses, peer: membership.self.url, p2p: membership.self.p2p },
     cluster: clusterKey ? { admission: 'keyed', key: clusterKey.fingerprint } : { admission: 'open' },
     store: store.usage(),
+    scrub: { due: mender.due, damaged: mender.damaged },
     rates: {
       received: rates.received.perSecond(now),
       sent: rates.sent.perSecond(now),

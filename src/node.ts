@@ -24,6 +24,7 @@ import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { Announcer } from './swarm/announcer.ts'
 import { Bans } from './swarm/bans.ts'
+import { Mender } from './swarm/mender.ts'
 import { Planner } from './swarm/planner.ts'
 import { Seeder } from './swarm/seeder.ts'
 import { Swarm } from './swarm/swarm.ts'
@@ -155,12 +156,22 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       tuning: defaultTuning,
       seeder,
       directory,
+      complaint: (digest, piece) => mender.complaint(digest, piece),
       verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
       changed: (digest, soon) => {
         const owner = announcer.changed(digest)
         if (owner && soon) network.announceSoon(owner)
       },
     })
+    const mender: Mender = new Mender({
+      store,
+      fetch: (location, size) => swarm.fetch(location, size),
+      everyMs: settings.store.scrubEveryMs,
+      clock,
+      log,
+      metrics,
+    })
+    undo.push(() => mender.close())
     const tags = new Tags({
       store,
       source,
@@ -198,6 +209,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       changes: (target, full) => announcer.changes(target, full),
     })
     undo.push(() => swarm.close('the node ends'))
+    mender.start()
 
     const content = new NodeContent({ store, swarm, source, tags })
     const pulls = pullLog({ clock, log })
@@ -217,6 +229,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       membership,
       store,
       bans,
+      mender,
       swarm,
       seeder,
       swarms,
@@ -249,6 +262,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await registry.close(drainMs)
         pulls.close()
         await seeder.drain(uploadDrainMs)
+        mender.close()
         swarm.close('the node ends')
         await network.close()
         await store.close()

@@ -25,6 +25,8 @@ export const nodeSchema = z.object({
   /** `keyed` clusters admit who has the key, `open` ones anybody; `key` is the key's fingerprint. */
   cluster: z.object({ admission: z.enum(['open', 'keyed']), key: z.string().optional() }),
   store: z.object({ bytes: count, limit: count.optional(), complete: count, partial: count }),
+  /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
+  scrub: z.object({ due: count, damaged: count }),
   rates: z.object({ received: rate, sent: rate, source: rate }),
   /** Empty when the node can serve; else one sentence for each thing that is in the way. */
   notReady: z.array(z.string()),

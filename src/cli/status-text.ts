@@ -76,7 +76,7 @@ export function renderStatus({ node, members, blobs, transfers, bans }: StatusFa
 }
 
 function describe(node: NodeFacts): string {
-  const { store, rates, addresses, cluster } = node
+  const { store, scrub, rates, addresses, cluster } = node
   const limit = store.limit === undefined ? '' : ` of ${bytes(store.limit)}`
   const open = 'open: whoever reaches this node may join; `shoal keygen` makes a key for --cluster-key-file'
   return [
@@ -88,6 +88,7 @@ function describe(node: NodeFacts): string {
     `  mirror   ${addresses.registry}`,
     `  peers    ${addresses.peer}, ${addresses.p2p.join(', ')}`,
     `  store    ${bytes(store.bytes)}${limit}, ${store.complete} whole, ${store.partial} in part, in ${node.dataDir}`,
+    `  scrub    ${scrub.due} ${scrub.due === 1 ? 'blob' : 'blobs'} due, ${scrub.damaged} wrong ${scrub.damaged === 1 ? 'piece' : 'pieces'} found`,
     `  rates    ${bytes(rates.received)}/s from peers, ${bytes(rates.source)}/s from sources, ${bytes(rates.sent)}/s to peers`,
   ].join('\n')
 }

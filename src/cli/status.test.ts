@@ -48,6 +48,7 @@ test('prints the node, its members, blobs and transfers for people', async () =>
       mirror   127.0.0.1:4880
       peers    http://10.0.0.7:4881, /ip4/10.0.0.7/tcp/4882
       store    66 MiB of 20 GiB, 2 whole, 1 in part, in /var/lib/shoal
+      scrub    0 blobs due, 1 wrong piece found
       rates    10.5 MiB/s from peers, 512 B/s from sources, 0 B/s to peers
 
     Members (2)

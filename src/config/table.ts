@@ -89,6 +89,9 @@ export const table = {
     default: '80%',
   }),
   'cache-ttl': one(lifetime, '<time>', 'drop blobs that were not used for so long', { shown: 'never' }),
+  'scrub-every': one(duration, '<time>', 'read each blob on the disk again so often, to mend what rotted; 0: never', {
+    default: '7d',
+  }),
   'download-rate': one(rate, '<rate>', 'limit for pieces from other nodes: 100MB/s, 1Gbit/s', { shown: 'unlimited' }),
   'upload-rate': one(rate, '<rate>', 'limit for pieces to other nodes', { shown: 'unlimited' }),
   'source-rate': one(rate, '<rate>', 'limit for bytes from sources', { shown: 'unlimited' }),

@@ -50,7 +50,7 @@ export class NodeContent implements Content {
     const { store, swarm } = this.#o
     store.seenIn(digest, repository)
     const held = store.find(digest)
-    if (held?.complete) return completeReader(held)
+    if (held?.complete) return this.#completeReader(repository, held)
     const size = this.#sizes.get(digest)?.size
     if (size !== undefined && size > mostBlobBytes) {
       throw new Failure('unavailable', `${digest} is said to have ${size} bytes, more than nodes share of one blob`)
@@ -59,7 +59,7 @@ export class NodeContent implements Content {
     // It may have been the size that was wrong.
     transfer.finished.catch(() => this.#sizes.delete(digest))
     const blob = await raceAbort(transfer.begun, signal)
-    return blob.complete ? completeReader(blob) : arrivingReader(transfer, blob)
+    return blob.complete ? this.#completeReader(repository, blob) : arrivingReader(transfer, blob)
   }
 
   async pass(
@@ -70,6 +70,46 @@ export class NodeContent implements Content {
     signal?: AbortSignal,
   ): Promise<Passed> {
     return this.#o.source.pass(repository, path, search, accept, signal)
+  }
+
+  /** What lay on the disk for long is looked at before it is sent, and what is not right any more comes anew. */
+  #completeReader(repository: Repository, blob: Blob): BlobReader {
+    const { swarm } = this.#o
+    const { digest, size, kind } = blob
+    const letGo = blob.hold()
+    const provenance = { store: 0, swarm: 0, source: 0 }
+    return {
+      digest,
+      size,
+      mediaType: octets,
+      ...(blob.sound() ? { file: blob.path } : {}),
+      async *read(span: Span, signal: AbortSignal) {
+        for (let at = span.start; at < span.end; ) {
+          const piece = pieceAt(blob.layout, at)
+          if (!blob.sound(piece) && !(await blob.check(piece))) {
+            const arriving = arrivingReader(swarm.fetch({ repository, kind, digest }, size), blob)
+            try {
+              yield* arriving.read({ start: at, end: span.end }, signal)
+            } finally {
+              const more = arriving.provenance()
+              provenance.store += more.store
+              provenance.swarm += more.swarm
+              provenance.source += more.source
+              arriving.close()
+            }
+            return
+          }
+          const end = Math.min((piece + 1) * blob.layout.pieceLength, span.end)
+          for await (const bytes of readComplete(blob, { start: at, end })) {
+            provenance.store += bytes.length
+            yield bytes
+          }
+          at = end
+        }
+      },
+      provenance: () => provenance,
+      close: letGo,
+    }
   }
 
   async #manifest(
@@ -96,7 +136,7 @@ export class NodeContent implements Content {
     const held = this.#o.store.find(digest)
     if (held?.complete) {
       checkManifestSize(repository, digest, held.size)
-      return held
+      if (await isRight(held)) return held
     }
     const transfer = this.#o.swarm.fetch(location, size)
     const reader = transfer.reader()
@@ -120,31 +160,20 @@ function checkManifestSize(repository: Repository, digest: Digest, size: number)
   )
 }
 
+/** Reads what was not read for long; false if the disk has not kept it. */
+async function isRight(blob: Blob): Promise<boolean> {
+  for (let piece = 0; piece < blob.layout.count; piece++) {
+    if (!blob.sound(piece) && !(await blob.check(piece))) return false
+  }
+  return true
+}
+
 async function readWhole(blob: Blob): Promise<Uint8Array> {
   const letGo = blob.hold()
   try {
     return await blob.read({ start: 0, end: blob.size })
   } finally {
     letGo()
-  }
-}
-
-function completeReader(blob: Blob): BlobReader {
-  const letGo = blob.hold()
-  let sent = 0
-  return {
-    digest: blob.digest,
-    size: blob.size,
-    mediaType: octets,
-    file: blob.path,
-    async *read(span: Span) {
-      for await (const bytes of readComplete(blob, span)) {
-        sent += bytes.length
-        yield bytes
-      }
-    },
-    provenance: () => ({ store: sent, swarm: 0, source: 0 }),
-    close: letGo,
   }
 }
 

@@ -29,7 +29,7 @@ export interface Span {
 export interface Blob extends BlobSpec {
   readonly layout: Layout
   readonly metainfo: Metainfo
-  /** Pieces whose bytes are in the file. Changed by `write` alone. */
+  /** Pieces whose bytes are in the file. `write` adds to them, and of a complete blob `check` may take one away. */
   readonly have: Bitmap
   /** All pieces are there and the whole digest was verified. */
   readonly complete: boolean
@@ -60,6 +60,18 @@ export interface Blob extends BlobSpec {
    * @throws {Failure} `corrupt` when the digest is wrong: all pieces are then dropped and the blob is gone.
    */
   finish(): Promise<void>
+  /** The piece, or each piece, was seen to have the right bytes lately: it may be served without another look. */
+  sound(piece?: number): boolean
+  /**
+   * Reads a piece again. False if its bytes are not what they should be: if the blob was complete it then is not any
+   * more, and lacks that piece and what else is wrong. True as well where nobody has stated the digest of the piece.
+   * @throws {Failure} `corrupt` when the file is missing or too short: the blob is gone
+   */
+  check(piece: number): Promise<boolean>
+  /** Wall time in ms at which all of it was last seen to be right. */
+  readonly verifiedAt: number
+  /** Every piece of it was checked just now. */
+  verified(): void
   /** Keeps eviction away until the result is called. Also counts as a use. */
   hold(): () => void
 }
@@ -98,6 +110,8 @@ export interface BlobStore {
   /** False if it was not there. A blob that is held is removed as soon as it is let go. */
   remove(digest: Digest): Promise<boolean>
   usage(): StoreUsage
+  /** Called when pieces of a complete blob turned out to be wrong; it does not have them any more. */
+  onDamaged(listener: (blob: Blob, pieces: number) => void): void
   /** Called when a blob leaves the store (evicted, removed, found corrupt). */
   onGone(listener: (blob: Blob) => void): void
 

@@ -48,6 +48,7 @@ function makeBlob() {
     damaged: (blob) => {
       blob.gone = true
     },
+    lost() {},
     idle() {},
   }
   const made = sample(1000)

@@ -11,6 +11,7 @@ import type { BlobRow, Recorded } from './catalog.ts'
 import { codeOf, isDiskFull } from './data-dir.ts'
 import type { Keeper } from './keeper.ts'
 import { readAt, syncAll, syncData, writeAt } from './open-files.ts'
+import { Soundness } from './soundness.ts'
 import { WholeHash } from './whole-hash.ts'
 
 export class DiskBlob implements Blob, Recorded {
@@ -27,6 +28,8 @@ export class DiskBlob implements Blob, Recorded {
   readonly #keeper: Keeper
   readonly #addedAt: number
   #mtime: number | null
+  readonly #soundness: Soundness
+  #verifiedAt: number
   #metainfo: Metainfo | undefined
   #hash: WholeHash | undefined
   #finishing: Promise<void> | undefined
@@ -49,6 +52,8 @@ export class DiskBlob implements Blob, Recorded {
     this.#addedAt = row.addedAt
     if (row.mediaType !== null) this.mediaType = row.mediaType
     this.#mtime = row.mtime
+    this.#verifiedAt = row.verifiedAt ?? 0
+    this.#soundness = new Soundness(this.layout.count, () => keeper.wall())
     this.#unsynced = this.have.count > 0 && !this.complete
   }
 
@@ -64,6 +69,10 @@ export class DiskBlob implements Blob, Recorded {
   /** Bytes of pieces that are there. */
   get bytes(): number {
     return bytesOf(this.layout, this.have)
+  }
+
+  get verifiedAt(): number {
+    return this.#verifiedAt
   }
 
   get held(): boolean {
@@ -86,6 +95,7 @@ export class DiskBlob implements Blob, Recorded {
       mtime: this.#mtime,
       usedAt: this.usedAt,
       addedAt: this.#addedAt,
+      verifiedAt: this.#verifiedAt,
     }
   }
 
@@ -118,6 +128,7 @@ export class DiskBlob implements Blob, Recorded {
       await this.#store(pieceStart(this.layout, piece), bytes)
       this.#check()
       this.have.set(piece)
+      this.#soundness.saw(piece)
       this.#unsynced = true
       this.#keeper.grew(this, bytes.length)
       this.#hashing().wrote(piece, bytes)
@@ -165,6 +176,53 @@ export class DiskBlob implements Blob, Recorded {
     }
   }
 
+  sound(piece?: number): boolean {
+    return piece === undefined ? this.#soundness.whole : this.#soundness.has(piece)
+  }
+
+  async check(piece: number): Promise<boolean> {
+    if (!this.have.has(piece)) return false
+    if (await this.#right(piece)) return true
+    if (this.complete) await this.#lose(piece)
+    return false
+  }
+
+  async #right(piece: number): Promise<boolean> {
+    if (this.metainfo.digestOf(piece) === undefined) return true
+    const bytes = Buffer.allocUnsafeSlow(pieceBytes(this.layout, piece))
+    await this.readInto(pieceStart(this.layout, piece), bytes)
+    const right = this.metainfo.verify(piece, bytes)
+    if (right) this.#soundness.saw(piece)
+    return right
+  }
+
+  /**
+   * A wrong piece is rarely alone, and those of an incomplete blob are served without another look: so all are looked
+   * at first. What is left counts as recorded; the whole is hashed again before it is called complete.
+   */
+  async #lose(piece: number): Promise<void> {
+    const lost = [piece]
+    for (const other of [...this.have.indexes()]) {
+      if (other !== piece && !this.#soundness.has(other) && !(await this.#right(other))) lost.push(other)
+    }
+    // Somebody else found the same meanwhile.
+    if (!this.complete || this.gone) return
+    for (const wrong of lost) {
+      this.have.clear(wrong)
+      this.#soundness.lost(wrong)
+    }
+    this.complete = false
+    this.#mtime = null
+    this.#hash = undefined
+    this.#keeper.lost(this, lost)
+    this.#keeper.changed(this)
+  }
+
+  verified(): void {
+    this.#verifiedAt = this.#keeper.wall()
+    this.#keeper.changed(this)
+  }
+
   finish(): Promise<void> {
     if (this.complete && !this.gone) return Promise.resolve()
     this.#finishing ??= this.#finish().finally(() => {
@@ -188,6 +246,7 @@ export class DiskBlob implements Blob, Recorded {
       this.#check()
       if (hex !== hexOf(this.digest)) this.#damaged(`its bytes have the digest ${algorithmOf(this.digest)}:${hex}`)
       this.complete = true
+      this.#verifiedAt = this.#keeper.wall()
       this.#keeper.completed(this)
     } finally {
       letGo()

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { existsSync, readdirSync, statSync, truncateSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, statSync, truncateSync, utimesSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { describeBlobStore, sample } from '../../test/conformance/blob-store.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
@@ -41,6 +41,62 @@ describe('a running store', () => {
     truncateSync(blob.path, 500)
     expect(await messageOf(blob.read({ start: 400, end: 600 }))).toContain('its file ends at byte 500')
     expect(blob.gone).toBe(true)
+  })
+
+  test('finds pieces that rotted, claims them no more, also after a restart, and is whole again when they are written', async () => {
+    const dir = newDir()
+    const store = await openStore(dir)
+    const { digest, size, layout, piece, segment } = sample(6 * pieceLength)
+    const blob = store.create({ digest, size, kind: 'blob' })
+    blob.learn(segment())
+    for (let i = 0; i < layout.count; i++) await blob.write(i, piece(i))
+    await blob.finish()
+    expect(blob.sound()).toBe(true)
+    await store.close()
+    const file = openSync(blob.path, 'r+')
+    const { mtime, atime } = statSync(blob.path)
+    for (const wrong of [1, 4]) writeSync(file, Buffer.from([7]), 0, 1, wrong * layout.pieceLength + 99)
+    closeSync(file)
+    utimesSync(blob.path, atime, mtime)
+
+    const again = await openStore(dir)
+    const found = again.find(digest)!
+    const damaged: number[] = []
+    again.onDamaged((_, pieces) => void damaged.push(pieces))
+    expect([found.complete, found.sound(), found.sound(0)]).toEqual([true, false, false])
+    expect(await Promise.all([0, 1, 2, 3, 4, 5].map((i) => found.check(i)))).toEqual([
+      true,
+      false,
+      true,
+      true,
+      false,
+      true,
+    ])
+    expect(damaged).toEqual([2])
+    expect([found.complete, found.have.has(1), found.have.has(4), found.have.count]).toEqual([false, false, false, 4])
+    expect(again.usage()).toMatchObject({ bytes: 4 * pieceLength, complete: 0, partial: 1 })
+    await again.close()
+
+    const third = await openStore(dir)
+    const left = third.find(digest)!
+    expect([left.complete, left.have.count]).toEqual([false, 4])
+    for (const wrong of [1, 4]) await left.write(wrong, piece(wrong))
+    await left.finish()
+    expect(left.complete).toBe(true)
+    expect(third.usage()).toMatchObject({ bytes: size, complete: 1, partial: 0 })
+  })
+
+  test('remembers when all of a blob was last seen to be right', async () => {
+    const dir = newDir()
+    const clock = new FakeClock()
+    const store = await openStore(dir, { clock })
+    const { digest, bytes } = sample(1000)
+    const blob = await store.put({ digest, kind: 'blob' }, bytes)
+    expect(blob.verifiedAt).toBe(clock.wall())
+    clock.advance(5000)
+    blob.verified()
+    await store.close()
+    expect((await openStore(dir, { clock })).find(digest)?.verifiedAt).toBe(clock.wall())
   })
 
   test('removes what was not used for the time to live, held blobs excepted', async () => {

@@ -35,6 +35,7 @@ export class DiskStore implements BlobStore, Keeper {
   /** Asked to go, but in use. */
   readonly #doomed = new Set<DiskBlob>()
   readonly #listeners: ((blob: Blob) => void)[] = []
+  readonly #damageListeners: ((blob: Blob, pieces: number) => void)[] = []
   readonly #deletions = new Set<Promise<void>>()
   /** One at a time: they wait for the disk on threads that reads and writes of pieces need. */
   readonly #syncs = pLimit(1)
@@ -142,6 +143,10 @@ export class DiskStore implements BlobStore, Keeper {
     this.#listeners.push(listener)
   }
 
+  onDamaged(listener: (blob: Blob, pieces: number) => void): void {
+    this.#damageListeners.push(listener)
+  }
+
   seenIn(digest: Digest, repository: Repository): void {
     this.checkOpen()
     this.#catalog.seenIn(digest, repository)
@@ -246,6 +251,19 @@ export class DiskStore implements BlobStore, Keeper {
     this.#drop([blob], reason)
   }
 
+  lost(blob: DiskBlob, pieces: readonly number[]): void {
+    if (blob.gone || this.#closed) return
+    for (const piece of pieces) this.#bytes -= pieceBytes(blob.layout, piece)
+    this.#complete--
+    this.#report()
+    this.#log.error('pieces on the disk are not what they were; they will be fetched again', {
+      digest: blob.digest,
+      pieces: pieces.length,
+      first: pieces[0],
+    })
+    for (const listener of this.#damageListeners) this.#tell((blob) => listener(blob, pieces.length), blob)
+  }
+
   idle(blob: DiskBlob): void {
     if (this.#doomed.has(blob) && !this.#closed) this.#drop([blob], 'removal was asked for')
   }
@@ -285,7 +303,7 @@ export class DiskStore implements BlobStore, Keeper {
     try {
       listener(blob)
     } catch (error) {
-      this.#log.error('a listener failed on a removed blob', { digest: blob.digest, error: String(error) })
+      this.#log.error('a listener failed on a blob', { digest: blob.digest, error: String(error) })
     }
   }
 

@@ -137,7 +137,7 @@ class Opening {
       const { kind, mediaType = null } = await sniff(path, size)
       const now = this.#options.clock.wall()
       const row = { digest, size, kind, mediaType, state: 'complete', bitmap: null, mtime } as const
-      rows.push(this.#save({ ...row, usedAt: now, addedAt: now }))
+      rows.push(this.#save({ ...row, usedAt: now, addedAt: now, verifiedAt: now }))
       bytes += size
     }
     this.#catalog.commit()

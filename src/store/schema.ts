@@ -45,6 +45,8 @@ const steps: readonly string[] = [
      until  INTEGER NOT NULL       -- wall ms
    ) WITHOUT ROWID;
    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`,
+  // Wall ms at which all of it was last seen to be right.
+  'ALTER TABLE blobs ADD COLUMN verified_at INTEGER NOT NULL DEFAULT 0',
 ]
 
 export const schemaVersion = steps.length

@@ -31,6 +31,8 @@ export interface ArrivalsHost {
   got(parent: NodeId, piece: number): void
   /** The parent is told that the piece is not waited for any more. */
   dropped(parent: NodeId, piece: number): void
+  /** The parent is told that what it sent of the piece is wrong. */
+  wrong(parent: NodeId, piece: number): void
   /** That parent has passed on the statement about the piece that is believed here. */
   vouches(parent: NodeId, piece: number): boolean
   /** Bytes have come; they are being verified. */
@@ -128,6 +130,8 @@ export class Arrivals {
     // Or a third node stated a lie about the piece, and this parent has not told us yet that it knows better.
     const signer = blob.metainfo.signerOf(piece) ?? from.id
     if (signer === from.id || this.#host.vouches(from.id, piece)) {
+      // It may be its disk.
+      this.#host.wrong(from.id, piece)
       this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
     }
     this.#host.apply({ type: 'rejected', piece, parent: from.id })

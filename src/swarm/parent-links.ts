@@ -119,6 +119,11 @@ export class ParentLinks {
     this.#links.get(id)?.session?.send(dropped ? { ...frame, dropped } : frame)
   }
 
+  /** What that parent sent of the piece is wrong. */
+  wrong(id: NodeId, piece: number): void {
+    this.#links.get(id)?.session?.send({ t: 'wrong', digest: this.#digest, piece })
+  }
+
   closed(session: Session, reason: string): void {
     const link = this.#links.get(session.peer.id)
     if (link?.session === session) this.#leave(session.peer.id, `session closed: ${reason}`)

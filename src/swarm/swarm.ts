@@ -18,6 +18,8 @@ const leadMs = 1000
 export interface SwarmOptions extends TransferDeps {
   readonly seeder: Seeder
   readonly directory: Directory
+  /** A node says that a piece came wrong from here. */
+  readonly complaint?: (digest: Digest, piece: number) => void
   /** What this node holds of a blob changed; `soon` where the owner of the digest should not wait for a heartbeat. */
   changed(digest: Digest, soon: boolean): void
 }
@@ -94,6 +96,8 @@ export class Swarm implements SessionHandler {
       case 'gone':
         if (frame.code === 'corrupt') this.#o.bans.doubts.retract(session.peer.id, frame.digest)
         return this.#transfers.get(frame.digest)?.frame(session, frame)
+      case 'wrong':
+        return this.#o.complaint?.(frame.digest, frame.piece)
       case 'state':
       case 'have':
       case 'meta':

@@ -281,6 +281,7 @@ export class Transfer {
       background: () => this.background,
       got: (parent, piece) => this.#links.got(parent, piece),
       dropped: (parent, piece) => this.#links.got(parent, piece, true),
+      wrong: (parent, piece) => this.#links.wrong(parent, piece),
       vouches: (parent, piece) => this.#links.vouches(parent, piece),
       progress: () => {
         this.#progressAt = this.#d.clock.now()

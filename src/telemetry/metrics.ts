@@ -33,6 +33,8 @@ export function createMetrics() {
     peersBanned: counter('shoal_peers_banned_total', 'Nodes banned for sending wrong bytes'),
     blobs: gauge('shoal_blobs', 'Blobs in the store', ['state']),
     storeBytes: gauge('shoal_store_bytes', 'Bytes in the store'),
+    scrubbedBytes: counter('shoal_scrubbed_bytes_total', 'Bytes read again from whole blobs to check them'),
+    piecesDamaged: counter('shoal_pieces_damaged_total', 'Pieces on the disk that turned out to be wrong'),
     members: gauge('shoal_members', 'Live nodes known to this node, this node included', ['mode']),
     schedulerDecisions: counter('shoal_scheduler_decisions_total', 'Requests for parents answered'),
     schedulerDecisionSeconds: histogram(

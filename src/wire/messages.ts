@@ -63,6 +63,8 @@ const state = z.object({
 const have = z.object({ t: z.literal('have'), digest, pieces })
 /** A piece that the receiver of this frame sent has arrived, or is `dropped`: its link has room for another. */
 const got = z.object({ t: z.literal('got'), digest, piece, dropped: z.literal(true).optional() })
+/** A piece that the receiver of this frame sent does not have the right bytes: it had better look at its own. */
+const wrong = z.object({ t: z.literal('wrong'), digest, piece })
 /** A signed run of piece digests, 32 bytes each. */
 const meta = z.object({
   t: z.literal('meta'),
@@ -76,7 +78,7 @@ const meta = z.object({
 /** The sender no longer holds the blob, or failed to get it from its source. */
 const gone = z.object({ t: z.literal('gone'), digest, code: short.optional(), message: short.optional() })
 
-export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state, have, got, meta, gone])
+export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state, have, got, wrong, meta, gone])
 export type Frame = z.infer<typeof frameSchema>
 export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
 

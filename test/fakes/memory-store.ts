@@ -11,6 +11,7 @@ import { type Layout, layoutOf, pieceAt, pieceBytes, pieceStart } from '../../sr
 import { Metainfo, type Segment } from '../../src/piece/metainfo.ts'
 import type { Blob, BlobKind, BlobSpec, BlobStore, Span, StoreUsage, TagRecord } from '../../src/store/blob-store.ts'
 import { planEviction } from '../../src/store/eviction.ts'
+import { Soundness } from '../../src/store/soundness.ts'
 
 export interface MemoryStoreOptions {
   readonly clock: Clock
@@ -23,6 +24,7 @@ export class MemoryStore implements BlobStore {
   readonly #options: MemoryStoreOptions
   readonly #blobs = new Map<Digest, MemoryBlob>()
   readonly #listeners: ((blob: Blob) => void)[] = []
+  readonly #damageListeners: ((blob: Blob, pieces: number) => void)[] = []
   readonly #seen = new Map<Digest, Map<string, Repository>>()
   readonly #tags = new Map<string, TagRecord>()
   readonly #bans = new Map<string, { node: string; reason: string; until: number }>()
@@ -49,6 +51,10 @@ export class MemoryStore implements BlobStore {
       checkWhole,
       grow: (bytes) => this.#grow(blob, bytes),
       drop: () => this.#drop(blob),
+      lost: (bytes, pieces) => {
+        this.#bytes -= bytes
+        for (const listener of this.#damageListeners) listener(blob, pieces)
+      },
     })
     this.#blobs.set(spec.digest, blob)
     return blob
@@ -89,6 +95,10 @@ export class MemoryStore implements BlobStore {
     const counts = { bytes: this.#bytes, complete, partial: this.#blobs.size - complete }
     const { limitBytes: limit } = this.#options
     return limit === undefined ? counts : { ...counts, limit }
+  }
+
+  onDamaged(listener: (blob: Blob, pieces: number) => void): void {
+    this.#damageListeners.push(listener)
   }
 
   onGone(listener: (blob: Blob) => void): void {
@@ -154,6 +164,7 @@ interface Keeper {
   /** @throws {Failure} `no-space` */
   grow(bytes: number): void
   drop(): void
+  lost(bytes: number, pieces: number): void
 }
 
 export class MemoryBlob implements Blob {
@@ -170,7 +181,9 @@ export class MemoryBlob implements Blob {
   doomed = false
   usedAt: number
   bytes = 0
+  verifiedAt = 0
   #users = 0
+  readonly #seen: Soundness
   readonly #keeper: Keeper
   readonly #pieces: (Uint8Array | undefined)[] = []
 
@@ -185,6 +198,7 @@ export class MemoryBlob implements Blob {
     this.path = `/memory/${spec.digest}`
     this.usedAt = keeper.wall()
     this.#keeper = keeper
+    this.#seen = new Soundness(this.layout.count, () => keeper.wall())
   }
 
   get held(): boolean {
@@ -210,6 +224,7 @@ export class MemoryBlob implements Blob {
       this.#keeper.grow(bytes.length)
       this.#pieces[piece] = bytes.slice()
       this.have.set(piece)
+      this.#seen.saw(piece)
       this.bytes += bytes.length
     } finally {
       letGo()
@@ -236,6 +251,42 @@ export class MemoryBlob implements Blob {
     return into
   }
 
+  /** What a disk does to a piece in time. */
+  rot(piece: number): void {
+    this.#pieces[piece]![0]! ^= 1
+    this.#seen.lost(piece)
+  }
+
+  sound(piece?: number): boolean {
+    return piece === undefined ? this.#seen.whole : this.#seen.has(piece)
+  }
+
+  async check(piece: number): Promise<boolean> {
+    if (!this.have.has(piece)) return false
+    const right = (piece: number) =>
+      this.metainfo.digestOf(piece) === undefined || this.metainfo.verify(piece, this.#pieces[piece]!)
+    if (right(piece)) {
+      this.#seen.saw(piece)
+      return true
+    }
+    if (this.complete) {
+      const lost = [...this.have.indexes()].filter((other) => !this.#seen.has(other) && !right(other))
+      const before = this.bytes
+      for (const other of lost) {
+        this.have.clear(other)
+        this.bytes -= this.#pieces[other]!.length
+        this.#pieces[other] = undefined
+      }
+      this.complete = false
+      this.#keeper.lost(before - this.bytes, lost.length)
+    }
+    return false
+  }
+
+  verified(): void {
+    this.verifiedAt = this.#keeper.wall()
+  }
+
   async finish(): Promise<void> {
     if (this.complete && !this.gone) return
     this.#check()
@@ -255,6 +306,7 @@ export class MemoryBlob implements Blob {
       }
     }
     this.complete = true
+    this.verifiedAt = this.#keeper.wall()
   }
 
   hold(): () => void {

@@ -54,6 +54,7 @@ export class FakeNodeView implements NodeView {
       },
       cluster: { admission: 'open' as const },
       store: { bytes: 66 * 1024 ** 2, limit: 20 * 1024 ** 3, complete: 2, partial: 1 },
+      scrub: { due: 0, damaged: 1 },
       rates: { received: 11_000_000, sent: 0, source: 512 },
       notReady: this.notReady,
     }

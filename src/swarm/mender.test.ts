@@ -1,0 +1,124 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { bytesOf } from '../../test/fakes/bytes.ts'
+import { settle } from '../../test/fakes/clock.ts'
+import { LoneNode } from '../../test/fakes/lone-node.ts'
+import type { Digest } from '../oci/digest.ts'
+import { repositoryOf } from '../oci/reference.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { Mender } from './mender.ts'
+
+const repository = repositoryOf('docker.io', 'library/debian')
+const layer = bytesOf(3_000_000)
+const everyMs = 7 * 24 * 3600_000
+
+let node: LoneNode
+let mender: Mender
+let digest: Digest
+
+beforeEach(async () => {
+  node = new LoneNode()
+  const { store, clock, metrics, swarm } = node
+  const fetch = swarm.fetch.bind(swarm)
+  mender = new Mender({ store, fetch, everyMs, clock, metrics, log: silentLog })
+  digest = node.source.add(layer)
+  store.seenIn(digest, repository)
+  const transfer = swarm.fetch({ repository, kind: 'blob', digest }, layer.length)
+  await until(() => node.store.find(digest)?.complete)
+  await transfer.finished
+})
+afterEach(() => {
+  mender.close()
+  node.close()
+})
+
+/** Virtual time goes on until it is so, for 30 s at most. */
+async function until(so: () => boolean | undefined, stepMs = 100): Promise<void> {
+  for (let i = 0; i < 300 && !so(); i++) {
+    await settle()
+    node.clock.advance(stepMs)
+  }
+  await settle()
+  expect(so()).toBe(true)
+}
+
+const blob = () => node.store.find(digest)!
+const scrubbed = async () => (await node.metrics.scrubbedBytes.get()).values[0]?.value ?? 0
+
+describe('a whole blob', () => {
+  test('is read again when it is due, not before, and then not for as long again', async () => {
+    mender.start()
+    node.clock.advance(everyMs - 120_000)
+    await settle()
+    expect([mender.due, await scrubbed()]).toEqual([0, 0])
+    node.clock.advance(120_000)
+    expect(mender.due).toBe(1)
+    await until(() => mender.due === 0, 1000)
+    expect([await scrubbed(), mender.damaged]).toEqual([layer.length, 0])
+  })
+
+  test('that rotted on the disk is mended, every piece of it, and what was right is not fetched again', async () => {
+    const before = node.source.sent
+    node.clock.advance(everyMs)
+    blob().rot(1)
+    blob().rot(4)
+    mender.start()
+    await until(() => mender.damaged > 0 && blob().complete)
+    expect(mender.damaged).toBe(2)
+    expect(Buffer.compare(await blob().read({ start: 0, end: layer.length }), layer)).toBe(0)
+    expect(node.source.sent - before).toBeLessThan(layer.length)
+  })
+
+  test('of which nobody knows where it came from is dropped', async () => {
+    const lost = await node.store.put({ digest: node.source.add(bytesOf(5)), kind: 'blob' }, bytesOf(5))
+    node.clock.advance(everyMs)
+    node.store.find(lost.digest)!.rot(0)
+    mender.start()
+    await until(() => lost.gone)
+    expect(node.store.find(lost.digest)).toBeUndefined()
+  })
+})
+
+describe('a complaint of another node', () => {
+  test('makes the node look at the piece, and mend what is wrong', async () => {
+    blob().rot(2)
+    mender.complaint(digest, 2)
+    await until(() => mender.damaged === 1 && blob().complete)
+    expect(Buffer.compare(await blob().read({ start: 0, end: layer.length }), layer)).toBe(0)
+  })
+
+  test('changes nothing when the piece is right, there is no such piece, or no such blob', async () => {
+    mender.complaint(digest, 2)
+    mender.complaint(digest, 1000)
+    mender.complaint(digest.replace(/.$/, 'x') as Digest, 0)
+    for (let i = 0; i < 10_000; i++) mender.complaint(digest, 1)
+    await until(() => true)
+    expect([mender.damaged, blob().complete]).toEqual([0, true])
+  })
+})
+
+test('what rotted is not served to an engine: it comes anew in the middle of the answer', async () => {
+  const reader = await node.content.open(repository, digest)
+  expect(reader.file).toBe(blob().path)
+  reader.close()
+  node.clock.advance(24 * 3600_000)
+  blob().rot(3)
+  const later = await node.content.open(repository, digest)
+  expect(later.file).toBeUndefined()
+  const chunks: Uint8Array[] = []
+  const read = async () => {
+    for await (const chunk of later.read({ start: 0, end: layer.length }, new AbortController().signal)) {
+      chunks.push(chunk.slice())
+    }
+  }
+  let over = false
+  const done = read().finally(() => {
+    over = true
+  })
+  await until(() => over)
+  await done
+  later.close()
+  expect(Buffer.concat(chunks).equals(layer)).toBe(true)
+  expect(mender.damaged).toBe(1)
+  const { store, swarm, source } = later.provenance()
+  expect(store + swarm + source).toBe(layer.length)
+})

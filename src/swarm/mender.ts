@@ -1,0 +1,141 @@
+/**
+ * Looks after what lies on the disk: checks pieces that other nodes say came wrong, reads whole blobs again in time, a
+ * piece after the other and slowly, and fetches again what is not right any more, from the swarm or the source, as for
+ * an engine. Blobs are taken in the order of when all of them was last seen to be right, which the store keeps: after a
+ * restart it goes on with the blob that it was at.
+ */
+import pLimit from 'p-limit'
+import { type Clock, pause } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import { pieceBytes } from '../piece/layout.ts'
+import type { Location } from '../source/source.ts'
+import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Transfer } from './transfer.ts'
+
+export interface MenderOptions {
+  readonly store: BlobStore
+  readonly fetch: (location: Location, size: number) => Pick<Transfer, 'finished'>
+  /** A whole blob is read again when this long has passed, in ms; 0 for never. */
+  readonly everyMs: number
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Pick<Metrics, 'scrubbedBytes' | 'piecesDamaged'>
+}
+
+/** A hundredth of a core, and a tenth of what a slow disk reads. */
+const bytesPerSecond = 16 * 1024 * 1024
+/** How often it is looked whether a blob is due, in ms. */
+const lookMs = 60_000
+/** Pieces that others complained of and that wait to be looked at; anybody may complain. */
+const mostComplaints = 16
+
+export class Mender {
+  readonly #o: MenderOptions
+  readonly #abort = new AbortController()
+  readonly #complaints = pLimit(1)
+  #damaged = 0
+
+  constructor(options: MenderOptions) {
+    this.#o = options
+    options.store.onDamaged((blob, pieces) => {
+      this.#damaged += pieces
+      options.metrics.piecesDamaged.inc(pieces)
+      this.#mend(blob)
+    })
+  }
+
+  /** Begins to read whole blobs again. */
+  start(): void {
+    if (this.#o.everyMs > 0) void this.#run().catch(() => {})
+  }
+
+  close(): void {
+    this.#abort.abort()
+    this.#complaints.clearQueue()
+  }
+
+  /** How many whole blobs are due to be read again. */
+  get due(): number {
+    const { store, clock, everyMs } = this.#o
+    if (everyMs === 0) return 0
+    return [...store.all()].filter((blob) => isDue(blob, clock.wall(), everyMs)).length
+  }
+
+  /** How many pieces were found wrong on the disk. */
+  get damaged(): number {
+    return this.#damaged
+  }
+
+  /** Another node says that a piece came wrong from here. */
+  complaint(digest: Digest, piece: number): void {
+    if (this.#complaints.pendingCount + this.#complaints.activeCount >= mostComplaints) return
+    void this.#complaints(async () => {
+      const blob = this.#o.store.find(digest)
+      if (blob?.complete && piece < blob.layout.count) await blob.check(piece)
+      // As slowly as all else: complaints cost who makes them nothing.
+      if (blob) await this.#rest(pieceBytes(blob.layout, Math.min(piece, blob.layout.count - 1)))
+    }).catch(() => {})
+  }
+
+  async #run(): Promise<void> {
+    const { clock, store, everyMs, log } = this.#o
+    const { signal } = this.#abort
+    while (!signal.aborted) {
+      const blob = nextDue(store.all(), clock.wall(), everyMs)
+      if (!blob) await pause(clock, lookMs, signal)
+      else {
+        await this.#read(blob).catch((error: Error) => {
+          if (!signal.aborted) log.warn('could not read a blob again', { digest: blob.digest, error: error.message })
+          // It is not tried again before all others were.
+          if (!blob.gone) blob.verified()
+        })
+        await this.#rest(0)
+      }
+    }
+  }
+
+  async #read(blob: Blob): Promise<void> {
+    for (let piece = 0; piece < blob.layout.count; piece++) {
+      if (blob.gone || !blob.complete) return
+      await blob.check(piece)
+      const bytes = pieceBytes(blob.layout, piece)
+      this.#o.metrics.scrubbedBytes.inc(bytes)
+      await this.#rest(bytes)
+    }
+    if (!blob.gone && blob.complete) blob.verified()
+  }
+
+  #rest(bytes: number): Promise<void> {
+    return pause(this.#o.clock, Math.max(1, (bytes / bytesPerSecond) * 1000), this.#abort.signal)
+  }
+
+  #mend(blob: Blob): void {
+    const { store, fetch, log } = this.#o
+    const { digest, size, kind } = blob
+    const [repository] = store.repositoriesOf(digest)
+    // Nobody knows where it came from: whoever wants it names a place.
+    if (!repository) return void store.remove(digest)
+    fetch({ repository, kind, digest }, size).finished.then(
+      () => log.info('a damaged blob is whole again', { digest }),
+      (error: unknown) =>
+        log.warn('a damaged blob could not be mended', { digest, error: Failure.from(error).message }),
+    )
+  }
+}
+
+/** The one that was not looked at for the longest; undefined while none is due. Pure. */
+export function nextDue(blobs: Iterable<Blob>, now: number, everyMs: number): Blob | undefined {
+  let oldest: Blob | undefined
+  for (const blob of blobs) {
+    if (isDue(blob, now, everyMs) && (oldest === undefined || blob.verifiedAt < oldest.verifiedAt)) oldest = blob
+  }
+  return oldest
+}
+
+function isDue(blob: Blob, now: number, everyMs: number): boolean {
+  // A time in the future is of a clock that was wrong.
+  return blob.complete && (now - blob.verifiedAt >= everyMs || blob.verifiedAt > now)
+}
