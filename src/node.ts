@@ -2,6 +2,7 @@
  * A node, put together. Read from top to bottom: store, network, swarm, scheduler, content, the ports; and the same in
  * reverse when it ends.
  */
+import { randomBytes } from 'node:crypto'
 import { createAdmin, serveAdmin } from './admin/admin.ts'
 import { buildInfo } from './build-info.ts'
 import { systemClock } from './clock.ts'
@@ -9,6 +10,7 @@ import { loadClusterKey } from './cluster/cluster-key.ts'
 import { Identity } from './cluster/identity.ts'
 import { Roster } from './cluster/roster.ts'
 import type { Settings } from './config/settings.ts'
+import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Tags } from './content/tags.ts'
 import { Failure } from './failure.ts'
@@ -18,6 +20,8 @@ import { viewOf } from './node-view.ts'
 import { Bucket, Gate } from './rate.ts'
 import { createRegistry, pullLog } from './registry/registry.ts'
 import { serveRegistry } from './registry/server.ts'
+import { Rights } from './rights/rights.ts'
+import type { Visitor } from './rights/visitor.ts'
 import { Scheduler } from './scheduler/service.ts'
 import { Swarms } from './scheduler/swarms.ts'
 import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
@@ -98,6 +102,17 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
       metrics,
       limit: sourceLimit,
+      admitted: (repository, asker) => rights.given(repository, asker),
+    })
+    const rights: Rights = new Rights({
+      store,
+      door: source,
+      clock,
+      log,
+      metrics,
+      loginsFor: settings.registry.loginsFor,
+      key: randomBytes(32),
+      renew: (repository) => tags.renew(repository),
     })
 
     const network = await Network.start({
@@ -172,7 +187,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
     })
     undo.push(() => mender.close())
-    const tags = new Tags({
+    const tags: Tags = new Tags({
       store,
       source,
       membership,
@@ -180,6 +195,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       clock,
       log,
       ttlMs: settings.source.tagTtlMs,
+      rights,
       owners: (key) => planner.owners(key),
     })
 
@@ -213,7 +229,9 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
 
     const content = new NodeContent({ store, swarm, source, tags })
     const pulls = pullLog({ clock, log })
-    const registry = await serveRegistry(createRegistry({ content, log, metrics, clock, random, pulls }), {
+    const contentFor = (visitor: Visitor) => new GuardedContent({ content, rights, door: source }, visitor)
+    const app = createRegistry({ content: contentFor, log, metrics, clock, random, pulls })
+    const registry = await serveRegistry(app, {
       hostname: settings.registry.address.host,
       port: settings.registry.address.port,
     })

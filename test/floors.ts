@@ -8,7 +8,7 @@ export const floors: readonly (readonly string[])[] = [
   ['config', 'piece'],
   ['store', 'cluster'],
   ['source', 'wire'],
-  ['swarm', 'scheduler'],
+  ['swarm', 'scheduler', 'rights'],
   ['content'],
   ['registry', 'admin', 'mount'],
   ['node-view.ts'],

@@ -45,7 +45,7 @@ describe('settings', () => {
     expect(settings).toEqual({
       node: { modes: ['peer', 'seed', 'scheduler'], dataDir: '/var/lib/shoal' },
       store: { dataDir: '/var/lib/shoal', scrubEveryMs: 604_800_000, cacheBytes: 80 * GiB },
-      registry: { address: { host: '127.0.0.1', port: 4880 } },
+      registry: { address: { host: '127.0.0.1', port: 4880 }, loginsFor: 'root' },
       peer: { address: { host: '0.0.0.0', port: 4881 } },
       p2p: { address: { host: '0.0.0.0', port: 4882 }, join: [], mdns: true },
       admin: { address: { host: '127.0.0.1', port: 4883 } },

@@ -35,8 +35,16 @@ export interface StoreSettings {
   readonly scrubEveryMs: number
 }
 
+/**
+ * For whom the node's own logins count, each with those before it: for no client; for those that run on its host as root
+ * or as the node's user; for such ones on the hosts of other nodes; for every client of every node.
+ */
+export const loginsFor = ['nobody', 'root', 'cluster', 'everyone'] as const
+export type LoginsFor = (typeof loginsFor)[number]
+
 export interface RegistrySettings {
   readonly address: Address
+  readonly loginsFor: LoginsFor
 }
 
 export interface PeerSettings {

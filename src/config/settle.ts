@@ -54,7 +54,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       ...present('cacheTtlMs', values['cache-ttl']),
       scrubEveryMs: values['scrub-every']!,
     },
-    registry: { address: values['registry-addr']! },
+    registry: { address: values['registry-addr']!, loginsFor: values['logins-for']! },
     peer: { address: values['peer-addr']! },
     p2p: { address: values['p2p-addr']!, join: values.join, mdns: values.mdns! },
     admin: { address: admin, ...present('token', token) },

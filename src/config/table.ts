@@ -3,7 +3,7 @@
  * `cache-size` is `--cache-size`, `SHOAL_CACHE_SIZE` and `cache-size:`.
  */
 import type { Host } from './host.ts'
-import { logFormats, logLevels, modes } from './settings.ts'
+import { logFormats, loginsFor, logLevels, modes } from './settings.ts'
 import {
   address,
   choice,
@@ -84,6 +84,14 @@ export const table = {
       [`${home}/.docker/config.json`, ...(root ? ['/root/.docker/config.json'] : [])].find((path) => exists(path)),
     shown: '~/.docker/config.json if there',
   }),
+  'logins-for': one(
+    choice(loginsFor),
+    '<whom>',
+    'whose pulls the logins of this node serve: nobody, root, cluster, everyone',
+    {
+      default: 'root',
+    },
+  ),
   'ca-file': one(path, '<file>', 'PEM certificates to trust for sources, beside the usual ones'),
   'cache-size': one(size, '<size>', 'what blobs may take: 20GiB, or a share of what is free or theirs: 80%', {
     default: '80%',

@@ -284,13 +284,6 @@ describe('a blob', () => {
     expect(await codeOf(node.content.open(repository, digest))).toBe('unavailable')
     expect(node.store.find(digest)).toBeUndefined()
   })
-
-  test('is known to be in the repositories it was asked for in', async () => {
-    const { digest } = image()
-    const reader = await during(node.content.open(repository, digest))
-    reader.close()
-    expect(node.store.repositoriesOf(digest)).toEqual([repository])
-  })
 })
 
 test('where bytes came from adds up when swarm and source bring them together', async () => {

@@ -48,7 +48,6 @@ export class NodeContent implements Content {
 
   async open(repository: Repository, digest: Digest, _span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
     const { store, swarm } = this.#o
-    store.seenIn(digest, repository)
     const held = store.find(digest)
     if (held?.complete) return this.#completeReader(repository, held)
     const size = this.#sizes.get(digest)?.size
@@ -120,8 +119,6 @@ export class NodeContent implements Content {
     signal: AbortSignal | undefined,
   ): Promise<Manifest> {
     if (size !== undefined) checkManifestSize(repository, digest, size)
-    const { store } = this.#o
-    store.seenIn(digest, repository)
     const blob = await this.#whole({ repository, kind: 'manifest', digest }, size, signal)
     const bytes = await readWhole(blob)
     const contents = contentsOf(bytes)

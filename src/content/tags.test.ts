@@ -7,6 +7,7 @@ import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
+import type { Vouched } from '../rights/rights.ts'
 import type { Resolved } from '../source/source.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { Tags } from './tags.ts'
@@ -38,6 +39,9 @@ class Node {
   readonly store = new MemoryStore({ clock })
   readonly table: MemberTable
   readonly doubted: string[] = []
+  /** What this node knows of the repository's openness, and what it heard from others. */
+  vouched: Vouched = {}
+  readonly heard: Vouched[] = []
   readonly tags: Tags
 
   constructor(info: NodeInfo, owners: () => Node[], own: Pick<FakeSource, 'resolve'> = source) {
@@ -58,6 +62,7 @@ class Node {
       clock,
       log: silentLog,
       ttlMs,
+      rights: { vouch: () => this.vouched, heard: (_, vouched) => this.heard.push(vouched) },
       owners: () => owners().map((node) => node.table.self),
     })
   }

@@ -10,7 +10,8 @@ import type { Clock } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure, type FailureCode } from '../failure.ts'
-import { formatReference, type Repository, type Tag } from '../oci/reference.ts'
+import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
+import type { Rights } from '../rights/rights.ts'
 import type { Source } from '../source/source.ts'
 import type { BlobStore, TagRecord } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -25,6 +26,7 @@ export interface TagsOptions {
   readonly clock: Clock
   readonly log: Log
   readonly ttlMs: number
+  readonly rights: Pick<Rights, 'heard' | 'vouch'>
   /** Schedulers in the order in which they own `key`. */
   owners(key: string): NodeInfo[]
 }
@@ -33,6 +35,7 @@ const mostOwners = 2
 /** Short, for someone may be about to push the tag. */
 const failureKeptMs = 5000
 const mostFailures = 4096
+const mostAsked = 4096
 
 /** Failures that say nothing about the tag; `corrupt` is a proxy's login page, for instance. */
 const outOfReach: ReadonlySet<FailureCode> = new Set(['unavailable', 'too-many', 'corrupt'])
@@ -43,20 +46,30 @@ export class Tags {
   /** By tag: that the source does not have it, or could not say while an older answer is known. */
   readonly #failed = new LRUCache<string, { failure: Failure; at: number }>({ max: mostFailures })
 
+  readonly #asked = new LRUCache<string, Tag>({ max: mostAsked })
+
   constructor(options: TagsOptions) {
     this.#o = options
   }
 
   /** @throws {Failure} `no-manifest` and what else the source says, when nothing is known */
   resolve(repository: Repository, tag: Tag): Promise<TagRecord> {
+    this.#asked.set(formatRepository(repository), tag)
     return this.#once(`engine ${formatReference({ ...repository, tag })}`, () => this.#forEngine(repository, tag))
+  }
+
+  /** Resolves again the tag that was asked for last, unless it is fresh: what that says of rights, all hear. */
+  async renew(repository: Repository): Promise<void> {
+    const tag = this.#asked.get(formatRepository(repository))
+    if (tag) await this.resolve(repository, tag)
   }
 
   /** Another node asks this one as the tag's owner. */
   async answer(request: Resolve): Promise<ResolveReply> {
     const record = await this.#atSource(request.repository, request.tag)
     const { digest, mediaType, size } = record
-    return { digest, mediaType, size, age: Math.max(0, this.#o.clock.wall() - record.resolvedAt) }
+    const age = Math.max(0, this.#o.clock.wall() - record.resolvedAt)
+    return { digest, mediaType, size, age, ...this.#o.rights.vouch(request.repository) }
   }
 
   async #forEngine(repository: Repository, tag: Tag): Promise<TagRecord> {
@@ -66,7 +79,8 @@ export class Tags {
     for (const owner of this.#o.owners(formatReference({ ...repository, tag })).slice(0, mostOwners)) {
       if (owner.id === membership.self.id) break
       try {
-        const { digest, mediaType, size, age } = await outbound.resolve(owner, { repository, tag })
+        const { digest, mediaType, size, age, open, shared } = await outbound.resolve(owner, { repository, tag })
+        this.#o.rights.heard(repository, { open, shared })
         const record = { digest, mediaType, size, resolvedAt: clock.wall() - age }
         // While the source is down, an owner may know something older than this node does.
         if (known && known.resolvedAt > record.resolvedAt) return known

@@ -29,6 +29,11 @@ export interface Contents {
   readonly blobs: readonly Descriptor[]
 }
 
+/** Layers that are fetched from elsewhere than the registry, which does not check that it has what a manifest says. */
+export function isElsewhere(mediaType: string): boolean {
+  return /foreign|nondistributable/.test(mediaType)
+}
+
 /** Reads the descriptors of a manifest or index; what is malformed is left out. Never throws. */
 export function contentsOf(bytes: Uint8Array): Contents {
   const manifest = asRecord(parseJson(bytes))

@@ -3,6 +3,9 @@ import type { Random } from '../clock.ts'
 import type { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 
+/** What a client shows is passed on to the registry that it asks for, whatever that wants to see. */
+export const challenge = 'Basic realm="shoal: the login for the registry of the image"'
+
 /**
  * What went wrong as OCI error JSON; no body for HEAD. An error nobody expected is told by an id that finds it in the
  * log: its message may say more than a stranger should read.
@@ -16,6 +19,7 @@ export function renderFailure(failure: Failure, method: string, log: Log, random
     'content-length': String(Buffer.byteLength(body)),
     'docker-distribution-api-version': 'registry/2.0',
   })
+  if (failure.status === 401) headers.set('www-authenticate', challenge)
   if (failure.status === 405) headers.set('allow', 'GET, HEAD')
   if (failure.status === 429 && typeof failure.detail.waitMs === 'number') {
     headers.set('retry-after', String(Math.ceil(failure.detail.waitMs / 1000)))

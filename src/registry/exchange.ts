@@ -1,4 +1,5 @@
 /** What the handlers share: a request with its connection, and what they report to. */
+import type { Socket } from 'node:net'
 import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import type { Clock } from '../clock.ts'
@@ -28,6 +29,8 @@ export interface Exchange {
   /** Aborts when the client leaves. */
   readonly signal: AbortSignal
   readonly outgoing: HttpBindings['outgoing'] | undefined
+  /** The connection, where there is one. */
+  readonly socket: Socket | undefined
   header(name: string): string | undefined
 }
 
@@ -42,6 +45,7 @@ export function exchangeOf(c: Context<Environment>): Exchange {
     client: incoming?.socket.remoteAddress ?? 'unknown',
     signal: c.req.raw.signal,
     outgoing,
+    socket: incoming?.socket,
     header: (name) => c.req.header(name),
   }
 }

@@ -3,6 +3,7 @@ import { FakeClock } from '../../test/fakes/clock.ts'
 import { FakeContent } from '../../test/fakes/content.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
+import type { Visitor } from '../rights/visitor.ts'
 import type { Fields, Log } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createRegistry } from './registry.ts'
@@ -32,7 +33,7 @@ function setUp() {
     app.request(path, { method, headers })
   const counted = async (name: string) =>
     (await metrics.registry.metrics()).split('\n').filter((line) => line.startsWith(name) && !line.startsWith('#'))
-  return { content, clock, lines, get, counted }
+  return { content, clock, metrics, log, lines, get, counted }
 }
 
 async function errorOf(response: Response) {
@@ -49,6 +50,41 @@ test('the base answers that this is a registry', async () => {
   expect(await response.text()).toBe('{}')
   const head = await get('/v2/', {}, 'HEAD')
   expect([head.status, await head.text()]).toEqual([200, ''])
+})
+
+describe('a client', () => {
+  const basic = `Basic ${btoa('ann:open-sesame')}`
+  /** An app that gives each client a manifest named after it. */
+  function setUpForEach() {
+    const { log, clock, metrics } = setUp()
+    const content = ({ credential }: Visitor) => {
+      const its = new FakeContent()
+      its.manifest = credential ? its.manifest : () => Promise.reject(new Failure('unauthorized', 'show who you are'))
+      const name = credential?.kind === 'basic' ? credential.username : 'nobody'
+      its.addManifest('library/app', encode(JSON.stringify({ for: name })), 'v1')
+      return its
+    }
+    const app = createRegistry({ content, clock, metrics, log })
+    return (path: string, headers: Record<string, string> = {}) => app.request(path, { headers })
+  }
+
+  test('hears that credentials may make a difference, before it shows any and when they would have', async () => {
+    const get = setUpForEach()
+    for (const [path, status] of [
+      ['/v2/', 200],
+      ['/v2/app/manifests/v1', 401],
+    ] as const) {
+      const response = await get(path)
+      expect(response.status).toBe(status)
+      expect(response.headers.get('www-authenticate')).toMatch(/^Basic realm="[^"]+"$/)
+    }
+    expect((await errorOf(await get('/v2/app/manifests/v1'))).code).toBe('UNAUTHORIZED')
+  })
+
+  test('gets what it may have by what it shows', async () => {
+    const get = setUpForEach()
+    expect(await (await get('/v2/app/manifests/v1', { authorization: basic })).json()).toEqual({ for: 'ann' })
+  })
 })
 
 describe('a manifest', () => {

@@ -3,10 +3,12 @@ import { Hono } from 'hono'
 import type { Clock, Random } from '../clock.ts'
 import type { Content } from '../content/content.ts'
 import { Failure, type FailureCode } from '../failure.ts'
+import type { Visitor } from '../rights/visitor.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { answerBlob } from './blobs.ts'
-import { renderFailure } from './errors.ts'
+import { visitorAt } from './clients.ts'
+import { challenge, renderFailure } from './errors.ts'
 import { type Environment, type Exchange, exchangeOf, type Services } from './exchange.ts'
 import { answerManifest } from './manifests.ts'
 import { answerPassed } from './passed.ts'
@@ -14,7 +16,8 @@ import { type PullSummary, PullTracker } from './pulls.ts'
 import { kindOfTarget, parseRequest, type RegistryRequest } from './request.ts'
 
 export interface RegistryInit {
-  readonly content: Content
+  /** What clients get: for each what it may have, or the same for all. */
+  readonly content: Content | ((visitor: Visitor) => Content)
   readonly log: Log
   readonly metrics: Metrics
   readonly clock: Clock
@@ -33,7 +36,8 @@ export type RegistryApp = Hono<Environment>
 
 export function createRegistry({ random = Math.random, idleMs = 60_000, ...init }: RegistryInit): RegistryApp {
   const { log, metrics, pulls = pullLog(init) } = init
-  const services: Services = { ...init, pulls, idleMs }
+  const { content } = init
+  const contentFor = (exchange: Exchange) => (typeof content === 'function' ? content(visitorAt(exchange)) : content)
   const app: RegistryApp = new Hono<Environment>()
   app.all('*', async (c) => {
     const { method } = c.req
@@ -42,7 +46,12 @@ export function createRegistry({ random = Math.random, idleMs = 60_000, ...init 
     let response: Response
     let status: number
     try {
-      response = await answer(exchange, parseRequest(method, target), services)
+      response = await answer(exchange, parseRequest(method, target), {
+        ...init,
+        pulls,
+        idleMs,
+        content: contentFor(exchange),
+      })
       // A blob's status was written by hand.
       status = outgoing?.headersSent ? outgoing.statusCode : response.status
     } catch (error) {
@@ -72,6 +81,8 @@ async function answer(exchange: Exchange, request: RegistryRequest, services: Se
           'content-type': 'application/json',
           'content-length': '2',
           'docker-distribution-api-version': 'registry/2.0',
+          // RFC 9110 section 11.6.1: credentials are not needed, but may make a difference.
+          'www-authenticate': challenge,
         },
       })
     case 'manifest':
@@ -99,6 +110,8 @@ function reportRefusal(log: Log, { target, client }: Exchange, method: string, s
   const fields = { method, target: target.slice(0, 256), client, status, code: failure.code, reason: failure.message }
   if (status !== clientLeft && worthWarning.includes(failure.code)) {
     log.warn('not served: the engine goes to the registry by itself', fields)
+  } else if (failure.code === 'unauthorized') {
+    log.info('not served to a client that showed no credentials', fields)
   } else {
     log.debug('not served', fields)
   }

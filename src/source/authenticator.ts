@@ -38,16 +38,24 @@ const tokenSchema = z.object({
 const defaultTokenSeconds = 60
 const maxTokenBytes = 256 * 1024
 
+/** By repository: what it asked for last. */
+export type Challenges = LRUCache<string, Challenge>
+
+export function newChallenges(): Challenges {
+  return new LRUCache({ max: 4096 })
+}
+
 export class Authenticator {
   readonly #exchange: Exchange
   readonly #credentials: Credentials
   readonly #clock: Clock
-  /** By repository: what it asked for last. */
-  readonly #challenges = new LRUCache<string, Challenge>({ max: 4096 })
+  readonly #challenges: Challenges
   readonly #tokens = new LRUCache<string, Token>({ max: 4096 })
   readonly #pending = new Map<string, Promise<Token>>()
 
-  constructor(exchange: Exchange, credentials: Credentials, clock: Clock) {
+  /** `challenges` may be shared: what a repository asks for does not depend on who asks. */
+  constructor(exchange: Exchange, credentials: Credentials, clock: Clock, challenges: Challenges = newChallenges()) {
+    this.#challenges = challenges
     this.#exchange = exchange
     this.#credentials = credentials
     this.#clock = clock

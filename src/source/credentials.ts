@@ -26,6 +26,11 @@ export const noCredentials: Credentials = {
   refused() {},
 }
 
+/** What a client showed, for the one registry it is asking for. */
+export function only(credential: Credential): Credentials {
+  return { ...noCredentials, find: async () => credential }
+}
+
 export interface DockerCredentialsOptions {
   readonly file: string
   readonly clock: Clock

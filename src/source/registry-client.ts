@@ -1,4 +1,5 @@
 /** Asks registries, with the login they want, again where that helps; what is no answer becomes a failure. */
+import type { Repository } from '../oci/reference.ts'
 import type { Answer } from './answer.ts'
 import { type Ask, urlOf } from './ask.ts'
 import type { Authenticator, Authorization } from './authenticator.ts'
@@ -12,6 +13,8 @@ export interface RegistryClientParts {
   readonly exchange: Exchange
   readonly authenticator: Authenticator
   readonly retry: RetryTools
+  /** Told of every answer that has something of the repository. */
+  readonly admitted?: (repository: Repository, asker: 'anyone' | 'node') => void
 }
 
 export class RegistryClient {
@@ -58,7 +61,11 @@ export class RegistryClient {
         answer = await send(authorization)
       }
     }
-    if ((answer.status >= 200 && answer.status < 300) || ask.also?.includes(answer.status)) return answer
+    if (answer.status >= 200 && answer.status < 300) {
+      this.#parts.admitted?.(repository, authorization?.withCredentials ? 'node' : 'anyone')
+      return answer
+    }
+    if (ask.also?.includes(answer.status)) return answer
     throw await failureOf(answer, subject, authenticator.presented(upstream, authorization), retry.clock.wall())
   }
 }

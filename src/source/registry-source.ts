@@ -8,9 +8,10 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Answer } from './answer.ts'
 import { aboutOf, askFor, rangedFrom, urlOf } from './ask.ts'
-import { Authenticator } from './authenticator.ts'
+import { Authenticator, newChallenges } from './authenticator.ts'
 import { parseContentLength, parseContentRange } from './content-range.ts'
-import { DockerCredentials, noCredentials } from './credentials.ts'
+import { type Credentials, DockerCredentials, noCredentials, only } from './credentials.ts'
+import type { Asker, Door, Named } from './door.ts'
 import { defaultTimeouts, Exchange, type Timeouts } from './exchange.ts'
 import { relativeLink } from './link.ts'
 import type { Subject } from './refusals.ts'
@@ -40,33 +41,51 @@ export interface RegistrySourceOptions {
    * is known; what it withholds, the registry keeps.
    */
   readonly limit?: SourceLimit
+  /** Told when a registry gave something of a repository: to anyone, or to this node because of its login. */
+  readonly admitted?: (repository: Repository, asker: 'anyone' | 'node') => void
   readonly timeouts?: Timeouts
   readonly retry?: RetryPolicy
 }
 
 const maxPassedBytes = 16 * 1024 * 1024
+/** For a question whose answer a client waits for, and that need not be answered. */
+const doorTimeouts: Timeouts = { headersMs: 5_000, idleMs: 5_000 }
 /** Headers of a passed answer that mean something to who asked. */
 const passedHeaders = ['content-type', 'content-encoding', 'docker-content-digest', 'oci-filters-applied']
 
-export class RegistrySource implements Source {
+export class RegistrySource implements Source, Door {
   readonly #client: RegistryClient
+  /** A client that knows no token from before, with other credentials than this node's where they are given. */
+  readonly #clientFor: (
+    credentials: Credentials,
+    timeouts?: Timeouts,
+    told?: RegistrySourceOptions['admitted'],
+  ) => RegistryClient
+  readonly #credentials: Credentials
+  readonly #upstreams: Upstreams
   readonly #retry: RetryTools
+  readonly #doorTimeouts: Timeouts
   readonly #metrics: RegistrySourceOptions['metrics']
   readonly #limit: SourceLimit | undefined
 
   /** @throws {Error} for an upstream's URL or a CA file that cannot be used */
   constructor(options: RegistrySourceOptions) {
-    const { clock, random, metrics, credentialsFile: file } = options
+    const { clock, random, metrics, admitted, credentialsFile: file } = options
     const log = options.log.child({ part: 'source' })
-    const credentials = file === undefined ? noCredentials : new DockerCredentials({ file, clock, log })
-    const exchange = new Exchange(clock, options.timeouts ?? defaultTimeouts, metrics)
-    this.#retry = { policy: options.retry ?? defaultRetry, clock, random, log }
-    this.#client = new RegistryClient({
-      upstreams: new Upstreams(options.upstreams, options),
-      exchange,
-      authenticator: new Authenticator(exchange, credentials, clock),
-      retry: this.#retry,
-    })
+    const retry = { policy: options.retry ?? defaultRetry, clock, random, log }
+    const upstreams = new Upstreams(options.upstreams, options)
+    const challenges = newChallenges()
+    this.#retry = retry
+    this.#doorTimeouts = options.timeouts ?? doorTimeouts
+    this.#upstreams = upstreams
+    this.#credentials = file === undefined ? noCredentials : new DockerCredentials({ file, clock, log })
+    const usual = options.timeouts ?? defaultTimeouts
+    this.#clientFor = (credentials, timeouts = usual, told = undefined) => {
+      const exchange = new Exchange(clock, timeouts, metrics)
+      const authenticator = new Authenticator(exchange, credentials, clock, challenges)
+      return new RegistryClient({ upstreams, exchange, authenticator, retry, ...(told ? { admitted: told } : {}) })
+    }
+    this.#client = this.#clientFor(this.#credentials, usual, admitted)
     this.#metrics = metrics
     this.#limit = options.limit
   }
@@ -120,18 +139,51 @@ export class RegistrySource implements Source {
     return { size, mediaType, body }
   }
 
-  async pass(
+  async admits({ repository, kind, reference }: Named, asker: Asker): Promise<void> {
+    const client = this.#clientFor(this.#credentialsOf(asker), this.#doorTimeouts)
+    const missing = kind === 'manifest' ? 'no-manifest' : 'no-blob'
+    const subject: Subject = { repository, what: `${kind} ${reference}`, missing }
+    const headers = kind === 'manifest' ? { accept: acceptManifests } : {}
+    const ask = { path: `${kind}s/${reference}`, headers, subject }
+    const head = await client.once({ ...ask, method: 'HEAD', also: [405] }, undefined)
+    await head.discard()
+    if (head.status !== 405) return
+    const get = await client.once({ ...ask, method: 'GET', headers: { ...headers, range: 'bytes=0-0' } }, undefined)
+    get.close()
+  }
+
+  async hasLogin(registry: string): Promise<boolean> {
+    return (await this.#credentials.find(this.#upstreams.find(registry).account)) !== undefined
+  }
+
+  takesLogins(registry: string): boolean {
+    return this.#upstreams.lists(registry)
+  }
+
+  pass(
     repository: Repository,
     path: string,
     search: string,
     accept: string | undefined,
     signal?: AbortSignal,
   ): Promise<Passed> {
+    return this.passFor('node', repository, path, search, accept, signal)
+  }
+
+  async passFor(
+    asker: Asker,
+    repository: Repository,
+    path: string,
+    search: string,
+    accept: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<Passed> {
+    const client = asker === 'node' ? this.#client : this.#clientFor(this.#credentialsOf(asker))
     const missing = path.startsWith('referrers/') ? 'no-manifest' : 'no-name'
     const subject: Subject = { repository, what: path, missing }
     const query = search === '' || search.startsWith('?') ? search : `?${search}`
     const headers = accept === undefined ? {} : { accept }
-    const answer = await this.#client.request(
+    const answer = await client.request(
       { method: 'GET', path: path + query, headers, subject, also: [400, 405, 406] },
       signal,
     )
@@ -147,6 +199,11 @@ export class RegistrySource implements Source {
     const next = link === null ? undefined : relativeLink(answer.upstream, asked, link)
     if (next !== undefined) kept.set('link', next)
     return { status: answer.status, headers: kept, body }
+  }
+
+  #credentialsOf(asker: Asker): Credentials {
+    if (asker === 'anyone') return noCredentials
+    return asker === 'node' ? this.#credentials : only(asker)
   }
 
   /** A length is missing where the server sends in chunks; then HEAD knows it. */

@@ -45,6 +45,10 @@ export class Upstreams {
     }
   }
 
+  lists(registry: string): boolean {
+    return this.#listed.has(registry)
+  }
+
   /** @throws {Failure} `not-listed` */
   find(registry: string): Upstream {
     const listed = this.#listed.get(registry)

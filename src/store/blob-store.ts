@@ -84,6 +84,12 @@ export interface TagRecord {
   readonly resolvedAt: number
 }
 
+/**
+ * Whose rights outlive a restart: those of clients without credentials, of this node by its logins, and of this node's
+ * host by those of another node. Never those of a client's own credentials.
+ */
+export type GrantHolder = 'anyone' | 'node' | 'shared'
+
 export interface StoreUsage {
   /** Bytes of pieces that are there. */
   readonly bytes: number
@@ -118,6 +124,11 @@ export interface BlobStore {
   /** Records that `repository` is known to contain the blob. */
   seenIn(digest: Digest, repository: Repository): void
   repositoriesOf(digest: Digest): Repository[]
+
+  /** Wall time in ms at which the source last gave something of the repository to `holder`. */
+  granted(repository: Repository, holder: GrantHolder): number | undefined
+  /** `undefined`: no more. */
+  setGranted(repository: Repository, holder: GrantHolder, at: number | undefined): void
 
   tag(repository: Repository, tag: Tag): TagRecord | undefined
   setTag(repository: Repository, tag: Tag, record: TagRecord): void

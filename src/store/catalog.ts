@@ -11,7 +11,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Ban, BlobKind, TagRecord } from './blob-store.ts'
+import type { Ban, BlobKind, GrantHolder, TagRecord } from './blob-store.ts'
 import { migrate } from './schema.ts'
 import type { Spare } from './spare.ts'
 
@@ -86,6 +86,7 @@ export class Catalog {
     this.#sql.setMeta.run('boot', bootId)
     this.#sql.pruneBans.run(this.#clock.wall())
     this.#sql.pruneSightings.run(this.#clock.wall() - keepSightings)
+    this.#sql.pruneGrants.run(this.#clock.wall() - keepSightings)
     // To the disk at once: a "closed" that survives a power cut would vouch for bytes that did not.
     this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     return clean || sameBoot || fresh
@@ -133,6 +134,17 @@ export class Catalog {
 
   repositoriesOf(digest: Digest): Repository[] {
     return this.#sql.sightings.all(digest)
+  }
+
+  granted({ registry, name }: Repository, holder: GrantHolder): number | undefined {
+    return this.#sql.getGrant.get(registry, name, holder)?.at
+  }
+
+  setGranted({ registry, name }: Repository, holder: GrantHolder, at: number | undefined): void {
+    this.#change(() => {
+      if (at === undefined) this.#sql.dropGrant.run(registry, name, holder)
+      else this.#sql.setGrant.run(registry, name, holder, at)
+    })
   }
 
   tag(repository: Repository, tag: Tag): TagRecord | undefined {
@@ -287,6 +299,12 @@ function statements(db: Database) {
       'SELECT registry, repository AS name FROM seen_in WHERE digest = ? ORDER BY seen_at DESC, registry, repository',
     ),
     pruneSightings: db.query('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
+    getGrant: db.query<{ at: number }, [string, string, string]>(
+      'SELECT at FROM grants WHERE registry = ? AND repository = ? AND holder = ?',
+    ),
+    setGrant: db.query('INSERT OR REPLACE INTO grants (registry, repository, holder, at) VALUES (?, ?, ?, ?)'),
+    dropGrant: db.query('DELETE FROM grants WHERE registry = ? AND repository = ? AND holder = ?'),
+    pruneGrants: db.query('DELETE FROM grants WHERE at < ?'),
     bans: db.query<Ban, [number]>('SELECT node, reason, until FROM bans WHERE until > ?'),
     ban: db.query('INSERT OR REPLACE INTO bans (node, reason, until) VALUES (?, ?, ?)'),
     unban: db.query('DELETE FROM bans WHERE node = ?'),

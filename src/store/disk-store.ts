@@ -10,7 +10,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Ban, Blob, BlobSpec, BlobStore, StoreUsage, TagRecord } from './blob-store.ts'
+import type { Ban, Blob, BlobSpec, BlobStore, GrantHolder, StoreUsage, TagRecord } from './blob-store.ts'
 import type { BlobTree } from './blob-tree.ts'
 import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
@@ -155,6 +155,16 @@ export class DiskStore implements BlobStore, Keeper {
   repositoriesOf(digest: Digest): Repository[] {
     this.checkOpen()
     return this.#catalog.repositoriesOf(digest)
+  }
+
+  granted(repository: Repository, holder: GrantHolder): number | undefined {
+    this.checkOpen()
+    return this.#catalog.granted(repository, holder)
+  }
+
+  setGranted(repository: Repository, holder: GrantHolder, at: number | undefined): void {
+    this.checkOpen()
+    this.#catalog.setGranted(repository, holder, at)
   }
 
   tag(repository: Repository, tag: Tag): TagRecord | undefined {

@@ -47,6 +47,15 @@ const steps: readonly string[] = [
    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`,
   // Wall ms at which all of it was last seen to be right.
   'ALTER TABLE blobs ADD COLUMN verified_at INTEGER NOT NULL DEFAULT 0',
+  // Until here a blob counted as seen where somebody asked for it, from now on where it is known to be.
+  `DELETE FROM seen_in;
+   CREATE TABLE grants (
+     registry   TEXT NOT NULL,
+     repository TEXT NOT NULL,
+     holder     TEXT NOT NULL,
+     at         INTEGER NOT NULL,      -- wall ms
+     PRIMARY KEY (registry, repository, holder)
+   ) WITHOUT ROWID;`,
 ]
 
 export const schemaVersion = steps.length

@@ -19,6 +19,10 @@ export function createMetrics() {
     registry,
     sourceBytes: counter('shoal_source_bytes_total', 'Bytes received from sources', ['source']),
     sourceRequests: counter('shoal_source_requests_total', 'Requests sent to sources', ['source', 'status']),
+    rightsChecks: counter('shoal_rights_checks_total', 'Questions to sources whether a client may have something', [
+      'source',
+      'outcome',
+    ]),
     peerReceivedBytes: counter('shoal_peer_received_bytes_total', 'Bytes of pieces received from other nodes'),
     peerSentBytes: counter('shoal_peer_sent_bytes_total', 'Bytes of pieces sent to other nodes'),
     registryRequests: counter('shoal_registry_requests_total', 'Requests answered on the registry port', [

@@ -228,6 +228,10 @@ export const resolveReplySchema = z.object({
   size,
   /** Age of the answer in ms; more than the tag TTL only when the source is unreachable. */
   age: z.number().min(0),
+  /** How long ago the source gave something of the repository to a client without credentials, in ms. */
+  open: z.number().min(0).optional(),
+  /** The same by the sender's logins, which its operator lets count for clients that run as root. */
+  shared: z.number().min(0).optional(),
 })
 export type ResolveReply = z.infer<typeof resolveReplySchema>
 

@@ -263,7 +263,7 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       expect(blob.usedAt).toBe(before + 6000)
     })
 
-    test('remembers tags, where blobs were seen, and bans until they end', () => {
+    test('remembers tags, where blobs were seen, whom the source let in, and bans until they end', () => {
       const repository = repositoryOf('ghcr.io', 'org/app')
       const other = repositoryOf('docker.io', 'debian')
       const { digest } = sample(10)
@@ -278,6 +278,15 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       for (const each of [repository, other, repository]) store.seenIn(digest, each)
       expect(store.repositoriesOf(digest)).toHaveLength(2)
       expect(store.repositoriesOf(digest)).toContainEqual(repository)
+
+      expect(store.granted(repository, 'anyone')).toBeUndefined()
+      store.setGranted(repository, 'anyone', 7)
+      store.setGranted(repository, 'anyone', 8)
+      store.setGranted(repository, 'node', 9)
+      expect([store.granted(repository, 'anyone'), store.granted(repository, 'node')]).toEqual([8, 9])
+      expect([store.granted(repository, 'shared'), store.granted(other, 'anyone')]).toEqual([undefined, undefined])
+      store.setGranted(repository, 'anyone', undefined)
+      expect(store.granted(repository, 'anyone')).toBeUndefined()
 
       store.ban('12D3node', 'sent a wrong piece', clock.wall() + 1000)
       expect([...store.bans()]).toEqual([

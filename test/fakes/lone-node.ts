@@ -70,7 +70,8 @@ export class LoneNode {
       changed: () => {},
     })
     const owners = () => []
-    const tags = new Tags({ store, source, membership, outbound, clock, log, ttlMs: 60_000, owners })
+    const rights = { heard: () => {}, vouch: () => ({}) }
+    const tags = new Tags({ store, source, membership, outbound, clock, log, ttlMs: 60_000, rights, owners })
     this.content = new NodeContent({ store, swarm: this.swarm, source, tags })
   }
 

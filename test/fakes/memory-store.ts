@@ -9,7 +9,16 @@ import { formatRepository, type Repository, type Tag } from '../../src/oci/refer
 import { Bitmap } from '../../src/piece/bitmap.ts'
 import { type Layout, layoutOf, pieceAt, pieceBytes, pieceStart } from '../../src/piece/layout.ts'
 import { Metainfo, type Segment } from '../../src/piece/metainfo.ts'
-import type { Blob, BlobKind, BlobSpec, BlobStore, Span, StoreUsage, TagRecord } from '../../src/store/blob-store.ts'
+import type {
+  Blob,
+  BlobKind,
+  BlobSpec,
+  BlobStore,
+  GrantHolder,
+  Span,
+  StoreUsage,
+  TagRecord,
+} from '../../src/store/blob-store.ts'
 import { planEviction } from '../../src/store/eviction.ts'
 import { Soundness } from '../../src/store/soundness.ts'
 
@@ -26,6 +35,7 @@ export class MemoryStore implements BlobStore {
   readonly #listeners: ((blob: Blob) => void)[] = []
   readonly #damageListeners: ((blob: Blob, pieces: number) => void)[] = []
   readonly #seen = new Map<Digest, Map<string, Repository>>()
+  readonly #grants = new Map<string, number>()
   readonly #tags = new Map<string, TagRecord>()
   readonly #bans = new Map<string, { node: string; reason: string; until: number }>()
   #bytes = 0
@@ -112,6 +122,16 @@ export class MemoryStore implements BlobStore {
 
   repositoriesOf(digest: Digest): Repository[] {
     return [...(this.#seen.get(digest)?.values() ?? [])].map(({ registry, name }) => ({ registry, name }))
+  }
+
+  granted(repository: Repository, holder: GrantHolder): number | undefined {
+    return this.#grants.get(`${holder} ${formatRepository(repository)}`)
+  }
+
+  setGranted(repository: Repository, holder: GrantHolder, at: number | undefined): void {
+    const key = `${holder} ${formatRepository(repository)}`
+    if (at === undefined) this.#grants.delete(key)
+    else this.#grants.set(key, at)
   }
 
   tag(repository: Repository, tag: Tag): TagRecord | undefined {

@@ -1,0 +1,136 @@
+import { beforeEach, describe, expect, test } from 'bun:test'
+import { FakeClock, settle } from '../../test/fakes/clock.ts'
+import { FakeContent } from '../../test/fakes/content.ts'
+import { FakeDoor } from '../../test/fakes/door.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { manifestTypes } from '../oci/media.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { Rights } from '../rights/rights.ts'
+import { type Visitor, visitorOf } from '../rights/visitor.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { GuardedContent } from './guarded-content.ts'
+
+const app = repositoryOf('ghcr.io', 'org/app')
+const v1 = parseTag('v1')
+const signal = new AbortController().signal
+const layer = Buffer.from('a layer of the private image')
+const foreign = Buffer.from('a layer of another image, which this one names as kept elsewhere')
+
+const ann = visitorOf(`Basic ${Buffer.from('ann:open').toString('base64')}`, async () => false)
+const stranger = visitorOf(undefined, async () => false)
+
+let clock: FakeClock
+let store: MemoryStore
+let content: FakeContent
+let door: FakeDoor
+let rights: Rights
+let manifest: Digest
+let layerDigest: Digest
+beforeEach(() => {
+  clock = new FakeClock()
+  store = new MemoryStore({ clock })
+  content = new FakeContent()
+  door = new FakeDoor()
+  const metrics = createMetrics()
+  rights = new Rights({ store, door, clock, log: silentLog, metrics, loginsFor: 'root', key: new Uint8Array(32) })
+  layerDigest = content.addBlob({ bytes: layer })
+  const config = content.addBlob({ bytes: Buffer.from('{}') })
+  const part = (digest: Digest, bytes: Uint8Array, mediaType: string) => ({ digest, size: bytes.length, mediaType })
+  const layers = [
+    part(layerDigest, layer, 'application/vnd.oci.image.layer.v1.tar'),
+    part(content.addBlob({ bytes: foreign }), foreign, 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'),
+  ]
+  const image = { mediaType: manifestTypes.ociManifest, config: { digest: config, size: 2 }, layers }
+  manifest = content.addManifest('ghcr.io/org/app', Buffer.from(JSON.stringify(image)), 'v1')
+})
+
+const as = (visitor: Visitor) => new GuardedContent({ content, rights, door }, visitor)
+const codeOf = (work: Promise<unknown>) =>
+  work.then(
+    () => 'given',
+    (error) => Failure.from(error).code,
+  )
+
+describe('a private image', () => {
+  beforeEach(() => {
+    door.login = true
+    door.let(app, 'ann')
+  })
+
+  test('is given to who may have it, for one question to the source', async () => {
+    expect((await as(ann).manifest(app, v1)).digest).toBe(manifest)
+    expect((await as(ann).manifest(app, manifest)).digest).toBe(manifest)
+    expect((await as(ann).stat(app, layerDigest)).size).toBe(layer.length)
+    const reader = await as(ann).open(app, layerDigest)
+    expect(Buffer.concat(await Array.fromAsync(reader.read({ start: 0, end: layer.length }, signal)))).toEqual(layer)
+    reader.close()
+    expect(door.asked).toHaveLength(1)
+  })
+
+  test('is not given to who may not, by whatever name, also when another one just had it', async () => {
+    await as(ann).manifest(app, v1)
+    for (const who of [stranger, visitorOf('Basic x', async () => false)]) {
+      const denied = who.shown ? 'denied' : 'unauthorized'
+      expect(await codeOf(as(who).manifest(app, v1))).toBe(denied)
+      expect(await codeOf(as(who).manifest(app, manifest))).toBe(denied)
+      expect(await codeOf(as(who).stat(app, layerDigest))).toBe(denied)
+      expect(await codeOf(as(who).open(app, layerDigest))).toBe(denied)
+    }
+    expect(content.opened).toEqual([])
+  })
+
+  test('does not tell a stranger which tags it has', async () => {
+    expect(await codeOf(as(stranger).manifest(app, parseTag('none')))).toBe('unauthorized')
+    expect(await codeOf(as(ann).manifest(app, parseTag('none')))).toBe('no-manifest')
+  })
+
+  test('has its tags listed in the name of who asks', async () => {
+    expect(Buffer.from((await as(ann).pass(app, 'tags/list', '')).body).toString()).toBe('ann')
+    expect(await codeOf(as(stranger).pass(app, 'tags/list', ''))).toBe('denied')
+    expect(door.asked).toEqual(['ann ghcr.io/org/app tags/list', 'anyone ghcr.io/org/app tags/list'])
+  })
+})
+
+describe('a layer', () => {
+  test('is begun while the source is asked again, and closed if the answer is no', async () => {
+    door.let(app, 'ann')
+    await as(ann).manifest(app, v1)
+    clock.advance(60_000)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    door.gate = promise
+    door.let(app)
+    const opening = codeOf(as(ann).open(app, layerDigest))
+    await settle()
+    expect(content.opened.map(({ digest }) => digest)).toEqual([layerDigest])
+    resolve()
+    expect(await opening).toBe('denied')
+    await settle()
+    expect(content.openReaders).toBe(0)
+  })
+
+  test('is part of a repository whose manifest lists it, unless the registry did not have to have it', async () => {
+    door.let(app, 'anyone')
+    await as(stranger).manifest(app, v1)
+    expect(store.repositoriesOf(manifest)).toEqual([app])
+    expect(store.repositoriesOf(layerDigest)).toEqual([app])
+    expect(store.repositoriesOf(digestOf(foreign))).toEqual([])
+    door.absent.add(digestOf(foreign))
+    expect(await codeOf(as(stranger).open(app, digestOf(foreign)))).toBe('no-blob')
+  })
+
+  test('of a manifest that was refused becomes part of nothing', async () => {
+    await codeOf(as(stranger).manifest(app, v1))
+    expect(store.repositoriesOf(layerDigest)).toEqual([])
+  })
+})
+
+test('a client that leaves while the source is asked is not waited for', async () => {
+  door.gate = new Promise(() => {})
+  const client = new AbortController()
+  const work = codeOf(as(ann).manifest(app, v1, client.signal))
+  client.abort()
+  expect(await work).toBe('cancelled')
+})

@@ -1,0 +1,90 @@
+/** {@link Content} for one client: the same, once it is known that the client could have it from the source. */
+import { Failure } from '../failure.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { contentsOf, isElsewhere } from '../oci/media.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { Rights } from '../rights/rights.ts'
+import type { Visitor } from '../rights/visitor.ts'
+import type { Door } from '../source/door.ts'
+import { unlessAborted } from '../source/retry.ts'
+import type { Passed } from '../source/source.ts'
+import type { Span } from '../store/blob-store.ts'
+import type { BlobReader, BlobStat, Content, Manifest } from './content.ts'
+
+/** What all clients share. */
+export interface Guard {
+  readonly content: Content
+  readonly rights: Rights
+  readonly door: Pick<Door, 'passFor'>
+}
+
+export class GuardedContent implements Content {
+  readonly #guard: Guard
+  readonly #visitor: Visitor
+
+  constructor(guard: Guard, visitor: Visitor) {
+    this.#guard = guard
+    this.#visitor = visitor
+  }
+
+  /** Begun at once: a manifest is small, and resolving its tag tells most of the time who may have it. */
+  async manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest> {
+    const { content, rights } = this.#guard
+    const opening = content.manifest(repository, reference, signal)
+    opening.catch(() => {})
+    const proof = isDigest(reference) ? undefined : opening
+    await unlessAborted(rights.admit(this.#visitor, { repository, kind: 'manifest', reference }, proof), signal)
+    const manifest = await opening
+    const { manifests, blobs } = contentsOf(manifest.bytes)
+    const parts = [...manifests, ...blobs].filter(({ mediaType }) => !isElsewhere(mediaType))
+    rights.contains(repository, [manifest.digest, ...parts.map(({ digest }) => digest)])
+    return manifest
+  }
+
+  async stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
+    const { content, rights } = this.#guard
+    await unlessAborted(rights.admit(this.#visitor, { repository, kind: 'blob', reference: digest }), signal)
+    return content.stat(repository, digest, signal)
+  }
+
+  /** Begun at once where that helps, and closed again if the client may not have it. */
+  async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
+    const { content, rights } = this.#guard
+    const named = { repository, kind: 'blob', reference: digest } as const
+    const early = await rights.expects(this.#visitor, named)
+    const opening = early ? content.open(repository, digest, span, signal) : undefined
+    opening?.catch(() => {})
+    try {
+      await unlessAborted(rights.admit(this.#visitor, named), signal)
+    } catch (error) {
+      opening?.then(
+        (reader) => reader.close(),
+        () => {},
+      )
+      throw error
+    }
+    return opening ?? content.open(repository, digest, span, signal)
+  }
+
+  /** Asked of the source in the client's own name: what it answers is what the client may know. */
+  async pass(
+    repository: Repository,
+    path: string,
+    search: string,
+    accept?: string,
+    signal?: AbortSignal,
+  ): Promise<Passed> {
+    const { rights, door } = this.#guard
+    let refusal: unknown
+    for (const { asker } of await rights.candidates(this.#visitor, repository)) {
+      if (asker === undefined) continue
+      try {
+        return await door.passFor(asker, repository, path, search, accept, signal)
+      } catch (error) {
+        refusal = error
+        if (Failure.from(error).code !== 'denied') break
+      }
+    }
+    throw refusal
+  }
+}

@@ -1,0 +1,372 @@
+import { beforeEach, describe, expect, test } from 'bun:test'
+import { FakeClock, settle } from '../../test/fakes/clock.ts'
+import { FakeDoor } from '../../test/fakes/door.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { RecordedLog } from '../../test/fakes/registry-source.ts'
+import type { LoginsFor } from '../config/settings.ts'
+import { Failure } from '../failure.ts'
+import { digestOf } from '../oci/digest.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import type { Named } from '../source/door.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { Rights, type Vouched } from './rights.ts'
+import { allowedMs, lastWordMs } from './verdicts.ts'
+import { type Visitor, visitorOf } from './visitor.ts'
+
+const app = repositoryOf('ghcr.io', 'org/app')
+const v1: Named = { repository: app, kind: 'manifest', reference: parseTag('v1') }
+const layer: Named = { repository: app, kind: 'blob', reference: digestOf(Buffer.from('layer')) }
+const minute = allowedMs
+const down = new Failure('unavailable', 'nothing listens there')
+
+const visitor = (user: string | undefined, local: boolean): Visitor =>
+  visitorOf(user && `Basic ${Buffer.from(`${user}:secret of ${user}`).toString('base64')}`, async () => local)
+const ann = visitor('ann', false)
+const bob = visitor('bob', false)
+const stranger = visitor(undefined, false)
+const root = visitor(undefined, true)
+
+let clock: FakeClock
+let door: FakeDoor
+let store: MemoryStore
+let log: RecordedLog
+let rights: Rights
+beforeEach(() => {
+  clock = new FakeClock()
+  door = new FakeDoor()
+  store = new MemoryStore({ clock })
+  log = new RecordedLog()
+  rights = make()
+})
+
+function make(loginsFor: LoginsFor = 'root', renew?: () => Promise<void>): Rights {
+  const metrics = createMetrics()
+  const key = new Uint8Array(32)
+  return new Rights({ store, door, clock, log, metrics, loginsFor, key, ...(renew ? { renew } : {}) })
+}
+
+async function outcome(who: Visitor, named: Named = v1, proof?: Promise<unknown>): Promise<string> {
+  return rights.admit(who, named, proof).then(
+    () => 'in',
+    (error) => Failure.from(error).code,
+  )
+}
+
+describe('a client', () => {
+  test('without credentials has what the source gives to anyone, and one question a minute is asked for all', async () => {
+    door.let(app, 'anyone')
+    for (let i = 0; i < 5; i++) expect(await outcome(i % 2 ? stranger : root)).toBe('in')
+    clock.advance(minute - 1)
+    expect(await outcome(stranger)).toBe('in')
+    expect(door.asked).toEqual(['anyone ghcr.io/org/app v1'])
+    clock.advance(1)
+    expect(await outcome(stranger)).toBe('in')
+    expect(door.asked).toHaveLength(2)
+  })
+
+  test('with credentials has what the source gives to them, for one question a minute', async () => {
+    door.let(app, 'ann')
+    for (let i = 0; i < 5; i++) expect(await outcome(ann)).toBe('in')
+    clock.advance(minute)
+    expect(await outcome(ann)).toBe('in')
+    expect(door.asked).toEqual(['ann ghcr.io/org/app v1', 'ann ghcr.io/org/app v1'])
+  })
+
+  test('does not have what another one has', async () => {
+    door.let(app, 'ann')
+    expect(await outcome(ann)).toBe('in')
+    expect(await outcome(bob)).toBe('denied')
+    expect(await outcome(stranger)).toBe('unauthorized')
+    expect(await outcome(visitorOf('Basic nonsense', async () => true))).toBe('denied')
+  })
+
+  test('with the right name and the wrong password is not who it says', async () => {
+    door.let(app, 'ann')
+    expect(await outcome(ann)).toBe('in')
+    const impostor = visitorOf(`Basic ${Buffer.from('ann:guess').toString('base64')}`, async () => false)
+    await outcome(impostor)
+    expect(door.asked).toHaveLength(2)
+  })
+
+  test('whose rights are withdrawn has nothing a minute later', async () => {
+    door.let(app, 'ann')
+    expect(await outcome(ann)).toBe('in')
+    door.let(app)
+    clock.advance(minute)
+    expect(await outcome(ann)).toBe('denied')
+  })
+
+  test('whose rights are given later has them soon', async () => {
+    expect(await outcome(ann)).toBe('denied')
+    expect(await outcome(ann)).toBe('denied')
+    const questions = door.asked.length
+    door.let(app, 'ann')
+    clock.advance(10_000)
+    expect(await outcome(ann)).toBe('in')
+    expect(questions).toBe(2)
+  })
+
+  test('has public images also with credentials that nobody knows', async () => {
+    door.let(app, 'anyone')
+    expect(await outcome(bob)).toBe('in')
+  })
+
+  test('shows its credentials to no registry that the operator did not list', async () => {
+    door.listed = ['docker.io']
+    door.let(app, 'ann')
+    expect(await outcome(ann)).toBe('denied')
+    expect(await outcome(stranger)).toBe('denied')
+    expect(door.asked).toEqual(['anyone ghcr.io/org/app v1'])
+  })
+
+  test('among many at once shares the question', async () => {
+    door.let(app, 'ann')
+    const { promise, resolve } = Promise.withResolvers<void>()
+    door.gate = promise
+    const waiting = Array.from({ length: 100 }, () => outcome(ann))
+    await settle()
+    resolve()
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['in']))
+    expect(door.asked).toHaveLength(1)
+  })
+
+  test('leaves no trace of its credentials in the log', async () => {
+    door.let(app, 'ann')
+    await Promise.all([outcome(ann), outcome(bob)])
+    expect(log.lines.length).toBeGreaterThan(0)
+    for (const line of log.lines) {
+      expect(line).not.toContain('secret of')
+      expect(line).not.toContain('ann')
+    }
+  })
+})
+
+describe("the node's own logins", () => {
+  const cases: [LoginsFor, { root: string; stranger: string; bob: string }][] = [
+    ['nobody', { root: 'unauthorized', stranger: 'unauthorized', bob: 'denied' }],
+    ['root', { root: 'in', stranger: 'unauthorized', bob: 'denied' }],
+    ['cluster', { root: 'in', stranger: 'unauthorized', bob: 'denied' }],
+    ['everyone', { root: 'in', stranger: 'in', bob: 'denied' }],
+  ]
+  test.each(cases)('count for %s', async (whom, expected) => {
+    door.login = true
+    door.let(app, 'node')
+    rights = make(whom)
+    const found = { root: await outcome(root), stranger: await outcome(stranger), bob: await outcome(bob) }
+    expect(found).toEqual(expected)
+  })
+
+  test('are not asked for when there are none', async () => {
+    door.let(app, 'node')
+    expect(await outcome(root)).toBe('unauthorized')
+    expect(door.asked).toEqual(['anyone ghcr.io/org/app v1'])
+  })
+
+  test('are proven by what this node reads with them', async () => {
+    door.login = true
+    rights.given(app, 'node')
+    expect(await outcome(root)).toBe('in')
+    expect(door.asked).toEqual([])
+    expect(await outcome(stranger)).toBe('unauthorized')
+  })
+})
+
+describe('work under way', () => {
+  test('that proves that anyone may have it spares the question', async () => {
+    const proof = settle().then(() => rights.given(app, 'anyone'))
+    expect(await outcome(stranger, v1, proof)).toBe('in')
+    expect(door.asked).toEqual([])
+  })
+
+  test('that fails proves nothing', async () => {
+    expect(await outcome(stranger, v1, Promise.reject(down))).toBe('unauthorized')
+  })
+
+  test('is not waited for by who shows credentials', async () => {
+    door.let(app, 'ann')
+    expect(await outcome(ann, v1, new Promise(() => {}))).toBe('in')
+  })
+})
+
+describe('content that no manifest of the repository is known to list', () => {
+  test('is asked for by itself, once, whatever else of the repository the client may have', async () => {
+    door.let(app, 'anyone')
+    await outcome(stranger)
+    expect(await outcome(stranger, layer)).toBe('in')
+    expect(await outcome(stranger, layer)).toBe('in')
+    expect(door.asked).toEqual(['anyone ghcr.io/org/app v1', `anyone ghcr.io/org/app ${layer.reference}`])
+    expect(store.repositoriesOf(digestOf(Buffer.from('layer')))).toEqual([app])
+  })
+
+  test('of another repository is not had by naming one that the client may read', async () => {
+    const secret = digestOf(Buffer.from('of a private image'))
+    rights.contains(repositoryOf('ghcr.io', 'org/private'), [secret])
+    door.let(app, 'anyone', 'ann')
+    door.absent.add(secret)
+    for (const who of [stranger, ann, root]) {
+      await outcome(who)
+      expect(await outcome(who, { ...layer, reference: secret })).toBe('no-blob')
+    }
+    expect(store.repositoriesOf(secret)).toEqual([repositoryOf('ghcr.io', 'org/private')])
+  })
+
+  test('and is not there is not asked for again and again', async () => {
+    door.let(app, 'anyone')
+    door.absent.add(layer.reference)
+    for (let i = 0; i < 5; i++) expect(await outcome(stranger, layer)).toBe('no-blob')
+    expect(door.asked).toHaveLength(1)
+    clock.advance(10_000)
+    door.absent.clear()
+    expect(await outcome(stranger, layer)).toBe('in')
+  })
+
+  test('is not given while the source cannot say', async () => {
+    door.let(app, 'anyone')
+    await outcome(stranger)
+    door.failure = down
+    expect(await outcome(stranger, layer)).toBe('unavailable')
+  })
+
+  test('is known after a restart', async () => {
+    door.let(app, 'anyone')
+    rights.contains(app, [digestOf(Buffer.from('layer'))])
+    rights = make()
+    await outcome(stranger)
+    expect(await outcome(stranger, layer)).toBe('in')
+    expect(door.asked).toHaveLength(1)
+  })
+})
+
+describe('while the source cannot be asked', () => {
+  beforeEach(async () => {
+    door.let(app, 'ann')
+    await outcome(ann)
+    await outcome(stranger)
+    door.failure = down
+    clock.advance(minute)
+  })
+
+  test('its last word counts: yes for who had it, no for who did not', async () => {
+    expect(await outcome(ann)).toBe('in')
+    expect(await outcome(bob)).toBe('unavailable')
+    expect(await outcome(stranger)).toBe('unavailable')
+  })
+
+  test('it is asked once in a while, not by every client', async () => {
+    const before = door.asked.length
+    for (let i = 0; i < 10; i++) await outcome(ann)
+    expect(door.asked.length).toBe(before + 1)
+    clock.advance(5_000)
+    await outcome(ann)
+    expect(door.asked.length).toBe(before + 2)
+  })
+
+  test('a login counts for a day longer', async () => {
+    clock.advance(lastWordMs.login - minute - 1)
+    expect(await outcome(ann)).toBe('in')
+    clock.advance(1)
+    expect(await outcome(ann)).toBe('unavailable')
+  })
+
+  test('a public image is served for thirty days, also after a restart', async () => {
+    rights.given(app, 'anyone')
+    rights = make()
+    clock.advance(lastWordMs.anyone - 1)
+    expect(await outcome(stranger)).toBe('in')
+    clock.advance(1)
+    expect(await outcome(stranger)).toBe('unavailable')
+  })
+
+  test('an answer that makes no sense to one client does not stand for the registry', async () => {
+    door.failure = new Failure('corrupt', 'HTTP 418')
+    await outcome(bob)
+    door.failure = undefined
+    expect(await outcome(ann)).toBe('in')
+    door.let(app)
+    clock.advance(minute)
+    expect(await outcome(ann)).toBe('denied')
+  })
+})
+
+describe('another node', () => {
+  test('that says a repository is public spares the question for as long as its word is fresh', async () => {
+    rights.heard(app, { open: 20_000 })
+    expect(await outcome(stranger)).toBe('in')
+    clock.advance(minute - 20_000)
+    expect(await outcome(stranger)).toBe('unauthorized')
+    expect(door.asked).toHaveLength(1)
+  })
+
+  test('is asked again before the source is, which it may have asked for all', async () => {
+    door.failure = down
+    rights = make('root', async () => rights.heard(app, { open: 0 }))
+    rights.heard(app, { open: 0 })
+    clock.advance(minute)
+    expect(await outcome(stranger)).toBe('in')
+    expect(door.asked).toEqual([])
+  })
+
+  test('lets those in who are root here, where its operator shares its logins', async () => {
+    rights.heard(app, { shared: 0 })
+    expect(await outcome(root)).toBe('in')
+    expect(await outcome(stranger)).toBe('unauthorized')
+    rights = make('nobody')
+    rights.heard(app, { shared: 0 })
+    expect(await outcome(root)).toBe('unauthorized')
+  })
+
+  test('that shares its logins no more is believed, and its last word counts when nobody can ask the source', async () => {
+    let reply: Vouched = { shared: 0 }
+    rights = make('root', async () => rights.heard(app, reply))
+    rights.heard(app, reply)
+    reply = { shared: minute }
+    clock.advance(minute)
+    expect(await outcome(root)).toBe('in')
+    reply = {}
+    expect(await outcome(root)).toBe('unauthorized')
+  })
+
+  test('is told what this one knows, and of its logins as the operator wants', () => {
+    const vouched = (whom: LoginsFor) => {
+      rights = make(whom)
+      return rights.vouch(app)
+    }
+    expect(vouched('everyone')).toEqual({})
+    rights.given(app, 'node')
+    clock.advance(500)
+    expect(vouched('nobody')).toEqual({})
+    expect(vouched('root')).toEqual({})
+    expect(vouched('cluster')).toEqual({ shared: 500 })
+    expect(vouched('everyone')).toEqual({ open: 500 })
+    rights.given(app, 'anyone')
+    clock.advance(10)
+    expect(vouched('root')).toEqual({ open: 10 })
+    expect(vouched('everyone')).toEqual({ open: 10 })
+  })
+
+  test('hears nothing of what a client showed', async () => {
+    door.let(app, 'ann')
+    await outcome(ann)
+    rights = make('everyone')
+    expect(rights.vouch(app)).toEqual({})
+  })
+})
+
+describe('work is begun early', () => {
+  test('for who had the repository, not for a stranger', async () => {
+    door.login = true
+    door.let(app, 'ann')
+    expect(await rights.expects(ann, layer)).toBe(false)
+    await outcome(ann)
+    clock.advance(minute)
+    expect(await rights.expects(ann, layer)).toBe(true)
+    expect(await rights.expects(bob, layer)).toBe(false)
+    expect(await rights.expects(stranger, layer)).toBe(false)
+    rights.given(app, 'anyone')
+    expect(await rights.expects(stranger, layer)).toBe(true)
+  })
+
+  test('for anyone by a node that has no login to do it with', async () => {
+    expect(await rights.expects(stranger, layer)).toBe(true)
+  })
+})

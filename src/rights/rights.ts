@@ -1,0 +1,261 @@
+/**
+ * Who may have what of the store and the swarm: whoever could have had it from the source. A client is let in when the
+ * source gives the repository to anyone, to the credentials that the client shows, or, where the operator lets them
+ * count, to this node's logins or to those of another node. Content counts as part of a repository only where a
+ * manifest of the repository lists it, or the source has said so.
+ *
+ * A source is asked when what is known is more than a minute old (`verdicts.ts`), once for all who wait.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../clock.ts'
+import type { LoginsFor } from '../config/settings.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { formatReference, formatRepository, type Repository } from '../oci/reference.ts'
+import type { Asker, Door, Named } from '../source/door.ts'
+import type { BlobStore } from '../store/blob-store.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { type Holder, Verdicts } from './verdicts.ts'
+import { nameOf, type Visitor } from './visitor.ts'
+
+export interface RightsOptions {
+  readonly store: Pick<BlobStore, 'repositoriesOf' | 'seenIn' | 'granted' | 'setGranted'>
+  readonly door: Pick<Door, 'admits' | 'hasLogin' | 'takesLogins'>
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Pick<Metrics, 'rightsChecks'>
+  /** For whom the logins of this node count. */
+  readonly loginsFor: LoginsFor
+  /** Of the hash that credentials are remembered by; random, of this process alone. */
+  readonly key: Uint8Array
+  /** Has whoever asks the source for the whole cluster ask again; what that says arrives by {@link Rights.heard}. */
+  readonly renew?: (repository: Repository) => Promise<void>
+}
+
+/** What one node tells another about a repository: ages in ms of the source's last word. */
+export interface Vouched {
+  /** To clients without credentials. */
+  readonly open?: number | undefined
+  /** To those of other nodes' clients for whom this node's logins count. */
+  readonly shared?: number | undefined
+}
+
+type Outcome = 'allowed' | 'refused' | 'missing' | 'unknown'
+export interface Candidate {
+  readonly holder: Holder
+  /** Undefined where only another node can say. */
+  readonly asker: Asker | undefined
+}
+
+/** A source that did not answer is left alone so long. */
+const silentMs = 5_000
+const missingMs = 10_000
+const mostPlaces = 50_000
+const anyone: Candidate = { holder: 'anyone', asker: 'anyone' }
+
+export class Rights {
+  readonly #o: RightsOptions
+  readonly #verdicts: Verdicts
+  readonly #asking = new Map<string, Promise<Outcome>>()
+  /** What the store knows too: which repository has which content. */
+  readonly #places = new LRUCache<string, true>({ max: mostPlaces })
+  /** Clock time until which a question is not worth asking: content that is not there, registries that are silent. */
+  readonly #pointless = new LRUCache<string, { until: number; outcome: Outcome }>({ max: 4096 })
+
+  constructor(options: RightsOptions) {
+    this.#o = options
+    this.#verdicts = new Verdicts(options.store)
+  }
+
+  /**
+   * Resolves when the client may have it. `proof` is work under way that may tell before the source has to be asked.
+   * @throws {Failure} `denied`, `unauthorized`, `no-manifest`, `no-blob`, `unavailable`
+   */
+  async admit(visitor: Visitor, named: Named, proof?: Promise<unknown>): Promise<void> {
+    const { repository } = named
+    if (this.#isPart(named) && this.#now('anyone', repository) === 'allowed') return
+    if (proof && !visitor.shown) await proof.catch(() => {})
+    const part = this.#isPart(named)
+    const candidates = await this.candidates(visitor, repository)
+    if (part && candidates.some(({ holder }) => this.#now(holder, repository) === 'allowed')) return
+    const outcomes: Outcome[] = []
+    for (const candidate of candidates) {
+      const outcome = await this.#ask(candidate, named, part)
+      if (outcome === 'allowed') return
+      outcomes.push(outcome)
+    }
+    throw this.#refusal(visitor, named, outcomes)
+  }
+
+  /**
+   * Whether to begin before {@link admit} has said so: for who had the repository before; and where this node has no
+   * login, for then a stranger cannot have it fetch what it is not to have.
+   */
+  async expects(visitor: Visitor, { repository }: Named): Promise<boolean> {
+    const own = visitor.credential && this.#login(visitor.credential)
+    if (this.#last('anyone', repository) || (own !== undefined && this.#last(own, repository))) return true
+    return !(await this.#o.door.hasLogin(repository.registry))
+  }
+
+  /** In whose names the source may be asked for a client, in the order that asks least. */
+  async candidates(visitor: Visitor, repository: Repository): Promise<Candidate[]> {
+    const { door } = this.#o
+    const { registry } = repository
+    if (visitor.shown) {
+      const { credential } = visitor
+      if (!credential || !door.takesLogins(registry)) return [anyone]
+      return [{ holder: this.#login(credential), asker: credential }, anyone]
+    }
+    if (!(await this.#loginsCountFor(visitor))) return [anyone]
+    const own: Candidate[] = (await door.hasLogin(registry)) ? [{ holder: 'node', asker: 'node' }] : []
+    const shared: Candidate[] = this.#last('shared', repository) ? [{ holder: 'shared', asker: undefined }] : []
+    return [...own, anyone, ...shared]
+  }
+
+  /** The source gave something of the repository. */
+  given(repository: Repository, holder: 'anyone' | 'node'): void {
+    this.#verdicts.learn(repository, holder, 'allowed', this.#o.clock.wall())
+  }
+
+  /** Another node, which members believe, said what the source told it. */
+  heard(repository: Repository, { open, shared }: Vouched): void {
+    const wall = this.#o.clock.wall()
+    if (open !== undefined) this.#verdicts.learn(repository, 'anyone', 'allowed', wall - open)
+    if (shared !== undefined) this.#verdicts.learn(repository, 'shared', 'allowed', wall - shared)
+    // It shares them no more.
+    else if (this.#last('shared', repository)) this.#verdicts.learn(repository, 'shared', 'refused', wall)
+  }
+
+  /** What to tell other nodes. */
+  vouch(repository: Repository): Vouched {
+    const { loginsFor, clock } = this.#o
+    const age = (holder: Holder) => this.#verdicts.ageOf(repository, holder, clock.wall())
+    const [open, own] = [age('anyone'), age('node')]
+    if (loginsFor === 'everyone') return { open: open === undefined ? own : Math.min(open, own ?? open) }
+    return { open, ...(loginsFor === 'cluster' ? { shared: own } : {}) }
+  }
+
+  /** The repository has these, as a manifest of it says or the source. */
+  contains(repository: Repository, digests: Iterable<Digest>): void {
+    for (const digest of digests) {
+      const key = `${digest} ${formatRepository(repository)}`
+      if (this.#places.get(key)) continue
+      this.#places.set(key, true)
+      this.#o.store.seenIn(digest, repository)
+    }
+  }
+
+  /** A tag is of its repository, whatever it points to. */
+  #isPart({ repository, reference }: Named): boolean {
+    if (!isDigest(reference)) return true
+    const key = `${reference} ${formatRepository(repository)}`
+    if (this.#places.get(key)) return true
+    const { registry, name } = repository
+    const known = this.#o.store.repositoriesOf(reference).some((r) => r.registry === registry && r.name === name)
+    if (known) this.#places.set(key, true)
+    return known
+  }
+
+  #now(holder: Holder, repository: Repository) {
+    return this.#verdicts.now(repository, holder, this.#o.clock.wall())
+  }
+
+  /** Whether the source's last word was yes. */
+  #last(holder: Holder, repository: Repository): boolean {
+    return this.#verdicts.lastWord(repository, holder, this.#o.clock.wall()) === 'allowed'
+  }
+
+  #login(credential: NonNullable<Visitor['credential']>): Holder {
+    return `login ${nameOf(credential, this.#o.key)}`
+  }
+
+  async #loginsCountFor(visitor: Visitor): Promise<boolean> {
+    const { loginsFor } = this.#o
+    return loginsFor === 'everyone' || (loginsFor !== 'nobody' && (await visitor.trusted()))
+  }
+
+  async #ask(candidate: Candidate, named: Named, part: boolean): Promise<Outcome> {
+    const { repository } = named
+    const { holder } = candidate
+    const known = this.#now(holder, repository)
+    if (known === 'refused' || (known && part)) return known
+    if (part && (holder === 'anyone' || holder === 'shared') && this.#last(holder, repository)) {
+      await this.#o.renew?.(repository).catch(() => {})
+      const renewed = this.#now(holder, repository)
+      if (renewed) return renewed
+    }
+    const outcome = await this.#once(candidate, named, part)
+    // Nobody can say now: what was said last counts.
+    return outcome === 'unknown' && part && this.#last(holder, repository) ? 'allowed' : outcome
+  }
+
+  /** All who wait for the same share one question; any content of the repository will do to ask for it. */
+  #once({ holder, asker }: Candidate, named: Named, part: boolean): Promise<Outcome> {
+    if (asker === undefined) return Promise.resolve('unknown')
+    const key = `${holder} ${part ? formatRepository(named.repository) : formatNamed(named)}`
+    const running = this.#asking.get(key)
+    if (running) return running
+    const asked = this.#askSource(holder, asker, named).finally(() => this.#asking.delete(key))
+    this.#asking.set(key, asked)
+    return asked
+  }
+
+  async #askSource(holder: Holder, asker: Asker, named: Named): Promise<Outcome> {
+    const { door, clock, log, metrics } = this.#o
+    const { repository, reference } = named
+    const absent = `${holder} ${formatNamed(named)}`
+    for (const key of [absent, repository.registry]) {
+      const pointless = this.#pointless.get(key)
+      if (pointless && pointless.until > clock.now()) return pointless.outcome
+    }
+    const failure = await door.admits(named, asker).then(() => undefined, Failure.from)
+    if (failure?.code === 'not-listed') throw failure
+    const outcome = outcomeOf(failure)
+    metrics.rightsChecks.inc({ source: repository.registry, outcome })
+    const told = { what: formatNamed(named), as: holder.split(' ')[0], outcome }
+    log.debug('the source was asked whether a client may have it', told)
+    if (outcome === 'allowed' || outcome === 'refused') {
+      this.#verdicts.learn(repository, holder, outcome, clock.wall())
+    }
+    if (outcome === 'allowed' && isDigest(reference)) this.contains(repository, [reference])
+    if (outcome === 'missing') this.#pointless.set(absent, { until: clock.now() + missingMs, outcome })
+    // An answer that makes no sense may be due to what this client showed: it says nothing about the registry.
+    const silent = failure?.code === 'unavailable' ? repository.registry : absent
+    if (outcome === 'unknown') this.#pointless.set(silent, { until: clock.now() + silentMs, outcome })
+    return outcome
+  }
+
+  #refusal(visitor: Visitor, named: Named, outcomes: readonly Outcome[]): Failure {
+    const what = formatNamed(named)
+    const { registry } = named.repository
+    if (outcomes.includes('unknown')) {
+      return new Failure(
+        'unavailable',
+        `registry ${registry} cannot be asked now whether this client may have ${what}, and it never said so before`,
+      )
+    }
+    if (outcomes.includes('refused')) {
+      if (!visitor.shown && this.#o.door.takesLogins(registry)) {
+        return new Failure(
+          'unauthorized',
+          `registry ${registry} does not give ${what} to a client without credentials; show some, or let this node's count (--logins-for)`,
+        )
+      }
+      return new Failure('denied', `registry ${registry} does not give ${what} to this client`)
+    }
+    return new Failure(named.kind === 'manifest' ? 'no-manifest' : 'no-blob', `registry ${registry} has no ${what}`)
+  }
+}
+
+function outcomeOf(failure: Failure | undefined): Outcome {
+  if (!failure) return 'allowed'
+  const { code } = failure
+  if (code === 'denied') return 'refused'
+  return code === 'no-manifest' || code === 'no-blob' || code === 'no-name' ? 'missing' : 'unknown'
+}
+
+function formatNamed({ repository, reference }: Named): string {
+  const name = isDigest(reference) ? { digest: reference } : { tag: reference }
+  return formatReference({ ...repository, ...name })
+}

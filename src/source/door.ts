@@ -1,0 +1,39 @@
+/** Asking a source not for content but whether somebody may have it. */
+import type { Digest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { BlobKind } from '../store/blob-store.ts'
+import type { Credential } from './docker-config.ts'
+import type { Passed } from './source.ts'
+
+/** In whose name a source is asked: nobody's, this node's with its logins, or a client's with what it showed. */
+export type Asker = 'anyone' | 'node' | Credential
+
+/** What a client names in a request. */
+export interface Named {
+  readonly repository: Repository
+  readonly kind: BlobKind
+  /** A tag only of a manifest. */
+  readonly reference: Tag | Digest
+}
+
+export interface Door {
+  /**
+   * Resolves when the source would give it to whoever asks. One try with a short deadline and without remembered
+   * tokens: rights that were withdrawn are noticed.
+   * @throws {Failure} `denied`, `no-manifest`/`no-blob`/`no-name` (some registries deny so), or why it cannot be told
+   */
+  admits(named: Named, asker: Asker): Promise<void>
+  /** As {@link Source.pass}, in somebody's name. */
+  passFor(
+    asker: Asker,
+    repository: Repository,
+    path: string,
+    search: string,
+    accept: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<Passed>
+  /** Whether this node has a login for the registry. */
+  hasLogin(registry: string): Promise<boolean>
+  /** Whether what a client shows may be sent to that registry: to those that the operator listed. */
+  takesLogins(registry: string): boolean
+}

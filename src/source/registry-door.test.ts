@@ -1,0 +1,155 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FakeRegistry, noise } from '../../test/fakes/registry.ts'
+import { sourceOver } from '../../test/fakes/registry-source.ts'
+import { Secret } from '../config/secret.ts'
+import { Failure } from '../failure.ts'
+import { parseTag } from '../oci/reference.ts'
+import type { Credential } from './docker-config.ts'
+import type { Asker, Named } from './door.ts'
+
+const ann = { user: 'ann', password: 'open-sesame' }
+const shows = (username: string, password: string): Credential => ({
+  kind: 'basic',
+  username,
+  password: new Secret(password),
+})
+const asAnn = shows(ann.user, ann.password)
+const asBob = shows('bob', 'guess')
+const tag = parseTag('v1')
+
+let registry: FakeRegistry
+let dir: string
+beforeEach(async () => {
+  registry = await FakeRegistry.start()
+  dir = mkdtempSync(join(tmpdir(), 'shoal-door-'))
+})
+afterEach(async () => {
+  await registry.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+/** A source with Ann's login, if it is `hers`. */
+function setUp(hers: boolean) {
+  const { layers, manifest } = registry.image('org/app', 'v1', [noise(1000)])
+  const credentialsFile = join(dir, 'config.json')
+  const auth = Buffer.from(`${ann.user}:${ann.password}`).toString('base64')
+  writeFileSync(credentialsFile, JSON.stringify({ auths: { [registry.host]: { auth } } }))
+  const told: string[] = []
+  const { source, repository, log } = sourceOver(registry, {
+    ...(hers ? { credentialsFile } : {}),
+    admitted: (_, asker) => told.push(asker),
+  })
+  const ask = (asker: Asker, named: Omit<Named, 'repository'> = { kind: 'manifest', reference: tag }) =>
+    source.admits({ repository, ...named }, asker).then(
+      () => 'in',
+      (error) => Failure.from(error).code,
+    )
+  return { source, repository, log, told, ask, layer: layers[0]!, manifest }
+}
+const sent = () => registry.requests.map(({ method, headers }) => `${method} ${headers.authorization ?? 'nobody'}`)
+
+describe.each([{ kind: 'basic', ...ann } as const, { kind: 'bearer', ...ann } as const])(
+  'a registry with $kind authentication',
+  (auth) => {
+    beforeEach(() => {
+      registry.auth = auth
+    })
+
+    test('lets in whose credentials it knows, and sends no content for the question', async () => {
+      const { ask, layer, manifest } = setUp(false)
+      expect(await ask(asAnn)).toBe('in')
+      expect(await ask(asAnn, { kind: 'manifest', reference: manifest })).toBe('in')
+      expect(await ask(asAnn, { kind: 'blob', reference: layer })).toBe('in')
+      expect(registry.sentBytes('/v2/')).toBe(0)
+    })
+
+    test('lets in nobody else', async () => {
+      const { ask } = setUp(true)
+      expect(await ask('anyone')).toBe('denied')
+      expect(await ask(asBob)).toBe('denied')
+      const secret = new Secret('not-a-token')
+      expect(await ask({ kind: 'registry', token: secret })).toBe('denied')
+    })
+
+    test("lets the node in by the node's login, and nobody in by it who asks after the node did", async () => {
+      const { ask, source } = setUp(true)
+      expect(await source.hasLogin(registry.host)).toBe(true)
+      expect(await ask('node')).toBe('in')
+      expect(await ask('anyone')).toBe('denied')
+      expect(await ask(asBob)).toBe('denied')
+    })
+
+    test('is asked afresh each time: what it has withdrawn is noticed', async () => {
+      const { ask } = setUp(false)
+      expect(await ask(asAnn)).toBe('in')
+      registry.auth = { ...auth, password: 'changed' }
+      expect(await ask(asAnn)).toBe('denied')
+    })
+
+    test('lists tags for whom it lets in', async () => {
+      const { source, repository } = setUp(true)
+      const list = (asker: Asker) => source.passFor(asker, repository, 'tags/list', '', undefined)
+      expect(Buffer.from((await list(asAnn)).body).toString()).toContain('v1')
+      expect(await list('anyone').catch((error) => Failure.from(error).code)).toBe('denied')
+    })
+
+    test('tells apart what it gave to anyone and what to a login', async () => {
+      const { source, repository, told, layer } = setUp(true)
+      await source.resolve(repository, tag)
+      registry.auth = { kind: 'none' }
+      const open = setUp(false)
+      await open.source.stat({ repository, kind: 'blob', digest: layer })
+      expect([told, open.told]).toEqual([['node'], ['anyone']])
+    })
+  },
+)
+
+test("a client's token is sent as it came", async () => {
+  registry.auth = { kind: 'bearer' }
+  registry.tokens.push('given-by-the-token-server')
+  const { ask } = setUp(false)
+  expect(await ask({ kind: 'registry', token: new Secret('given-by-the-token-server') })).toBe('in')
+  expect(sent().at(-1)).toBe('HEAD Bearer given-by-the-token-server')
+})
+
+test('a question is one request to a registry that is known, whoever asks', async () => {
+  registry.auth = { kind: 'basic', ...ann }
+  const { ask } = setUp(false)
+  await ask('anyone')
+  registry.requests = []
+  expect(await ask(asAnn)).toBe('in')
+  expect(registry.requests).toHaveLength(1)
+})
+
+test('a registry without HEAD is asked for one byte', async () => {
+  const { ask, layer } = setUp(false)
+  registry.fault({ method: 'HEAD', status: 405 })
+  expect(await ask('anyone', { kind: 'blob', reference: layer })).toBe('in')
+  expect(registry.requests.at(-1)?.headers.range).toBe('bytes=0-0')
+})
+
+test('a registry that has trouble is not asked twice, and says neither yes nor no', async () => {
+  const { ask } = setUp(false)
+  registry.fault({ status: 503 })
+  expect(await ask('anyone')).toBe('unavailable')
+  expect(registry.requests).toHaveLength(1)
+})
+
+test('credentials of clients may go where the operator said, and nowhere else', () => {
+  const { source } = setUp(false)
+  expect(source.takesLogins(registry.host)).toBe(true)
+  expect(source.takesLogins('ghcr.io')).toBe(false)
+})
+
+test('no secret is written into the log', async () => {
+  registry.auth = { kind: 'bearer', ...ann }
+  const { ask, log } = setUp(false)
+  registry.fault({ status: 500, times: 1 })
+  await ask(asAnn)
+  await ask(asAnn)
+  await ask(asBob)
+  for (const secret of [ann.password, 'guess', ...registry.tokens]) expect(log.lines.join('\n')).not.toContain(secret)
+})

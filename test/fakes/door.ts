@@ -1,0 +1,63 @@
+/** A source's door in memory: who is let into which repository, what is there, and what it was asked. */
+import { Failure } from '../../src/failure.ts'
+import { formatRepository, type Repository } from '../../src/oci/reference.ts'
+import type { Asker, Door, Named } from '../../src/source/door.ts'
+import type { Passed } from '../../src/source/source.ts'
+
+export class FakeDoor implements Door {
+  /** `ann ghcr.io/org/app v1`, in order. */
+  readonly asked: string[] = []
+  /** By repository: `anyone`, `node`, and names of users. */
+  readonly lets = new Map<string, readonly string[]>()
+  /** Tags and digests that are in no repository. */
+  readonly absent = new Set<string>()
+  /** Registries that clients' credentials may go to; all unless given. */
+  listed: readonly string[] | undefined
+  /** The node has a login. */
+  login = false
+  /** Thrown by every question while set. */
+  failure: Failure | undefined
+  /** Awaited by every question. */
+  gate: Promise<void> | undefined
+
+  let(repository: Repository, ...askers: string[]): void {
+    this.lets.set(formatRepository(repository), askers)
+  }
+
+  async admits({ repository, kind, reference }: Named, asker: Asker): Promise<void> {
+    this.#called(repository, asker, reference)
+    await this.gate
+    if (this.failure) throw this.failure
+    this.#enter(repository, asker)
+    if (this.absent.has(reference)) throw new Failure(kind === 'blob' ? 'no-blob' : 'no-manifest', 'it is not there')
+  }
+
+  async passFor(asker: Asker, repository: Repository, path: string): Promise<Passed> {
+    this.#called(repository, asker, path)
+    if (this.failure) throw this.failure
+    this.#enter(repository, asker)
+    return { status: 200, headers: new Headers(), body: Buffer.from(nameOf(asker)) }
+  }
+
+  async hasLogin(): Promise<boolean> {
+    return this.login
+  }
+
+  takesLogins(registry: string): boolean {
+    return this.listed?.includes(registry) ?? true
+  }
+
+  #called(repository: Repository, asker: Asker, what: string): void {
+    this.asked.push(`${nameOf(asker)} ${formatRepository(repository)} ${what}`)
+  }
+
+  #enter(repository: Repository, asker: Asker): void {
+    if (this.lets.get(formatRepository(repository))?.includes(nameOf(asker))) return
+    throw new Failure('denied', 'not you')
+  }
+}
+
+function nameOf(asker: Asker): string {
+  if (typeof asker === 'string') return asker
+  return asker.kind === 'basic' ? asker.username : 'bearer'
+}
