@@ -19,7 +19,7 @@ export function createMetrics() {
     registry,
     sourceBytes: counter('shoal_source_bytes_total', 'Bytes received from sources', ['source']),
     sourceRequests: counter('shoal_source_requests_total', 'Requests sent to sources', ['source', 'status']),
-    rightsChecks: counter('shoal_rights_checks_total', 'Questions to sources whether a client may have something', [
+    rightsChecks: counter('shoal_rights_checks_total', 'Rights of clients that sources were asked about', [
       'source',
       'outcome',
     ]),
