@@ -80,6 +80,7 @@ describe('a blob on its way', () => {
     node.source.chunk = 262_144
     let open = () => {}
     node.source.gate = () => (node.source.sent < 300_000 ? undefined : new Promise<void>((resolve) => (open = resolve)))
+    node.store.seenIn(digest, repository)
     const opening = node.content.open(repository, digest)
     await node.clock.run(500)
     const reader = await opening
