@@ -9,16 +9,15 @@ import type { Digest } from '../oci/digest.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { PieceOnDisk, Session, WantedPieces } from '../wire/wire.ts'
 import { Audiences } from './audiences.ts'
+import { nextBatch, usualBatchMs } from './batch.ts'
 import { type Upload, Uploader, type UploaderOptions } from './uploader.ts'
 import { defaultUploadTuning } from './uploads.ts'
 
 export interface SeederOptions extends Omit<UploaderOptions, 'tuning'>, Partial<Pick<UploaderOptions, 'tuning'>> {
   readonly store: BlobStore
-  /** How long news about pieces is gathered before it is sent, in ms. */
+  /** Shortest time between two batches of news about pieces, in ms. */
   readonly batchMs?: number
 }
-
-const defaultBatchMs = 50
 
 export class Seeder {
   readonly uploadSlots: number
@@ -28,8 +27,9 @@ export class Seeder {
   readonly #batchMs: number
   /** When the next batch goes out. Undefined while there is nothing to tell and nobody waits for a turn. */
   #cancelBatch: (() => void) | undefined
+  #batchedAt = Number.NEGATIVE_INFINITY
 
-  constructor({ tuning = defaultUploadTuning, batchMs = defaultBatchMs, ...options }: SeederOptions) {
+  constructor({ tuning = defaultUploadTuning, batchMs = usualBatchMs, ...options }: SeederOptions) {
     const { store, clock, feeding } = options
     this.uploadSlots = tuning.mostSlots
     this.#audiences = new Audiences(store, feeding)
@@ -120,8 +120,11 @@ export class Seeder {
 
   /** An idle node has no timer. */
   #soon(): void {
-    this.#cancelBatch ??= this.#clock.after(this.#batchMs, () => {
+    if (this.#cancelBatch) return
+    const now = this.#clock.now()
+    this.#cancelBatch = this.#clock.after(nextBatch(now, this.#batchedAt, this.#batchMs) - now, () => {
       this.#cancelBatch = undefined
+      this.#batchedAt = this.#clock.now()
       this.#audiences.publish()
       this.#uploader.tick()
       if (this.#uploader.waiting > 0) this.#soon()

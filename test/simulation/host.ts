@@ -27,6 +27,8 @@ export class Copy implements Held {
   readonly open = new Map<number, SimAsk>()
   /** Pieces that came since the last news, and news on its way. */
   fresh: number[] = []
+  /** When it last told its news. */
+  toldAt = Number.NEGATIVE_INFINITY
   readonly told: number[][] = []
   /** It reads the blob from the source, or did. */
   feeds = false
@@ -51,7 +53,6 @@ export class Copy implements Held {
     // Digests travel with the news of pieces, so what is known to be held can always be verified.
     const stated = Bitmap.full(this.layout.count)
     this.download = new Download(this.layout, this.have, stated, tuning, random, 0)
-    host.phase = random()
   }
 
   get feeding(): boolean {
@@ -69,8 +70,6 @@ export class Host {
   downFree = 0
   alive = true
   startedAt = 0
-  /** Where in the time between two batches of news this node tells its own. */
-  phase = 0
   readonly #held = new Map<string, Copy>()
 
   constructor(

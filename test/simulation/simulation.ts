@@ -14,6 +14,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { pieceBytes } from '../../src/piece/layout.ts'
 import type { SwarmNode } from '../../src/scheduler/decision.ts'
 import { Swarms } from '../../src/scheduler/swarms.ts'
+import { nextBatch, usualBatchMs } from '../../src/swarm/batch.ts'
 import type { DownloadCommand, DownloadEvent } from '../../src/swarm/download.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/tuning.ts'
 import { defaultUploadTuning, type UploadTuning } from '../../src/swarm/uploads.ts'
@@ -137,7 +138,7 @@ export class Simulation {
     this.#tuning = { ...defaultTuning, ...scenario.tuning }
     this.#swarms = new Swarms(this.#random)
     this.#latency = scenario.latencyMs ?? 1
-    this.#batch = scenario.batchMs ?? 50
+    this.#batch = scenario.batchMs ?? usualBatchMs
     this.#seeds = scenario.seeds ?? 1
     this.#blobs = scenario.blobs ?? 1
     this.#remaining = scenario.nodes * this.#blobs
@@ -376,9 +377,7 @@ export class Simulation {
   #store(copy: Copy, piece: number, type: 'stored' | 'fed'): void {
     if (copy.have.set(piece)) {
       if (copy.fresh.length === 0) {
-        // Every node has a beat of its own.
-        const beats = Math.floor((this.#queue.now - copy.host.phase * this.#batch) / this.#batch) + 1
-        this.#queue.at((beats + copy.host.phase) * this.#batch, kinds.publish, copy.index)
+        this.#queue.at(nextBatch(this.#queue.now, copy.toldAt, this.#batch), kinds.publish, copy.index)
       }
       copy.fresh.push(piece)
     }
@@ -390,6 +389,7 @@ export class Simulation {
   }
 
   #publish(copy: Copy): void {
+    copy.toldAt = this.#queue.now
     const pieces = copy.fresh
     copy.fresh = []
     if (!copy.host.alive || copy.subscribers.size === 0) return
