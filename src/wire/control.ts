@@ -7,7 +7,7 @@ import { Failure } from '../failure.ts'
 import { Deadlines } from './deadlines.ts'
 import { Hearing } from './hearing.ts'
 import { maxControlBytes } from './messages.ts'
-import { type PeerAppOptions, render } from './peer-app.ts'
+import { type PeerAppOptions, render, textOf } from './peer-app.ts'
 import { wireRules } from './rules.ts'
 import type { Inbound } from './wire.ts'
 
@@ -61,7 +61,7 @@ export class Control {
   #body(request: Request): Promise<string> {
     return new Promise((resolve, reject) => {
       const stop = this.#bodies.start(() => reject(new Failure('unavailable', 'the body did not arrive in time')))
-      request.text().then(resolve, reject).finally(stop)
+      textOf(request).then(resolve, reject).finally(stop)
     })
   }
 }

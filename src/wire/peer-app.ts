@@ -110,7 +110,9 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     if (Number(c.req.header('content-length') ?? 0) > maxControlBytes) {
       throw new Failure('bad-request', 'the body is longer than 1 MiB')
     }
-    const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () => c.req.text())
+    const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () =>
+      textOf(c.req.raw),
+    )
     let value: unknown
     try {
       value = JSON.parse(text)
@@ -156,6 +158,15 @@ function parseWanted(list: string, unwanted: string | undefined, from = '0'): Wa
     'bad-request',
     `${headers.unwanted} is not a bitmap in base64, or ${headers.from} is not the index of a piece`,
   )
+}
+
+/** @throws {Failure} `cancelled` when the sender goes away in the middle, which is nobody's error here */
+export async function textOf(request: Request): Promise<string> {
+  try {
+    return await request.text()
+  } catch (cause) {
+    throw new Failure('cancelled', 'the body broke off', { cause })
+  }
 }
 
 export function parseCandidates(list: string): number[] {
