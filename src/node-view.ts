@@ -12,6 +12,7 @@ import type { Digest } from './oci/digest.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
 import type { BlobStore } from './store/blob-store.ts'
+import type { Holding, Plan } from './store/eviction.ts'
 import type { Bans } from './swarm/bans.ts'
 import type { Mender } from './swarm/mender.ts'
 import type { Seeder } from './swarm/seeder.ts'
@@ -53,6 +54,11 @@ export function viewOf(parts: NodeParts): NodeView {
       return blob && blobFacts(blob, store)
     },
     removeBlob: (digest: Digest) => store.remove(digest),
+    evict: async (bytes, carryOut) => {
+      const limit = bytes ?? store.usage().limit
+      const plan = carryOut ? await store.evict(bytes) : store.plan(bytes)
+      return { ...(limit === undefined ? {} : { limit }), done: carryOut, ...evictionFacts(plan) }
+    },
     transfers: (): Transfers => ({
       downloads: [...swarm.transfers()].map((transfer) => downloadFacts(transfer, iso)),
       uploads: seeder.sending().map(({ digest, to, meter, startedAt: at }) => ({
@@ -74,6 +80,16 @@ export function viewOf(parts: NodeParts): NodeView {
       for (const mode of modes) metrics.members.set({ mode }, membership.withMode(mode).length)
     },
   }
+}
+
+function evictionFacts({ remove, keep, reasons, missing }: Plan) {
+  const facts = ({ digest, bytes, usedAt }: Holding) => ({
+    digest,
+    bytes,
+    usedAt: new Date(usedAt).toISOString(),
+    reason: reasons.get(digest) ?? '',
+  })
+  return { remove: remove.map(facts), keep: keep.map(facts), missing }
 }
 
 type Iso = (at: number) => string

@@ -72,6 +72,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const store = await DiskStore.open({
       dir: dataDir,
       limitBytes: settings.store.cacheBytes,
+      keepFree: settings.store.keepFree,
       ...(settings.store.cacheTtlMs === undefined ? {} : { ttlMs: settings.store.cacheTtlMs }),
       clock,
       log,

@@ -11,6 +11,7 @@ import {
   banSchema,
   blobPageSchema,
   blobSchema,
+  evictionSchema,
   memberSchema,
   nodeSchema,
   swarmSchema,
@@ -64,6 +65,20 @@ describe('the API', () => {
     const answer = await admin().app.request(path)
     expect(answer.status).toBe(200)
     expect(schema.safeParse(await answer.json()).error).toBeUndefined()
+  })
+
+  test('says what an eviction would remove, and removes it only when posted', async () => {
+    const { app, view } = admin()
+    const ask = async (method: string, query: string) =>
+      (await app.request(`/api/v1/eviction${query}`, { method })).json()
+    expect(evictionSchema.parse(await ask('GET', '?to=0'))).toMatchObject({ done: false, remove: { length: 3 } })
+    expect(view.stored.size).toBe(3)
+    expect(evictionSchema.parse(await ask('POST', ''))).toMatchObject({ done: true, keep: { length: 3 } })
+    expect(evictionSchema.parse(await ask('POST', '?to=0'))).toMatchObject({ done: true, keep: [] })
+    expect(view.stored.size).toBe(0)
+    for (const to of ['-1', 'x', '1e99']) {
+      expect(await ask('POST', `?to=${to}`)).toMatchObject({ error: { message: expect.stringContaining('to: ') } })
+    }
   })
 
   test('lists who is banned and why, and lifts a ban once', async () => {

@@ -1,5 +1,5 @@
 /** The admin port: health, metrics and the API. Everything it tells comes from a {@link NodeView}. */
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { bearerAuth } from 'hono/bearer-auth'
 import { HTTPException } from 'hono/http-exception'
 import { z } from 'zod'
@@ -25,6 +25,9 @@ const blobQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1000).default(100),
   offset: z.coerce.number().int().min(0).default(0),
 })
+
+/** Bytes that the store may hold. */
+const evictionQuery = z.object({ to: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional() })
 
 export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, options: AdminOptions): Hono {
   const app = new Hono()
@@ -56,10 +59,7 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.get('/api/v1/members', (c) => c.json({ members: view.members() }))
   app.get('/api/v1/blobs', (c) => {
     const query = blobQuery.safeParse(c.req.query())
-    if (!query.success) {
-      const issue = query.error.issues[0]
-      throw new Failure('bad-request', `${issue?.path.join('.')}: ${issue?.message}`)
-    }
+    if (!query.success) throw badQuery(query.error)
     const { filter, state, limit, offset } = query.data
     return c.json(pageOf(view.blobs(), { limit, offset, ...(filter ? { filter } : {}), ...(state ? { state } : {}) }))
   })
@@ -75,6 +75,13 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
     options.log.info('blob removed through the admin port', { digest })
     return c.body(null, 204)
   })
+  const eviction = async (c: Context, carryOut: boolean) => {
+    const query = evictionQuery.safeParse(c.req.query())
+    if (!query.success) throw badQuery(query.error)
+    return c.json(await view.evict(query.data.to, carryOut))
+  }
+  app.get('/api/v1/eviction', (c) => eviction(c, false))
+  app.post('/api/v1/eviction', (c) => eviction(c, true))
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
   app.get('/api/v1/bans', (c) => c.json({ bans: view.bans() }))
@@ -99,6 +106,10 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   return app
 }
 
+function badQuery({ issues: [issue] }: z.ZodError): Failure {
+  return new Failure('bad-request', `${issue?.path.join('.')}: ${issue?.message}`)
+}
+
 function notHere(digest: string): Failure {
   return new Failure('no-blob', `this node does not have ${digest}`)
 }
@@ -112,7 +123,13 @@ export interface AdminServer {
 /** @throws {ListenError} when the address cannot be had */
 export function serveAdmin(app: Hono, address: Address): AdminServer {
   const server = listen(address, '--admin-addr', () =>
-    Bun.serve({ hostname: address.host, port: address.port, fetch: (request) => app.fetch(request) }),
+    Bun.serve({
+      hostname: address.host,
+      port: address.port,
+      // No call has a body.
+      maxRequestBodySize: 64 * 1024,
+      fetch: (request) => app.fetch(request),
+    }),
   )
   return {
     address: { host: address.host, port: server.port ?? address.port },

@@ -139,6 +139,18 @@ export const banSchema = z.object({
 })
 export type BanFacts = z.infer<typeof banSchema>
 
+export const evictionSchema = z.object({
+  /** Bytes that the store may hold for this; absent when it has no limit. */
+  limit: count.optional(),
+  /** False: nothing was removed, this is what would be. */
+  done: z.boolean(),
+  remove: z.array(z.object({ digest, bytes: count, usedAt: time, reason: z.string() })),
+  keep: z.array(z.object({ digest, bytes: count, usedAt: time, reason: z.string() })),
+  /** Bytes over the limit still, all that may go being gone. */
+  missing: count,
+})
+export type EvictionFacts = z.infer<typeof evictionSchema>
+
 /** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
 export interface NodeView {
   node(): NodeFacts
@@ -148,6 +160,8 @@ export interface NodeView {
   blob(digest: Digest): BlobFacts | undefined
   /** False if it was not there. A blob that is in use goes as soon as it is let go. */
   removeBlob(digest: Digest): Promise<boolean>
+  /** What an eviction down to `bytes`, the store's own limit by default, removes and keeps; `carryOut`: removes it. */
+  evict(bytes: number | undefined, carryOut: boolean): Promise<EvictionFacts>
   transfers(): Transfers
   /** What the scheduler in this node knows; empty on a node that is none. */
   swarms(): SwarmFacts[]

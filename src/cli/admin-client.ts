@@ -17,8 +17,17 @@ export class AdminClient {
   }
 
   /** @throws {CommandError} */
-  async get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
-    const answer = await this.#fetch(path)
+  get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    return this.#ask('GET', path, schema)
+  }
+
+  /** @throws {CommandError} */
+  post<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    return this.#ask('POST', path, schema)
+  }
+
+  async #ask<T>(method: 'GET' | 'POST', path: string, schema: z.ZodType<T>): Promise<T> {
+    const answer = await this.#fetch(method, path)
     const body = await answer.json().catch(() => undefined)
     if (answer.status === 401) {
       throw new CommandError(`the node at ${this.#where} wants its token; name the file it is in with --token-file`)
@@ -34,9 +43,10 @@ export class AdminClient {
     )
   }
 
-  async #fetch(path: string): Promise<Response> {
+  async #fetch(method: 'GET' | 'POST', path: string): Promise<Response> {
     try {
       return await fetch(`http://${this.#where}${path}`, {
+        method,
         headers: this.#headers,
         redirect: 'error',
         // HTTP_PROXY is meant for what lies outside; Bun would use it for 127.0.0.1 too.

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { buildInfo } from '../build-info.ts'
 import type { Context, ExitCode } from './context.ts'
 import { report } from './exit.ts'
+import { gc } from './gc.ts'
 import { keygen } from './keygen.ts'
 import { status } from './status.ts'
 import { up } from './up.ts'
@@ -27,6 +28,7 @@ export async function run(args: readonly string[], context: Context): Promise<Ex
     code = result
   })
   status(program, context)
+  gc(program, context)
   keygen(program, context)
   version(program, context)
   for (const command of program.commands) command.showHelpAfterError(`shoal ${command.name()} --help lists its flags`)

@@ -44,7 +44,7 @@ describe('settings', () => {
     expect(read).toBeUndefined()
     expect(settings).toEqual({
       node: { modes: ['peer', 'seed', 'scheduler'], dataDir: '/var/lib/shoal' },
-      store: { dataDir: '/var/lib/shoal', scrubEveryMs: 604_800_000, cacheBytes: 80 * GiB },
+      store: { dataDir: '/var/lib/shoal', scrubEveryMs: 604_800_000, keepFree: { share: 0.01 }, cacheBytes: 80 * GiB },
       registry: { address: { host: '127.0.0.1', port: 4880 }, loginsFor: 'root' },
       peer: { address: { host: '0.0.0.0', port: 4881 } },
       p2p: { address: { host: '0.0.0.0', port: 4882 }, join: [], mdns: true },

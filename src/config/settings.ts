@@ -31,6 +31,8 @@ export interface StoreSettings {
   readonly cacheBytes: number
   /** A blob not used for so many ms is dropped; absent: never for its age. */
   readonly cacheTtlMs?: number
+  /** What is left free on the disk: bytes, or a share of it. */
+  readonly keepFree: { readonly bytes: number } | { readonly share: number }
   /** A whole blob is read again when so many ms have passed; 0: never. */
   readonly scrubEveryMs: number
 }

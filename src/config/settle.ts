@@ -52,6 +52,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       dataDir,
       cacheBytes: bytesOf(values['cache-size']!, dataDir, host),
       ...present('cacheTtlMs', values['cache-ttl']),
+      keepFree: values['keep-free']!,
       scrubEveryMs: values['scrub-every']!,
     },
     registry: { address: values['registry-addr']!, loginsFor: values['logins-for']! },

@@ -96,6 +96,9 @@ export const table = {
   'cache-size': one(size, '<size>', 'what blobs may take: 20GiB, or a share of what is free or theirs: 80%', {
     default: '80%',
   }),
+  'keep-free': one(size, '<size>', 'what stays free on the disk, whoever fills it: 10GiB, or a share of it: 5%', {
+    default: '1%',
+  }),
   'cache-ttl': one(lifetime, '<time>', 'drop blobs that were not used for so long', { shown: 'never' }),
   'scrub-every': one(duration, '<time>', 'read each blob on the disk again so often, to mend what rotted; 0: never', {
     default: '7d',

@@ -7,6 +7,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import type { Layout } from '../piece/layout.ts'
 import type { Metainfo, Segment } from '../piece/metainfo.ts'
+import type { Plan } from './eviction.ts'
 
 /** Where a source keeps it: manifests and blobs have different paths in a registry. */
 export type BlobKind = 'manifest' | 'blob'
@@ -116,6 +117,10 @@ export interface BlobStore {
   /** False if it was not there. A blob that is held is removed as soon as it is let go. */
   remove(digest: Digest): Promise<boolean>
   usage(): StoreUsage
+  /** What would leave a store that may hold no more than `bytes` (its own limit by default), what not, and why. */
+  plan(bytes?: number): Plan
+  /** Carries that out; what is in use stays. */
+  evict(bytes?: number): Promise<Plan>
   /** Called when pieces of a complete blob turned out to be wrong; it does not have them any more. */
   onDamaged(listener: (blob: Blob, pieces: number) => void): void
   /** Called when a blob leaves the store (evicted, removed, found corrupt). */

@@ -43,6 +43,50 @@ describe('a running store', () => {
     expect(blob.gone).toBe(true)
   })
 
+  test('leaves free on the disk what is to stay free: old blobs go, and when none can, nothing more is taken', async () => {
+    const clock = new FakeClock()
+    let free = 10 * pieceLength
+    const disk = () => ({ free, total: 100 * pieceLength })
+    const store = await openStore(newDir(), { clock, keepFree: { share: 0.05 }, disk })
+    const [old, next] = [sample(4 * pieceLength, 1), sample(4 * pieceLength, 2)]
+    await store.put({ digest: old.digest, kind: 'blob' }, old.bytes)
+    clock.advance(1000)
+    free = 6 * pieceLength
+    // Another program takes three quarters of what is left, and one of the blobs here has to make up for it.
+    await store.put({ digest: next.digest, kind: 'blob' }, next.bytes)
+    expect([store.find(old.digest), store.find(next.digest)?.complete]).toEqual([undefined, true])
+    store.find(next.digest)!.hold()
+    clock.advance(1000)
+    free = 4 * pieceLength
+    const third = sample(pieceLength, 3)
+    expect(await messageOf(store.put({ digest: third.digest, kind: 'blob' }, third.bytes))).toContain('--keep-free')
+    expect(store.find(next.digest)?.complete).toBe(true)
+  })
+
+  test('says what an eviction would remove and keep, and why, and does exactly that', async () => {
+    const clock = new FakeClock()
+    const store = await openStore(newDir(), { clock })
+    const [old, held, fresh] = [sample(1000, 1), sample(1000, 2), sample(1000, 3)]
+    for (const { digest, bytes } of [old, held, fresh]) {
+      await store.put({ digest, kind: 'blob' }, bytes)
+      clock.advance(1000)
+    }
+    store.find(held.digest)!.hold()
+    store.find(fresh.digest)!.hold()()
+    const plan = store.plan(2000)
+    expect([...plan.reasons]).toEqual(
+      expect.arrayContaining([
+        [old.digest, 'least recently used'],
+        [held.digest, 'in use'],
+        [fresh.digest, 'within the limits'],
+      ]),
+    )
+    expect(store.usage().complete).toBe(3)
+    const { remove } = await store.evict(2000)
+    expect(remove.map(({ digest }) => digest)).toEqual([old.digest])
+    expect([...store.all()].map(({ digest }) => digest).sort()).toEqual([held.digest, fresh.digest].sort())
+  })
+
   test('finds pieces that rotted, claims them no more, also after a restart, and is whole again when they are written', async () => {
     const dir = newDir()
     const store = await openStore(dir)

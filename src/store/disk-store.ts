@@ -14,6 +14,8 @@ import type { Ban, Blob, BlobSpec, BlobStore, GrantHolder, StoreUsage, TagRecord
 import type { BlobTree } from './blob-tree.ts'
 import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
+import type { Plan } from './eviction.ts'
+import { diskAt, FreeSpace } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
 import { OpenFiles } from './open-files.ts'
 import { type DiskStoreOptions, openStore, type Parts } from './open-store.ts'
@@ -60,11 +62,16 @@ export class DiskStore implements BlobStore, Keeper {
     this.#catalog = parts.catalog
     this.#spare = parts.spare
     this.#release = parts.release
-    this.#room = new Room(options, {
-      blobs: this.#blobs,
-      bytes: () => this.#bytes,
-      drop: (blobs, reason) => this.#drop(blobs, reason),
-    })
+    const { keepFree, disk = diskAt(options.dir) } = options
+    const space = keepFree && new FreeSpace(keepFree, options.clock, disk)
+    this.#room = new Room(
+      { ...options, space },
+      {
+        blobs: this.#blobs,
+        bytes: () => this.#bytes,
+        drop: (blobs, reason) => this.#drop(blobs, reason),
+      },
+    )
     for (const blob of parts.blobs(this)) this.#add(blob)
     this.#report()
     const { ttlMs, clock } = options
@@ -137,6 +144,17 @@ export class DiskStore implements BlobStore, Keeper {
     const { limitBytes: limit } = this.#options
     const counts = { bytes: this.#bytes, complete: this.#complete, partial: this.#blobs.size - this.#complete }
     return limit === undefined ? counts : { ...counts, limit }
+  }
+
+  plan(bytes?: number): Plan {
+    return this.#room.plan(bytes ?? this.#options.limitBytes)
+  }
+
+  async evict(bytes?: number): Promise<Plan> {
+    this.checkOpen()
+    const plan = this.plan(bytes)
+    await this.#room.carryOut(plan)
+    return plan
   }
 
   onGone(listener: (blob: Blob) => void): void {

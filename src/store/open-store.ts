@@ -11,6 +11,7 @@ import { BlobTree } from './blob-tree.ts'
 import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
 import { type DataDir, openDataDir } from './data-dir.ts'
 import { DiskBlob } from './disk-blob.ts'
+import type { Disk, Share } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
 import { type FileFacts, judge } from './recovery.ts'
 import { dropWrongPieces, sniff, wholeSince } from './rehash.ts'
@@ -22,6 +23,10 @@ export interface DiskStoreOptions {
   readonly limitBytes?: number
   /** A blob unused for longer than this is removed; never if absent. */
   readonly ttlMs?: number
+  /** What is to stay free on the disk; absent: nothing. */
+  readonly keepFree?: Share
+  /** The disk; found out by default. */
+  readonly disk?: () => Disk
   readonly clock: Clock
   readonly log: Log
   readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes'>

@@ -4,11 +4,14 @@ import { Failure } from '../failure.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { DiskBlob } from './disk-blob.ts'
-import { planEviction } from './eviction.ts'
+import { type Limits, type Plan, planEviction } from './eviction.ts'
+import type { FreeSpace } from './free-space.ts'
 
 export interface RoomLimits {
   readonly limitBytes?: number
   readonly ttlMs?: number
+  /** Absent: the disk may become full. */
+  readonly space?: FreeSpace | undefined
   readonly clock: Clock
   readonly log: Log
 }
@@ -40,10 +43,21 @@ export class Room {
   reserve(blob: DiskBlob, bytes: number): () => void {
     const { limitBytes } = this.#limits
     if (limitBytes !== undefined) this.#make(blob, bytes, limitBytes)
+    this.#spare(blob, bytes)
     this.#reserved += bytes
+    this.#limits.space?.changed(-bytes)
     return () => {
       this.#reserved -= bytes
     }
+  }
+
+  /** What would go if the store were to hold no more than `bytes`; `carryOut` makes it so. */
+  plan(bytes: number | undefined): Plan {
+    return planEviction(this.#house.blobs.values(), this.#bounds(bytes, 0))
+  }
+
+  carryOut(plan: Plan): Promise<void> {
+    return this.#remove(plan).done
   }
 
   /** The disk is full, whatever the limit says: frees at least `bytes` if it can. Callers at once share one relief. */
@@ -79,19 +93,40 @@ export class Room {
     )
   }
 
-  #evict(limit: number | undefined, wanted: number): { freed: number; done: Promise<void> } {
-    const { ttlMs, clock, log } = this.#limits
-    const { remove, reasons } = planEviction(this.#house.blobs.values(), {
+  /** Others fill the disk as well: what is to stay free is theirs, and the blobs here are what can be spared. */
+  #spare(blob: DiskBlob, bytes: number): void {
+    const { space } = this.#limits
+    if (!space || space.room >= bytes) return
+    this.#evict(this.#house.bytes(), Math.max(bytes - space.room, Math.min(step, blob.size - blob.bytes)))
+    if (space.room >= bytes) return
+    throw new Failure(
+      'no-space',
+      `no room for ${shortDigest(blob.digest)}: the disk has ${Math.max(0, bytes - space.room)} bytes less than ` +
+        'are to stay free, and no blob can go; free some space there, or lower --keep-free',
+    )
+  }
+
+  #bounds(limit: number | undefined, wanted: number): Limits {
+    const { ttlMs, clock } = this.#limits
+    return {
       now: clock.wall(),
       wanted,
       ...(limit === undefined ? {} : { bytes: limit }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
-    })
+    }
+  }
+
+  #evict(limit: number | undefined, wanted: number): { freed: number; done: Promise<void> } {
+    return this.#remove(planEviction(this.#house.blobs.values(), this.#bounds(limit, wanted)))
+  }
+
+  #remove({ remove, reasons }: Plan): { freed: number; done: Promise<void> } {
     if (remove.length === 0) return { freed: 0, done: Promise.resolve() }
     const freed = remove.reduce((sum, holding) => sum + holding.bytes, 0)
     const because = [...new Set(remove.map((holding) => reasons.get(holding.digest)))].join(', ')
-    log.info('evicted blobs', { blobs: remove.length, bytes: freed, reason: because })
+    this.#limits.log.info('evicted blobs', { blobs: remove.length, bytes: freed, reason: because })
     const blobs = remove.map((holding) => this.#house.blobs.get(holding.digest)).filter((blob) => blob !== undefined)
+    this.#limits.space?.changed(freed)
     return { freed, done: this.#house.drop(blobs, because) }
   }
 }

@@ -19,7 +19,7 @@ import type {
   StoreUsage,
   TagRecord,
 } from '../../src/store/blob-store.ts'
-import { planEviction } from '../../src/store/eviction.ts'
+import { type Plan, planEviction } from '../../src/store/eviction.ts'
 import { Soundness } from '../../src/store/soundness.ts'
 
 export interface MemoryStoreOptions {
@@ -98,6 +98,17 @@ export class MemoryStore implements BlobStore {
     if (blob.held) blob.doomed = true
     else this.#drop(blob)
     return true
+  }
+
+  plan(bytes = this.#options.limitBytes): Plan {
+    const limits = { now: this.#options.clock.wall(), ...(bytes === undefined ? {} : { bytes }) }
+    return planEviction(this.#blobs.values(), limits)
+  }
+
+  async evict(bytes?: number): Promise<Plan> {
+    const plan = this.plan(bytes)
+    for (const { digest } of plan.remove) this.#drop(this.#blobs.get(digest)!)
+    return plan
   }
 
   usage(): StoreUsage {

@@ -75,6 +75,13 @@ export class FakeNodeView implements NodeView {
   removeBlob(digest: Digest) {
     return Promise.resolve(this.stored.delete(digest))
   }
+  async evict(bytes: number | undefined, carryOut: boolean) {
+    const facts = ({ digest, bytes, usedAt }: BlobFacts, reason: string) => ({ digest, bytes, usedAt, reason })
+    const remove = bytes === 0 ? [...this.stored.values()].map((blob) => facts(blob, 'least recently used')) : []
+    const keep = bytes === 0 ? [] : [...this.stored.values()].map((blob) => facts(blob, 'within the limits'))
+    if (carryOut) for (const { digest } of remove) this.stored.delete(digest)
+    return { limit: bytes ?? 20 * 1024 ** 3, done: carryOut, remove, keep, missing: 0 }
+  }
   transfers() {
     const parents = [{ id: other, url: 'http://10.0.0.8:4881', bytes: 16 * 1024 ** 2, inFlight: 4, rate: 11_000_000 }]
     return {

@@ -1,0 +1,55 @@
+import { afterEach, expect, test } from 'bun:test'
+import { FakeContext } from '../../test/fakes/context.ts'
+import { FakeNodeView } from '../../test/fakes/node-view.ts'
+import { createAdmin, serveAdmin } from '../admin/admin.ts'
+import { evictionSchema } from '../admin/view.ts'
+import { formatAddress } from '../listen.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { run } from './program.ts'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  await Promise.all(closers.splice(0).map((close) => close()))
+})
+
+function node() {
+  const view = new FakeNodeView()
+  const server = serveAdmin(createAdmin(view, createMetrics(), { log: silentLog }), { host: '127.0.0.1', port: 0 })
+  closers.push(() => server.close())
+  const gc = async (...args: string[]) => {
+    const context = new FakeContext()
+    const code = await run(['gc', '--admin-addr', formatAddress(server.address), ...args], context)
+    return { code, out: context.printed.join('\n'), err: context.complained.join('\n') }
+  }
+  return { view, gc }
+}
+
+test('a dry run says what would go and why, and nothing goes', async () => {
+  const { view, gc } = node()
+  const { code, out } = await gc('--dry-run', '--to', '0')
+  expect(code).toBe(0)
+  expect(out).toContain('would remove 3 blobs')
+  expect(out.match(/ goes .*: least recently used/g)).toHaveLength(3)
+  expect(view.stored.size).toBe(3)
+})
+
+test('without it they go', async () => {
+  const { view, gc } = node()
+  const { code, out } = await gc('--to', '0')
+  expect([code, out.split('\n')[0]]).toEqual([0, expect.stringContaining('removed 3 blobs (66 MiB), kept 0 (0 B)')])
+  expect(view.stored.size).toBe(0)
+})
+
+test('the limit is the node’s own unless said, and JSON is what the API has', async () => {
+  const { view, gc } = node()
+  const facts = evictionSchema.parse(JSON.parse((await gc('--json')).out))
+  expect([facts.limit, facts.done, facts.remove, facts.keep.length]).toEqual([20 * 1024 ** 3, true, [], 3])
+  expect(view.stored.size).toBe(3)
+})
+
+test.each(['lots', '80%', '-1'])('--to=%s is refused with what is expected', async (text) => {
+  const { code, err } = await node().gc(`--to=${text}`)
+  expect(code).not.toBe(0)
+  expect(err).toContain('expected a size such as 20GiB')
+})
