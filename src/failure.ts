@@ -25,6 +25,8 @@ const kinds = {
   denied: { oci: 'DENIED', status: 404, retry: false },
   /** The source does not give it to a client that showed no credentials; clients that have some show them then. */
   unauthorized: { oci: 'UNAUTHORIZED', status: 401, retry: false },
+  /** Another node asked without a ticket that admits it. Never for engines. */
+  'not-admitted': { oci: 'UNAUTHORIZED', status: 401, retry: false },
   /** This node may not talk to that registry. */
   'not-listed': { oci: 'NAME_UNKNOWN', status: 404, retry: false },
   /** Nothing can serve it now: source, seeds and peers are out of reach. 404 for the same reason. */

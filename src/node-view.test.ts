@@ -33,9 +33,9 @@ function parts() {
   const { membership, store, bans, swarm, seeder, clock, metrics } = node
   const meter = () => new Meter(clock.now())
   return {
-    settings: { node: { dataDir: '/var/lib/shoal', zone: 'eu/a' } },
+    settings: { node: { dataDir: '/var/lib/shoal', zone: 'eu/a' }, cluster: { encrypt: false } },
     addresses: { registry: '127.0.0.1:4880', admin: '127.0.0.1:4883' },
-    clusterKey: undefined,
+    ring: undefined,
     membership,
     store,
     bans,
@@ -58,7 +58,7 @@ test('a node tells who and where it is, since when, and what keeps it from servi
     zone: 'eu/a',
     modes: ['peer', 'seed', 'scheduler'],
     addresses: { registry: '127.0.0.1:4880', peer: 'http://self:4881' },
-    cluster: { admission: 'open' },
+    cluster: { admission: 'open', encrypted: false },
     notReady: ['the node is shutting down'],
   })
   expect(Date.parse(facts.startedAt)).toBe(node.clock.wall() - 90_000)

@@ -3,7 +3,7 @@ import { blobFacts } from './admin/blob-facts.ts'
 import type { BlobFacts, DownloadFacts, MemberFacts, NodeFacts, NodeView, SwarmFacts, Transfers } from './admin/view.ts'
 import { buildInfo } from './build-info.ts'
 import type { Clock } from './clock.ts'
-import type { ClusterKey } from './cluster/cluster-key.ts'
+import type { KeyRing } from './cluster/key-ring.ts'
 import type { Membership } from './cluster/membership.ts'
 import { modes } from './cluster/node-info.ts'
 import type { Settings } from './config/settings.ts'
@@ -21,9 +21,12 @@ import type { Transfer } from './swarm/transfer.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 
 export interface NodeParts {
-  readonly settings: { readonly node: Pick<Settings['node'], 'zone' | 'dataDir'> }
+  readonly settings: {
+    readonly node: Pick<Settings['node'], 'zone' | 'dataDir'>
+    readonly cluster: Pick<Settings['cluster'], 'encrypt'>
+  }
   readonly addresses: { readonly registry: string; readonly admin: string }
-  readonly clusterKey: ClusterKey | undefined
+  readonly ring: KeyRing | undefined
   readonly membership: Membership
   readonly store: BlobStore
   readonly bans: Bans
@@ -95,7 +98,7 @@ function evictionFacts({ remove, keep, reasons, missing }: Plan) {
 type Iso = (at: number) => string
 
 function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
-  const { settings, membership, clusterKey, clock, store, mender, rates } = parts
+  const { settings, membership, ring, clock, store, mender, rates } = parts
   const now = clock.now()
   return {
     id: membership.self.id,
@@ -107,7 +110,16 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
     ...(settings.node.zone ? { zone: settings.node.zone } : {}),
     dataDir: settings.node.dataDir,
     addresses: { ...parts.addresses, peer: membership.self.url, p2p: membership.self.p2p },
-    cluster: clusterKey ? { admission: 'keyed', key: clusterKey.fingerprint } : { admission: 'open' },
+    cluster: {
+      ...(ring
+        ? {
+            admission: 'keyed',
+            key: ring.current.fingerprint,
+            alsoAdmit: ring.keys.slice(1).map((key) => key.fingerprint),
+          }
+        : { admission: 'open' }),
+      encrypted: settings.cluster.encrypt,
+    },
     store: store.usage(),
     scrub: { due: mender.due, damaged: mender.damaged },
     rates: {

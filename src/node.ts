@@ -6,8 +6,9 @@ import { randomBytes } from 'node:crypto'
 import { createAdmin, serveAdmin } from './admin/admin.ts'
 import { buildInfo } from './build-info.ts'
 import { systemClock } from './clock.ts'
-import { loadClusterKey } from './cluster/cluster-key.ts'
 import { Identity } from './cluster/identity.ts'
+import { KeyFile } from './cluster/key-file.ts'
+import type { KeyRing } from './cluster/key-ring.ts'
 import { Roster } from './cluster/roster.ts'
 import type { Settings } from './config/settings.ts'
 import { GuardedContent } from './content/guarded-content.ts'
@@ -68,7 +69,15 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
 
   async function start(): Promise<RunningNode> {
     const { modes, dataDir, zone, advertise } = settings.node
-    const clusterKey = settings.cluster.keyFile === undefined ? undefined : loadClusterKey(settings.cluster.keyFile)
+    const { keyFile: keyPath, encrypt } = settings.cluster
+    const keyFile = keyPath === undefined ? undefined : new KeyFile(keyPath, clock, log)
+    const ring = keyFile?.ring
+    const reread = () => keyFile?.reload()
+    if (keyFile) process.on('SIGHUP', reread)
+    undo.push(() => {
+      keyFile?.close()
+      process.off('SIGHUP', reread)
+    })
     const store = await DiskStore.open({
       dir: dataDir,
       limitBytes: settings.store.cacheBytes,
@@ -126,7 +135,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       advertise,
       join: settings.p2p.join,
       mdns: settings.p2p.mdns,
-      clusterKey,
+      ring,
+      encrypt,
       downloadRate,
       received: rates.received,
       clock,
@@ -244,7 +254,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const view = viewOf({
       settings,
       addresses,
-      clusterKey,
+      ring,
       membership,
       store,
       bans,
@@ -270,10 +280,11 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       registry: addresses.registry,
       peer: membership.self.url,
       admin: addresses.admin,
-      cluster: clusterKey ? `keyed (${clusterKey.fingerprint})` : 'open',
+      cluster: ring ? `keyed (${ring})` : 'open',
+      encrypted: encrypt,
     })
     return {
-      summary: () => summaryOf(settings, membership.self, addresses, clusterKey?.fingerprint),
+      summary: () => summaryOf(settings, membership.self, addresses, ring),
       closed: closed.promise,
       close: async (reason) => {
         closing = true
@@ -284,6 +295,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         mender.close()
         swarm.close('the node ends')
         await network.close()
+        keyFile?.close()
+        process.off('SIGHUP', reread)
         await store.close()
         await admin.close()
         closed.resolve()
@@ -296,7 +309,7 @@ function summaryOf(
   settings: Settings,
   self: { id: string; url: string; p2p: readonly string[] },
   addresses: { registry: string; admin: string },
-  key: string | undefined,
+  ring: KeyRing | undefined,
 ): string[] {
   const { join, mdns } = settings.p2p
   const found = [...(mdns ? ['mDNS'] : []), ...(join.length > 0 ? [`the seed list ${join.join(', ')}`] : [])]
@@ -308,8 +321,9 @@ function summaryOf(
     `  admin      http://${addresses.admin}   health, metrics, API`,
     `  data       ${settings.node.dataDir}`,
     `  members    found by ${found.join(' and ') || 'nothing: this node stays alone (give --join, or drop --no-mdns)'}`,
-    key
-      ? `  cluster    keyed, ${key}: others join over libp2p with the key only; HTTP between nodes asks for none yet`
+    ring
+      ? `  cluster    keyed, ${ring}: who does not hold the key neither joins nor reads`
       : '  cluster    OPEN: any host that reaches the peer port can join and read cached images (see shoal keygen)',
+    `  traffic    ${settings.cluster.encrypt ? 'between nodes is encrypted' : 'between nodes is not encrypted (see --encrypt)'}`,
   ]
 }

@@ -22,8 +22,16 @@ export const nodeSchema = z.object({
   dataDir: z.string(),
   /** Where it listens; `p2p` as multiaddrs, `peer` as others are told it. */
   addresses: z.object({ registry: z.string(), peer: z.string(), p2p: z.array(z.string()), admin: z.string() }),
-  /** `keyed` clusters admit who has the key, `open` ones anybody; `key` is the key's fingerprint. */
-  cluster: z.object({ admission: z.enum(['open', 'keyed']), key: z.string().optional() }),
+  /**
+   * `keyed` clusters admit who has the key, `open` ones anybody; `key` is the key's fingerprint, `alsoAdmit` those of keys
+   * that admit while it is being changed.
+   */
+  cluster: z.object({
+    admission: z.enum(['open', 'keyed']),
+    key: z.string().optional(),
+    alsoAdmit: z.array(z.string()).optional(),
+    encrypted: z.boolean().optional(),
+  }),
   store: z.object({ bytes: count, limit: count.optional(), complete: count, partial: count }),
   /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
   scrub: z.object({ due: count, damaged: count }),

@@ -1,12 +1,15 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { ClusterKey } from '../cluster/cluster-key.ts'
+import { rotate } from '../cluster/key-rotation.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 
+const newSecret = () => crypto.getRandomValues(new Uint8Array(32))
+
 /** A new pre-shared key, in the form that libp2p keeps such keys in: 256 random bits. */
 export function newClusterKey(): string {
-  return new TextDecoder().decode(new ClusterKey(crypto.getRandomValues(new Uint8Array(32))).file)
+  return new TextDecoder().decode(new ClusterKey(newSecret()).file)
 }
 
 /** `shoal keygen` */
@@ -15,7 +18,9 @@ export function keygen(program: Command, context: Context): void {
     .command('keygen')
     .description('print a new cluster key, to be given to every node with --cluster-key-file')
     .option('-o, --output <file>', 'write it to a new file that only this user may read')
-    .action((options: { output?: string }) => {
+    .option('--rotate <file>', 'take the next of the three steps that change the key in that file for a new one')
+    .action((options: { output?: string; rotate?: string }) => {
+      if (options.rotate !== undefined) return rotateFile(options.rotate, context)
       const key = newClusterKey()
       if (options.output === undefined) return context.out(key.trimEnd())
       try {
@@ -28,4 +33,20 @@ export function keygen(program: Command, context: Context): void {
         )
       }
     })
+}
+
+const remedies = [
+  '',
+  'give this file to every node, then run the same command again here',
+  'give this file to every node, then run the same command once more here',
+  'give this file to every node; the key is changed',
+]
+
+/** Written aside and put in its place: a node that reads it meanwhile sees the one or the other. */
+function rotateFile(path: string, context: Context): void {
+  const { step, text, said } = rotate(readFileSync(path, 'utf8'), path, newSecret())
+  const aside = `${path}.${process.pid}`
+  writeFileSync(aside, text, { mode: 0o600, flag: 'wx', flush: true })
+  renameSync(aside, path)
+  context.out(`step ${step} of 3: ${said}\n${remedies[step]}`)
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { buildInfo } from '../build-info.ts'
-import { parseClusterKey } from '../cluster/cluster-key.ts'
+import { parseClusterKeys } from '../cluster/cluster-key.ts'
 import { flagOf, names } from '../config/table.ts'
 import { run } from './program.ts'
 
@@ -32,11 +32,6 @@ describe('wrong usage is exit code 2, one answer, and nothing started', () => {
       ['up', '--zone', 'a b', '--mode', 'x'],
       'shoal: --mode "x": expected all, peer, seed or scheduler\n' +
         'shoal: --zone "a b": expected region/zone/rack, or the first one or two of them',
-    ],
-    [
-      ['up', '--encrypt'],
-      'shoal: --encrypt: encryption is not available in this version; leave it out, and where the network is not ' +
-        'trusted, run the nodes over a VPN such as WireGuard',
     ],
     [
       ['status', '--admin-addr', 'x'],
@@ -79,8 +74,25 @@ test('version tells what was built, as text and as JSON', async () => {
 describe('keygen', () => {
   test('prints a key that nodes accept, another one each time', async () => {
     const keys = await Promise.all([ran('keygen'), ran('keygen')])
-    const [first, second] = keys.map(({ out }) => parseClusterKey(out, 'keygen').fingerprint)
+    const [first, second] = keys.map(({ out }) => parseClusterKeys(out, 'keygen')[0]?.fingerprint)
     expect(first).not.toBe(second)
+  })
+
+  test('changes the key of a file in three steps, and says what to do after each', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shoal-keygen-'))
+    const file = join(dir, 'cluster.key')
+    try {
+      await ran('keygen', '--output', file)
+      const [old] = parseClusterKeys(readFileSync(file, 'utf8'), file)
+      const said: string[] = []
+      for (let i = 0; i < 3; i++) said.push((await ran('keygen', '--rotate', file)).out)
+      expect(said.map((text) => text.split(': ')[0])).toEqual(['step 1 of 3', 'step 2 of 3', 'step 3 of 3'])
+      const [key, ...more] = parseClusterKeys(readFileSync(file, 'utf8'), file)
+      expect([more.length, key?.fingerprint === old?.fingerprint]).toEqual([0, false])
+      expect(statSync(file).mode & 0o777).toBe(0o600)
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
   })
 
   test('writes a file for this user alone, and never over another', async () => {
@@ -90,7 +102,7 @@ describe('keygen', () => {
       expect(await ran('keygen', '--output', file)).toMatchObject({ code: 0, out: '', err: '' })
       const key = readFileSync(file, 'utf8')
       expect(statSync(file).mode & 0o777).toBe(0o600)
-      expect(() => parseClusterKey(key, file)).not.toThrow()
+      expect(() => parseClusterKeys(key, file)).not.toThrow()
       const again = await ran('keygen', '-o', file)
       expect(again.code).toBe(1)
       expect(again.err).toStartWith(`shoal: ${file} is there already`)

@@ -75,6 +75,11 @@ export function renderStatus({ node, members, blobs, transfers, bans }: StatusFa
   ].join('\n\n')
 }
 
+function keyed({ key, alsoAdmit = [] }: NodeFacts['cluster']): string {
+  const also = alsoAdmit.length > 0 ? `, and ${alsoAdmit.join(', ')} admits too` : ''
+  return `keyed${key ? ` (${key}${also})` : ''}`
+}
+
 function describe(node: NodeFacts): string {
   const { store, scrub, rates, addresses, cluster } = node
   const limit = store.limit === undefined ? '' : ` of ${bytes(store.limit)}`
@@ -84,7 +89,7 @@ function describe(node: NodeFacts): string {
     `  state    ${node.notReady.length === 0 ? 'ready' : `not ready: ${node.notReady.join('; ')}`}`,
     `  version  ${node.version} (${node.commit}), up ${span(node.uptimeSeconds)}`,
     `  modes    ${node.modes.join(', ')}${node.zone ? `; zone ${node.zone}` : ''}`,
-    `  cluster  ${cluster.admission === 'keyed' ? `keyed${cluster.key ? ` (${cluster.key})` : ''}` : open}`,
+    `  cluster  ${cluster.admission === 'keyed' ? keyed(cluster) : open}${cluster.encrypted ? '; encrypted' : ''}`,
     `  mirror   ${addresses.registry}`,
     `  peers    ${addresses.peer}, ${addresses.p2p.join(', ')}`,
     `  store    ${bytes(store.bytes)}${limit}, ${store.complete} whole, ${store.partial} in part, in ${node.dataDir}`,

@@ -76,3 +76,12 @@ test('the id and the key are two forms of one thing', () => {
   const key = new Uint8Array(32).map((_, i) => i)
   expect(publicKeyOf(nodeIdOf(key))).toEqual(key)
 })
+
+test('two nodes have a secret in common, another one with each of them, and an id without a key with nobody', async () => {
+  const [a, b, c] = await Promise.all([Identity.temporary(), Identity.temporary(), Identity.temporary()])
+  expect(a.agree(b.id)).toEqual(b.agree(a.id)!)
+  expect(a.agree(b.id)).not.toEqual(a.agree(c.id)!)
+  // The neutral element, with which every secret would be the same.
+  const neutral = nodeIdOf(Uint8Array.of(1, ...new Uint8Array(31)))
+  expect([a.agree('12D3KooWnonsense'), a.agree(neutral)]).toEqual([undefined, undefined])
+})

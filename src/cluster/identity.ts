@@ -5,19 +5,22 @@ import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { Failure } from '../failure.ts'
 import type { NodeId } from './node-info.ts'
-import { nodeIdOf, signer, Verifier } from './node-key.ts'
+import { agreement, nodeIdOf, signer, Verifier } from './node-key.ts'
 
 export class Identity {
   readonly id: NodeId
   /** For libp2p, which proves the same identity on its connections. */
   readonly privateKey: Ed25519PrivateKey
   readonly #sign: (bytes: Uint8Array) => Uint8Array
+  readonly #agree: (node: NodeId) => Uint8Array | undefined
   readonly #verifier = new Verifier()
 
   private constructor(privateKey: Ed25519PrivateKey) {
     this.privateKey = privateKey
     this.id = nodeIdOf(privateKey.publicKey.raw)
-    this.#sign = signer(privateKey.raw.subarray(0, 32))
+    const seed = privateKey.raw.subarray(0, 32)
+    this.#sign = signer(seed)
+    this.#agree = agreement(seed)
   }
 
   /**
@@ -46,6 +49,11 @@ export class Identity {
 
   sign(bytes: Uint8Array): Uint8Array {
     return this.#sign(bytes)
+  }
+
+  /** What only this node and that one know; `undefined` for an id that names no key. */
+  agree(node: NodeId): Uint8Array | undefined {
+    return this.#agree(node)
   }
 
   /** True if `signature` over `bytes` was made with the key that `node` names. */

@@ -55,7 +55,7 @@ describe('settings', () => {
         tagTtlMs: 60_000,
       },
       limits: {},
-      cluster: {},
+      cluster: { encrypt: false },
       log: { level: 'info', format: 'json', color: false },
     })
   })
@@ -231,10 +231,6 @@ describe('what is wrong is answered exactly', () => {
     [{ 'cluster-key-file': ['/none'] }, '--cluster-key-file "/none": there is no such file'],
     [{ 'credentials-file': ['/none'] }, '--credentials-file "/none": there is no such file'],
     [{ 'ca-file': ['/none'] }, '--ca-file "/none": there is no such file'],
-    [
-      { encrypt: ['true'] },
-      '--encrypt: encryption is not available in this version; leave it out, and where the network is not trusted, run the nodes over a VPN such as WireGuard',
-    ],
     [{ 'admin-addr': ['0.0.0.0:4883'] }, `--admin-addr "0.0.0.0:4883": ${needsToken}`],
     [{ 'admin-addr': ['[::]:0'] }, `--admin-addr "[::]:0": ${needsToken}`],
     [
@@ -266,10 +262,6 @@ describe('what is wrong is answered exactly', () => {
     ['cahce-size: 3', 'there is no setting "cahce-size"; did you mean cache-size?'],
     ['config: /x', 'there is no setting "config"; `shoal up --help` lists what there is'],
     ['cache-size: lots', `cache-size "lots": ${size}`],
-    [
-      'encrypt: yes',
-      'encrypt: encryption is not available in this version; leave it out, and where the network is not trusted, run the nodes over a VPN such as WireGuard',
-    ],
     ['zone:', 'zone: expected one value'],
     ['zone: [a, b]', 'zone: expected one value'],
     ['join: { a: b }', 'join: expected one value or a list of values'],

@@ -99,6 +99,8 @@ export interface LimitSettings {
 export interface ClusterSettings {
   /** A readable file; what is in it is checked by whoever parses cluster keys. */
   readonly keyFile?: string
+  /** Traffic between nodes is encrypted. */
+  readonly encrypt: boolean
 }
 
 export interface LogSettings {

@@ -19,12 +19,6 @@ export interface Loading {
 
 export function settle(values: Values, host: Host, loading: Loading): Settings {
   const { problems, labelOf } = loading
-  if (values.encrypt) {
-    problems.add(
-      `${labelOf('encrypt')}: encryption is not available in this version; leave it out, and where the network is not ` +
-        'trusted, run the nodes over a VPN such as WireGuard',
-    )
-  }
   const token = values['admin-token-file']
     ? problems.collect(() => loading.readToken(values['admin-token-file']!))
     : undefined
@@ -72,7 +66,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       ...present('uploadRate', values['upload-rate']),
       ...present('sourceRate', values['source-rate']),
     },
-    cluster: { ...present('keyFile', keyFile) },
+    cluster: { ...present('keyFile', keyFile), encrypt: values.encrypt! },
     log: { level: values['log-level']!, format: values['log-format']!, color: host.color },
   }
 }

@@ -108,7 +108,7 @@ export const table = {
   'source-rate': one(rate, '<rate>', 'limit for bytes from sources', { shown: 'unlimited' }),
   'tag-ttl': one(duration, '<time>', 'how long a resolved tag is believed', { default: '60s' }),
   'cluster-key-file': one(path, '<file>', 'key that admits nodes to the cluster, from `shoal keygen`'),
-  encrypt: flag('encrypt traffic between nodes (not available in this version)', { default: 'false' }),
+  encrypt: flag('encrypt traffic between nodes; all of a cluster, or none', { default: 'false' }),
   zone: one(zone, '<zone>', 'region/zone/rack; nearer parents are preferred'),
   'source-zone': one(zone, '<zone>', 'the zone that registries are in or near; seeds nearest to it read them'),
   'log-level': one(choice(logLevels), '<level>', 'debug, info, warn or error', { default: 'info' }),

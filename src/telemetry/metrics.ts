@@ -35,6 +35,7 @@ export function createMetrics() {
     blobSeconds: histogram('shoal_blob_seconds', 'Seconds from request to last byte of a blob', duration),
     piecesRejected: counter('shoal_pieces_rejected_total', 'Pieces thrown away', ['reason']),
     peersBanned: counter('shoal_peers_banned_total', 'Nodes banned for sending wrong bytes'),
+    peerRefused: counter('shoal_peer_refused_total', 'Requests of other nodes refused for their ticket', ['reason']),
     blobs: gauge('shoal_blobs', 'Blobs in the store', ['state']),
     storeBytes: gauge('shoal_store_bytes', 'Bytes in the store'),
     scrubbedBytes: counter('shoal_scrubbed_bytes_total', 'Bytes read again from whole blobs to check them'),

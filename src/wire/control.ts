@@ -3,15 +3,18 @@
  * thousand nodes that begin to pull within seconds make ten thousand of them a second, and one core answers them.
  * The rules are those of every other call: admitted first, capped in size and time, a refusal is a {@link Failure}.
  */
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { Refusal } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
+import { type Guest, sealed, speaksFor } from './admission.ts'
 import { Deadlines } from './deadlines.ts'
 import { Hearing } from './hearing.ts'
 import { maxControlBytes } from './messages.ts'
 import { type PeerAppOptions, render, textOf } from './peer-app.ts'
-import { wireRules } from './rules.ts'
+import { headers, wireRules } from './rules.ts'
 import type { Inbound } from './wire.ts'
 
-export type ControlOptions = Pick<PeerAppOptions, 'inbound' | 'admit' | 'uploads' | 'clock' | 'log'>
+export type ControlOptions = Pick<PeerAppOptions, 'inbound' | 'admit' | 'refused' | 'uploads' | 'clock' | 'log'>
 
 export class Control {
   readonly #o: ControlOptions
@@ -24,35 +27,50 @@ export class Control {
   }
 
   announce(request: Request): Promise<Response> {
-    return this.#answer(request, (inbound, text) => inbound.announce(this.#hearing.announce(text)))
+    return this.#answer(
+      request,
+      (text) => this.#hearing.announce(text),
+      (inbound, announce) => inbound.announce(announce),
+    )
   }
 
   schedule(request: Request): Promise<Response> {
-    return this.#answer(request, (inbound, text) => inbound.schedule(this.#hearing.schedule(text)))
+    return this.#answer(
+      request,
+      (text) => this.#hearing.schedule(text),
+      (inbound, question) => inbound.schedule(question),
+    )
   }
 
   close(): void {
     this.#bodies.close()
   }
 
-  async #answer(
+  async #answer<T extends { node: NodeInfo }>(
     request: Request,
-    reply: (inbound: Inbound, text: string) => object | Promise<object>,
+    read: (text: string) => T,
+    reply: (inbound: Inbound, message: T) => object | Promise<object>,
   ): Promise<Response> {
-    const { inbound, admit, uploads, log } = this.#o
+    const { inbound, admit, refused, uploads, log } = this.#o
     // Who sends files counts the requests that send none.
     const leave = uploads.enter('')
+    let guest: Guest | undefined
     try {
-      const admitted = admit(request)
-      if (admitted) await admitted
+      guest = admit(request)
       const ready = inbound()
       if (!ready) throw new Failure('too-many', 'this node is still starting')
       if (Number(request.headers.get('content-length') ?? 0) > maxControlBytes) {
         throw new Failure('bad-request', 'the body is longer than 1 MiB')
       }
-      return Response.json(await reply(ready, await this.#body(request)))
+      const text = await this.#body(request)
+      guest.pass?.bring(text)
+      const message = read(text)
+      speaksFor(guest, message.node.id)
+      const answer = JSON.stringify(await reply(ready, message))
+      return new Response(answer, { headers: { 'content-type': 'application/json', ...sealed(guest, 200, answer) } })
     } catch (error) {
-      return render(Failure.from(error), log)
+      if (error instanceof Refusal) refused(error, request.headers.get(headers.node))
+      return render(Failure.from(error), log, guest)
     } finally {
       leave()
     }

@@ -11,6 +11,7 @@ import { type NodeInfo, nodeInfoSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 import { deadline } from './deadline.ts'
+import { mismatch } from './encryption.ts'
 import { parse } from './messages.ts'
 
 export const helloProtocol = '/shoal/hello/1'
@@ -81,6 +82,11 @@ export class Greeter {
       throw new Failure('bad-request', `node ${remote} introduced itself as ${theirs.node.id}`)
     }
     void stream.close().catch(() => {})
+    const apart = mismatch(table.self, theirs.node)
+    if (apart !== undefined) {
+      log.error('a node of this cluster cannot be spoken with', { node: theirs.node.id, reason: apart })
+      throw new Failure('unavailable', apart)
+    }
     const now = clock.now()
     // Mere peers are known to the schedulers only, or membership would grow with the square of the cluster.
     const concerns = table.self.modes.includes('scheduler') || theirs.node.modes.some((mode) => mode !== 'peer')

@@ -9,15 +9,15 @@ import type { ComponentLogger, Libp2p, Logger } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
-import { preSharedKey } from '@libp2p/pnet'
 import { createLibp2p } from 'libp2p'
 import { LRUCache } from 'lru-cache'
-import type { ClusterKey } from '../cluster/cluster-key.ts'
 import type { Identity } from '../cluster/identity.ts'
+import type { KeyRing } from '../cluster/key-ring.ts'
 import { type Address, isIPv4, ListenError } from '../listen.ts'
 import type { Log } from '../telemetry/log.ts'
 import { serviceTag } from './mdns.ts'
 import { noiseCrypto } from './noise-crypto.ts'
+import { privateNetwork } from './private-network.ts'
 import { safeTcp } from './transport.ts'
 
 // A type, not an interface: libp2p wants an index signature.
@@ -29,7 +29,8 @@ export interface HostOptions {
   readonly address: Address
   /** Host that the others are told. */
   readonly advertise: string
-  readonly clusterKey: ClusterKey | undefined
+  /** Undefined: an open cluster. */
+  readonly ring: KeyRing | undefined
   /** Finds others on the local network, as libp2p does it; see `mdns.ts` for where that does not reach. */
   readonly mdns: boolean
   readonly log: Log
@@ -46,7 +47,7 @@ const discoveryTimes = { query: 120_000, repeat: 60_000 } as const
 
 /** @throws {ListenError} */
 export async function startHost(options: HostOptions): Promise<Host> {
-  const { identity, address, advertise, clusterKey } = options
+  const { identity, address, advertise, ring } = options
   try {
     const host = await createLibp2p<Services>({
       privateKey: identity.privateKey,
@@ -60,7 +61,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       transports: [safeTcp()],
       connectionEncrypters: [noise({ crypto: noiseCrypto })],
       streamMuxers: [yamux()],
-      ...(clusterKey && { connectionProtector: preSharedKey({ psk: clusterKey.file }) }),
+      ...(ring && { connectionProtector: privateNetwork(ring) }),
       connectionManager: {
         maxConnections: hostLimits.most,
         // A whole rack behind one address, and a data centre that starts at once.
@@ -71,7 +72,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       },
       // Members are probed over HTTP; pings inside of libp2p would only keep idle connections busy.
       connectionMonitor: { enabled: false },
-      ...(options.mdns && { peerDiscovery: [discovery(clusterKey)] }),
+      ...(options.mdns && { peerDiscovery: [discovery(ring)] }),
       services: {
         identify: identify({ protocolPrefix: 'shoal' }),
         ping: ping({ protocolPrefix: 'shoal' }),
@@ -93,10 +94,11 @@ export async function startHost(options: HostOptions): Promise<Host> {
 
 /**
  * Every answer to every query of any node reaches all nodes, and libp2p files each in its peer store: a hundred nodes
- * would be busy with nothing else. So it asks rarely, after the first time, and hears of the same node seldom.
+ * would be busy with nothing else. So it asks rarely, after the first time, and hears of the same node seldom. It keeps
+ * the name of the key it began with; our own discovery, and who is a member already, brings nodes of a newer key together.
  */
-function discovery(clusterKey: ClusterKey | undefined): ReturnType<typeof mdns> {
-  const make = mdns({ serviceTag: serviceTag(clusterKey, 'libp2p'), interval: discoveryTimes.query })
+function discovery(ring: KeyRing | undefined): ReturnType<typeof mdns> {
+  const make = mdns({ serviceTag: serviceTag(ring?.current, 'libp2p'), interval: discoveryTimes.query })
   return (components) => {
     const found = make(components)
     const known = new LRUCache<string, true>({ max: 4096, ttl: discoveryTimes.repeat })

@@ -1,8 +1,10 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually, startTestNode, type TestNode } from '../../test/fakes/network.ts'
+import { ClusterKey } from '../cluster/cluster-key.ts'
+import { KeyRing } from '../cluster/key-ring.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -34,149 +36,170 @@ beforeAll(async () => {
 })
 afterAll(() => rm(dir, { recursive: true }))
 
-beforeEach(async () => {
-  ;[a, b] = await Promise.all([startTestNode(), startTestNode()])
-  info = b.network.membership.self
-  done = []
-  b.inbound.piece = () => {
-    const offer = done.push(0) - 1
-    return { piece: 1, path, start: pieceBytes, end: 2 * pieceBytes, done: () => void done[offer]!++ }
-  }
-})
-afterEach(async () => {
-  await Promise.all([a.network.close(), b.network.close()])
-})
-
 const failureOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
     () => 'no failure',
     (error) => (error instanceof Failure ? error.code : String(error)),
   )
 
-test('a piece arrives byte for byte, and which one it is is known before its bytes', async () => {
-  const told: number[] = []
-  const answer = await a.network.outbound.piece(info, digest, { pieces: [2, 1] }, never, (piece) => told.push(piece))
-  expect(told).toEqual([1])
-  expect(answer.piece).toBe(1)
-  expect(Buffer.compare(answer.bytes, content.subarray(pieceBytes, 2 * pieceBytes))).toBe(0)
+const key = new ClusterKey(new Uint8Array(32).fill(9))
+const clusters = [
+  { kind: 'open', key: undefined, encrypt: false },
+  { kind: 'keyed', key, encrypt: false },
+  { kind: 'keyed and encrypted', key, encrypt: true },
+  { kind: 'encrypted', key: undefined, encrypt: true },
+]
+
+describe.each(clusters)('in a cluster that is $kind', ({ key, encrypt }) => {
+  beforeEach(async () => {
+    const options = { ring: key && new KeyRing([key]), encrypt }
+    ;[a, b] = await Promise.all([startTestNode(options), startTestNode(options)])
+    info = b.network.membership.self
+    done = []
+    b.inbound.piece = () => {
+      const offer = done.push(0) - 1
+      return { piece: 1, path, start: pieceBytes, end: 2 * pieceBytes, done: () => void done[offer]!++ }
+    }
+  })
+  afterEach(async () => {
+    await Promise.all([a.network.close(), b.network.close()])
+  })
+
+  test('a piece arrives byte for byte, and which one it is is known before its bytes', async () => {
+    const told: number[] = []
+    const answer = await a.network.outbound.piece(info, digest, { pieces: [2, 1] }, never, (piece) => told.push(piece))
+    expect(told).toEqual([1])
+    expect(answer.piece).toBe(1)
+    expect(Buffer.compare(answer.bytes, content.subarray(pieceBytes, 2 * pieceBytes))).toBe(0)
+  })
+
+  test('the upload slot of each piece is given back exactly once', async () => {
+    for (let i = 0; i < 5; i++) await a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {})
+    await Promise.all(
+      Array.from({ length: 12 }, () => a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {})),
+    )
+    await eventually('all are given back', () => done.every((n) => n > 0))
+    expect(done).toEqual(Array.from({ length: 17 }, () => 1))
+  })
+
+  test('the upload slot of a fetch that is given up is given back', async () => {
+    const waiting = Promise.withResolvers<void>()
+    b.inbound.piece = async (signal) => {
+      waiting.resolve()
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      const offer = done.push(0) - 1
+      return { piece: 1, path, start: 0, end: pieceBytes, done: () => void done[offer]!++ }
+    }
+    const controller = new AbortController()
+    const fetched = failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, controller.signal, () => {}))
+    await waiting.promise
+    controller.abort()
+    expect(await fetched).toBe('cancelled')
+    await eventually('it is given back', () => done[0] === 1)
+    expect(done).toEqual([1])
+  })
+
+  test('a busy parent, a missing piece and a dead parent are told apart', async () => {
+    const { outbound } = a.network
+    b.inbound.piece = () => Promise.reject(new Failure('too-many', 'busy'))
+    expect(await failureOf(outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).toBe('too-many')
+    b.inbound.piece = undefined
+    expect(await failureOf(outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).toBe('no-blob')
+    const dead = { ...info, url: info.url.replace(/\d+$/, '1') }
+    expect(await failureOf(outbound.piece(dead, digest, { pieces: [1] }, never, () => {}))).toBe('unavailable')
+  })
+
+  test('a piece that nobody asked for is not taken', async () => {
+    expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [0, 2] }, never, () => {}))).toBe('corrupt')
+  })
+
+  test('a piece whose file is too short is not taken for a piece', async () => {
+    b.inbound.piece = () => ({ piece: 1, path, start: content.length - 10, end: content.length + 10, done() {} })
+    expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).not.toBe(
+      'no failure',
+    )
+    b.inbound.piece = () => ({ piece: 1, path: join(dir, 'gone'), start: 0, end: 10, done() {} })
+    expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).not.toBe(
+      'no failure',
+    )
+  })
+
+  test('a failure of another node keeps its code on the way', async () => {
+    const resolve = { repository: { registry: 'docker.io', name: 'library/busybox' }, tag: 'latest' }
+    expect(await failureOf(a.network.outbound.resolve(info, resolve as never))).toBe('no-manifest')
+  })
+
+  test('a ping finds out that another node lives at the address', async () => {
+    expect(await a.network.outbound.ping(info)).toBeGreaterThan(0)
+    expect(
+      await failureOf(a.network.outbound.ping({ ...info, id: a.network.membership.self.id.replace(/.$/, 'z') })),
+    ).toBe('unavailable')
+  })
+
+  test('a session carries frames both ways, and both ends learn of its end', async () => {
+    const session = await a.network.outbound.session(info)
+    await eventually('the other end has it too', () => b.inbound.sessions.length === 1)
+    session.send({ t: 'want', digest })
+    b.inbound.sessions[0]!.send({ t: 'have', digest, pieces: [1, 2] })
+    await eventually('the frames arrive', () => a.inbound.frames.length === 1 && b.inbound.frames.length === 1)
+    expect(b.inbound.frames[0]).toEqual({ from: a.network.membership.self.id, frame: { t: 'want', digest } })
+    expect(a.inbound.frames[0]!.frame).toEqual({ t: 'have', digest, pieces: [1, 2] })
+    session.close('test is over')
+    await eventually('both know', () => a.inbound.closings.length === 1 && b.inbound.closings.length === 1)
+    expect(b.inbound.closings).toEqual(['test is over'])
+  })
+
+  test('concurrent calls share one session, also when both ends dial at once', async () => {
+    const there = () => a.network.outbound.session(info)
+    const back = () => b.network.outbound.session(a.network.membership.self)
+    const [one, two, three] = await Promise.all([there(), there(), back(), back()])
+    expect(one).toBe(two)
+    expect(three!.peer.id).toBe(a.network.membership.self.id)
+    await Bun.sleep(50)
+    const open = [a, b].map((node) => node.inbound.sessions.filter((session) => session.open).length)
+    expect(open).toEqual([1, 1])
+  })
+
+  test('a session with a node that is not the one meant is refused', async () => {
+    const other = { ...info, id: info.id.replace(/.$/, info.id.endsWith('z') ? 'y' : 'z') }
+    expect(await failureOf(a.network.outbound.session(other))).toBe('unavailable')
+  })
 })
 
-test('the upload slot of each piece is given back exactly once', async () => {
-  for (let i = 0; i < 5; i++) await a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {})
-  await Promise.all(
-    Array.from({ length: 12 }, () => a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {})),
-  )
-  await eventually('all are given back', () => done.every((n) => n > 0))
-  expect(done).toEqual(Array.from({ length: 17 }, () => 1))
-})
+describe('in an open cluster', () => {
+  beforeEach(async () => {
+    ;[a, b] = await Promise.all([startTestNode(), startTestNode()])
+    info = b.network.membership.self
+  })
+  afterEach(async () => {
+    await Promise.all([a.network.close(), b.network.close()])
+  })
 
-test('the upload slot of a fetch that is given up is given back', async () => {
-  const waiting = Promise.withResolvers<void>()
-  b.inbound.piece = async (signal) => {
-    waiting.resolve()
-    await new Promise((resolve) => signal.addEventListener('abort', resolve))
-    const offer = done.push(0) - 1
-    return { piece: 1, path, start: 0, end: pieceBytes, done: () => void done[offer]!++ }
-  }
-  const controller = new AbortController()
-  const fetched = failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, controller.signal, () => {}))
-  await waiting.promise
-  controller.abort()
-  expect(await fetched).toBe('cancelled')
-  await eventually('it is given back', () => done[0] === 1)
-  expect(done).toEqual([1])
-})
+  test.each([
+    ['a frame that is no JSON', 'nonsense'],
+    ['a frame of an unknown kind', '{"t":"boo"}'],
+    ['a frame before the hello', JSON.stringify({ t: 'unwant', digest })],
+    ['a frame that is too long', `"${'x'.repeat(600 * 1024)}"`],
+  ])('%s ends the session', async (_, text) => {
+    const socket = new WebSocket(`${info.url.replace('http', 'ws')}/shoal/v1/session`)
+    const closed = new Promise((resolve) => socket.addEventListener('close', resolve))
+    socket.addEventListener('open', () => socket.send(text))
+    await closed
+    expect(b.inbound.sessions).toEqual([])
+  })
 
-test('a busy parent, a missing piece and a dead parent are told apart', async () => {
-  const { outbound } = a.network
-  b.inbound.piece = () => Promise.reject(new Failure('too-many', 'busy'))
-  expect(await failureOf(outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).toBe('too-many')
-  b.inbound.piece = undefined
-  expect(await failureOf(outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).toBe('no-blob')
-  const dead = { ...info, url: 'http://127.0.0.1:1' }
-  expect(await failureOf(outbound.piece(dead, digest, { pieces: [1] }, never, () => {}))).toBe('unavailable')
-})
-
-test('a piece that nobody asked for is not taken', async () => {
-  expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [0, 2] }, never, () => {}))).toBe('corrupt')
-})
-
-test('a piece whose file is too short is not taken for a piece', async () => {
-  b.inbound.piece = () => ({ piece: 1, path, start: content.length - 10, end: content.length + 10, done() {} })
-  expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).not.toBe(
-    'no failure',
-  )
-  b.inbound.piece = () => ({ piece: 1, path: join(dir, 'gone'), start: 0, end: 10, done() {} })
-  expect(await failureOf(a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).not.toBe(
-    'no failure',
-  )
-})
-
-test('a failure of another node keeps its code on the way', async () => {
-  const resolve = { repository: { registry: 'docker.io', name: 'library/busybox' }, tag: 'latest' }
-  expect(await failureOf(a.network.outbound.resolve(info, resolve as never))).toBe('no-manifest')
-})
-
-test('a ping finds out that another node lives at the address', async () => {
-  expect(await a.network.outbound.ping(info)).toBeGreaterThan(0)
-  expect(
-    await failureOf(a.network.outbound.ping({ ...info, id: a.network.membership.self.id.replace(/.$/, 'z') })),
-  ).toBe('unavailable')
-})
-
-test('a session carries frames both ways, and both ends learn of its end', async () => {
-  const session = await a.network.outbound.session(info)
-  await eventually('the other end has it too', () => b.inbound.sessions.length === 1)
-  session.send({ t: 'want', digest })
-  b.inbound.sessions[0]!.send({ t: 'have', digest, pieces: [1, 2] })
-  await eventually('the frames arrive', () => a.inbound.frames.length === 1 && b.inbound.frames.length === 1)
-  expect(b.inbound.frames[0]).toEqual({ from: a.network.membership.self.id, frame: { t: 'want', digest } })
-  expect(a.inbound.frames[0]!.frame).toEqual({ t: 'have', digest, pieces: [1, 2] })
-  session.close('test is over')
-  await eventually('both know', () => a.inbound.closings.length === 1 && b.inbound.closings.length === 1)
-  expect(b.inbound.closings).toEqual(['test is over'])
-})
-
-test('concurrent calls share one session, also when both ends dial at once', async () => {
-  const there = () => a.network.outbound.session(info)
-  const back = () => b.network.outbound.session(a.network.membership.self)
-  const [one, two, three] = await Promise.all([there(), there(), back(), back()])
-  expect(one).toBe(two)
-  expect(three!.peer.id).toBe(a.network.membership.self.id)
-  await Bun.sleep(50)
-  const open = [a, b].map((node) => node.inbound.sessions.filter((session) => session.open).length)
-  expect(open).toEqual([1, 1])
-})
-
-test('a session with a node that is not the one meant is refused', async () => {
-  const other = { ...info, id: info.id.replace(/.$/, info.id.endsWith('z') ? 'y' : 'z') }
-  expect(await failureOf(a.network.outbound.session(other))).toBe('unavailable')
-})
-
-test.each([
-  ['a frame that is no JSON', 'nonsense'],
-  ['a frame of an unknown kind', '{"t":"boo"}'],
-  ['a frame before the hello', JSON.stringify({ t: 'unwant', digest })],
-  ['a frame that is too long', `"${'x'.repeat(600 * 1024)}"`],
-])('%s ends the session', async (_, text) => {
-  const socket = new WebSocket(`${info.url.replace('http', 'ws')}/shoal/v1/session`)
-  const closed = new Promise((resolve) => socket.addEventListener('close', resolve))
-  socket.addEventListener('open', () => socket.send(text))
-  await closed
-  expect(b.inbound.sessions).toEqual([])
-})
-
-test.each([
-  ['POST', '/shoal/v1/announce', '{}', 400],
-  ['POST', '/shoal/v1/announce', 'nonsense', 400],
-  ['POST', '/shoal/v1/announce', 'x'.repeat(1024 * 1024 + 1), 413],
-  ['GET', '/shoal/v1/announce', undefined, 404],
-  ['GET', `/shoal/v1/blobs/${digest}/pieces/-1`, undefined, 400],
-  ['GET', `/shoal/v1/blobs/${digest}/pieces/1,,2`, undefined, 400],
-  ['GET', `/shoal/v1/blobs/${digest}/pieces/${'1,'.repeat(wireRules.candidates)}1`, undefined, 400],
-  ['GET', '/shoal/v1/blobs/sha256:1/pieces/1', undefined, 400],
-  ['GET', '/shoal/v1/session', undefined, 400],
-])('%s %.40s with a wrong request is refused', async (method, route, body, status) => {
-  const response = await fetch(`${info.url}${route}`, { method, ...(body !== undefined && { body }) })
-  expect(response.status).toBe(status)
+  test.each([
+    ['POST', '/shoal/v1/announce', '{}', 400],
+    ['POST', '/shoal/v1/announce', 'nonsense', 400],
+    ['POST', '/shoal/v1/announce', 'x'.repeat(1024 * 1024 + 1), 413],
+    ['GET', '/shoal/v1/announce', undefined, 404],
+    ['GET', `/shoal/v1/blobs/${digest}/pieces/-1`, undefined, 400],
+    ['GET', `/shoal/v1/blobs/${digest}/pieces/1,,2`, undefined, 400],
+    ['GET', `/shoal/v1/blobs/${digest}/pieces/${'1,'.repeat(wireRules.candidates)}1`, undefined, 400],
+    ['GET', '/shoal/v1/blobs/sha256:1/pieces/1', undefined, 400],
+    ['GET', '/shoal/v1/session', undefined, 400],
+  ])('%s %.40s with a wrong request is refused', async (method, route, body, status) => {
+    const response = await fetch(`${info.url}${route}`, { method, ...(body !== undefined && { body }) })
+    expect(response.status).toBe(status)
+  })
 })

@@ -2,12 +2,14 @@
 import type { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { NodeCard, NodeInfo } from '../cluster/node-info.ts'
-import { Failure, isFailureCode } from '../failure.ts'
+import type { OutgoingPass, Tickets } from '../cluster/tickets.ts'
+import { Failure, type FailureCode, isFailureCode } from '../failure.ts'
 import type { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Gate } from '../rate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { deadline } from './deadline.ts'
+import type { Encryption } from './encryption.ts'
 import {
   type Announce,
   type AnnounceReply,
@@ -30,6 +32,9 @@ import type { Outbound, PieceAnswer, Session, WantedPieces } from './wire.ts'
 export interface HttpWireOptions {
   readonly self: NodeInfo
   readonly sessions: Sessions
+  /** Undefined in an open cluster. */
+  readonly tickets: Tickets | undefined
+  readonly encryption: Encryption
   /** Limit for pieces, in bytes per second. */
   readonly downloadRate: number | undefined
   readonly received: Meter | undefined
@@ -46,9 +51,10 @@ export class HttpWire implements Outbound {
 
   constructor(options: HttpWireOptions) {
     this.#options = options
-    const { downloadRate, received, clock, metrics } = options
+    const { downloadRate, received, clock, metrics, encryption } = options
     this.#pieces = new PieceClient({
-      headers: () => this.#headers(),
+      headers: (node, target) => introduce(options, node, 'GET', target).headers,
+      encryption,
       gate: new Gate({ clock, bytesPerSecond: downloadRate, places: wireRules.piecesInFlight }),
       received,
       clock,
@@ -119,30 +125,55 @@ export class HttpWire implements Outbound {
     ms: number = wireRules.callDeadline,
   ): Promise<{ text: string; headers: Headers }> {
     const late = `${where(node, route)} did not answer within ${ms / 1000} s`
-    return deadline(this.#options.clock, ms, late, async (signal) => {
+    const { clock, encryption } = this.#options
+    return deadline(clock, ms, late, async (signal) => {
+      const method = body === undefined ? 'GET' : 'POST'
+      const { headers: introduction, pass } = introduce(this.#options, node, method, route, body)
+      const tls = encryption.on || node.url.startsWith('https:') ? await encryption.trust(node) : undefined
       let response: Response
       let text: string
       try {
         response = await this.#http.fetch(`${node.url}${route}`, {
-          method: body === undefined ? 'GET' : 'POST',
-          headers: this.#headers(body),
+          method,
+          headers: { ...introduction, ...(body !== undefined && { 'content-type': 'application/json' }) },
           ...(body !== undefined && { body }),
+          ...(tls && { tls }),
           signal,
           redirect: 'error',
         })
         text = await readCapped(response, maxControlBytes)
       } catch (error) {
         if (error instanceof Failure) throw error
+        if (tls) encryption.forget(node)
         throw new Failure('unavailable', `${where(node, route)}: ${(error as Error).message}`, { cause: error })
+      }
+      if (pass && !pass.sealed(response.status, text, response.headers.get(headers.seal))) {
+        throw unproven(response.status, text, where(node, route))
       }
       if (!response.ok) throw refusal(response.status, text, where(node, route))
       return { text, headers: response.headers }
     })
   }
+}
 
-  #headers(body?: string): Record<string, string> {
-    return { [headers.node]: this.#options.self.id, ...(body !== undefined && { 'content-type': 'application/json' }) }
-  }
+/** Who asks, and in a cluster with a key the ticket for it. @throws {Failure} `unavailable`, `too-many` */
+export function introduce(
+  { self, tickets }: { readonly self: Pick<NodeInfo, 'id'>; readonly tickets: Tickets | undefined },
+  node: Pick<NodeCard, 'id'>,
+  method: 'GET' | 'POST',
+  target: string,
+  body?: string,
+): { headers: Record<string, string>; pass: OutgoingPass | undefined } {
+  const pass = tickets?.make(node.id, method, target, body)
+  const said: Record<string, string> = { [headers.node]: self.id }
+  if (pass) said[headers.ticket] = pass.text
+  return { headers: said, pass }
+}
+
+/** An answer without the right seal is not the node's, but a refusal to know this one comes without. */
+function unproven(status: number, text: string, where: string): Failure {
+  const said = status === 401 ? refusal(status, text, where).message : `${where} answered ${status}`
+  return new Failure('unavailable', `${said}, and cannot prove that it holds the cluster key`)
 }
 
 function where(node: NodeCard, route: string): string {
@@ -165,6 +196,9 @@ async function readCapped(response: Response, cap: number): Promise<string> {
   return text + decoder.decode()
 }
 
+/** What another node says of itself, or of this one, is not what this node tells a client. */
+const ours = new Set<FailureCode>(['internal', 'not-admitted'])
+
 /** What `render` on the other side made of a failure, as a failure again. */
 function refusal(status: number, text: string, where: string): Failure {
   let said: { code?: unknown; message?: unknown } = {}
@@ -174,7 +208,7 @@ function refusal(status: number, text: string, where: string): Failure {
     // Not a node, or not well: the status has to do.
   }
   const code =
-    typeof said.code === 'string' && isFailureCode(said.code) && said.code !== 'internal' ? said.code : 'unavailable'
+    typeof said.code === 'string' && isFailureCode(said.code) && !ours.has(said.code) ? said.code : 'unavailable'
   const message = typeof said.message === 'string' ? said.message.slice(0, 300) : 'no reason given'
   return new Failure(code, `${where} answered ${status}: ${message}`, { detail: { status } })
 }

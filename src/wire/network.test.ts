@@ -2,6 +2,7 @@ import { afterEach, expect, setDefaultTimeout, test } from 'bun:test'
 import { eventually, startTestNode, type TestNode } from '../../test/fakes/network.ts'
 import { ClusterKey } from '../cluster/cluster-key.ts'
 import { Identity } from '../cluster/identity.ts'
+import { KeyRing } from '../cluster/key-ring.ts'
 import { digestOf } from '../oci/digest.ts'
 
 // Refused handshakes of private networks take seconds.
@@ -64,12 +65,12 @@ test('an entry of the seed list that leads to the node itself is ignored', async
 
 test('a node with another cluster key, or none, does not get in', async () => {
   const key = () => new ClusterKey(crypto.getRandomValues(new Uint8Array(32)))
-  const clusterKey = key()
-  const a = await start({ clusterKey })
-  const friend = await start({ clusterKey, join: [a.p2p] })
+  const ring = new KeyRing([key()])
+  const a = await start({ ring })
+  const friend = await start({ ring, join: [a.p2p] })
   const tried: string[] = []
   const log = { debug() {}, info() {}, warn: (m: string) => tried.push(m), error() {}, child: () => log }
-  const stranger = await start({ clusterKey: key(), join: [a.p2p], log })
+  const stranger = await start({ ring: new KeyRing([key()]), join: [a.p2p], log })
   const open = await start({ join: [a.p2p], log })
   await eventually('the friend gets in and the others are turned away', () => knows(a, friend) && tried.length >= 2)
   expect([knows(a, stranger), knows(stranger, a), knows(a, open), knows(open, a)]).toEqual([false, false, false, false])

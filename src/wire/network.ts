@@ -7,32 +7,34 @@
 import { networkInterfaces } from 'node:os'
 import type { Clock, Random } from '../clock.ts'
 import { pickAddress } from '../cluster/advertise.ts'
-import type { ClusterKey } from '../cluster/cluster-key.ts'
 import type { Identity } from '../cluster/identity.ts'
+import type { KeyRing } from '../cluster/key-ring.ts'
 import { announceEvery, MemberTable, memberTimes } from '../cluster/member-table.ts'
 import type { Membership } from '../cluster/membership.ts'
-import { type Mode, modes, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
+import { type Mode, modes, type NodeCard, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
+import { Tickets } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
 import { type Address, formatAddress } from '../listen.ts'
 import type { Meter } from '../meter.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { Admission } from './admission.ts'
 import { KadDirectory } from './directory.ts'
+import { type Encryption, encrypt, plain } from './encryption.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
 import { Greeter, helloProtocol } from './hello.ts'
 import { type Host, multiaddrOf, startHost } from './host.ts'
-import { HttpWire } from './http-wire.ts'
+import { HttpWire, introduce } from './http-wire.ts'
 import { parseJoin } from './join.ts'
 import { Joiner } from './joiner.ts'
 import { LocalFirst } from './local.ts'
 import { discover, type Found } from './mdns.ts'
 import { watchMembers } from './members.ts'
-import type { Admit } from './peer-app.ts'
 import { type RunningPeerServer, startPeerServer } from './peer-server.ts'
 import { Prober } from './prober.ts'
-import { headers } from './rules.ts'
+import { routes } from './rules.ts'
 import { Sessions } from './sessions.ts'
-import { dialSocket } from './sockets.ts'
+import { dialSocket, type Handshake } from './sockets.ts'
 import type { Directory, Inbound, Outbound } from './wire.ts'
 
 export interface NetworkOptions {
@@ -47,7 +49,10 @@ export interface NetworkOptions {
   /** `host`, `host:port` or multiaddr. */
   readonly join: readonly string[]
   readonly mdns: boolean
-  readonly clusterKey: ClusterKey | undefined
+  /** Undefined: an open cluster. */
+  readonly ring: KeyRing | undefined
+  /** Speak TLS with the others, and with no others. */
+  readonly encrypt: boolean
   /** Limit for pieces from other nodes, in bytes per second. */
   readonly downloadRate: number | undefined
   /** Counts pieces from other nodes. */
@@ -96,26 +101,33 @@ export class Network {
     let source: AnnounceSource | undefined
     let sessions: Sessions | undefined
     let stopDiscovery = () => {}
-    const admit: Admit = () => {}
+    const { ring } = options
+    const agree = (node: NodeId) => identity.agree(node)
+    const tickets = ring && new Tickets({ self: identity.id, agree, ring, clock, random })
+    const admission = new Admission({ tickets, clock, log, metrics })
+    const advertise = options.advertise ?? pickAddress(networkInterfaces(), options.peerAddr.host)
+    const encryption = options.encrypt ? await encrypt(identity, advertise, clock) : plain
 
     const server = startPeerServer({
       address: options.peerAddr,
       self: () => self,
       inbound: () => inbound,
       sessions: () => sessions,
-      admit,
+      admit: (request) => admission.admit(request),
+      refused: (refusal, sender) => admission.refused(refusal, sender),
+      certificate: encryption.certificate,
       clock,
       log,
       metrics,
     })
-    const advertise = options.advertise ?? pickAddress(networkInterfaces(), options.peerAddr.host)
     const host = await hostOrClose(options, advertise, server)
     self = describe(options, advertise, server, host)
+    const own = self
     log.debug('the network is up', { node: self.id, url: self.url, p2p: self.p2p })
 
     const table = new MemberTable(self, () => clock.now())
     watchMembers(table, log)
-    const dial = dialSocket(clock, () => ({ [headers.node]: identity.id }))
+    const dial = dialSocket(clock, (node) => greeting({ self: own, tickets }, encryption, node))
     const opened = new Sessions({
       self: cardOf(self),
       handler: () => inbound,
@@ -127,7 +139,7 @@ export class Network {
     })
     sessions = opened
     const { downloadRate, received } = options
-    const http = new HttpWire({ self, sessions: opened, downloadRate, received, clock, metrics })
+    const http = new HttpWire({ self, sessions: opened, tickets, encryption, downloadRate, received, clock, metrics })
     const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http)
     const greeter = new Greeter({ table, clock, log })
     const joiner = new Joiner({ host, greeter, table, join, clock, random, log })
@@ -159,6 +171,17 @@ export class Network {
           joiner.found({ id: detail.id.toString(), addresses: detail.multiaddrs.map(String) })
         })
         if (options.mdns) stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
+        ring?.onChange((gone) => {
+          log.info('the cluster key was changed', {
+            keys: String(ring),
+            gone: gone.map(({ fingerprint }) => fingerprint),
+          })
+          if (options.mdns) {
+            stopDiscovery()
+            stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
+          }
+          if (gone.length > 0) void startOver(host, opened)
+        })
       },
       async stop() {
         stopDiscovery()
@@ -191,9 +214,9 @@ export class Network {
 }
 
 async function hostOrClose(options: NetworkOptions, advertise: string, server: RunningPeerServer): Promise<Host> {
-  const { identity, p2pAddr, clusterKey, log } = options
+  const { identity, p2pAddr, ring, log } = options
   try {
-    return await startHost({ identity, address: p2pAddr, advertise, clusterKey, mdns: options.mdns, log })
+    return await startHost({ identity, address: p2pAddr, advertise, ring, mdns: options.mdns, log })
   } catch (error) {
     await server.close()
     throw error
@@ -201,9 +224,14 @@ async function hostOrClose(options: NetworkOptions, advertise: string, server: R
 }
 
 function startDiscovery(options: NetworkOptions, self: NodeInfo, advertise: string, joiner: Joiner): () => void {
-  const { clusterKey, clock, random, log } = options
+  const { ring, clock, random, log } = options
   const found = (node: Found) => joiner.found(node)
-  return discover({ self: { id: self.id, addresses: self.p2p }, advertise, clusterKey, found, clock, random, log })
+  const about = { self: { id: self.id, addresses: self.p2p }, advertise, found, clock, random, log }
+  // Under every key that admits: others may use another one first.
+  const stops = (ring?.keys ?? [undefined]).map((clusterKey) => discover({ ...about, clusterKey }))
+  return () => {
+    for (const stop of stops) stop()
+  }
 }
 
 function describe(options: NetworkOptions, advertise: string, server: RunningPeerServer, host: Host): NodeInfo {
@@ -213,7 +241,7 @@ function describe(options: NetworkOptions, advertise: string, server: RunningPee
   })
   return {
     id: options.identity.id,
-    url: `http://${formatAddress({ host: advertise, port: server.port })}`,
+    url: `${options.encrypt ? 'https' : 'http'}://${formatAddress({ host: advertise, port: server.port })}`,
     p2p: [multiaddrOf(advertise, options.p2pAddr.port || (ports[0] ?? 0))],
     modes: modes.filter((mode) => options.modes.includes(mode)),
     ...(options.zone !== undefined && { zone: options.zone }),
@@ -225,6 +253,23 @@ function describe(options: NetworkOptions, advertise: string, server: RunningPee
 
 function cardOf({ id, url, zone }: NodeInfo) {
   return zone === undefined ? { id, url } : { id, url, zone }
+}
+
+/** How this node begins a session. */
+async function greeting(
+  from: Parameters<typeof introduce>[0],
+  encryption: Encryption,
+  node: NodeCard,
+): Promise<Handshake> {
+  const tls = await encryption.trust(node)
+  const { headers, pass } = introduce(from, node, 'GET', routes.session)
+  return { headers, secret: pass?.secret(), tls }
+}
+
+/** Some connections may be of nodes that are members no more; the others come back at once. */
+async function startOver(host: Host, sessions: Sessions): Promise<void> {
+  sessions.closeAll('the cluster key was changed')
+  await Promise.allSettled(host.getConnections().map((connection) => connection.close()))
 }
 
 /**

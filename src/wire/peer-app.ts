@@ -7,11 +7,13 @@ import type { Server } from 'bun'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import type { z } from 'zod'
 import type { Clock } from '../clock.ts'
-import { type NodeId, type NodeInfo, nodeIdSchema } from '../cluster/node-info.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { Refusal } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { type Admit, type Guest, sealed } from './admission.ts'
 import { deadline } from './deadline.ts'
 import { fetchOrderSchema, maxControlBytes, parse, resolveSchema } from './messages.ts'
 import { headers, routes, wireRules } from './rules.ts'
@@ -21,14 +23,13 @@ import type { Inbound, WantedPieces } from './wire.ts'
 
 export type PeerServer = Pick<Server<SocketData>, 'requestIP' | 'upgrade'>
 
-/** Lets a request in by returning, or refuses it by throwing {@link Failure} `denied`. */
-export type Admit = (request: Request) => void | Promise<void>
-
 export interface PeerAppOptions {
   readonly self: () => NodeInfo | undefined
   /** Undefined while the node is not ready to answer. */
   readonly inbound: () => Inbound | undefined
   readonly admit: Admit
+  /** Told of everyone who is not admitted. */
+  readonly refused: (refusal: Refusal, sender: string | null) => void
   readonly uploads: Uploads
   readonly sessions: () => number
   readonly clock: Clock
@@ -36,7 +37,10 @@ export interface PeerAppOptions {
   readonly metrics: Metrics | undefined
 }
 
-type Env = { Bindings: { server: PeerServer | undefined }; Variables: { leave: () => void; connection: string } }
+type Env = {
+  Bindings: { server: PeerServer | undefined }
+  Variables: { leave: () => void; connection: string; guest: Guest | undefined }
+}
 
 /** Sockets at which new sessions are refused: far above what a swarm opens. */
 const mostSessions = 4096
@@ -50,17 +54,20 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     return inbound
   }
 
-  app.onError((error) => render(Failure.from(error), log))
-  app.notFound(() => render(new Failure('bad-request', 'this node does not know that call'), log, 404))
+  app.onError((error, c) => {
+    if (error instanceof Refusal) options.refused(error, c.req.header(headers.node) ?? null)
+    return render(Failure.from(error), log, c.get('guest'))
+  })
+  app.notFound((c) => render(new Failure('bad-request', 'this node does not know that call'), log, c.get('guest'), 404))
   app.use(enter(uploads), async (c, next) => {
-    await options.admit(c.req.raw)
+    c.set('guest', options.admit(c.req.raw))
     await next()
   })
 
   app.get(routes.ping, (c) => {
     const self = options.self()
     if (!self) throw new Failure('too-many', 'this node is still starting')
-    return c.body(null, 204, { [headers.node]: self.id })
+    return c.body(null, 204, { [headers.node]: self.id, ...sealed(c.get('guest'), 204, '') })
   })
   app.get(routes.session, (c) => {
     ready()
@@ -68,7 +75,8 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') {
       throw new Failure('bad-request', 'a session is a WebSocket')
     }
-    const upgraded = c.env.server?.upgrade(c.req.raw, { data: { session: undefined } })
+    const guest = c.get('guest')!
+    const upgraded = c.env.server?.upgrade(c.req.raw, { data: { session: undefined, guest, seals: undefined } })
     if (!upgraded) throw new Failure('bad-request', 'the WebSocket handshake is wrong')
     // The runtime has taken the connection; the router wants an answer, which nobody gets.
     return new Response(null)
@@ -82,13 +90,16 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   })
   app.post(routes.fetch, async (c) => {
     ready().order(await read(c, fetchOrderSchema))
-    return c.body(null, 202)
+    return c.body(null, 202, sealed(c.get('guest'), 202, ''))
   })
-  app.post(routes.resolve, async (c) => c.json(await ready().resolve(await read(c, resolveSchema))))
+  app.post(routes.resolve, async (c) => {
+    const reply = JSON.stringify(await ready().resolve(await read(c, resolveSchema)))
+    return c.body(reply, 200, { 'content-type': 'application/json', ...sealed(c.get('guest'), 200, reply) })
+  })
 
   async function servePiece(c: Context<Env>, inbound: Inbound, digest: Digest, wanted: WantedPieces) {
     const signal = c.req.raw.signal
-    const offer = await inbound.offer(digest, wanted, senderOf(c), signal)
+    const offer = await inbound.offer(digest, wanted, c.get('guest')?.sender, signal)
     const bytes = offer.end - offer.start
     uploads.begin(c.get('connection'), signal, c.get('leave'), (sent) => {
       if (sent) options.metrics?.peerSentBytes.inc(bytes)
@@ -113,6 +124,7 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () =>
       textOf(c.req.raw),
     )
+    c.get('guest')?.pass?.bring(text)
     let value: unknown
     try {
       value = JSON.parse(text)
@@ -138,11 +150,6 @@ function enter(uploads: Uploads): MiddlewareHandler<Env> {
       leave()
     }
   }
-}
-
-function senderOf(c: Context): NodeId | undefined {
-  const id = nodeIdSchema.safeParse(c.req.header(headers.node))
-  return id.success ? id.data : undefined
 }
 
 /** `3,17,4` @throws {Failure} `bad-request` */
@@ -182,9 +189,18 @@ export function parseCandidates(list: string): number[] {
 export function render(
   failure: Failure,
   log: Log,
+  guest: Guest | undefined,
   status = failure.code === 'too-many' ? 503 : failure.status,
 ): Response {
   if (failure.code === 'internal') log.error('a request of another node failed', { error: failure.cause ?? failure })
-  const body = { code: failure.code, message: failure.code === 'internal' ? 'internal error' : failure.message }
-  return Response.json(body, { status, ...(status === 503 && { headers: { 'retry-after': '1' } }) })
+  const message = failure.code === 'internal' ? 'internal error' : failure.message
+  const body = JSON.stringify({ code: failure.code, message })
+  return new Response(body, {
+    status,
+    headers: {
+      'content-type': 'application/json',
+      ...(status === 503 && { 'retry-after': '1' }),
+      ...sealed(guest, status, body),
+    },
+  })
 }

@@ -2,6 +2,7 @@
 import type { Server } from 'bun'
 import { type Address, listen } from '../listen.ts'
 import { Control } from './control.ts'
+import type { ServerCertificate } from './encryption.ts'
 import { maxControlBytes } from './messages.ts'
 import { createPeerApp, type PeerAppOptions } from './peer-app.ts'
 import { routes, wireRules } from './rules.ts'
@@ -11,6 +12,8 @@ import { Uploads } from './uploads.ts'
 
 export interface PeerServerOptions extends Omit<PeerAppOptions, 'uploads' | 'sessions'> {
   readonly address: Address
+  /** Undefined: plain HTTP. */
+  readonly certificate: ServerCertificate | undefined
   /** Undefined until the node knows its own address, which is after this port is open. */
   readonly sessions: () => Sessions | undefined
 }
@@ -33,6 +36,7 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
       port: address.port,
       // A node shares its ports with nobody: a second one must fail, not take half of the connections.
       reusePort: false,
+      ...(options.certificate && { tls: options.certificate }),
       maxRequestBodySize: maxControlBytes,
       idleTimeout: wireRules.idleSeconds,
       routes: {
@@ -45,7 +49,7 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
         options.log.debug('a piece could not be sent', { error: String(error) })
         return Response.json({ code: 'no-blob', message: 'the piece is gone' }, { status: 404 })
       },
-      websocket: serveSockets(clock, (pipe) => options.sessions()!.accept(pipe)),
+      websocket: serveSockets(clock, (pipe, sender) => options.sessions()!.accept(pipe, sender)),
     }),
   )
   return {

@@ -5,6 +5,7 @@ import { eventually } from '../../test/fakes/network.ts'
 import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { Gate } from '../rate.ts'
+import { plain } from './encryption.ts'
 import { headBytes } from './piece-answer.ts'
 import { PieceClient } from './piece-client.ts'
 import { wireRules } from './rules.ts'
@@ -33,6 +34,7 @@ beforeEach(() => {
   clock = new FakeClock()
   client = new PieceClient({
     headers: () => ({ 'x-shoal-node': 'me' }),
+    encryption: plain,
     gate: new Gate({ clock }),
     received: undefined,
     clock,

@@ -12,6 +12,7 @@ import type { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Gate } from '../rate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Encryption } from './encryption.ts'
 import { type AnswerHead, AnswerReader } from './piece-answer.ts'
 import { type PieceBuffer, PieceBuffers } from './piece-buffers.ts'
 import { PieceLines } from './piece-lines.ts'
@@ -19,8 +20,9 @@ import { headers, wireRules } from './rules.ts'
 import type { PieceAnswer, WantedPieces } from './wire.ts'
 
 export interface PieceClientOptions {
-  /** Headers of every request. */
-  readonly headers: () => Record<string, string>
+  /** Headers of every request to that node. */
+  readonly headers: (node: NodeCard, target: string) => Record<string, string>
+  readonly encryption: Pick<Encryption, 'trust' | 'forget'>
   /** Asked before a request, for a parent's upload slot must not be held by our own limit. */
   readonly gate: Gate
   readonly received: Meter | undefined
@@ -95,11 +97,14 @@ export class PieceClient {
       got = { piece, buffer: this.#buffers.take(length) }
       return got.buffer.bytes
     })
-    const request = requestFor(node, digest, wanted, this.#options.headers())
+    const trust = this.#options.encryption.trust(node)
     try {
-      await this.#lines.ask(node.url, request, reader, signal)
+      const tls = trust && (await trust)
+      const request = requestFor(node, digest, wanted, this.#options.headers)
+      await this.#lines.ask({ url: node.url, tls }, request, reader, signal)
     } catch (error) {
       got?.buffer.release()
+      if (trust && error instanceof Failure && error.code === 'unavailable') this.#options.encryption.forget(node)
       throw error
     }
     if (refused) throw refused
@@ -109,10 +114,11 @@ export class PieceClient {
   }
 }
 
-function requestFor(node: NodeCard, digest: Digest, wanted: WantedPieces, more: Record<string, string>): string {
+function requestFor(node: NodeCard, digest: Digest, wanted: WantedPieces, more: PieceClientOptions['headers']): string {
   const { list, head } = questionOf(wanted)
-  let text = `GET /shoal/v1/blobs/${digest}/pieces/${list} HTTP/1.1\r\nhost: ${new URL(node.url).host}\r\n`
-  for (const [name, value] of Object.entries({ ...more, ...head })) text += `${name}: ${value}\r\n`
+  const target = `/shoal/v1/blobs/${digest}/pieces/${list}`
+  let text = `GET ${target} HTTP/1.1\r\nhost: ${new URL(node.url).host}\r\n`
+  for (const [name, value] of Object.entries({ ...more(node, target), ...head })) text += `${name}: ${value}\r\n`
   return `${text}\r\n`
 }
 

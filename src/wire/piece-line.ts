@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'bun'
 import { Failure } from '../failure.ts'
+import type { Trust } from './encryption.ts'
 import type { AnswerReader } from './piece-answer.ts'
 
 interface Turn {
@@ -24,11 +25,10 @@ export class PieceLine {
   #over = false
   #stale = false
 
-  /** Begins to connect; {@link ask} may be called at once. */
-  constructor(url: string) {
+  /** Begins to connect; {@link ask} may be called at once. Nothing is sent to who is not to be trusted. */
+  constructor(url: string, tls?: Trust) {
     this.url = url
-    const { hostname, port, protocol } = new URL(url)
-    const tls = protocol === 'https:'
+    const { hostname, port } = new URL(url)
     Bun.connect<PieceLine>({
       hostname: hostname.replace(/^\[|\]$/g, ''),
       port: Number(port || (tls ? 443 : 80)),
@@ -36,7 +36,16 @@ export class PieceLine {
       data: this,
       socket: {
         binaryType: 'arraybuffer',
-        open: (socket) => this.#opened(socket),
+        open: (socket) => {
+          if (!tls) this.#opened(socket)
+        },
+        handshake: (socket, trusted, why) => {
+          if (trusted) this.#opened(socket)
+          else {
+            this.#broke(why?.message ?? 'it is not who it should be')
+            socket.terminate()
+          }
+        },
         // The types only know of the kind that comes when none is chosen.
         data: (_, chunk: ArrayBuffer | Uint8Array) =>
           this.#received(chunk instanceof ArrayBuffer ? chunk : new Uint8Array(chunk).buffer),

@@ -5,6 +5,7 @@
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { Deadlines } from './deadlines.ts'
+import type { Trust } from './encryption.ts'
 import type { AnswerReader } from './piece-answer.ts'
 import { PieceLine } from './piece-line.ts'
 import { wireRules } from './rules.ts'
@@ -39,7 +40,12 @@ export class PieceLines {
    * Sends a request to a peer port and feeds the answer to `reader`.
    * @throws {Failure} the reader's; `unavailable`; `cancelled` when `signal` aborted
    */
-  async ask(url: string, request: string, reader: AnswerReader, signal: AbortSignal): Promise<void> {
+  async ask(
+    { url, tls }: { url: string; tls?: Trust | undefined },
+    request: string,
+    reader: AnswerReader,
+    signal: AbortSignal,
+  ): Promise<void> {
     const kept = this.#reuse(url)
     if (kept) {
       try {
@@ -48,7 +54,7 @@ export class PieceLines {
         if (!kept.stale || signal.aborted) throw error
       }
     }
-    return this.#ask(new PieceLine(url), request, reader, signal)
+    return this.#ask(new PieceLine(url, tls), request, reader, signal)
   }
 
   close(): void {

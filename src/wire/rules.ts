@@ -56,4 +56,8 @@ export const headers = {
   length: 'x-shoal-length',
   /** Node id of the sender: of whoever asks in a request, of whoever answers in a reply to a ping. */
   node: 'x-shoal-node',
+  /** In a request: what admits it where the cluster has a key. */
+  ticket: 'x-shoal-ticket',
+  /** In an answer to a ticket: proves that it is one. */
+  seal: 'x-shoal-seal',
 } as const

@@ -68,16 +68,21 @@ export class Sessions implements SessionEvents {
     return this.#pending.get(node.id)?.promise ?? this.#dial(node)
   }
 
-  /** A socket that another node opened. */
-  accept(pipe: Pipe): SocketSession {
-    return this.#watch(pipe, false)
+  /** A socket that another node opened; `sender` if it has proven who it is. */
+  accept(pipe: Pipe, sender?: NodeId): SocketSession {
+    return this.#watch(pipe, false, sender)
+  }
+
+  /** Closes those there are; new ones may be opened at once. */
+  closeAll(reason: string): void {
+    for (const session of [...this.#all.keys()]) session.close(reason)
   }
 
   close(): void {
     this.#closed = true
     this.#stop()
     for (const pending of this.#pending.values()) pending.fail('this node stops')
-    for (const session of [...this.#all.keys()]) session.close('this node stops')
+    this.closeAll('this node stops')
   }
 
   greeted(session: SocketSession): boolean {

@@ -1,6 +1,10 @@
 /** WebSockets of the runtime, both sides, as pipes of a session. */
 import type { ServerWebSocket, WebSocketHandler } from 'bun'
 import type { Clock } from '../clock.ts'
+import type { NodeCard, NodeId } from '../cluster/node-info.ts'
+import type { Guest } from './admission.ts'
+import type { Trust } from './encryption.ts'
+import { FrameSeals } from './frame-seals.ts'
 import { maxFrameBytes } from './messages.ts'
 import { routes, wireRules } from './rules.ts'
 import type { Pipe, SocketSession } from './session.ts'
@@ -9,46 +13,83 @@ import type { Dial } from './sessions.ts'
 /** What `server.upgrade` is given. */
 export interface SocketData {
   session: SocketSession | undefined
+  readonly guest: Guest
+  /** There where the guest has a pass. */
+  seals: FrameSeals | undefined
 }
 
-/** @param headers of each handshake */
-export function dialSocket(clock: Clock, headers: () => Record<string, string>): Dial {
+/** How this node opens a session. */
+export interface Handshake {
+  readonly headers: Record<string, string>
+  /** Known to the two nodes alone; undefined in an open cluster. */
+  readonly secret: Uint8Array | undefined
+  readonly tls: Trust | undefined
+}
+
+const notNext = 'a frame that is not the next one of this session'
+
+export function dialSocket(clock: Clock, prepare: (node: NodeCard) => Promise<Handshake>): Dial {
   return (node, opened, failed) => {
-    const url = new URL(routes.session, node.url)
-    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
-    const socket = new WebSocket(url, { headers: headers(), perMessageDeflate: false })
-    let session: SocketSession | undefined
-    let settled = false
-    socket.addEventListener('open', () => {
-      if (settled) return socket.terminate()
-      settled = true
-      session = opened(clientPipe(socket))
-    })
-    socket.addEventListener('message', (event) => {
-      if (typeof event.data === 'string') session?.received(event.data, clock.now())
-      else socket.close(1003, 'frames are text')
-    })
-    const alive = () => session?.alive(clock.now())
-    socket.addEventListener('ping' as 'open', alive)
-    socket.addEventListener('pong' as 'open', alive)
-    socket.addEventListener('close', (event) => {
-      if (session) session.ended(event.code === 4001 ? 'duplicate' : event.reason || `closed (${event.code})`)
-      else if (!settled) {
-        settled = true
-        failed(event.reason || `connection failed (${event.code})`)
-      }
-    })
+    let given: (() => void) | undefined
+    let over = false
+    prepare(node).then(
+      (handshake) => {
+        if (!over) given = dialWith(clock, node, handshake, opened, failed)
+      },
+      (error: Error) => {
+        if (!over) failed(error.message)
+      },
+    )
     return () => {
-      settled = true
-      if (session) session.close('given up')
-      else socket.terminate()
+      over = true
+      given?.()
     }
   }
 }
 
-function clientPipe(socket: WebSocket): Pipe {
+function dialWith(
+  clock: Clock,
+  node: NodeCard,
+  { headers, secret, tls }: Handshake,
+  ...[opened, failed]: [Parameters<Dial>[1], Parameters<Dial>[2]]
+): () => void {
+  const url = new URL(routes.session, node.url)
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+  const socket = new WebSocket(url, { headers, perMessageDeflate: false, ...(tls && { tls }) })
+  const seals = secret && new FrameSeals(secret, true)
+  let session: SocketSession | undefined
+  let settled = false
+  socket.addEventListener('open', () => {
+    if (settled) return socket.terminate()
+    settled = true
+    session = opened(clientPipe(socket, seals))
+  })
+  socket.addEventListener('message', (event) => {
+    if (typeof event.data !== 'string') return socket.close(1003, 'frames are text')
+    const text = seals ? seals.take(event.data) : event.data
+    if (text === undefined) socket.close(1008, notNext)
+    else session?.received(text, clock.now())
+  })
+  const alive = () => session?.alive(clock.now())
+  socket.addEventListener('ping' as 'open', alive)
+  socket.addEventListener('pong' as 'open', alive)
+  socket.addEventListener('close', (event) => {
+    if (session) session.ended(event.code === 4001 ? 'duplicate' : event.reason || `closed (${event.code})`)
+    else if (!settled) {
+      settled = true
+      failed(event.reason || `connection failed (${event.code})`)
+    }
+  })
+  return () => {
+    settled = true
+    if (session) session.close('given up')
+    else socket.terminate()
+  }
+}
+
+function clientPipe(socket: WebSocket, seals: FrameSeals | undefined): Pipe {
   return {
-    send: (text) => socket.send(text),
+    send: (text) => socket.send(seals ? seals.put(text) : text),
     backlog: () => socket.bufferedAmount,
     ping: () => void socket.ping(),
     close: (code, reason) => socket.close(code, reason),
@@ -56,7 +97,10 @@ function clientPipe(socket: WebSocket): Pipe {
   }
 }
 
-export function serveSockets(clock: Clock, accept: (pipe: Pipe) => SocketSession): WebSocketHandler<SocketData> {
+export function serveSockets(
+  clock: Clock,
+  accept: (pipe: Pipe, sender: NodeId | undefined) => SocketSession,
+): WebSocketHandler<SocketData> {
   return {
     maxPayloadLength: maxFrameBytes,
     backpressureLimit: wireRules.sessionBacklog,
@@ -66,11 +110,17 @@ export function serveSockets(clock: Clock, accept: (pipe: Pipe) => SocketSession
     idleTimeout: 0,
     perMessageDeflate: false,
     open(socket) {
-      socket.data.session = accept(serverPipe(socket))
+      const { pass, sender } = socket.data.guest
+      if (pass) socket.data.seals = new FrameSeals(pass.secret(), false)
+      // Who has no pass may say at the hello who it is.
+      socket.data.session = accept(serverPipe(socket), pass && sender)
     },
     message(socket, message) {
-      if (typeof message === 'string') socket.data.session?.received(message, clock.now())
-      else socket.close(1003, 'frames are text')
+      if (typeof message !== 'string') return socket.close(1003, 'frames are text')
+      const { seals, session } = socket.data
+      const text = seals ? seals.take(message) : message
+      if (text === undefined) socket.close(1008, notNext)
+      else session?.received(text, clock.now())
     },
     ping: (socket) => socket.data.session?.alive(clock.now()),
     pong: (socket) => socket.data.session?.alive(clock.now()),
@@ -82,7 +132,7 @@ export function serveSockets(clock: Clock, accept: (pipe: Pipe) => SocketSession
 
 function serverPipe(socket: ServerWebSocket<SocketData>): Pipe {
   return {
-    send: (text) => void socket.send(text),
+    send: (text) => void socket.send(socket.data.seals ? socket.data.seals.put(text) : text),
     backlog: () => socket.getBufferedAmount(),
     ping: () => void socket.ping(),
     close: (code, reason) => socket.close(code, reason),

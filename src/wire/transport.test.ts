@@ -16,7 +16,7 @@ beforeAll(async () => {
     identity,
     address,
     advertise: '127.0.0.1',
-    clusterKey: undefined,
+    ring: undefined,
     mdns: false,
     log: silentLog,
   })

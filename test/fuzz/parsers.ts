@@ -3,7 +3,7 @@
  * refuse as it says it does; whatever else it throws is a bug, and so is taking long.
  */
 
-import { parseClusterKey } from '../../src/cluster/cluster-key.ts'
+import { parseClusterKeys } from '../../src/cluster/cluster-key.ts'
 import { fromYaml } from '../../src/config/given.ts'
 import { ConfigError, Problems } from '../../src/config/problem.ts'
 import { address, duration, host, join, rate, size, upstream, zone } from '../../src/config/values.ts'
@@ -82,7 +82,7 @@ export const parsers: readonly Parser[] = [
   }),
   parser('what a credential helper says', right.helperOutputs, credentialOfHelper),
   parser('an IP address', right.addresses, placeOf),
-  parser('a cluster key', right.clusterKeys, (text) => parseClusterKey(text, 'a file')),
+  parser('a cluster key', right.clusterKeys, (text) => parseClusterKeys(text, 'a file')),
   parser('a configuration file', right.yamls, (text) => fromYaml(text, 'shoal.yaml', new Problems())),
   ...Object.entries({ size, rate, duration, address, host, join, upstream, zone }).map(([name, kind]) =>
     parser(`a setting of kind ${name}`, right.settings[name]!, (text) => kind.safeParse(text)),

@@ -111,8 +111,8 @@ export class Cluster {
     await this.acquainted()
   }
 
-  /** Starts one node; again, if it ran before. */
-  launch(name: string): LabNode {
+  /** Starts one node; again, if it ran before. `more` of what `shoal up` takes, this time. */
+  launch(name: string, more: readonly string[] = []): LabNode {
     const { members, discovery, flags = [] } = this.#init
     const plan = members.find((member) => member.name === name)
     if (!plan) throw new Error(`no member "${name}" in this cluster`)
@@ -124,6 +124,7 @@ export class Cluster {
         ...(discovery === 'join' ? ['--no-mdns', '--join', this.#seedList()] : []),
         ...flags,
         ...(plan.flags ?? []),
+        ...more,
       ],
     })
     this.#nodes.set(name, node)

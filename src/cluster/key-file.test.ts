@@ -1,0 +1,63 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { ClusterKey } from './cluster-key.ts'
+import { KeyFile } from './key-file.ts'
+
+const keyOf = (byte: number) => new ClusterKey(new Uint8Array(32).fill(byte))
+const textOf = (...bytes: number[]) => bytes.map((byte) => new TextDecoder().decode(keyOf(byte).file)).join('')
+
+let dir: string
+let path: string
+let clock: FakeClock
+let file: KeyFile
+let errors: string[]
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'shoal-key-file-'))
+  path = join(dir, 'key')
+  writeFileSync(path, textOf(1))
+  clock = new FakeClock()
+  errors = []
+  file = new KeyFile(path, clock, { ...silentLog, error: (message) => errors.push(message) })
+})
+afterEach(() => {
+  file.close()
+  rmSync(dir, { recursive: true })
+})
+
+const bytes = () => file.ring.keys.map(({ secret }) => secret[0])
+
+test('a file that was changed, or replaced by another, is read within seconds', () => {
+  const gone: (number | undefined)[][] = []
+  file.ring.onChange((keys) => gone.push(keys.map(({ secret }) => secret[0])))
+  writeFileSync(path, textOf(1, 2))
+  clock.advance(2_000)
+  expect(bytes()).toEqual([1, 2])
+  writeFileSync(`${path}.new`, textOf(2))
+  renameSync(`${path}.new`, path)
+  clock.advance(2_000)
+  expect([bytes(), gone]).toEqual([[2], [[], [1]]])
+})
+
+test('a file that is the same as before changes nothing', () => {
+  let changes = 0
+  file.ring.onChange(() => changes++)
+  writeFileSync(path, `# a remark\n${textOf(1)}`)
+  clock.advance(2_000)
+  file.reload()
+  expect(changes).toBe(0)
+})
+
+test('a file that is gone or garbled leaves the keys as they were, and says so once', () => {
+  writeFileSync(path, 'garbled')
+  clock.advance(10_000)
+  rmSync(path)
+  clock.advance(10_000)
+  expect([bytes(), errors.length]).toEqual([[1], 2])
+  writeFileSync(path, textOf(3))
+  clock.advance(2_000)
+  expect(bytes()).toEqual([3])
+})

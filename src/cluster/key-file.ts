@@ -1,0 +1,50 @@
+/** The file of the cluster's keys, read again when it changes: a key is changed without a restart of any node. */
+import { statSync } from 'node:fs'
+import { type Clock, every } from '../clock.ts'
+import type { Log } from '../telemetry/log.ts'
+import { loadClusterKeys } from './cluster-key.ts'
+import { KeyRing } from './key-ring.ts'
+
+/** In ms. A look is one call to the kernel. */
+const lookEvery = 2_000
+
+export class KeyFile {
+  readonly ring: KeyRing
+  readonly #path: string
+  readonly #log: Log
+  readonly #stop: () => void
+  #state: string
+
+  /** @throws {Failure} `internal` that names the file */
+  constructor(path: string, clock: Clock, log: Log) {
+    this.#path = path
+    this.#log = log
+    this.#state = stateOf(path)
+    this.ring = new KeyRing(loadClusterKeys(path))
+    this.#stop = every(clock, lookEvery, () => {
+      if (stateOf(path) !== this.#state) this.reload()
+    })
+  }
+
+  /** Reads it now. What is not right changes nothing: the keys stay, and the operator is told. */
+  reload(): void {
+    this.#state = stateOf(this.#path)
+    try {
+      this.ring.replace(loadClusterKeys(this.#path))
+    } catch (error) {
+      this.#log.error('the cluster key file was changed, and cannot be used; the keys are those from before', {
+        reason: error instanceof Error ? error.message : String(error),
+      })
+    }
+  }
+
+  close(): void {
+    this.#stop()
+  }
+}
+
+/** Another one after each change, also when another file was put in its place. */
+function stateOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
+  return stat ? `${stat.ino} ${stat.size} ${stat.mtimeNs}` : 'gone'
+}
