@@ -1,13 +1,23 @@
 /** Long tests, each with a report: what the quick forms in `scripts/test` try for seconds, for as long as it is worth. */
 import { parseArgs } from 'node:util'
-import { failing, within } from './lib/options.ts'
+import { choice, failing, within } from './lib/options.ts'
+import { faultSoak, faultSoaks } from './soaks/faults.ts'
 import { fuzzMessages, fuzzRequests } from './soaks/fuzz.ts'
 
 const help = `usage: scripts/soak fuzz [--messages N] [--requests N] [--seed N]
+       scripts/soak faults|kills|clients|split [--rounds N] [--minutes N] [--only TEXT] [--seed N] [--output DIR]
 
-fuzz   gives every reader of the code mutated messages, and a running node mutated requests, and looks for anything
-       but an answer or a refusal: crashes, hangs, growth. Default: 1,000,000 messages, 100,000 requests, seed 1.
-       A failure is printed with its seed and the smallest input that was found.`
+fuzz      gives every reader of the code mutated messages, and a running node mutated requests, and looks for anything
+          but an answer or a refusal: crashes, hangs, growth. Default: 1,000,000 messages, 100,000 requests, seed 1.
+          A failure is printed with its seed and the smallest input that was found.
+faults    everything that is known to go wrong, with what is promised for each: registries that refuse, stall, break off
+          and lie, killed nodes, cut links, full, read-only and broken disks, clocks that jump. Default: 10 rounds.
+          --only takes those whose name has TEXT in it.
+kills     a random node of three is killed at a random moment of a pull. Default: 100 rounds.
+clients   a thousand clients at once on one node, in three waves. Default: 3 rounds.
+split     ten hosts are split into five and five in the middle of a pull. Default: 3 rounds.
+
+The last four begin no round after --minutes (default 120), and write a report to DIR (default soak-results).`
 
 await failing('scripts/soak', help, async (args) => {
   const { values, positionals } = parseArgs({
@@ -17,14 +27,27 @@ await failing('scripts/soak', help, async (args) => {
       messages: { type: 'string', default: '1000000' },
       requests: { type: 'string', default: '100000' },
       seed: { type: 'string', default: '1' },
+      rounds: { type: 'string' },
+      minutes: { type: 'string', default: '120' },
+      only: { type: 'string', default: '' },
+      output: { type: 'string', default: 'soak-results' },
     },
   })
-  if (positionals.join(' ') !== 'fuzz') {
-    throw Object.assign(new Error('name one soak: fuzz'), { code: 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL' })
-  }
+  const name = choice(positionals.join(' '), 'the name of a soak', ['fuzz', ...Object.keys(faultSoaks)])
   const seed = within(values.seed, '--seed', 0, 2 ** 31 - 1)
-  const messages = within(values.messages, '--messages', 0, 1e9)
-  const requests = within(values.requests, '--requests', 0, 1e8)
-  if (messages > 0) fuzzMessages(messages, seed)
-  if (requests > 0) await fuzzRequests(requests, seed)
+  if (name === 'fuzz') {
+    const messages = within(values.messages, '--messages', 0, 1e9)
+    const requests = within(values.requests, '--requests', 0, 1e8)
+    if (messages > 0) fuzzMessages(messages, seed)
+    if (requests > 0) await fuzzRequests(requests, seed)
+    return
+  }
+  await faultSoak({
+    name,
+    ...(values.rounds === undefined ? {} : { rounds: within(values.rounds, '--rounds', 1, 100_000) }),
+    minutes: within(values.minutes, '--minutes', 1, 10_000),
+    seed,
+    only: values.only,
+    output: values.output,
+  })
 })

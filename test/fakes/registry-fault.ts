@@ -33,6 +33,8 @@ export interface Fault {
   bytes?: number
   /** Bytes per second. */
   rate?: number
+  /** The byte at this place of the content is another one. */
+  wrongAt?: number
   /** State this Content-Encoding; the bytes are what they are. */
   encoding?: string
   /** Without Docker-Content-Digest. */
@@ -93,7 +95,8 @@ export async function send(
   const began = performance.now()
   while (seen.sent < stop && !response.destroyed) {
     const at = (start + seen.sent) % size
-    const run = content.bytes.subarray(at, Math.min(size, at + Math.min(chunkBytes, stop - seen.sent)))
+    const right = content.bytes.subarray(at, Math.min(size, at + Math.min(chunkBytes, stop - seen.sent)))
+    const run = fault.wrongAt === undefined ? right : flipped(right, fault.wrongAt - at)
     const flowing = response.write(run)
     seen.sent += run.length
     if (!flowing) await drained(response)
@@ -107,6 +110,14 @@ export async function send(
     return
   }
   response.end()
+}
+
+/** A copy in which that byte is wrong, if it is one of these. */
+function flipped(bytes: Uint8Array, at: number): Uint8Array {
+  if (at < 0 || at >= bytes.length) return bytes
+  const copy = bytes.slice()
+  copy[at]! ^= 0xff
+  return copy
 }
 
 function drained(response: ServerResponse): Promise<void> {

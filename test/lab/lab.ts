@@ -119,6 +119,15 @@ export class Lab {
     return countersOf(switchOf(this.id), farLink)
   }
 
+  /** Cuts the link between the two switches. */
+  async cut(): Promise<void> {
+    await run(['ip', '-n', switchOf(this.id), 'link', 'set', farLink, 'down'])
+  }
+
+  async heal(): Promise<void> {
+    await run(['ip', '-n', switchOf(this.id), 'link', 'set', farLink, 'up'])
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed

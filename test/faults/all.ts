@@ -1,0 +1,17 @@
+/** Every fault there is. */
+import { clockFaults } from './clocks.ts'
+import { crowd } from './crowds.ts'
+import { diskFaults } from './disks.ts'
+import type { Fault } from './fault.ts'
+import { killFaults } from './kills.ts'
+import { networkFaults } from './networks.ts'
+import { sourceFaults } from './sources.ts'
+
+export const faults: readonly Fault[] = [
+  ...sourceFaults,
+  ...killFaults,
+  ...networkFaults,
+  ...diskFaults,
+  ...clockFaults,
+  crowd(300),
+]
