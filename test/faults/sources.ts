@@ -137,7 +137,9 @@ export const sourceFaults: readonly Fault[] = [
   survival(
     'source breaks off three bodies',
     'the node goes on where it was, and the pull works',
-    (random, { image }) => [{ cutAfter: Math.floor(somebyte(random) / 3), path: image.layers[0]!, method: 'GET', times: 3 }],
+    (random, { image }) => [
+      { cutAfter: Math.floor(somebyte(random) / 3), path: image.layers[0]!, method: 'GET', times: 3 },
+    ],
     incomplete,
   ),
   survival(
