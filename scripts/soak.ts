@@ -14,7 +14,7 @@ faults    everything that is known to go wrong, with what is promised for each: 
           and lie, killed nodes, cut links, full, read-only and broken disks, clocks that jump. Default: 10 rounds.
           --only takes those whose name has TEXT in it.
 kills     a random node of three is killed at a random moment of a pull. Default: 100 rounds.
-clients   a thousand clients at once on one node, in three waves. Default: 3 rounds.
+clients   a thousand clients at once on one node, in six waves. Default: 3 rounds.
 split     ten hosts are split into five and five in the middle of a pull. Default: 3 rounds.
 
 The last four begin no round after --minutes (default 120), and write a report to DIR (default soak-results).`

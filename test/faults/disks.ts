@@ -83,7 +83,6 @@ const fullDisk: Fault = {
 const readOnlyDisk: Fault = {
   ...kind,
   name: 'disk turns read-only',
-  quick: false,
   outcome: 'the node lives and says why it cannot help, others are not concerned, and once it is writable it works',
   obstacle: noMounts,
   round: async (scene) => {

@@ -47,11 +47,16 @@ async function midway(scene: Scene, hosts: number, size: number, far: readonly s
 
 /** How often the source sent the image, counted by the nodes and by the registry. @throws when more than `most` times */
 async function sourceShare(cluster: Cluster, most: number): Promise<string> {
-  const counted = (await cluster.total('shoal_source_bytes_total')) / cluster.image.size
-  const sent = cluster.sent() / cluster.image.size
-  const share = Math.max(counted, sent)
-  must(share <= most, `the source sent ${share.toFixed(2)} times the image`)
-  return `the source sent ${share.toFixed(2)} times the image`
+  const { image, pullers } = cluster
+  const sent = cluster.sent() / image.size
+  const shares = await Promise.all(
+    pullers.map(async (name) => (await cluster.node(name).metric('shoal_source_bytes_total')) / image.size),
+  )
+  const counted = shares.reduce((sum, share) => sum + share, 0)
+  const each = pullers.map((name, i) => `${name} ${shares[i]!.toFixed(2)}`).join(', ')
+  const told = `the source sent ${sent.toFixed(2)} times the image, the nodes counted ${counted.toFixed(2)}: ${each}`
+  must(Math.max(counted, sent) <= most, told)
+  return told
 }
 
 function split(name: string, half: number, size: number): Fault {
