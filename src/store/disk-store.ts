@@ -257,11 +257,9 @@ export class DiskStore implements BlobStore, Keeper {
   completed(blob: DiskBlob): void {
     this.#complete++
     this.#report()
+    // What the kernel failed to write it may forget at any moment, and another fsync would not say so again.
     this.#syncs(() => blob.sync()).catch((error: Error) =>
-      this.#log.warn('could not bring a blob to the disk; it counts as incomplete after a restart', {
-        digest: blob.digest,
-        error: error.message,
-      }),
+      this.damaged(blob, `it could not be brought to the disk: ${error.message}`),
     )
   }
 
