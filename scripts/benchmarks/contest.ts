@@ -8,7 +8,7 @@ import type { Pulled } from '../../test/lab/pull.ts'
 import { until } from '../../test/lab/until.ts'
 import { obstacle, Torrent } from './bittorrent.ts'
 import type { Heat, Lap } from './laps.ts'
-import { atRest, busySince, cpuSeconds, load } from './machine.ts'
+import { atRest, busySince, cpuSeconds, cpuSecondsByWork, load, type Work } from './machine.ts'
 import { perHost } from './per-host.ts'
 import type { Contender, Run } from './scenario.ts'
 
@@ -56,6 +56,8 @@ interface Account {
   readonly pids: () => readonly number[]
   /** Bytes that have come to all hosts. */
   readonly received: () => Promise<number>
+  /** They are nodes, whose threads have names. */
+  readonly byWork?: boolean
 }
 
 class Contest implements Outcome {
@@ -103,7 +105,7 @@ class Contest implements Outcome {
     const before = cluster.sent()
     const received = async () =>
       (await cluster.total('shoal_peer_received_bytes_total')) + (await cluster.total('shoal_source_bytes_total'))
-    const account = { pids: () => cluster.running.map(({ process }) => process.pid), received }
+    const account = { pids: () => cluster.running.map(({ process }) => process.pid), received, byWork: true }
     await this.#heat('shoal', async (host, at) => this.#lapOf(host, await cluster.pull(host, at)), account)
     this.#say(await perHost(cluster, this.heats.get('shoal')?.laps ?? []))
     // Requests are logged a moment after they end, and a seed may still be reading its last bytes.
@@ -150,11 +152,21 @@ class Contest implements Outcome {
 }
 
 /** Starts to count; what it returns ends that. A process that was killed meanwhile is not charged for. */
-async function charge({ pids, received }: Account): Promise<() => Promise<NonNullable<Heat['cost']>>> {
+async function charge({ pids, received, byWork }: Account): Promise<() => Promise<NonNullable<Heat['cost']>>> {
   const taken = new Map(pids().map((pid) => [pid, cpuSeconds(pid)]))
+  const worked = new Map(byWork ? pids().map((pid) => [pid, cpuSecondsByWork(pid)]) : [])
   const had = await received()
   return async () => ({
     cpuSeconds: pids().reduce((sum, pid) => sum + cpuSeconds(pid) - (taken.get(pid) ?? 0), 0),
+    ...(byWork ? { byWork: total(pids().map((pid) => [cpuSecondsByWork(pid), worked.get(pid)])) } : {}),
     bytes: (await received()) - had,
   })
+}
+
+function total(nodes: readonly (readonly [Map<Work, number>, Map<Work, number> | undefined])[]): Map<Work, number> {
+  const sum = new Map<Work, number>()
+  for (const [now, before] of nodes) {
+    for (const [work, seconds] of now) sum.set(work, (sum.get(work) ?? 0) + seconds - (before?.get(work) ?? 0))
+  }
+  return sum
 }

@@ -14,7 +14,12 @@ export interface Lap {
 export interface Heat {
   readonly laps: readonly Lap[]
   /** Bytes that came to all hosts, and what was taken of the cores for that by nodes; absent where there are none. */
-  readonly cost?: { readonly bytes: number; readonly cpuSeconds: number }
+  readonly cost?: {
+    readonly bytes: number
+    readonly cpuSeconds: number
+    /** The same by what it was taken for, where that can be told. */
+    readonly byWork?: ReadonlyMap<string, number>
+  }
   /** Share of the machine's cores that was at work meanwhile, by anybody. */
   readonly busy: number
 }
@@ -65,8 +70,14 @@ function costFigures(name: string, { laps, cost, busy }: Heat): Figure[] {
   if (!cost || cost.bytes === 0) return [work]
   const unit = 'CPU-seconds per GB received'
   const clients = laps.reduce((sum, { clientCpuSeconds = 0 }) => sum + clientCpuSeconds, 0)
+  const parts = [...(cost.byWork ?? [])].map(([work, seconds]) => ({
+    name: `${name}, of that: ${work}`,
+    value: seconds / (cost.bytes / 1e9),
+    unit,
+  }))
   return [
     { name: `${name}, all nodes`, value: cost.cpuSeconds / (cost.bytes / 1e9), unit },
+    ...parts,
     ...(clients > 0 ? [{ name: `${name}, their clients`, value: clients / (cost.bytes / 1e9), unit }] : []),
     work,
   ]

@@ -1,5 +1,5 @@
 /** The machine that measures: what it is, how busy it was, and what a process took of it. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 
 export interface Machine {
@@ -30,6 +30,26 @@ export function cpuSeconds(pid: number): number {
   // The second field is the program's name in parentheses, which may hold spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+}
+
+/** What a node's threads do, as their names tell. */
+export type Work = 'main thread' | "JavaScript's compiler" | 'files' | 'other threads'
+
+function workOf(name: string): Work {
+  if (/^(JITWorker|JSCWarmUp)/.test(name)) return "JavaScript's compiler"
+  return /^Bun Pool/.test(name) ? 'files' : 'other threads'
+}
+
+/** The same by what it was taken for, of the threads that still live (`/proc/pid/task/tid/stat`). */
+export function cpuSecondsByWork(pid: number): Map<Work, number> {
+  const taken = new Map<Work, number>()
+  for (const tid of readdirSync(`/proc/${pid}/task`)) {
+    const stat = readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const work = tid === String(pid) ? 'main thread' : workOf(stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')))
+    taken.set(work, (taken.get(work) ?? 0) + (Number(fields[11]) + Number(fields[12])) / ticksPerSecond)
+  }
+  return taken
 }
 
 export interface Load {

@@ -16,6 +16,8 @@ const bench = (...args: string[]) => tryRun([process.execPath, script, ...args])
 
 describe.skipIf(obstacle !== undefined)('the benchmark, small', () => {
   let out = ''
+  /** Where the last benchmark wrote. */
+  let folder = ''
   beforeAll(() => {
     out = mkdtempSync(join(scratchRoot, 'shoal-bench-'))
   })
@@ -23,7 +25,7 @@ describe.skipIf(obstacle !== undefined)('the benchmark, small', () => {
 
   /** Runs one scenario to its end, and returns its figures by name. */
   async function figuresOf(...args: string[]): Promise<Map<string, Summary>> {
-    const folder = mkdtempSync(join(out, 'results-'))
+    folder = mkdtempSync(join(out, 'results-'))
     const { code, stdout, stderr } = await bench('--quick', '--out', folder, ...args)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const report = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')) as Report
@@ -50,8 +52,8 @@ describe.skipIf(obstacle !== undefined)('the benchmark, small', () => {
     expect(sent).toBeGreaterThanOrEqual(1)
     expect(sent).toBeLessThan(1.2)
     expect(figures.get('shoal, all nodes')!.median).toBeGreaterThan(0)
-    expect(readFileSync(join(out, 'results.md'), 'utf8')).toContain('| hosts-4 ')
-    expect(readFileSync(join(out, 'comparison.svg'), 'utf8')).toStartWith('<svg')
+    expect(readFileSync(join(folder, 'results.md'), 'utf8')).toContain('| hosts-4 ')
+    expect(readFileSync(join(folder, 'comparison.svg'), 'utf8')).toStartWith('<svg')
   }, 120_000)
 
   test('counts what crosses the line between two zones', async () => {
