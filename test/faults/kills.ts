@@ -10,12 +10,12 @@ const againBytes = 16 * pieceBytes
 async function killed(scene: Scene, victim: (stage: Stage) => number): Promise<string> {
   const stage = await Stage.open(scene, { nodes: 3, layers: [8_000_000, 2_000_000] })
   // Slow enough to be killed in the middle, also where the machine has other things to do.
-  stage.deviate({ rate: 6e6, path: '/blobs/' })
+  stage.deviate({ rate: 3e6, path: '/blobs/' })
   const place = victim(stage)
   const pulling = stage.nodes.map((_, at) => stage.pull(at, 90))
   // Their ends are looked at below.
   for (const pull of pulling) pull.catch(() => {})
-  await Bun.sleep(scene.random() * 2500)
+  await Bun.sleep(scene.random() * 2800)
   await stage.node(place).process.kill()
   const found = stage.auditOf(place)
 

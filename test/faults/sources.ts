@@ -93,9 +93,10 @@ export const sourceFaults: readonly Fault[] = [
   ),
   refusal(
     'source answers 403',
-    'the client is told that the registry refused, with its status',
+    'the client is told that the registry refuses it',
     (random) => [{ status: 403, path: somewhere(random) }],
-    /HTTP 403/,
+    // Who is asked for in the client's name hears of the client's rights instead.
+    /HTTP 403|UNAUTHORIZED/,
   ),
   refusal(
     'source answers 404',
