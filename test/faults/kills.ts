@@ -26,6 +26,9 @@ async function killed(scene: Scene, victim: (stage: Stage) => number): Promise<s
   stage.registry.mend()
   await stage.launch(place).ready(60)
   const kept = await heldBy(stage, place)
+  // The last piece of each layer is shorter.
+  const claimed = (found.pieces - stage.layers.length) * pieceBytes
+  must(kept >= claimed, `${found.pieces} pieces were on the disk, and ${kept} bytes are left after the restart`)
   const end = await stage.pull(place, 60)
   must(end.worked, `the pull after the restart failed: ${tell(end)}`)
   const node = stage.node(place)
