@@ -252,6 +252,10 @@ describe('while the source cannot be asked', () => {
     expect(await outcome(stranger)).toBe('unavailable')
   })
 
+  test('who is not let in is told why it cannot be asked', async () => {
+    await expect(rights.admit(bob, layer)).rejects.toThrow(`never said so before: ${down.message}`)
+  })
+
   test('it is asked once in a while, not by every client', async () => {
     const before = door.asked.length
     for (let i = 0; i < 10; i++) await outcome(ann)

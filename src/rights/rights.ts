@@ -62,6 +62,8 @@ export class Rights {
   readonly #places = new LRUCache<string, true>({ max: mostPlaces })
   /** Clock time until which a question is not worth asking: content that is not there, registries that are silent. */
   readonly #pointless = new LRUCache<string, { until: number; outcome: Outcome }>({ max: 4096 })
+  /** By registry: why it last could not say. */
+  readonly #trouble = new LRUCache<string, string>({ max: 256 })
 
   constructor(options: RightsOptions) {
     this.#o = options
@@ -222,6 +224,7 @@ export class Rights {
     if (outcome === 'missing') this.#pointless.set(absent, { until: clock.now() + missingMs, outcome })
     // An answer that makes no sense may be due to what this client showed: it says nothing about the registry.
     const silent = failure?.code === 'unavailable' ? repository.registry : absent
+    if (failure && outcome === 'unknown') this.#trouble.set(repository.registry, failure.message)
     if (outcome === 'unknown') this.#pointless.set(silent, { until: clock.now() + silentMs, outcome })
     return outcome
   }
@@ -230,9 +233,10 @@ export class Rights {
     const what = formatNamed(named)
     const { registry } = named.repository
     if (outcomes.includes('unknown')) {
+      const trouble = this.#trouble.get(registry)
       return new Failure(
         'unavailable',
-        `registry ${registry} cannot be asked now whether this client may have ${what}, and it never said so before`,
+        `registry ${registry} cannot be asked now whether this client may have ${what}, and it never said so before${trouble ? `: ${trouble}` : ''}`,
       )
     }
     if (outcomes.includes('refused')) {
