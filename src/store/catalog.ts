@@ -3,6 +3,8 @@
  * every {@link commitEvery} ms: reads on this connection see it at once, a SIGKILL loses at most that much. Bitmaps are
  * taken at the moment of the commit, and a bit is set only after its bytes are in the file, so that no commit ever
  * claims a piece that is not there.
+ *
+ * Longer than most files, for all of it is written by that one transaction: blobs, tags, bans, who was given what.
  */
 import { Database, SQLiteError } from 'bun:sqlite'
 import type { Clock } from '../clock.ts'

@@ -1,6 +1,8 @@
 /**
  * The store of a node: sparse files and a catalog of them. This class owns the list of blobs and the count of
  * their bytes; `open-store.ts` finds out at start what is really there, `room.ts` sees to it that it does not grow too big.
+ *
+ * Longer than most files, for it is the whole of the `BlobStore` contract; most of it hands on to the parts beside it.
  */
 import pLimit from 'p-limit'
 import { every } from '../clock.ts'
