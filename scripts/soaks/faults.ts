@@ -25,7 +25,7 @@ export interface FaultSoakInit {
   readonly seed: number
   /** Faults whose name has this in it. */
   readonly only: string
-  /** Folder for `<name>.md` and `<name>.json`. */
+  /** Folder for `<name>.md`, `<name>.json`, and in `<name>-logs` what nodes logged in rounds that failed. */
   readonly output: string
 }
 
@@ -53,7 +53,7 @@ export async function faultSoak({ name, rounds, minutes, seed, only, output }: F
         if (why !== undefined) skipped.set(fault, why)
       }
       if (skipped.has(fault)) continue
-      const outcome = await tryFault(fault, seed + round)
+      const outcome = await tryFault(fault, seed + round, join(output, `${name}-logs`))
       tried.get(fault)!.push(outcome)
       const { held, seconds, remark } = outcome
       console.log(

@@ -1,5 +1,6 @@
 /** A thing that goes wrong, what is promised for that case, and one round of trying it. */
 import type { Random } from '../../src/clock.ts'
+import type { LabProcess } from '../lab/process.ts'
 
 export interface Fault {
   readonly name: string
@@ -23,6 +24,8 @@ export interface Scene {
   readonly random: Random
   /** Ended after the round, last first, also when it failed. */
   readonly undo: AsyncDisposableStack
+  /** Programs of the round: killed when it is interrupted; what they logged is kept when it fails. */
+  readonly processes: LabProcess[]
 }
 
 /** What becomes of a promise that must not hang. @throws after `seconds` */

@@ -21,10 +21,13 @@ async function midway(scene: Scene, hosts: number, size: number, far: readonly s
     discovery: 'join',
     size,
     rate: '100mbit',
+    // Who asked whom when is all there is to tell why a round ended otherwise.
+    flags: ['--log-level', 'debug'],
     ...(far.length > 0 ? { far: { members: far, rate: '100mbit' } } : {}),
   })
   scene.undo.defer(() => cluster.close())
   await cluster.start()
+  for (const name of cluster.pullers) scene.processes.push(cluster.node(name).process)
   const names = cluster.pullers
   const pulls = names.map((name) => cluster.pull(name))
   // Their ends are looked at later.

@@ -22,9 +22,9 @@ function refusal(
     quick,
     name,
     outcome: `${outcome}; it works again once the registry does`,
-    round: async ({ undo, dir, random }) => {
-      const stage = await Stage.open({ undo, dir, random })
-      for (const deviation of deviations(random)) stage.deviate(deviation)
+    round: async (scene) => {
+      const stage = await Stage.open(scene)
+      for (const deviation of deviations(scene.random)) stage.deviate(deviation)
       const ends = await stage.pullAll(patience)
       for (const end of ends) {
         must(!end.worked, 'a pull worked')
@@ -54,9 +54,9 @@ function survival(
     quick,
     name,
     outcome,
-    round: async ({ undo, dir, random }) => {
-      const stage = await Stage.open({ undo, dir, random })
-      for (const deviation of deviations(random, stage)) stage.deviate(deviation)
+    round: async (scene) => {
+      const stage = await Stage.open(scene)
+      for (const deviation of deviations(scene.random, stage)) stage.deviate(deviation)
       const ends = await stage.pullAll(patience)
       must(
         stage.registry.requests.some((request) => met(request, stage)),
@@ -167,8 +167,8 @@ export const sourceFaults: readonly Fault[] = [
     name: 'source sends without end',
     outcome:
       'the node reads no more than a body has to have, and gives up in time; it works again once the registry does',
-    round: async ({ undo, dir, random }) => {
-      const stage = await Stage.open({ undo, dir, random })
+    round: async (scene) => {
+      const stage = await Stage.open(scene)
       stage.deviate({ length: 'none', bytes: 1e12, rate: 20e6, path: '/blobs/' })
       const ends = await stage.pullAll(120)
       const held = (await stage.audit()).reduce((sum, { whole }) => sum + whole, 0)
@@ -186,8 +186,8 @@ export const sourceFaults: readonly Fault[] = [
     ...kind,
     name: 'tag moves during a pull',
     outcome: 'the pull ends with the image it began with, and the next one after the tag TTL has the new one',
-    round: async ({ undo, dir, random }) => {
-      const stage = await Stage.open({ undo, dir, random }, { flags: ['--tag-ttl', '1s'] })
+    round: async (scene) => {
+      const stage = await Stage.open(scene, { flags: ['--tag-ttl', '1s'] })
       stage.deviate({ rate: 4e6, path: '/blobs/' })
       const pulling = stage.pullAll(60)
       await until('the registry sends blobs', 30, () => stage.registry.sentBytes() > 0, 10)
@@ -208,8 +208,8 @@ export const sourceFaults: readonly Fault[] = [
     ...kind,
     name: 'blob is deleted at the source',
     outcome: 'who has it goes on serving it to clients and nodes; a blob that nobody has is refused with the reason',
-    round: async ({ undo, dir, random }) => {
-      const stage = await Stage.open({ undo, dir, random })
+    round: async (scene) => {
+      const stage = await Stage.open(scene)
       const first = await stage.pull(0, 60)
       must(first.worked, 'the pull before it failed')
       for (const layer of stage.image.layers) stage.deviate({ status: 404, path: layer, method: 'GET' })

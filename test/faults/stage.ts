@@ -83,6 +83,7 @@ export class Stage {
         ...(this.#init.flags ?? []),
       ],
     })
+    this.#scene.processes.push(node.process)
     // Of nodes that are started again and again each is stopped; those that ended take no time.
     this.#scene.undo.defer(async () => void (await node.process.stop(3000)))
     this.nodes[place] = node
