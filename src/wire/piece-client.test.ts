@@ -2,12 +2,17 @@ import { afterEach, beforeEach, expect, test } from 'bun:test'
 import type { Socket, TCPSocketListener } from 'bun'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { eventually } from '../../test/fakes/network.ts'
+import { seededRandom } from '../clock.ts'
+import { ClusterKey } from '../cluster/cluster-key.ts'
+import { Identity } from '../cluster/identity.ts'
+import { KeyRing } from '../cluster/key-ring.ts'
+import { Tickets } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { Gate } from '../rate.ts'
 import { plain } from './encryption.ts'
 import { headBytes } from './piece-answer.ts'
-import { PieceClient } from './piece-client.ts'
+import { PieceClient, type PieceClientOptions } from './piece-client.ts'
 import { wireRules } from './rules.ts'
 import type { PieceAnswer, WantedPieces } from './wire.ts'
 
@@ -32,14 +37,7 @@ beforeEach(() => {
   open = new Set()
   connections = 0
   clock = new FakeClock()
-  client = new PieceClient({
-    headers: () => ({ 'x-shoal-node': 'me' }),
-    encryption: plain,
-    gate: new Gate({ clock }),
-    received: undefined,
-    clock,
-    metrics: undefined,
-  })
+  client = clientWith(() => ({ 'x-shoal-node': 'me' }))
   parent = Bun.listen({
     hostname: '127.0.0.1',
     port: 0,
@@ -62,8 +60,22 @@ afterEach(() => {
   parent.stop(true)
 })
 
-const fetchPiece = (wanted: WantedPieces = { pieces: [1], bytes: 512 * KiB }, signal = never): Promise<PieceAnswer> =>
-  client.fetch({ id: 'p', url: `http://127.0.0.1:${parent.port}` }, digest, wanted, signal, () => {})
+const clientWith = (headers: PieceClientOptions['headers']) =>
+  new PieceClient({
+    headers,
+    encryption: plain,
+    gate: new Gate({ clock }),
+    received: undefined,
+    clock,
+    metrics: undefined,
+  })
+
+const fetchPiece = (
+  wanted: WantedPieces = { pieces: [1], bytes: 512 * KiB },
+  signal = never,
+  id = 'p',
+): Promise<PieceAnswer> =>
+  client.fetch({ id, url: `http://127.0.0.1:${parent.port}` }, digest, wanted, signal, () => {})
 
 const failureOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
@@ -119,6 +131,28 @@ test('a kept connection that the parent closes instead of answering is replaced'
     socket.terminate()
   }
   expect((await fetchPiece()).piece).toBe(1)
+  expect(requests).toHaveLength(3)
+})
+
+test('a request that is sent again is admitted again: the parent may have read it before it went away', async () => {
+  const [self, node] = await Promise.all([Identity.temporary(), Identity.temporary()])
+  const ring = new KeyRing([new ClusterKey(new Uint8Array(32).fill(1))])
+  const ticketsOf = (of: Identity) =>
+    new Tickets({ self: of.id, agree: (other) => of.agree(other), ring, clock, random: seededRandom(1) })
+  const [mine, theirs] = [ticketsOf(self), ticketsOf(node)]
+  client.close()
+  client = clientWith(({ id }, target) => ({ 'x-shoal-ticket': mine.make(id, 'GET', target).text }))
+  let goesAway = false
+  reply = (socket, request) => {
+    const [, target = ''] = request.split(' ', 2)
+    theirs.check(/^x-shoal-ticket: (.*)$/m.exec(request)![1]!.trim(), self.id, 'GET', target)
+    if (goesAway) socket.terminate()
+    else socket.write(`${head(2)}ok`)
+    goesAway = false
+  }
+  await fetchPiece(undefined, never, node.id)
+  goesAway = true
+  expect((await fetchPiece(undefined, never, node.id)).piece).toBe(1)
   expect(requests).toHaveLength(3)
 })
 

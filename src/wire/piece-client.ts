@@ -100,7 +100,7 @@ export class PieceClient {
     const trust = this.#options.encryption.trust(node)
     try {
       const tls = trust && (await trust)
-      const request = requestFor(node, digest, wanted, this.#options.headers)
+      const request = () => requestFor(node, digest, wanted, this.#options.headers)
       await this.#lines.ask({ url: node.url, tls }, request, reader, signal)
     } catch (error) {
       got?.buffer.release()

@@ -37,24 +37,25 @@ export class PieceLines {
   }
 
   /**
-   * Sends a request to a peer port and feeds the answer to `reader`.
+   * Sends a request to a peer port and feeds the answer to `reader`. `request` is asked for the text each time it is sent:
+   * a ticket counts once, and the other side may have read the request that it did not answer.
    * @throws {Failure} the reader's; `unavailable`; `cancelled` when `signal` aborted
    */
   async ask(
     { url, tls }: { url: string; tls?: Trust | undefined },
-    request: string,
+    request: () => string,
     reader: AnswerReader,
     signal: AbortSignal,
   ): Promise<void> {
     const kept = this.#reuse(url)
     if (kept) {
       try {
-        return await this.#ask(kept, request, reader, signal)
+        return await this.#ask(kept, request(), reader, signal)
       } catch (error) {
         if (!kept.stale || signal.aborted) throw error
       }
     }
-    return this.#ask(new PieceLine(url, tls), request, reader, signal)
+    return this.#ask(new PieceLine(url, tls), request(), reader, signal)
   }
 
   close(): void {
