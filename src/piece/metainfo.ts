@@ -27,6 +27,11 @@ export interface Segment {
   readonly signature: Uint8Array
 }
 
+/** Index after that of the last piece stated. */
+export function segmentEnd({ first, digests }: Pick<Segment, 'first' | 'digests'>): number {
+  return first + digests.length / pieceDigestBytes
+}
+
 /** What a segment's signature covers: everything that makes it mean this blob cut this way. */
 export function segmentPayload(digest: Digest, layout: Layout, first: number, digests: Uint8Array): Uint8Array {
   const head = `shoal metainfo 1\n${digest}\n${layout.size}\n${layout.pieceLength}\n${first}\n`
@@ -67,7 +72,7 @@ export class Metainfo {
 
   /** Who stated the digest of piece `index`, as far as the segments tell. */
   signerOf(index: number): string | undefined {
-    return this.#segments.find((s) => index >= s.first && index < s.first + s.digests.length / pieceDigestBytes)?.signer
+    return this.#segments.find((segment) => index >= segment.first && index < segmentEnd(segment))?.signer
   }
 
   /** True if all that the segment states is known already, and the same: then its signature tells nothing new. */

@@ -8,7 +8,7 @@ import { Failure, isFailureCode } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, layoutOf } from '../piece/layout.ts'
-import { pieceDigestBytes, type Segment, type SegmentVerdict, segmentPayload } from '../piece/metainfo.ts'
+import { type Segment, type SegmentVerdict, segmentEnd, segmentPayload } from '../piece/metainfo.ts'
 import type { Frame, FrameOf } from '../wire/messages.ts'
 import type { Session } from '../wire/wire.ts'
 import type { TransferDeps } from './transfer.ts'
@@ -191,7 +191,7 @@ export class ParentLinks {
     const verdict = known ? 'known' : this.#events.segment(segment)
     if (verdict === 'new' || verdict === 'known') {
       link.vouched ??= new Bitmap(layout.count)
-      const to = segment.first + segment.digests.length / pieceDigestBytes
+      const to = segmentEnd(segment)
       for (let piece = segment.first; piece < to; piece++) link.vouched.set(piece)
     }
     if (verdict === 'conflict' || verdict === 'malformed') {

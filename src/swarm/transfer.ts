@@ -15,7 +15,7 @@ import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
-import { pieceDigestBytes } from '../piece/metainfo.ts'
+import { segmentEnd } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -258,7 +258,7 @@ export class Transfer {
         if (segment.signer !== this.#d.signer.id) this.#feeding.state()
         const verdict = this.#blob.learn(segment)
         if (verdict === 'new') {
-          const to = segment.first + segment.digests.length / pieceDigestBytes
+          const to = segmentEnd(segment)
           this.#apply({ type: 'stated', from: segment.first, to })
           this.#arrivals.stated(segment.first, to)
           this.#events.learned(this.#blob)
