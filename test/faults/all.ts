@@ -4,6 +4,7 @@ import { crowd } from './crowds.ts'
 import { diskFaults } from './disks.ts'
 import type { Fault } from './fault.ts'
 import { killFaults } from './kills.ts'
+import { liarFaults } from './liars.ts'
 import { networkFaults } from './networks.ts'
 import { sourceFaults } from './sources.ts'
 
@@ -13,5 +14,6 @@ export const faults: readonly Fault[] = [
   ...networkFaults,
   ...diskFaults,
   ...clockFaults,
+  ...liarFaults,
   crowd(300),
 ]

@@ -4,7 +4,7 @@ import type { LabProcess } from '../lab/process.ts'
 
 export interface Fault {
   readonly name: string
-  readonly family: 'source' | 'kill' | 'network' | 'disk' | 'clock' | 'crowd'
+  readonly family: 'source' | 'kill' | 'network' | 'disk' | 'clock' | 'crowd' | 'peer'
   /** What is promised, in one sentence; a round that ends otherwise has failed. */
   readonly outcome: string
   /** Fast enough for every run of the tests. */
