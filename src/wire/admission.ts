@@ -5,9 +5,10 @@
  */
 import type { Clock } from '../clock.ts'
 import { isNodeId, type NodeId } from '../cluster/node-info.ts'
-import { type IncomingPass, Refusal, type RefusalReason, type Tickets } from '../cluster/tickets.ts'
+import { type IncomingPass, Refusal, type Tickets } from '../cluster/tickets.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import { headers } from './rules.ts'
 
 /** Who asks, and how it is answered. */
@@ -28,15 +29,13 @@ export interface AdmissionOptions {
   readonly metrics: Metrics | undefined
 }
 
-/** The same reason is told again after so long (ms). */
-const tellEvery = 10_000
-
 export class Admission {
   readonly #o: AdmissionOptions
-  readonly #told = new Map<RefusalReason, { at: number; since: number }>()
+  readonly #seldom: Seldom
 
   constructor(options: AdmissionOptions) {
     this.#o = options
+    this.#seldom = new Seldom(options.clock)
   }
 
   /** @throws {Refusal} */
@@ -51,19 +50,14 @@ export class Admission {
 
   /** Somebody was turned away. */
   refused(refusal: Refusal, sender: string | null): void {
-    const { clock, log, metrics } = this.#o
+    const { log, metrics } = this.#o
     metrics?.peerRefused.inc({ reason: refusal.reason })
-    const now = clock.now()
-    const before = this.#told.get(refusal.reason)
-    if (before && now - before.at < tellEvery) {
-      before.since++
-      return
-    }
-    this.#told.set(refusal.reason, { at: now, since: 0 })
-    log.warn('a request on the peer port was refused', {
-      sender: isNodeId(sender) ? sender : 'unknown',
-      reason: refusal.message,
-      ...(before && before.since > 0 && { others: before.since }),
+    this.#seldom.tell(refusal.reason, (others) => {
+      log.warn('a request on the peer port was refused', {
+        sender: isNodeId(sender) ? sender : 'unknown',
+        reason: refusal.message,
+        ...others,
+      })
     })
   }
 }

@@ -7,9 +7,10 @@ import { lpStream } from '@libp2p/utils'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { MemberTable } from '../cluster/member-table.ts'
-import { type NodeInfo, nodeInfoSchema } from '../cluster/node-info.ts'
+import { type NodeId, type NodeInfo, nodeInfoSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Seldom } from '../telemetry/seldom.ts'
 import { deadline } from './deadline.ts'
 import { mismatch } from './encryption.ts'
 import { parse } from './messages.ts'
@@ -26,6 +27,8 @@ export interface HelloOptions {
   readonly table: MemberTable
   readonly clock: Clock
   readonly log: Log
+  /** Hellos are said again and again, also to nodes that they lead to nothing with. */
+  readonly seldom: Seldom
 }
 
 /** Answers hellos and says them. What it hears goes into the member table. */
@@ -69,12 +72,11 @@ export class Greeter {
     remote: string,
     talk: (io: { read(): Promise<Hello>; write(hello: Hello): Promise<void> }) => Promise<Hello>,
   ): Promise<NodeInfo> {
-    const { table, clock, log } = this.#options
+    const { table, clock, log, seldom } = this.#options
     const lp = lpStream(stream, { maxDataLength: maxHelloBytes })
     const theirs = await deadline(clock, helloDeadline, 'the hello took too long', (signal) =>
       talk({
-        read: async () =>
-          parse(helloSchema, JSON.parse(new TextDecoder().decode((await lp.read({ signal })).subarray()))),
+        read: async () => this.#understood(new TextDecoder().decode((await lp.read({ signal })).subarray()), remote),
         write: (hello) => lp.write(new TextEncoder().encode(JSON.stringify(hello)), { signal }),
       }),
     )
@@ -84,19 +86,42 @@ export class Greeter {
     void stream.close().catch(() => {})
     const apart = mismatch(table.self, theirs.node)
     if (apart !== undefined) {
-      log.error('a node of this cluster cannot be spoken with', { node: theirs.node.id, reason: apart })
+      seldom.tell(`apart ${remote}`, (others) => {
+        log.error('a node of this cluster cannot be spoken with', { node: remote, reason: apart, ...others })
+      })
       throw new Failure('unavailable', apart)
     }
     const now = clock.now()
     // Mere peers are known to the schedulers only, or membership would grow with the square of the cluster.
     const concerns = table.self.modes.includes('scheduler') || theirs.node.modes.some((mode) => mode !== 'peer')
     if (concerns && table.heard(theirs.node, now) === 'twin') {
-      log.error('another node runs with the key of this one: give each host a data directory of its own', {
-        url: theirs.node.url,
+      seldom.tell('twin', (others) => {
+        log.error('another node runs with the key of this one: give each host a data directory of its own', {
+          url: theirs.node.url,
+          ...others,
+        })
       })
     }
     table.listed(theirs.members, theirs.node.id, now)
     return theirs.node
+  }
+
+  /** @throws {Failure} `bad-request` */
+  #understood(text: string, node: NodeId): Hello {
+    try {
+      return parse(helloSchema, JSON.parse(text))
+    } catch (error) {
+      const { log, seldom } = this.#options
+      seldom.tell(`hello ${node}`, (others) => {
+        const reason = error instanceof Error ? error.message : String(error)
+        log.error('a node of this cluster cannot be understood: it may be of another version', {
+          node,
+          reason,
+          ...others,
+        })
+      })
+      throw error
+    }
   }
 
   #mine(): Hello {

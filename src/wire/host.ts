@@ -15,6 +15,7 @@ import type { Identity } from '../cluster/identity.ts'
 import type { KeyRing } from '../cluster/key-ring.ts'
 import { type Address, isIPv4, ListenError } from '../listen.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Seldom } from '../telemetry/seldom.ts'
 import { serviceTag } from './mdns.ts'
 import { noiseCrypto } from './noise-crypto.ts'
 import { privateNetwork } from './private-network.ts'
@@ -34,6 +35,7 @@ export interface HostOptions {
   /** Finds others on the local network, as libp2p does it; see `mdns.ts` for where that does not reach. */
   readonly mdns: boolean
   readonly log: Log
+  readonly seldom: Seldom
 }
 
 /**
@@ -47,7 +49,15 @@ const discoveryTimes = { query: 120_000, repeat: 60_000 } as const
 
 /** @throws {ListenError} */
 export async function startHost(options: HostOptions): Promise<Host> {
-  const { identity, address, advertise, ring } = options
+  const { identity, address, advertise, ring, log, seldom } = options
+  const stranger = (from: string, why: string) =>
+    seldom.tell(`stranger ${why}`, (others) => {
+      log.warn('a connection was refused: whoever dials this node by libp2p is no member', {
+        from,
+        reason: why,
+        ...others,
+      })
+    })
   try {
     const host = await createLibp2p<Services>({
       privateKey: identity.privateKey,
@@ -61,7 +71,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       transports: [safeTcp()],
       connectionEncrypters: [noise({ crypto: noiseCrypto })],
       streamMuxers: [yamux()],
-      ...(ring && { connectionProtector: privateNetwork(ring) }),
+      ...(ring && { connectionProtector: privateNetwork(ring, stranger) }),
       connectionManager: {
         maxConnections: hostLimits.most,
         // A whole rack behind one address, and a data centre that starts at once.

@@ -38,6 +38,8 @@ export interface HttpWireOptions {
   /** Limit for pieces, in bytes per second. */
   readonly downloadRate: number | undefined
   readonly received: Meter | undefined
+  /** What a node, or who is in its place, says of why it refuses this one. */
+  readonly notAdmitted?: (node: NodeCard, why: string) => void
   readonly clock: Clock
   readonly metrics: Metrics | undefined
 }
@@ -147,6 +149,7 @@ export class HttpWire implements Outbound {
         if (tls) encryption.forget(node)
         throw new Failure('unavailable', `${where(node, route)}: ${(error as Error).message}`, { cause: error })
       }
+      if (response.status === 401) this.#options.notAdmitted?.(node, saidIn(text).message)
       if (pass && !pass.sealed(response.status, text, response.headers.get(headers.seal))) {
         throw unproven(response.status, text, where(node, route))
       }
@@ -201,6 +204,11 @@ const ours = new Set<FailureCode>(['internal', 'not-admitted'])
 
 /** What `render` on the other side made of a failure, as a failure again. */
 function refusal(status: number, text: string, where: string): Failure {
+  const { code, message } = saidIn(text)
+  return new Failure(code, `${where} answered ${status}: ${message}`, { detail: { status } })
+}
+
+function saidIn(text: string): { code: FailureCode; message: string } {
   let said: { code?: unknown; message?: unknown } = {}
   try {
     said = Object(JSON.parse(text))
@@ -209,6 +217,5 @@ function refusal(status: number, text: string, where: string): Failure {
   }
   const code =
     typeof said.code === 'string' && isFailureCode(said.code) && !ours.has(said.code) ? said.code : 'unavailable'
-  const message = typeof said.message === 'string' ? said.message.slice(0, 300) : 'no reason given'
-  return new Failure(code, `${where} answered ${status}: ${message}`, { detail: { status } })
+  return { code, message: typeof said.message === 'string' ? said.message.slice(0, 300) : 'no reason given' }
 }

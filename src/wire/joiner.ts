@@ -167,7 +167,9 @@ function addressesOf(node: Found): Multiaddr[] {
 /** What a given-up dial says of itself means nothing to an operator. */
 function plain(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  return /^(Abort|Timeout)Error$/.test(error.name) ? 'it does not answer' : error.message
+  if (/^(Abort|Timeout)Error$/.test(error.name)) return 'it does not answer'
+  // Who is not let into a private network is not told so.
+  return /ECONNRESET|EPIPE/.test(error.message) ? 'it hangs up: its cluster may have another key' : error.message
 }
 
 /** libp2p refuses to dial itself in more than one way, depending on when it notices. */

@@ -2,7 +2,8 @@
  * A node's place in the network, put together: the peer port, libp2p, the member table and what keeps it true.
  *
  * It comes up in two steps, because the swarm is built on it and it calls the swarm: `start` opens the ports and says
- * who this node is; `join` takes what answers the others, and goes to meet them.
+ * who this node is; `join` takes what answers the others, and goes to meet them. Longer than most, for all that a node
+ * says and hears is wired here, and nowhere else.
  */
 import { networkInterfaces } from 'node:os'
 import type { Clock, Random } from '../clock.ts'
@@ -18,6 +19,7 @@ import { type Address, formatAddress } from '../listen.ts'
 import type { Meter } from '../meter.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import { Admission } from './admission.ts'
 import { KadDirectory } from './directory.ts'
 import { type Encryption, encrypt, plain } from './encryption.ts'
@@ -104,6 +106,7 @@ export class Network {
     const { ring } = options
     const agree = (node: NodeId) => identity.agree(node)
     const tickets = ring && new Tickets({ self: identity.id, agree, ring, clock, random })
+    const seldom = new Seldom(clock)
     const admission = new Admission({ tickets, clock, log, metrics })
     const advertise = options.advertise ?? pickAddress(networkInterfaces(), options.peerAddr.host)
     const encryption = options.encrypt ? await encrypt(identity, advertise, clock) : plain
@@ -120,13 +123,13 @@ export class Network {
       log,
       metrics,
     })
-    const host = await hostOrClose(options, advertise, server)
+    const host = await hostOrClose(options, advertise, server, seldom)
     self = describe(options, advertise, server, host)
     const own = self
     log.debug('the network is up', { node: self.id, url: self.url, p2p: self.p2p })
 
     const table = new MemberTable(self, () => clock.now())
-    watchMembers(table, log)
+    watchMembers(table, log, seldom)
     const dial = dialSocket(clock, (node) => greeting({ self: own, tickets }, encryption, node))
     const opened = new Sessions({
       self: cardOf(self),
@@ -139,9 +142,23 @@ export class Network {
     })
     sessions = opened
     const { downloadRate, received } = options
-    const http = new HttpWire({ self, sessions: opened, tickets, encryption, downloadRate, received, clock, metrics })
+    const http = new HttpWire({
+      self,
+      sessions: opened,
+      tickets,
+      encryption,
+      downloadRate,
+      received,
+      notAdmitted: (node, why) => {
+        seldom.tell('not admitted', (others) => {
+          log.warn('another node does not admit this one', { node: node.id, url: node.url, reason: why, ...others })
+        })
+      },
+      clock,
+      metrics,
+    })
     const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http)
-    const greeter = new Greeter({ table, clock, log })
+    const greeter = new Greeter({ table, clock, log, seldom })
     const joiner = new Joiner({ host, greeter, table, join, clock, random, log })
     const directory = new KadDirectory({ host, joiner, table, clock, log })
     const prober = new Prober({ table, ping: (node) => http.ping(node), clock, log })
@@ -213,10 +230,15 @@ export class Network {
   }
 }
 
-async function hostOrClose(options: NetworkOptions, advertise: string, server: RunningPeerServer): Promise<Host> {
+async function hostOrClose(
+  options: NetworkOptions,
+  advertise: string,
+  server: RunningPeerServer,
+  seldom: Seldom,
+): Promise<Host> {
   const { identity, p2pAddr, ring, log } = options
   try {
-    return await startHost({ identity, address: p2pAddr, advertise, ring, mdns: options.mdns, log })
+    return await startHost({ identity, address: p2pAddr, advertise, ring, mdns: options.mdns, log, seldom })
   } catch (error) {
     await server.close()
     throw error

@@ -18,21 +18,37 @@ const handshakeMs = 2_000
 type Cipher = ReturnType<typeof xsalsa20>
 type Bytes = Parameters<AbstractMultiaddrConnection['sendData']>[0]
 
-export function privateNetwork(ring: KeyRing): () => ConnectionProtector {
+/** @param stranger told of who dialled and is not let in, and why */
+export function privateNetwork(
+  ring: KeyRing,
+  stranger: (from: string, why: string) => void,
+): () => ConnectionProtector {
   return () => ({
     async protect(stream, options) {
       const connection = stream as MultiaddrConnection
       const local = crypto.getRandomValues(new Uint8Array(nonceLength))
       const within = { signal: AbortSignal.timeout(handshakeMs), ...options }
       const bytes = byteStream(connection)
-      const [said] = await Promise.all([bytes.read({ bytes: nonceLength, ...within }), bytes.write(local, within)])
-      const remote = said.subarray()
+      const read = async (count: number) => (await bytes.read({ bytes: count, ...within })).subarray()
+      const inbound = connection.direction === 'inbound'
+      const turnedAway = (why: string) => {
+        // The dialler is not told: who has no key learns nothing.
+        if (inbound) stranger(connection.remoteAddr.toString(), why)
+        return new Error(why)
+      }
+      const theirs = async () => {
+        const start = await read(greeting.length).catch((error) => {
+          throw inbound || !within.signal.aborted ? error : new Error('it says nothing: it may hold no cluster key')
+        })
+        if (isGreeting(start)) throw turnedAway('the other side holds no cluster key')
+        return Buffer.concat([start, await read(nonceLength - greeting.length)])
+      }
+      const [remote] = await Promise.all([theirs(), bytes.write(local, within)])
       let key: ClusterKey | undefined = ring.current
-      if (connection.direction === 'inbound') {
-        const first = (await bytes.read({ bytes: greeting.length, ...within })).subarray()
+      if (inbound) {
+        const first = await read(greeting.length)
         key = keyOf(ring, remote, first)
-        // The dialler is not told why: who has no key learns nothing.
-        if (!key) throw new Error('the other side does not hold a key of this cluster')
+        if (!key) throw turnedAway('the other side holds another cluster key')
         bytes.unwrap()
         connection.unshift(first)
       } else {
@@ -49,8 +65,12 @@ function keyOf(ring: KeyRing, nonce: Uint8Array, first: Uint8Array): ClusterKey 
     const cipher = xsalsa20(nonce, secret)
     const text = cipher.update(first)
     cipher.finalize()
-    return Buffer.compare(text, greeting) === 0
+    return isGreeting(text)
   })
+}
+
+function isGreeting(bytes: Uint8Array): boolean {
+  return Buffer.compare(bytes, greeting) === 0
 }
 
 /** A connection on which everything is enciphered. */

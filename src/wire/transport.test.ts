@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { multiaddr } from '@multiformats/multiaddr'
+import { systemClock } from '../clock.ts'
 import { Identity } from '../cluster/identity.ts'
 import { silentLog } from '../telemetry/log.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import { type Host, startHost } from './host.ts'
 
 let host: Host
@@ -19,6 +21,7 @@ beforeAll(async () => {
     ring: undefined,
     mdns: false,
     log: silentLog,
+    seldom: new Seldom(systemClock),
   })
   process.on('uncaughtException', catcher)
 })
