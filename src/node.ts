@@ -245,6 +245,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const registry = await serveRegistry(app, {
       hostname: settings.registry.address.host,
       port: settings.registry.address.port,
+      clock,
+      log,
     })
     undo.push(() => registry.close(0))
     const registryAddress = formatAddress({ host: registry.hostname, port: registry.port })

@@ -46,7 +46,7 @@ async function sendBlob(exchange: Exchange, request: BlobRequest, services: Serv
     opened = reader
     const flow = await begin(reader, specs, exchange.signal)
     metrics.firstByteSeconds.observe(seconds())
-    return deliver(exchange, request.digest, flow, services, (error) => {
+    return deliver(exchange, request.digest, flow, (error) => {
       const bytes = apportion(flow.sent(), reader)
       reader.close()
       ended(bytes)
@@ -83,7 +83,6 @@ function deliver(
   { outgoing }: Exchange,
   digest: Digest,
   { plan, first, rest }: Flow,
-  services: Services,
   done: (error?: unknown) => void,
 ): Response {
   const headers = {
@@ -95,7 +94,7 @@ function deliver(
   }
   if (!outgoing) return new Response(streamOf(first, rest, done), { status: plan.status, headers })
   outgoing.writeHead(plan.status, headers)
-  pump(first, rest, outgoing, services).then(() => done(), done)
+  pump(first, rest, outgoing).then(() => done(), done)
   return RESPONSE_ALREADY_SENT
 }
 

@@ -17,8 +17,6 @@ export interface Services {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly pulls: PullTracker
-  /** A client that takes no byte for this long is cut, in ms. */
-  readonly idleMs: number
 }
 
 export interface Exchange {

@@ -8,33 +8,24 @@
  * client sees a short body and tries again, and never takes wrong bytes for whole ones.
  */
 import type { Writable } from 'node:stream'
-import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
-
-export interface PumpInit {
-  readonly clock: Clock
-  /** A client that takes no byte for this long is cut, in ms. */
-  readonly idleMs: number
-}
 
 /**
  * Writes `first` and what follows from `rest` to `out` and ends it. A buffer that `rest` uses again is safe: each
  * chunk has left this process, or was copied by the socket, before the next is asked for.
- * @throws {Failure} `cancelled` if the client left or took nothing for too long; what `rest` throws. `out` is then
- * destroyed.
+ * @throws {Failure} `cancelled` if the client left or was cut; what `rest` throws. `out` is then destroyed.
  */
 export async function pump(
   first: IteratorResult<Uint8Array, void>,
   rest: AsyncIterator<Uint8Array, void>,
   out: Writable,
-  init: PumpInit,
 ): Promise<void> {
   // Writing to a client that has just left is an error event, and one that nobody hears would end the process.
   out.on('error', () => {})
   try {
     for (let next = first; !next.done; next = await rest.next()) {
       if (out.write(next.value)) await breath()
-      else await drained(out, init)
+      else await drained(out)
     }
     out.end()
   } catch (error) {
@@ -48,10 +39,9 @@ export async function pump(
 /** Others get their turn, also beside a client that takes whatever it is given at once. */
 const breath = () => new Promise<void>((resolve) => setImmediate(resolve))
 
-function drained(out: Writable, { clock, idleMs }: PumpInit): Promise<void> {
+function drained(out: Writable): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (failure?: Failure) => {
-      cancel()
       out.off('drain', drain)
       out.off('close', leave)
       out.off('error', leave)
@@ -59,10 +49,7 @@ function drained(out: Writable, { clock, idleMs }: PumpInit): Promise<void> {
       else resolve()
     }
     const drain = () => settle()
-    const leave = () => settle(new Failure('cancelled', 'the client closed the connection'))
-    const cancel = clock.after(idleMs, () =>
-      settle(new Failure('cancelled', `the client took no byte for ${Math.round(idleMs / 1000)} seconds`)),
-    )
+    const leave = () => settle(new Failure('cancelled', 'the connection to the client is closed'))
     out.on('drain', drain)
     out.on('close', leave)
     out.on('error', leave)

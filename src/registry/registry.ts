@@ -23,8 +23,6 @@ export interface RegistryInit {
   readonly clock: Clock
   /** For the ids of unexpected errors. */
   readonly random?: Random
-  /** A client that takes no byte of a blob for this long is cut, in ms. Default 60 s. */
-  readonly idleMs?: number
   /** Default: one that logs each pull. Given by who wants to close it, so that pulls under way are logged too. */
   readonly pulls?: PullTracker
 }
@@ -34,7 +32,7 @@ const clientLeft = 499
 
 export type RegistryApp = Hono<Environment>
 
-export function createRegistry({ random = Math.random, idleMs = 60_000, ...init }: RegistryInit): RegistryApp {
+export function createRegistry({ random = Math.random, ...init }: RegistryInit): RegistryApp {
   const { log, metrics, pulls = pullLog(init) } = init
   const { content } = init
   const contentFor = (exchange: Exchange) => (typeof content === 'function' ? content(visitorAt(exchange)) : content)
@@ -49,7 +47,6 @@ export function createRegistry({ random = Math.random, idleMs = 60_000, ...init 
       response = await answer(exchange, parseRequest(method, target), {
         ...init,
         pulls,
-        idleMs,
         content: contentFor(exchange),
       })
       // A blob's status was written by hand.

@@ -27,8 +27,8 @@ async function setUp(limits: Partial<ServerLimits> = {}) {
   const clock = new FakeClock()
   const warnings: string[] = []
   const log = { ...silentLog, warn: (message: string) => void warnings.push(message) }
-  const app = createRegistry({ content, clock, log, metrics: createMetrics(), idleMs: 60_000 })
-  const server = await serveRegistry(app, { hostname: '127.0.0.1', port: 0, limits })
+  const app = createRegistry({ content, clock, log, metrics: createMetrics() })
+  const server = await serveRegistry(app, { hostname: '127.0.0.1', port: 0, limits, clock, log })
   cleanUps.push(() => server.close(0))
   const origin = `http://127.0.0.1:${server.port}`
   const addBlob = (blob: Partial<FakeBlob>) => {
@@ -65,6 +65,17 @@ function talk(port: number, text: string) {
 async function until(condition: () => boolean): Promise<void> {
   for (let i = 0; i < 1000 && !condition(); i++) await Bun.sleep(2)
   expect(condition()).toBe(true)
+}
+
+/** Moves time on until the client is cut: after a minute, and not long after it. */
+async function untilCut(clock: FakeClock, cut: () => boolean): Promise<void> {
+  const begun = clock.now()
+  for (let i = 0; i < 20 && !cut(); i++) {
+    clock.advance(7_500)
+    await Bun.sleep(10)
+  }
+  expect(cut()).toBe(true)
+  expect(clock.now() - begun).toBeGreaterThan(60_000)
 }
 
 const request = (path: string, method = 'GET') => `${method} ${path} HTTP/1.1\r\nHost: registry\r\n\r\n`
@@ -172,21 +183,47 @@ describe('a client that', () => {
     expect(warnings).toEqual([])
   })
 
-  test('takes no byte for the idle time is cut, and one that does is not', async () => {
+  test('takes no byte of a blob for a minute is cut, and what it left is dropped', async () => {
     const { content, clock, server, addBlob } = await setUp()
     const { path } = addBlob({ file: await onDisk() })
     const client = talk(server.port, request(path))
     client.socket.pause()
     await until(() => content.openReaders === 1 && clock.pending > 0)
-    await Bun.sleep(20)
-    clock.advance(59_000)
-    await Bun.sleep(20)
-    expect(content.openReaders).toBe(1)
-    clock.advance(1_000)
-    await until(() => content.openReaders === 0)
+    await untilCut(clock, () => content.openReaders === 0)
     client.socket.resume()
     await until(() => client.closed)
     expect(client.bytes).toBeLessThan(size)
+  })
+
+  test('takes some bytes every now and then gets all of them, however long that takes', async () => {
+    const { content, clock, server, addBlob } = await setUp()
+    const { path } = addBlob({ file: await onDisk() })
+    const client = talk(server.port, request(path))
+    client.socket.pause()
+    await until(() => content.openReaders === 1 && clock.pending > 0)
+    while (client.bytes < size && !client.closed) {
+      const before = client.bytes
+      client.socket.resume()
+      await until(() => client.bytes > before || client.closed)
+      client.socket.pause()
+      await Bun.sleep(5)
+      clock.advance(45_000)
+    }
+    expect(client.bytes).toBeGreaterThan(size)
+    expect(clock.now()).toBeGreaterThan(90_000)
+  })
+
+  test('takes no byte of a long list is cut as well', async () => {
+    const { content, clock, server } = await setUp()
+    const body = new Uint8Array(16 * 1024 * 1024)
+    content.addPassed('app', 'tags/list', { status: 200, headers: new Headers(), body })
+    const client = talk(server.port, request('/v2/app/tags/list'))
+    client.socket.pause()
+    await until(() => clock.pending > 0)
+    await untilCut(clock, () => clock.pending === 0)
+    client.socket.resume()
+    await until(() => client.closed)
+    expect(client.bytes).toBeLessThan(16 * 1024 * 1024)
   })
 
   test('sends more headers than it may is told so', async () => {
@@ -231,6 +268,43 @@ describe('a client that', () => {
   })
 })
 
+describe('connections past the limit', () => {
+  const atOnce = (port: number, count: number) => Array.from({ length: count }, () => talk(port, request('/v2/')))
+
+  test('are told to go to the registry, and the operator once; there is room again when others leave', async () => {
+    const { content, server, warnings } = await setUp({ connections: 8 })
+    const { path } = held(content)
+    const holders = Array.from({ length: 8 }, () => talk(server.port, request(path)))
+    await until(() => content.openReaders === 8)
+    const late = atOnce(server.port, 4)
+    await until(() => late.every(({ closed }) => closed))
+    for (const { head } of late) expect(head).toMatch(/^HTTP\/1.1 404[\s\S]*retry-after: 1/i)
+    expect(warnings).toEqual(['the registry port has 8 connections: more are sent away'])
+    holders[0]!.socket.destroy()
+    await until(() => content.openReaders === 7)
+    const next = talk(server.port, request('/v2/'))
+    await until(() => next.bytes > 0)
+    expect(next.head).toStartWith('HTTP/1.1 200')
+  })
+
+  test('are found room for where others only rest', async () => {
+    const { server } = await setUp({ connections: 8 })
+    const resting = Array.from({ length: 8 }, () => talk(server.port, request('/v2/')))
+    await until(() => resting.every(({ bytes }) => bytes > 0))
+    const first = talk(server.port, request('/v2/'))
+    await until(() => resting.every(({ closed }) => closed) && first.bytes > 0)
+    const next = talk(server.port, request('/v2/'))
+    await until(() => next.bytes > 0)
+    expect(next.head).toStartWith('HTTP/1.1 200')
+  })
+
+  /** A blob of which the first bytes are here and the others are not. */
+  function held(content: FakeContent) {
+    const open = new Promise<void>(() => {})
+    return { path: `/v2/app/blobs/${content.addBlob({ bytes: large, gate: { at: 100_000, open } })}` }
+  }
+})
+
 describe('closing', () => {
   test('lets a response under way end', async () => {
     const { server, origin, addBlob } = await setUp()
@@ -261,5 +335,7 @@ test('an address that is taken is told with the flag that sets it', async () => 
     log: silentLog,
     metrics: createMetrics(),
   })
-  await expect(serveRegistry(app, { hostname: '127.0.0.1', port: server.port })).rejects.toThrow(ListenError)
+  const { port } = server
+  const init = { hostname: '127.0.0.1', port, clock: new FakeClock(), log: silentLog }
+  await expect(serveRegistry(app, init)).rejects.toThrow(ListenError)
 })

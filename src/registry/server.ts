@@ -1,12 +1,17 @@
 /**
  * The registry port: node:http, for Bun's own server sends a streamed body chunked and drops its Content-Length, which
- * engines need. Everything a stranger controls has a bound here: header bytes, the time to send them, idle time.
+ * engines need. Everything a stranger controls has a bound here: header bytes, the time to send them, idle time, how
+ * long an answer may lie untaken, connections.
  */
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import type { Clock } from '../clock.ts'
 import { listenHttp } from '../listen.ts'
+import type { Log } from '../telemetry/log.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import type { RegistryApp } from './registry.ts'
+import { Stalled } from './stalled.ts'
 
 export interface RegistryServer {
   readonly hostname: string
@@ -20,6 +25,8 @@ export interface ServeInit {
   /** 0 picks a free one. */
   readonly port: number
   readonly limits?: Partial<ServerLimits>
+  readonly clock: Clock
+  readonly log: Log
 }
 
 export interface ServerLimits {
@@ -29,14 +36,30 @@ export interface ServerLimits {
   readonly requestMs: number
   /** Of an idle connection between requests, ms: longer than engines pause between layers. */
   readonly keepAliveMs: number
+  /** A client that takes no byte of its answer for this long is cut, ms. */
+  readonly stalledMs: number
+  /** Who comes to more is sent away at once. */
+  readonly connections: number
 }
 
-export const serverLimits: ServerLimits = { headerBytes: 16 * 1024, requestMs: 15_000, keepAliveMs: 90_000 }
+export const serverLimits: ServerLimits = {
+  headerBytes: 16 * 1024,
+  requestMs: 15_000,
+  keepAliveMs: 90_000,
+  stalledMs: 60_000,
+  connections: 4096,
+}
+
+/** So many past the limit are told so; whoever comes after them finds the connection closed. */
+const toldPastLimit = 256
+/** Looking for those that rest is work for each connection. */
+const clearEveryMs = 1000
 
 /** @throws {ListenError} */
 export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<RegistryServer> {
-  const { hostname, port } = init
+  const { hostname, port, clock, log } = init
   const limits = { ...serverLimits, ...init.limits }
+  const seldom = new Seldom(clock)
   const server = createServer({
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.requestMs,
@@ -44,14 +67,75 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
     keepAliveTimeout: limits.keepAliveMs,
     connectionsCheckingInterval: Math.min(5_000, limits.requestMs),
   })
-  server.on('request', getRequestListener(app.fetch, { hostname, overrideGlobalObjects: false }))
-  server.on('request', (_, response) => {
+  const full = () =>
+    seldom.tell('full', (others) =>
+      log.warn(`the registry port has ${limits.connections} connections: more are sent away`, others),
+    )
+  const admit = limited(server, limits.connections, full, clock)
+  const stalled = new Stalled<ServerResponse>(clock, limits.stalledMs, (response) => {
+    const { url: target = '', socket } = response.req
+    const fields = { client: socket.remoteAddress, target: target.slice(0, 256) }
+    seldom.tell('stalled', (others) =>
+      log.info('cut a client that took nothing of its answer', { ...fields, ...others }),
+    )
+    // A plain close would leave what it does not take with the kernel, for as long as the client likes.
+    socket.resetAndDestroy()
+  })
+  const listener = getRequestListener(app.fetch, { hostname, overrideGlobalObjects: false })
+  server.on('request', (request, response) => {
     // A kept-alive connection would hold a server that is closing until its client tires of it.
     response.once('close', () => server.listening || setImmediate(() => server.closeIdleConnections()))
+    stalled.watch(response)
+    admit(request.socket, (room) => (room ? void listener(request, response) : sendAway(request, response)))
   })
   server.on('clientError', refuse)
   const bound = await listenHttp(server, { host: hostname, port }, '--registry-addr')
-  return { hostname, port: bound.port, close: (graceMs = 5_000) => close(server, graceMs) }
+  return {
+    hostname,
+    port: bound.port,
+    close: (graceMs = 5_000) => close(server, graceMs).finally(() => stalled.close()),
+  }
+}
+
+/**
+ * Tells for which connections there is no room: those that came when there were too many, and still are when those that
+ * rest between requests have been given up for them.
+ */
+function limited(server: Server, most: number, full: () => void, clock: Clock) {
+  const late = new WeakSet<Socket>()
+  let open = 0
+  let cleared = Number.NEGATIVE_INFINITY
+  server.maxConnections = most + toldPastLimit
+  server.on('connection', (socket: Socket) => {
+    if (++open > most) late.add(socket)
+    socket.once('close', () => open--)
+  })
+  server.on('drop', full)
+  return (socket: Socket, answer: (room: boolean) => void) => {
+    if (open <= most || !late.has(socket)) return answer(true)
+    // Not when it came: a connection that has not yet asked would be given up as well.
+    if (clock.now() - cleared >= clearEveryMs) {
+      cleared = clock.now()
+      server.closeIdleConnections()
+    }
+    setImmediate(() => {
+      if (open > most) full()
+      answer(open <= most)
+    })
+  }
+}
+
+/** 404, not 503: an engine then goes to the registry by itself, at once; to a 503 dockerd comes back for a minute. */
+function sendAway(request: IncomingMessage, response: ServerResponse): void {
+  const message = 'this node has too many connections; the registry itself may have fewer'
+  const body = JSON.stringify({ errors: [{ code: 'TOOMANYREQUESTS', message, detail: {} }] })
+  response.writeHead(404, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'retry-after': '1',
+    connection: 'close',
+  })
+  response.end(request.method === 'HEAD' ? undefined : body)
 }
 
 /** What is not HTTP gets an answer that a person with curl understands, and no connection to keep. */
