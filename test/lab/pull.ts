@@ -5,9 +5,10 @@
  * usage: bun pull.ts http://HOST:PORT REPOSITORY TAG [AT]; prints one line of JSON, a {@link Pulled}. It starts at AT,
  * milliseconds since 1970, so that many of them can start together however long each took to be there.
  */
-import { algorithmOf, type Digest, digestOf } from '../../src/oci/digest.ts'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { acceptManifests, contentsOf } from '../../src/oci/media.ts'
 import type { Host } from './host.ts'
+import { receiveBlob } from './receive.ts'
 import { run } from './run.ts'
 
 export interface Pulled {
@@ -45,7 +46,7 @@ export async function pull(base: string, repository: string, tag: string): Promi
   let bytes = manifest.length
   const worker = async () => {
     for (let blob = queue.shift(); blob; blob = queue.shift()) {
-      await receive(url('blobs', blob.digest), blob.digest, blob.size)
+      await receiveBlob(url('blobs', blob.digest), blob.digest, blob.size)
       bytes += blob.size
     }
   }
@@ -53,18 +54,6 @@ export async function pull(base: string, repository: string, tag: string): Promi
   const seconds = (performance.now() - start) / 1000
   const { user, system } = process.cpuUsage()
   return { digest: digestOf(manifest), began, seconds, cpuSeconds: (user + system) / 1e6, bytes, blobs }
-}
-
-async function receive(url: string, digest: Digest, size: number): Promise<void> {
-  const hash = new Bun.CryptoHasher(algorithmOf(digest))
-  let received = 0
-  for await (const chunk of (await open(url)).body ?? []) {
-    hash.update(chunk)
-    received += chunk.length
-  }
-  if (received !== size) throw new Error(`${url}: ${received} bytes instead of ${size}`)
-  const found = `${algorithmOf(digest)}:${hash.digest('hex')}`
-  if (found !== digest) throw new Error(`${url}: the bytes have digest ${found}`)
 }
 
 async function open(url: string): Promise<Response> {
