@@ -27,6 +27,8 @@ export class Asking {
   readonly #log: Log
   #failed: Schedule['failed'] = []
   #asking = false
+  /** The next question is that of a node that gets nothing. */
+  #stalled = false
   #askedAt = Number.NEGATIVE_INFINITY
   #dueAt = Number.POSITIVE_INFINITY
 
@@ -50,17 +52,19 @@ export class Asking {
   /** Asks now, or as soon as the last question is long enough ago. */
   ask(stalled = false): void {
     const now = this.#clock.now()
+    this.#stalled ||= stalled
     this.#dueAt = Math.min(this.#dueAt, this.#askedAt + leastPause)
-    if (!this.#asking && now >= this.#askedAt + leastPause) void this.#now(stalled)
+    if (!this.#asking && now >= this.#askedAt + leastPause) void this.#now()
   }
 
   /** To be called every so often: asks when it is time. */
   tick(): void {
-    if (!this.#asking && this.#clock.now() >= this.#dueAt) void this.#now(false)
+    if (!this.#asking && this.#clock.now() >= this.#dueAt) void this.#now()
   }
 
-  async #now(stalled: boolean): Promise<void> {
-    const question = this.#host.question(stalled)
+  async #now(): Promise<void> {
+    const question = this.#host.question(this.#stalled)
+    this.#stalled = false
     this.#askedAt = this.#clock.now()
     this.#dueAt = this.#askedAt + usualPause
     if (!question) return

@@ -24,6 +24,8 @@ export interface LinkEvents {
   /** A segment whose signature is right. */
   segment(segment: Segment): SegmentVerdict
   left(parent: NodeId, reason: string, failure?: Failure): void
+  /** A node was named that is not believed about this blob; told once of each. */
+  unbelieved(node: NodeId): void
 }
 
 interface Link {
@@ -45,6 +47,8 @@ export class ParentLinks {
   readonly #links = new Map<NodeId, Link>()
   /** Parents whose bytes contradicted what a third node had stated: one of them lies, and this download can do without. */
   readonly #doubtful = new Set<NodeId>()
+  /** Nodes from which nothing can be taken, for they say, or pass on, what is not believed. */
+  readonly #discredited = new Set<NodeId>()
   #closed = false
 
   constructor(deps: TransferDeps, digest: Digest, events: LinkEvents) {
@@ -65,8 +69,16 @@ export class ParentLinks {
     return this.#links.get(id)?.card
   }
 
+  get discredited(): Iterable<NodeId> {
+    return this.#discredited
+  }
+
   /** Opens a session with a node that a scheduler or the directory named. */
   connect(card: NodeCard): void {
+    if (this.#unbelieved(card.id) && !this.#discredited.has(card.id) && !this.#closed) {
+      this.#discredited.add(card.id)
+      this.#events.unbelieved(card.id)
+    }
     const across = apart(this.#d.membership.self.zone, card.zone)
     if (!this.#mayAdd(card.id, across ? mostAcross : 0)) return
     const link: Link = { card, joined: false }
@@ -181,7 +193,7 @@ export class ParentLinks {
       signer: frame.signer,
       signature: Uint8Array.fromBase64(frame.signature),
     }
-    if (this.#unbelieved(segment.signer)) return
+    if (this.#unbelieved(segment.signer)) return void this.#discredited.add(link.card.id)
     // Every parent passes on every statement; only the first to come is worth the cost of its signature.
     const known = this.#events.agrees(segment)
     if (!known && !this.#signed(segment, layout)) {

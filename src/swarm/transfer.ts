@@ -79,6 +79,7 @@ const elsewhereMs = 6000
 const lateMs = 3000
 /** Stalled for so long with nothing left to try, a transfer gives up. */
 const giveUpMs = 20_000
+const notBelieved = 'what it says, or passes on, of the blob is not believed'
 /** Nobody reads it and nobody ordered it: a transfer stops, and what it has stays. */
 const unreadMs = 60_000
 
@@ -271,6 +272,10 @@ export class Transfer {
         this.#asking.failed(parent, reason, failure?.code)
         this.#asking.ask()
       },
+      unbelieved: (node) => {
+        this.#asking.failed(node, notBelieved, 'corrupt')
+        this.#asking.ask(true)
+      },
     }
   }
 
@@ -386,6 +391,8 @@ export class Transfer {
         this.#links.drop(command.parent, command.reason)
         break
       case 'ask':
+        // Whoever has all of it counts as a way to get it, until it is said that it is none.
+        if (command.stalled) for (const id of this.#links.discredited) this.#asking.failed(id, notBelieved)
         this.#asking.ask(command.stalled)
         break
       case 'complete':

@@ -181,6 +181,28 @@ describe('a node that lies', () => {
     expect(transfer.bytes).toEqual({ swarm: 0, source: bytes.length })
   })
 
+  test.each([
+    { has: 'it alone has the blob', holders: 1 },
+    { has: 'others have the blob from it', holders: 4 },
+  ])(
+    'or is thought to is not waited for: $has, and who does not believe it reads the source soon',
+    async ({ holders }) => {
+      const network = networkOf({ nodes: 5 })
+      const { location, digest, bytes } = network.blob(pieces)
+      const [author] = network.nodes
+      const others = network.nodes.slice(0, holders)
+      for (const node of others) node.fetch(location)
+      expect(await network.until(() => others.every((node) => node.complete(digest)))).toBe(true)
+      await network.clock.run(1000)
+      const node = network.nodes[4]!
+      node.bans.doubts.raise(author!.store.find(digest)!.metainfo, [author!.id], () => false)
+      const reader = node.reader(location)
+      expect(await network.until(() => reader.over, 8000)).toBe(true)
+      expect(Buffer.concat(reader.read).equals(bytes)).toBe(true)
+      expect(network.sourceBytes).toBe(2 * bytes.length)
+    },
+  )
+
   test('about the size is found out by who asks the source, and the next attempt is right', async () => {
     const network = networkOf({ nodes: 3, options: (i) => (i === 0 ? { modes: ['scheduler'] } : {}) })
     const { location, digest } = network.blob(pieces)
