@@ -27,14 +27,15 @@ export class GuardedContent implements Content {
     this.#visitor = visitor
   }
 
-  /** Begun at once: a manifest is small, and resolving its tag tells most of the time who may have it. */
+  /** Begun at once where that helps: resolving a tag tells most of the time who may have it. */
   async manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest> {
     const { content, rights } = this.#guard
-    const opening = content.manifest(repository, reference, signal)
-    opening.catch(() => {})
-    const proof = isDigest(reference) ? undefined : opening
-    await unlessAborted(rights.admit(this.#visitor, { repository, kind: 'manifest', reference }, proof), signal)
-    const manifest = await opening
+    const named = { repository, kind: 'manifest', reference } as const
+    const open = () => content.manifest(repository, reference, signal)
+    const opening = (await rights.expects(this.#visitor, named)) ? open() : undefined
+    opening?.catch(() => {})
+    await unlessAborted(rights.admit(this.#visitor, named, isDigest(reference) ? undefined : opening), signal)
+    const manifest = await this.#given(opening, open)
     const { manifests, blobs } = contentsOf(manifest.bytes)
     const parts = [...manifests, ...blobs].filter(({ mediaType }) => !isElsewhere(mediaType))
     rights.contains(repository, [manifest.digest, ...parts.map(({ digest }) => digest)])
@@ -51,8 +52,8 @@ export class GuardedContent implements Content {
   async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
     const { content, rights } = this.#guard
     const named = { repository, kind: 'blob', reference: digest } as const
-    const early = await rights.expects(this.#visitor, named)
-    const opening = early ? content.open(repository, digest, span, signal) : undefined
+    const open = () => content.open(repository, digest, span, signal)
+    const opening = (await rights.expects(this.#visitor, named)) ? open() : undefined
     opening?.catch(() => {})
     try {
       await unlessAborted(rights.admit(this.#visitor, named), signal)
@@ -63,7 +64,7 @@ export class GuardedContent implements Content {
       )
       throw error
     }
-    return opening ?? content.open(repository, digest, span, signal)
+    return this.#given(opening, open)
   }
 
   /** Asked of the source in the client's own name: what it answers is what the client may know. */
@@ -86,5 +87,18 @@ export class GuardedContent implements Content {
       }
     }
     throw refusal
+  }
+
+  /**
+   * What was begun before the client was let in, or by another one, may have been refused for want of the login that this
+   * client lends: then once more.
+   */
+  async #given<T>(opening: Promise<T> | undefined, open: () => Promise<T>): Promise<T> {
+    try {
+      return await (opening ?? open())
+    } catch (error) {
+      if (this.#visitor.credential && Failure.from(error).code === 'denied') return open()
+      throw error
+    }
   }
 }

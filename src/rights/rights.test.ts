@@ -72,6 +72,12 @@ describe('a client', () => {
     expect(door.asked).toEqual(['ann ghcr.io/org/app v1', 'ann ghcr.io/org/app v1'])
   })
 
+  test('that the source lets in lends the node its credentials for that repository, and nobody else does', async () => {
+    door.let(app, 'ann')
+    for (const who of [ann, bob, stranger]) await outcome(who)
+    expect(door.lent).toEqual(['ann ghcr.io/org/app'])
+  })
+
   test('does not have what another one has', async () => {
     door.let(app, 'ann')
     expect(await outcome(ann)).toBe('in')
@@ -372,5 +378,17 @@ describe('work is begun early', () => {
 
   test('for anyone by a node that has no login to do it with', async () => {
     expect(await rights.expects(stranger, layer)).toBe(true)
+  })
+
+  test('not by a login that a client lent, for anybody but clients that had the repository', async () => {
+    door.let(app, 'ann')
+    // Its login is what the node may have to read by.
+    expect(await rights.expects(ann, v1)).toBe(false)
+    expect(await rights.expects(stranger, v1)).toBe(true)
+    await outcome(ann)
+    for (const named of [v1, layer]) {
+      expect(await rights.expects(ann, named)).toBe(true)
+      for (const other of [bob, stranger, root]) expect(await rights.expects(other, named)).toBe(false)
+    }
   })
 })

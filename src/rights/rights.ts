@@ -21,7 +21,7 @@ import { nameOf, type Visitor } from './visitor.ts'
 
 export interface RightsOptions {
   readonly store: Pick<BlobStore, 'repositoriesOf' | 'seenIn' | 'granted' | 'setGranted'>
-  readonly door: Pick<Door, 'admits' | 'hasLogin' | 'takesLogins'>
+  readonly door: Pick<Door, 'admits' | 'hasLogin' | 'takesLogins' | 'lend' | 'borrows'>
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Pick<Metrics, 'rightsChecks'>
@@ -91,13 +91,17 @@ export class Rights {
   }
 
   /**
-   * Whether to begin before {@link admit} has said so: for who had the repository before; and where this node has no
-   * login, for then a stranger cannot have it fetch what it is not to have.
+   * Whether to begin before {@link admit} has said so: for who had the repository before, but not by a login that is
+   * another client's, nor before the client's own is lent. A manifest is small; a layer is begun for a stranger only
+   * where this node has no login, for then the stranger cannot have it fetch what is not for strangers.
    */
-  async expects(visitor: Visitor, { repository }: Named): Promise<boolean> {
-    const own = visitor.credential && this.#login(visitor.credential)
+  async expects(visitor: Visitor, { repository, kind }: Named): Promise<boolean> {
+    const { door } = this.#o
+    const { registry } = repository
+    const own = visitor.credential && door.takesLogins(registry) ? this.#login(visitor.credential) : undefined
     if (this.#last('anyone', repository) || (own !== undefined && this.#last(own, repository))) return true
-    return !(await this.#o.door.hasLogin(repository.registry))
+    if (own !== undefined || door.borrows(repository)) return false
+    return kind === 'manifest' || !(await door.hasLogin(registry))
   }
 
   /** In whose names the source may be asked for a client, in the order that asks least. */
@@ -220,6 +224,7 @@ export class Rights {
     if (outcome === 'allowed' || outcome === 'refused') {
       this.#verdicts.learn(repository, holder, outcome, clock.wall())
     }
+    if (outcome === 'allowed' && typeof asker === 'object') door.lend(repository, asker)
     if (outcome === 'allowed' && isDigest(reference)) this.contains(repository, [reference])
     if (outcome === 'missing') this.#pointless.set(absent, { until: clock.now() + missingMs, outcome })
     // An answer that makes no sense may be due to what this client showed: it says nothing about the registry.

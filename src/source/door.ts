@@ -34,6 +34,10 @@ export interface Door {
   ): Promise<Passed>
   /** Whether this node has a login for the registry. */
   hasLogin(registry: string): Promise<boolean>
+  /** The registry let it into the repository just now: this node may read that by it where its own login fails. */
+  lend(repository: Repository, credential: Credential): void
+  /** Whether this node may read the repository by what a client lent it. */
+  borrows(repository: Repository): boolean
   /** Whether what a client shows may be sent to that registry: to those that the operator listed. */
   takesLogins(registry: string): boolean
 }

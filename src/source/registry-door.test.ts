@@ -9,6 +9,7 @@ import { Failure } from '../failure.ts'
 import { parseTag } from '../oci/reference.ts'
 import type { Credential } from './docker-config.ts'
 import type { Asker, Named } from './door.ts'
+import { lentMs } from './lent.ts'
 
 const ann = { user: 'ann', password: 'open-sesame' }
 const shows = (username: string, password: string): Credential => ({
@@ -38,7 +39,7 @@ function setUp(hers: boolean) {
   const auth = Buffer.from(`${ann.user}:${ann.password}`).toString('base64')
   writeFileSync(credentialsFile, JSON.stringify({ auths: { [registry.host]: { auth } } }))
   const told: string[] = []
-  const { source, repository, log } = sourceOver(registry, {
+  const { source, repository, log, clock } = sourceOver(registry, {
     ...(hers ? { credentialsFile } : {}),
     admitted: (_, asker) => told.push(asker),
   })
@@ -47,7 +48,7 @@ function setUp(hers: boolean) {
       () => 'in',
       (error) => Failure.from(error).code,
     )
-  return { source, repository, log, told, ask, layer: layers[0]!, manifest }
+  return { source, repository, log, clock, told, ask, layer: layers[0]!, manifest }
 }
 const sent = () => registry.requests.map(({ method, headers }) => `${method} ${headers.authorization ?? 'nobody'}`)
 
@@ -106,6 +107,90 @@ describe.each([{ kind: 'basic', ...ann } as const, { kind: 'bearer', ...ann } as
     })
   },
 )
+
+describe('what a client showed', () => {
+  beforeEach(() => {
+    registry.auth = { kind: 'bearer', ...ann }
+  })
+  const codeOf = (work: Promise<unknown>) =>
+    work.then(
+      () => 'given',
+      (error) => Failure.from(error).code,
+    )
+
+  test('is what a node without a login reads that repository with, and no other', async () => {
+    const { source, repository, layer, told } = setUp(false)
+    expect(await codeOf(source.resolve(repository, tag))).toBe('denied')
+    source.lend(repository, asAnn)
+    expect(await codeOf(source.resolve(repository, tag))).toBe('given')
+    const { body } = await source.open({ repository, kind: 'blob', digest: layer }, 0)
+    expect(Buffer.concat(await Array.fromAsync(body))).toHaveLength(1000)
+    expect(await codeOf(source.resolve({ ...repository, name: 'org/other' }, tag))).toBe('denied')
+    // It says nothing about who else may have it.
+    expect(told).toEqual([])
+  })
+
+  test('is not shown where the login of the node is enough', async () => {
+    const { source, repository, told } = setUp(true)
+    source.lend(repository, shows('carol', 'of-carol'))
+    expect(await codeOf(source.resolve(repository, tag))).toBe('given')
+    expect(told).toEqual(['node'])
+    expect(sent().join()).not.toContain(Buffer.from('carol:of-carol').toString('base64'))
+  })
+
+  test('spares the registry what it would refuse: the own name is tried once', async () => {
+    const { source, repository, layer } = setUp(false)
+    source.lend(repository, asAnn)
+    await source.resolve(repository, tag)
+    registry.requests = []
+    await source.resolve(repository, tag)
+    await source.stat({ repository, kind: 'blob', digest: layer })
+    expect(registry.requests.map(({ method, status }) => `${method} ${status}`)).toEqual(['HEAD 200', 'HEAD 200'])
+  })
+
+  test('gives nobody else what the registry is asked for in the name of the node, or of nobody', async () => {
+    const { source, repository, ask } = setUp(false)
+    source.lend(repository, asAnn)
+    await source.resolve(repository, tag)
+    expect([await ask('node'), await ask('anyone'), await ask(asBob)]).toEqual(['denied', 'denied', 'denied'])
+    for (const asker of ['node', 'anyone', asBob] as const) {
+      expect(await codeOf(source.passFor(asker, repository, 'tags/list', '', undefined))).toBe('denied')
+    }
+  })
+
+  test('is not tried again once the registry takes it no more', async () => {
+    const { source, repository } = setUp(false)
+    source.lend(repository, asAnn)
+    await source.resolve(repository, tag)
+    registry.auth = { kind: 'bearer', user: 'ann', password: 'changed' }
+    registry.tokens = []
+    expect(await codeOf(source.resolve(repository, tag))).toBe('denied')
+    expect(source.borrows(repository)).toBe(false)
+    registry.requests = []
+    expect(await codeOf(source.resolve(repository, tag))).toBe('denied')
+    const basic = Buffer.from(`${ann.user}:${ann.password}`).toString('base64')
+    expect(sent().join()).not.toContain(basic)
+  })
+
+  test('is forgotten after a while', async () => {
+    const { source, repository, clock } = setUp(false)
+    source.lend(repository, asAnn)
+    expect(source.borrows(repository)).toBe(true)
+    clock.skip(lentMs)
+    expect(source.borrows(repository)).toBe(false)
+    expect(await codeOf(source.resolve(repository, tag))).toBe('denied')
+  })
+
+  test('does not get into the log', async () => {
+    const { source, repository, log } = setUp(false)
+    source.lend(repository, asAnn)
+    await source.resolve(repository, tag)
+    registry.auth = { kind: 'bearer', user: 'ann', password: 'changed' }
+    registry.tokens = []
+    const refused = await source.resolve(repository, tag).catch((error) => Failure.from(error).message)
+    for (const text of [...log.lines, String(refused)]) expect(text).not.toContain(ann.password)
+  })
+})
 
 test("a client's token is sent as it came", async () => {
   registry.auth = { kind: 'bearer' }

@@ -11,8 +11,10 @@ import { aboutOf, askFor, rangedFrom, urlOf } from './ask.ts'
 import { Authenticator, newChallenges } from './authenticator.ts'
 import { parseContentLength, parseContentRange } from './content-range.ts'
 import { type Credentials, DockerCredentials, noCredentials, only } from './credentials.ts'
+import type { Credential } from './docker-config.ts'
 import type { Asker, Door, Named } from './door.ts'
 import { defaultTimeouts, Exchange, type Timeouts } from './exchange.ts'
+import { LendingClient } from './lent.ts'
 import { relativeLink } from './link.ts'
 import type { Subject } from './refusals.ts'
 import { RegistryClient } from './registry-client.ts'
@@ -54,7 +56,9 @@ const doorTimeouts: Timeouts = { headersMs: 5_000, idleMs: 5_000 }
 const passedHeaders = ['content-type', 'content-encoding', 'docker-content-digest', 'oci-filters-applied']
 
 export class RegistrySource implements Source, Door {
-  readonly #client: RegistryClient
+  /** In this node's name alone. */
+  readonly #own: RegistryClient
+  readonly #client: LendingClient
   /** A client that knows no token from before, with other credentials than this node's where they are given. */
   readonly #clientFor: (
     credentials: Credentials,
@@ -85,7 +89,8 @@ export class RegistrySource implements Source, Door {
       const authenticator = new Authenticator(exchange, credentials, clock, challenges)
       return new RegistryClient({ upstreams, exchange, authenticator, retry, ...(told ? { admitted: told } : {}) })
     }
-    this.#client = this.#clientFor(this.#credentials, usual, admitted)
+    this.#own = this.#clientFor(this.#credentials, usual, admitted)
+    this.#client = new LendingClient(this.#own, (credential) => this.#clientFor(only(credential)), clock)
     this.#metrics = metrics
     this.#limit = options.limit
   }
@@ -156,6 +161,14 @@ export class RegistrySource implements Source, Door {
     return (await this.#credentials.find(this.#upstreams.find(registry).account)) !== undefined
   }
 
+  lend(repository: Repository, credential: Credential): void {
+    this.#client.lend(repository, credential)
+  }
+
+  borrows(repository: Repository): boolean {
+    return this.#client.has(repository)
+  }
+
   takesLogins(registry: string): boolean {
     return this.#upstreams.lists(registry)
   }
@@ -178,7 +191,7 @@ export class RegistrySource implements Source, Door {
     accept: string | undefined,
     signal?: AbortSignal,
   ): Promise<Passed> {
-    const client = asker === 'node' ? this.#client : this.#clientFor(this.#credentialsOf(asker))
+    const client = asker === 'node' ? this.#own : this.#clientFor(this.#credentialsOf(asker))
     const missing = path.startsWith('referrers/') ? 'no-manifest' : 'no-name'
     const subject: Subject = { repository, what: path, missing }
     const query = search === '' || search.startsWith('?') ? search : `?${search}`

@@ -32,6 +32,8 @@ describe.skipIf(missing.length > 0)('of a private image that a node has', () => 
   let layerBytes: number
   let layer: Digest
   let node: LabNode
+  /** The same without a login. */
+  let bare: LabNode
 
   const start = () => LabRegistry.start({ dir: join(dir, 'registry'), account: ann, port: 15072, address: '127.0.0.1' })
 
@@ -47,11 +49,14 @@ describe.skipIf(missing.length > 0)('of a private image that a node has', () => 
     const login = join(dir, 'config.json')
     const auth = Buffer.from(shown(ann.password)).toString('base64')
     writeFileSync(login, JSON.stringify({ auths: { [registry.hostPort]: { auth } } }), { mode: 0o600 })
-    const flags = ['--no-mdns', '--upstream', `corp.lab=${registry.url}`, '--credentials-file', login]
-    node = await new LabNode({ address: '127.0.72.1', dir: join(dir, 'node'), flags }).ready()
+    const flags = ['--no-mdns', '--upstream', `corp.lab=${registry.url}`]
+    const withLogin = [...flags, '--credentials-file', login]
+    node = new LabNode({ address: '127.0.72.1', dir: join(dir, 'node'), flags: withLogin })
+    bare = new LabNode({ address: '127.0.72.2', dir: join(dir, 'bare'), flags, env: { HOME: dir } })
+    await Promise.all([node.ready(), bare.ready()])
   }, 60_000)
   afterAll(async () => {
-    await Promise.all([node?.process.stop(), registry?.stop()])
+    await Promise.all([node?.process.stop(), bare?.process.stop(), registry?.stop()])
     if (dir) rmSync(dir, { recursive: true, force: true })
   })
 
@@ -75,8 +80,9 @@ describe.skipIf(missing.length > 0)('of a private image that a node has', () => 
   ]
 
   let copies = 0
-  function skopeo(...options: string[]): Promise<Output> {
-    const from = `docker://${new URL(node.mirror).host}/corp.lab/org/app:v1`
+  const skopeo = (...options: string[]) => skopeoFrom(node, ...options)
+  function skopeoFrom(mirror: LabNode, ...options: string[]): Promise<Output> {
+    const from = `docker://${new URL(mirror.mirror).host}/corp.lab/org/app:v1`
     const copy = ['skopeo', '--insecure-policy', 'copy', '--src-tls-verify=false', ...options]
     return tryRun([...copy, from, `dir:${join(dir, `copy-${++copies}`)}`])
   }
@@ -106,6 +112,16 @@ describe.skipIf(missing.length > 0)('of a private image that a node has', () => 
     for (let i = 0; i < 10; i++) expect(await all(somebody, ann.password)).toMatchObject(everything())
     expect((await skopeo('--src-creds', shown(ann.password))).code).toBe(0)
     expect((await checks()) - before).toBeLessThanOrEqual(2)
+  })
+
+  test('who shows it to a node without a login has all through that node, and the next one nothing', async () => {
+    expect((await skopeoFrom(bare, '--src-creds', shown(ann.password))).code).toBe(0)
+    expect((await skopeoFrom(bare, '--src-no-creds')).code).not.toBe(0)
+    expect((await skopeoFrom(bare, '--src-creds', shown('guess'))).code).not.toBe(0)
+    for (const secret of [ann.password, Buffer.from(shown(ann.password)).toString('base64')]) {
+      expect(bare.process.logged()).not.toContain(secret)
+    }
+    expect((await tryRun(['grep', '--recursive', '--quiet', ann.password, bare.dataDir])).code).toBe(1)
   })
 
   test('the node leaves no password in its log or on its disk', async () => {

@@ -1,6 +1,7 @@
 /** A source's door in memory: who is let into which repository, what is there, and what it was asked. */
 import { Failure } from '../../src/failure.ts'
 import { formatRepository, type Repository } from '../../src/oci/reference.ts'
+import type { Credential } from '../../src/source/docker-config.ts'
 import type { Asker, Door, Named } from '../../src/source/door.ts'
 import type { Passed } from '../../src/source/source.ts'
 
@@ -13,6 +14,8 @@ export class FakeDoor implements Door {
   readonly absent = new Set<string>()
   /** Registries that clients' credentials may go to; all unless given. */
   listed: readonly string[] | undefined
+  /** What the node may read by whose credentials. */
+  readonly lent: string[] = []
   /** The node has a login. */
   login = false
   /** Thrown by every question while set. */
@@ -41,6 +44,14 @@ export class FakeDoor implements Door {
 
   async hasLogin(): Promise<boolean> {
     return this.login
+  }
+
+  lend(repository: Repository, credential: Credential): void {
+    this.lent.push(`${nameOf(credential)} ${formatRepository(repository)}`)
+  }
+
+  borrows(repository: Repository): boolean {
+    return this.lent.some((said) => said.endsWith(` ${formatRepository(repository)}`))
   }
 
   takesLogins(registry: string): boolean {

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Host } from '../host.ts'
-import { LabRegistry } from '../registry.ts'
+import { LabRegistry, type RegistryInit } from '../registry.ts'
 import { run } from '../run.ts'
 
 export interface DockerHub {
@@ -13,7 +13,8 @@ export interface DockerHub {
   readonly hosts: string
 }
 
-export async function startDockerHub(host: Host): Promise<DockerHub> {
+/** With an account, everything of it is private. */
+export async function startDockerHub(host: Host, account?: RegistryInit['account']): Promise<DockerHub> {
   const dir = join(host.dir, 'hub')
   mkdirSync(dir, { recursive: true })
   const [certificate, key, hosts] = ['hub.pem', 'hub.key', 'hosts'].map((name) => join(dir, name)) as [
@@ -27,6 +28,12 @@ export async function startDockerHub(host: Host): Promise<DockerHub> {
     ...['-addext', `subjectAltName=DNS:registry-1.docker.io,IP:${host.address}`],
   ])
   writeFileSync(hosts, `127.0.0.1 localhost\n${host.address} registry-1.docker.io\n`)
-  const registry = await LabRegistry.start({ host, port: 443, dir, tls: { certificate, key } })
+  const registry = await LabRegistry.start({
+    host,
+    port: 443,
+    dir,
+    tls: { certificate, key },
+    ...(account ? { account } : {}),
+  })
   return { registry, caFile: certificate, hosts }
 }
