@@ -80,15 +80,16 @@ export function viewOf(parts: NodeParts): NodeView {
       metrics.blobs.set({ state: 'complete' }, usage.complete)
       metrics.blobs.set({ state: 'partial' }, usage.partial)
       metrics.storeBytes.set(usage.bytes)
+      metrics.storeDiskBytes.set(usage.disk)
       for (const mode of modes) metrics.members.set({ mode }, membership.withMode(mode).length)
     },
   }
 }
 
 function evictionFacts({ remove, keep, reasons, missing }: Plan) {
-  const facts = ({ digest, bytes, usedAt }: Holding) => ({
+  const facts = ({ digest, disk, usedAt }: Holding) => ({
     digest,
-    bytes,
+    bytes: disk,
     usedAt: new Date(usedAt).toISOString(),
     reason: reasons.get(digest) ?? '',
   })

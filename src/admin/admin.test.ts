@@ -42,6 +42,14 @@ describe('health', () => {
     const not = await app.request('/readyz')
     expect([not.status, await not.json()]).toEqual([503, { ready: false, reasons: ['the store is full'] }])
   })
+
+  test('warns of a store without room, and stays ready, for it serves all the same', async () => {
+    const { app, view } = admin()
+    view.trouble = 'no room for sha256:0123456789ab'
+    const answer = await app.request('/readyz')
+    const warnings = ['the store has no room; `shoal status` says why']
+    expect([answer.status, await answer.json()]).toEqual([200, { ready: true, reasons: [], warnings }])
+  })
 })
 
 test('metrics are in the text format, with gauges set just before', async () => {

@@ -34,8 +34,11 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
 
   app.get('/healthz', (c) => c.json({ status: 'alive' }))
   app.get('/readyz', (c) => {
-    const reasons = view.node().notReady
-    return c.json({ ready: reasons.length === 0, reasons }, reasons.length === 0 ? 200 : 503)
+    const { notReady: reasons, store } = view.node()
+    const ready = reasons.length === 0
+    // It serves without its store as well; which blob there was no room for is not for whoever asks here.
+    const warnings = store.trouble === undefined ? [] : ['the store has no room; `shoal status` says why']
+    return c.json({ ready, reasons, ...(warnings.length > 0 ? { warnings } : {}) }, ready ? 200 : 503)
   })
 
   // Those above are for whoever restarts and balances nodes, and give nothing away; all below wants the token.

@@ -32,7 +32,18 @@ export const nodeSchema = z.object({
     alsoAdmit: z.array(z.string()).optional(),
     encrypted: z.boolean().optional(),
   }),
-  store: z.object({ bytes: count, limit: count.optional(), complete: count, partial: count }),
+  /**
+   * `bytes` of pieces; `disk` is what the store takes of the disk, `limit` what it may; `trouble` why it could not take
+   * something within the last minute.
+   */
+  store: z.object({
+    bytes: count,
+    disk: count,
+    limit: count.optional(),
+    complete: count,
+    partial: count,
+    trouble: z.string().optional(),
+  }),
   /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
   scrub: z.object({ due: count, damaged: count }),
   rates: z.object({ received: rate, sent: rate, source: rate }),

@@ -87,12 +87,13 @@ function describe(node: NodeFacts): string {
   return [
     `Node ${node.id}`,
     `  state    ${node.notReady.length === 0 ? 'ready' : `not ready: ${node.notReady.join('; ')}`}`,
+    ...(store.trouble === undefined ? [] : [`  trouble  ${store.trouble}`]),
     `  version  ${node.version} (${node.commit}), up ${span(node.uptimeSeconds)}`,
     `  modes    ${node.modes.join(', ')}${node.zone ? `; zone ${node.zone}` : ''}`,
     `  cluster  ${cluster.admission === 'keyed' ? keyed(cluster) : open}${cluster.encrypted ? '; encrypted' : ''}`,
     `  mirror   ${addresses.registry}`,
     `  peers    ${addresses.peer}, ${addresses.p2p.join(', ')}`,
-    `  store    ${bytes(store.bytes)}${limit}, ${store.complete} whole, ${store.partial} in part, in ${node.dataDir}`,
+    `  store    ${bytes(store.disk)}${limit} on disk, ${store.complete} whole, ${store.partial} in part, in ${node.dataDir}`,
     `  scrub    ${scrub.due} ${scrub.due === 1 ? 'blob' : 'blobs'} due, ${scrub.damaged} wrong ${scrub.damaged === 1 ? 'piece' : 'pieces'} found`,
     `  rates    ${bytes(rates.received)}/s from peers, ${bytes(rates.source)}/s from sources, ${bytes(rates.sent)}/s to peers`,
   ].join('\n')

@@ -47,7 +47,7 @@ test('prints the node, its members, blobs and transfers for people', async () =>
       cluster  open: whoever reaches this node may join; \`shoal keygen\` makes a key for --cluster-key-file
       mirror   127.0.0.1:4880
       peers    http://10.0.0.7:4881, /ip4/10.0.0.7/tcp/4882
-      store    66 MiB of 20 GiB, 2 whole, 1 in part, in /var/lib/shoal
+      store    70 MiB of 20 GiB on disk, 2 whole, 1 in part, in /var/lib/shoal
       scrub    0 blobs due, 1 wrong piece found
       rates    10.5 MiB/s from peers, 512 B/s from sources, 0 B/s to peers
 
@@ -89,9 +89,11 @@ test('prints what the API tells as JSON, through the address in the variable', a
 test('says what keeps a node from being ready, and that a quiet one has no transfers', async () => {
   const view = new FakeNodeView()
   view.notReady = ['the store is full']
+  view.trouble = 'no room for sha256:0123456789ab'
   view.transfers = () => ({ downloads: [], uploads: [] })
   const { out } = await status(new FakeContext(), '--admin-addr', node(view))
   expect(out).toContain('not ready: the store is full')
+  expect(out).toContain('\n  trouble  no room for sha256:0123456789ab\n')
   expect(out).toContain('Downloads: none\n\nUploads: none')
 })
 

@@ -16,6 +16,9 @@ test('space counts the blocks of blobs that are there, not the length of sparse 
     expect(free).toBeGreaterThan(0)
     expect(held).toBeGreaterThanOrEqual(64 * 1024)
     expect(held).toBeLessThan(1024 ** 2)
+    writeFileSync(join(dir, 'shoal.db'), new Uint8Array(32 * 1024).fill(1))
+    writeFileSync(join(dir, 'backup.tar'), new Uint8Array(1024 ** 2).fill(1))
+    expect(thisHost.space(dir).held).toBe(held + 32 * 1024)
   } finally {
     rmSync(dir, { recursive: true })
   }

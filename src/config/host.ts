@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 export interface Space {
   /** Bytes that an unprivileged writer could still write on the file system of the data directory. */
   readonly free: number
-  /** Bytes of disk that the blobs of this node take already. */
+  /** Bytes of disk that the store of this node takes already. */
   readonly held: number
 }
 
@@ -36,15 +36,16 @@ export const thisHost: Host = {
     let there = dataDir
     while (!existsSync(there) && dirname(there) !== there) there = dirname(there)
     const { bavail, bsize } = statfsSync(there)
-    return { free: bavail * bsize, held: bytesBelow(join(dataDir, 'blobs')) }
+    return { free: bavail * bsize, held: bytesBelow(join(dataDir, 'blobs')) + bytesBelow(dataDir, /^shoal\./) }
   },
 }
 
 /** Blocks, not lengths: files of blobs are sparse while incomplete. What cannot be read counts as nothing. */
-function bytesBelow(directory: string): number {
+function bytesBelow(directory: string, named = /./): number {
   try {
     accessSync(directory)
     return readdirSync(directory, { withFileTypes: true }).reduce((sum, entry) => {
+      if (!named.test(entry.name)) return sum
       const path = join(directory, entry.name)
       return sum + (entry.isDirectory() ? bytesBelow(path) : lstatSync(path).blocks * 512)
     }, 0)

@@ -93,7 +93,7 @@ export const table = {
     },
   ),
   'ca-file': one(path, '<file>', 'PEM certificates to trust for sources, beside the usual ones'),
-  'cache-size': one(size, '<size>', 'what blobs may take: 20GiB, or a share of what is free or theirs: 80%', {
+  'cache-size': one(size, '<size>', 'what the store may take: 20GiB, or a share of what is free or its own: 80%', {
     default: '80%',
   }),
   'keep-free': one(size, '<size>', 'what stays free on the disk, whoever fills it: 10GiB, or a share of it: 5%', {

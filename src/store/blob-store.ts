@@ -8,6 +8,7 @@ import type { Bitmap } from '../piece/bitmap.ts'
 import type { Layout } from '../piece/layout.ts'
 import type { Metainfo, Segment } from '../piece/metainfo.ts'
 import type { Plan } from './eviction.ts'
+import type { Pin } from './pins.ts'
 
 /** Where a source keeps it: manifests and blobs have different paths in a registry. */
 export type BlobKind = 'manifest' | 'blob'
@@ -94,10 +95,14 @@ export type GrantHolder = 'anyone' | 'node' | 'shared'
 export interface StoreUsage {
   /** Bytes of pieces that are there. */
   readonly bytes: number
+  /** Bytes of the disk that the store takes, its catalog included. */
+  readonly disk: number
   readonly complete: number
   readonly partial: number
-  /** What the store may grow to; undefined if unlimited. */
+  /** What the store may take of the disk; undefined if unlimited. */
   readonly limit?: number
+  /** Why it took something not or not all of it lately, in a sentence; undefined while there is room. */
+  readonly trouble?: string
 }
 
 /** A node that is left alone until `until`, wall time in ms. */
@@ -114,13 +119,19 @@ export interface BlobStore {
   /** Stores a small blob at once. @throws {Failure} `corrupt` if `bytes` do not have the digest */
   put(spec: Omit<BlobSpec, 'size'>, bytes: Uint8Array): Promise<Blob>
   all(): Iterable<Blob>
-  /** False if it was not there. A blob that is held is removed as soon as it is let go. */
+  /** False if it was not there. A blob that is held is removed as soon as it is let go; pins do not matter. */
   remove(digest: Digest): Promise<boolean>
   usage(): StoreUsage
   /** What would leave a store that may hold no more than `bytes` (its own limit by default), what not, and why. */
   plan(bytes?: number): Plan
-  /** Carries that out; what is in use stays. */
+  /** Carries that out; what is in use or pinned stays. */
   evict(bytes?: number): Promise<Plan>
+  /** Eviction leaves the blob alone for as long as one of its pins holds, also one that is not here yet. */
+  pin(pin: Pin): void
+  /** False if there was no such pin. */
+  unpin(digest: Digest, reason: string): boolean
+  /** Those that hold now, of one blob or of all. */
+  pins(digest?: Digest): Pin[]
   /** Called when pieces of a complete blob turned out to be wrong; it does not have them any more. */
   onDamaged(listener: (blob: Blob, pieces: number) => void): void
   /** Called when a blob leaves the store (evicted, removed, found corrupt). */

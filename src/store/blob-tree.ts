@@ -3,8 +3,14 @@ import { readdirSync, renameSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
+import { onDisk } from './beside.ts'
 import { codeOf } from './data-dir.ts'
 import type { FileFacts } from './recovery.ts'
+
+export interface FoundFile extends FileFacts {
+  /** Bytes of the disk that it takes: fewer than its size while it has holes. */
+  readonly disk: number
+}
 
 export class BlobTree {
   readonly #root: string
@@ -22,15 +28,16 @@ export class BlobTree {
   }
 
   /** Every file whose name is a digest. What else lies there is not ours and left alone. */
-  scan(): Map<Digest, FileFacts> {
-    const found = new Map<Digest, FileFacts>()
+  scan(): Map<Digest, FoundFile> {
+    const found = new Map<Digest, FoundFile>()
     for (const algorithm of ['sha256', 'sha512']) {
       for (const prefix of list(join(this.#root, algorithm))) {
         for (const hex of list(join(this.#root, algorithm, prefix))) {
           const digest = `${algorithm}:${hex}`
           if (!isDigest(digest) || !hex.startsWith(prefix)) continue
           const stat = statSync(this.pathOf(digest), { throwIfNoEntry: false })
-          if (stat?.isFile()) found.set(digest, { size: stat.size, mtime: Math.floor(stat.mtimeMs) })
+          if (!stat?.isFile()) continue
+          found.set(digest, { size: stat.size, mtime: Math.floor(stat.mtimeMs), disk: onDisk(stat.blocks) })
         }
       }
     }

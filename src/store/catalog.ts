@@ -4,7 +4,7 @@
  * taken at the moment of the commit, and a bit is set only after its bytes are in the file, so that no commit ever
  * claims a piece that is not there.
  *
- * Longer than most files, for all of it is written by that one transaction: blobs, tags, bans, who was given what.
+ * Longer than most files, for all of it is written by that one transaction: blobs, pins, tags, bans, who was given what.
  */
 import { Database, SQLiteError } from 'bun:sqlite'
 import type { Clock } from '../clock.ts'
@@ -14,6 +14,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Ban, BlobKind, GrantHolder, TagRecord } from './blob-store.ts'
+import type { Pin } from './pins.ts'
 import { migrate } from './schema.ts'
 import type { Spare } from './spare.ts'
 
@@ -38,6 +39,8 @@ export interface BlobRow {
   /** Wall ms at which all of it was last seen to be right; 0 for never. */
   readonly verifiedAt?: number
 }
+
+type PinRow = Pick<Pin, 'digest' | 'reason'> & { readonly until: number | null }
 
 /** Something that has a row, as it is at the moment of a commit. */
 export interface Recorded {
@@ -87,6 +90,7 @@ export class Catalog {
     this.#sql.setMeta.run('closed', 'no')
     this.#sql.setMeta.run('boot', bootId)
     this.#sql.pruneBans.run(this.#clock.wall())
+    this.#sql.prunePins.run(this.#clock.wall())
     this.#sql.pruneSightings.run(this.#clock.wall() - keepSightings)
     this.#sql.pruneGrants.run(this.#clock.wall() - keepSightings)
     // To the disk at once: a "closed" that survives a power cut would vouch for bytes that did not.
@@ -155,6 +159,18 @@ export class Catalog {
 
   setTag({ registry, name }: Repository, tag: Tag, { digest, mediaType, size, resolvedAt }: TagRecord): void {
     this.#change(() => this.#sql.setTag.run(registry, name, tag, digest, mediaType, size, resolvedAt))
+  }
+
+  pins(): Pin[] {
+    return this.#sql.pins.all().map(({ until, ...pin }) => (until === null ? pin : { ...pin, until }))
+  }
+
+  pin({ digest, reason, until }: Pin): void {
+    this.#change(() => this.#sql.pin.run(digest, reason, until ?? null))
+  }
+
+  unpin(digest: Digest, reason: string): void {
+    this.#change(() => this.#sql.unpin.run(digest, reason))
   }
 
   bans(): Ban[] {
@@ -307,6 +323,10 @@ function statements(db: Database) {
     setGrant: db.query('INSERT OR REPLACE INTO grants (registry, repository, holder, at) VALUES (?, ?, ?, ?)'),
     dropGrant: db.query('DELETE FROM grants WHERE registry = ? AND repository = ? AND holder = ?'),
     pruneGrants: db.query('DELETE FROM grants WHERE at < ?'),
+    pins: db.query<PinRow, []>('SELECT digest, reason, until FROM pins'),
+    pin: db.query('INSERT OR REPLACE INTO pins (digest, reason, until) VALUES (?, ?, ?)'),
+    unpin: db.query('DELETE FROM pins WHERE digest = ? AND reason = ?'),
+    prunePins: db.query('DELETE FROM pins WHERE until <= ?'),
     bans: db.query<Ban, [number]>('SELECT node, reason, until FROM bans WHERE until > ?'),
     ban: db.query('INSERT OR REPLACE INTO bans (node, reason, until) VALUES (?, ?, ?)'),
     unban: db.query('DELETE FROM bans WHERE node = ?'),

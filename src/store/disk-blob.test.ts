@@ -37,10 +37,11 @@ function makeBlob() {
         reserved -= bytes
       }
     },
-    relieve: async (bytes) => {
+    relieve: async (_, bytes) => {
       relieved.push(bytes)
     },
     grew() {},
+    pinnedUntil: () => undefined,
     changed() {},
     completed() {},
     learned() {},

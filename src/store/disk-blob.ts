@@ -1,11 +1,12 @@
 /** One blob in a sparse file. The store it belongs to decides about room, records and removal. */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Failure } from '../failure.ts'
 import { algorithmOf, type Digest, hexOf, shortDigest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, layoutOf, pieceAt, pieceBytes, pieceStart } from '../piece/layout.ts'
 import { Metainfo, type Segment } from '../piece/metainfo.ts'
+import { onDisk } from './beside.ts'
 import type { Blob, BlobKind, BlobSpec, Span } from './blob-store.ts'
 import type { BlobRow, Recorded } from './catalog.ts'
 import { codeOf, isDiskFull } from './data-dir.ts'
@@ -13,6 +14,9 @@ import type { Keeper } from './keeper.ts'
 import { readAt, syncAll, syncData, writeAt } from './open-files.ts'
 import { Soundness } from './soundness.ts'
 import { WholeHash } from './whole-hash.ts'
+
+/** What file systems give a file at a time, as a rule; what they really gave is asked now and then. */
+const blockBytes = 4096
 
 export class DiskBlob implements Blob, Recorded {
   readonly digest: Digest
@@ -36,10 +40,12 @@ export class DiskBlob implements Blob, Recorded {
   readonly #writing = new Map<number, Promise<void>>()
   #syncing: Promise<void> | undefined
   #users = 0
+  #disk: number
   /** Bytes may have been written, perhaps by an earlier process, that are not on the disk. */
   #unsynced: boolean
 
-  constructor(keeper: Keeper, path: string, row: BlobRow) {
+  /** `disk`: bytes of the disk that its file takes already. */
+  constructor(keeper: Keeper, path: string, row: BlobRow, disk = 0) {
     this.digest = row.digest
     this.size = row.size
     this.layout = layoutOf(row.size)
@@ -49,6 +55,7 @@ export class DiskBlob implements Blob, Recorded {
     this.kind = row.kind
     this.usedAt = row.usedAt
     this.#keeper = keeper
+    this.#disk = disk
     this.#addedAt = row.addedAt
     if (row.mediaType !== null) this.mediaType = row.mediaType
     this.#mtime = row.mtime
@@ -69,6 +76,15 @@ export class DiskBlob implements Blob, Recorded {
   /** Bytes of pieces that are there. */
   get bytes(): number {
     return bytesOf(this.layout, this.have)
+  }
+
+  /** Bytes of the disk that its file takes: right when it was opened or completed, and piece by piece between. */
+  get disk(): number {
+    return this.#disk
+  }
+
+  get pinnedUntil(): number | undefined {
+    return this.#keeper.pinnedUntil(this)
   }
 
   get verifiedAt(): number {
@@ -130,11 +146,15 @@ export class DiskBlob implements Blob, Recorded {
       this.have.set(piece)
       this.#soundness.saw(piece)
       this.#unsynced = true
-      this.#keeper.grew(this, bytes.length)
+      const disk = Math.ceil(bytes.length / blockBytes) * blockBytes
+      this.#disk += disk
+      this.#keeper.grew(this, bytes.length, disk)
       this.#hashing().wrote(piece, bytes)
       this.#keeper.changed(this)
     } catch (error) {
       this.#hash = undefined
+      // A disk that becomes full takes a part of what it is given.
+      this.#measure()
       throw error
     } finally {
       letGo()
@@ -220,6 +240,7 @@ export class DiskBlob implements Blob, Recorded {
 
   verified(): void {
     this.#verifiedAt = this.#keeper.wall()
+    this.#measure()
     this.#keeper.changed(this)
   }
 
@@ -284,12 +305,23 @@ export class DiskBlob implements Blob, Recorded {
         const mtime = await this.#use<number | null>(complete ? syncAll : syncData, complete)
         if (this.gone) return
         this.#mtime = mtime
+        this.#measure()
         this.#keeper.changed(this)
       } catch (error) {
         this.#unsynced = true
         throw error
       }
     }
+  }
+
+  /** Asks the file system what the file takes. */
+  #measure(): void {
+    if (this.gone) return
+    const stat = statSync(this.path, { throwIfNoEntry: false })
+    const disk = stat ? onDisk(stat.blocks) : 0
+    const grown = disk - this.#disk
+    this.#disk = disk
+    if (grown !== 0) this.#keeper.grew(this, 0, grown)
   }
 
   #touch(): void {
@@ -306,7 +338,7 @@ export class DiskBlob implements Blob, Recorded {
         await this.#use((fd) => writeAt(fd, bytes, position), true)
       } catch (error) {
         if (!isDiskFull(error)) throw error
-        await this.#keeper.relieve(bytes.length)
+        await this.#keeper.relieve(this, bytes.length)
         this.#check()
         await this.#use((fd) => writeAt(fd, bytes, position), true)
       }

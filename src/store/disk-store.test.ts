@@ -9,7 +9,7 @@ import { createMetrics } from '../telemetry/metrics.ts'
 const pieceLength = 256 * 1024
 const { newDir, openStore } = diskStores()
 
-describeBlobStore('DiskStore', (setup) => openStore(newDir(), setup))
+describeBlobStore('DiskStore', (setup) => openStore(newDir(), { ...setup, beside: () => 0 }))
 
 describe('a running store', () => {
   test('keeps files sparse and at the place their digest names', async () => {
@@ -73,7 +73,7 @@ describe('a running store', () => {
     }
     store.find(held.digest)!.hold()
     store.find(fresh.digest)!.hold()()
-    const plan = store.plan(2000)
+    const plan = store.plan(8192)
     expect([...plan.reasons]).toEqual(
       expect.arrayContaining([
         [old.digest, 'least recently used'],
@@ -82,7 +82,7 @@ describe('a running store', () => {
       ]),
     )
     expect(store.usage().complete).toBe(3)
-    const { remove } = await store.evict(2000)
+    const { remove } = await store.evict(8192)
     expect(remove.map(({ digest }) => digest)).toEqual([old.digest])
     expect([...store.all()].map(({ digest }) => digest).sort()).toEqual([held.digest, fresh.digest].sort())
   })
@@ -166,6 +166,7 @@ describe('a running store', () => {
     expect(text).toContain('shoal_blobs{state="complete"} 1')
     expect(text).toContain('shoal_blobs{state="partial"} 1')
     expect(text).toContain(`shoal_store_bytes ${1000 + pieceLength}`)
+    expect(text).toContain(`shoal_store_disk_bytes ${store.usage().disk}`)
   })
 
   test('that is closed refuses to be used, and closes once', async () => {

@@ -12,6 +12,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
+import { Beside, besideBlobs } from './beside.ts'
 import type { Ban, Blob, BlobSpec, BlobStore, GrantHolder, StoreUsage, TagRecord } from './blob-store.ts'
 import type { BlobTree } from './blob-tree.ts'
 import type { Catalog } from './catalog.ts'
@@ -21,6 +22,7 @@ import { diskAt, FreeSpace } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
 import { OpenFiles } from './open-files.ts'
 import { type DiskStoreOptions, openStore, type Parts } from './open-store.ts'
+import { type Pin, Pins } from './pins.ts'
 import { Room } from './room.ts'
 import type { Spare } from './spare.ts'
 
@@ -44,7 +46,10 @@ export class DiskStore implements BlobStore, Keeper {
   /** One at a time: they wait for the disk on threads that reads and writes of pieces need. */
   readonly #syncs = pLimit(1)
   readonly #stopTtl: () => void
+  readonly #pins: Pins
+  readonly #beside: Beside
   #bytes = 0
+  #disk = 0
   #complete = 0
   #closed = false
   #closing: Promise<void> | undefined
@@ -64,13 +69,16 @@ export class DiskStore implements BlobStore, Keeper {
     this.#catalog = parts.catalog
     this.#spare = parts.spare
     this.#release = parts.release
-    const { keepFree, disk = diskAt(options.dir) } = options
+    this.#pins = new Pins(parts.catalog.pins(), () => this.wall())
+    const { keepFree, disk = diskAt(options.dir), beside = () => besideBlobs(options.dir) } = options
+    this.#beside = new Beside(options.clock, beside)
     const space = keepFree && new FreeSpace(keepFree, options.clock, disk)
     this.#room = new Room(
       { ...options, space },
       {
         blobs: this.#blobs,
-        bytes: () => this.#bytes,
+        disk: () => this.#disk,
+        beside: () => this.#beside.bytes,
         drop: (blobs, reason) => this.#drop(blobs, reason),
       },
     )
@@ -144,12 +152,19 @@ export class DiskStore implements BlobStore, Keeper {
 
   usage(): StoreUsage {
     const { limitBytes: limit } = this.#options
-    const counts = { bytes: this.#bytes, complete: this.#complete, partial: this.#blobs.size - this.#complete }
-    return limit === undefined ? counts : { ...counts, limit }
+    const { trouble } = this.#room
+    return {
+      bytes: this.#bytes,
+      disk: this.#disk + this.#beside.bytes,
+      complete: this.#complete,
+      partial: this.#blobs.size - this.#complete,
+      ...(limit === undefined ? {} : { limit }),
+      ...(trouble === undefined ? {} : { trouble }),
+    }
   }
 
   plan(bytes?: number): Plan {
-    return this.#room.plan(bytes ?? this.#options.limitBytes)
+    return this.#room.plan(bytes)
   }
 
   async evict(bytes?: number): Promise<Plan> {
@@ -157,6 +172,22 @@ export class DiskStore implements BlobStore, Keeper {
     const plan = this.plan(bytes)
     await this.#room.carryOut(plan)
     return plan
+  }
+
+  pin(pin: Pin): void {
+    this.checkOpen()
+    this.#pins.add(pin)
+    this.#catalog.pin(pin)
+  }
+
+  unpin(digest: Digest, reason: string): boolean {
+    this.checkOpen()
+    this.#catalog.unpin(digest, reason)
+    return this.#pins.remove(digest, reason)
+  }
+
+  pins(digest?: Digest): Pin[] {
+    return digest === undefined ? this.#pins.all() : this.#pins.of(digest)
   }
 
   onGone(listener: (blob: Blob) => void): void {
@@ -243,13 +274,18 @@ export class DiskStore implements BlobStore, Keeper {
     return this.#room.reserve(blob, bytes)
   }
 
-  relieve(bytes: number): Promise<void> {
-    return this.#room.relieve(bytes)
+  relieve(blob: DiskBlob, bytes: number): Promise<void> {
+    return this.#room.relieve(blob, bytes)
   }
 
-  grew(_blob: DiskBlob, bytes: number): void {
+  grew(_blob: DiskBlob, bytes: number, disk: number): void {
     this.#bytes += bytes
+    this.#disk += disk
     this.#report()
+  }
+
+  pinnedUntil(blob: DiskBlob): number | undefined {
+    return this.#pins.until(blob.digest)
   }
 
   changed(blob: DiskBlob): void {
@@ -301,6 +337,7 @@ export class DiskStore implements BlobStore, Keeper {
   #add(blob: DiskBlob): void {
     this.#blobs.set(blob.digest, blob)
     this.#bytes += blob.bytes
+    this.#disk += blob.disk
     if (blob.complete) this.#complete++
   }
 
@@ -309,6 +346,7 @@ export class DiskStore implements BlobStore, Keeper {
     this.#catalog.forget(blobs.map((blob) => blob.digest))
     const deletions = blobs.map((blob) => {
       this.#bytes -= blob.bytes
+      this.#disk -= blob.disk
       if (blob.complete) this.#complete--
       this.#blobs.delete(blob.digest)
       this.#doomed.delete(blob)
@@ -338,6 +376,7 @@ export class DiskStore implements BlobStore, Keeper {
   #report(): void {
     const { metrics } = this.#options
     metrics?.storeBytes.set(this.#bytes)
+    metrics?.storeDiskBytes.set(this.#disk + this.#beside.bytes)
     metrics?.blobs.set({ state: 'complete' }, this.#complete)
     metrics?.blobs.set({ state: 'partial' }, this.#blobs.size - this.#complete)
   }

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { Digest } from '../oci/digest.ts'
-import { type Holding, planEviction } from './eviction.ts'
+import { type Holding, inTheWay, planEviction } from './eviction.ts'
 
-const holding = (name: string, bytes: number, usedAt: number, more: Partial<Holding> = {}): Holding => ({
+const holding = (name: string, disk: number, usedAt: number, more: Partial<Holding> = {}): Holding => ({
   digest: name as Digest,
-  bytes,
+  disk,
   usedAt,
   held: false,
   complete: true,
@@ -49,6 +49,19 @@ describe('planEviction', () => {
     expect(plan.reasons.get('held' as Digest)).toBe('in use')
   })
 
+  test('leaves what is pinned alone until its time, whatever else is said, and says until when', () => {
+    const holdings = [
+      holding('pinned', 10, 0, { pinnedUntil: 200 }),
+      holding('for good', 10, 0, { pinnedUntil: Number.POSITIVE_INFINITY }),
+      holding('over', 10, 50, { pinnedUntil: 100 }),
+    ]
+    const plan = planEviction(holdings, { now: 100, ttlMs: 60, bytes: 0 })
+    expect([names(plan.remove), plan.missing]).toEqual([['over'], 20])
+    expect(plan.reasons.get('pinned' as Digest)).toBe('pinned until 1970-01-01T00:00:00.200Z')
+    expect(plan.reasons.get('for good' as Digest)).toBe('pinned')
+    expect(inTheWay(plan)).toEqual({ inUse: 0, pinned: 20 })
+  })
+
   test('does not remove blobs that hold no bytes to make room', () => {
     const plan = planEviction([holding('empty', 0, 0), holding('full', 5, 1)], { now: 2, bytes: 5, wanted: 5 })
     expect(names(plan.remove)).toEqual(['full'])
@@ -56,18 +69,25 @@ describe('planEviction', () => {
 
   test('whatever is there, decides about each blob once and reaches the limit unless held blobs forbid it', () => {
     const arbitrary = fc.array(
-      fc.record({ bytes: fc.nat(100), usedAt: fc.nat(100), held: fc.boolean(), complete: fc.boolean() }),
+      fc.record({
+        disk: fc.nat(100),
+        usedAt: fc.nat(100),
+        held: fc.boolean(),
+        complete: fc.boolean(),
+        pinnedUntil: fc.option(fc.constantFrom(50, 100, 101, Number.POSITIVE_INFINITY), { nil: undefined }),
+      }),
     )
     const property = fc.property(arbitrary, fc.nat(500), fc.nat(100), (list, bytes, wanted) => {
       const holdings = list.map((each, i) => ({ ...each, digest: `d${i}` as Digest }))
       const { remove, keep, missing } = planEviction(holdings, { now: 100, bytes, wanted })
       expect(names([...remove, ...keep]).sort()).toEqual(names(holdings).sort())
-      expect(remove.some((each) => each.held)).toBe(false)
-      const kept = keep.reduce((sum, each) => sum + each.bytes, 0)
+      const stays = (each: Holding) => each.held || (each.pinnedUntil ?? 0) > 100
+      expect(remove.some(stays)).toBe(false)
+      const kept = keep.reduce((sum, each) => sum + each.disk, 0)
       expect(missing).toBe(Math.max(0, kept + wanted - bytes))
-      if (missing > 0) expect(keep.every((each) => each.held || each.bytes === 0)).toBe(true)
+      if (missing > 0) expect(keep.every((each) => stays(each) || each.disk === 0)).toBe(true)
       const last = remove.at(-1)
-      if (last) expect(kept + last.bytes + wanted).toBeGreaterThan(bytes)
+      if (last) expect(kept + last.disk + wanted).toBeGreaterThan(bytes)
     })
     fc.assert(property)
   })

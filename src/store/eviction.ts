@@ -3,13 +3,15 @@ import type { Digest } from '../oci/digest.ts'
 
 export interface Holding {
   readonly digest: Digest
-  /** Bytes of pieces that are there. */
-  readonly bytes: number
+  /** Bytes of the disk that its file takes. */
+  readonly disk: number
   /** Wall time in ms. */
   readonly usedAt: number
   /** Somebody reads or writes it now. */
   readonly held: boolean
   readonly complete: boolean
+  /** Somebody asked that it stays until then, wall time in ms; Infinity: until told otherwise. */
+  readonly pinnedUntil?: number | undefined
 }
 
 export interface Limits {
@@ -23,7 +25,13 @@ export interface Limits {
   readonly wanted?: number
 }
 
-export type Reason = 'expired' | 'least recently used' | 'in use' | 'within the limits'
+export type Reason =
+  | 'expired'
+  | 'least recently used'
+  | 'in use'
+  | 'pinned'
+  | `pinned until ${string}`
+  | 'within the limits'
 
 export interface Plan {
   readonly remove: readonly Holding[]
@@ -48,19 +56,38 @@ export function planEviction(holdings: Iterable<Holding>, limits: Limits): Plan 
     reasons.set(holding.digest, reason)
   }
   for (const holding of holdings) {
+    const { pinnedUntil = 0 } = holding
     const expired = limits.ttlMs !== undefined && limits.now - holding.usedAt > limits.ttlMs
     if (holding.held) decide(keep, holding, 'in use')
-    else if (expired) decide(remove, holding, 'expired')
-    else candidates.push(holding)
-    if (holding.held || !expired) total += holding.bytes
+    else if (pinnedUntil > limits.now) decide(keep, holding, pinnedReason(pinnedUntil))
+    else if (expired) {
+      decide(remove, holding, 'expired')
+      continue
+    } else candidates.push(holding)
+    total += holding.disk
   }
   let excess = limits.bytes === undefined ? 0 : total + (limits.wanted ?? 0) - limits.bytes
   if (excess > 0) candidates.sort((a, b) => a.usedAt - b.usedAt || Number(a.complete) - Number(b.complete))
   for (const holding of candidates) {
-    if (excess > 0 && holding.bytes > 0) {
+    if (excess > 0 && holding.disk > 0) {
       decide(remove, holding, 'least recently used')
-      excess -= holding.bytes
+      excess -= holding.disk
     } else decide(keep, holding, 'within the limits')
   }
   return { remove, keep, reasons, missing: Math.max(0, excess) }
+}
+
+function pinnedReason(until: number): Reason {
+  return until === Number.POSITIVE_INFINITY ? 'pinned' : `pinned until ${new Date(until).toISOString()}`
+}
+
+/** Bytes of what stays although the limits would have it go, by why: for saying what is in the way. */
+export function inTheWay({ keep, reasons }: Plan): { inUse: number; pinned: number } {
+  let [inUse, pinned] = [0, 0]
+  for (const { digest, disk } of keep) {
+    const reason = reasons.get(digest)
+    if (reason === 'in use') inUse += disk
+    else if (reason?.startsWith('pinned')) pinned += disk
+  }
+  return { inUse, pinned }
 }

@@ -12,9 +12,11 @@ export interface Keeper {
   /** Sets `bytes` aside for a piece; call the result when it is written or has failed. @throws {Failure} `no-space` */
   reserve(blob: DiskBlob, bytes: number): () => void
   /** The disk is full: frees at least `bytes` if it can. */
-  relieve(bytes: number): Promise<void>
-  /** `bytes` more are there. */
-  grew(blob: DiskBlob, bytes: number): void
+  relieve(blob: DiskBlob, bytes: number): Promise<void>
+  /** `bytes` more are there, and `disk` more of the disk are taken, which may be less than none. */
+  grew(blob: DiskBlob, bytes: number, disk: number): void
+  /** Wall time in ms until which eviction leaves it alone. */
+  pinnedUntil(blob: DiskBlob): number | undefined
   /** Something changed that the catalog should know. */
   changed(blob: DiskBlob): void
   completed(blob: DiskBlob): void

@@ -7,20 +7,22 @@ import { layoutOf } from '../piece/layout.ts'
 import { Metainfo } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { BlobTree } from './blob-tree.ts'
+import { BlobTree, type FoundFile } from './blob-tree.ts'
 import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
 import { type DataDir, openDataDir } from './data-dir.ts'
 import { DiskBlob } from './disk-blob.ts'
 import type { Disk, Share } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
-import { type FileFacts, judge } from './recovery.ts'
+import { judge } from './recovery.ts'
 import { dropWrongPieces, sniff, wholeSince } from './rehash.ts'
 import { Spare } from './spare.ts'
 
 export interface DiskStoreOptions {
   readonly dir: string
-  /** What the pieces may take together; unlimited if absent. */
+  /** What the store may take of the disk; unlimited if absent. */
   readonly limitBytes?: number
+  /** What it takes beside the files of blobs; found out by default. */
+  readonly beside?: () => number
   /** A blob unused for longer than this is removed; never if absent. */
   readonly ttlMs?: number
   /** What is to stay free on the disk; absent: nothing. */
@@ -29,7 +31,7 @@ export interface DiskStoreOptions {
   readonly disk?: () => Disk
   readonly clock: Clock
   readonly log: Log
-  readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes'>
+  readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes' | 'storeDiskBytes'>
   /** Changes when the machine starts anew; the kernel's by default. */
   readonly bootId?: string
 }
@@ -64,11 +66,13 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
   const { catalog, rebuild } = openCatalog()
   try {
     const trusted = catalog.begin(options.bootId ?? bootId())
-    const opening = new Opening(options, tree, catalog, tree.scan())
+    const files = tree.scan()
+    const opening = new Opening(options, tree, catalog, files)
     const rows = rebuild ? await opening.rebuild() : await opening.check(trusted)
     await opening.sweep(rows)
     await tree.emptyTrash()
-    const blobs: Parts['blobs'] = (keeper) => rows.map((row) => new DiskBlob(keeper, tree.pathOf(row.digest), row))
+    const blobs: Parts['blobs'] = (keeper) =>
+      rows.map((row) => new DiskBlob(keeper, tree.pathOf(row.digest), row, files.get(row.digest)?.disk))
     log.debug('store opened', { dir: options.dir, blobs: rows.length })
     spare.keep()
     return { tree, catalog, spare, blobs, release: dir.unlock }
@@ -101,10 +105,10 @@ class Opening {
   readonly #options: DiskStoreOptions
   readonly #tree: BlobTree
   readonly #catalog: Catalog
-  readonly #files: ReadonlyMap<Digest, FileFacts>
+  readonly #files: ReadonlyMap<Digest, FoundFile>
   readonly #forgotten: Digest[] = []
 
-  constructor(options: DiskStoreOptions, tree: BlobTree, catalog: Catalog, files: ReadonlyMap<Digest, FileFacts>) {
+  constructor(options: DiskStoreOptions, tree: BlobTree, catalog: Catalog, files: ReadonlyMap<Digest, FoundFile>) {
     this.#options = options
     this.#tree = tree
     this.#catalog = catalog

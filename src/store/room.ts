@@ -4,7 +4,7 @@ import { Failure } from '../failure.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { DiskBlob } from './disk-blob.ts'
-import { type Limits, type Plan, planEviction } from './eviction.ts'
+import { inTheWay, type Limits, type Plan, planEviction } from './eviction.ts'
 import type { FreeSpace } from './free-space.ts'
 
 export interface RoomLimits {
@@ -19,20 +19,26 @@ export interface RoomLimits {
 /** The store that is kept within limits. */
 export interface Housed {
   readonly blobs: ReadonlyMap<Digest, DiskBlob>
-  /** Bytes of pieces that are there. */
-  bytes(): number
+  /** Bytes of the disk that the files of blobs take. */
+  disk(): number
+  /** Bytes of the disk that the store takes beside those. */
+  beside(): number
   /** They are gone on return; resolves when their space is free. */
   drop(blobs: readonly DiskBlob[], reason: string): Promise<void>
 }
 
 /** Room is made for this much at a time, so that a full store does not plan anew for every piece. */
 const step = 64 * 1024 * 1024
+/** For so long a refusal is told as what is wrong with the store, in ms. */
+const troubleMs = 60_000
 
 export class Room {
   readonly #limits: RoomLimits
   readonly #house: Housed
-  #reserved = 0
+  readonly #reserved = new Map<DiskBlob, number>()
+  #reservedBytes = 0
   #relief: Promise<void> | undefined
+  #refused: { readonly message: string; readonly at: number } | undefined
 
   constructor(limits: RoomLimits, house: Housed) {
     this.#limits = limits
@@ -44,25 +50,34 @@ export class Room {
     const { limitBytes } = this.#limits
     if (limitBytes !== undefined) this.#make(blob, bytes, limitBytes)
     this.#spare(blob, bytes)
-    this.#reserved += bytes
+    this.#reserve(blob, bytes)
     this.#limits.space?.changed(-bytes)
-    return () => {
-      this.#reserved -= bytes
-    }
+    return () => this.#reserve(blob, -bytes)
   }
 
-  /** What would go if the store were to hold no more than `bytes`; `carryOut` makes it so. */
-  plan(bytes: number | undefined): Plan {
-    return planEviction(this.#house.blobs.values(), this.#bounds(bytes, 0))
+  /** What would go if blobs were to take no more than `bytes`, by default than the limit of the store leaves them. */
+  plan(bytes?: number): Plan {
+    const { limitBytes } = this.#limits
+    const own = limitBytes === undefined ? undefined : Math.max(0, limitBytes - this.#house.beside())
+    return this.#plan(bytes ?? own, 0)
   }
 
   carryOut(plan: Plan): Promise<void> {
     return this.#remove(plan).done
   }
 
-  /** The disk is full, whatever the limit says: frees at least `bytes` if it can. Callers at once share one relief. */
-  relieve(bytes: number): Promise<void> {
-    this.#relief ??= this.#evict(this.#house.bytes(), Math.max(bytes, step)).done.finally(() => {
+  /**
+   * The disk is full, whatever the limit says: frees at least `bytes` if it can, and if the rest of the blob fits then.
+   * Callers at once share one relief.
+   */
+  relieve(blob: DiskBlob, bytes: number): Promise<void> {
+    const all = this.#house.disk()
+    if (!this.#relief && this.#plan(all, this.#rest(blob)).missing > 0) {
+      this.#limits.log.debug('nothing is evicted for a blob that would not fit even so', { digest: blob.digest })
+      this.#trouble(`the disk is full, and what blobs can go would not make room for ${shortDigest(blob.digest)}`)
+      return Promise.resolve()
+    }
+    this.#relief ??= this.#evict(all, Math.max(bytes, step)).done.finally(() => {
       this.#relief = undefined
     })
     return this.#relief
@@ -73,60 +88,97 @@ export class Room {
     this.#evict(undefined, 0)
   }
 
+  /** Why something was refused lately; undefined when nothing was. */
+  get trouble(): string | undefined {
+    const now = this.#limits.clock.now()
+    return this.#refused && now - this.#refused.at < troubleMs ? this.#refused.message : undefined
+  }
+
   #make(blob: DiskBlob, bytes: number, limit: number): void {
     const name = shortDigest(blob.digest)
-    // Before everything else has gone for a blob that cannot become whole here.
-    if (blob.size > limit) {
-      throw new Failure(
-        'no-space',
-        `${name} has ${blob.size} bytes, more than the whole store may hold (${limit}); raise --cache-size`,
+    const beside = this.#house.beside()
+    if (blob.size + beside > limit) {
+      const own = beside > 0 ? `, ${beside} of them for its catalog` : ''
+      throw this.#refusal(
+        `${name} has ${blob.size} bytes, more than fit into the whole store (${limit} bytes${own}); raise --cache-size`,
       )
     }
-    const used = this.#house.bytes() + this.#reserved
+    const used = this.#house.disk() + beside + this.#reservedBytes
     if (used + bytes <= limit) return
-    const ahead = Math.min(step, limit / 16, blob.size - blob.bytes)
-    const { freed } = this.#evict(limit - this.#reserved, Math.max(bytes, ahead))
-    if (used + bytes - freed <= limit) return
-    throw new Failure(
-      'no-space',
-      `no room for ${name}: the store may hold ${limit} bytes and what it holds is in use; raise --cache-size`,
-    )
+    const allowed = limit - beside - this.#reservedBytes
+    const rest = this.#rest(blob)
+    const whole = this.#plan(allowed, rest)
+    // Nothing goes for a blob that would not become whole even so.
+    if (whole.missing > 0) {
+      throw this.#refusal(`no room for ${name}: the store may take ${limit} bytes, ${why(whole)}; raise --cache-size`)
+    }
+    this.#evict(allowed, Math.max(bytes, Math.min(step, limit / 16, rest)))
   }
 
   /** Others fill the disk as well: what is to stay free is theirs, and the blobs here are what can be spared. */
   #spare(blob: DiskBlob, bytes: number): void {
     const { space } = this.#limits
     if (!space || space.room >= bytes) return
-    this.#evict(this.#house.bytes(), Math.max(bytes - space.room, Math.min(step, blob.size - blob.bytes)))
-    if (space.room >= bytes) return
-    throw new Failure(
-      'no-space',
-      `no room for ${shortDigest(blob.digest)}: the disk has ${Math.max(0, bytes - space.room)} bytes less than ` +
-        'are to stay free, and no blob can go; free some space there, or lower --keep-free',
+    const rest = this.#rest(blob)
+    const whole = this.#plan(this.#house.disk(), rest - space.room)
+    if (whole.missing === 0) {
+      this.#evict(this.#house.disk(), Math.max(bytes - space.room, Math.min(step, rest)))
+      if (space.room >= bytes) return
+    }
+    throw this.#refusal(
+      `no room for ${shortDigest(blob.digest)}: the disk has ${Math.max(0, Math.ceil(rest - space.room))} bytes less ` +
+        `than it takes beside what is to stay free, ${why(whole)}; free some space there, or lower --keep-free`,
     )
   }
 
-  #bounds(limit: number | undefined, wanted: number): Limits {
+  /** Bytes of the blob that are neither here nor set aside. */
+  #rest(blob: DiskBlob): number {
+    return blob.size - blob.bytes - (this.#reserved.get(blob) ?? 0)
+  }
+
+  #reserve(blob: DiskBlob, bytes: number): void {
+    const reserved = (this.#reserved.get(blob) ?? 0) + bytes
+    if (reserved > 0) this.#reserved.set(blob, reserved)
+    else this.#reserved.delete(blob)
+    this.#reservedBytes += bytes
+  }
+
+  #refusal(message: string): Failure {
+    this.#trouble(message)
+    return new Failure('no-space', message)
+  }
+
+  #trouble(message: string): void {
+    this.#refused = { message, at: this.#limits.clock.now() }
+  }
+
+  #plan(limit: number | undefined, wanted: number): Plan {
     const { ttlMs, clock } = this.#limits
-    return {
+    return planEviction(this.#house.blobs.values(), {
       now: clock.wall(),
       wanted,
       ...(limit === undefined ? {} : { bytes: limit }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
-    }
+    } satisfies Limits)
   }
 
   #evict(limit: number | undefined, wanted: number): { freed: number; done: Promise<void> } {
-    return this.#remove(planEviction(this.#house.blobs.values(), this.#bounds(limit, wanted)))
+    return this.#remove(this.#plan(limit, wanted))
   }
 
   #remove({ remove, reasons }: Plan): { freed: number; done: Promise<void> } {
     if (remove.length === 0) return { freed: 0, done: Promise.resolve() }
-    const freed = remove.reduce((sum, holding) => sum + holding.bytes, 0)
+    const freed = remove.reduce((sum, holding) => sum + holding.disk, 0)
     const because = [...new Set(remove.map((holding) => reasons.get(holding.digest)))].join(', ')
     this.#limits.log.info('evicted blobs', { blobs: remove.length, bytes: freed, reason: because })
     const blobs = remove.map((holding) => this.#house.blobs.get(holding.digest)).filter((blob) => blob !== undefined)
     this.#limits.space?.changed(freed)
     return { freed, done: this.#house.drop(blobs, because) }
   }
+}
+
+function why(plan: Plan): string {
+  const { inUse, pinned } = inTheWay(plan)
+  if (inUse + pinned === 0) return 'and there is no blob that could go'
+  return `and of what it holds ${inUse} are in use and ${pinned} pinned`
 }

@@ -56,6 +56,12 @@ const steps: readonly string[] = [
      at         INTEGER NOT NULL,      -- wall ms
      PRIMARY KEY (registry, repository, holder)
    ) WITHOUT ROWID;`,
+  `CREATE TABLE pins (
+     digest TEXT NOT NULL,
+     reason TEXT NOT NULL,
+     until  INTEGER,                   -- wall ms; NULL: until it is unpinned
+     PRIMARY KEY (digest, reason)
+   ) WITHOUT ROWID;`,
 ]
 
 export const schemaVersion = steps.length

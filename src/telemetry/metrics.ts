@@ -38,6 +38,7 @@ export function createMetrics() {
     peerRefused: counter('shoal_peer_refused_total', 'Requests of other nodes refused for their ticket', ['reason']),
     blobs: gauge('shoal_blobs', 'Blobs in the store', ['state']),
     storeBytes: gauge('shoal_store_bytes', 'Bytes in the store'),
+    storeDiskBytes: gauge('shoal_store_disk_bytes', 'Bytes of the disk that the store takes, its catalog included'),
     scrubbedBytes: counter('shoal_scrubbed_bytes_total', 'Bytes read again from whole blobs to check them'),
     piecesDamaged: counter('shoal_pieces_damaged_total', 'Pieces on the disk that turned out to be wrong'),
     members: gauge('shoal_members', 'Live nodes known to this node, this node included', ['mode']),

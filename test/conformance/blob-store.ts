@@ -8,7 +8,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { parseTag, repositoryOf } from '../../src/oci/reference.ts'
 import { layoutOf, pieceBytes, pieceStart } from '../../src/piece/layout.ts'
 import { pieceDigest, pieceDigestBytes, type Segment } from '../../src/piece/metainfo.ts'
-import type { Blob, BlobStore } from '../../src/store/blob-store.ts'
+import type { Blob, BlobStore, StoreUsage } from '../../src/store/blob-store.ts'
 import { FakeClock } from '../fakes/clock.ts'
 
 export interface StoreSetup {
@@ -41,7 +41,7 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
     test('knows nothing at first', async () => {
       expect(store.find(sample(10).digest)).toBeUndefined()
       expect([...store.all()]).toEqual([])
-      expect(store.usage()).toEqual({ bytes: 0, complete: 0, partial: 0 })
+      expect(countsOf(store)).toEqual({ bytes: 0, complete: 0, partial: 0 })
       expect(await store.remove(sample(10).digest)).toBe(false)
     })
 
@@ -60,7 +60,7 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       expect(blob.layout).toEqual(layoutOf(size))
       expect(store.create({ digest, size, kind: 'blob' })).toBe(blob)
       expect(store.find(digest)).toBe(blob)
-      expect(store.usage()).toEqual({ bytes: 0, complete: 0, partial: 1 })
+      expect(countsOf(store)).toEqual({ bytes: 0, complete: 0, partial: 1 })
     })
 
     test('starts an incomplete blob over when its size turns out to be another', async () => {
@@ -113,7 +113,7 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
           const span = { start: Math.min(a, b), end: Math.max(a, b) }
           expect(await blob.read(span)).toEqual(bytes.slice(span.start, span.end))
           expect(Buffer.compare(await blob.read({ start: 0, end: size }), bytes)).toBe(0)
-          expect(store.usage()).toEqual({ bytes: size, complete: 1, partial: 0 })
+          expect(countsOf(store)).toEqual({ bytes: size, complete: 1, partial: 0 })
           await store.remove(digest)
         },
       )
@@ -160,7 +160,7 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       expect(blob).toMatchObject({ gone: true, complete: false })
       expect(gone).toEqual([blob])
       expect(store.find(digest)).toBeUndefined()
-      expect(store.usage()).toEqual({ bytes: 0, complete: 0, partial: 0 })
+      expect(countsOf(store)).toEqual({ bytes: 0, complete: 0, partial: 0 })
       const again = store.create({ digest, size, kind: 'blob' })
       for (const i of [0, 1, 2]) await again.write(i, piece(i))
       await again.finish()
@@ -177,7 +177,7 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       const { digest, bytes } = sample(pieceLength + 100)
       const [a, b] = await Promise.all([1, 2].map(() => store.put({ digest, kind: 'manifest' }, bytes)))
       expect(a).toBe(b!)
-      expect(store.usage()).toEqual({ bytes: bytes.length, complete: 1, partial: 0 })
+      expect(countsOf(store)).toEqual({ bytes: bytes.length, complete: 1, partial: 0 })
     })
 
     test('keeps segments of piece digests', () => {
@@ -229,7 +229,7 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       const fourth = await small.put({ digest, kind: 'blob' }, bytes)
       expect([...small.all()]).toEqual([blobs[0]!, blobs[2]!, fourth])
       expect(blobs[1]!.gone).toBe(true)
-      expect(small.usage()).toEqual({ bytes: 3 * pieceLength, complete: 3, partial: 0, limit: 3 * pieceLength })
+      expect(countsOf(small)).toEqual({ bytes: 3 * pieceLength, complete: 3, partial: 0, limit: 3 * pieceLength })
       letGo()
     })
 
@@ -249,6 +249,56 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       expect(small.find(held.digest)).toBeUndefined()
       const big = sample(3 * pieceLength, 3)
       expect(await codeOf(small.put({ digest: big.digest, kind: 'blob' }, big.bytes))).toBe('no-space')
+    })
+
+    test('leaves pinned blobs alone until the last of their pins is over', async () => {
+      const small = await openWith(2 * pieceLength)
+      const [one, two, three] = [sample(pieceLength, 1), sample(pieceLength, 2), sample(pieceLength, 3)]
+      const put = ({ digest, bytes }: typeof one) => small.put({ digest, kind: 'blob' }, bytes)
+      small.pin({ digest: one.digest, reason: 'an image', until: clock.wall() + 60_000 })
+      small.pin({ digest: one.digest, reason: 'a preheat', until: clock.wall() + 30_000 })
+      small.pin({ digest: two.digest, reason: 'an image' })
+      await put(one)
+      await put(two)
+      clock.advance(45_000)
+      expect(await codeOf(put(three))).toBe('no-space')
+      expect(small.plan(0).reasons.get(one.digest)).toBe(
+        `pinned until ${new Date(clock.wall() + 15_000).toISOString()}`,
+      )
+      expect(small.plan(0).reasons.get(two.digest)).toBe('pinned')
+      expect(small.pins(one.digest).map(({ reason }) => reason)).toEqual(['an image'])
+      clock.advance(15_000)
+      await put(three)
+      expect([small.find(one.digest), small.find(two.digest)?.complete]).toEqual([undefined, true])
+      expect([small.unpin(two.digest, 'a preheat'), small.unpin(two.digest, 'an image')]).toEqual([false, true])
+      expect(small.pins()).toEqual([])
+      clock.advance(1000)
+      small.find(three.digest)!.hold()()
+      await put(one)
+      expect(small.find(two.digest)).toBeUndefined()
+    })
+
+    test('removes a pinned blob that is asked to go, and a pin waits for one that is not here', async () => {
+      const small = await openWith(pieceLength)
+      const [one, two] = [sample(pieceLength, 1), sample(pieceLength, 2)]
+      small.pin({ digest: one.digest, reason: 'an image' })
+      await small.put({ digest: one.digest, kind: 'blob' }, one.bytes)
+      expect(await small.remove(one.digest)).toBe(true)
+      expect(small.find(one.digest)).toBeUndefined()
+      await small.put({ digest: one.digest, kind: 'blob' }, one.bytes)
+      expect(await codeOf(small.put({ digest: two.digest, kind: 'blob' }, two.bytes))).toBe('no-space')
+      expect(small.find(one.digest)?.complete).toBe(true)
+    })
+
+    test('evicts nothing for a blob that would not become whole even so', async () => {
+      const small = await openWith(4 * pieceLength)
+      const [held, old, big] = [sample(2 * pieceLength, 1), sample(pieceLength, 2), sample(3 * pieceLength, 3)]
+      const letGo = (await small.put({ digest: held.digest, kind: 'blob' }, held.bytes)).hold()
+      await small.put({ digest: old.digest, kind: 'blob' }, old.bytes)
+      clock.advance(1000)
+      expect(await codeOf(small.put({ digest: big.digest, kind: 'blob' }, big.bytes))).toBe('no-space')
+      expect(small.find(old.digest)?.complete).toBe(true)
+      letGo()
     })
 
     test('counts a hold as a use', async () => {
@@ -299,6 +349,12 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       expect([...store.bans()]).toEqual([])
     })
   })
+}
+
+/** What the disk takes for it is up to the disk. */
+export function countsOf(store: BlobStore): Omit<StoreUsage, 'disk'> {
+  const { disk: _, ...counts } = store.usage()
+  return counts
 }
 
 /** Content that is the same for the same size and seed. */

@@ -20,6 +20,7 @@ import type {
   TagRecord,
 } from '../../src/store/blob-store.ts'
 import { type Plan, planEviction } from '../../src/store/eviction.ts'
+import { type Pin, Pins } from '../../src/store/pins.ts'
 import { Soundness } from '../../src/store/soundness.ts'
 
 export interface MemoryStoreOptions {
@@ -37,11 +38,13 @@ export class MemoryStore implements BlobStore {
   readonly #seen = new Map<Digest, Map<string, Repository>>()
   readonly #grants = new Map<string, number>()
   readonly #tags = new Map<string, TagRecord>()
+  readonly #pins: Pins
   readonly #bans = new Map<string, { node: string; reason: string; until: number }>()
   #bytes = 0
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options
+    this.#pins = new Pins([], () => options.clock.wall())
   }
 
   find(digest: Digest): MemoryBlob | undefined {
@@ -58,6 +61,7 @@ export class MemoryStore implements BlobStore {
     const { clock, checkWhole = true } = this.#options
     const blob: MemoryBlob = new MemoryBlob(spec, {
       wall: () => clock.wall(),
+      pinnedUntil: () => this.#pins.until(spec.digest),
       checkWhole,
       grow: (bytes) => this.#grow(blob, bytes),
       drop: () => this.#drop(blob),
@@ -113,9 +117,21 @@ export class MemoryStore implements BlobStore {
 
   usage(): StoreUsage {
     const complete = [...this.#blobs.values()].filter((blob) => blob.complete).length
-    const counts = { bytes: this.#bytes, complete, partial: this.#blobs.size - complete }
+    const counts = { bytes: this.#bytes, disk: this.#bytes, complete, partial: this.#blobs.size - complete }
     const { limitBytes: limit } = this.#options
     return limit === undefined ? counts : { ...counts, limit }
+  }
+
+  pin(pin: Pin): void {
+    this.#pins.add(pin)
+  }
+
+  unpin(digest: Digest, reason: string): boolean {
+    return this.#pins.remove(digest, reason)
+  }
+
+  pins(digest?: Digest): Pin[] {
+    return digest === undefined ? this.#pins.all() : this.#pins.of(digest)
   }
 
   onDamaged(listener: (blob: Blob, pieces: number) => void): void {
@@ -172,7 +188,8 @@ export class MemoryStore implements BlobStore {
     if (limitBytes !== undefined && this.#bytes + bytes > limitBytes) {
       const limits = { now: this.#options.clock.wall(), bytes: limitBytes, wanted: bytes }
       const plan = planEviction(this.#blobs.values(), limits)
-      if (plan.missing > 0 || blob.size > limitBytes) {
+      const whole = planEviction(this.#blobs.values(), { ...limits, wanted: blob.size - blob.bytes })
+      if (whole.missing > 0 || blob.size > limitBytes) {
         throw new Failure('no-space', `no room for ${blob.digest}: the store may hold ${limitBytes} bytes`)
       }
       for (const { digest } of plan.remove) this.#drop(this.#blobs.get(digest)!)
@@ -192,6 +209,7 @@ export class MemoryStore implements BlobStore {
 interface Keeper {
   readonly checkWhole: boolean
   wall(): number
+  pinnedUntil(): number | undefined
   /** @throws {Failure} `no-space` */
   grow(bytes: number): void
   drop(): void
@@ -230,6 +248,15 @@ export class MemoryBlob implements Blob {
     this.usedAt = keeper.wall()
     this.#keeper = keeper
     this.#seen = new Soundness(this.layout.count, () => keeper.wall())
+  }
+
+  /** There are no blocks in memory. */
+  get disk(): number {
+    return this.bytes
+  }
+
+  get pinnedUntil(): number | undefined {
+    return this.#keeper.pinnedUntil()
   }
 
   get held(): boolean {

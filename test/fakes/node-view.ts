@@ -10,6 +10,7 @@ export const other = '12D3KooWotherotherotherotherotherotherotherother0ther'
 
 export class FakeNodeView implements NodeView {
   notReady: string[] = []
+  trouble: string | undefined
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
 
@@ -53,7 +54,14 @@ export class FakeNodeView implements NodeView {
         admin: '127.0.0.1:4883',
       },
       cluster: { admission: 'open' as const },
-      store: { bytes: 66 * 1024 ** 2, limit: 20 * 1024 ** 3, complete: 2, partial: 1 },
+      store: {
+        bytes: 66 * 1024 ** 2,
+        disk: 70 * 1024 ** 2,
+        limit: 20 * 1024 ** 3,
+        complete: 2,
+        partial: 1,
+        ...(this.trouble === undefined ? {} : { trouble: this.trouble }),
+      },
       scrub: { due: 0, damaged: 1 },
       rates: { received: 11_000_000, sent: 0, source: 512 },
       notReady: this.notReady,
