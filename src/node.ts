@@ -15,12 +15,13 @@ import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Tags } from './content/tags.ts'
 import { Failure } from './failure.ts'
+import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
 import { formatAddress } from './listen.ts'
 import { Meter } from './meter.ts'
 import { viewOf } from './node-view.ts'
 import { Bucket, Gate } from './rate.ts'
 import { createRegistry, pullLog } from './registry/registry.ts'
-import { serveRegistry } from './registry/server.ts'
+import { serveRegistry, serverLimits } from './registry/server.ts'
 import { Rights } from './rights/rights.ts'
 import type { Visitor } from './rights/visitor.ts'
 import { Scheduler } from './scheduler/service.ts'
@@ -241,10 +242,12 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const content = new NodeContent({ store, swarm, source, tags })
     const pulls = pullLog({ clock, log })
     const contentFor = (visitor: Visitor) => new GuardedContent({ content, rights, door: source }, visitor)
+    const files = fileLimit()
     const app = createRegistry({ content: contentFor, log, metrics, clock, random, pulls })
     const registry = await serveRegistry(app, {
       hostname: settings.registry.address.host,
       port: settings.registry.address.port,
+      limits: { connections: connectionsFor(serverLimits.connections, files) },
       clock,
       log,
     })
@@ -274,6 +277,19 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     undo.push(() => admin.close())
     addresses.admin = formatAddress(admin.address)
 
+    const stopWatching = watchFiles({
+      clock,
+      log,
+      limit: files,
+      open: openFiles,
+      relieve: () => {
+        registry.closeIdle()
+        network.closeIdle()
+        admin.closeIdle()
+      },
+    })
+    undo.push(stopWatching)
+
     const closed = Promise.withResolvers<void>()
     log.info('node started', {
       version: buildInfo.version,
@@ -301,6 +317,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         process.off('SIGHUP', reread)
         await store.close()
         await admin.close()
+        stopWatching()
         closed.resolve()
       },
     }

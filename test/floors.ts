@@ -5,7 +5,7 @@
 export const floors: readonly (readonly string[])[] = [
   ['failure.ts', 'clock.ts', 'build-info.ts', 'fair-line.ts'],
   ['oci', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts'],
-  ['config', 'piece'],
+  ['config', 'piece', 'file-limit.ts'],
   ['store', 'cluster'],
   ['source', 'wire'],
   ['swarm', 'scheduler', 'rights'],

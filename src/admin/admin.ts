@@ -120,22 +120,43 @@ function notHere(digest: string): Failure {
 export interface AdminServer {
   /** With the port the kernel chose, if it was to. */
   readonly address: Address
+  /** Gives up connections that rest between requests. */
+  closeIdle(): void
   close(): Promise<void>
 }
 
+export interface AdminLimits {
+  /** Requests under way, answers that nobody takes included: these are of megabytes where there are many blobs. */
+  readonly requests: number
+  /** A client that neither asks nor takes anything for this long is cut, seconds. */
+  readonly idleSeconds: number
+}
+
+export const adminLimits: AdminLimits = { requests: 128, idleSeconds: 10 }
+
 /** @throws {ListenError} when the address cannot be had */
-export function serveAdmin(app: Hono, address: Address): AdminServer {
+export function serveAdmin(app: Hono, address: Address, limits = adminLimits): AdminServer {
   const server = listen(address, '--admin-addr', () =>
     Bun.serve({
       hostname: address.host,
       port: address.port,
       // No call has a body.
       maxRequestBodySize: 64 * 1024,
-      fetch: (request) => app.fetch(request),
+      idleTimeout: limits.idleSeconds,
+      fetch: (request, { pendingRequests }) => (pendingRequests > limits.requests ? busy() : app.fetch(request)),
     }),
   )
   return {
     address: { host: address.host, port: server.port ?? address.port },
+    closeIdle: () => void server.closeIdleConnections(),
     close: () => server.stop(true),
   }
+}
+
+function busy(): Response {
+  const message = 'too many requests are under way on this port'
+  return Response.json(
+    { error: { code: 'too-many', message } },
+    { status: 503, headers: { 'retry-after': '1', connection: 'close' } },
+  )
 }

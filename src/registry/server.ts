@@ -16,6 +16,8 @@ import { Stalled } from './stalled.ts'
 export interface RegistryServer {
   readonly hostname: string
   readonly port: number
+  /** Gives up connections that rest between requests. */
+  closeIdle(): void
   /** Stops listening, lets responses under way end for at most `graceMs`, then cuts them. */
   close(graceMs?: number): Promise<void>
 }
@@ -93,6 +95,7 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
   return {
     hostname,
     port: bound.port,
+    closeIdle: () => server.closeIdleConnections(),
     close: (graceMs = 5_000) => close(server, graceMs).finally(() => stalled.close()),
   }
 }

@@ -218,6 +218,24 @@ describe('a piece', () => {
     expect(offers[2]!.got?.piece).toBe(0)
   })
 
+  test('that a child does not take in time frees its slot, and is held until the connection is over', async () => {
+    const rig = new Rig()
+    const blob = await rig.add(0, 1)
+    const slow = [rig.offer('ann'), rig.offer('bob')]
+    await settle()
+    const next = rig.offer('eve')
+    await rig.clock.run(2_900)
+    expect(next.got).toBeUndefined()
+    await rig.clock.run(20_000)
+    const later = rig.offer('eve')
+    await settle()
+    expect(later.got).toMatchObject({ piece: 0 })
+    expect(blob.held).toBe(true)
+    for (const { got } of slow) got!.done(false)
+    later.got!.done(true)
+    expect(blob.held).toBe(false)
+  })
+
   test('that the child drops, or no longer wants, frees its slot at once', async () => {
     const rig = new Rig()
     await rig.add(0, 1, 2, 3)

@@ -113,6 +113,7 @@ export class Seeder {
   }
 
   close(): void {
+    this.#uploader.close()
     this.#cancelBatch?.()
     // Whatever comes now is told to nobody.
     this.#cancelBatch = () => {}

@@ -11,6 +11,8 @@ import { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Bucket } from '../rate.ts'
 import type { BlobStore } from '../store/blob-store.ts'
+import { Deadlines } from '../wire/deadlines.ts'
+import { wireRules } from '../wire/rules.ts'
 import type { PieceOnDisk, WantedPieces } from '../wire/wire.ts'
 import { type Ask, type Grant, type Held, UploadQueue, type UploadTuning } from './uploads.ts'
 
@@ -58,6 +60,8 @@ export class Uploader {
   readonly #uploads = new Map<string, Upload>()
   /** When a child last asked for a blob that it waits for. */
   readonly #wantedAt = new Map<Digest, number>()
+  /** Who has not taken its piece by then has given it up, or only pretends to read: its slot is for others. */
+  readonly #late: Deadlines
   #nextAsk = 1
   #draining = false
   /** Set while the limit keeps everybody waiting. */
@@ -69,6 +73,7 @@ export class Uploader {
     this.#feeding = feeding
     this.#limit = limit
     this.#sent = sent
+    this.#late = new Deadlines(clock, wireRules.pieceDeadline)
     this.#queue = new UploadQueue(tuning, (digest) => this.#held(digest as Digest))
   }
 
@@ -112,6 +117,7 @@ export class Uploader {
     const letGo = blob.hold()
     const start = pieceStart(blob.layout, piece)
     const end = start + pieceBytes(blob.layout, piece)
+    const inTime = this.#late.start(() => this.#broken(grant))
     return {
       piece,
       path: blob.path,
@@ -119,6 +125,7 @@ export class Uploader {
       end,
       done: (sent) => {
         letGo()
+        inTime()
         if (!sent) return this.#broken(grant)
         this.#sent?.add(end - start, this.#clock.now())
         this.#clock.after(silentMs, () => this.#delivered(grant))
@@ -164,6 +171,10 @@ export class Uploader {
     for (const ask of this.#queue.expire(Number.POSITIVE_INFINITY)) this.#turns.get(ask.id)?.(undefined)
     const end = this.#clock.now() + ms
     while (this.#queue.sending > 0 && this.#clock.now() < end) await pause(this.#clock, drainLookMs)
+  }
+
+  close(): void {
+    this.#late.close()
   }
 
   /** Waits until it is this child's turn. */

@@ -9,12 +9,14 @@ import { Failure } from '../failure.ts'
 import { type Guest, sealed, speaksFor } from './admission.ts'
 import { Deadlines } from './deadlines.ts'
 import { Hearing } from './hearing.ts'
-import { maxControlBytes } from './messages.ts'
 import { type PeerAppOptions, render, textOf } from './peer-app.ts'
 import { headers, wireRules } from './rules.ts'
 import type { Inbound } from './wire.ts'
 
-export type ControlOptions = Pick<PeerAppOptions, 'inbound' | 'admit' | 'refused' | 'uploads' | 'clock' | 'log'>
+export type ControlOptions = Pick<
+  PeerAppOptions,
+  'inbound' | 'admit' | 'refused' | 'uploads' | 'intake' | 'clock' | 'log'
+>
 
 export class Control {
   readonly #o: ControlOptions
@@ -51,17 +53,16 @@ export class Control {
     read: (text: string) => T,
     reply: (inbound: Inbound, message: T) => object | Promise<object>,
   ): Promise<Response> {
-    const { inbound, admit, refused, uploads, log } = this.#o
+    const { inbound, admit, refused, uploads, intake, log } = this.#o
     // Who sends files counts the requests that send none.
     const leave = uploads.enter('')
     let guest: Guest | undefined
+    let letGo = () => {}
     try {
       guest = admit(request)
       const ready = inbound()
       if (!ready) throw new Failure('too-many', 'this node is still starting')
-      if (Number(request.headers.get('content-length') ?? 0) > maxControlBytes) {
-        throw new Failure('bad-request', 'the body is longer than 1 MiB')
-      }
+      letGo = intake.body(request)
       const text = await this.#body(request)
       guest.pass?.bring(text)
       const message = read(text)
@@ -72,6 +73,7 @@ export class Control {
       if (error instanceof Refusal) refused(error, request.headers.get(headers.node))
       return render(Failure.from(error), log, guest)
     } finally {
+      letGo()
       leave()
     }
   }

@@ -77,6 +77,8 @@ export class Network {
   readonly #heartbeat: Heartbeat
   readonly #join: (inbound: Inbound, source: AnnounceSource) => Promise<void>
   readonly #stop: () => Promise<void>
+  /** Gives up connections to the peer port on which nothing is asked or answered. */
+  readonly closeIdle: () => void
 
   private constructor(parts: {
     membership: Membership
@@ -85,6 +87,7 @@ export class Network {
     heartbeat: Heartbeat
     join: (inbound: Inbound, source: AnnounceSource) => Promise<void>
     stop: () => Promise<void>
+    closeIdle: () => void
   }) {
     this.membership = parts.membership
     this.outbound = parts.outbound
@@ -92,6 +95,7 @@ export class Network {
     this.#heartbeat = parts.heartbeat
     this.#join = parts.join
     this.#stop = parts.stop
+    this.closeIdle = parts.closeIdle
   }
 
   /** @throws {ListenError} when a port cannot be had; {Failure} `bad-request` for a wrong seed list */
@@ -211,6 +215,7 @@ export class Network {
         await Promise.race([host.stop(), new Promise<void>((resolve) => clock.after(stopDeadline, resolve))])
         await server.close()
       },
+      closeIdle: () => server.closeIdle(),
     })
   }
 

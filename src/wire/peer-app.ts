@@ -15,7 +15,8 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { type Admit, type Guest, sealed } from './admission.ts'
 import { deadline } from './deadline.ts'
-import { fetchOrderSchema, maxControlBytes, parse, resolveSchema } from './messages.ts'
+import type { Intake } from './intake.ts'
+import { fetchOrderSchema, parse, resolveSchema } from './messages.ts'
 import { headers, routes, wireRules } from './rules.ts'
 import type { SocketData } from './sockets.ts'
 import type { Uploads } from './uploads.ts'
@@ -31,6 +32,7 @@ export interface PeerAppOptions {
   /** Told of everyone who is not admitted. */
   readonly refused: (refusal: Refusal, sender: string | null) => void
   readonly uploads: Uploads
+  readonly intake: Intake
   readonly sessions: () => number
   readonly clock: Clock
   readonly log: Log
@@ -39,14 +41,14 @@ export interface PeerAppOptions {
 
 type Env = {
   Bindings: { server: PeerServer | undefined }
-  Variables: { leave: () => void; connection: string; guest: Guest | undefined }
+  Variables: { leave: () => void; letGo: () => void; connection: string; guest: Guest | undefined }
 }
 
 /** Sockets at which new sessions are refused: far above what a swarm opens. */
 const mostSessions = 4096
 
 export function createPeerApp(options: PeerAppOptions): Hono<Env> {
-  const { uploads, clock, log } = options
+  const { uploads, intake, clock, log } = options
   const app = new Hono<Env>()
   const ready = () => {
     const inbound = options.inbound()
@@ -59,7 +61,7 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     return render(Failure.from(error), log, c.get('guest'))
   })
   app.notFound((c) => render(new Failure('bad-request', 'this node does not know that call'), log, c.get('guest'), 404))
-  app.use(enter(uploads), async (c, next) => {
+  app.use(enter(uploads, intake), async (c, next) => {
     c.set('guest', options.admit(c.req.raw))
     await next()
   })
@@ -101,7 +103,11 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     const signal = c.req.raw.signal
     const offer = await inbound.offer(digest, wanted, c.get('guest')?.sender, signal)
     const bytes = offer.end - offer.start
+    const letGo = c.get('letGo')
+    // The handler is done with it, and the connection is not.
+    c.set('letGo', () => {})
     uploads.begin(c.get('connection'), signal, c.get('leave'), (sent) => {
+      letGo()
       if (sent) options.metrics?.peerSentBytes.inc(bytes)
       offer.done(sent)
     })
@@ -118,12 +124,10 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   }
 
   async function read<T extends object>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
-    if (Number(c.req.header('content-length') ?? 0) > maxControlBytes) {
-      throw new Failure('bad-request', 'the body is longer than 1 MiB')
-    }
+    const letGo = intake.body(c.req.raw)
     const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () =>
       textOf(c.req.raw),
-    )
+    ).finally(letGo)
     c.get('guest')?.pass?.bring(text)
     let value: unknown
     try {
@@ -137,16 +141,19 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   return app
 }
 
-function enter(uploads: Uploads): MiddlewareHandler<Env> {
+function enter(uploads: Uploads, intake: Intake): MiddlewareHandler<Env> {
   return async (c, next) => {
     const from = c.env?.server?.requestIP(c.req.raw)
     const connection = from ? `${from.address} ${from.port}` : ''
     const leave = uploads.enter(connection)
     c.set('connection', connection)
     c.set('leave', leave)
+    c.set('letGo', () => {})
     try {
+      c.set('letGo', intake.host(from?.address ?? 'localhost'))
       await next()
     } finally {
+      c.get('letGo')()
       leave()
     }
   }

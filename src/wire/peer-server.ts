@@ -3,6 +3,7 @@ import type { Server } from 'bun'
 import { type Address, listen } from '../listen.ts'
 import { Control } from './control.ts'
 import type { ServerCertificate } from './encryption.ts'
+import { Intake } from './intake.ts'
 import { maxControlBytes } from './messages.ts'
 import { createPeerApp, type PeerAppOptions } from './peer-app.ts'
 import { routes, wireRules } from './rules.ts'
@@ -10,7 +11,7 @@ import type { Sessions } from './sessions.ts'
 import { type SocketData, serveSockets } from './sockets.ts'
 import { Uploads } from './uploads.ts'
 
-export interface PeerServerOptions extends Omit<PeerAppOptions, 'uploads' | 'sessions'> {
+export interface PeerServerOptions extends Omit<PeerAppOptions, 'uploads' | 'intake' | 'sessions'> {
   readonly address: Address
   /** Undefined: plain HTTP. */
   readonly certificate: ServerCertificate | undefined
@@ -21,6 +22,8 @@ export interface PeerServerOptions extends Omit<PeerAppOptions, 'uploads' | 'ses
 export interface RunningPeerServer {
   /** The one that was asked for, or what the kernel chose for port 0. */
   readonly port: number
+  /** Gives up connections on which nothing is asked or answered; the number of them. */
+  closeIdle(): number
   close(): Promise<void>
 }
 
@@ -28,8 +31,9 @@ export interface RunningPeerServer {
 export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
   const { address, clock } = options
   const uploads = new Uploads(() => server.pendingRequests, clock)
-  const app = createPeerApp({ ...options, uploads, sessions: () => options.sessions()?.size ?? 0 })
-  const control = new Control({ ...options, uploads })
+  const intake = new Intake()
+  const app = createPeerApp({ ...options, uploads, intake, sessions: () => options.sessions()?.size ?? 0 })
+  const control = new Control({ ...options, uploads, intake })
   const server: Server<SocketData> = listen(address, '--peer-addr', () =>
     Bun.serve<SocketData>({
       hostname: address.host,
@@ -54,6 +58,7 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
   )
   return {
     port: server.port ?? address.port,
+    closeIdle: () => server.closeIdleConnections(),
     async close() {
       uploads.close()
       control.close()
