@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually, startTestNode, type TestNode } from '../../test/fakes/network.ts'
 import { relay } from '../../test/fakes/relay.ts'
-import { tryAll } from '../../test/lab/stranger.ts'
+import { guesses, tryAll } from '../../test/lab/stranger.ts'
 import { ClusterKey } from '../cluster/cluster-key.ts'
 import { KeyRing } from '../cluster/key-ring.ts'
 import { Failure } from '../failure.ts'
@@ -64,11 +64,14 @@ test.each([false, true])('whoever is no member is refused, and asks in vain (enc
   const log = { ...silentLog, warn: (message: string) => told.push(message) }
   const node = await start({ ring: new KeyRing([key]), encrypt, metrics, log })
   const { url, id } = selfOf(node)
-  const { member, kinds } = await tryAll({ url, node: id, key, digest }, tries)
+  const { member, kinds, said } = await tryAll({ url, node: id, key, digest }, tries)
   const successes = Object.entries(kinds).filter((entry) => entry[1].successes > 0)
   expect([member, successes]).toEqual([{ ping: 204, piece: 200 }, []])
   const refused = (await metrics.peerRefused.get()).values
-  expect(refused.reduce((sum, { value }) => sum + value, 0)).toBe(tries * Object.keys(kinds).length)
+  expect(refused.reduce((sum, { value }) => sum + value, 0)).toBe(tries * Object.keys(kinds).length + guesses.length)
+  // Why, and nothing of what there is.
+  expect(said.filter((text) => !/^401 (\{"code":"not-admitted","message":"[^"]+"\})?$/.test(text))).toEqual([])
+  expect(said.filter((text) => text.includes(id) || text.includes(digest))).toEqual([])
   // Ten reasons at most, and each is told once: a stranger does not fill the log.
   expect(new Set(refused.map(({ labels }) => labels.reason)).size).toBe(told.length)
   expect([announcesOf(node), node.inbound.sessions]).toEqual([[], []])

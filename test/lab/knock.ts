@@ -55,3 +55,46 @@ export async function knock(
     socket.terminate()
   }
 }
+
+/** What came of one way to try. */
+export interface Kind {
+  readonly tries: number
+  readonly successes: number
+  /** What came back, each once: statuses of HTTP, or numbers of bytes. */
+  readonly answers: readonly number[]
+}
+
+/** A node hangs up at once on an address that comes more often than 64 times a second; that would be no try. */
+const perSecond = 50
+const atOnce = 16
+
+/** So many tries that the node has taken up. @throws when it takes up none for long */
+export async function knocks(
+  door: { readonly hostname: string; readonly port: number },
+  said: () => Uint8Array,
+  tries: number,
+): Promise<Kind> {
+  const heard: number[] = []
+  let begun = 0
+  let ignored = 0
+  let turn = performance.now()
+  const worker = async () => {
+    while (begun < tries) {
+      begun++
+      const wait = turn - performance.now()
+      turn = Math.max(turn, performance.now()) + 1000 / perSecond
+      if (wait > 0) await Bun.sleep(wait)
+      const answer = await knock(door, said())
+      if (answer.heard > 0) {
+        heard.push(answer.heard)
+        continue
+      }
+      begun--
+      if (++ignored > tries + 100)
+        throw new Error(`of ${ignored + heard.length} connections ${ignored} were not taken up`)
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, worker))
+  const successes = heard.filter((bytes) => bytes > nonceBytes).length
+  return { tries: heard.length, successes, answers: [...new Set(heard)] }
+}

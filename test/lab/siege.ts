@@ -1,0 +1,124 @@
+/**
+ * A cluster with a key, of real processes, and a host on the same network that does not belong to it: what that one gets
+ * by asking, dialling, joining and listening. The short form is a test, the long one a soak.
+ */
+import { join } from 'node:path'
+import { newClusterKey } from '../../src/cli/keygen.ts'
+import { parseClusterKeys } from '../../src/cluster/cluster-key.ts'
+import { allModes, Cluster } from './cluster.ts'
+import type { Overheard } from './eavesdrop.ts'
+import type { LabNode } from './node.ts'
+import { guesses, type Tried } from './stranger.ts'
+import { until } from './until.ts'
+
+const script = (name: string) => join(import.meta.dir, name)
+const listenSeconds = 8
+const [member, other, outside] = ['host1', 'host2', 'host3'] as const
+
+export interface Siege extends Tried {
+  /** What multicast DNS tells everybody on the network. */
+  readonly overheard: readonly Overheard[]
+  /** What was otherwise than promised; nothing, if all is well. */
+  readonly complaints: readonly string[]
+}
+
+/** @param flags of all nodes; @param tries of each kind */
+export async function besiege(flags: readonly string[], tries: number): Promise<Siege> {
+  const members = allModes(3).map((plan) => ({ ...plan, flags }))
+  const cluster = await Cluster.create({ members, discovery: 'mdns', size: 8e6 })
+  try {
+    const complaints: string[] = []
+    const must = (holds: boolean, what: string) => void (holds || complaints.push(what))
+    const { lab, layer, image } = cluster
+    const stranger = lab.host(outside)
+    const [keyFile, oldFile] = [join(lab.dir, 'cluster.key'), join(lab.dir, 'old.key')]
+    for (const file of [keyFile, oldFile]) await Bun.write(file, newClusterKey())
+
+    const listening = stranger.exec([
+      ...[process.execPath, script('eavesdrop.ts')],
+      ...[stranger.address, String(listenSeconds)],
+    ])
+    const nodes = [member, other].map((name) => cluster.launch(name, ['--cluster-key-file', keyFile]))
+    await Promise.all(nodes.map((node) => node.ready()))
+    await cluster.acquainted()
+    for (const name of [member, other]) {
+      must((await cluster.pull(name)).digest === image.digest, `a pull on ${name} brought something else`)
+    }
+    const sent = await cluster.total('shoal_source_bytes_total')
+    must(sent < 1.5 * layer.size, `members do not share: the source sent ${sent} bytes`)
+    const overheard = JSON.parse(await listening) as Overheard[]
+    const { fingerprint } = parseClusterKeys(await Bun.file(keyFile).text(), keyFile)[0]!
+    must(overheard.length > 0, 'nothing was heard of mDNS, though members found each other by it')
+    for (const record of overheard) must(isHarmless(record, fingerprint), `mDNS told ${JSON.stringify(record)}`)
+
+    const node = nodes[0]!
+    const facts = JSON.parse(await node.get('/api/v1/node')) as { id: string; addresses: { peer: string } }
+    const tried = JSON.parse(
+      await stranger.exec([
+        ...[process.execPath, script('stranger.ts'), facts.addresses.peer, facts.id, keyFile],
+        ...[layer.digest, node.p2p, String(tries)],
+      ]),
+    ) as Tried
+    for (const [kind, { tries: made, successes }] of Object.entries(tried.kinds)) {
+      must(
+        made === tries && successes === 0,
+        `${kind}: ${successes} of ${made} tries let in, and ${tries} were to be made`,
+      )
+    }
+    const { ping, piece, libp2p } = tried.member
+    must(ping === 204 && piece === 200 && libp2p === true, `a member is refused too: ${JSON.stringify(tried.member)}`)
+    for (const text of tried.said) {
+      const known = [facts.id, layer.digest, image.digest].some((secret) => text.includes(secret))
+      must(text.startsWith('401 ') && !known, `who is not let in is told ${text}`)
+    }
+    const asked = Object.keys(tried.kinds).filter((kind) => !kind.startsWith('by libp2p')).length
+    const refused = await node.metric('shoal_peer_refused_total')
+    must(refused === asked * tries + guesses.length, `${refused} requests were refused`)
+    for (const port of [4880, 4883]) {
+      const url = `http://${lab.host(member).address}:${port}/`
+      const { code } = await stranger.tryExec(['curl', '--silent', '--max-time', '5', url])
+      // curl(1): 7 is a connection that was refused.
+      must(code === 7, `a stranger reaches port ${port} of a member: curl ended with ${code}`)
+    }
+    for (const [kind, more] of [
+      ['without a key', []],
+      ['with an old key', ['--cluster-key-file', oldFile]],
+    ] as const) {
+      const alone = await joins(cluster, more)
+      must(alone === undefined, `a node ${kind} has joined: ${alone}`)
+      must((await node.members()) === 2, `a node ${kind} is a member to others`)
+    }
+    must(
+      nodes.every(({ process }) => process.running),
+      'a member has ended',
+    )
+    must((await cluster.pull(member)).digest === image.digest, 'a member serves no more')
+    return { ...tried, overheard, complaints }
+  } finally {
+    await cluster.close()
+  }
+}
+
+/** A node outside, that hears mDNS and is told of a member besides; the members it came to know, if any. */
+async function joins(cluster: Cluster, flags: readonly string[]): Promise<string | undefined> {
+  const seedList = ['--join', cluster.lab.host(member).address]
+  const node: LabNode = cluster.launch(outside, [...seedList, ...flags])
+  try {
+    await node.ready()
+    await until('it has tried', 30, () => node.process.logged().includes('cannot reach an entry of the seed list'))
+    await Bun.sleep(3_000)
+    const { members } = JSON.parse(await node.get('/api/v1/members')) as { members: { self: boolean }[] }
+    return members.every(({ self }) => self) ? undefined : JSON.stringify(members)
+  } finally {
+    await node.process.stop()
+  }
+}
+
+/** Which nodes there are, where, and under which key's name: no more. */
+function isHarmless({ name, type, data }: Overheard, fingerprint: string): boolean {
+  if (!name.includes(fingerprint)) return false
+  if (type !== 'TXT') return true
+  // Ours; libp2p's has one address with the id in it.
+  const node = String.raw`id=\w{52}|at=\/ip4\/[\d.]+\/tcp\/\d+|dnsaddr=\/ip4\/[\d.]+\/tcp\/\d+\/p2p\/\w{52}`
+  return data.split(' ').every((word) => new RegExp(`^(?:${node})$`).test(word))
+}
