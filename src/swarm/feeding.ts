@@ -33,6 +33,8 @@ export interface FeedingHost {
   running(running: boolean): void
   /** How many parents hold the piece. */
   availability(piece: number): number
+  /** Another node was named to read it, and does: two that read the same make the source send it twice. */
+  leftToOther(): boolean
   /** Some parent holds a piece that is missing here. */
   hopeful(): boolean
   stored(blob: Blob, piece: number, bytes: number): void
@@ -145,6 +147,7 @@ export class Feeding {
   }
 
   #nextNeeded(blob: Blob, from: number): number {
+    if (this.#host.leftToOther()) return blob.layout.count
     for (let i = blob.have.nextMissing(from); i < blob.layout.count; i = blob.have.nextMissing(i + 1)) {
       // What others hold but nobody states that we believe could not be verified.
       if (this.#host.availability(i) === 0 || !blob.metainfo.known.has(i)) return i

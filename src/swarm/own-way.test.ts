@@ -67,3 +67,26 @@ test('children of a node are told when it begins to read the source', async () =
   transfer.fetch(false)
   expect(session.all('state').map(({ feeding }) => feeding)).toEqual([false, true])
 })
+
+test('a node that reads the source stops when the one that was named for it gets on with it again', async () => {
+  const [, seed, peer] = network.nodes
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  seed!.source.gate = async () => {
+    await opened
+    await new Promise<void>((resolve) => network.clock.after(5, resolve))
+  }
+  const reader = peer!.reader(blob.location)
+  expect(await network.until(() => peer!.swarm.find(blob.digest) !== undefined, 5000)).toBe(true)
+  peer!.source.gate = () => new Promise((resolve) => network.clock.after(50, resolve))
+  peer!.fetch(blob.location).fetch(false)
+  expect(await network.until(() => peer!.source.sent > 2_000_000)).toBe(true)
+  spyOn(seed!.seeder, 'offer').mockRestore()
+  open()
+  expect(await network.until(() => reader.over)).toBe(true)
+  expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
+  expect(peer!.source.sent).toBeLessThan(0.2 * blob.bytes.length)
+  expect(network.sourceBytes).toBeLessThan(1.1 * blob.bytes.length)
+})

@@ -79,6 +79,8 @@ const elsewhereMs = 6000
 const lateMs = 3000
 /** Stalled for so long with nothing left to try, a transfer gives up. */
 const giveUpMs = 20_000
+/** A named reader that told of a piece nobody else here has, so long ago at most, gets on with it. */
+const readsMs = 1000
 const notBelieved = 'what it says, or passes on, of the blob is not believed'
 /** Nobody reads it and nobody ordered it: a transfer stops, and what it has stays. */
 const unreadMs = 60_000
@@ -115,6 +117,9 @@ export class Transfer {
   /** Until then a scheduler's word counts that the blob comes from elsewhere. */
   #elsewhereUntil = 0
   #leads = false
+  /** Whom the scheduler named to read the source, and when it last told of a piece that it alone has. */
+  #reader: NodeId | undefined
+  #readerToldAt = Number.NEGATIVE_INFINITY
   #over = false
 
   constructor(deps: TransferDeps, events: TransferEvents, location: Location) {
@@ -252,7 +257,10 @@ export class Transfer {
       },
       layout: () => this.#blob?.layout,
       held: (parent, have, feeding) => this.#apply({ type: 'parent-joined', parent, have, feeding }),
-      has: (parent, pieces) => this.#apply({ type: 'parent-has', parent, pieces }),
+      has: (parent, pieces) => {
+        if (parent === this.#reader && this.#isNews(pieces)) this.#readerToldAt = this.#d.clock.now()
+        this.#apply({ type: 'parent-has', parent, pieces })
+      },
       agrees: (segment) => this.#blob?.metainfo.agrees(segment) ?? false,
       segment: (segment) => {
         if (!this.#blob) return 'malformed'
@@ -308,6 +316,7 @@ export class Transfer {
       apply: (event) => this.#apply(event),
       running: (running) => this.#apply({ type: 'feeding', running }),
       availability: (piece) => this.#download?.availability(piece) ?? 0,
+      leftToOther: () => this.#d.clock.now() - this.#readerToldAt < readsMs,
       hopeful: () => this.#download?.hopeful ?? false,
       stored: (blob, piece, bytes) => {
         this.bytes.source += bytes
@@ -345,6 +354,8 @@ export class Transfer {
         this.#elsewhereUntil = reply.elsewhere
           ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
           : Number.NEGATIVE_INFINITY
+        if (this.#reader !== reply.fetcher) this.#readerToldAt = Number.NEGATIVE_INFINITY
+        this.#reader = reply.fetcher
         const leads = reply.leads ?? false
         const led = this.leads
         this.#leads = leads
@@ -353,6 +364,11 @@ export class Transfer {
         if (reply.fetcher === this.#d.membership.self.id) this.fetch(false)
       },
     }
+  }
+
+  /** It has come from the source, or from a node that is not known here. */
+  #isNews(pieces: readonly number[]): boolean {
+    return pieces.some((piece) => !this.#blob?.have.has(piece) && this.#download?.availability(piece) === 0)
   }
 
   #create(size: number, mediaType?: string): Blob {

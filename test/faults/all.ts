@@ -1,6 +1,6 @@
 /** Every fault there is. */
 import { clockFaults } from './clocks.ts'
-import { crowd } from './crowds.ts'
+import { crowd, crowdOfPeers } from './crowds.ts'
 import { diskFaults } from './disks.ts'
 import type { Fault } from './fault.ts'
 import { killFaults } from './kills.ts'
@@ -16,4 +16,5 @@ export const faults: readonly Fault[] = [
   ...clockFaults,
   ...liarFaults,
   crowd(300),
+  crowdOfPeers(100),
 ]

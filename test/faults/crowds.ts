@@ -1,57 +1,114 @@
-/** More clients at once than anybody has engines: one node, one image, whole answers for all of them. */
+/**
+ * More at once than anybody has: clients on one node, and peers on one seed. They come in waves, and what later waves add
+ * to memory and open files is growth; the first ones warm up the runtime and its caches.
+ */
 import { readdirSync } from 'node:fs'
+import type { Digest } from '../../src/oci/digest.ts'
 import { until } from '../lab/until.ts'
 import { memoryOf } from '../load/process.ts'
 import { type Fault, must } from './fault.ts'
+import { LightPeer } from './light-peer.ts'
 import { Stage } from './stage.ts'
 
 const mebi = 1024 * 1024
-/** The first half of the waves is warm-up of runtime and caches: what the others add to it is growth. */
 const waves = 6
 const mostGrowth = 64 * mebi
 const mostFiles = 16
+const kind = { family: 'crowd', quick: false, boundSeconds: 400 } as const
 
 export function crowd(clients: number): Fault {
   return {
+    ...kind,
     name: `${clients} clients at once on one node`,
-    family: 'crowd',
     outcome:
       'every client gets every byte, and later waves leave no more memory and no more open files than the first ones',
-    quick: false,
-    boundSeconds: 400,
     round: async (scene) => {
       const stage = await Stage.open(scene, { nodes: 1, layers: [2_000_000] })
-      const { pid } = stage.node(0).process
-      const files = () => readdirSync(`/proc/${pid}/fd`).length
-      const idle = files()
-      const url = `${stage.node(0).mirror}/v2/team/app/blobs/${stage.image.layers[0]}`
-      const resident: number[] = []
-      const peaks: number[] = []
-      for (let wave = 0; wave < waves; wave++) {
-        let peak = 0
-        const timer = setInterval(() => {
-          peak = Math.max(peak, memoryOf(pid).resident)
-        }, 200)
-        try {
-          const wrong = await Promise.all(Array.from({ length: clients }, () => fetched(url, stage.image.layers[0]!)))
-          const reasons = wrong.filter((reason) => reason !== undefined)
-          must(reasons.length === 0, `${reasons.length} of ${clients} clients failed, the first: ${reasons[0]}`)
-        } finally {
-          clearInterval(timer)
-        }
-        await until('connections are closed', 120, () => files() <= idle + mostFiles)
-        resident.push(memoryOf(pid).resident)
-        peaks.push(peak)
-      }
-      const inMebi = (values: readonly number[]) => values.map((value) => Math.round(value / mebi)).join(', ')
-      const warm = Math.max(...resident.slice(0, waves / 2))
-      const growth = Math.max(...resident.slice(waves / 2)) - warm
-      must(growth < mostGrowth, `memory after each wave grew: ${inMebi(resident)} MiB`)
-      const share = stage.registry.sentBytes() / stage.size
-      must(share < 1.2, `the registry sent ${share.toFixed(2)} times the image`)
-      return `memory after each wave ${inMebi(resident)} MiB, at most ${inMebi(peaks)} MiB; open files ${idle} before, ${files()} after; the registry sent ${share.toFixed(2)} times the image`
+      const [digest] = stage.image.layers
+      const url = `${stage.node(0).mirror}/v2/team/app/blobs/${digest}`
+      const told = await inWaves(stage, async () => {
+        const wrong = await Promise.all(Array.from({ length: clients }, () => fetched(url, digest!)))
+        const reasons = wrong.filter((reason) => reason !== undefined)
+        must(reasons.length === 0, `${reasons.length} of ${clients} clients failed, the first: ${reasons[0]}`)
+      })
+      return `${told}; ${once(stage)}`
     },
   }
+}
+
+export function crowdOfPeers(peers: number): Fault {
+  return {
+    ...kind,
+    name: `${peers} peers at once on one seed`,
+    outcome:
+      'every peer gets every piece and finds it right, and later waves leave no more memory and no more open files than the first ones',
+    round: async (scene) => {
+      const stage = await Stage.open(scene, { nodes: 1, layers: [4_000_000] })
+      const [digest] = stage.image.layers
+      const { id, addresses } = JSON.parse(await stage.node(0).get('/api/v1/node')) as {
+        id: string
+        addresses: { peer: string }
+      }
+      const seed = { id, url: addresses.peer }
+      const told = await inWaves(stage, async (wave) => {
+        // In the first wave the seed reads it from the source meanwhile.
+        const reading = wave === 0 ? stage.pull(0, 60) : undefined
+        const crowd = await Promise.all(Array.from({ length: peers }, () => LightPeer.of(seed)))
+        try {
+          const pull = { digest: digest as Digest, size: stage.layers[0]!, seconds: 60 }
+          const ends = await Promise.allSettled(crowd.map((peer) => peer.pull(pull)))
+          const failed = ends.filter((end) => end.status === 'rejected')
+          must(failed.length === 0, `${failed.length} of ${peers} peers failed, the first: ${failed[0]?.reason}`)
+        } finally {
+          for (const peer of crowd) peer.close()
+        }
+        const end = await reading
+        must(end?.worked !== false, `the seed's own pull failed: ${end && !end.worked ? end.said : ''}`)
+      })
+      const sent = await stage.node(0).metric('shoal_peer_sent_bytes_total')
+      const least = waves * peers * stage.size
+      must(sent >= least, `the seed counted ${sent} bytes sent to peers, who have ${least}`)
+      await stage.nobodyBanned()
+      return `${told}; the seed sent ${(sent / least).toFixed(2)} times what they asked for; ${once(stage)}`
+    },
+  }
+}
+
+/** @throws when later waves leave more than the first ones */
+async function inWaves(stage: Stage, wave: (index: number) => Promise<void>): Promise<string> {
+  const { pid } = stage.node(0).process
+  const files = () => readdirSync(`/proc/${pid}/fd`).length
+  const idle = files()
+  const resident: number[] = []
+  const peaks: number[] = []
+  let mostOpen = 0
+  for (let index = 0; index < waves; index++) {
+    let peak = 0
+    const timer = setInterval(() => {
+      peak = Math.max(peak, memoryOf(pid).resident)
+      mostOpen = Math.max(mostOpen, files())
+    }, 200)
+    try {
+      await wave(index)
+    } finally {
+      clearInterval(timer)
+    }
+    await until('connections are closed', 120, () => files() <= idle + mostFiles)
+    resident.push(memoryOf(pid).resident)
+    peaks.push(peak)
+  }
+  const inMebi = (values: readonly number[]) => values.map((value) => Math.round(value / mebi)).join(', ')
+  const warm = Math.max(...resident.slice(0, waves / 2))
+  const growth = Math.max(...resident.slice(waves / 2)) - warm
+  must(growth < mostGrowth, `memory after each wave grew: ${inMebi(resident)} MiB`)
+  return `memory after each wave ${inMebi(resident)} MiB, at most ${inMebi(peaks)} MiB; open files ${idle} before, at most ${mostOpen}, ${files()} after`
+}
+
+/** The registry sent the image once, whoever came. */
+function once(stage: Stage): string {
+  const share = stage.registry.sentBytes() / stage.size
+  must(share < 1.2, `the registry sent ${share.toFixed(2)} times the image`)
+  return `the registry sent ${share.toFixed(2)} times the image`
 }
 
 /** Undefined when all of it came and is right. One connection for each, as different clients have. */
