@@ -3,13 +3,18 @@ import { parseArgs } from 'node:util'
 import { choice, failing, within } from './lib/options.ts'
 import { faultSoak, faultSoaks } from './soaks/faults.ts'
 import { fuzzMessages, fuzzRequests } from './soaks/fuzz.ts'
+import { strangersSoak } from './soaks/strangers.ts'
 
 const help = `usage: scripts/soak fuzz [--messages N] [--requests N] [--seed N]
+       scripts/soak strangers [--tries N] [--only TEXT] [--output DIR]
        scripts/soak faults|kills|clients|split [--rounds N] [--minutes N] [--only TEXT] [--seed N] [--output DIR]
 
 fuzz      gives every reader of the code mutated messages, and a running node mutated requests, and looks for anything
           but an answer or a refusal: crashes, hangs, growth. Default: 1,000,000 messages, 100,000 requests, seed 1.
           A failure is printed with its seed and the smallest input that was found.
+strangers a host beside a cluster with a key, and then one with --encrypt too, asks with tickets that are nearly right,
+          dials, joins and listens. Default: 10,000 tries of each kind, in 10 to 20 minutes for each of the two.
+          --only takes the one whose name has TEXT in it; a report is written to DIR.
 faults    everything that is known to go wrong, with what is promised for each: registries that refuse, stall, break off
           and lie, killed nodes, cut links, full, read-only and broken disks, clocks that jump. Default: 10 rounds.
           --only takes those whose name has TEXT in it.
@@ -26,6 +31,7 @@ await failing('scripts/soak', help, async (args) => {
     options: {
       messages: { type: 'string', default: '1000000' },
       requests: { type: 'string', default: '100000' },
+      tries: { type: 'string', default: '10000' },
       seed: { type: 'string', default: '1' },
       rounds: { type: 'string' },
       minutes: { type: 'string', default: '120' },
@@ -33,7 +39,7 @@ await failing('scripts/soak', help, async (args) => {
       output: { type: 'string', default: 'soak-results' },
     },
   })
-  const name = choice(positionals.join(' '), 'the name of a soak', ['fuzz', ...Object.keys(faultSoaks)])
+  const name = choice(positionals.join(' '), 'the name of a soak', ['fuzz', 'strangers', ...Object.keys(faultSoaks)])
   const seed = within(values.seed, '--seed', 0, 2 ** 31 - 1)
   if (name === 'fuzz') {
     const messages = within(values.messages, '--messages', 0, 1e9)
@@ -41,6 +47,13 @@ await failing('scripts/soak', help, async (args) => {
     if (messages > 0) fuzzMessages(messages, seed)
     if (requests > 0) await fuzzRequests(requests, seed)
     return
+  }
+  if (name === 'strangers') {
+    return strangersSoak({
+      tries: within(values.tries, '--tries', 1, 1_000_000),
+      only: values.only,
+      output: values.output,
+    })
   }
   await faultSoak({
     name,

@@ -49,7 +49,7 @@ test('who dials without the key of the cluster, or with another, hears nothing a
   const { lines, log } = kept()
   const key = newKey()
   const { p2p } = await start({ ring: new KeyRing([key]), log })
-  const door = { hostname: '127.0.0.1', port: Number(p2p.split('/').at(-1)) }
+  const door = { host: '127.0.0.1', port: Number(p2p.split('/').at(-1)) }
   expect((await knock(door, opening(key.secret))).heard).toBeGreaterThan(nonceBytes)
   for (let i = 0; i < 5; i++) {
     expect(await knock(door, opening(newKey().secret))).toEqual({ heard: nonceBytes, ended: true })

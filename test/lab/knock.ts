@@ -2,6 +2,7 @@
  * Somebody at a keyed node's libp2p port: says what the beginning of a connection looks like without the cluster's key,
  * or under another one, and counts what comes back. The node's own nonce, which says nothing, is all that may.
  */
+import { connect } from 'node:net'
 import xsalsa20 from 'xsalsa20'
 
 export const nonceBytes = 24
@@ -25,35 +26,38 @@ export interface Knocked {
   readonly ended: boolean
 }
 
+export interface Door {
+  readonly host: string
+  readonly port: number
+  /** The address of this host to come from; undefined: the kernel's choice. */
+  readonly localAddress?: string
+}
+
 /** One try. @throws when there is nobody at that address */
-export async function knock(
-  { hostname, port }: { readonly hostname: string; readonly port: number },
-  said: Uint8Array,
-  waitMs = 5_000,
-): Promise<Knocked> {
-  const over = Promise.withResolvers<Knocked>()
-  let heard = 0
-  const socket = await Bun.connect({
-    hostname,
-    port,
-    socket: {
-      open: (socket) => void socket.write(said),
-      data(_, bytes) {
-        heard += bytes.length
-        // It talks with us: there is nothing more to wait for.
-        if (heard > nonceBytes) over.resolve({ heard, ended: false })
-      },
-      close: () => over.resolve({ heard, ended: true }),
-      error: () => over.resolve({ heard, ended: true }),
-    },
+export function knock(door: Door, said: Uint8Array, waitMs = 5_000): Promise<Knocked> {
+  return new Promise((resolve, reject) => {
+    let heard = 0
+    const socket = connect(door)
+    const over = (ended: boolean) => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve({ heard, ended })
+    }
+    const timer = setTimeout(() => over(false), waitMs)
+    socket.on('connect', () => socket.write(said))
+    socket.on('data', (bytes) => {
+      heard += bytes.length
+      // It talks with us: there is nothing more to wait for.
+      if (heard > nonceBytes) over(false)
+    })
+    socket.on('close', () => over(true))
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      clearTimeout(timer)
+      // Whoever is hung up on may hear of it while it still talks.
+      if (error.code === 'ECONNRESET' || error.code === 'EPIPE') over(true)
+      else reject(error)
+    })
   })
-  const timer = setTimeout(() => over.resolve({ heard, ended: false }), waitMs)
-  try {
-    return await over.promise
-  } finally {
-    clearTimeout(timer)
-    socket.terminate()
-  }
 }
 
 /** What came of one way to try. */
@@ -66,23 +70,19 @@ export interface Kind {
 
 /** A node hangs up at once on an address that comes more often than 64 times a second; that would be no try. */
 const perSecond = 50
-const atOnce = 16
+const atOnce = 8
 
-/** So many tries that the node has taken up. @throws when it takes up none for long */
-export async function knocks(
-  door: { readonly hostname: string; readonly port: number },
-  said: () => Uint8Array,
-  tries: number,
-): Promise<Kind> {
+/** So many tries that the node has taken up, from all these addresses at once. @throws when it takes up none for long */
+export async function knocks(doors: readonly Door[], said: () => Uint8Array, tries: number): Promise<Kind> {
   const heard: number[] = []
   let begun = 0
   let ignored = 0
-  let turn = performance.now()
-  const worker = async () => {
+  const worker = async (door: Door, turns: { next: number }) => {
     while (begun < tries) {
       begun++
-      const wait = turn - performance.now()
-      turn = Math.max(turn, performance.now()) + 1000 / perSecond
+      const now = performance.now()
+      const wait = turns.next - now
+      turns.next = Math.max(turns.next, now) + 1000 / perSecond
       if (wait > 0) await Bun.sleep(wait)
       const answer = await knock(door, said())
       if (answer.heard > 0) {
@@ -94,7 +94,11 @@ export async function knocks(
         throw new Error(`of ${ignored + heard.length} connections ${ignored} were not taken up`)
     }
   }
-  await Promise.all(Array.from({ length: atOnce }, worker))
+  const workers = doors.flatMap((door) => {
+    const turns = { next: 0 }
+    return Array.from({ length: atOnce }, () => worker(door, turns))
+  })
+  await Promise.all(workers)
   const successes = heard.filter((bytes) => bytes > nonceBytes).length
   return { tries: heard.length, successes, answers: [...new Set(heard)] }
 }

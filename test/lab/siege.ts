@@ -51,12 +51,14 @@ export async function besiege(flags: readonly string[], tries: number): Promise<
     must(overheard.length > 0, 'nothing was heard of mDNS, though members found each other by it')
     for (const record of overheard) must(isHarmless(record, fingerprint), `mDNS told ${JSON.stringify(record)}`)
 
+    const addresses = Array.from({ length: 8 }, (_, i) => `10.77.7.${240 + i}`)
+    for (const address of addresses) await stranger.exec(['ip', 'address', 'add', `${address}/24`, 'dev', 'eth0'])
     const node = nodes[0]!
     const facts = JSON.parse(await node.get('/api/v1/node')) as { id: string; addresses: { peer: string } }
     const tried = JSON.parse(
       await stranger.exec([
         ...[process.execPath, script('stranger.ts'), facts.addresses.peer, facts.id, keyFile],
-        ...[layer.digest, node.p2p, String(tries)],
+        ...[layer.digest, node.p2p, String(tries), ...addresses],
       ]),
     ) as Tried
     for (const [kind, { tries: made, successes }] of Object.entries(tried.kinds)) {

@@ -4,7 +4,7 @@
  * without a key and with an old one. Each kind is tried as often as asked; a try succeeds when the answer is anything but a
  * refusal.
  *
- * usage: bun stranger.ts URL NODE KEYFILE DIGEST P2P TRIES; prints one line of JSON, a {@link Tried}. It holds the key, for
+ * usage: bun stranger.ts URL NODE KEYFILE DIGEST P2P TRIES FROM...; prints one line of JSON, a {@link Tried}. It holds the key, for
  * it has to make tickets that are nearly right, and one that is: were that refused too, refusals would mean nothing.
  */
 import { systemClock } from '../../src/clock.ts'
@@ -24,6 +24,8 @@ export interface Target {
   readonly digest: string
   /** `host:port` of libp2p; undefined: that is not tried. */
   readonly p2p?: string
+  /** Own addresses to dial that from; one is slowed down by the node. */
+  readonly from?: readonly string[]
 }
 
 export interface Tried {
@@ -126,9 +128,10 @@ export async function tryAll(target: Target, tries: number, atOnce = 16): Promis
   }
   if (target.p2p === undefined) return { member, kinds: results, said: [...said] }
   const door = new URL(`tcp://${target.p2p}`)
-  const at = { hostname: door.hostname, port: Number(door.port) }
-  results['by libp2p, without a key'] = await knocks(at, () => opening(undefined), tries)
-  results['by libp2p, with an old key'] = await knocks(at, () => opening(old.secret), tries)
+  const at = { host: door.hostname, port: Number(door.port) }
+  const doors = target.from ? target.from.map((localAddress) => ({ ...at, localAddress })) : [at]
+  results['by libp2p, without a key'] = await knocks(doors, () => opening(undefined), tries)
+  results['by libp2p, with an old key'] = await knocks(doors, () => opening(old.secret), tries)
   const { heard } = await knock(at, opening(target.key.secret))
   return { member: { ...member, libp2p: heard > nonceBytes }, kinds: results, said: [...said] }
 }
@@ -140,7 +143,7 @@ async function ask(url: string, { target, ...request }: Ask): Promise<{ status: 
 }
 
 if (import.meta.main) {
-  const [url = '', node = '', keyFile = '', digest = '', p2p = '', tries = ''] = process.argv.slice(2)
+  const [url = '', node = '', keyFile = '', digest = '', p2p = '', tries = '', ...from] = process.argv.slice(2)
   const key = loadClusterKeys(keyFile)[0]!
-  console.log(JSON.stringify(await tryAll({ url, node, key, digest, p2p }, Number(tries))))
+  console.log(JSON.stringify(await tryAll({ url, node, key, digest, p2p, from }, Number(tries))))
 }
