@@ -38,6 +38,8 @@ const kinds = {
    */
   corrupt: { oci: 'DIGEST_INVALID', status: 404, retry: true },
   'no-space': { oci: 'UNAVAILABLE', status: 404, retry: true },
+  /** An operator asked that it stays. */
+  pinned: { oci: 'DENIED', status: 409, retry: false },
   cancelled: { oci: 'UNAVAILABLE', status: 404, retry: true },
   internal: { oci: 'UNAVAILABLE', status: 500, retry: false },
 } as const satisfies Record<string, Kind>

@@ -7,6 +7,7 @@ import { blobSchema, memberSchema, type NodeView, nodeSchema, swarmSchema, trans
 import { seededRandom } from './clock.ts'
 import { Meter } from './meter.ts'
 import { viewOf } from './node-view.ts'
+import { digestOf } from './oci/digest.ts'
 import { repositoryOf } from './oci/reference.ts'
 import { Swarms } from './scheduler/swarms.ts'
 
@@ -47,6 +48,18 @@ function parts() {
     rates: { received: meter(), sent: meter(), source: meter() },
   }
 }
+
+test('a pinned blob is not removed before it is unpinned', async () => {
+  const { digest } = await node.store.put({ digest: digestOf(layer), kind: 'blob' }, layer)
+  expect(await view.pin(digest, 3600_000)).toMatchObject({ name: digest, blobs: 1, missing: 0 })
+  await expect(view.removeBlob(digest)).rejects.toMatchObject({ code: 'pinned', status: 409 })
+  expect((await view.evict(0, false)).keep).toMatchObject([{ reason: expect.stringMatching(/^pinned until 20/) }])
+  expect([view.unpin(digest), await view.removeBlob(digest), await view.removeBlob(digest)]).toEqual([
+    true,
+    true,
+    false,
+  ])
+})
 
 test('a node tells who and where it is, since when, and what keeps it from serving', () => {
   node.clock.advance(90_000)

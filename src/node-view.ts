@@ -1,12 +1,23 @@
 /** A node as its operator sees it: what the admin port tells, gathered from the parts. */
 import { blobFacts } from './admin/blob-facts.ts'
-import type { BlobFacts, DownloadFacts, MemberFacts, NodeFacts, NodeView, SwarmFacts, Transfers } from './admin/view.ts'
+import type {
+  BlobFacts,
+  DownloadFacts,
+  MemberFacts,
+  NodeFacts,
+  NodeView,
+  PinFacts,
+  SwarmFacts,
+  Transfers,
+} from './admin/view.ts'
 import { buildInfo } from './build-info.ts'
 import type { Clock } from './clock.ts'
 import type { KeyRing } from './cluster/key-ring.ts'
 import type { Membership } from './cluster/membership.ts'
 import { modes } from './cluster/node-info.ts'
 import type { Settings } from './config/settings.ts'
+import { type Pinned, Pinning } from './content/pinning.ts'
+import { Failure } from './failure.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
@@ -44,6 +55,7 @@ export interface NodeParts {
 export function viewOf(parts: NodeParts): NodeView {
   const { store, clock, swarm, seeder, swarms, membership, metrics, bans } = parts
   const startedAt = clock.now()
+  const pinning = new Pinning(store)
   /** A reading of the clock as ISO time. */
   const iso = (at: number) => new Date(clock.wall() - (clock.now() - at)).toISOString()
   return {
@@ -56,7 +68,15 @@ export function viewOf(parts: NodeParts): NodeView {
       const blob = store.find(digest)
       return blob && blobFacts(blob, store)
     },
-    removeBlob: (digest: Digest) => store.remove(digest),
+    removeBlob: async (digest: Digest) => {
+      const [pin] = store.find(digest) ? store.pins(digest) : []
+      if (pin) throw new Failure('pinned', `${digest} is pinned for ${pin.reason}: unpin that first`)
+      return store.remove(digest)
+    },
+    pins: (name) => pinning.list(name).map(pinFacts),
+    pin: async (name, forMs) =>
+      pinFacts(await pinning.pin(name, forMs === undefined ? undefined : clock.wall() + forMs)),
+    unpin: (name) => pinning.unpin(name),
     evict: async (bytes, carryOut) => {
       const limit = bytes ?? store.usage().limit
       const plan = carryOut ? await store.evict(bytes) : store.plan(bytes)
@@ -84,6 +104,10 @@ export function viewOf(parts: NodeParts): NodeView {
       for (const mode of modes) metrics.members.set({ mode }, membership.withMode(mode).length)
     },
   }
+}
+
+function pinFacts({ until, ...pinned }: Pinned): PinFacts {
+  return { ...pinned, ...(until === undefined ? {} : { until: new Date(until).toISOString() }) }
 }
 
 function evictionFacts({ remove, keep, reasons, missing }: Plan) {

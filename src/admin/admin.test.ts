@@ -14,6 +14,7 @@ import {
   evictionSchema,
   memberSchema,
   nodeSchema,
+  pinsSchema,
   swarmSchema,
   transfersSchema,
 } from './view.ts'
@@ -73,6 +74,31 @@ describe('the API', () => {
     const answer = await admin().app.request(path)
     expect(answer.status).toBe(200)
     expect(schema.safeParse(await answer.json()).error).toBeUndefined()
+  })
+
+  test('pins by name, digest or image, for a time or without one, and says what is wrong', async () => {
+    const { app } = admin()
+    const path = `/api/v1/blobs/${encodeURIComponent('ghcr.io/org/app:v1')}/pin`
+    const ask = async (method: string, where = path) => {
+      const answer = await app.request(where, { method })
+      return [answer.status, answer.status === 204 ? undefined : await answer.json()]
+    }
+    expect(await ask('GET')).toMatchObject([404, { error: { code: 'no-name' } }])
+    expect(await ask('PUT', `${path}?for=7m`)).toMatchObject([
+      200,
+      { pins: [{ name: 'ghcr.io/org/app:v1', until: '2026-01-01T12:07:00.000Z' }] },
+    ])
+    const [status, body] = await ask('GET')
+    expect([status, pinsSchema.parse(body).pins]).toEqual([
+      200,
+      pinsSchema.parse((await ask('GET', '/api/v1/pins'))[1]).pins,
+    ])
+    expect(await ask('DELETE')).toEqual([204, undefined])
+    expect(await ask('DELETE')).toMatchObject([404, {}])
+    expect(await ask('PUT', `${path}?for=soon`)).toMatchObject([
+      400,
+      { error: { message: expect.stringContaining('24h or 7d') } },
+    ])
   })
 
   test('says what an eviction would remove, and removes it only when posted', async () => {

@@ -5,6 +5,7 @@ import { HTTPException } from 'hono/http-exception'
 import { z } from 'zod'
 import { nodeIdSchema } from '../cluster/node-info.ts'
 import type { Secret } from '../config/secret.ts'
+import { lifetime } from '../config/values.ts'
 import { Failure } from '../failure.ts'
 import { type Address, listen } from '../listen.ts'
 import { parseDigest } from '../oci/digest.ts'
@@ -28,6 +29,8 @@ const blobQuery = z.object({
 
 /** Bytes that the store may hold. */
 const evictionQuery = z.object({ to: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional() })
+
+const pinQuery = z.object({ for: lifetime.optional() })
 
 export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, options: AdminOptions): Hono {
   const app = new Hono()
@@ -75,7 +78,28 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.delete('/api/v1/blobs/:digest', async (c) => {
     const digest = parseDigest(c.req.param('digest'))
     if (!(await view.removeBlob(digest))) throw notHere(digest)
-    options.log.info('blob removed through the admin port', { digest })
+    const inUse = view.blob(digest) !== undefined
+    options.log.info('blob removed through the admin port', { digest, inUse })
+    return inUse ? c.json({ removed: 'when nobody reads or fetches it any more' }, 202) : c.body(null, 204)
+  })
+  app.get('/api/v1/pins', (c) => c.json({ pins: view.pins() }))
+  app.get('/api/v1/blobs/:name/pin', (c) => {
+    const name = c.req.param('name')
+    const pins = view.pins(name)
+    if (pins.length === 0) throw notPinned(name)
+    return c.json({ pins })
+  })
+  app.put('/api/v1/blobs/:name/pin', async (c) => {
+    const query = pinQuery.safeParse(c.req.query())
+    if (!query.success) throw badQuery(query.error)
+    const pinned = await view.pin(c.req.param('name'), query.data.for)
+    options.log.info('pinned through the admin port', { ...pinned })
+    return c.json({ pins: [pinned] })
+  })
+  app.delete('/api/v1/blobs/:name/pin', (c) => {
+    const name = c.req.param('name')
+    if (!view.unpin(name)) throw notPinned(name)
+    options.log.info('unpinned through the admin port', { name })
     return c.body(null, 204)
   })
   const eviction = async (c: Context, carryOut: boolean) => {
@@ -115,6 +139,10 @@ function badQuery({ issues: [issue] }: z.ZodError): Failure {
 
 function notHere(digest: string): Failure {
   return new Failure('no-blob', `this node does not have ${digest}`)
+}
+
+function notPinned(name: string): Failure {
+  return new Failure('no-name', `nothing is pinned by the name ${name.slice(0, 300)}; GET /api/v1/pins lists what is`)
 }
 
 export interface AdminServer {

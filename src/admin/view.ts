@@ -170,6 +170,20 @@ export const evictionSchema = z.object({
 })
 export type EvictionFacts = z.infer<typeof evictionSchema>
 
+export const pinSchema = z.object({
+  /** A digest, or an image with its registry and tag. */
+  name: z.string(),
+  /** Absent: until it is unpinned. */
+  until: time.optional(),
+  blobs: count,
+  /** Bytes of those that are here. */
+  bytes: count,
+  /** How many of them are not here, or not whole. */
+  missing: count,
+})
+export type PinFacts = z.infer<typeof pinSchema>
+export const pinsSchema = z.object({ pins: z.array(pinSchema) })
+
 /** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
 export interface NodeView {
   node(): NodeFacts
@@ -177,8 +191,17 @@ export interface NodeView {
   /** In no particular order. */
   blobs(): Iterable<BlobFacts>
   blob(digest: Digest): BlobFacts | undefined
-  /** False if it was not there. A blob that is in use goes as soon as it is let go. */
+  /**
+   * False if it was not there. A blob that is in use goes as soon as it is let go.
+   * @throws {Failure} `pinned`
+   */
   removeBlob(digest: Digest): Promise<boolean>
+  /** By a name, a digest or an image: those of that name and those that hold the digest; by none: all. @throws {Failure} */
+  pins(name?: string): PinFacts[]
+  /** With no end where `forMs` is absent. @throws {Failure} `no-blob` and what is wrong with the name */
+  pin(name: string, forMs?: number): Promise<PinFacts>
+  /** False if nothing is pinned by that name. @throws {Failure} */
+  unpin(name: string): boolean
   /** What an eviction down to `bytes`, the store's own limit by default, removes and keeps; `carryOut`: removes it. */
   evict(bytes: number | undefined, carryOut: boolean): Promise<EvictionFacts>
   transfers(): Transfers

@@ -5,6 +5,8 @@ import { type Address, formatAddress } from '../listen.ts'
 import { CommandError } from './exit.ts'
 
 const errorSchema = z.object({ error: z.object({ message: z.string() }) })
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
+
 const deadlineMs = 10_000
 
 export class AdminClient {
@@ -26,9 +28,28 @@ export class AdminClient {
     return this.#ask('POST', path, schema)
   }
 
-  async #ask<T>(method: 'GET' | 'POST', path: string, schema: z.ZodType<T>): Promise<T> {
+  /** @throws {CommandError} */
+  put<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    return this.#ask('PUT', path, schema)
+  }
+
+  /** @throws {CommandError} */
+  async delete(path: string): Promise<void> {
+    await this.#told('DELETE', path)
+  }
+
+  async #ask<T>(method: Method, path: string, schema: z.ZodType<T>): Promise<T> {
+    const parsed = schema.safeParse(await this.#told(method, path))
+    if (parsed.success) return parsed.data
+    throw new CommandError(
+      `what answers at ${this.#where} is no shoal node of this version; name the node's admin address with --admin-addr`,
+    )
+  }
+
+  /** The body of an answer that is no refusal. */
+  async #told(method: Method, path: string): Promise<unknown> {
     const answer = await this.#fetch(method, path)
-    const body = await answer.json().catch(() => undefined)
+    const body: unknown = await answer.json().catch(() => undefined)
     if (answer.status === 401) {
       throw new CommandError(`the node at ${this.#where} wants its token; name the file it is in with --token-file`)
     }
@@ -36,14 +57,10 @@ export class AdminClient {
       const said = errorSchema.safeParse(body).data?.error.message ?? `status ${answer.status}`
       throw new CommandError(`the node at ${this.#where} could not answer ${path}: ${said}`)
     }
-    const parsed = schema.safeParse(body)
-    if (parsed.success) return parsed.data
-    throw new CommandError(
-      `what answers at ${this.#where} is no shoal node of this version; name the node's admin address with --admin-addr`,
-    )
+    return body
   }
 
-  async #fetch(method: 'GET' | 'POST', path: string): Promise<Response> {
+  async #fetch(method: Method, path: string): Promise<Response> {
     try {
       return await fetch(`http://${this.#where}${path}`, {
         method,

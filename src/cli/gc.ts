@@ -39,7 +39,7 @@ function render({ done, limit, remove, keep, missing }: EvictionFacts): string {
       (limit === undefined ? '; this node has no limit' : `; the limit is ${bytes(limit)}`),
     ...remove.map(line(done ? 'gone' : 'goes')),
     ...(done ? [] : keep.map(line('stays'))),
-    ...(missing > 0 ? [`${bytes(missing)} more than the limit stay: they are in use`] : []),
+    ...(missing > 0 ? [`${bytes(missing)} more than the limit stay: they are in use or pinned`] : []),
   ].join('\n')
 }
 

@@ -5,6 +5,7 @@ import type { Context, ExitCode } from './context.ts'
 import { report } from './exit.ts'
 import { gc } from './gc.ts'
 import { keygen } from './keygen.ts'
+import { pin, unpin } from './pin.ts'
 import { status } from './status.ts'
 import { up } from './up.ts'
 import { version } from './version.ts'
@@ -29,6 +30,8 @@ export async function run(args: readonly string[], context: Context): Promise<Ex
   })
   status(program, context)
   gc(program, context)
+  pin(program, context)
+  unpin(program, context)
   keygen(program, context)
   version(program, context)
   for (const command of program.commands) command.showHelpAfterError(`shoal ${command.name()} --help lists its flags`)

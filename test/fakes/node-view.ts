@@ -1,5 +1,5 @@
 /** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
-import type { BlobFacts, NodeView } from '../../src/admin/view.ts'
+import type { BlobFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 
 const time = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, minute)).toISOString()
@@ -89,6 +89,18 @@ export class FakeNodeView implements NodeView {
     const keep = bytes === 0 ? [] : [...this.stored.values()].map((blob) => facts(blob, 'within the limits'))
     if (carryOut) for (const { digest } of remove) this.stored.delete(digest)
     return { limit: bytes ?? 20 * 1024 ** 3, done: carryOut, remove, keep, missing: 0 }
+  }
+  readonly pinned = new Map<string, PinFacts>()
+  pins(name?: string) {
+    return [...this.pinned.values()].filter((pin) => name === undefined || pin.name === name)
+  }
+  async pin(name: string, forMs?: number) {
+    const pin = { name, blobs: 2, bytes: 3 * 1024 ** 2, missing: 1, ...(forMs ? { until: time(forMs / 60_000) } : {}) }
+    this.pinned.set(name, pin)
+    return pin
+  }
+  unpin(name: string) {
+    return this.pinned.delete(name)
   }
   transfers() {
     const parents = [{ id: other, url: 'http://10.0.0.8:4881', bytes: 16 * 1024 ** 2, inFlight: 4, rate: 11_000_000 }]
