@@ -4,6 +4,7 @@
  */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { type Admission, admissionFlags } from '../../test/lab/admission.ts'
 import type { Host } from '../../test/lab/host.ts'
 import { Lab } from '../../test/lab/lab.ts'
 import { type Layer, syntheticLayers } from '../../test/lab/layers.ts'
@@ -35,14 +36,23 @@ export class HostStage {
    * An image of layers of these sizes in the registry, and nodes that know each other and have nothing of it. The first
    * is the one that reads the registry.
    */
-  static async create(sizes: readonly number[], nodes: number, seed: number): Promise<HostStage> {
+  static async create(
+    sizes: readonly number[],
+    nodes: number,
+    seed: number,
+    admission: Admission = 'open',
+  ): Promise<HostStage> {
     const hosts = Array.from({ length: nodes }, (_, i) => `h${i + 1}`)
     const lab = await Lab.create({ hosts: ['registry', ...hosts] })
     try {
       const make = (folder: string) => syntheticLayers(folder, sizes, seed * 10_000)
       const { registry, layers } = await stocked(lab, repository, 'latest', make)
       const stage = new HostStage(lab, registry, layers)
-      await stage.#start(hosts.map((host) => lab.host(host)))
+      const flags = await admissionFlags(admission, lab.dir)
+      await stage.#start(
+        hosts.map((host) => lab.host(host)),
+        flags,
+      )
       return stage
     } catch (error) {
       await lab.close()
@@ -123,12 +133,12 @@ export class HostStage {
     return this.lab.host(`h${i + 1}`)
   }
 
-  async #start(hosts: readonly Host[]): Promise<void> {
+  async #start(hosts: readonly Host[], flags: readonly string[]): Promise<void> {
     const [first] = hosts
     for (const host of hosts) {
       const join = host === first ? [] : ['--mode', 'peer', '--join', first!.address]
       this.#nodes.push(
-        new LabNode({ host, flags: ['--no-mdns', '--upstream', `${name}=${this.#registry.url}`, ...join] }),
+        new LabNode({ host, flags: ['--no-mdns', '--upstream', `${name}=${this.#registry.url}`, ...flags, ...join] }),
       )
       await this.#nodes.at(-1)!.ready()
     }

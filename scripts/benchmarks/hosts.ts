@@ -1,4 +1,5 @@
 /** One cold image, all hosts together: the time of the slowest must not grow with their number. */
+import type { Admission } from '../../test/lab/admission.ts'
 import type { Scenario } from './scenario.ts'
 import { sourceFigure, swarmScenario } from './swarm.ts'
 
@@ -16,6 +17,21 @@ export const hosts: readonly Scenario[] = [
   together(8, '100mbit', 1.08),
   together(16, '100mbit', 1.1),
   together(32, '50mbit', 1.12),
+]
+
+const withAdmission = (name: string, admission: Admission, title: string) =>
+  swarmScenario({
+    name,
+    title: `4 hosts pull one cold layer together, ${title}`,
+    shape: { hosts: 4, rate: '100mbit' },
+    course: (cluster) => ({ cluster: { ...cluster, admission } }),
+    more: (outcome) => [sourceFigure(outcome)],
+  })
+
+/** What a key, and TLS, cost a swarm: to be held against `hosts-4`. */
+export const guarded: readonly Scenario[] = [
+  withAdmission('hosts-4-keyed', 'keyed', 'in a cluster with a key'),
+  withAdmission('hosts-4-encrypted', 'keyed and encrypted', 'in a cluster with a key and --encrypt'),
 ]
 
 /** Layers of 1 to 8 MiB: many small swarms instead of one, and an engine that asks for three at a time. */

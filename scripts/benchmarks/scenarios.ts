@@ -1,8 +1,8 @@
 /** All scenarios, in the order in which they run and are shown. */
-import { cost } from './cost.ts'
+import { costs } from './cost.ts'
 import { fairness } from './fairness.ts'
 import { firstByte } from './first-byte.ts'
-import { hosts, layers } from './hosts.ts'
+import { guarded, hosts, layers } from './hosts.ts'
 import { killed } from './killed.ts'
 import { oneHost } from './one-host.ts'
 import type { Scenario } from './scenario.ts'
@@ -14,6 +14,7 @@ import { zones } from './zones.ts'
 
 export const scenarios: readonly Scenario[] = [
   ...hosts,
+  ...guarded,
   layers,
   slowLinks,
   staggered,
@@ -21,7 +22,7 @@ export const scenarios: readonly Scenario[] = [
   zones,
   ...oneHost,
   firstByte,
-  cost,
+  ...costs,
   ...fairness,
   simulation,
   scheduler,

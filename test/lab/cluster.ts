@@ -3,6 +3,7 @@
  * scripts that measure them, begin.
  */
 import type { Digest } from '../../src/oci/digest.ts'
+import { type Admission, admissionFlags } from './admission.ts'
 import type { Host } from './host.ts'
 import type { Written } from './image.ts'
 import { Lab } from './lab.ts'
@@ -37,6 +38,8 @@ export interface ClusterInit {
   readonly registryRate?: string
   /** More of what `shoal up` takes, for every node. */
   readonly flags?: readonly string[]
+  /** Default `open`. */
+  readonly admission?: Admission
   /** Members on a switch of their own, across a link of that rate from the registry and the others. */
   readonly far?: { readonly members: readonly string[]; readonly rate: string }
 }
@@ -96,7 +99,9 @@ export class Cluster {
       const sizes = layerSizes(init.size, init.layers ?? 1)
       const make = (folder: string) => syntheticLayers(folder, sizes, 1)
       const { registry, image, layers } = await stocked(lab, repository, tag, make)
-      return new Cluster(init, lab, registry, image, layers)
+      const admission = await admissionFlags(init.admission ?? 'open', lab.dir)
+      const flags = [...(init.flags ?? []), ...admission]
+      return new Cluster({ ...init, flags }, lab, registry, image, layers)
     } catch (error) {
       await lab.close()
       throw error
