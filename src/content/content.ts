@@ -27,10 +27,17 @@ export interface Provenance {
   source: number
 }
 
+/** The file of a blob. What was read of it is right if it is `sound` afterwards; else it is to be had from `read`. */
+export interface WholeFile {
+  readonly path: string
+  /** The piece that has this byte is what was verified. */
+  sound(at: number): boolean
+}
+
 /** A blob open for reading. Close it when done; reading keeps it from eviction. */
 export interface BlobReader extends BlobStat {
-  /** Set when the blob is whole: the file may be sent as it is. */
-  readonly file?: string
+  /** Set when the blob is whole and was verified lately: the file may be sent as it is, see {@link WholeFile}. */
+  readonly file?: WholeFile
   /** Verified bytes of the span, in order, as they arrive. Breaks off with a {@link Failure} rather than lie. */
   read(span: Span, signal: AbortSignal): AsyncIterable<Uint8Array>
   /** What was read here so far, by where it came from: `store` is what was on this node when the blob was opened. */

@@ -8,6 +8,7 @@ import { type Digest, digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import { pieceDigest } from '../piece/metainfo.ts'
 import type { Blob, Span } from '../store/blob-store.ts'
 import type { Arrival } from '../swarm/reader.ts'
 import type { BlobReader } from './content.ts'
@@ -34,6 +35,14 @@ const manifestOf = (digest: Digest, size: number) =>
       layers: [{ digest, size, mediaType: 'application/vnd.oci.image.layer.v1.tar' }],
     }),
   )
+
+/** The piece digests of `bytes`, one after the other. */
+function statedOf(bytes: Uint8Array): Uint8Array {
+  const pieces = Array.from({ length: Math.ceil(bytes.length / pieceLength) }, (_, i) =>
+    pieceDigest(bytes.subarray(i * pieceLength, (i + 1) * pieceLength)),
+  )
+  return new Uint8Array(Buffer.concat(pieces))
+}
 
 /** Puts an image with `layer` at the source. */
 function image(size = layer.length) {
@@ -145,7 +154,8 @@ describe('a blob', () => {
     const digest = digestOf(layer)
     await node.store.put({ digest, kind: 'blob' }, layer)
     const reader = await node.content.open(repository, digest)
-    expect(reader.file).toBe(node.store.find(digest)!.path)
+    expect(reader.file?.path).toBe(node.store.find(digest)!.path)
+    expect([reader.file?.sound(0), reader.file?.sound(layer.length - 1)]).toEqual([true, true])
     await node.store.remove(digest)
     expect(await read(reader, { start: 100, end: layer.length })).toEqual(layer.subarray(100))
     expect(reader.provenance()).toEqual({ store: layer.length - 100, swarm: 0, source: 0 })
@@ -198,6 +208,37 @@ describe('a blob', () => {
     const reader = await during(node.content.open(repository, digest))
     expect(await during(read(reader))).toEqual(layer)
     expect(reader.provenance()).toEqual({ store: pieceLength, swarm: 0, source: layer.length - pieceLength })
+    reader.close()
+  })
+
+  test('that rots while it is read comes anew from there on', async () => {
+    const { digest } = image()
+    await during(read(await during(node.content.open(repository, digest))))
+    const blob = node.store.find(digest)!
+    const reader = await node.content.open(repository, digest)
+    const chunks = reader.read({ start: 0, end: layer.length }, never)[Symbol.asyncIterator]()
+    const first: Uint8Array = (await chunks.next()).value
+    const copies = [first.slice()]
+    for (const piece of [1, 2]) blob.rot(piece)
+    const rest = (async () => {
+      for (let next = await chunks.next(); !next.done; next = await chunks.next()) copies.push(next.value.slice())
+    })()
+    await during(rest)
+    expect(Buffer.concat(copies).equals(layer)).toBe(true)
+    expect(reader.provenance()).toEqual({ store: layer.length - 2 * pieceLength, swarm: 0, source: 2 * pieceLength })
+    reader.close()
+  })
+
+  test('of which a part rotted comes without that part when it is fetched on', async () => {
+    const { digest } = image()
+    await during(node.content.manifest(repository, tag))
+    const blob = node.store.create({ digest, size: layer.length, kind: 'blob' })
+    blob.learn({ first: 0, digests: statedOf(layer), signer: 'somebody', signature: new Uint8Array() })
+    for (const piece of [0, 1]) await blob.write(piece, layer.subarray(piece * pieceLength, (piece + 1) * pieceLength))
+    blob.rot(1)
+    const reader = await during(node.content.open(repository, digest))
+    expect(await during(read(reader))).toEqual(layer)
+    expect(blob.complete).toBe(true)
     reader.close()
   })
 

@@ -4,11 +4,12 @@ import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { contentsOf, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import { formatReference, type Repository, type Tag } from '../oci/reference.ts'
+import type { Bitmap } from '../piece/bitmap.ts'
 import { mostBlobBytes, pieceAt } from '../piece/layout.ts'
 import type { Location, Passed, Source } from '../source/source.ts'
 import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
-import { type Arrival, readArriving, readComplete } from '../swarm/reader.ts'
-import type { BlobReader, BlobStat, Content, Manifest, Provenance } from './content.ts'
+import { type Arrival, readArriving, readChecked } from '../swarm/reader.ts'
+import type { BlobReader, BlobStat, Content, Manifest, Provenance, WholeFile } from './content.ts'
 import type { Tags } from './tags.ts'
 
 export interface NodeContentOptions {
@@ -49,7 +50,7 @@ export class NodeContent implements Content {
   async open(repository: Repository, digest: Digest, _span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
     const { store, swarm } = this.#o
     const held = store.find(digest)
-    if (held?.complete) return this.#completeReader(repository, held)
+    if (held?.complete) return this.#reader(repository, held)
     const size = this.#sizes.get(digest)?.size
     if (size !== undefined && size > mostBlobBytes) {
       throw new Failure('unavailable', `${digest} is said to have ${size} bytes, more than nodes share of one blob`)
@@ -58,7 +59,7 @@ export class NodeContent implements Content {
     // It may have been the size that was wrong.
     transfer.finished.catch(() => this.#sizes.delete(digest))
     const blob = await raceAbort(transfer.begun, signal)
-    return blob.complete ? this.#completeReader(repository, blob) : arrivingReader(transfer, blob)
+    return this.#reader(repository, blob, blob.complete ? undefined : transfer)
   }
 
   async pass(
@@ -71,42 +72,46 @@ export class NodeContent implements Content {
     return this.#o.source.pass(repository, path, search, accept, signal)
   }
 
-  /** What lay on the disk for long is looked at before it is sent, and what is not right any more comes anew. */
-  #completeReader(repository: Repository, blob: Blob): BlobReader {
+  /**
+   * `arrival` brings what is not whole. What lay on the disk for long is looked at before it is sent, and what is not right
+   * any more comes anew.
+   */
+  #reader(repository: Repository, blob: Blob, arrival?: Arrival): BlobReader {
     const { swarm } = this.#o
     const { digest, size, kind } = blob
     const letGo = blob.hold()
-    const provenance = { store: 0, swarm: 0, source: 0 }
+    const before = { store: 0, swarm: 0, source: 0 }
+    let taken = new Taken(blob, arrival)
+    let begun = arrival
+    /** The transfer that brings what is missing: at first the one it was opened with, and another when that is over. */
+    const arriving = (): Arrival => {
+      const transfer = begun ?? swarm.fetch({ repository, kind, digest }, size)
+      begun = undefined
+      if (transfer === taken.transfer) return transfer
+      add(before, taken.provenance())
+      taken = new Taken(blob, transfer)
+      return transfer
+    }
     return {
       digest,
       size,
       mediaType: octets,
-      ...(blob.sound() ? { file: blob.path } : {}),
+      ...(blob.complete && blob.sound() ? { file: fileOf(blob) } : {}),
       async *read(span: Span, signal: AbortSignal) {
         for (let at = span.start; at < span.end; ) {
-          const piece = pieceAt(blob.layout, at)
-          if (!blob.sound(piece) && !(await blob.check(piece))) {
-            const arriving = arrivingReader(swarm.fetch({ repository, kind, digest }, size), blob)
-            try {
-              yield* arriving.read({ start: at, end: span.end }, signal)
-            } finally {
-              const more = arriving.provenance()
-              provenance.store += more.store
-              provenance.swarm += more.swarm
-              provenance.source += more.source
-              arriving.close()
-            }
-            return
-          }
-          const end = Math.min((piece + 1) * blob.layout.pieceLength, span.end)
-          for await (const bytes of readComplete(blob, { start: at, end })) {
-            provenance.store += bytes.length
+          const left = { start: at, end: span.end }
+          const transfer = blob.complete ? undefined : arriving()
+          const doubts = transfer?.doubts.length
+          for await (const bytes of transfer ? readArriving(transfer, blob, left, signal) : readChecked(blob, left)) {
+            taken.add(at, bytes.length)
+            at += bytes.length
             yield bytes
+            // What is read from now on is looked at, and mended. A doubt is for who has read what it is about.
+            if (transfer && blob.complete && transfer.doubts.length === doubts) break
           }
-          at = end
         }
       },
-      provenance: () => provenance,
+      provenance: () => add({ ...before }, taken.provenance()),
       close: letGo,
     }
   }
@@ -174,37 +179,51 @@ async function readWhole(blob: Blob): Promise<Uint8Array> {
   }
 }
 
+function fileOf(blob: Blob): WholeFile {
+  return { path: blob.path, sound: (at) => blob.complete && blob.sound(pieceAt(blob.layout, at)) }
+}
+
 /**
- * Pieces that come while the blob is open count as fetched, whoever else reads them too. Where a transfer is fed by both,
- * swarm and source get their shares of what was read as they have them of the transfer.
+ * Where the bytes came from that a reader was given. Pieces that come while the blob is open count as fetched, whoever else
+ * reads them too. Where a transfer is fed by both, swarm and source get their shares of what was read as they have them of
+ * the transfer.
  */
-function arrivingReader(transfer: Arrival, blob: Blob): BlobReader {
-  const letGo = blob.hold()
-  const here = blob.have.copy()
-  const before = { ...transfer.bytes }
-  let [held, fetched] = [0, 0]
-  return {
-    digest: blob.digest,
-    size: blob.size,
-    mediaType: octets,
-    async *read(span: Span, signal: AbortSignal) {
-      let at = span.start
-      for await (const bytes of readArriving(transfer, blob, span, signal)) {
-        if (here.has(pieceAt(blob.layout, at))) held += bytes.length
-        else fetched += bytes.length
-        at += bytes.length
-        yield bytes
-      }
-    },
-    provenance: () => shares(held, fetched, transfer.bytes.swarm - before.swarm, transfer.bytes.source - before.source),
-    close: letGo,
+class Taken {
+  readonly transfer: Arrival | undefined
+  readonly #blob: Blob
+  readonly #here: Bitmap
+  readonly #before: { readonly swarm: number; readonly source: number }
+  #held = 0
+  #fetched = 0
+
+  constructor(blob: Blob, transfer: Arrival | undefined) {
+    this.transfer = transfer
+    this.#blob = blob
+    this.#here = blob.have.copy()
+    this.#before = { swarm: 0, source: 0, ...transfer?.bytes }
+  }
+
+  add(at: number, bytes: number): void {
+    if (this.#here.has(pieceAt(this.#blob.layout, at))) this.#held += bytes
+    else this.#fetched += bytes
+  }
+
+  provenance(): Provenance {
+    const { swarm, source } = this.transfer?.bytes ?? this.#before
+    const bySwarm = swarm - this.#before.swarm
+    const bySource = source - this.#before.source
+    const fetched = this.#fetched
+    // What was read although nothing has been stored meanwhile is the beginning of what the source is sending.
+    const fromSource = bySwarm + bySource > 0 ? Math.round((fetched * bySource) / (bySwarm + bySource)) : fetched
+    return { store: this.#held, swarm: fetched - fromSource, source: fromSource }
   }
 }
 
-function shares(held: number, fetched: number, bySwarm: number, bySource: number): Provenance {
-  // What was read although nothing has been stored meanwhile is the beginning of what the source is sending.
-  const source = bySwarm + bySource > 0 ? Math.round((fetched * bySource) / (bySwarm + bySource)) : fetched
-  return { store: held, swarm: fetched - source, source }
+function add(sum: Provenance, more: Provenance): Provenance {
+  sum.store += more.store
+  sum.swarm += more.swarm
+  sum.source += more.source
+  return sum
 }
 
 function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

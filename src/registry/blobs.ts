@@ -8,7 +8,7 @@ import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Span } from '../store/blob-store.ts'
 import { type BodyPlan, bytesOf, planBody, safeType } from './body.ts'
 import { contentHeaders, type Exchange, matchesEtag, type Services } from './exchange.ts'
-import { fileBytes } from './file-bytes.ts'
+import { wholeBytes } from './file-bytes.ts'
 import { pump, streamOf } from './pump.ts'
 
 export interface BlobRequest {
@@ -71,7 +71,7 @@ interface Flow {
 async function begin(reader: BlobReader, specs: readonly RangeSpec[] | undefined, signal: AbortSignal): Promise<Flow> {
   const { file } = reader
   const plan = planBody(reader, resolveRanges(specs, reader.size))
-  const read = (span: Span) => (file === undefined ? reader.read(span, signal) : fileBytes(file, span, signal))
+  const read = (span: Span) => (file ? wholeBytes(file, reader, span, signal) : reader.read(span, signal))
   let sent = 0
   const rest = bytesOf(plan, read, (bytes) => {
     sent += bytes

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
-import { fileBytes } from './file-bytes.ts'
+import { fileBytes, wholeBytes } from './file-bytes.ts'
 
 const bytes = Uint8Array.from({ length: 1_300_000 }, (_, i) => (i * 11) >> 5)
 const signal = new AbortController().signal
@@ -17,7 +17,7 @@ const path = () => join(dir, 'blob')
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const copies: Uint8Array[] = []
-  for await (const chunk of chunks) copies.push(chunk.slice())
+  for await (const chunk of chunks) copies.push(new Uint8Array(chunk))
   return Buffer.concat(copies)
 }
 
@@ -54,5 +54,55 @@ describe('the bytes of a file', () => {
 
   test('of no file are a failure that sends the engine elsewhere', async () => {
     expect(await codeOf(fileBytes(join(dir, 'none'), { start: 0, end: 1 }, signal).next())).toBe('unavailable')
+  })
+})
+
+describe('the bytes of a blob whose file may be sent', () => {
+  const span = { start: 100_000, end: 1_200_000 }
+  /** Reads with care what the file does not give, and notes from where on. */
+  function careful() {
+    const asked: number[] = []
+    async function* read({ start, end }: { start: number; end: number }) {
+      asked.push(start)
+      yield bytes.subarray(start, end)
+    }
+    return { asked, read }
+  }
+
+  test('are the file for as long as it is sound', async () => {
+    const reader = careful()
+    const got = await collect(wholeBytes({ path: path(), sound: () => true }, reader, span, signal))
+    expect(got).toEqual(Buffer.from(bytes.subarray(span.start, span.end)))
+    expect(reader.asked).toEqual([])
+  })
+
+  test('are read with care from where the file was touched, and nothing of it goes out that was read after that', async () => {
+    const spoilt = join(dir, 'spoilt')
+    await writeFile(spoilt, bytes)
+    const reader = careful()
+    let sound = true
+    const chunks = wholeBytes({ path: spoilt, sound: () => sound }, reader, span, signal)
+    const copies = [new Uint8Array((await chunks.next()).value!)]
+    await writeFile(
+      spoilt,
+      bytes.map((byte) => byte ^ 1),
+    )
+    sound = false
+    for await (const chunk of chunks) copies.push(new Uint8Array(chunk))
+    expect(Buffer.concat(copies)).toEqual(Buffer.from(bytes.subarray(span.start, span.end)))
+    expect(reader.asked).toEqual([span.start + copies[0]!.length])
+  })
+
+  test('are read with care where the file has become too short', async () => {
+    const short = join(dir, 'short')
+    await writeFile(short, bytes)
+    const reader = careful()
+    let sound = true
+    const chunks = wholeBytes({ path: short, sound: () => sound }, reader, span, signal)
+    const copies = [new Uint8Array((await chunks.next()).value!)]
+    await truncate(short, 1000)
+    sound = false
+    for await (const chunk of chunks) copies.push(new Uint8Array(chunk))
+    expect(Buffer.concat(copies)).toEqual(Buffer.from(bytes.subarray(span.start, span.end)))
   })
 })

@@ -9,6 +9,7 @@
  * sendfile, 1.5 and 0.67.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
+import type { BlobReader, WholeFile } from '../content/content.ts'
 import { Failure } from '../failure.ts'
 import type { Span } from '../store/blob-store.ts'
 import { readAt } from '../store/open-files.ts'
@@ -20,6 +21,29 @@ const firstBytes = 64 * 1024
 const slowMs = 3
 /** How many reads go to the pool after a slow one, before another is tried on this thread. */
 const careful = 32
+
+/**
+ * The bytes of a span of a blob whose file may be sent. When the file changes on the way, what is left is read with care;
+ * a chunk that was read at that moment has not gone out.
+ */
+export async function* wholeBytes(
+  { path, sound }: WholeFile,
+  reader: Pick<BlobReader, 'read'>,
+  span: Span,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  let at = span.start
+  try {
+    for await (const chunk of fileBytes(path, span, signal)) {
+      if (!sound(at) || !sound(at + chunk.length - 1)) break
+      yield chunk
+      at += chunk.length
+    }
+  } catch (error) {
+    if (signal.aborted || sound(at)) throw error
+  }
+  if (at < span.end) yield* reader.read({ start: at, end: span.end }, signal)
+}
 
 /**
  * The bytes of a span of a file. All chunks share one buffer: each is valid until the next is asked for.

@@ -31,7 +31,7 @@ export interface Span {
 export interface Blob extends BlobSpec {
   readonly layout: Layout
   readonly metainfo: Metainfo
-  /** Pieces whose bytes are in the file. `write` adds to them, and of a complete blob `check` may take one away. */
+  /** Pieces whose bytes are in the file. `write` adds to them, and `check` may take one away. */
   readonly have: Bitmap
   /** All pieces are there and the whole digest was verified. */
   readonly complete: boolean
@@ -62,14 +62,18 @@ export interface Blob extends BlobSpec {
    * @throws {Failure} `corrupt` when the digest is wrong: all pieces are then dropped and the blob is gone.
    */
   finish(): Promise<void>
-  /** The piece, or each piece, was seen to have the right bytes lately: it may be served without another look. */
+  /**
+   * The piece, or each piece, was seen to have the right bytes lately, and nobody has touched the file of the complete blob
+   * since: it may be served without another look.
+   */
   sound(piece?: number): boolean
   /**
-   * Reads a piece again. False if its bytes are not what they should be: if the blob was complete it then is not any
-   * more, and lacks that piece and what else is wrong. True as well where nobody has stated the digest of the piece.
+   * Reads a piece again. False if its bytes are not what they should be: the blob then lacks it, and if it was complete
+   * it is not any more, and lacks what else is wrong too. True as well where nobody has stated the digest of the piece.
+   * Of a piece that is right, `into` then begins with the bytes that were looked at, where it is given.
    * @throws {Failure} `corrupt` when the file is missing or too short: the blob is gone
    */
-  check(piece: number): Promise<boolean>
+  check(piece: number, into?: Uint8Array): Promise<boolean>
   /** Wall time in ms at which all of it was last seen to be right. */
   readonly verifiedAt: number
   /** Every piece of it was checked just now. */
@@ -112,6 +116,9 @@ export interface Ban {
   readonly until: number
 }
 
+/** Pieces of a blob turned out to be wrong, and it does not have them any more; `whole`: it was complete. */
+export type DamageListener = (blob: Blob, pieces: readonly number[], whole: boolean) => void
+
 export interface BlobStore {
   find(digest: Digest): Blob | undefined
   /** The blob, made as an empty partial one if unknown. A differing size of an incomplete blob starts it over. */
@@ -132,8 +139,7 @@ export interface BlobStore {
   unpin(digest: Digest, reason: string): boolean
   /** Those that hold now, of one blob or of all. */
   pins(digest?: Digest): Pin[]
-  /** Called when pieces of a complete blob turned out to be wrong; it does not have them any more. */
-  onDamaged(listener: (blob: Blob, pieces: number) => void): void
+  onDamaged(listener: DamageListener): void
   /** Called when a blob leaves the store (evicted, removed, found corrupt). */
   onGone(listener: (blob: Blob) => void): void
 

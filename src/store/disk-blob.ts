@@ -33,6 +33,8 @@ export class DiskBlob implements Blob, Recorded {
   readonly #addedAt: number
   #mtime: number | null
   readonly #soundness: Soundness
+  /** When the file of the complete blob had last changed, as {@link changeTime} says. */
+  #changedAt: number | undefined
   #verifiedAt: number
   #metainfo: Metainfo | undefined
   #hash: WholeHash | undefined
@@ -197,36 +199,52 @@ export class DiskBlob implements Blob, Recorded {
   }
 
   sound(piece?: number): boolean {
+    if (this.complete) this.#watch()
     return piece === undefined ? this.#soundness.whole : this.#soundness.has(piece)
   }
 
-  async check(piece: number): Promise<boolean> {
+  /** Nothing writes to the file of a complete blob: if it has changed all the same, it is not what was seen. */
+  #watch(): void {
+    const changedAt = changeTime(this.path)
+    if (changedAt === this.#changedAt) return
+    this.#soundness.forget()
+    this.#changedAt = changedAt
+  }
+
+  async check(piece: number, into?: Uint8Array): Promise<boolean> {
     if (!this.have.has(piece)) return false
-    if (await this.#right(piece)) return true
-    if (this.complete) await this.#lose(piece)
+    const length = pieceBytes(this.layout, piece)
+    if (await this.#right(piece, into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length))) return true
+    // Of what is being hashed as a whole, that decides.
+    if (!this.#finishing) await this.#lose(piece)
     return false
   }
 
-  async #right(piece: number): Promise<boolean> {
-    if (this.metainfo.digestOf(piece) === undefined) return true
-    const bytes = Buffer.allocUnsafeSlow(pieceBytes(this.layout, piece))
+  /** Reads a piece; true as well where nobody has stated its digest. */
+  async #right(piece: number, bytes: Uint8Array): Promise<boolean> {
     await this.readInto(pieceStart(this.layout, piece), bytes)
+    if (this.metainfo.digestOf(piece) === undefined) return true
     const right = this.metainfo.verify(piece, bytes)
     if (right) this.#soundness.saw(piece)
     return right
   }
 
   /**
-   * A wrong piece is rarely alone, and those of an incomplete blob are served without another look: so all are looked
-   * at first. What is left counts as recorded; the whole is hashed again before it is called complete.
+   * A wrong piece of a complete blob is rarely alone: all are looked at, so that what has to be fetched again is known at
+   * once. What is left counts as recorded; the whole is hashed again before it is called complete.
    */
   async #lose(piece: number): Promise<void> {
+    const { complete } = this
     const lost = [piece]
-    for (const other of [...this.have.indexes()]) {
-      if (other !== piece && !this.#soundness.has(other) && !(await this.#right(other))) lost.push(other)
+    if (complete) {
+      const memory = Buffer.allocUnsafeSlow(this.layout.pieceLength)
+      for (const other of [...this.have.indexes()]) {
+        if (other === piece || this.#soundness.has(other)) continue
+        if (!(await this.#right(other, memory.subarray(0, pieceBytes(this.layout, other))))) lost.push(other)
+      }
     }
     // Somebody else found the same meanwhile.
-    if (!this.complete || this.gone) return
+    if (this.complete !== complete || this.gone || this.#finishing || !this.have.has(piece)) return
     for (const wrong of lost) {
       this.have.clear(wrong)
       this.#soundness.lost(wrong)
@@ -234,7 +252,7 @@ export class DiskBlob implements Blob, Recorded {
     this.complete = false
     this.#mtime = null
     this.#hash = undefined
-    this.#keeper.lost(this, lost)
+    this.#keeper.lost(this, lost, complete)
     this.#keeper.changed(this)
   }
 
@@ -262,6 +280,8 @@ export class DiskBlob implements Blob, Recorded {
     }
     const letGo = this.hold()
     try {
+      // Before the file is read for it: what changes from now on was not seen.
+      this.#changedAt = changeTime(this.path)
       const hex = await this.#hashing().hex()
       this.#hash = undefined
       this.#check()
@@ -379,6 +399,15 @@ export class DiskBlob implements Blob, Recorded {
   #damaged(reason: string): never {
     this.#keeper.damaged(this, reason)
     throw new Failure('corrupt', `${this.digest} is damaged: ${reason}; it was dropped and has to be fetched again`)
+  }
+}
+
+/** In ms. Nobody can set it back, as one can the time of modification. NaN, which equals nothing, where no file can be seen. */
+function changeTime(path: string): number {
+  try {
+    return statSync(path).ctimeMs
+  } catch {
+    return Number.NaN
   }
 }
 

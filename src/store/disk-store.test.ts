@@ -105,8 +105,8 @@ describe('a running store', () => {
 
     const again = await openStore(dir)
     const found = again.find(digest)!
-    const damaged: number[] = []
-    again.onDamaged((_, pieces) => void damaged.push(pieces))
+    const damaged: unknown[] = []
+    again.onDamaged((_, pieces, whole) => void damaged.push([...pieces].sort(), whole))
     expect([found.complete, found.sound(), found.sound(0)]).toEqual([true, false, false])
     expect(await Promise.all([0, 1, 2, 3, 4, 5].map((i) => found.check(i)))).toEqual([
       true,
@@ -116,7 +116,7 @@ describe('a running store', () => {
       false,
       true,
     ])
-    expect(damaged).toEqual([2])
+    expect(damaged).toEqual([[1, 4], true])
     expect([found.complete, found.have.has(1), found.have.has(4), found.have.count]).toEqual([false, false, false, 4])
     expect(again.usage()).toMatchObject({ bytes: 4 * pieceLength, complete: 0, partial: 1 })
     await again.close()
@@ -128,6 +128,51 @@ describe('a running store', () => {
     await left.finish()
     expect(left.complete).toBe(true)
     expect(third.usage()).toMatchObject({ bytes: size, complete: 1, partial: 0 })
+  })
+
+  test('takes nothing for seen once somebody has written to the file of a whole blob, whatever times it then has', async () => {
+    const store = await openStore(newDir())
+    const { digest, size, layout, piece, segment } = sample(2 * pieceLength)
+    const blob = store.create({ digest, size, kind: 'blob' })
+    blob.learn(segment())
+    for (let i = 0; i < layout.count; i++) await blob.write(i, piece(i))
+    await blob.finish()
+    expect(blob.sound()).toBe(true)
+    const { mtime, atime } = statSync(blob.path)
+    // The kernel's clock for files has ticks of some milliseconds.
+    await Bun.sleep(20)
+    const file = openSync(blob.path, 'r+')
+    writeSync(file, Buffer.from([7]), 0, 1, pieceLength + 99)
+    closeSync(file)
+    utimesSync(blob.path, atime, mtime)
+    expect([blob.sound(), blob.sound(0), blob.sound(1)]).toEqual([false, false, false])
+    const into = new Uint8Array(pieceLength)
+    expect([await blob.check(0, into), blob.sound(0)]).toEqual([true, true])
+    expect(Buffer.compare(into, piece(0))).toBe(0)
+    expect([await blob.check(1), blob.complete, blob.have.has(1)]).toEqual([false, false, false])
+  })
+
+  test('claims no piece of an incomplete blob any more that turned out to be wrong, and keeps the others', async () => {
+    const dir = newDir()
+    const store = await openStore(dir)
+    const { digest, size, piece, segment } = sample(4 * pieceLength)
+    const blob = store.create({ digest, size, kind: 'blob' })
+    blob.learn(segment())
+    for (const i of [0, 1, 2]) await blob.write(i, piece(i))
+    const file = openSync(blob.path, 'r+')
+    writeSync(file, Buffer.from([7]), 0, 1, pieceLength + 99)
+    closeSync(file)
+    const damaged: unknown[] = []
+    store.onDamaged((_, pieces, whole) => void damaged.push(pieces, whole))
+    expect(await Promise.all([0, 1, 2].map((i) => blob.check(i)))).toEqual([true, false, true])
+    expect(damaged).toEqual([[1], false])
+    expect([blob.have.has(1), blob.have.count, store.usage().bytes]).toEqual([false, 2, 2 * pieceLength])
+    await store.close()
+    const again = (await openStore(dir)).find(digest)!
+    expect([again.have.has(1), again.have.count]).toEqual([false, 2])
+    for (const i of [1, 3]) await again.write(i, piece(i))
+    await again.finish()
+    expect(again.complete).toBe(true)
   })
 
   test('remembers when all of a blob was last seen to be right', async () => {

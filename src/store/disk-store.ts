@@ -13,7 +13,16 @@ import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import { Beside, besideBlobs } from './beside.ts'
-import type { Ban, Blob, BlobSpec, BlobStore, GrantHolder, StoreUsage, TagRecord } from './blob-store.ts'
+import type {
+  Ban,
+  Blob,
+  BlobSpec,
+  BlobStore,
+  DamageListener,
+  GrantHolder,
+  StoreUsage,
+  TagRecord,
+} from './blob-store.ts'
 import type { BlobTree } from './blob-tree.ts'
 import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
@@ -41,7 +50,7 @@ export class DiskStore implements BlobStore, Keeper {
   /** Asked to go, but in use. */
   readonly #doomed = new Set<DiskBlob>()
   readonly #listeners: ((blob: Blob) => void)[] = []
-  readonly #damageListeners: ((blob: Blob, pieces: number) => void)[] = []
+  readonly #damageListeners: DamageListener[] = []
   readonly #deletions = new Set<Promise<void>>()
   /** One at a time: they wait for the disk on threads that reads and writes of pieces need. */
   readonly #syncs = pLimit(1)
@@ -194,7 +203,7 @@ export class DiskStore implements BlobStore, Keeper {
     this.#listeners.push(listener)
   }
 
-  onDamaged(listener: (blob: Blob, pieces: number) => void): void {
+  onDamaged(listener: DamageListener): void {
     this.#damageListeners.push(listener)
   }
 
@@ -315,17 +324,17 @@ export class DiskStore implements BlobStore, Keeper {
     this.#drop([blob], reason)
   }
 
-  lost(blob: DiskBlob, pieces: readonly number[]): void {
+  lost(blob: DiskBlob, pieces: readonly number[], whole: boolean): void {
     if (blob.gone || this.#closed) return
     for (const piece of pieces) this.#bytes -= pieceBytes(blob.layout, piece)
-    this.#complete--
+    if (whole) this.#complete--
     this.#report()
     this.#log.error('pieces on the disk are not what they were; they will be fetched again', {
       digest: blob.digest,
       pieces: pieces.length,
       first: pieces[0],
     })
-    for (const listener of this.#damageListeners) this.#tell((blob) => listener(blob, pieces.length), blob)
+    for (const listener of this.#damageListeners) this.#tell((blob) => listener(blob, pieces, whole), blob)
   }
 
   idle(blob: DiskBlob): void {

@@ -24,8 +24,8 @@ export interface Keeper {
   segments(digest: Digest): readonly Segment[]
   /** The bytes are not what the catalog says. */
   damaged(blob: DiskBlob, reason: string): void
-  /** Pieces of a complete blob turned out to be wrong, and are not claimed any more. */
-  lost(blob: DiskBlob, pieces: readonly number[]): void
+  /** Pieces turned out to be wrong, and are not claimed any more; `whole`: the blob was complete. */
+  lost(blob: DiskBlob, pieces: readonly number[], whole: boolean): void
   /** Nobody uses it any more. */
   idle(blob: DiskBlob): void
 }

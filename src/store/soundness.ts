@@ -1,12 +1,12 @@
 /**
- * Which pieces of a blob were seen to be right lately. Bytes that were hashed an hour ago are mostly still in memory, and
- * hashing them for every reader would cost more than sending them (0.6 CPU-seconds per GB against 0.4); bytes that lay on
- * a disk since another day, or another process, may have rotted there.
+ * Which pieces of a blob were seen to be right lately. Bytes that were hashed a moment ago are still in memory, and hashing
+ * them again for every reader would cost twice what sending them does; bytes that lay on a disk for longer, or since
+ * another process, may have rotted there.
  */
 import { Bitmap } from '../piece/bitmap.ts'
 
-/** How long a look counts, in ms. */
-const countsMs = 24 * 3600_000
+/** How long a look counts, in ms. A node that serves a blob all day hashes each of its pieces six times an hour. */
+const countsMs = 10 * 60_000
 
 export class Soundness {
   readonly #wall: () => number
@@ -41,6 +41,11 @@ export class Soundness {
 
   lost(piece: number): void {
     this.#seen?.clear(piece)
+  }
+
+  /** No look counts any more. */
+  forget(): void {
+    this.#seen = undefined
   }
 
   #fresh(): Bitmap | undefined {

@@ -19,7 +19,7 @@ type Step = { kind: string; parent: number; piece: number; bits: number; flag: b
 const step: fc.Arbitrary<Step> = fc.record({
   kind: fc.constantFrom(
     ...['join', 'has', 'leave', 'state', 'choose', 'choose', 'arrive', 'arrive', 'arrive', 'store', 'store', 'reject'],
-    ...['refuse', 'feed', 'fed', 'reader', 'reader-left', 'tick'],
+    ...['refuse', 'feed', 'fed', 'look', 'lost', 'reader', 'reader-left', 'tick'],
   ),
   parent: fc.nat({ max: names.length - 1 }),
   // Past the end too: what others say need not make sense.
@@ -169,6 +169,12 @@ class Shell {
         return this.apply({ type: 'feed', ...this.feed })
       case 'fed':
         return this.apply({ type: 'fed', piece: inside })
+      case 'lost':
+        return this.apply({ type: 'lost', pieces: [inside, (inside + 5) % layout.count] })
+      case 'look':
+        if (this.download.done || this.download.have.has(inside)) return
+        this.writing.push({ piece: inside, parent: name })
+        return this.apply({ type: 'looking', pieces: [inside] })
       case 'reader':
         return this.apply({ type: 'reader-at', reader: parent, piece: inside })
       case 'reader-left':

@@ -29,6 +29,10 @@ export type DownloadEvent =
   | { type: 'stored'; piece: number }
   /** The source feed brought and stored the piece. */
   | { type: 'fed'; piece: number }
+  /** Pieces that lay on the disk for long are looked at: each is then `stored` or `rejected`. */
+  | { type: 'looking'; pieces: readonly number[] }
+  /** Stored pieces are not what they were any more. */
+  | { type: 'lost'; pieces: readonly number[] }
   /** The bytes of an arrived piece were wrong, which is the fault of `parent`, or cannot be verified. */
   | { type: 'rejected'; piece: number; parent?: string }
   | { type: 'refused'; request: number; reason: 'busy' | 'missing' | 'broken' }
@@ -175,6 +179,14 @@ export class Download {
         this.#fedAt = now
         this.#stored(event.piece, now)
         break
+      case 'looking':
+        for (const piece of event.pieces) if (!this.have.has(piece)) this.#writes(piece)
+        break
+      case 'lost':
+        for (const piece of event.pieces) if (this.have.clear(piece)) this.#refresh(piece)
+        this.#look()
+        this.#fill(now)
+        break
       case 'rejected':
         this.#written(event.piece)
         if (event.parent !== undefined) {
@@ -300,10 +312,7 @@ export class Download {
     }
     this.#usualMs += (now - request.sentAt - this.#usualMs) / 8
     this.#progressAt = now
-    this.#writing[piece]!++
-    this.#arrivals++
-    this.#asked[piece]!++
-    this.#refresh(piece)
+    this.#writes(piece)
     // The slower of two requests for the same piece is not worth its bytes any more.
     this.#cancelAll(piece)
     // The others have no more room than before, unless it was all of them together that had none.
@@ -321,6 +330,14 @@ export class Download {
     this.#done = true
     for (const request of [...this.#requests.values()]) this.#cancel(request)
     this.#commands.push({ do: 'complete' })
+  }
+
+  /** The piece is here, and is being verified and written. */
+  #writes(piece: number): void {
+    this.#writing[piece]!++
+    this.#arrivals++
+    this.#asked[piece]!++
+    this.#refresh(piece)
   }
 
   /** A piece that had arrived is no longer being written. */

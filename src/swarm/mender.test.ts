@@ -98,7 +98,7 @@ describe('a complaint of another node', () => {
 
 test('what rotted is not served to an engine: it comes anew in the middle of the answer', async () => {
   const reader = await node.content.open(repository, digest)
-  expect(reader.file).toBe(blob().path)
+  expect(reader.file?.path).toBe(blob().path)
   reader.close()
   node.clock.advance(24 * 3600_000)
   blob().rot(3)

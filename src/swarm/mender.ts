@@ -40,10 +40,11 @@ export class Mender {
 
   constructor(options: MenderOptions) {
     this.#o = options
-    options.store.onDamaged((blob, pieces) => {
-      this.#damaged += pieces
-      options.metrics.piecesDamaged.inc(pieces)
-      this.#mend(blob)
+    options.store.onDamaged((blob, { length }, whole) => {
+      this.#damaged += length
+      options.metrics.piecesDamaged.inc(length)
+      // Who fetches the rest of the blob, if anybody does, fetches these as well.
+      if (whole) this.#mend(blob)
     })
   }
 
@@ -74,7 +75,7 @@ export class Mender {
     if (this.#complaints.pendingCount + this.#complaints.activeCount >= mostComplaints) return
     void this.#complaints(async () => {
       const blob = this.#o.store.find(digest)
-      if (blob?.complete && piece < blob.layout.count) await blob.check(piece)
+      if (blob && piece < blob.layout.count) await blob.check(piece)
       // As slowly as all else: complaints cost who makes them nothing.
       if (blob) await this.#rest(pieceBytes(blob.layout, Math.min(piece, blob.layout.count - 1)))
     }).catch(() => {})

@@ -5,17 +5,20 @@ import { type MemoryBlob, MemoryStore } from '../../test/fakes/memory-store.ts'
 import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import { pieceDigest } from '../piece/metainfo.ts'
 import type { Span } from '../store/blob-store.ts'
 import { Fresh, type FreshBytes } from './fresh.ts'
-import { readArriving, readComplete } from './reader.ts'
+import { readArriving, readChecked } from './reader.ts'
 
 const pieceLength = 256 * 1024
 const bytes = bytesOf(3 * pieceLength + 77)
 const never = new AbortController().signal
 
+let clock: FakeClock
 let blob: MemoryBlob
 beforeEach(() => {
-  blob = new MemoryStore({ clock: new FakeClock() }).create({
+  clock = new FakeClock()
+  blob = new MemoryStore({ clock }).create({
     digest: digestOf(bytes),
     size: bytes.length,
     kind: 'blob',
@@ -41,6 +44,7 @@ function arrival(fail?: { at: number; failure: Failure }) {
     readerLeft: (reader: number) => void readers.delete(reader),
     fresh: (_: number): FreshBytes | undefined => undefined,
     doubts: [] as Fresh['doubts'],
+    finished: new Promise<never>(() => {}),
     piece: async (_: number, piece: number) => {
       waited.push(piece)
       if (fail?.at === piece) throw fail.failure
@@ -166,13 +170,58 @@ describe('what the source is sending is read', () => {
   })
 })
 
-test('a complete blob is read in steps, each in the memory of the one before', async () => {
-  for (let piece = 0; piece < blob.layout.count; piece++) await bring(piece)
-  const chunks = await collect(readComplete(blob, { start: 3, end: bytes.length }))
-  expect(new Uint8Array(Buffer.concat(chunks))).toEqual(bytes.slice(3))
-  const step = 512 * 1024
-  expect(chunks.map(({ length }) => length)).toEqual([step, bytes.length - 3 - step])
-  const memory = new Set<ArrayBufferLike>()
-  for await (const chunk of readComplete(blob, { start: 0, end: bytes.length })) memory.add(chunk.buffer)
-  expect(memory.size).toBe(1)
+describe('what is stored is read', () => {
+  beforeEach(async () => {
+    blob.learn({ first: 0, digests: statedOf(bytes), signer: 'somebody', signature: new Uint8Array() })
+    for (let piece = 0; piece < blob.layout.count; piece++) await bring(piece)
+  })
+
+  test('piece by piece, each in the memory of the one before', async () => {
+    const chunks = await collect(readChecked(blob, { start: 3, end: bytes.length }))
+    expect(new Uint8Array(Buffer.concat(chunks))).toEqual(bytes.slice(3))
+    expect(chunks.map(({ length }) => length)).toEqual([pieceLength - 3, pieceLength, pieceLength, 77])
+    const memory = new Set<ArrayBufferLike>()
+    for await (const chunk of readChecked(blob, { start: 0, end: bytes.length })) memory.add(chunk.buffer)
+    expect(memory.size).toBe(1)
+  })
+
+  test('after a look where there was none lately, in the middle of a piece too', async () => {
+    clock.advance(3600_000)
+    expect(blob.sound(1)).toBe(false)
+    const span = { start: pieceLength + 5, end: 3 * pieceLength + 9 }
+    expect(Buffer.concat(await collect(readChecked(blob, span))).equals(bytes.subarray(span.start, span.end))).toBe(
+      true,
+    )
+    expect([0, 1, 2, 3].map((piece) => blob.sound(piece))).toEqual([false, true, true, true])
+  })
+
+  test('up to the piece that is not right any more, and nothing of that', async () => {
+    blob.rot(2)
+    const chunks = await collect(readChecked(blob, { start: 0, end: bytes.length }))
+    expect(Buffer.concat(chunks).equals(bytes.subarray(0, 2 * pieceLength))).toBe(true)
+    expect(blob.have.has(2)).toBe(false)
+  })
+
+  test('and what rotted is waited for while the rest of the blob still comes', async () => {
+    blob.rot(1)
+    const transfer = arrival()
+    const chunks = await collect(readArriving(transfer, blob, { start: 0, end: bytes.length }, never))
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true)
+    expect(transfer.waited).toEqual([0, 1, 1, 2, 3])
+  })
+
+  test('no further when a piece is lost and the transfer is over', async () => {
+    blob.rot(1)
+    const over = { ...arrival(), finished: Promise.resolve(blob), piece: async () => {} }
+    const chunks = readArriving(over, blob, { start: 0, end: bytes.length }, never)
+    await chunks.next()
+    await expect(chunks.next()).rejects.toMatchObject({ code: 'unavailable' })
+  })
 })
+
+function statedOf(bytes: Uint8Array): Uint8Array {
+  const pieces = Array.from({ length: Math.ceil(bytes.length / pieceLength) }, (_, i) =>
+    pieceDigest(bytes.subarray(i * pieceLength, (i + 1) * pieceLength)),
+  )
+  return new Uint8Array(Buffer.concat(pieces))
+}

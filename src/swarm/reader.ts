@@ -1,12 +1,12 @@
 /** Verified bytes of a blob in order, as they arrive. */
 import { Failure } from '../failure.ts'
-import { pieceAt, pieceStart } from '../piece/layout.ts'
+import { pieceAt, pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Blob, Span } from '../store/blob-store.ts'
 import type { Transfer } from './transfer.ts'
 
 /** As much of a {@link Transfer} as its readers need. */
-export type Arrival = Pick<Transfer, 'bytes' | 'begun' | 'finished' | ReadParts>
-type ReadParts = 'piece' | 'fresh' | 'doubts' | 'reader' | 'readerLeft'
+export type Arrival = Pick<Transfer, 'bytes' | 'begun' | ReadParts>
+type ReadParts = 'piece' | 'finished' | 'fresh' | 'doubts' | 'reader' | 'readerLeft'
 
 /**
  * What is stored is read in steps of this many bytes, through memory that is used again: a fresh piece's worth of it for
@@ -14,20 +14,33 @@ type ReadParts = 'piece' | 'fresh' | 'doubts' | 'reader' | 'readerLeft'
  */
 const stepBytes = 512 * 1024
 
-/** A chunk is valid until the next is asked for. */
-export async function* readComplete(blob: Blob, span: Span): AsyncGenerator<Uint8Array> {
-  yield* steps(blob, span, memoryFor(span))
+/**
+ * What is stored, as long as it is right: what was not seen to be so lately is looked at first, and ends the reading if it
+ * is not. A chunk is valid until the next is asked for.
+ */
+export async function* readChecked(blob: Blob, span: Span, memory = memoryFor(blob)): AsyncGenerator<Uint8Array> {
+  const { layout } = blob
+  for (let at = span.start; at < span.end; ) {
+    const piece = pieceAt(layout, at)
+    const start = pieceStart(layout, piece)
+    const end = Math.min(start + pieceBytes(layout, piece), span.end)
+    if (!blob.sound(piece)) {
+      if (!(await blob.check(piece, memory))) return
+      yield memory.subarray(at - start, end - start)
+      at = end
+      continue
+    }
+    const bytes = await blob.read({ start: at, end: Math.min(at + stepBytes, end) }, memory)
+    // Somebody may have touched the file before it was read.
+    if (!blob.sound(piece)) continue
+    yield bytes
+    at += bytes.length
+  }
 }
 
 /** Not a Buffer, whose slices would share memory. */
-function memoryFor(span: Span): Uint8Array {
-  return new Uint8Array(Buffer.allocUnsafeSlow(Math.min(stepBytes, span.end - span.start)).buffer)
-}
-
-async function* steps(blob: Blob, { start, end }: Span, memory: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = start; at < end; at += memory.length) {
-    yield await blob.read({ start: at, end: Math.min(at + memory.length, end) }, memory)
-  }
+function memoryFor({ layout }: Blob): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(Math.min(Math.max(stepBytes, layout.pieceLength), layout.size)).buffer)
 }
 
 /**
@@ -45,6 +58,11 @@ export async function* readArriving(
   const reader = transfer.reader()
   let settled = transfer.doubts.length
   let unverified = false
+  let over = false
+  const end = () => {
+    over = true
+  }
+  transfer.finished.then(end, end)
   let memory: Uint8Array | undefined
   try {
     for (let start = span.start; start < span.end; ) {
@@ -70,9 +88,13 @@ export async function* readArriving(
         }
         start += bytes.length
       } else if (blob.have.has(piece)) {
-        memory ??= memoryFor(span)
-        yield* steps(blob, { start, end }, memory)
-        start = end
+        memory ??= memoryFor(blob)
+        for await (const bytes of readChecked(blob, { start, end }, memory)) {
+          yield bytes
+          start += bytes.length
+        }
+      } else if (over) {
+        throw new Failure('unavailable', `a piece of ${blob.digest} was lost while it was read`)
       }
     }
   } finally {

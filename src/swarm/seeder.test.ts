@@ -475,3 +475,28 @@ describe('a blob that children ask for', () => {
     expect(rig.seeder.wanted(digest)).toBe(false)
   })
 })
+
+describe('a piece that was not looked at for long', () => {
+  test('is looked at before it is handed out, and then for a while not again', async () => {
+    const rig = new Rig()
+    const blob = await rig.add(0, 1)
+    rig.clock.advance(3600_000)
+    expect(blob.sound(0)).toBe(false)
+    const offer = rig.offer('ann')
+    await settle()
+    expect([offer.got?.piece, blob.sound(0), blob.sound(1)]).toEqual([0, true, false])
+  })
+
+  test('and has rotted is handed out to nobody, and its place in line is free for the next', async () => {
+    const rig = new Rig()
+    const blob = await rig.add(0, 1)
+    blob.rot(0)
+    const offers = ['ann', 'bob'].map((peer) => rig.offer(peer))
+    await settle()
+    expect(offers.map(({ got, refused }) => got ?? refused)).toEqual(['no-blob', 'no-blob'])
+    expect([blob.have.has(0), rig.seeder.uploads]).toEqual([false, 0])
+    const other = rig.offer('ann', { pieces: [1] })
+    await settle()
+    expect(other.got?.piece).toBe(1)
+  })
+})

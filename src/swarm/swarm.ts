@@ -52,6 +52,7 @@ export class Swarm implements SessionHandler {
       ended: (transfer, failure) => this.#ended(transfer, failure),
     }
     options.store.onGone((blob) => changed(blob.digest, true))
+    options.store.onDamaged((blob, pieces) => this.#transfers.get(blob.digest)?.lost(pieces))
   }
 
   transfers(): Iterable<Transfer> {

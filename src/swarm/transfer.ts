@@ -15,6 +15,7 @@ import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
+import type { Bitmap } from '../piece/bitmap.ts'
 import { segmentEnd } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
@@ -245,6 +246,11 @@ export class Transfer {
     this.#apply({ type: 'reader-left', reader })
   }
 
+  /** Pieces of it that were here turned out to be wrong. */
+  lost(pieces: readonly number[]): void {
+    this.#apply({ type: 'lost', pieces })
+  }
+
   stop(reason: string): void {
     this.#end(new Failure('cancelled', reason))
   }
@@ -381,12 +387,27 @@ export class Transfer {
     this.#fresh = new Fresh(blob.layout, (piece) => this.#waiters.stored(piece))
     this.#letGo = blob.hold()
     const { clock, tuning, random } = this.#d
-    this.#download = new Download(blob.layout, blob.have, blob.metainfo.known, tuning, random, clock.now())
+    const [sure, unsure] = blob.complete ? [blob.have, []] : looked(blob)
+    this.#download = new Download(blob.layout, sure, blob.metainfo.known, tuning, random, clock.now())
+    this.#apply({ type: 'looking', pieces: unsure })
     if (this.#feeding.running) this.#apply({ type: 'feeding', running: true })
     for (const [reader, piece] of this.#readers) this.#apply({ type: 'reader-at', reader, piece })
     this.#begun.resolve(blob)
     this.#events.begun(blob)
-    if (blob.have.complete) void this.#finish()
+    if (sure.complete) void this.#finish()
+    else void this.#look(blob, unsure)
+  }
+
+  /** What lay on the disk since another day, or another process, may have rotted there. */
+  async #look(blob: Blob, pieces: readonly number[]): Promise<void> {
+    try {
+      for (const piece of pieces) {
+        if (this.#over) return
+        this.#apply({ type: (await blob.check(piece)) ? 'stored' : 'rejected', piece })
+      }
+    } catch (error) {
+      this.#end(Failure.from(error))
+    }
   }
 
   #apply(event: DownloadEvent): void {
@@ -493,4 +514,12 @@ export class Transfer {
     }
     this.#events.ended(this, failure)
   }
+}
+
+/** Pieces of an incomplete blob that were seen to be right lately, and the others. */
+function looked(blob: Blob): [Bitmap, readonly number[]] {
+  const sure = blob.have.copy()
+  const unsure = [...blob.have.indexes()].filter((piece) => !blob.sound(piece))
+  for (const piece of unsure) sure.clear(piece)
+  return [sure, unsure]
 }

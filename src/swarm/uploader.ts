@@ -10,7 +10,7 @@ import type { Digest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Bucket } from '../rate.ts'
-import type { BlobStore } from '../store/blob-store.ts'
+import type { Blob, BlobStore } from '../store/blob-store.ts'
 import { Deadlines } from '../wire/deadlines.ts'
 import { wireRules } from '../wire/rules.ts'
 import type { PieceOnDisk, WantedPieces } from '../wire/wire.ts'
@@ -113,8 +113,13 @@ export class Uploader {
       this.#broken(grant)
       throw new Failure('no-blob', `this node no longer holds ${digest}`)
     }
-    this.#note(digest, peer, pieceBytes(blob.layout, piece))
     const letGo = blob.hold()
+    if (!blob.sound(piece) && !(await stillRight(blob, piece))) {
+      letGo()
+      this.#broken(grant)
+      throw new Failure('no-blob', `piece ${piece} of ${digest} is not what it was any more`)
+    }
+    this.#note(digest, peer, pieceBytes(blob.layout, piece))
     const start = pieceStart(blob.layout, piece)
     const end = start + pieceBytes(blob.layout, piece)
     const inTime = this.#late.start(() => this.#broken(grant))
@@ -280,6 +285,15 @@ export class Uploader {
     }
     upload.meter.add(bytes, now)
     upload.sentAt = now
+  }
+}
+
+/** Who gets wrong bytes takes this node for a liar. */
+async function stillRight(blob: Blob, piece: number): Promise<boolean> {
+  try {
+    return await blob.check(piece)
+  } catch {
+    return false
   }
 }
 

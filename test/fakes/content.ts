@@ -79,7 +79,7 @@ export class FakeContent implements Content {
     let open = true
     return {
       ...this.#statOf(digest, blob),
-      ...(blob.file ? { file: blob.file } : {}),
+      ...(blob.file ? { file: { path: blob.file, sound: () => true } } : {}),
       read: (wanted, signal) => readFake(blob, wanted, signal, bytes),
       provenance: () => ({ ...bytes }),
       close: () => {

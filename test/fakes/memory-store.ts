@@ -14,6 +14,7 @@ import type {
   BlobKind,
   BlobSpec,
   BlobStore,
+  DamageListener,
   GrantHolder,
   Span,
   StoreUsage,
@@ -34,7 +35,7 @@ export class MemoryStore implements BlobStore {
   readonly #options: MemoryStoreOptions
   readonly #blobs = new Map<Digest, MemoryBlob>()
   readonly #listeners: ((blob: Blob) => void)[] = []
-  readonly #damageListeners: ((blob: Blob, pieces: number) => void)[] = []
+  readonly #damageListeners: DamageListener[] = []
   readonly #seen = new Map<Digest, Map<string, Repository>>()
   readonly #grants = new Map<string, number>()
   readonly #tags = new Map<string, TagRecord>()
@@ -65,9 +66,9 @@ export class MemoryStore implements BlobStore {
       checkWhole,
       grow: (bytes) => this.#grow(blob, bytes),
       drop: () => this.#drop(blob),
-      lost: (bytes, pieces) => {
+      lost: (bytes, pieces, whole) => {
         this.#bytes -= bytes
-        for (const listener of this.#damageListeners) listener(blob, pieces)
+        for (const listener of this.#damageListeners) listener(blob, pieces, whole)
       },
     })
     this.#blobs.set(spec.digest, blob)
@@ -134,7 +135,7 @@ export class MemoryStore implements BlobStore {
     return digest === undefined ? this.#pins.all() : this.#pins.of(digest)
   }
 
-  onDamaged(listener: (blob: Blob, pieces: number) => void): void {
+  onDamaged(listener: DamageListener): void {
     this.#damageListeners.push(listener)
   }
 
@@ -213,7 +214,7 @@ interface Keeper {
   /** @throws {Failure} `no-space` */
   grow(bytes: number): void
   drop(): void
-  lost(bytes: number, pieces: number): void
+  lost(bytes: number, pieces: readonly number[], whole: boolean): void
 }
 
 export class MemoryBlob implements Blob {
@@ -319,25 +320,28 @@ export class MemoryBlob implements Blob {
     return piece === undefined ? this.#seen.whole : this.#seen.has(piece)
   }
 
-  async check(piece: number): Promise<boolean> {
+  async check(piece: number, into?: Uint8Array): Promise<boolean> {
     if (!this.have.has(piece)) return false
     const right = (piece: number) =>
       this.metainfo.digestOf(piece) === undefined || this.metainfo.verify(piece, this.#pieces[piece]!)
     if (right(piece)) {
+      into?.set(this.#pieces[piece]!)
       this.#seen.saw(piece)
       return true
     }
-    if (this.complete) {
-      const lost = [...this.have.indexes()].filter((other) => !this.#seen.has(other) && !right(other))
-      const before = this.bytes
-      for (const other of lost) {
-        this.have.clear(other)
-        this.bytes -= this.#pieces[other]!.length
-        this.#pieces[other] = undefined
-      }
-      this.complete = false
-      this.#keeper.lost(before - this.bytes, lost.length)
+    const { complete } = this
+    const lost = [...this.have.indexes()].filter(
+      (other) => other === piece || (complete && !this.#seen.has(other) && !right(other)),
+    )
+    const before = this.bytes
+    for (const other of lost) {
+      this.have.clear(other)
+      this.#seen.lost(other)
+      this.bytes -= this.#pieces[other]!.length
+      this.#pieces[other] = undefined
     }
+    this.complete = false
+    this.#keeper.lost(before - this.bytes, lost, complete)
     return false
   }
 
