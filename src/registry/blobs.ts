@@ -8,7 +8,7 @@ import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Span } from '../store/blob-store.ts'
 import { type BodyPlan, bytesOf, planBody, safeType } from './body.ts'
 import { contentHeaders, type Exchange, matchesEtag, type Services } from './exchange.ts'
-import { wholeBytes } from './file-bytes.ts'
+import { type Sending, wholeBytes } from './file-bytes.ts'
 import { pump, streamOf } from './pump.ts'
 
 export interface BlobRequest {
@@ -44,7 +44,7 @@ async function sendBlob(exchange: Exchange, request: BlobRequest, services: Serv
   try {
     const reader = await content.open(request.repository, request.digest, hintOf(specs), exchange.signal)
     opened = reader
-    const flow = await begin(reader, specs, exchange.signal)
+    const flow = await begin(reader, specs, exchange.signal, services.sending)
     metrics.firstByteSeconds.observe(seconds())
     return deliver(exchange, request.digest, flow, (error) => {
       const bytes = apportion(flow.sent(), reader)
@@ -68,10 +68,15 @@ interface Flow {
   sent(): number
 }
 
-async function begin(reader: BlobReader, specs: readonly RangeSpec[] | undefined, signal: AbortSignal): Promise<Flow> {
+async function begin(
+  reader: BlobReader,
+  specs: readonly RangeSpec[] | undefined,
+  signal: AbortSignal,
+  sending: Sending,
+): Promise<Flow> {
   const { file } = reader
   const plan = planBody(reader, resolveRanges(specs, reader.size))
-  const read = (span: Span) => (file ? wholeBytes(file, reader, span, signal) : reader.read(span, signal))
+  const read = (span: Span) => (file ? wholeBytes(file, reader, span, signal, sending) : reader.read(span, signal))
   let sent = 0
   const rest = bytesOf(plan, read, (bytes) => {
     sent += bytes

@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { Content } from '../content/content.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Sending } from './file-bytes.ts'
 import type { PullTracker } from './pulls.ts'
 
 /** Empty when the app is called without a socket. */
@@ -17,6 +18,7 @@ export interface Services {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly pulls: PullTracker
+  readonly sending: Sending
 }
 
 export interface Exchange {

@@ -3,7 +3,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
-import { fileBytes, wholeBytes } from './file-bytes.ts'
+import { fileBytes, Sending, wholeBytes } from './file-bytes.ts'
 
 const bytes = Uint8Array.from({ length: 1_300_000 }, (_, i) => (i * 11) >> 5)
 const signal = new AbortController().signal
@@ -50,6 +50,26 @@ describe('the bytes of a file', () => {
     await chunks.next()
     abort.abort(new Failure('cancelled', 'enough'))
     expect(await codeOf(chunks.next())).toBe('cancelled')
+  })
+
+  test('come in shorter chunks when many files are being sent, and in long ones again when they are over', async () => {
+    const sending = new Sending()
+    const longest = async () => {
+      let most = 0
+      for await (const chunk of fileBytes(path(), { start: 0, end: bytes.length }, signal, sending)) {
+        most = Math.max(most, chunk.length)
+      }
+      return most
+    }
+    expect(await longest()).toBe(512 * 1024)
+    const others = Array.from({ length: 4000 }, () => sending.begin())
+    expect(await longest()).toBe(64 * 1024)
+    for (const over of others) over()
+    expect(await longest()).toBe(512 * 1024)
+    const held = fileBytes(path(), { start: 0, end: bytes.length }, signal, sending)
+    await held.next()
+    await held.return(undefined)
+    expect(sending.open).toBe(0)
   })
 
   test('of no file are a failure that sends the engine elsewhere', async () => {

@@ -15,12 +15,41 @@ import type { Span } from '../store/blob-store.ts'
 import { readAt } from '../store/open-files.ts'
 
 const chunkBytes = 512 * 1024
+/** Below this the work for each chunk is more than that for its bytes. */
+const leastBytes = 64 * 1024
+/** What the chunks of all files that are being sent may take together, before they get shorter. */
+const memoryBytes = 64 * 1024 * 1024
 /** The first chunk is short, for somebody waits for the first byte. */
 const firstBytes = 64 * 1024
 /** A copy from memory takes a tenth of a millisecond; who waited for longer than this has waited for a disk. */
 const slowMs = 3
 /** How many reads go to the pool after a slow one, before another is tried on this thread. */
 const careful = 32
+
+/** Files that are being sent at a time: a thousand clients that take nothing must not hold a thousand long chunks. */
+export class Sending {
+  #open = 0
+
+  get open(): number {
+    return this.#open
+  }
+
+  /** The result is called when it is over. */
+  begin(): () => void {
+    this.#open++
+    let over = false
+    return () => {
+      if (!over) this.#open--
+      over = true
+    }
+  }
+
+  /** How long the chunks of one more file may be. */
+  get chunkBytes(): number {
+    const share = memoryBytes / Math.max(1, this.#open)
+    return Math.max(leastBytes, Math.min(chunkBytes, Math.floor(share)))
+  }
+}
 
 /**
  * The bytes of a span of a blob whose file may be sent. When the file changes on the way, what is left is read with care;
@@ -31,10 +60,11 @@ export async function* wholeBytes(
   reader: Pick<BlobReader, 'read'>,
   span: Span,
   signal: AbortSignal,
+  sending?: Sending,
 ): AsyncGenerator<Uint8Array> {
   let at = span.start
   try {
-    for await (const chunk of fileBytes(path, span, signal)) {
+    for await (const chunk of fileBytes(path, span, signal, sending)) {
       if (!sound(at) || !sound(at + chunk.length - 1)) break
       yield chunk
       at += chunk.length
@@ -49,14 +79,21 @@ export async function* wholeBytes(
  * The bytes of a span of a file. All chunks share one buffer: each is valid until the next is asked for.
  * @throws {Failure} `unavailable` if the file cannot be opened, `corrupt` if it is shorter than the span
  */
-export async function* fileBytes(path: string, span: Span, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* fileBytes(
+  path: string,
+  span: Span,
+  signal: AbortSignal,
+  sending = new Sending(),
+): AsyncGenerator<Uint8Array> {
   const fd = opened(path)
+  const over = sending.begin()
   try {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, span.end - span.start))
+    const most = sending.chunkBytes
+    const buffer = Buffer.allocUnsafeSlow(Math.min(most, span.end - span.start))
     let untilQuick = 1
     for (let at = span.start; at < span.end; ) {
       signal.throwIfAborted()
-      const length = Math.min(at === span.start ? firstBytes : chunkBytes, span.end - at)
+      const length = Math.min(at === span.start ? firstBytes : most, span.end - at)
       const chunk = buffer.subarray(0, length)
       const begun = performance.now()
       const read = untilQuick > 0 ? await readAt(fd, chunk, at) : readSync(fd, chunk, 0, length, at)
@@ -67,6 +104,7 @@ export async function* fileBytes(path: string, span: Span, signal: AbortSignal):
       yield chunk.subarray(0, read)
     }
   } finally {
+    over()
     closeSync(fd)
   }
 }

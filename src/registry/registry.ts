@@ -10,6 +10,7 @@ import { answerBlob } from './blobs.ts'
 import { visitorAt } from './clients.ts'
 import { challenge, renderFailure } from './errors.ts'
 import { type Environment, type Exchange, exchangeOf, type Services } from './exchange.ts'
+import { Sending } from './file-bytes.ts'
 import { answerManifest } from './manifests.ts'
 import { answerPassed } from './passed.ts'
 import { type PullSummary, PullTracker } from './pulls.ts'
@@ -36,6 +37,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
   const { log, metrics, pulls = pullLog(init) } = init
   const { content } = init
   const contentFor = (exchange: Exchange) => (typeof content === 'function' ? content(visitorAt(exchange)) : content)
+  const sending = new Sending()
   const app: RegistryApp = new Hono<Environment>()
   app.all('*', async (c) => {
     const { method } = c.req
@@ -47,6 +49,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
       response = await answer(exchange, parseRequest(method, target), {
         ...init,
         pulls,
+        sending,
         content: contentFor(exchange),
       })
       // A blob's status was written by hand.

@@ -226,6 +226,30 @@ describe('a client that', () => {
     expect(client.bytes).toBeLessThan(16 * 1024 * 1024)
   })
 
+  test('asks for many things ahead gets them one after the other, in order', async () => {
+    const { content, server, addBlob } = await setUp()
+    const opened = Promise.withResolvers<void>()
+    const { path } = addBlob({ bytes: large.subarray(0, 300_000), gate: { at: 100_000, open: opened.promise } })
+    const client = talk(server.port, request(path).repeat(10) + request('/v2/'))
+    await until(() => content.openReaders === 1 && client.bytes > 50_000)
+    await Bun.sleep(20)
+    expect(content.opened).toHaveLength(1)
+    opened.resolve()
+    await until(() => client.bytes > 10 * 300_000 + 100)
+    expect(content.opened).toHaveLength(10)
+    await until(() => content.openReaders === 0)
+    expect(client.closed).toBe(false)
+  })
+
+  test('asks for too many ahead is cut', async () => {
+    const { content, server, addBlob } = await setUp()
+    const { path } = addBlob({ gate: { at: 100_000, open: new Promise<void>(() => {}) } })
+    const client = talk(server.port, request(path).repeat(100))
+    await until(() => client.closed)
+    await until(() => content.openReaders === 0)
+    expect(content.opened.length).toBeLessThan(2)
+  })
+
   test('sends more headers than it may is told so', async () => {
     const { server } = await setUp({ headerBytes: 4096 })
     const client = talk(server.port, `GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Long: ${'a'.repeat(8000)}\r\n\r\n`)

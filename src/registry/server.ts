@@ -12,6 +12,7 @@ import type { Log } from '../telemetry/log.ts'
 import { Seldom } from '../telemetry/seldom.ts'
 import type { RegistryApp } from './registry.ts'
 import { Stalled } from './stalled.ts'
+import { inTurn } from './turns.ts'
 
 export interface RegistryServer {
   readonly hostname: string
@@ -84,12 +85,13 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
     socket.resetAndDestroy()
   })
   const listener = getRequestListener(app.fetch, { hostname, overrideGlobalObjects: false })
-  server.on('request', (request, response) => {
+  const answer = inTurn((request, response) => {
     // A kept-alive connection would hold a server that is closing until its client tires of it.
     response.once('close', () => server.listening || setImmediate(() => server.closeIdleConnections()))
     stalled.watch(response)
     admit(request.socket, (room) => (room ? void listener(request, response) : sendAway(request, response)))
   })
+  server.on('request', answer)
   server.on('clientError', refuse)
   const bound = await listenHttp(server, { host: hostname, port }, '--registry-addr')
   return {
