@@ -13,7 +13,7 @@ fuzz      gives every reader of the code mutated messages, and a running node mu
           but an answer or a refusal: crashes, hangs, growth. Default: 1,000,000 messages, 100,000 requests, seed 1.
           A failure is printed with its seed and the smallest input that was found.
 strangers a host beside a cluster with a key, and then one with --encrypt too, asks with tickets that are nearly right,
-          dials, joins and listens. Default: 10,000 tries of each kind, in 10 to 20 minutes for each of the two.
+          dials, joins and listens. Default: 10,000 tries of each kind, two minutes for each of the two clusters.
           --only takes the one whose name has TEXT in it; a report is written to DIR.
 faults    everything that is known to go wrong, with what is promised for each: registries that refuse, stall, break off
           and lie, killed nodes, cut links, full, read-only and broken disks, clocks that jump. Default: 10 rounds.

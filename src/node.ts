@@ -10,13 +10,14 @@ import { Identity } from './cluster/identity.ts'
 import { KeyFile } from './cluster/key-file.ts'
 import type { KeyRing } from './cluster/key-ring.ts'
 import { Roster } from './cluster/roster.ts'
+import { tellExposed } from './config/secret-file.ts'
 import type { Settings } from './config/settings.ts'
 import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Tags } from './content/tags.ts'
 import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
-import { formatAddress } from './listen.ts'
+import { formatAddress, isLoopback } from './listen.ts'
 import { Meter } from './meter.ts'
 import { viewOf } from './node-view.ts'
 import { Bucket, Gate } from './rate.ts'
@@ -72,6 +73,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const { modes, dataDir, zone, advertise } = settings.node
     const { keyFile: keyPath, encrypt } = settings.cluster
     const keyFile = keyPath === undefined ? undefined : new KeyFile(keyPath, clock, log)
+    for (const file of [settings.admin.tokenFile, settings.source.credentialsFile]) if (file) tellExposed(file, log)
     const ring = keyFile?.ring
     const reread = () => keyFile?.reload()
     if (keyFile) process.on('SIGHUP', reread)
@@ -301,6 +303,12 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       cluster: ring ? `keyed (${ring})` : 'open',
       encrypted: encrypt,
     })
+    // Who reads text is told by the summary.
+    if (!ring && settings.log.format === 'json' && !isLoopback(settings.peer.address.host)) {
+      log.warn('the cluster is open: any host that reaches the peer port can join and read cached images', {
+        mend: 'make a key with "shoal keygen", and give it to every node with --cluster-key-file',
+      })
+    }
     return {
       summary: () => summaryOf(settings, membership.self, addresses, ring),
       closed: closed.promise,

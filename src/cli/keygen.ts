@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { ClusterKey } from '../cluster/cluster-key.ts'
 import { rotate } from '../cluster/key-rotation.ts'
@@ -42,11 +42,22 @@ const remedies = [
   'give this file to every node; the key is changed',
 ]
 
-/** Written aside and put in its place: a node that reads it meanwhile sees the one or the other. */
+/**
+ * Written aside and put in its place: a node that reads it meanwhile sees the one or the other. Whoever could read the
+ * file before still can, for that may be the node's user; but strangers of the host cannot.
+ */
 function rotateFile(path: string, context: Context): void {
   const { step, text, said } = rotate(readFileSync(path, 'utf8'), path, newSecret())
   const aside = `${path}.${process.pid}`
+  const { uid, gid, mode } = statSync(path)
   writeFileSync(aside, text, { mode: 0o600, flag: 'wx', flush: true })
-  renameSync(aside, path)
+  try {
+    chownSync(aside, uid, gid)
+    chmodSync(aside, mode & 0o740)
+    renameSync(aside, path)
+  } catch (error) {
+    rmSync(aside, { force: true })
+    throw error
+  }
   context.out(`step ${step} of 3: ${said}\n${remedies[step]}`)
 }

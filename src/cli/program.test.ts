@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeContext } from '../../test/fakes/context.ts'
@@ -90,6 +90,24 @@ describe('keygen', () => {
       const [key, ...more] = parseClusterKeys(readFileSync(file, 'utf8'), file)
       expect([more.length, key?.fingerprint === old?.fingerprint]).toEqual([0, false])
       expect(statSync(file).mode & 0o777).toBe(0o600)
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  })
+
+  test('leaves a file that it changes to whom it was for, and closes it to others', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shoal-keygen-'))
+    const file = join(dir, 'cluster.key')
+    try {
+      await ran('keygen', '--output', file)
+      chmodSync(file, 0o666)
+      // As a service that is not root is given it.
+      const gid = process.getuid?.() === 0 ? 12345 : process.getgid!()
+      chownSync(file, process.getuid!(), gid)
+      expect((await ran('keygen', '--rotate', file)).code).toBe(0)
+      const after = statSync(file)
+      expect([after.mode & 0o777, after.gid]).toEqual([0o640, gid])
+      expect(readdirSync(dir)).toEqual(['cluster.key'])
     } finally {
       rmSync(dir, { recursive: true })
     }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeClock } from '../../test/fakes/clock.ts'
@@ -15,18 +15,29 @@ let path: string
 let clock: FakeClock
 let file: KeyFile
 let errors: string[]
+let warnings: unknown[]
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'shoal-key-file-'))
   path = join(dir, 'key')
-  writeFileSync(path, textOf(1))
+  writeFileSync(path, textOf(1), { mode: 0o600 })
   clock = new FakeClock()
   errors = []
-  file = new KeyFile(path, clock, { ...silentLog, error: (message) => errors.push(message) })
+  warnings = []
+  file = open()
 })
 afterEach(() => {
   file.close()
   rmSync(dir, { recursive: true })
 })
+
+function open(): KeyFile {
+  const log = {
+    ...silentLog,
+    warn: (_: string, fields = {}) => warnings.push(fields),
+    error: (message: string) => errors.push(message),
+  }
+  return new KeyFile(path, clock, log)
+}
 
 const bytes = () => file.ring.keys.map(({ secret }) => secret[0])
 
@@ -60,4 +71,18 @@ test('a file that is gone or garbled leaves the keys as they were, and says so o
   writeFileSync(path, textOf(3))
   clock.advance(2_000)
   expect(bytes()).toEqual([3])
+})
+
+test('a file that others may read is used, and told of at the start and at each change, until it is mended', () => {
+  const told = { file: path, what: 'others than its owner may read it', mend: `chmod o= ${path}` }
+  chmodSync(path, 0o644)
+  clock.advance(2_000)
+  file.close()
+  file = open()
+  expect([bytes(), warnings]).toEqual([[1], [told, told]])
+  chmodSync(path, 0o640)
+  clock.advance(10_000)
+  writeFileSync(path, textOf(2))
+  clock.advance(2_000)
+  expect([bytes(), warnings.length, errors]).toEqual([[2], 2, []])
 })

@@ -1,6 +1,7 @@
 /** The file of the cluster's keys, read again when it changes: a key is changed without a restart of any node. */
 import { statSync } from 'node:fs'
 import { type Clock, every } from '../clock.ts'
+import { tellExposed } from '../config/secret-file.ts'
 import type { Log } from '../telemetry/log.ts'
 import { loadClusterKeys } from './cluster-key.ts'
 import { KeyRing } from './key-ring.ts'
@@ -21,6 +22,7 @@ export class KeyFile {
     this.#log = log
     this.#state = stateOf(path)
     this.ring = new KeyRing(loadClusterKeys(path))
+    tellExposed(path, log)
     this.#stop = every(clock, lookEvery, () => {
       if (stateOf(path) !== this.#state) this.reload()
     })
@@ -29,6 +31,7 @@ export class KeyFile {
   /** Reads it now. What is not right changes nothing: the keys stay, and the operator is told. */
   reload(): void {
     this.#state = stateOf(this.#path)
+    tellExposed(this.#path, this.#log)
     try {
       this.ring.replace(loadClusterKeys(this.#path))
     } catch (error) {
@@ -46,5 +49,5 @@ export class KeyFile {
 /** Another one after each change, also when another file was put in its place. */
 function stateOf(path: string): string {
   const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
-  return stat ? `${stat.ino} ${stat.size} ${stat.mtimeNs}` : 'gone'
+  return stat ? `${stat.ino} ${stat.size} ${stat.mode} ${stat.mtimeNs}` : 'gone'
 }

@@ -192,6 +192,7 @@ test('an admin port for others comes with its token, which does not print', () =
   const host = hostWith({ '/t': `${token}\n` })
   const { settings } = load({ 'admin-addr': ['0.0.0.0:4883'], 'admin-token-file': ['/t'] }, {}, host)
   expect(settings.admin.token?.reveal()).toBe(token)
+  expect(settings.admin.tokenFile).toBe('/t')
   expect(JSON.stringify(settings)).not.toContain(token)
 })
 

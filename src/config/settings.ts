@@ -64,6 +64,8 @@ export interface AdminSettings {
   readonly address: Address
   /** Asked of every caller but health checks; always there when the address is not loopback. */
   readonly token?: Secret
+  /** What the token was read from. */
+  readonly tokenFile?: string
 }
 
 /** A registry as images name it, and where it is. */

@@ -52,7 +52,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
     registry: { address: values['registry-addr']!, loginsFor: values['logins-for']! },
     peer: { address: values['peer-addr']! },
     p2p: { address: values['p2p-addr']!, join: values.join, mdns: values.mdns! },
-    admin: { address: admin, ...present('token', token) },
+    admin: { address: admin, ...present('token', token), ...present('tokenFile', token && values['admin-token-file']) },
     source: {
       upstreams: upstreamsOf(values, loading),
       onlyListed: values['only-listed-upstreams']!,
