@@ -121,6 +121,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       store,
       door: source,
       clock,
+      random,
       log,
       metrics,
       loginsFor: settings.registry.loginsFor,
@@ -221,6 +222,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       offer: (digest, wanted, peer, signal) => seeder.offer(digest, wanted, peer, signal),
       order: (order) => {
         if (!modes.includes('seed')) throw new Failure('no-name', 'this node is not a seed')
+        rights.ordered(order.location)
         swarm.order(order.location)
       },
       schedule: (request) => {

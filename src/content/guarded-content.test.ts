@@ -3,10 +3,11 @@ import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { FakeContent } from '../../test/fakes/content.ts'
 import { FakeDoor } from '../../test/fakes/door.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { seededRandom } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
-import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { parseTag, repositoryOf, type Tag } from '../oci/reference.ts'
 import { Rights } from '../rights/rights.ts'
 import { type Visitor, visitorOf } from '../rights/visitor.ts'
 import { silentLog } from '../telemetry/log.ts'
@@ -35,7 +36,8 @@ beforeEach(() => {
   content = new FakeContent()
   door = new FakeDoor()
   const metrics = createMetrics()
-  rights = new Rights({ store, door, clock, log: silentLog, metrics, loginsFor: 'root', key: new Uint8Array(32) })
+  const [random, key] = [seededRandom(1), new Uint8Array(32)]
+  rights = new Rights({ store, door, clock, random, log: silentLog, metrics, loginsFor: 'root', key })
   layerDigest = content.addBlob({ bytes: layer })
   const config = content.addBlob({ bytes: Buffer.from('{}') })
   const part = (digest: Digest, bytes: Uint8Array, mediaType: string) => ({ digest, size: bytes.length, mediaType })
@@ -124,6 +126,55 @@ describe('a layer', () => {
   test('of a manifest that was refused becomes part of nothing', async () => {
     await codeOf(as(stranger).manifest(app, v1))
     expect(store.repositoriesOf(layerDigest)).toEqual([])
+  })
+})
+
+describe('a registry that claims what is of a private repository of another', () => {
+  const evil = repositoryOf('evil.example', 'x/y')
+  const codesOf = async (who: Visitor, reference: Tag | Digest) => [
+    await codeOf(as(who).manifest(evil, reference)),
+    await codeOf(as(who).stat(evil, layerDigest)),
+    await codeOf(as(who).open(evil, layerDigest)),
+  ]
+  let bytes: Uint8Array
+
+  beforeEach(async () => {
+    door.let(app, 'ann')
+    door.let(evil, 'anyone')
+    bytes = (await as(ann).manifest(app, v1)).bytes
+    await store.put({ digest: manifest, kind: 'manifest', mediaType: manifestTypes.ociManifest }, bytes)
+    await store.put({ digest: layerDigest, kind: 'blob' }, layer)
+  })
+
+  test('with a tag that points to it has it given to nobody', async () => {
+    content.addManifest('evil.example/x/y', bytes, 'v1')
+    for (const who of [stranger, ann]) {
+      expect(await codesOf(who, v1)).toEqual(['no-manifest', 'no-blob', 'no-blob'])
+      expect(await codesOf(who, manifest)).toEqual(['no-manifest', 'no-blob', 'no-blob'])
+    }
+    expect(content.openReaders).toBe(0)
+  })
+
+  test('with a manifest that lists it, before or after the private one came, has its layers given to nobody', async () => {
+    const layers = [{ digest: layerDigest, size: layer.length, mediaType: 'application/vnd.oci.image.layer.v1.tar' }]
+    const bait = { mediaType: manifestTypes.ociManifest, config: { digest: layerDigest, size: layer.length }, layers }
+    content.addManifest('evil.example/x/y', Buffer.from(JSON.stringify(bait)), 'v1')
+    expect(await codesOf(stranger, v1)).toEqual(['given', 'no-blob', 'no-blob'])
+    expect(content.openReaders).toBe(0)
+    // The claim was made and is remembered; the owner of the layer still has it, without another question.
+    const questions = door.asked.length
+    expect(await codeOf(as(ann).stat(app, layerDigest))).toBe('given')
+    expect(door.asked.length).toBe(questions)
+  })
+
+  test('and has its bytes may give them', async () => {
+    content.addManifest('evil.example/x/y', bytes, 'v1')
+    door.has.set(`evil.example/x/y ${manifest}`, bytes)
+    door.has.set(`evil.example/x/y ${layerDigest}`, layer)
+    expect(await codesOf(stranger, v1)).toEqual(['given', 'given', 'given'])
+    const questions = door.asked.length
+    expect(await codesOf(stranger, v1)).toEqual(['given', 'given', 'given'])
+    expect(door.asked.length).toBe(questions)
   })
 })
 

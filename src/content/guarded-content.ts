@@ -34,8 +34,11 @@ export class GuardedContent implements Content {
     const open = () => content.manifest(repository, reference, signal)
     const opening = (await rights.expects(this.#visitor, named)) ? open() : undefined
     opening?.catch(() => {})
-    await unlessAborted(rights.admit(this.#visitor, named, isDigest(reference) ? undefined : opening), signal)
+    const proof = isDigest(reference) ? undefined : opening
+    const asker = await unlessAborted(rights.admit(this.#visitor, named, proof), signal)
     const manifest = await this.#given(opening, open)
+    // A tag may point to what is not of its registry.
+    await unlessAborted(rights.settle({ ...named, reference: manifest.digest }, asker), signal)
     const { manifests, blobs } = contentsOf(manifest.bytes)
     const parts = [...manifests, ...blobs].filter(({ mediaType }) => !isElsewhere(mediaType))
     rights.contains(repository, [manifest.digest, ...parts.map(({ digest }) => digest)])

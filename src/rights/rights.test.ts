@@ -3,6 +3,7 @@ import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { FakeDoor } from '../../test/fakes/door.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
 import { RecordedLog } from '../../test/fakes/registry-source.ts'
+import { seededRandom } from '../clock.ts'
 import type { LoginsFor } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
@@ -42,7 +43,8 @@ beforeEach(() => {
 function make(loginsFor: LoginsFor = 'root', renew?: () => Promise<void>): Rights {
   const metrics = createMetrics()
   const key = new Uint8Array(32)
-  return new Rights({ store, door, clock, log, metrics, loginsFor, key, ...(renew ? { renew } : {}) })
+  const random = seededRandom(1)
+  return new Rights({ store, door, clock, random, log, metrics, loginsFor, key, ...(renew ? { renew } : {}) })
 }
 
 async function outcome(who: Visitor, named: Named = v1, proof?: Promise<unknown>): Promise<string> {

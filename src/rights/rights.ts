@@ -7,22 +7,25 @@
  * A source is asked when what is known is more than a minute old (`verdicts.ts`), once for all who wait.
  */
 import { LRUCache } from 'lru-cache'
-import type { Clock } from '../clock.ts'
+import type { Clock, Random } from '../clock.ts'
 import type { LoginsFor } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { formatReference, formatRepository, type Repository } from '../oci/reference.ts'
 import type { Asker, Door, Named } from '../source/door.ts'
+import type { Location } from '../source/source.ts'
 import type { BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { Possession } from './possession.ts'
 import { type Holder, Verdicts } from './verdicts.ts'
 import { nameOf, type Visitor } from './visitor.ts'
 
 export interface RightsOptions {
-  readonly store: Pick<BlobStore, 'repositoriesOf' | 'seenIn' | 'granted' | 'setGranted'>
-  readonly door: Pick<Door, 'admits' | 'hasLogin' | 'takesLogins' | 'lend' | 'borrows'>
+  readonly store: Pick<BlobStore, 'find' | 'repositoriesOf' | 'seenIn' | 'granted' | 'setGranted'>
+  readonly door: Pick<Door, 'admits' | 'shows' | 'hasLogin' | 'takesLogins' | 'lend' | 'borrows'>
   readonly clock: Clock
+  readonly random: Random
   readonly log: Log
   readonly metrics: Pick<Metrics, 'rightsChecks'>
   /** For whom the logins of this node count. */
@@ -57,6 +60,7 @@ const anyone: Candidate = { holder: 'anyone', asker: 'anyone' }
 export class Rights {
   readonly #o: RightsOptions
   readonly #verdicts: Verdicts
+  readonly #possession: Possession
   readonly #asking = new Map<string, Promise<Outcome>>()
   /** What the store knows too: which repository has which content. */
   readonly #places = new LRUCache<string, true>({ max: mostPlaces })
@@ -68,23 +72,43 @@ export class Rights {
   constructor(options: RightsOptions) {
     this.#o = options
     this.#verdicts = new Verdicts(options.store)
+    this.#possession = new Possession({ ...options, isPublic: (repository) => this.#last('anyone', repository) })
   }
 
   /**
-   * Resolves when the client may have it. `proof` is work under way that may tell before the source has to be asked.
+   * Resolves when the client may have it, with whom the source gives it to, where this node can ask in that name.
+   * `proof` is work under way that may tell before the source has to be asked.
    * @throws {Failure} `denied`, `unauthorized`, `no-manifest`, `no-blob`, `unavailable`
    */
-  async admit(visitor: Visitor, named: Named, proof?: Promise<unknown>): Promise<void> {
+  async admit(visitor: Visitor, named: Named, proof?: Promise<unknown>): Promise<Asker | undefined> {
+    const asker = await this.#admit(visitor, named, proof)
+    await this.settle(named, asker)
+    return asker
+  }
+
+  /**
+   * Resolves when what was found under a name that may be read is that registry's to give, see `possession.ts`.
+   * @throws {Failure} `no-manifest`, `no-blob`, `unavailable`
+   */
+  async settle(named: Named, asker: Asker | undefined): Promise<void> {
+    const { reference } = named
+    if (isDigest(reference) && this.#possession.disputed(named)) {
+      await this.#possession.prove({ ...named, reference }, asker)
+    }
+  }
+
+  async #admit(visitor: Visitor, named: Named, proof?: Promise<unknown>): Promise<Asker | undefined> {
     const { repository } = named
-    if (this.#isPart(named) && this.#now('anyone', repository) === 'allowed') return
+    if (this.#isPart(named) && this.#now('anyone', repository) === 'allowed') return 'anyone'
     if (proof && !visitor.shown) await proof.catch(() => {})
     const part = this.#isPart(named)
     const candidates = await this.candidates(visitor, repository)
-    if (part && candidates.some(({ holder }) => this.#now(holder, repository) === 'allowed')) return
+    const known = part && candidates.find(({ holder }) => this.#now(holder, repository) === 'allowed')
+    if (known) return known.asker
     const outcomes: Outcome[] = []
     for (const candidate of candidates) {
       const outcome = await this.#ask(candidate, named, part)
-      if (outcome === 'allowed') return
+      if (outcome === 'allowed') return candidate.asker
       outcomes.push(outcome)
     }
     throw this.#refusal(visitor, named, outcomes)
@@ -140,6 +164,11 @@ export class Rights {
     const [open, own] = [age('anyone'), age('node')]
     if (loginsFor === 'everyone') return { open: open === undefined ? own : Math.min(open, own ?? open) }
     return { open, ...(loginsFor === 'cluster' ? { shared: own } : {}) }
+  }
+
+  /** A scheduler had this node read it for others. */
+  ordered(location: Pick<Location, 'repository' | 'digest'>): void {
+    this.#possession.brought(location)
   }
 
   /** The repository has these, as a manifest of it says or the source. */

@@ -23,6 +23,11 @@ export interface Door {
    * @throws {Failure} `denied`, `no-manifest`/`no-blob`/`no-name` (some registries deny so), or why it cannot be told
    */
   admits(named: Named, asker: Asker): Promise<void>
+  /**
+   * Resolves when the source gives whoever asks these bytes from `start` of the content on: when it has them.
+   * @throws {Failure} `no-manifest` or `no-blob` when it gives others, and as {@link admits}
+   */
+  shows(named: Named, asker: Asker, start: number, bytes: Uint8Array): Promise<void>
   /** As {@link Source.pass}, in somebody's name. */
   passFor(
     asker: Asker,

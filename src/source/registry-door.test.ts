@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FakeRegistry, noise } from '../../test/fakes/registry.ts'
+import { FakeRegistry, type Fault, noise } from '../../test/fakes/registry.ts'
 import { sourceOver } from '../../test/fakes/registry-source.ts'
 import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
@@ -189,6 +189,41 @@ describe('what a client showed', () => {
     registry.tokens = []
     const refused = await source.resolve(repository, tag).catch((error) => Failure.from(error).message)
     for (const text of [...log.lines, String(refused)]) expect(text).not.toContain(ann.password)
+  })
+})
+
+describe('whether a registry has what it says it has', () => {
+  const bytes = noise(300_000, 7)
+  async function outcome(start: number, expected: Uint8Array, fault: Partial<Fault> = {}) {
+    const digest = registry.blob('org/app', bytes)
+    const { source, repository } = setUp(false)
+    registry.fault({ path: digest, ...fault })
+    const named: Named = { repository, kind: 'blob', reference: digest }
+    return source.shows(named, 'anyone', start, expected).then(
+      () => 'shown',
+      (error) => Failure.from(error).code,
+    )
+  }
+
+  test.each([{ ignoreRange: false }, { ignoreRange: true }])('is told by a part of it: %p', async (fault) => {
+    expect(await outcome(0, bytes.subarray(0, 10), fault)).toBe('shown')
+    expect(await outcome(200_000, bytes.subarray(200_000, 265_536), fault)).toBe('shown')
+    expect(await outcome(299_000, bytes.subarray(299_000), fault)).toBe('shown')
+    expect(await outcome(200_000, bytes.subarray(200_001, 265_537), fault)).toBe('no-blob')
+    expect(await outcome(299_000, noise(1000, 8), fault)).toBe('no-blob')
+  })
+
+  test('is not told by fewer bytes than were asked for', async () => {
+    expect(await outcome(299_999, new Uint8Array([bytes.at(-1)!, 1, 2]))).toBe('no-blob')
+  })
+
+  test('is told in the name of who asks', async () => {
+    registry.auth = { kind: 'bearer', ...ann }
+    const { source, repository, layer } = setUp(false)
+    const named: Named = { repository, kind: 'blob', reference: layer }
+    await source.shows(named, asAnn, 0, noise(1000).subarray(0, 100))
+    const refused = source.shows(named, 'anyone', 0, noise(1000).subarray(0, 100))
+    expect(await refused.catch((error) => Failure.from(error).code)).toBe('denied')
   })
 })
 

@@ -20,6 +20,7 @@ import type { Subject } from './refusals.ts'
 import { RegistryClient } from './registry-client.ts'
 import { resumedBody } from './resumed-body.ts'
 import { defaultRetry, type RetryPolicy, type RetryTools } from './retry.ts'
+import { sameBytes } from './same-bytes.ts'
 import type { Location, OpenBody, Passed, Resolved, Source, Stat } from './source.ts'
 import { type UpstreamOptions, Upstreams } from './upstreams.ts'
 
@@ -155,6 +156,19 @@ export class RegistrySource implements Source, Door {
     if (head.status !== 405) return
     const get = await client.once({ ...ask, method: 'GET', headers: { ...headers, range: 'bytes=0-0' } }, undefined)
     get.close()
+  }
+
+  async shows({ repository, kind, reference }: Named, asker: Asker, start: number, bytes: Uint8Array): Promise<void> {
+    const client = this.#clientFor(this.#credentialsOf(asker), this.#doorTimeouts)
+    const missing = kind === 'manifest' ? 'no-manifest' : 'no-blob'
+    const subject: Subject = { repository, what: `${kind} ${reference}`, missing }
+    const range = `bytes=${start}-${start + bytes.length - 1}`
+    const headers = kind === 'manifest' ? { accept: acceptManifests, range } : { range }
+    const answer = await client.once({ method: 'GET', path: `${kind}s/${reference}`, headers, subject }, undefined)
+    // Who does not do ranges sends all of it.
+    const skip = answer.status === 206 ? 0 : start
+    if (await sameBytes(answer, skip, bytes)) return
+    throw new Failure(missing, `registry ${repository.registry} does not have the bytes of ${aboutOf(subject)}`)
   }
 
   async hasLogin(registry: string): Promise<boolean> {

@@ -14,6 +14,8 @@ export class FakeDoor implements Door {
   readonly absent = new Set<string>()
   /** Registries that clients' credentials may go to; all unless given. */
   listed: readonly string[] | undefined
+  /** What a registry can show of what it says it has: `ghcr.io/org/app sha256:...`. */
+  readonly has = new Map<string, Uint8Array>()
   /** What the node may read by whose credentials. */
   readonly lent: string[] = []
   /** The node has a login. */
@@ -33,6 +35,16 @@ export class FakeDoor implements Door {
     if (this.failure) throw this.failure
     this.#enter(repository, asker)
     if (this.absent.has(reference)) throw new Failure(kind === 'blob' ? 'no-blob' : 'no-manifest', 'it is not there')
+  }
+
+  async shows({ repository, kind, reference }: Named, asker: Asker, start: number, bytes: Uint8Array): Promise<void> {
+    this.#called(repository, asker, `bytes of ${reference}`)
+    await this.gate
+    if (this.failure) throw this.failure
+    this.#enter(repository, asker)
+    const has = this.has.get(`${formatRepository(repository)} ${reference}`)
+    if (has && Buffer.compare(has.subarray(start, start + bytes.length), bytes) === 0) return
+    throw new Failure(kind === 'blob' ? 'no-blob' : 'no-manifest', 'it has other bytes')
   }
 
   async passFor(asker: Asker, repository: Repository, path: string): Promise<Passed> {

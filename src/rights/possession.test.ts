@@ -1,0 +1,144 @@
+import { beforeEach, describe, expect, test } from 'bun:test'
+import { FakeClock, settle } from '../../test/fakes/clock.ts'
+import { FakeDoor } from '../../test/fakes/door.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { noise } from '../../test/fakes/registry.ts'
+import { seededRandom } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
+import { Possession } from './possession.ts'
+
+const hers = repositoryOf('corp.example', 'org/private')
+const other = repositoryOf('corp.example', 'org/other')
+const evil = repositoryOf('evil.example', 'x/y')
+const bytes = noise(700_000)
+const digest = digestOf(bytes)
+const named = (repository: Repository, reference: Digest = digest) => ({ repository, kind: 'blob', reference }) as const
+const down = new Failure('unavailable', 'nothing listens there')
+
+let clock: FakeClock
+let store: MemoryStore
+let door: FakeDoor
+let open: Repository[]
+let possession: Possession
+beforeEach(async () => {
+  clock = new FakeClock()
+  store = new MemoryStore({ clock })
+  door = new FakeDoor()
+  door.let(evil, 'anyone')
+  open = []
+  const isPublic = ({ registry }: Repository) => open.some((one) => one.registry === registry)
+  possession = new Possession({ store, door, clock, random: seededRandom(3), isPublic })
+})
+const outcome = (asker: 'anyone' | undefined) =>
+  possession.prove(named(evil), asker).then(
+    () => 'shown',
+    (error) => Failure.from(error).code,
+  )
+
+describe('what a registry gives', () => {
+  test('is not questioned where nothing else is known of it', () => {
+    expect(possession.disputed(named(evil))).toBe(false)
+    store.seenIn(digest, evil)
+    expect(possession.disputed(named(evil))).toBe(false)
+  })
+
+  test('is not questioned where another gave it to anyone', () => {
+    open = [hers]
+    store.seenIn(digest, hers)
+    expect(possession.disputed(named(evil))).toBe(false)
+  })
+
+  test('is not questioned within the registry, which keeps its repositories apart itself', () => {
+    store.seenIn(digest, hers)
+    expect(possession.disputed(named(other))).toBe(false)
+  })
+
+  test('is questioned where it is of a private repository of another, also when both have listed it', () => {
+    store.seenIn(digest, hers)
+    expect(possession.disputed(named(evil))).toBe(true)
+    store.seenIn(digest, evil)
+    expect(possession.disputed(named(evil))).toBe(true)
+    open = [evil]
+    expect(possession.disputed(named(hers))).toBe(false)
+  })
+
+  test('is questioned where this node read it of a private repository for another node', () => {
+    possession.brought({ repository: hers, digest })
+    expect(possession.disputed(named(evil))).toBe(true)
+    expect(possession.disputed(named(hers))).toBe(false)
+    open = [hers]
+    expect(possession.disputed(named(evil))).toBe(false)
+  })
+
+  test('is questioned by digest; a tag is of its registry', () => {
+    store.seenIn(digest, hers)
+    expect(possession.disputed({ repository: evil, kind: 'manifest', reference: parseTag('v1') })).toBe(false)
+  })
+})
+
+describe('what is questioned', () => {
+  beforeEach(async () => {
+    await store.put({ digest, kind: 'blob' }, bytes)
+    store.seenIn(digest, hers)
+    door.listed = []
+  })
+
+  test('is given once the registry has shown a part of it, and not questioned again', async () => {
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    expect(await outcome('anyone')).toBe('shown')
+    expect(possession.disputed(named(evil))).toBe(false)
+  })
+
+  test('is not given when it has other bytes, and it is asked rarely', async () => {
+    door.has.set(`evil.example/x/y ${digest}`, noise(700_000, 2))
+    for (let i = 0; i < 5; i++) expect(await outcome('anyone')).toBe('no-blob')
+    expect(door.asked).toHaveLength(1)
+    expect(possession.disputed(named(evil))).toBe(true)
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    clock.advance(10_000)
+    expect(await outcome('anyone')).toBe('shown')
+  })
+
+  test('is asked for once for all who wait', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    door.gate = promise
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    const waiting = Array.from({ length: 20 }, () => outcome('anyone'))
+    await settle()
+    resolve()
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['shown']))
+    expect(door.asked).toHaveLength(1)
+  })
+
+  test('is asked for at a place that differs each time', async () => {
+    const places = new Set<number>()
+    door.shows = async (_named, _asker, start) => {
+      places.add(start)
+      throw down
+    }
+    for (let i = 0; i < 20; i++) {
+      await outcome('anyone')
+      clock.advance(10_000)
+    }
+    expect(places.size).toBeGreaterThan(15)
+  })
+
+  test('is not given while the registry cannot be asked, unless the operator listed it', async () => {
+    door.failure = down
+    expect(await outcome('anyone')).toBe('unavailable')
+    clock.advance(10_000)
+    door.listed = ['evil.example']
+    expect(await outcome('anyone')).toBe('shown')
+    expect(possession.disputed(named(evil))).toBe(true)
+  })
+
+  test('is not given where nothing of it is here to be compared, or nobody to ask for', async () => {
+    expect(await outcome(undefined)).toBe('unavailable')
+    clock.advance(10_000)
+    await store.remove(digest)
+    expect(await outcome('anyone')).toBe('unavailable')
+    expect(door.asked).toEqual([])
+  })
+})

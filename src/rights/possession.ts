@@ -1,0 +1,109 @@
+/**
+ * Whether a registry has what it says it has. Anybody can run one that claims every digest, in the list of a manifest,
+ * behind a tag or asked directly, and ask this node for it by that name. So where content is known to be of a private
+ * repository of one registry, and another says that it is its own as well, that other one has to show: bytes from a place
+ * that it cannot know beforehand, which have to be those that are here.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Clock, Random } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { formatReference, type Repository } from '../oci/reference.ts'
+import type { Asker, Door, Named } from '../source/door.ts'
+import type { Location } from '../source/source.ts'
+import type { Blob, BlobStore, Span } from '../store/blob-store.ts'
+
+export interface PossessionOptions {
+  readonly store: Pick<BlobStore, 'find' | 'repositoriesOf'>
+  readonly door: Pick<Door, 'shows' | 'takesLogins'>
+  readonly clock: Clock
+  readonly random: Random
+  /** Whether the source gave something of the repository to anyone. */
+  isPublic(repository: Repository): boolean
+}
+
+/** More than anybody guesses, of content that has runs of the same byte. */
+const sampleBytes = 64 * 1024
+const failedMs = 10_000
+const mostProven = 20_000
+
+export class Possession {
+  readonly #o: PossessionOptions
+  /** For whom content came here that no client of this node has asked for. */
+  readonly #brought = new LRUCache<Digest, Repository>({ max: 50_000 })
+  readonly #proven = new LRUCache<string, true>({ max: mostProven })
+  readonly #failed = new LRUCache<string, { failure: Failure; until: number }>({ max: 4096 })
+  readonly #asking = new Map<string, Promise<void>>()
+
+  constructor(options: PossessionOptions) {
+    this.#o = options
+  }
+
+  /** Content of a private repository of another registry; what is of one registry, that registry itself keeps apart. */
+  disputed({ repository, reference }: Named): boolean {
+    if (!isDigest(reference) || this.#proven.get(keyOf(repository, reference))) return false
+    const brought = this.#brought.get(reference)
+    const known = this.#o.store.repositoriesOf(reference)
+    return (brought ? [brought, ...known] : known).some(
+      (other) => other.registry !== repository.registry && !this.#o.isPublic(other),
+    )
+  }
+
+  /** The first name counts: a second one is a claim. */
+  brought({ repository, digest }: Pick<Location, 'repository' | 'digest'>): void {
+    if (!this.#brought.has(digest)) this.#brought.set(digest, repository)
+  }
+
+  /**
+   * Resolves when the registry has shown it.
+   * @throws {Failure} `no-manifest` or `no-blob` when it has not; `unavailable` when it cannot be asked
+   */
+  async prove(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
+    const key = keyOf(named.repository, named.reference)
+    const failed = this.#failed.get(key)
+    if (failed && failed.until > this.#o.clock.now()) throw failed.failure
+    const running = this.#asking.get(key)
+    if (running) return running
+    const asked = this.#ask(named, asker).finally(() => this.#asking.delete(key))
+    this.#asking.set(key, asked)
+    return asked
+  }
+
+  async #ask(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
+    const { store, door, clock, random } = this.#o
+    const { repository, reference } = named
+    const key = keyOf(repository, reference)
+    const blob = store.find(reference)
+    const span = blob && sampleOf(blob, random)
+    try {
+      if (!span || asker === undefined) {
+        throw new Failure('unavailable', `it is not here to be compared with what ${repository.registry} has`)
+      }
+      if (span.start < span.end) await door.shows(named, asker, span.start, await blob.read(span))
+      this.#proven.set(key, true)
+    } catch (error) {
+      const failure = Failure.from(error)
+      const silent = failure.code === 'unavailable' || failure.code === 'too-many'
+      // Those that the operator named are believed while they cannot be asked.
+      if (silent && door.takesLogins(repository.registry)) return
+      this.#failed.set(key, { failure, until: clock.now() + failedMs })
+      throw failure
+    }
+  }
+}
+
+/** A part of a piece that is here; undefined when none is. */
+function sampleOf({ have, layout, size }: Blob, random: Random): Span | undefined {
+  const held = Array.from({ length: layout.count }, (_, piece) => piece).filter((piece) => have.has(piece))
+  const piece = held[Math.floor(random() * held.length)]
+  if (piece === undefined) return undefined
+  const start = piece * layout.pieceLength
+  const end = Math.min(start + layout.pieceLength, size)
+  const room = Math.max(0, end - start - sampleBytes)
+  const from = start + Math.floor(random() * (room + 1))
+  return { start: from, end: Math.min(from + sampleBytes, end) }
+}
+
+function keyOf(repository: Repository, digest: Digest): string {
+  return formatReference({ ...repository, digest })
+}
