@@ -69,8 +69,8 @@ export interface Blob extends BlobSpec {
   sound(piece?: number): boolean
   /**
    * Reads a piece again. False if its bytes are not what they should be: the blob then lacks it, and if it was complete
-   * it is not any more, and lacks what else is wrong too. True as well where nobody has stated the digest of the piece.
-   * Of a piece that is right, `into` then begins with the bytes that were looked at, where it is given.
+   * it is not any more, and lacks what else is wrong too. Where nobody has stated its digest it is right
+   * if the blob is whole, or it was seen lately. Of a piece that is right, `into` then begins with the bytes.
    * @throws {Failure} `corrupt` when the file is missing or too short: the blob is gone
    */
   check(piece: number, into?: Uint8Array): Promise<boolean>

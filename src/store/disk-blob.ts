@@ -220,10 +220,10 @@ export class DiskBlob implements Blob, Recorded {
     return false
   }
 
-  /** Reads a piece; true as well where nobody has stated its digest. */
+  /** Reads a piece. Where nobody has stated its digest, that of the whole is all there is. */
   async #right(piece: number, bytes: Uint8Array): Promise<boolean> {
     await this.readInto(pieceStart(this.layout, piece), bytes)
-    if (this.metainfo.digestOf(piece) === undefined) return true
+    if (this.metainfo.digestOf(piece) === undefined) return this.complete || this.#soundness.has(piece)
     const right = this.metainfo.verify(piece, bytes)
     if (right) this.#soundness.saw(piece)
     return right

@@ -27,7 +27,7 @@ export interface MenderOptions {
 
 /** A hundredth of a core, and a tenth of what a slow disk reads. */
 const bytesPerSecond = 16 * 1024 * 1024
-/** How often it is looked whether a blob is due, in ms. */
+/** How often it is looked whether a blob is due, in ms; more often where blobs are due more often. */
 const lookMs = 60_000
 /** Pieces that others complained of and that wait to be looked at; anybody may complain. */
 const mostComplaints = 16
@@ -86,7 +86,7 @@ export class Mender {
     const { signal } = this.#abort
     while (!signal.aborted) {
       const blob = nextDue(store.all(), clock.wall(), everyMs)
-      if (!blob) await pause(clock, lookMs, signal)
+      if (!blob) await pause(clock, Math.min(lookMs, everyMs), signal)
       else {
         await this.#read(blob).catch((error: Error) => {
           if (!signal.aborted) log.warn('could not read a blob again', { digest: blob.digest, error: error.message })

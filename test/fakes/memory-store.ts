@@ -323,7 +323,9 @@ export class MemoryBlob implements Blob {
   async check(piece: number, into?: Uint8Array): Promise<boolean> {
     if (!this.have.has(piece)) return false
     const right = (piece: number) =>
-      this.metainfo.digestOf(piece) === undefined || this.metainfo.verify(piece, this.#pieces[piece]!)
+      this.metainfo.digestOf(piece) === undefined
+        ? this.complete || this.#seen.has(piece)
+        : this.metainfo.verify(piece, this.#pieces[piece]!)
     if (right(piece)) {
       into?.set(this.#pieces[piece]!)
       this.#seen.saw(piece)
