@@ -7,7 +7,8 @@ import { strangersSoak } from './soaks/strangers.ts'
 
 const help = `usage: scripts/soak fuzz [--messages N] [--requests N] [--seed N]
        scripts/soak strangers [--tries N] [--only TEXT] [--output DIR]
-       scripts/soak faults|kills|clients|split [--rounds N] [--minutes N] [--only TEXT] [--seed N] [--output DIR]
+       scripts/soak faults|kills|clients|peers|split|churn [--rounds N] [--minutes N] [--only TEXT] [--seed N]
+                    [--output DIR] [--more]
 
 fuzz      gives every reader of the code mutated messages, and a running node mutated requests, and looks for anything
           but an answer or a refusal: crashes, hangs, growth. Default: 1,000,000 messages, 100,000 requests, seed 1.
@@ -20,9 +21,14 @@ faults    everything that is known to go wrong, with what is promised for each: 
           --only takes those whose name has TEXT in it.
 kills     a random node of three is killed at a random moment of a pull. Default: 100 rounds.
 clients   a thousand clients at once on one node, in six waves. Default: 3 rounds.
+peers     three hundred peers at once on one seed, in six waves. Default: 3 rounds.
 split     ten hosts are split into five and five in the middle of a pull. Default: 3 rounds.
+churn     eight nodes, clients that pull all the time, images that come and go, nodes that are killed, end, come back and
+          are replaced, a registry that fails now and then, for --minutes (default 30). Every failure that a client sees
+          has to be of what was done, and three nodes that stay must not grow.
 
-The last four begin no round after --minutes (default 120), and write a report to DIR (default soak-results).`
+The last six begin no round after --minutes (default 120), and write a report to DIR (default soak-results). With --more
+they add to the report that is there, until it has as many rounds. What nodes logged in rounds that failed is kept beside.`
 
 await failing('scripts/soak', help, async (args) => {
   const { values, positionals } = parseArgs({
@@ -34,7 +40,8 @@ await failing('scripts/soak', help, async (args) => {
       tries: { type: 'string', default: '10000' },
       seed: { type: 'string', default: '1' },
       rounds: { type: 'string' },
-      minutes: { type: 'string', default: '120' },
+      minutes: { type: 'string' },
+      more: { type: 'boolean', default: false },
       only: { type: 'string', default: '' },
       output: { type: 'string', default: 'soak-results' },
     },
@@ -58,9 +65,10 @@ await failing('scripts/soak', help, async (args) => {
   await faultSoak({
     name,
     ...(values.rounds === undefined ? {} : { rounds: within(values.rounds, '--rounds', 1, 100_000) }),
-    minutes: within(values.minutes, '--minutes', 1, 10_000),
+    ...(values.minutes === undefined ? {} : { minutes: within(values.minutes, '--minutes', 1, 10_000) }),
     seed,
     only: values.only,
+    more: values.more,
     output: values.output,
   })
 })

@@ -1,42 +1,59 @@
-/** `scripts/soak faults|kills|clients|split`: rounds of faults, and a report that is written after each of them. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+/** `scripts/soak faults`, `kills` and others: rounds of faults, and a report that is written after each of them. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { faults } from '../../test/faults/all.ts'
-import { crowd } from '../../test/faults/crowds.ts'
+import { churn } from '../../test/faults/churn.ts'
+import { crowd, crowdOfPeers } from '../../test/faults/crowds.ts'
 import type { Fault } from '../../test/faults/fault.ts'
 import { killFault } from '../../test/faults/kills.ts'
 import { splitOfTen } from '../../test/faults/networks.ts'
 import { type FaultReport, markdown } from '../../test/faults/report.ts'
 import { type Tried, tryFault } from '../../test/faults/run.ts'
 
-export const faultSoaks: Readonly<Record<string, { readonly faults: readonly Fault[]; readonly rounds: number }>> = {
-  faults: { faults, rounds: 10 },
-  kills: { faults: [killFault], rounds: 100 },
-  clients: { faults: [crowd(1000)], rounds: 3 },
-  split: { faults: [splitOfTen], rounds: 3 },
+interface Soak {
+  /** @param minutes what it was given */
+  readonly faults: (minutes: number) => readonly Fault[]
+  readonly rounds: number
+  readonly minutes: number
+}
+
+export const faultSoaks: Readonly<Record<string, Soak>> = {
+  faults: { faults: () => faults, rounds: 10, minutes: 120 },
+  kills: { faults: () => [killFault], rounds: 100, minutes: 120 },
+  clients: { faults: () => [crowd(1000)], rounds: 3, minutes: 120 },
+  peers: { faults: () => [crowdOfPeers(300)], rounds: 3, minutes: 120 },
+  split: { faults: () => [splitOfTen], rounds: 3, minutes: 120 },
+  // One round, which is as long.
+  churn: { faults: (minutes) => [churn(minutes)], rounds: 1, minutes: 30 },
 }
 
 export interface FaultSoakInit {
   readonly name: string
   /** Default: what suits that soak. */
   readonly rounds?: number
-  /** No round begins later. */
-  readonly minutes: number
+  /** No round begins later. Default: what suits that soak. */
+  readonly minutes?: number
   readonly seed: number
   /** Faults whose name has this in it. */
   readonly only: string
+  /** Adds to the report that is there. */
+  readonly more: boolean
   /** Folder for `<name>.md`, `<name>.json`, and in `<name>-logs` what nodes logged in rounds that failed. */
   readonly output: string
 }
 
 /** @throws when a round did not end as promised, after all rounds */
-export async function faultSoak({ name, rounds, minutes, seed, only, output }: FaultSoakInit): Promise<void> {
+export async function faultSoak({ name, seed, only, more, output, ...given }: FaultSoakInit): Promise<void> {
   const soak = faultSoaks[name]
   if (!soak) throw new Error(`there is no soak "${name}"`)
-  const chosen = soak.faults.filter((fault) => fault.name.includes(only))
+  const { rounds, minutes } = { ...soak, ...given }
+  const chosen = soak.faults(minutes).filter((fault) => fault.name.includes(only))
   if (chosen.length === 0) throw new Error(`no fault of this soak has "${only}" in its name`)
   const end = performance.now() + minutes * 60_000
-  const tried = new Map<Fault, Tried[]>(chosen.map((fault) => [fault, []]))
+  const before = more ? reportIn(output, name) : []
+  const tried = new Map<Fault, Tried[]>(
+    chosen.map((fault) => [fault, [...(before.find((entry) => entry.fault.name === fault.name)?.rounds ?? [])]]),
+  )
   const skipped = new Map<Fault, string>()
   mkdirSync(output, { recursive: true })
   const report = (): FaultReport[] =>
@@ -45,19 +62,20 @@ export async function faultSoak({ name, rounds, minutes, seed, only, output }: F
       return { fault, rounds: tried.get(fault) ?? [], ...(why === undefined ? {} : { skipped: why }) }
     })
   // Round by round, so that one that is cut short has tried all of them.
-  for (let round = 0; round < (rounds ?? soak.rounds) && performance.now() < end; round++) {
+  for (let round = 0; round < rounds && performance.now() < end; round++) {
     for (const fault of chosen) {
       if (performance.now() >= end) break
       if (round === 0) {
         const why = await fault.obstacle?.()
         if (why !== undefined) skipped.set(fault, why)
       }
-      if (skipped.has(fault)) continue
-      const outcome = await tryFault(fault, seed + round, join(output, `${name}-logs`))
-      tried.get(fault)!.push(outcome)
+      const outcomes = tried.get(fault)!
+      if (skipped.has(fault) || outcomes.length >= rounds) continue
+      const outcome = await tryFault(fault, seed + outcomes.length, join(output, `${name}-logs`))
+      outcomes.push(outcome)
       const { held, seconds, remark } = outcome
       console.log(
-        `${held ? 'as promised' : 'OTHERWISE  '} ${seconds.toFixed(1)} s, seed ${seed + round}: ${fault.name}: ${remark}`,
+        `${held ? 'as promised' : 'OTHERWISE  '} ${seconds.toFixed(1)} s, seed ${outcome.seed}: ${fault.name}: ${remark}`,
       )
       writeFileSync(join(output, `${name}.json`), JSON.stringify(report(), undefined, 2))
       writeFileSync(join(output, `${name}.md`), markdown(report()))
@@ -68,4 +86,9 @@ export async function faultSoak({ name, rounds, minutes, seed, only, output }: F
   const open = [...skipped].map(([fault, why]) => `; not tried: ${fault.name} (${why})`).join('')
   console.log(`\n${markdown(report())}\n${held} of ${all.length} rounds as promised${open}; report in ${output}`)
   if (all.length === 0 || held < all.length) throw new Error(`${all.length - held} rounds ended otherwise`)
+}
+
+function reportIn(output: string, name: string): readonly FaultReport[] {
+  const path = join(output, `${name}.json`)
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as FaultReport[]) : []
 }

@@ -26,6 +26,8 @@ export interface Scene {
   readonly undo: AsyncDisposableStack
   /** Programs of the round: killed when it is interrupted; what they logged is kept when it fails. */
   readonly processes: LabProcess[]
+  /** Lines for the report, beyond the remark. */
+  readonly notes: string[]
 }
 
 /** What becomes of a promise that must not hang. @throws after `seconds` */

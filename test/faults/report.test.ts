@@ -9,14 +9,15 @@ test('a report has how many rounds ended as promised, how long they took, and ea
     {
       fault,
       rounds: [
-        { seed: 1, seconds: 2, remark: 'refused', held: true },
-        { seed: 2, seconds: 3.25, remark: 'it | hung\nfor long', held: false },
+        { seed: 1, seconds: 2, remark: 'refused', held: true, notes: ['and that'] },
+        { seed: 2, seconds: 3.25, remark: 'it | hung\nfor long', held: false, notes: [] },
       ],
     },
   ])
   expect(text).toContain('| disk is full | 2 | 1 | 2.0..3.3 | it / hung for long |')
   expect(text).toContain('- disk is full: it says so')
   expect(text).toContain('- disk is full, seed 2: it / hung for long')
+  expect(text).toContain('- disk is full, seed 1: and that')
 })
 
 test('a fault that cannot be tried here is in the report with the reason', () => {

@@ -21,6 +21,9 @@ export function markdown(reports: readonly FaultReport[]): string {
   const broken = reports.flatMap(({ fault, rounds }) =>
     rounds.filter(({ held }) => !held).map(({ seed, remark }) => `- ${fault.name}, seed ${seed}: ${cell(remark)}`),
   )
+  const notes = reports.flatMap(({ fault, rounds }) =>
+    rounds.flatMap((round) => round.notes.map((note) => `- ${fault.name}, seed ${round.seed}: ${cell(note)}`)),
+  )
   return [
     '| fault | rounds | as promised | seconds each | the last one |',
     '| --- | --- | --- | --- | --- |',
@@ -30,6 +33,7 @@ export function markdown(reports: readonly FaultReport[]): string {
     '',
     ...reports.map(({ fault }) => `- ${fault.name}: ${fault.outcome}`),
     ...(broken.length === 0 ? [] : ['', 'What was otherwise:', '', ...broken]),
+    ...(notes.length === 0 ? [] : ['', 'In detail:', '', ...notes]),
     '',
   ].join('\n')
 }

@@ -15,6 +15,7 @@ export interface Tried {
   /** How the round ended, or why the outcome was not the promised one. */
   readonly remark: string
   readonly held: boolean
+  readonly notes: readonly string[]
 }
 
 export type Attempt = Pick<Fault, 'name' | 'boundSeconds' | 'round'>
@@ -25,10 +26,10 @@ export type Attempt = Pick<Fault, 'name' | 'boundSeconds' | 'round'>
  */
 export async function tryFault(fault: Attempt, seed: number, logs?: string): Promise<Tried> {
   const dir = mkdtempSync(join(scratchRoot, 'shoal-fault-'))
-  const scene: Scene = { dir, random: seededRandom(seed), undo: new AsyncDisposableStack(), processes: [] }
+  const scene: Scene = { dir, random: seededRandom(seed), undo: new AsyncDisposableStack(), processes: [], notes: [] }
   const begun = performance.now()
   const ended = (held: boolean, remark: string): Tried => {
-    return { seed, seconds: (performance.now() - begun) / 1000, remark, held }
+    return { seed, seconds: (performance.now() - begun) / 1000, remark, held, notes: scene.notes }
   }
   const interrupted = onInterruption(() => {
     killAll(scene.processes)

@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'bun:test'
+import { seededRandom } from '../../src/clock.ts'
+import { Incidents } from './incidents.ts'
+import { type Sample, steadinessOf } from './steadiness.ts'
+
+/** One every five seconds. */
+function samples(minutes: number, value: (minute: number) => number): Sample[] {
+  return Array.from({ length: minutes * 12 }, (_, i) => ({ seconds: i * 5, value: value(i / 12) }))
+}
+
+describe('a figure', () => {
+  test('that goes up and down without end is steady', () => {
+    const random = seededRandom(1)
+    const { slope, minutes } = steadinessOf(samples(30, () => 100 + random() * 80))
+    expect(minutes).toHaveLength(30)
+    expect(Math.abs(slope)).toBeLessThan(1)
+  })
+
+  test('that grows is found to grow by as much, however noisy it is', () => {
+    const random = seededRandom(2)
+    const { slope, rise } = steadinessOf(samples(30, (minute) => 100 + 3 * minute + random() * 80))
+    expect(slope).toBeWithin(2, 4)
+    expect(rise).toBeWithin(45, 90)
+  })
+
+  test('that grows in the warm-up alone is steady', () => {
+    expect(steadinessOf(samples(20, (minute) => Math.min(minute, 5) * 50)).rise).toBe(0)
+  })
+
+  test('of which there is one minute, or nothing, says nothing', () => {
+    expect(steadinessOf([])).toEqual({ minutes: [], slope: 0, rise: 0 })
+    expect(steadinessOf(samples(1, (minute) => minute)).slope).toBe(0)
+  })
+})
+
+describe('a pull that failed', () => {
+  const failed = (node: number, from: number, until: number) => ({ node, from, until, said: '' })
+
+  test('while its node was killed is explained, one through another node is not', () => {
+    const incidents = new Incidents()
+    incidents.begin('killed', 10, 3)(20)
+    expect(incidents.explains(failed(3, 5, 11))?.what).toBe('killed')
+    expect(incidents.explains(failed(3, 19, 25))?.what).toBe('killed')
+    expect(incidents.explains(failed(2, 5, 11))).toBeUndefined()
+    expect(incidents.explains(failed(3, 21, 25))).toBeUndefined()
+    expect(incidents.explains(failed(3, 1, 9))).toBeUndefined()
+  })
+
+  test('while the registry did wrong, or just after, is explained for every node', () => {
+    const incidents = new Incidents()
+    const end = incidents.begin('HTTP 500', 10)
+    expect(incidents.explains(failed(1, 100, 101))?.what).toBe('HTTP 500')
+    end(30)
+    expect(incidents.explains(failed(1, 40, 41))?.what).toBe('HTTP 500')
+    expect(incidents.explains(failed(1, 100, 101))).toBeUndefined()
+    incidents.begin('stopped', 41, 1)(42)
+    expect(incidents.explains(failed(1, 40, 41))?.what).toBe('stopped')
+    expect(incidents.counts()).toEqual(
+      new Map([
+        ['HTTP 500', 1],
+        ['stopped', 1],
+      ]),
+    )
+  })
+})
