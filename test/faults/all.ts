@@ -3,6 +3,7 @@ import { clockFaults } from './clocks.ts'
 import { crowd, crowdOfPeers } from './crowds.ts'
 import { diskFaults } from './disks.ts'
 import type { Fault } from './fault.ts'
+import { keyFaults } from './keys.ts'
 import { killFaults } from './kills.ts'
 import { liarFaults } from './liars.ts'
 import { networkFaults } from './networks.ts'
@@ -11,6 +12,7 @@ import { sourceFaults } from './sources.ts'
 export const faults: readonly Fault[] = [
   ...sourceFaults,
   ...killFaults,
+  ...keyFaults,
   ...networkFaults,
   ...diskFaults,
   ...clockFaults,
