@@ -7,6 +7,7 @@ import { keyFaults } from './keys.ts'
 import { killFaults } from './kills.ts'
 import { liarFaults } from './liars.ts'
 import { networkFaults } from './networks.ts'
+import { nuisance } from './nuisances.ts'
 import { sourceFaults } from './sources.ts'
 
 export const faults: readonly Fault[] = [
@@ -19,4 +20,6 @@ export const faults: readonly Fault[] = [
   ...liarFaults,
   crowd(300),
   crowdOfPeers(100),
+  nuisance(2, 1),
+  nuisance(100, 1),
 ]
