@@ -8,6 +8,7 @@ import { killFaults } from './kills.ts'
 import { liarFaults } from './liars.ts'
 import { networkFaults } from './networks.ts'
 import { nuisance } from './nuisances.ts'
+import { rotFaults } from './rot.ts'
 import { sourceFaults } from './sources.ts'
 
 export const faults: readonly Fault[] = [
@@ -16,6 +17,7 @@ export const faults: readonly Fault[] = [
   ...keyFaults,
   ...networkFaults,
   ...diskFaults,
+  ...rotFaults,
   ...clockFaults,
   ...liarFaults,
   crowd(300),
