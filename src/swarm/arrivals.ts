@@ -129,11 +129,12 @@ export class Arrivals {
     this.#d.metrics.piecesRejected.inc({ reason: 'digest' })
     // Or a third node stated a lie about the piece, and this parent has not told us yet that it knows better.
     const signer = blob.metainfo.signerOf(piece) ?? from.id
+    const believed = blob.metainfo.digestOf(piece)
     if (signer === from.id || this.#host.vouches(from.id, piece)) {
       // It may be its disk.
       this.#host.wrong(from.id, piece)
       this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
-    }
+    } else if (believed) this.#d.bans.doubts.accuse(from.id, blob.digest, piece, believed)
     this.#host.apply({ type: 'rejected', piece, parent: from.id })
   }
 

@@ -99,3 +99,28 @@ describe('who took its word back', () => {
     expect(banned).toEqual([])
   })
 })
+
+describe('a node that sent other bytes than those that were believed, and had said nothing of them', () => {
+  test('is banned once they are seen to have been right', () => {
+    const { banned, doubts, digest } = setUp()
+    doubts.accuse('silent', digest, 3, said(digest, true).digestOf(3)!)
+    expect(banned).toEqual([])
+    doubts.settle(said(digest, true), 'self')
+    doubts.settle(said(digest, true), 'self')
+    expect(banned).toEqual(['silent'])
+  })
+
+  test('is not banned when what was believed was a lie', () => {
+    const { banned, doubts, digest } = setUp()
+    doubts.accuse('honest', digest, 3, said(digest).digestOf(3)!)
+    doubts.settle(said(digest, true), 'self')
+    expect(banned).toEqual([])
+  })
+
+  test('is not banned for a blob of which the truth is not found', () => {
+    const { banned, doubts, digest, blob } = setUp()
+    doubts.accuse('silent', digest, 3, said(digest, true).digestOf(3)!)
+    doubts.settle(said(blob(1), true), 'self')
+    expect(banned).toEqual([])
+  })
+})

@@ -5,8 +5,12 @@
  * not believed about this blob for a while, and when the blob is here, its whole digest verified, what each had signed
  * is held against it. Who stated something else and stood by it is banned. Who took it back, or was too far away for us
  * to hear whether it did, is excused, but not often.
+ *
+ * The same goes for bytes: who sends other ones than those that somebody else has stated, and has passed on no statement
+ * about them, may know better, or wants not to be held to anything. When the blob is here, it is seen who was right.
  */
 import { LRUCache } from 'lru-cache'
+import { equals } from 'uint8arrays/equals'
 import type { Clock } from '../clock.ts'
 import type { NodeId } from '../cluster/node-info.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -28,6 +32,16 @@ interface Doubt {
   readonly said: Metainfo[]
 }
 
+/** Bytes of a piece that did not have the digest `believed`. */
+interface Accusation {
+  readonly node: NodeId
+  readonly piece: number
+  readonly believed: Uint8Array
+}
+
+/** A download leaves a parent after one wrong piece: so many parents of a blob are remembered. */
+const mostAccused = 64
+
 export interface DoubtsOptions {
   readonly clock: Clock
   ban(node: NodeId, reason: string): void
@@ -36,6 +50,7 @@ export interface DoubtsOptions {
 export class Doubts {
   readonly #o: DoubtsOptions
   readonly #doubts = new LRUCache<Digest, Doubt>({ max: 64 })
+  readonly #accusations = new LRUCache<Digest, Accusation[]>({ max: 256 })
   readonly #retracted = new LRUCache<string, true>({ max: 4096 })
   readonly #excused = new LRUCache<NodeId, Map<Digest, number>>({ max: 1024 })
 
@@ -54,6 +69,12 @@ export class Doubts {
     })
   }
 
+  /** `node` sent other bytes than those that are believed to be the piece, and did not say what it holds to be true. */
+  accuse(node: NodeId, digest: Digest, piece: number, believed: Uint8Array): void {
+    const before = this.#accusations.get(digest) ?? []
+    this.#accusations.set(digest, [...before, { node, piece, believed: believed.slice() }].slice(-mostAccused))
+  }
+
   /** `node` says itself that what it had of the blob was wrong. */
   retract(node: NodeId, digest: Digest): void {
     this.#retracted.set(`${node} ${digest}`, true)
@@ -68,6 +89,11 @@ export class Doubts {
   /** The blob is here and verified as a whole; `truth` states all of its pieces. */
   settle(truth: Metainfo, self: NodeId): void {
     const { digest } = truth
+    for (const { node, piece, believed } of this.#accusations.get(digest) ?? []) {
+      const right = truth.digestOf(piece)
+      if (right && equals(right, believed)) this.#o.ban(node, `sent wrong bytes for piece ${piece} of ${digest}`)
+    }
+    this.#accusations.delete(digest)
     const doubt = this.#doubts.get(digest)
     if (!doubt) return
     this.#doubts.delete(digest)
