@@ -327,6 +327,82 @@ describe('a blob', () => {
   })
 })
 
+describe('what there is no room for', () => {
+  const small = (pieces: number) => {
+    node.close()
+    node = new LoneNode({ limitBytes: pieces * pieceLength })
+  }
+  /** So much of the store is in use by others. */
+  const occupy = async (pieces: number) => {
+    const other = bytesOf(pieces * pieceLength, 9)
+    const blob = await node.store.put({ digest: digestOf(other), kind: 'blob' }, other)
+    return { blob, letGo: blob.hold() }
+  }
+
+  test('a blob larger than the store is passed from the source to the client, and evicts nothing', async () => {
+    small(2)
+    const { blob: other, letGo } = await occupy(1)
+    letGo()
+    const digest = node.source.add(layer)
+    const reader = await during(node.content.open(repository, digest))
+    expect(await during(read(reader))).toEqual(layer)
+    expect(reader.provenance()).toEqual({ store: 0, swarm: 0, source: layer.length })
+    reader.close()
+    expect([other.gone, node.store.find(digest)?.complete]).toEqual([false, false])
+  })
+
+  test('one for which room ends on the way goes on from the source, which is not asked again for what is stored', async () => {
+    small(4)
+    const { letGo } = await occupy(2)
+    const large = bytesOf(4 * pieceLength - 1000)
+    const digest = node.source.add(large)
+    const reader = await during(node.content.open(repository, digest))
+    expect(await during(read(reader))).toEqual(large)
+    expect(calls('open')).toEqual([`open ${digest} 0`, `open ${digest} ${2 * pieceLength}`])
+    reader.close()
+    letGo()
+  })
+
+  test('a manifest is passed on without being kept', async () => {
+    small(1)
+    await occupy(1)
+    const { manifest, bytes } = image()
+    const answer = await during(node.content.manifest(repository, tag))
+    expect([answer.digest, Buffer.compare(answer.bytes, bytes)]).toEqual([manifest, 0])
+    expect(node.store.find(manifest)?.complete ?? false).toBe(false)
+  })
+
+  test('the end of wrong bytes is not given, however they come', async () => {
+    small(2)
+    const digest = node.source.add(layer)
+    const wrong = layer.slice()
+    wrong[5]! ^= 1
+    node.source.answer = (_, start) => ({
+      size: layer.length,
+      mediaType: 'a/b',
+      body: (async function* () {
+        yield wrong.subarray(start)
+      })(),
+    })
+    const reader = await during(node.content.open(repository, digest))
+    let got = 0
+    const reading = (async () => {
+      for await (const chunk of reader.read({ start: 0, end: layer.length }, never)) got += chunk.length
+    })()
+    expect(await codeOf(during(reading))).toBe('corrupt')
+    expect(got).toBe(3 * pieceLength)
+    reader.close()
+  })
+
+  test('a part of a blob is left to the engine and its registry, for nobody could say that it is right', async () => {
+    small(2)
+    const digest = node.source.add(layer)
+    const reader = await during(node.content.open(repository, digest))
+    expect(await codeOf(during(read(reader, { start: 2 * pieceLength, end: 2 * pieceLength + 1000 })))).toBe('no-space')
+    reader.close()
+  })
+})
+
 test('where bytes came from adds up when swarm and source bring them together', async () => {
   const store = new MemoryStore({ clock: node.clock })
   const digest = digestOf(layer)

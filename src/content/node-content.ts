@@ -11,6 +11,7 @@ import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
 import { type Arrival, readArriving, readChecked } from '../swarm/reader.ts'
 import type { BlobReader, BlobStat, Content, Manifest, Provenance, WholeFile } from './content.ts'
 import type { Tags } from './tags.ts'
+import { through } from './through.ts'
 
 export interface NodeContentOptions {
   readonly store: BlobStore
@@ -57,7 +58,9 @@ export class NodeContent implements Content {
     }
     const transfer = swarm.fetch({ repository, kind: 'blob', digest }, size)
     // It may have been the size that was wrong.
-    transfer.finished.catch(() => this.#sizes.delete(digest))
+    transfer.finished.catch((error: Failure) => {
+      if (error.code !== 'no-space') this.#sizes.delete(digest)
+    })
     const blob = await raceAbort(transfer.begun, signal)
     return this.#reader(repository, blob, blob.complete ? undefined : transfer)
   }
@@ -74,18 +77,19 @@ export class NodeContent implements Content {
 
   /**
    * `arrival` brings what is not whole. What lay on the disk for long is looked at before it is sent, and what is not right
-   * any more comes anew.
+   * any more comes anew. What there is no room for comes from the source, and is not kept.
    */
   #reader(repository: Repository, blob: Blob, arrival?: Arrival): BlobReader {
-    const { swarm } = this.#o
+    const { swarm, source } = this.#o
     const { digest, size, kind } = blob
+    const location: Location = { repository, kind, digest }
     const letGo = blob.hold()
     const before = { store: 0, swarm: 0, source: 0 }
     let taken = new Taken(blob, arrival)
     let begun = arrival
     /** The transfer that brings what is missing: at first the one it was opened with, and another when that is over. */
     const arriving = (): Arrival => {
-      const transfer = begun ?? swarm.fetch({ repository, kind, digest }, size)
+      const transfer = begun ?? swarm.fetch(location, size)
       begun = undefined
       if (transfer === taken.transfer) return transfer
       add(before, taken.provenance())
@@ -102,12 +106,23 @@ export class NodeContent implements Content {
           const left = { start: at, end: span.end }
           const transfer = blob.complete ? undefined : arriving()
           const doubts = transfer?.doubts.length
-          for await (const bytes of transfer ? readArriving(transfer, blob, left, signal) : readChecked(blob, left)) {
-            taken.add(at, bytes.length)
-            at += bytes.length
-            yield bytes
-            // What is read from now on is looked at, and mended. A doubt is for who has read what it is about.
-            if (transfer && blob.complete && transfer.doubts.length === doubts) break
+          try {
+            for await (const bytes of transfer ? readArriving(transfer, blob, left, signal) : readChecked(blob, left)) {
+              taken.add(at, bytes.length)
+              at += bytes.length
+              yield bytes
+              // What is read from now on is looked at, and mended. A doubt is for who has read what it is about.
+              if (transfer && blob.complete && transfer.doubts.length === doubts) break
+            }
+          } catch (error) {
+            const whole = span.start === 0 && span.end === size
+            if (!transfer || !whole || Failure.from(error).code !== 'no-space') throw error
+            const known = { blob, given: at, doubts: transfer.doubts }
+            for await (const bytes of through({ source, location, size, signal, ...known })) {
+              before.source += bytes.length
+              yield bytes
+            }
+            return
           }
         }
       },
@@ -124,13 +139,26 @@ export class NodeContent implements Content {
     signal: AbortSignal | undefined,
   ): Promise<Manifest> {
     if (size !== undefined) checkManifestSize(repository, digest, size)
-    const blob = await this.#whole({ repository, kind: 'manifest', digest }, size, signal)
-    const bytes = await readWhole(blob)
+    const location = { repository, kind: 'manifest', digest } as const
+    const { bytes, mediaType: kept } = await this.#whole(location, size, signal).then(
+      async (blob) => ({ bytes: await readWhole(blob), mediaType: blob.mediaType }),
+      (error: unknown) => this.#passed(location, error, signal),
+    )
     const contents = contentsOf(bytes)
     for (const { digest: part, size: bytesOfPart, mediaType: type } of [...contents.manifests, ...contents.blobs]) {
       this.#sizes.set(part, { size: bytesOfPart, mediaType: type })
     }
-    return { digest, mediaType: mediaType ?? blob.mediaType ?? mediaTypeOf(bytes), bytes }
+    return { digest, mediaType: mediaType ?? kept ?? mediaTypeOf(bytes), bytes }
+  }
+
+  /** A manifest that there was no room for. @throws `failure`, if it is another one */
+  async #passed(location: Location, failure: unknown, signal = new AbortController().signal) {
+    if (Failure.from(failure).code !== 'no-space') throw failure
+    const { size, mediaType } = await this.#o.source.stat(location, signal)
+    checkManifestSize(location.repository, location.digest, size)
+    const chunks: Uint8Array[] = []
+    for await (const chunk of through({ source: this.#o.source, location, size, signal })) chunks.push(chunk.slice())
+    return { bytes: new Uint8Array(Buffer.concat(chunks)), mediaType }
   }
 
   async #whole(location: Location & { kind: BlobKind }, size: number | undefined, signal?: AbortSignal): Promise<Blob> {
