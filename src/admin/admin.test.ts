@@ -204,6 +204,22 @@ describe('with a token', () => {
     expect(await status(path, `Bearer ${token}`)).toBe(path === '/nope' ? 404 : 200)
   })
 
+  const open = new Set(['/healthz', '/readyz', '/*'])
+  const routes = app.routes.filter(({ path }) => !open.has(path))
+
+  test('there is no route that it does not guard', async () => {
+    expect(routes.length).toBeGreaterThan(10)
+    for (const { method, path } of routes) {
+      for (const authorization of [undefined, 'Bearer ', `Bearer ${token.slice(0, -1)}`, `Bearer ${token}${token}`]) {
+        const headers: Record<string, string> = authorization === undefined ? {} : { authorization }
+        const answer = await app.request(path, { method, headers })
+        // RFC 6750, 3.1: a header that is no token at all is 400.
+        expect([method, path, [400, 401].includes(answer.status)]).toEqual([method, path, true])
+        expect(await answer.json()).toEqual({ error: { code: 'unauthorized', message: expect.any(String) } })
+      }
+    }
+  })
+
   test('a refusal is JSON that says what is missing, and removes nothing', async () => {
     const { app, view } = admin({ token: new Secret(token) })
     const [digest] = view.stored.keys()
@@ -215,6 +231,19 @@ describe('with a token', () => {
     expect(answer.headers.get('www-authenticate')).toStartWith('Bearer')
     expect(view.stored.has(digest!)).toBe(true)
   })
+})
+
+test('a page of another site removes nothing, whatever it asks', async () => {
+  const { app, view } = admin()
+  const [digest] = view.stored.keys()
+  const headers = { host: '127.0.0.1:4883', origin: 'https://evil.example' }
+  const answer = await app.request(`/api/v1/blobs/${digest}`, { method: 'DELETE', headers })
+  expect([answer.status, view.stored.has(digest!)]).toEqual([403, true])
+  const renamed = await app.request('/api/v1/node', { headers: { host: 'evil.example:4883' } })
+  expect([renamed.status, await renamed.json()]).toEqual([
+    403,
+    { error: { code: 'foreign', message: expect.any(String) } },
+  ])
 })
 
 test('on a port of its own it answers, and a second one is told that the port is taken', async () => {

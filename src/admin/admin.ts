@@ -12,6 +12,7 @@ import { parseDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { pageOf } from './blob-facts.ts'
+import { foreign } from './pages.ts'
 import type { NodeView } from './view.ts'
 
 export interface AdminOptions {
@@ -35,6 +36,12 @@ const pinQuery = z.object({ for: lifetime.optional() })
 export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, options: AdminOptions): Hono {
   const app = new Hono()
 
+  app.use(async (c, next) => {
+    const { method } = c.req
+    const [host, origin, site] = ['host', 'origin', 'sec-fetch-site'].map((name) => c.req.header(name))
+    const message = foreign({ method, host, origin, site }, options.token !== undefined)
+    return message === undefined ? next() : c.json({ error: { code: 'foreign', message } }, 403)
+  })
   app.get('/healthz', (c) => c.json({ status: 'alive' }))
   app.get('/readyz', (c) => {
     const { notReady: reasons, store } = view.node()
