@@ -4,7 +4,7 @@ import type { Exchange, Services } from './exchange.ts'
 import type { PassedRequest } from './request.ts'
 
 /** What else of the source's answer concerns the client. */
-const keptHeaders = ['oci-filters-applied', 'retry-after']
+const keptHeaders = ['oci-filters-applied', 'retry-after', 'content-encoding']
 
 export async function answerPassed(exchange: Exchange, request: PassedRequest, { content }: Services) {
   const { repository, path, search } = request

@@ -333,6 +333,14 @@ describe('what only the source knows', () => {
     )
   })
 
+  test('in the encoding that the source chose: nothing is unpacked here', async () => {
+    const { content, get } = setUp()
+    content.addPassed('org/app', 'tags/list', pass({ 'content-encoding': 'gzip' }))
+    const response = await get('/v2/org/app/tags/list')
+    expect(response.headers.get('content-encoding')).toBe('gzip')
+    expect(await response.text()).toBe('{"tags":["v1"]}')
+  })
+
   test('such as referrers, with the filter that was applied', async () => {
     const { content, get } = setUp()
     content.addPassed('org/app', `referrers/${unknown}`, pass({ 'oci-filters-applied': 'artifactType' }))

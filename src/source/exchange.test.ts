@@ -6,14 +6,19 @@ import { join } from 'node:path'
 import { collect, refuses } from '../../test/conformance/source.ts'
 import { FakeRegistry, noise } from '../../test/fakes/registry.ts'
 import { type SourceKit, sourceOver } from '../../test/fakes/registry-source.ts'
+import { systemClock } from '../clock.ts'
 import { digestOf } from '../oci/digest.ts'
 import { parseTag } from '../oci/reference.ts'
+import { Reach } from './reach.ts'
 
 const layer = noise(300_000, 5)
 const digest = digestOf(layer)
 const tag = parseTag('v1')
 const folder = mkdtempSync(join(tmpdir(), 'shoal-exchange-'))
 afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Names that no resolver knows are this host, where the registries of these tests may send to. */
+const toThisHost = () => new Reach(systemClock, { lookup: async () => ['127.0.0.1'], proxied: () => false })
 
 const read = async ({ source, repository }: SourceKit) =>
   collect((await source.open({ repository, kind: 'blob', digest }, 0)).body)
@@ -40,6 +45,13 @@ describe('a registry that redirects', () => {
     expect(registry.requests.map((r) => r.status)).toEqual([401, 307])
     expect(storage.requests).toHaveLength(1)
     expect(storage.requests[0]!.headers.authorization).toBeUndefined()
+  })
+
+  test('is followed to the address that its name was found to have, under that name', async () => {
+    const redirect = `http://storage.test:${storage.url.port}`
+    registry.fault({ path: '/blobs/', redirect })
+    expect(digestOf(await read(sourceOver(registry, { reach: toThisHost() })))).toBe(digest)
+    expect(storage.requests[0]!.headers.host).toBe(`storage.test:${storage.url.port}`)
   })
 
   test('is asked again, from where it stopped, when the other host breaks off', async () => {
@@ -147,7 +159,7 @@ describe.skipIf(openssl === null)('a registry behind TLS', () => {
   const caFile = join(folder, 'cert.pem')
   beforeEach(async () => {
     const key = join(folder, 'key.pem')
-    const subject = ['-subj', '/CN=shoal test', '-addext', 'subjectAltName=IP:127.0.0.1']
+    const subject = ['-subj', '/CN=shoal test', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:storage.test']
     const made = Bun.spawnSync([
       ...[openssl!, 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'],
       ...['-nodes', '-days', '2', '-keyout', key, '-out', caFile, ...subject],
@@ -185,6 +197,22 @@ describe.skipIf(openssl === null)('a registry behind TLS', () => {
     expect(failure.message).toContain('give its CA file to this upstream')
     expect(clock.waits).toHaveLength(1)
     expect(registry.requests).toEqual([])
+  })
+
+  test('must prove its name at the address that the name was found to have, and each name anew', async () => {
+    const { port } = registry.url
+    const kit = sourceOver(registry, { caFile, reach: toThisHost() })
+    for (const [name, code] of [
+      ['storage.test', undefined],
+      ['other.test', 'unavailable'],
+      ['storage.test', undefined],
+    ] as const) {
+      registry.fault({ path: '/blobs/', redirect: `https://${name}:${port}`, times: 1 })
+      if (code === undefined) expect(digestOf(await read(kit))).toBe(digest)
+      else expect((await refuses(read(kit), code)).message).toContain('certificate that is not trusted')
+    }
+    const hosts = registry.requests.map((r) => r.headers.host).filter((host) => host !== registry.host)
+    expect(hosts).toEqual([`storage.test:${port}`, `storage.test:${port}`])
   })
 
   test('is not followed to plain http', async () => {

@@ -72,13 +72,14 @@ export class Exchange {
   }
 
   async #hop(upstream: Upstream, request: Request, url: URL, signal: AbortSignal | undefined): Promise<Answer> {
-    await this.#reach.check(upstream, url)
+    const address = await this.#reach.check(upstream, url)
     if (signal?.aborted) throw cancelled()
     const headers: Record<string, string> = {
       ...request.headers,
       // Digests are of the bytes as they are stored; nothing on the way may encode them.
       'accept-encoding': 'identity',
       'user-agent': 'shoal',
+      ...(address === undefined ? {} : { host: url.host }),
     }
     if (request.authorization && url.origin === request.url.origin) {
       headers.authorization = request.authorization.reveal()
@@ -94,14 +95,18 @@ export class Exchange {
     })
     const count = (status: string) => this.#metrics.sourceRequests.inc({ source: upstream.registry, status })
     try {
-      const response = await fetch(url, {
+      const response = await fetch(address === undefined ? url : at(address, url), {
         method: request.method,
         headers,
         redirect: 'manual',
         decompress: false,
         signal: controller.signal,
         ...(request.form ? { body: request.form } : {}),
-        ...(upstream.tls ? { tls: { ca: upstream.tls.ca } } : {}),
+        // Connections to one address under different names are not shared: each was made sure of under its name.
+        tls: {
+          ...(upstream.tls ? { ca: upstream.tls.ca } : {}),
+          ...(address === undefined ? {} : { serverName: url.hostname }),
+        },
       })
       count(String(response.status))
       return new Answer(response, {
@@ -123,6 +128,12 @@ export class Exchange {
       cancel()
     }
   }
+}
+
+function at(address: string, url: URL): URL {
+  const there = new URL(url)
+  there.hostname = address.includes(':') ? `[${address}]` : address
+  return there
 }
 
 function nextUrl(upstream: Upstream, request: Request, from: URL, location: string): URL {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
-import { Reach } from './reach.ts'
+import { Reach, type ReachOptions } from './reach.ts'
+import type { Upstream } from './upstreams.ts'
 
 const names: Record<string, string[]> = {
   'ghcr.io': ['140.82.112.33'],
@@ -8,25 +9,32 @@ const names: Record<string, string[]> = {
   'metadata.example': ['::ffff:169.254.169.254'],
   'cdn.example': ['93.184.215.14', '2606:2800:220:1::1'],
   'on-host.corp': ['127.0.0.1'],
+  'registry.corp': ['10.0.0.7', '10.0.0.8'],
 }
 
-function setUp() {
+const upstreamAt = (origin: string, listed = false): Upstream => {
+  return { registry: 'r.example', base: `${origin}/v2`, account: 'r.example', origin, listed }
+}
+
+function setUp(options: ReachOptions = {}) {
   const clock = new FakeClock()
   const asked: string[] = []
   const lookup = async (host: string) => {
     asked.push(host)
     return names[host] ?? []
   }
-  const reach = new Reach(clock, lookup)
+  const choose = async (addresses: readonly string[]) => addresses[0]
+  const reach = new Reach(clock, { lookup, choose, proxied: () => false, ...options })
+  const address = (origin: string, url: string, listed = false) => reach.check(upstreamAt(origin, listed), new URL(url))
   const allowed = (origin: string, url: string, listed = false) =>
-    reach.check({ registry: 'r.example', origin, listed }, new URL(url)).then(
+    address(origin, url, listed).then(
       () => true,
       (error) => {
         expect(error).toMatchObject({ code: 'not-listed', message: expect.stringContaining('--upstream') })
         return false
       },
     )
-  return { clock, asked, reach, allowed }
+  return { clock, asked, reach, address, allowed }
 }
 
 describe('a registry that nobody listed', () => {
@@ -39,6 +47,17 @@ describe('a registry that nobody listed', () => {
     'https://[::ffff:127.0.0.1]/v2/',
     'https://2130706433/v2/',
     'https://0x7f.1/v2/',
+    'https://0177.0.0.1/v2/',
+    'https://127.1/v2/',
+    'https://0/v2/',
+    'https://0.0.0.0:4883/v2/',
+    'https://[::]/v2/',
+    'https://[::ffff:7f00:1]/v2/',
+    'https://[::ffff:169.254.169.254]/v2/',
+    'https://[fe80::1]/v2/',
+    'https://0xa9fea9fe/v2/',
+    'https://LOCALHOST/v2/',
+    'https://on-host.corp./v2/',
     'https://169.254.169.254/v2/',
     'https://rebound.example/v2/',
     'https://metadata.example/v2/',
@@ -46,7 +65,7 @@ describe('a registry that nobody listed', () => {
     expect(await setUp().allowed(new URL(url).origin, url)).toBe(false)
   })
 
-  test.each(['https://ghcr.io/v2/', 'https://10.0.0.7:5000/v2/', 'https://unknown.example/v2/'])(
+  test.each(['https://ghcr.io/v2/', 'https://10.0.0.7:5000/v2/', 'https://registry.corp/v2/'])(
     'is asked at %s',
     async (url) => {
       expect(await setUp().allowed(new URL(url).origin, url)).toBe(true)
@@ -79,19 +98,58 @@ describe('a listed registry', () => {
   })
 })
 
-test('what was resolved is believed for half a minute, and a resolver that does not answer holds nobody up', async () => {
+describe('a connection', () => {
+  test('is made to an address that was checked, whatever the name means a moment later', async () => {
+    const answers = [['93.184.215.14'], ['127.0.0.1']]
+    const { address } = setUp({ lookup: async () => answers.shift() ?? [] })
+    expect(await address('https://ghcr.io', 'https://ghcr.io/v2/')).toBe('93.184.215.14')
+    expect(await address('https://ghcr.io', 'https://ghcr.io/v2/x')).toBe('93.184.215.14')
+    expect(answers).toHaveLength(1)
+  })
+
+  test('is made to the one that answers, of several; each port has its own', async () => {
+    const tried: number[] = []
+    const choose = async (addresses: readonly string[], port: number) => {
+      tried.push(port)
+      return addresses[1]
+    }
+    const { address } = setUp({ choose })
+    for (const url of ['https://registry.corp/a', 'https://registry.corp/b', 'http://registry.corp/c']) {
+      expect(await address('https://registry.corp', url)).toBe('10.0.0.8')
+    }
+    expect(tried).toEqual([443, 80])
+  })
+
+  test('is made by name where the operator said so, the name is an address, or a proxy resolves it', async () => {
+    const { address } = setUp()
+    expect(await address('https://registry.corp', 'https://registry.corp/v2/', true)).toBeUndefined()
+    expect(await address('https://10.0.0.7', 'https://10.0.0.7/v2/')).toBeUndefined()
+    const behind = setUp({ proxied: () => true })
+    expect(await behind.address('https://ghcr.io', 'https://ghcr.io/v2/')).toBeUndefined()
+    expect(await behind.address('https://ghcr.io', 'https://unknown.example/v2/')).toBeUndefined()
+    expect(await behind.allowed('https://ghcr.io', 'https://on-host.corp/v2/')).toBe(false)
+  })
+
+  test('is not made to a name without an address, which is asked for anew', async () => {
+    const answers: string[][] = [[], ['93.184.215.14']]
+    const { address } = setUp({ lookup: async () => answers.shift() ?? [] })
+    await expect(address('https://ghcr.io', 'https://ghcr.io/v2/')).rejects.toThrow('cannot be resolved')
+    expect(await address('https://ghcr.io', 'https://ghcr.io/v2/')).toBe('93.184.215.14')
+  })
+
+  test('is not made while a resolver does not answer: it might say another thing to who asks next', async () => {
+    const { clock, address } = setUp({ lookup: () => new Promise(() => {}) })
+    const checked = address('https://r.example', 'https://r.example')
+    clock.advance(5_000)
+    await expect(checked).rejects.toMatchObject({ code: 'unavailable' })
+  })
+})
+
+test('what was resolved is believed for half a minute', async () => {
   const { clock, asked, allowed } = setUp()
   for (let i = 0; i < 3; i++) await allowed('https://ghcr.io', 'https://ghcr.io/v2/')
   expect(asked).toEqual(['ghcr.io'])
   clock.advance(30_000)
   await allowed('https://ghcr.io', 'https://ghcr.io/v2/')
   expect(asked).toEqual(['ghcr.io', 'ghcr.io'])
-
-  const silent = new Reach(clock, () => new Promise(() => {}))
-  const checked = silent.check(
-    { registry: 'r', origin: 'https://r.example', listed: false },
-    new URL('https://r.example'),
-  )
-  clock.advance(5_000)
-  expect(await checked).toBeUndefined()
 })

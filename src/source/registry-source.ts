@@ -16,6 +16,7 @@ import type { Asker, Door, Named } from './door.ts'
 import { defaultTimeouts, Exchange, type Timeouts } from './exchange.ts'
 import { LendingClient } from './lent.ts'
 import { relativeLink } from './link.ts'
+import { Reach } from './reach.ts'
 import type { Subject } from './refusals.ts'
 import { RegistryClient } from './registry-client.ts'
 import { resumedBody } from './resumed-body.ts'
@@ -47,6 +48,7 @@ export interface RegistrySourceOptions {
   /** Told when a registry gave something of a repository: to anyone, or to this node because of its login. */
   readonly admitted?: (repository: Repository, asker: 'anyone' | 'node') => void
   readonly timeouts?: Timeouts
+  readonly reach?: Reach
   readonly retry?: RetryPolicy
 }
 
@@ -80,13 +82,14 @@ export class RegistrySource implements Source, Door {
     const retry = { policy: options.retry ?? defaultRetry, clock, random, log }
     const upstreams = new Upstreams(options.upstreams, options)
     const challenges = newChallenges()
+    const reach = options.reach ?? new Reach(clock)
     this.#retry = retry
     this.#doorTimeouts = options.timeouts ?? doorTimeouts
     this.#upstreams = upstreams
     this.#credentials = file === undefined ? noCredentials : new DockerCredentials({ file, clock, log })
     const usual = options.timeouts ?? defaultTimeouts
     this.#clientFor = (credentials, timeouts = usual, told = undefined) => {
-      const exchange = new Exchange(clock, timeouts, metrics)
+      const exchange = new Exchange(clock, timeouts, metrics, reach)
       const authenticator = new Authenticator(exchange, credentials, clock, challenges)
       return new RegistryClient({ upstreams, exchange, authenticator, retry, ...(told ? { admitted: told } : {}) })
     }

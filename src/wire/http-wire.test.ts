@@ -8,6 +8,7 @@ import { KeyRing } from '../cluster/key-ring.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { wireRules } from './rules.ts'
 
 const never = new AbortController().signal
@@ -186,6 +187,28 @@ describe('in an open cluster', () => {
     socket.addEventListener('open', () => socket.send(text))
     await closed
     expect(b.inbound.sessions).toEqual([])
+  })
+
+  test('an answer that is compressed is not unpacked, however right it would be', async () => {
+    const right = JSON.stringify({ digest, size: 1, mediaType: 'x', age: 0 })
+    const encodings: Record<string, Uint8Array> = {
+      identity: Buffer.from(right),
+      gzip: Bun.gzipSync(Buffer.from(right)),
+    }
+    for (const [encoding, body] of Object.entries(encodings)) {
+      const server = Bun.serve({
+        hostname: '127.0.0.1',
+        port: 0,
+        fetch: () => new Response(body, { headers: { 'content-encoding': encoding } }),
+      })
+      const node = { ...info, url: `http://127.0.0.1:${server.port}` }
+      const asked = a.network.outbound.resolve(node, {
+        repository: repositoryOf('docker.io', 'app'),
+        tag: parseTag('v1'),
+      })
+      expect(await failureOf(asked)).toBe(encoding === 'gzip' ? 'unavailable' : 'no failure')
+      await server.stop(true)
+    }
   })
 
   test.each([

@@ -137,11 +137,17 @@ export class HttpWire implements Outbound {
       try {
         response = await this.#http.fetch(`${node.url}${route}`, {
           method,
-          headers: { ...introduction, ...(body !== undefined && { 'content-type': 'application/json' }) },
+          headers: {
+            ...introduction,
+            'accept-encoding': 'identity',
+            ...(body !== undefined && { 'content-type': 'application/json' }),
+          },
           ...(body !== undefined && { body }),
           ...(tls && { tls }),
           signal,
           redirect: 'error',
+          // Nodes compress nothing; what a kilobyte unpacks to has no cap.
+          decompress: false,
         })
         text = await readCapped(response, maxControlBytes)
       } catch (error) {
