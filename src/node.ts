@@ -17,6 +17,7 @@ import { NodeContent } from './content/node-content.ts'
 import { Tags } from './content/tags.ts'
 import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
+import { harden } from './hardening.ts'
 import { formatAddress, isLoopback } from './listen.ts'
 import { Meter } from './meter.ts'
 import { viewOf } from './node-view.ts'
@@ -59,6 +60,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
   const clock = systemClock
   const random = Math.random
   const log = createLog(settings.log)
+  const unhardened = harden()
+  if (unhardened !== undefined) log.warn('this process is less shut off than it could be', { reason: unhardened })
   const metrics = createMetrics()
   metrics.buildInfo.set({ version: buildInfo.version, commit: buildInfo.commit, bun: Bun.version }, 1)
   const undo: (() => void | Promise<void>)[] = []

@@ -60,7 +60,9 @@ export class BlobTree {
   }
 
   async emptyTrash(): Promise<void> {
-    for (const name of list(this.#trash)) await rm(join(this.#trash, name), { force: true })
+    for (const name of list(this.#trash)) {
+      if (/^\d+-\d+$/.test(name)) await rm(join(this.#trash, name), { force: true })
+    }
   }
 }
 

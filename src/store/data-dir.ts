@@ -3,10 +3,25 @@
  * on an empty file, which is a POSIX record lock underneath: the kernel lets go of it however the process ends.
  */
 import { Database } from 'bun:sqlite'
-import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
+import type { Log } from '../telemetry/log.ts'
+
+/** Group and others. */
+const others = 0o077
 
 export interface DataDir {
   readonly catalog: string
@@ -17,8 +32,10 @@ export interface DataDir {
   unlock(): void
 }
 
-/** @throws {Failure} `internal` that says what is wrong with the directory, and the remedy */
-export function openDataDir(dir: string): DataDir {
+/**
+ * @throws {Failure} `internal` that says what is wrong with the directory, and the remedy
+ */
+export function openDataDir(dir: string, log: Log): DataDir {
   const blobs = join(dir, 'blobs')
   const paths = { catalog: join(dir, 'shoal.db'), spare: join(dir, 'shoal.spare'), blobs, trash: join(blobs, '.trash') }
   try {
@@ -27,12 +44,48 @@ export function openDataDir(dir: string): DataDir {
     for (const path of [dir, paths.blobs, paths.trash]) {
       accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
     }
-    return { ...paths, unlock: lock(dir) }
+    const unlock = lock(dir)
+    sweep(dir, log)
+    shut(dir, log)
+    return { ...paths, unlock }
   } catch (error) {
     if (error instanceof Failure) throw error
     throw new Failure('internal', `cannot use ${dir} for data as ${whoami()}: ${messageOf(error)}; ${remedy(error)}`, {
       cause: error,
     })
+  }
+}
+
+/** What a process that was killed may have left beside what it was making, and damaged catalogs but the last one. */
+function sweep(dir: string, log: Log): void {
+  const names = readdirSync(dir)
+  const stampOf = (name: string) => /^shoal\.db\.damaged-([^-]+-[^-]+-[^-.]+[^-]*)(?:-wal|-shm)?$/.exec(name)?.[1]
+  const newest = names.map(stampOf).reduce((last, stamp) => (stamp && stamp > (last ?? '') ? stamp : last), undefined)
+  const swept = names.filter((name) => {
+    const stamp = stampOf(name)
+    return /^node\.key\.\d+$/.test(name) || (stamp !== undefined && stamp !== newest)
+  })
+  for (const name of swept) rmSync(join(dir, name), { force: true })
+  if (swept.length > 0) log.info('deleted what earlier runs had left', { dir, files: swept.join(', ') })
+}
+
+/**
+ * Names of private images are in the catalog, and layers below `blobs`. Files of an older version may be open to others;
+ * a directory that is may have been chosen so, and is only told of.
+ */
+function shut(dir: string, log: Log): void {
+  for (const name of readdirSync(dir)) {
+    if (!name.startsWith('shoal.') && name !== 'blobs') continue
+    const path = join(dir, name)
+    const stat = lstatSync(path)
+    const { mode, uid } = stat
+    if (stat.isSymbolicLink() || (mode & others) === 0) continue
+    if (uid === process.getuid?.() || process.getuid?.() === 0) chmodSync(path, mode & 0o700)
+  }
+  const { mode } = statSync(dir)
+  if ((mode & others) !== 0) {
+    const mend = `chmod go= ${dir}`
+    log.warn('others than its user may look into the data directory', { dir, mode: (mode & 0o777).toString(8), mend })
   }
 }
 

@@ -1,6 +1,17 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { sample } from '../../test/conformance/blob-store.ts'
@@ -104,6 +115,39 @@ describe('after a restart', () => {
     const { log, lines } = notingLog()
     expect((await openStore(dir, { log })).usage().complete).toBe(1)
     expect(lines).toEqual([])
+  })
+
+  test('what a killed process left is swept, what others put there is not, and only the last damaged catalog is kept', async () => {
+    const dir = newDir()
+    await (await openStore(dir)).close()
+    const stamps = ['2026-01-01T000000.000Z', '2026-03-01T000000.000Z']
+    const left = [
+      'node.key.4711',
+      `shoal.db.damaged-${stamps[0]}`,
+      `shoal.db.damaged-${stamps[0]}-wal`,
+      'blobs/.trash/1-2',
+    ]
+    const others = [
+      `shoal.db.damaged-${stamps[1]}`,
+      `shoal.db.damaged-${stamps[1]}-wal`,
+      'node.key.backup',
+      'backup.tar',
+      'lost+found/x',
+      'blobs/README',
+      'blobs/sha256/zz/notes',
+      'blobs/.trash/somebody/file',
+    ]
+    for (const name of [...left, ...others]) {
+      mkdirSync(dirname(join(dir, name)), { recursive: true })
+      writeFileSync(join(dir, name), 'x')
+    }
+    writeFileSync(join(dir, 'shoal.spare'), 'too short')
+    const { log, lines } = notingLog()
+    await openStore(dir, { log })
+    expect(left.filter((name) => existsSync(join(dir, name)))).toEqual([])
+    expect(others.filter((name) => !existsSync(join(dir, name)))).toEqual([])
+    expect(statSync(join(dir, 'shoal.spare')).size).toBe(4 * 1024 * 1024)
+    expect(lines.find((line) => line.startsWith('deleted what earlier runs'))).toContain('node.key.4711')
   })
 
   test('files that the catalog does not know are deleted, those with other names are not', async () => {
@@ -251,6 +295,19 @@ describe('the catalog on disk', () => {
 })
 
 describe('the data directory', () => {
+  test('has its files for this user alone, also those of an older version; that it is open itself is told', async () => {
+    const dir = newDir()
+    await (await openStore(dir)).close()
+    for (const name of ['shoal.db', 'blobs', '.']) chmodSync(join(dir, name), 0o755)
+    symlinkSync('/etc/passwd', join(dir, 'shoal.link'))
+    const passwd = statSync('/etc/passwd').mode
+    const { log, lines } = notingLog()
+    await openStore(dir, { log })
+    for (const name of ['shoal.db', 'blobs']) expect(statSync(join(dir, name)).mode & 0o077).toBe(0)
+    expect(statSync('/etc/passwd').mode).toBe(passwd)
+    expect(lines.find((line) => line.startsWith('others than its user'))).toContain(`chmod go= ${dir}`)
+  })
+
   test('is used by one store at a time', async () => {
     const dir = newDir()
     const first = await openStore(dir)

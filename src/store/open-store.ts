@@ -47,7 +47,7 @@ export interface Parts {
 
 /** @throws {Failure} `internal` */
 export async function openStore(options: DiskStoreOptions): Promise<Parts> {
-  const dir = openDataDir(options.dir)
+  const dir = openDataDir(options.dir, options.log)
   const spare = new Spare(dir.spare)
   try {
     return await openParts(options, dir, spare).catch((error: unknown) => {

@@ -2,7 +2,7 @@
  * A few MiB kept back on the disk. On a full one the catalog cannot even note that a blob was removed to make room,
  * and a node could not start; giving this file up lets it.
  */
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
 
 const spareBytes = 4 * 1024 * 1024
 
@@ -15,7 +15,8 @@ export class Spare {
 
   /** Puts the file there unless it is, or there is no room for it. */
   keep(): void {
-    if (existsSync(this.#path)) return
+    // A shorter one is of a process that was killed while it wrote it.
+    if (statSync(this.#path, { throwIfNoEntry: false })?.size === spareBytes) return
     try {
       writeFileSync(this.#path, new Uint8Array(spareBytes))
     } catch {

@@ -22,7 +22,7 @@ import { Stage } from './stage.ts'
 
 const kind = { family: 'disk', quick: true, boundSeconds: 240 } as const
 
-async function noMounts(): Promise<string | undefined> {
+export async function noMounts(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return 'not root'
   const { code, stderr } = await tryRun(['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /mnt'])
   if (code !== 0) return `nothing can be mounted: ${stderr.trim()}`
@@ -34,7 +34,7 @@ async function noLoop(): Promise<string | undefined> {
 }
 
 /** A script that mounts something at the data directory of the first node, and runs the binary on it. */
-function mounting(commands: string): (place: number, dir: string) => string {
+export function mounting(commands: string): (place: number, dir: string) => string {
   return (place, dir) => {
     if (place > 0) return builtBinary
     const path = join(dir, 'mounted')
