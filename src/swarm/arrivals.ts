@@ -44,12 +44,16 @@ export interface ArrivalsHost {
 
 /** How long a piece waits for somebody to state its digest, in ms. */
 const statementMs = 3000
+/** A parent that sent so many pieces, one after the other, of which nobody stated anything, is left. */
+const mostUnstated = 8
 
 export class Arrivals {
   readonly #d: ArrivalsDeps
   readonly #host: ArrivalsHost
   readonly #inFlight = new Map<number, AbortController>()
   readonly #statements = new PieceWaiters()
+  /** How many pieces of which nobody stated anything have come from a parent since one that could be verified. */
+  readonly #silent = new Map<NodeId, number>()
   #over = false
 
   constructor(deps: ArrivalsDeps, host: ArrivalsHost) {
@@ -109,9 +113,7 @@ export class Arrivals {
 
   async #take(blob: Blob, piece: number, bytes: Uint8Array, from: NodeCard): Promise<void> {
     // A piece fresh from the source may be here before the statement about it, which takes another way.
-    if (!blob.metainfo.known.has(piece) && !(await this.#statement(piece))) {
-      return this.#host.apply({ type: 'rejected', piece })
-    }
+    if (!blob.metainfo.known.has(piece) && !(await this.#statement(piece))) return this.#unstated(piece, from)
     if (bytes.length !== pieceBytes(blob.layout, piece) || !blob.metainfo.verify(piece, bytes)) {
       return this.#reject(blob, piece, from)
     }
@@ -122,7 +124,15 @@ export class Arrivals {
     } catch (error) {
       return this.#host.failed(Failure.from(error))
     }
+    this.#silent.delete(from.id)
     this.#host.stored(blob, piece, bytes.length)
+  }
+
+  /** Who has pieces has their digests: one that sends the first and never the others keeps this node waiting. */
+  #unstated(piece: number, from: NodeCard): void {
+    const times = (this.#silent.get(from.id) ?? 0) + 1
+    this.#silent.set(from.id, times)
+    this.#host.apply({ type: 'rejected', piece, ...(times < mostUnstated ? {} : { parent: from.id }) })
   }
 
   #reject(blob: Blob, piece: number, from: NodeCard): void {

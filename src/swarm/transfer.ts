@@ -424,18 +424,36 @@ export class Transfer {
         this.#arrivals.cancel(command.request)
         break
       case 'drop':
-        this.#asking.failed(command.parent, command.reason)
+        // A fetcher that does is none for the others either.
+        this.#asking.failed(
+          command.parent,
+          command.reason,
+          command.reason === 'sent wrong bytes' ? 'corrupt' : undefined,
+        )
         this.#links.drop(command.parent, command.reason)
         break
       case 'ask':
         // Whoever has all of it counts as a way to get it, until it is said that it is none.
-        if (command.stalled) for (const id of this.#links.discredited) this.#asking.failed(id, notBelieved)
+        if (command.stalled) {
+          for (const id of this.#links.discredited) this.#asking.failed(id, notBelieved)
+          for (const id of this.#silent())
+            this.#asking.failed(id, 'does not state the digests of what it has', 'corrupt')
+        }
         this.#asking.ask(command.stalled)
         break
       case 'complete':
         void this.#finish()
         break
     }
+  }
+
+  /** Parents with pieces that are missing here and that nobody has stated: who tells of a piece has told its digest. */
+  #silent(): NodeId[] {
+    const { have, metainfo } = this.#blob!
+    const lacks = (piece: number) => !have.has(piece) && !metainfo.known.has(piece)
+    return [...this.#download!.parents.values()]
+      .filter((parent) => parent.have.indexes().some(lacks))
+      .map(({ id }) => id)
   }
 
   #stored(blob: Blob, piece: number, bytes: number, type: 'stored' | 'fed'): void {

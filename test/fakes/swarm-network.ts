@@ -171,7 +171,7 @@ class FakeSession implements Session {
   }
 
   send(frame: Frame): void {
-    if (!this.open || !this.local.alive) return
+    if (!this.open || !this.local.alive || (this.local.mute && frame.t === 'meta')) return
     // As the wire does: nothing that the other side changes later.
     const copy = structuredClone(frame)
     this.clock.after(latencyMs, () => {

@@ -41,6 +41,8 @@ export class SwarmNode {
   readonly soonAt: number[] = []
   /** What it sends in place of a piece. */
   forge: (piece: number, bytes: Uint8Array) => Uint8Array = (_, bytes) => bytes
+  /** It tells nobody what it holds to be the digests of pieces. */
+  mute = false
   readonly #network: SwarmNetwork
   readonly #changed = new Set<Digest>()
 

@@ -203,6 +203,38 @@ describe('a node that lies', () => {
     },
   )
 
+  test('about bytes and says nothing of digests is banned as well, by whoever has the blob then', async () => {
+    const network = networkOf({ nodes: 6 })
+    const { location, digest } = network.blob(pieces)
+    const liar = network.nodes[1]!
+    liar.mute = true
+    liar.forge = (_, piece) => piece.map((byte) => byte ^ 0xff)
+    for (const node of network.nodes.slice(1)) node.fetch(location)
+    expect(await network.until(() => network.nodes.every((node) => node.complete(digest)))).toBe(true)
+    const banned = network.nodes.flatMap((node) => [...node.store.bans()].map((ban) => ban.node))
+    expect(banned.length).toBeGreaterThan(0)
+    expect(new Set(banned)).toEqual(new Set([liar.id]))
+  })
+
+  test.each([
+    { what: 'has all of the blob', whole: true },
+    { what: 'reads the blob from the source', whole: false },
+  ])('by keeping digests to itself is not waited for for long: it $what', async ({ whole }) => {
+    const network = networkOf({ nodes: 3 })
+    const { location, digest, bytes } = network.blob(pieces)
+    const [mute, , node] = network.nodes
+    mute!.mute = true
+    if (whole) {
+      mute!.fetch(location)
+      expect(await network.until(() => mute!.complete(digest))).toBe(true)
+      await network.clock.run(1000)
+    }
+    const reader = node!.reader(location)
+    expect(await network.until(() => reader.over, 10_000)).toBe(true)
+    expect(Buffer.concat(reader.read).equals(bytes)).toBe(true)
+    expect([...node!.store.bans()]).toEqual([])
+  })
+
   test('about the size is found out by who asks the source, and the next attempt is right', async () => {
     const network = networkOf({ nodes: 3, options: (i) => (i === 0 ? { modes: ['scheduler'] } : {}) })
     const { location, digest } = network.blob(pieces)
