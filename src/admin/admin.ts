@@ -165,9 +165,11 @@ export interface AdminLimits {
   readonly requests: number
   /** A client that neither asks nor takes anything for this long is cut, seconds. */
   readonly idleSeconds: number
+  /** No call has a longer body. */
+  readonly bodyBytes: number
 }
 
-export const adminLimits: AdminLimits = { requests: 128, idleSeconds: 10 }
+export const adminLimits: AdminLimits = { requests: 128, idleSeconds: 10, bodyBytes: 64 * 1024 }
 
 /** @throws {ListenError} when the address cannot be had */
 export function serveAdmin(app: Hono, address: Address, limits = adminLimits): AdminServer {
@@ -175,8 +177,7 @@ export function serveAdmin(app: Hono, address: Address, limits = adminLimits): A
     Bun.serve({
       hostname: address.host,
       port: address.port,
-      // No call has a body.
-      maxRequestBodySize: 64 * 1024,
+      maxRequestBodySize: limits.bodyBytes,
       idleTimeout: limits.idleSeconds,
       fetch: (request, { pendingRequests }) => (pendingRequests > limits.requests ? busy() : app.fetch(request)),
     }),

@@ -23,8 +23,8 @@ export interface PassedRequest {
 export type RequestKind = RegistryRequest['kind'] | 'other'
 
 /** 255 for a name, 255 for a registry before it, 135 for a digest, and the words between. */
-const longestPath = 1024
-const longestQuery = 2048
+export const longestPath = 1024
+export const longestQuery = 2048
 /** What the names, tags and digests of the specification are made of; percent-encoding is never needed. */
 const pathPattern = /^\/[A-Za-z0-9._:/[\]-]*$/
 

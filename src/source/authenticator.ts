@@ -36,7 +36,7 @@ const tokenSchema = z.object({
 
 /** Token specification: a token that does not say lives for 60 seconds. */
 const defaultTokenSeconds = 60
-const maxTokenBytes = 256 * 1024
+export const maxTokenBytes = 256 * 1024
 
 /** By repository: what it asked for last. */
 export type Challenges = LRUCache<string, Challenge>

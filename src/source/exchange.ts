@@ -31,7 +31,7 @@ export interface Request {
   readonly form?: URLSearchParams
 }
 
-const maxRedirects = 5
+export const maxRedirects = 5
 const redirects = new Set([301, 302, 303, 307, 308])
 
 export class Exchange {

@@ -52,7 +52,7 @@ export interface RegistrySourceOptions {
   readonly retry?: RetryPolicy
 }
 
-const maxPassedBytes = 16 * 1024 * 1024
+export const maxPassedBytes = 16 * 1024 * 1024
 /** For a question whose answer a client waits for, and that need not be answered. */
 const doorTimeouts: Timeouts = { headersMs: 5_000, idleMs: 5_000 }
 /** Headers of a passed answer that mean something to who asked. */

@@ -28,7 +28,7 @@ export interface Upload {
 /** An upload without a new piece for so long is over, as far as an operator is concerned. */
 const uploadOverMs = 5000
 /** Who waits longer for a turn is told to try elsewhere, in ms. */
-const patienceMs = 3000
+export const patienceMs = 3000
 const drainLookMs = 50
 /** A child that does not say that a piece arrived is taken to have it so long after the kernel took the bytes, in ms. */
 const silentMs = 2000

@@ -42,7 +42,16 @@ export interface HostOptions {
  * Connections are for saying hello and for Kademlia, and each costs memory: past `keep` the oldest are closed, so that
  * there is always room for the next one to say hello.
  */
-export const hostLimits = { keep: 128, most: 400 } as const
+export const hostLimits = {
+  keep: 128,
+  most: 400,
+  /** New ones of one host in a second: a whole rack behind one address, and a data centre that starts at once. */
+  perSecond: 64,
+  /** Those that have not yet said who they are. */
+  pending: 128,
+  /** In which they have to, ms. */
+  upgradeMs: 10_000,
+} as const
 
 /** In ms. */
 const discoveryTimes = { query: 120_000, repeat: 60_000 } as const
@@ -74,9 +83,9 @@ export async function startHost(options: HostOptions): Promise<Host> {
       ...(ring && { connectionProtector: privateNetwork(ring, stranger) }),
       connectionManager: {
         maxConnections: hostLimits.most,
-        // A whole rack behind one address, and a data centre that starts at once.
-        inboundConnectionThreshold: 64,
-        maxIncomingPendingConnections: 128,
+        inboundConnectionThreshold: hostLimits.perSecond,
+        maxIncomingPendingConnections: hostLimits.pending,
+        inboundUpgradeTimeout: hostLimits.upgradeMs,
         dialTimeout: 8_000,
         addressDialTimeout: 4_000,
       },

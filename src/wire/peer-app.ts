@@ -45,7 +45,7 @@ type Env = {
 }
 
 /** Sockets at which new sessions are refused: far above what a swarm opens. */
-const mostSessions = 4096
+export const mostSessions = 4096
 
 export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   const { uploads, intake, clock, log } = options
