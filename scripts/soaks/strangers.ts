@@ -55,6 +55,8 @@ function markdown({ name, seconds, siege }: { name: string; seconds: number; sie
     '',
     'A node that had no key, and one with an old key, which heard mDNS and were told of a member: each stayed alone.',
     '',
+    `The node that was tried: ${siege.files.join(' open files before, ')} after; ${siege.memoryMiB.join(' MiB of memory before, ')} after; ${siege.lines} lines in its log.`,
+    '',
     'mDNS tells everybody on the network:',
     '',
     ...overheard.map(({ name, type, data }) => `- ${name} ${type} ${data}`),

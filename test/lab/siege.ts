@@ -2,6 +2,7 @@
  * A cluster with a key, of real processes, and a host on the same network that does not belong to it: what that one gets
  * by asking, dialling, joining and listening. The short form is a test, the long one a soak.
  */
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { newClusterKey } from '../../src/cli/keygen.ts'
 import { parseClusterKeys } from '../../src/cluster/cluster-key.ts'
@@ -13,11 +14,20 @@ import { until } from './until.ts'
 
 const script = (name: string) => join(import.meta.dir, name)
 const listenSeconds = 8
+/** Files that a node may have open after it all beyond those before: what members do meanwhile. */
+const mostFiles = 16
+/** A dozen reasons, each told a few times; there may be a hundred thousand tries. */
+const mostLines = 80
 const [member, other, outside] = ['host1', 'host2', 'host3'] as const
 
 export interface Siege extends Tried {
   /** What multicast DNS tells everybody on the network. */
   readonly overheard: readonly Overheard[]
+  /** Of the node that was tried, before and after. */
+  readonly files: readonly [number, number]
+  readonly memoryMiB: readonly [number, number]
+  /** Lines that its log has about who was refused. */
+  readonly lines: number
   /** What was otherwise than promised; nothing, if all is well. */
   readonly complaints: readonly string[]
 }
@@ -55,6 +65,8 @@ export async function besiege(flags: readonly string[], tries: number): Promise<
     for (const address of addresses) await stranger.exec(['ip', 'address', 'add', `${address}/24`, 'dev', 'eth0'])
     const node = nodes[0]!
     const facts = JSON.parse(await node.get('/api/v1/node')) as { id: string; addresses: { peer: string } }
+    const { pid } = node.process
+    const before = vitals(pid)
     const tried = JSON.parse(
       await stranger.exec([
         ...[process.execPath, script('stranger.ts'), facts.addresses.peer, facts.id, keyFile],
@@ -76,6 +88,15 @@ export async function besiege(flags: readonly string[], tries: number): Promise<
     const asked = Object.keys(tried.kinds).filter((kind) => !kind.startsWith('by libp2p')).length
     const refused = await node.metric('shoal_peer_refused_total')
     must(refused === asked * tries + guesses.length, `${refused} requests were refused`)
+    await until('connections of strangers are closed', 120, () => vitals(pid).files <= before.files + mostFiles).catch(
+      ({ message }: Error) => complaints.push(message),
+    )
+    const after = vitals(pid)
+    const lines = node.process
+      .logged()
+      .split('\n')
+      .filter((line) => line.includes(' was refused')).length
+    must(lines > 0 && lines <= mostLines, `${lines} lines in the log of a member are about strangers`)
     for (const port of [4880, 4883]) {
       const url = `http://${lab.host(member).address}:${port}/`
       const { code } = await stranger.tryExec(['curl', '--silent', '--max-time', '5', url])
@@ -87,7 +108,7 @@ export async function besiege(flags: readonly string[], tries: number): Promise<
       ['with an old key', ['--cluster-key-file', oldFile]],
     ] as const) {
       const alone = await joins(cluster, more)
-      must(alone === undefined, `a node ${kind} has joined: ${alone}`)
+      must(alone === undefined, `a node ${kind} is not as promised: ${alone}`)
       must((await node.members()) === 2, `a node ${kind} is a member to others`)
     }
     must(
@@ -95,20 +116,37 @@ export async function besiege(flags: readonly string[], tries: number): Promise<
       'a member has ended',
     )
     must((await cluster.pull(member)).digest === image.digest, 'a member serves no more')
-    return { ...tried, overheard, complaints }
+    return {
+      ...tried,
+      overheard,
+      files: [before.files, after.files],
+      memoryMiB: [before.memoryMiB, after.memoryMiB],
+      lines,
+      complaints,
+    }
   } finally {
     await cluster.close()
   }
 }
 
-/** A node outside, that hears mDNS and is told of a member besides; the members it came to know, if any. */
+function vitals(pid: number): { files: number; memoryMiB: number } {
+  const [, kB = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return { files: readdirSync(`/proc/${pid}/fd`).length, memoryMiB: Math.round(Number(kB) / 1024) }
+}
+
+/** A node outside, that hears mDNS and is told of a member besides. Undefined if it stays alone, else what was seen. */
 async function joins(cluster: Cluster, flags: readonly string[]): Promise<string | undefined> {
   const seedList = ['--join', cluster.lab.host(member).address]
   const node: LabNode = cluster.launch(outside, [...seedList, ...flags])
+  // The host's log has what ran there before, too.
+  const past = node.process.logged().length
+  const said = () => node.process.logged().slice(past)
   try {
     await node.ready()
-    await until('it has tried', 30, () => node.process.logged().includes('cannot reach an entry of the seed list'))
+    await until('it has tried', 30, () => said().includes('cannot reach an entry of the seed list'))
     await Bun.sleep(3_000)
+    const open = said().includes('the cluster is open')
+    if (open === flags.includes('--cluster-key-file')) return `it says ${open ? '' : 'not '}that it is open`
     const { members } = JSON.parse(await node.get('/api/v1/members')) as { members: { self: boolean }[] }
     return members.every(({ self }) => self) ? undefined : JSON.stringify(members)
   } finally {
