@@ -38,6 +38,8 @@ const kinds = {
    */
   corrupt: { oci: 'DIGEST_INVALID', status: 404, retry: true },
   'no-space': { oci: 'UNAVAILABLE', status: 404, retry: true },
+  /** The disk of this node takes nothing, and not for want of room: it is read-only, or broken. */
+  'no-disk': { oci: 'UNAVAILABLE', status: 404, retry: true },
   /** An operator asked that it stays. */
   pinned: { oci: 'DENIED', status: 409, retry: false },
   cancelled: { oci: 'UNAVAILABLE', status: 404, retry: true },

@@ -1,5 +1,5 @@
 /**
- * A blob that this node has no room for, passed from its source to the client without being kept. A whole one only: for a
+ * A blob that this node has no room for, or no disk that takes it, passed from its source to the client without being kept. A whole one only: for a
  * part of it nobody could say that it is right.
  *
  * What is promised of other blobs holds for these too: the last piece is given only once the whole digest was verified,
@@ -12,6 +12,12 @@ import { layoutOf, pieceStart } from '../piece/layout.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob } from '../store/blob-store.ts'
 import { type Arrival, readChecked } from '../swarm/reader.ts'
+
+/** The bytes are to be had, but not to be stored here. */
+export function hasNoPlace(error: unknown): boolean {
+  const { code } = Failure.from(error)
+  return code === 'no-space' || code === 'no-disk'
+}
 
 export interface Through {
   readonly source: Pick<Source, 'open'>

@@ -102,7 +102,7 @@ function reportPull(log: Log, { image, digest, client, bytes, blobs, sent, milli
 }
 
 /** What an operator can do something about: the engine went on without this node because of it. */
-const worthWarning: readonly FailureCode[] = ['unavailable', 'denied', 'too-many', 'corrupt', 'no-space']
+const worthWarning: readonly FailureCode[] = ['unavailable', 'denied', 'too-many', 'corrupt', 'no-space', 'no-disk']
 
 function reportRefusal(log: Log, { target, client }: Exchange, method: string, status: number, failure: Failure): void {
   // An unexpected error has been logged with its id.

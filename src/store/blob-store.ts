@@ -46,7 +46,7 @@ export interface Blob extends BlobSpec {
    * Stores the bytes of a piece that the caller has verified; resolves once they are written and the piece is in
    * `have`. The record in the catalog follows in a batch. Writing a piece twice is harmless. Until it resolves `bytes`
    * must not change; afterwards they may.
-   * @throws {Failure} `no-space` when the disk or the quota is full
+   * @throws {Failure} `no-space` when the disk or the quota is full, `no-disk` when the disk takes nothing
    */
   write(piece: number, bytes: Uint8Array): Promise<void>
   /** Keeps a verified segment of piece digests. */

@@ -41,6 +41,7 @@ function makeBlob() {
       relieved.push(bytes)
     },
     grew() {},
+    troubled() {},
     pinnedUntil: () => undefined,
     changed() {},
     completed() {},

@@ -365,7 +365,10 @@ export class DiskBlob implements Blob, Recorded {
     } catch (error) {
       if (error instanceof Failure) throw error
       const message = `cannot write ${shortDigest(this.digest)} to ${this.path}: ${(error as Error).message}`
-      if (!isDiskFull(error)) throw new Failure('internal', `${message}; check that disk`, { cause: error })
+      if (!isDiskFull(error)) {
+        this.#keeper.troubled(`${message}; check that disk`)
+        throw new Failure('no-disk', `${message}; check that disk`, { cause: error })
+      }
       throw new Failure('no-space', `${message}; free some space there or lower --cache-size`, { cause: error })
     } finally {
       written()

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, statSync, truncateSync, u
 import { join } from 'node:path'
 import { describeBlobStore, sample } from '../../test/conformance/blob-store.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
-import { diskStores, messageOf } from '../../test/fakes/disk-stores.ts'
+import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 
 const pieceLength = 256 * 1024
@@ -61,6 +61,30 @@ describe('a running store', () => {
     const third = sample(pieceLength, 3)
     expect(await messageOf(store.put({ digest: third.digest, kind: 'blob' }, third.bytes))).toContain('--keep-free')
     expect(store.find(next.digest)?.complete).toBe(true)
+  })
+
+  test('gives way within seconds while nothing is written: to others on the disk, and to a lower limit after a restart', async () => {
+    const clock = new FakeClock()
+    const dir = newDir()
+    let free = 20 * pieceLength
+    const disk = () => ({ free, total: 100 * pieceLength })
+    const beside = () => 0
+    const store = await openStore(dir, { clock, keepFree: { share: 0.05 }, disk, beside })
+    const made = [1, 2, 3].map((seed) => sample(2 * pieceLength, seed))
+    for (const { digest, bytes } of made) {
+      await store.put({ digest, kind: 'blob' }, bytes)
+      clock.advance(1000)
+    }
+    const here = (of: typeof store) => made.map(({ digest }) => of.find(digest) !== undefined)
+    free = 4 * pieceLength
+    clock.advance(10_000)
+    expect(here(store)).toEqual([false, true, true])
+    free = 20 * pieceLength
+    await store.close()
+    const { log, lines } = notingLog()
+    const again = await openStore(dir, { clock, limitBytes: 3 * pieceLength, beside, log })
+    expect(here(again)).toEqual([false, false, true])
+    expect(lines.join()).toContain('"reason":"least recently used"')
   })
 
   test('says what an eviction would remove and keep, and why, and does exactly that', async () => {

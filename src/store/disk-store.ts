@@ -37,6 +37,9 @@ import type { Spare } from './spare.ts'
 
 export type { DiskStoreOptions } from './open-store.ts'
 
+/** How often the store looks whether it is within its limits although nothing was written, in ms. */
+const tendMs = 10_000
+
 export class DiskStore implements BlobStore, Keeper {
   readonly files = new OpenFiles()
   readonly #options: DiskStoreOptions
@@ -54,7 +57,7 @@ export class DiskStore implements BlobStore, Keeper {
   readonly #deletions = new Set<Promise<void>>()
   /** One at a time: they wait for the disk on threads that reads and writes of pieces need. */
   readonly #syncs = pLimit(1)
-  readonly #stopTtl: () => void
+  readonly #stopTending: () => void
   readonly #pins: Pins
   readonly #beside: Beside
   #bytes = 0
@@ -93,9 +96,10 @@ export class DiskStore implements BlobStore, Keeper {
     )
     for (const blob of parts.blobs(this)) this.#add(blob)
     this.#report()
-    const { ttlMs, clock } = options
-    this.#stopTtl =
-      ttlMs === undefined ? () => {} : every(clock, Math.min(60_000, ttlMs / 4), () => this.#room.expire())
+    const { ttlMs = Number.POSITIVE_INFINITY, limitBytes, clock } = options
+    const bounded = options.ttlMs !== undefined || limitBytes !== undefined || keepFree !== undefined
+    this.#stopTending = bounded ? every(clock, Math.min(tendMs, ttlMs / 4), () => this.#room.tend()) : () => {}
+    this.#room.tend()
   }
 
   // ---- BlobStore ----
@@ -259,7 +263,7 @@ export class DiskStore implements BlobStore, Keeper {
 
   async #close(): Promise<void> {
     this.#closed = true
-    this.#stopTtl()
+    this.#stopTending()
     if (this.#doomed.size > 0) this.#drop([...this.#doomed], 'removal was asked for')
     // So that the next start need not read incomplete blobs again, whatever becomes of the machine.
     const synced = await Promise.allSettled([...this.#blobs.values()].map((blob) => this.#syncs(() => blob.sync())))
@@ -285,6 +289,10 @@ export class DiskStore implements BlobStore, Keeper {
 
   relieve(blob: DiskBlob, bytes: number): Promise<void> {
     return this.#room.relieve(blob, bytes)
+  }
+
+  troubled(message: string): void {
+    this.#room.troubled(message)
   }
 
   grew(_blob: DiskBlob, bytes: number, disk: number): void {

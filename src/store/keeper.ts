@@ -13,6 +13,8 @@ export interface Keeper {
   reserve(blob: DiskBlob, bytes: number): () => void
   /** The disk is full: frees at least `bytes` if it can. */
   relieve(blob: DiskBlob, bytes: number): Promise<void>
+  /** Something keeps it from taking more, in a sentence for people. */
+  troubled(message: string): void
   /** `bytes` more are there, and `disk` more of the disk are taken, which may be less than none. */
   grew(blob: DiskBlob, bytes: number, disk: number): void
   /** Wall time in ms until which eviction leaves it alone. */

@@ -74,7 +74,7 @@ export class Room {
     const all = this.#house.disk()
     if (!this.#relief && this.#plan(all, this.#rest(blob)).missing > 0) {
       this.#limits.log.debug('nothing is evicted for a blob that would not fit even so', { digest: blob.digest })
-      this.#trouble(`the disk is full, and what blobs can go would not make room for ${shortDigest(blob.digest)}`)
+      this.troubled(`the disk is full, and what blobs can go would not make room for ${shortDigest(blob.digest)}`)
       return Promise.resolve()
     }
     this.#relief ??= this.#evict(all, Math.max(bytes, step)).done.finally(() => {
@@ -83,9 +83,20 @@ export class Room {
     return this.#relief
   }
 
-  /** Removes what was not used for too long. */
-  expire(): void {
-    this.#evict(undefined, 0)
+  /** Keeps to the limits while nothing is written: time goes by, others fill the disk, the operator set a lower limit. */
+  tend(): void {
+    const { limitBytes, ttlMs, space } = this.#limits
+    if (ttlMs !== undefined) this.#evict(undefined, 0)
+    if (limitBytes !== undefined) {
+      const allowed = limitBytes - this.#house.beside() - this.#reservedBytes
+      if (this.#house.disk() > allowed) this.#evict(allowed, 0)
+    }
+    if (space && space.room < 0) this.#evict(this.#house.disk(), -space.room)
+  }
+
+  /** Something else than want of room. */
+  troubled(message: string): void {
+    this.#refused = { message, at: this.#limits.clock.now() }
   }
 
   /** Why something was refused lately; undefined when nothing was. */
@@ -144,12 +155,8 @@ export class Room {
   }
 
   #refusal(message: string): Failure {
-    this.#trouble(message)
+    this.troubled(message)
     return new Failure('no-space', message)
-  }
-
-  #trouble(message: string): void {
-    this.#refused = { message, at: this.#limits.clock.now() }
   }
 
   #plan(limit: number | undefined, wanted: number): Plan {

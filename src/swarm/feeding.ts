@@ -130,7 +130,8 @@ export class Feeding {
       })
       if (failure.code === 'corrupt') await this.#startOver(failure)
       // While somebody else holds what is missing this is not the end.
-      if (failure.code === 'no-space' || failure.code === 'corrupt' || !this.#host.hopeful()) this.#host.failed(failure)
+      const hopeless = ['no-space', 'no-disk', 'corrupt'].includes(failure.code)
+      if (hopeless || !this.#host.hopeful()) this.#host.failed(failure)
     }
   }
 

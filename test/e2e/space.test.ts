@@ -11,6 +11,7 @@ import { mounting, noMounts } from '../faults/disks.ts'
 import { Stage } from '../faults/stage.ts'
 import { scratchRoot } from '../lab/lab.ts'
 import { pull } from '../lab/pull.ts'
+import { run } from '../lab/run.ts'
 import { until } from '../lab/until.ts'
 
 const obstacle = await noMounts()
@@ -157,6 +158,28 @@ describe.skipIf(obstacle !== undefined)('on a small disk', () => {
     })
   }, 180_000)
 })
+
+test.skipIf(obstacle !== undefined)(
+  'on a disk that turned read-only images are passed on, and once it takes something again they are kept',
+  async () => {
+    const stage = await nodeOn('64m')
+    publish(stage, 'image', 8)
+    const { layers } = publish(stage, 'later', 4)
+    const { pid } = stage.node(0).process
+    const blobs = join(stage.node(0).dataDir, 'blobs')
+    const there = (...command: string[]) => run(['nsenter', '--target', String(pid), '--mount', ...command])
+    await there('mount', '--bind', blobs, blobs)
+    await there('mount', '-o', 'remount,bind,ro', blobs)
+    expect((await pulled(stage, 'image')).bytes).toBeGreaterThan(8 * MB)
+    expect(await (await ask(stage, 'GET', '/api/v1/node')).text()).toContain('check that disk')
+    await there('umount', blobs)
+    await until('a layer is kept', 30, async () => {
+      await pulled(stage, 'later')
+      return held(stage, layers[0]!)
+    })
+  },
+  120_000,
+)
 
 describe.skipIf(obstacle !== undefined)('a blob that is removed', () => {
   test('while a client reads it goes when the client has it all', async () => {
