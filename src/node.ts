@@ -198,6 +198,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     })
     const mender: Mender = new Mender({
       store,
+      signer: identity,
       fetch: (location, size) => swarm.fetch(location, size),
       everyMs: settings.store.scrubEveryMs,
       clock,

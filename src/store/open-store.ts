@@ -146,7 +146,8 @@ class Opening {
       const { kind, mediaType = null } = await sniff(path, size)
       const now = this.#options.clock.wall()
       const row = { digest, size, kind, mediaType, state: 'complete', bitmap: null, mtime } as const
-      rows.push(this.#save({ ...row, usedAt: now, addedAt: now, verifiedAt: now }))
+      // Due to be read again: with the catalog went what its pieces are.
+      rows.push(this.#save({ ...row, usedAt: now, addedAt: now, verifiedAt: 0 }))
       bytes += size
     }
     this.#catalog.commit()

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { settle } from '../../test/fakes/clock.ts'
 import { LoneNode } from '../../test/fakes/lone-node.ts'
-import type { Digest } from '../oci/digest.ts'
+import type { MemoryBlob } from '../../test/fakes/memory-store.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { Mender } from './mender.ts'
@@ -10,6 +11,8 @@ import { Mender } from './mender.ts'
 const repository = repositoryOf('docker.io', 'library/debian')
 const layer = bytesOf(3_000_000)
 const everyMs = 7 * 24 * 3600_000
+
+const signer = { id: 'self', sign: () => new Uint8Array(64) }
 
 let node: LoneNode
 let mender: Mender
@@ -19,7 +22,7 @@ beforeEach(async () => {
   node = new LoneNode()
   const { store, clock, metrics, swarm } = node
   const fetch = swarm.fetch.bind(swarm)
-  mender = new Mender({ store, fetch, everyMs, clock, metrics, log: silentLog })
+  mender = new Mender({ store, signer, fetch, everyMs, clock, metrics, log: silentLog })
   digest = node.source.add(layer)
   store.seenIn(digest, repository)
   const transfer = swarm.fetch({ repository, kind: 'blob', digest }, layer.length)
@@ -93,6 +96,31 @@ describe('a complaint of another node', () => {
     for (let i = 0; i < 10_000; i++) mender.complaint(digest, 1)
     await until(() => true)
     expect([mender.damaged, blob().complete]).toEqual([0, true])
+  })
+})
+
+describe('a whole blob of which nobody has stated the pieces, as after its catalog was lost,', () => {
+  const other = bytesOf(2_000_000, 7)
+  const unstated = async () => (await node.store.put({ digest: digestOf(other), kind: 'blob' }, other)) as MemoryBlob
+
+  test('is stated by this node when it is read again, and is checked piece by piece from then on', async () => {
+    const blob = await unstated()
+    expect(blob.metainfo.known.count).toBe(0)
+    mender.start()
+    node.clock.advance(everyMs)
+    await until(() => mender.due === 0, 1000)
+    expect([blob.metainfo.known.complete, blob.metainfo.signerOf(0), blob.complete]).toEqual([true, 'self', true])
+    blob.rot(1)
+    expect(await blob.check(1)).toBe(false)
+  })
+
+  test('is dropped when what is read is another one', async () => {
+    const blob = await unstated()
+    blob.rot(3)
+    mender.start()
+    node.clock.advance(everyMs)
+    await until(() => mender.due === 0, 1000)
+    expect([blob.gone, blob.metainfo.segments]).toEqual([true, []])
   })
 })
 

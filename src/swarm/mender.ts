@@ -3,20 +3,26 @@
  * piece after the other and slowly, and fetches again what is not right any more, from the swarm or the source, as for
  * an engine. Blobs are taken in the order of when all of them was last seen to be right, which the store keeps: after a
  * restart it goes on with the blob that it was at.
+ *
+ * Of a blob whose catalog entry was made anew from its file nobody has stated the pieces: it is read against its whole
+ * digest, and then its pieces are stated by this node.
  */
 import pLimit from 'p-limit'
 import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import type { Digest } from '../oci/digest.ts'
-import { pieceBytes } from '../piece/layout.ts'
+import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import { pieceBytes, pieceStart } from '../piece/layout.ts'
+import { pieceDigest } from '../piece/metainfo.ts'
 import type { Location } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { type Signer, signedSegments } from './source-feed.ts'
 import type { Transfer } from './transfer.ts'
 
 export interface MenderOptions {
   readonly store: BlobStore
+  readonly signer: Signer
   readonly fetch: (location: Location, size: number) => Pick<Transfer, 'finished'>
   /** A whole blob is read again when this long has passed, in ms; 0 for never. */
   readonly everyMs: number
@@ -99,14 +105,20 @@ export class Mender {
   }
 
   async #read(blob: Blob): Promise<void> {
+    const statement = blob.metainfo.known.complete ? undefined : new Statement(blob)
     for (let piece = 0; piece < blob.layout.count; piece++) {
       if (blob.gone || !blob.complete) return
-      await blob.check(piece)
+      if (statement) await statement.read(piece)
+      else await blob.check(piece)
       const bytes = pieceBytes(blob.layout, piece)
       this.#o.metrics.scrubbedBytes.inc(bytes)
       await this.#rest(bytes)
     }
-    if (!blob.gone && blob.complete) blob.verified()
+    if (blob.gone || !blob.complete) return
+    if (statement && !statement.make(this.#o.signer)) {
+      this.#o.log.error('a whole blob is not what it was; it was dropped', { digest: blob.digest })
+      await this.#o.store.remove(blob.digest)
+    } else blob.verified()
   }
 
   #rest(bytes: number): Promise<void> {
@@ -124,6 +136,38 @@ export class Mender {
       (error: unknown) =>
         log.warn('a damaged blob could not be mended', { digest, error: Failure.from(error).message }),
     )
+  }
+}
+
+/** What this node reads of a whole blob, to be stated if it is that blob. */
+class Statement {
+  readonly #blob: Blob
+  readonly #whole: Bun.CryptoHasher
+  readonly #pieces: { piece: number; digest: Uint8Array }[] = []
+  readonly #memory: Uint8Array
+
+  constructor(blob: Blob) {
+    this.#blob = blob
+    this.#whole = new Bun.CryptoHasher(algorithmOf(blob.digest))
+    this.#memory = new Uint8Array(Math.min(blob.layout.pieceLength, blob.size))
+  }
+
+  /** To be called for each piece in order. */
+  async read(piece: number): Promise<void> {
+    const { layout } = this.#blob
+    const start = pieceStart(layout, piece)
+    const bytes = await this.#blob.read({ start, end: start + pieceBytes(layout, piece) }, this.#memory)
+    this.#whole.update(bytes)
+    this.#pieces.push({ piece, digest: pieceDigest(bytes) })
+  }
+
+  /** False if what was read is not the blob. */
+  make(signer: Signer): boolean {
+    if (this.#whole.digest('hex') !== hexOf(this.#blob.digest)) return false
+    const { known } = this.#blob.metainfo
+    const unknown = this.#pieces.filter(({ piece }) => !known.has(piece))
+    for (const segment of signedSegments(this.#blob, unknown, signer)) this.#blob.learn(segment)
+    return true
   }
 }
 

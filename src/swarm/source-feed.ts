@@ -203,11 +203,11 @@ export class SourceFeed {
     if (pieces.length > 0) this.#o.host.stated(pieces)
   }
 
-  /** States the pieces that are here from an earlier run but whose digests nobody has stated. */
+  /** States the pieces that are here from an earlier try but whose digests nobody has stated; not what lay on a disk since. */
   async #stateHeld(): Promise<void> {
     const { blob } = this.#o
     for (const piece of blob.have.indexes()) {
-      if (blob.metainfo.known.has(piece)) continue
+      if (blob.metainfo.known.has(piece) || !blob.sound(piece)) continue
       const start = pieceStart(this.#layout, piece)
       this.#gather(piece, pieceDigest(await blob.read({ start, end: start + pieceBytes(this.#layout, piece) })))
     }
