@@ -18,6 +18,7 @@ import { Tags } from './content/tags.ts'
 import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
 import { harden } from './hardening.ts'
+import { ownBinary } from './install/own-binary.ts'
 import { formatAddress, isLoopback } from './listen.ts'
 import { Meter } from './meter.ts'
 import { viewOf } from './node-view.ts'
@@ -281,7 +282,9 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       notReady: () => (closing ? ['the node is shutting down'] : []),
     })
     const { token } = settings.admin
-    const admin = serveAdmin(createAdmin(view, metrics, { log, ...(token ? { token } : {}) }), settings.admin.address)
+    const binary = ownBinary()
+    const options = { log, ...(token ? { token } : {}), ...(binary ? { binary } : {}) }
+    const admin = serveAdmin(createAdmin(view, metrics, options), settings.admin.address)
     undo.push(() => admin.close())
     addresses.admin = formatAddress(admin.address)
 

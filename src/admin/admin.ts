@@ -7,17 +7,21 @@ import { nodeIdSchema } from '../cluster/node-info.ts'
 import type { Secret } from '../config/secret.ts'
 import { lifetime } from '../config/values.ts'
 import { Failure } from '../failure.ts'
+import type { OwnBinary } from '../install/own-binary.ts'
 import { type Address, listen } from '../listen.ts'
 import { parseDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { pageOf } from './blob-facts.ts'
+import { installer } from './installer.ts'
 import { foreign } from './pages.ts'
 import type { NodeView } from './view.ts'
 
 export interface AdminOptions {
   /** Asked as a bearer token of all but health checks; absent: nobody is asked. */
   readonly token?: Secret
+  /** What other hosts can be given; absent: nothing. */
+  readonly binary?: OwnBinary
   readonly log: Log
 }
 
@@ -50,6 +54,9 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
     const warnings = store.trouble === undefined ? [] : ['the store has no room; `shoal status` says why']
     return c.json({ ready, reasons, ...(warnings.length > 0 ? { warnings } : {}) }, ready ? 200 : 503)
   })
+
+  const offered = installer(view, options.binary)
+  app.use('/shoal', offered.byKey)
 
   // Those above are for whoever restarts and balances nodes, and give nothing away; all below wants the token.
   if (options.token !== undefined) {
@@ -126,6 +133,8 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
     if (!view.liftBan(node.data)) throw new Failure('no-name', `${node.data} is not banned by this node`)
     return c.body(null, 204)
   })
+
+  offered.offer(app)
 
   app.notFound((c) =>
     c.json({ error: { code: 'no-route', message: `${c.req.method} ${c.req.path} is not part of this API` } }, 404),

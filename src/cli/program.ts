@@ -4,9 +4,11 @@ import { buildInfo } from '../build-info.ts'
 import type { Context, ExitCode } from './context.ts'
 import { report } from './exit.ts'
 import { gc } from './gc.ts'
+import { install } from './install.ts'
 import { keygen } from './keygen.ts'
 import { pin, unpin } from './pin.ts'
 import { status } from './status.ts'
+import { uninstall } from './uninstall.ts'
 import { up } from './up.ts'
 import { version } from './version.ts'
 
@@ -33,6 +35,8 @@ export async function run(args: readonly string[], context: Context): Promise<Ex
   pin(program, context)
   unpin(program, context)
   keygen(program, context)
+  install(program, context)
+  uninstall(program, context)
   version(program, context)
   for (const command of program.commands) command.showHelpAfterError(`shoal ${command.name()} --help lists its flags`)
   program.showHelpAfterError('shoal --help lists the commands')

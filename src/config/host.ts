@@ -13,6 +13,8 @@ export interface Space {
 export interface Host {
   readonly root: boolean
   readonly home: string
+  /** Where a service manager wants data and finds secrets for a service; absent: this is none. */
+  readonly service?: { readonly state?: string; readonly credentials?: string }
   /** Standard error is a terminal. */
   readonly terminal: boolean
   /** Colours are welcome there. */
@@ -27,6 +29,7 @@ export interface Host {
 export const thisHost: Host = {
   root: process.getuid?.() === 0,
   home: homedir(),
+  service: serviceOf(process.env),
   terminal: process.stderr.isTTY === true,
   // no-color.org: any value but an empty one says no.
   color: process.stderr.isTTY === true && !process.env.NO_COLOR,
@@ -38,6 +41,15 @@ export const thisHost: Host = {
     const { bavail, bsize } = statfsSync(there)
     return { free: bavail * bsize, held: bytesBelow(join(dataDir, 'blobs')) + bytesBelow(dataDir, /^shoal\./) }
   },
+}
+
+/** systemd.exec(5): the variables of StateDirectory= and LoadCredential=; of several directories the first is meant. */
+export function serviceOf({ STATE_DIRECTORY, CREDENTIALS_DIRECTORY }: Readonly<Record<string, string | undefined>>) {
+  const state = STATE_DIRECTORY?.split(':')[0]
+  return {
+    ...(state ? { state } : {}),
+    ...(CREDENTIALS_DIRECTORY ? { credentials: CREDENTIALS_DIRECTORY } : {}),
+  }
 }
 
 /** Blocks, not lengths: files of blobs are sparse while incomplete. What cannot be read counts as nothing. */

@@ -64,7 +64,7 @@ export const table = {
     shown: `${defaultConfigFile} if there`,
   }),
   'data-dir': one(path, '<dir>', 'where blobs, the catalog and the node key are kept', {
-    default: ({ root, home }) => (root ? '/var/lib/shoal' : `${home}/.local/share/shoal`),
+    default: ({ root, home, service }) => service?.state ?? (root ? '/var/lib/shoal' : `${home}/.local/share/shoal`),
     shown: '/var/lib/shoal for root, else ~/.local/share/shoal',
   }),
   'registry-addr': one(address, '<host:port>', 'the mirror that engines talk to', { default: '127.0.0.1:4880' }),
@@ -80,8 +80,12 @@ export const table = {
   }),
   'only-listed-upstreams': flag('never talk to a registry that no --upstream names', { default: 'false' }),
   'credentials-file': one(path, '<file>', 'Docker config.json with the logins for registries', {
-    default: ({ root, home, exists }) =>
-      [`${home}/.docker/config.json`, ...(root ? ['/root/.docker/config.json'] : [])].find((path) => exists(path)),
+    default: ({ root, home, service, exists }) =>
+      [
+        ...(service?.credentials ? [`${service.credentials}/docker.json`] : []),
+        `${home}/.docker/config.json`,
+        ...(root ? ['/root/.docker/config.json'] : []),
+      ].find((path) => exists(path)),
     shown: '~/.docker/config.json if there',
   }),
   'logins-for': one(

@@ -1,0 +1,98 @@
+/** `shoal install`: this binary becomes a service of this host, with the settings that the command line names. */
+import type { Command } from 'commander'
+import { buildInfo } from '../build-info.ts'
+import type { Flags } from '../config/given.ts'
+import { load } from '../config/load.ts'
+import type { Settings } from '../config/settings.ts'
+import { names } from '../config/table.ts'
+import { unit } from '../install/bundled.ts'
+import { type Machine, machineAt } from '../install/machine.ts'
+import { places, unitName, user } from '../install/places.ts'
+import { installPlan } from '../install/plan.ts'
+import { type Copy, withSettings } from '../install/settings-file.ts'
+import { describe } from '../install/step.ts'
+import { formatAddress } from '../listen.ts'
+import type { Context } from './context.ts'
+import { CommandError } from './exit.ts'
+import { addFlags, flagsOf } from './flags.ts'
+
+interface Options {
+  readonly start: boolean
+  readonly dryRun?: boolean
+}
+
+const written = names.filter((name) => name !== 'config')
+
+export function install(program: Command, context: Context, machine?: Machine): void {
+  const command = program
+    .command('install')
+    .description('make this binary a systemd service of this host, or upgrade it')
+    .option('--no-start', 'install, and start nothing')
+    .option('--dry-run', 'do nothing, and say what would be done')
+    .addHelpText('after', `\nFlags of "shoal up" are written to ${places.settings}; what is not given stays as it is.`)
+  addFlags(command, written).action((options: Options) => {
+    installOn(machine ?? machineAt(), flagsOf(command, written), options, context)
+  })
+}
+
+function installOn(machine: Machine, flags: Flags, options: Options, context: Context): void {
+  if (!context.host.root && !options.dryRun) throw new CommandError('installing a service needs root')
+  const before = machine.read(places.settings)
+  const { text: after, copies } = withSettings(before, flags, process.cwd())
+  const settings = settingsFrom(after, copies, context)
+  const steps = installPlan({
+    systemd: machine.systemd,
+    binarySame: machine.sameFile(machine.program, places.binary),
+    userThere: hasUser(machine),
+    settingsDirThere: machine.exists(places.settingsDir),
+    settings: { before, after },
+    copies: copies.filter(({ from, path }) => from === path || !machine.sameFile(from, path)),
+    record: machine.read(places.record),
+    dataDir: settings.node.dataDir,
+    dropIn: machine.read(places.dropIn),
+    unit: { before: machine.read(places.unit), after: unit },
+    active: machine.systemd === 'running' && machine.active(),
+    start: options.start,
+  })
+  if (options.dryRun) return context.out(['would', ...steps.map((step) => `  ${describe(step)}`)].join('\n'))
+  for (const step of steps) {
+    machine.carryOut(step)
+    context.out(describe(step))
+  }
+  context.out(outcome(machine, options, settings).join('\n'))
+}
+
+/** What a node would make of it, so that nothing is installed that cannot start. @throws {ConfigError} */
+function settingsFrom(text: string, copies: readonly Copy[], { host }: Context): Settings {
+  const source = (path: string) => copies.find((copy) => copy.path === path)?.from ?? path
+  const installed = {
+    ...host,
+    exists: (path: string) => path === places.settings || host.exists(source(path)),
+    read: (path: string) => (path === places.settings ? text : host.read(source(path))),
+  }
+  // Variables of this shell are not those of the service.
+  return load({ config: [places.settings] }, {}, installed).settings
+}
+
+export function hasUser(machine: Machine): boolean {
+  return (machine.read(places.users) ?? '').split('\n').some((line) => line.startsWith(`${user}:`))
+}
+
+function outcome({ systemd }: Machine, { start }: Options, settings: Settings): string[] {
+  const said = `shoal ${buildInfo.version} is installed`
+  if (systemd === 'absent') {
+    return [
+      `${said}. There is no systemd here: have whatever supervises programs on this host run`,
+      `  ${places.binary} up`,
+      'as root, and start it again when it ends with 1.',
+    ]
+  }
+  if (systemd === 'present') return [`${said}, and starts when this system is booted.`]
+  if (!start) return [`${said}. It starts at the next boot, or by: systemctl start ${unitName}`]
+  const { host, port } = settings.registry.address
+  return [
+    `${said}, and runs: the mirror is ${formatAddress({ host, port })}`,
+    '  shoal status               how it does',
+    `  journalctl -u ${unitName}  what it says`,
+  ]
+}

@@ -1,0 +1,68 @@
+/** `shoal uninstall`: the host as it was before `shoal install`. */
+import type { Command } from 'commander'
+import { load, loadOne } from '../config/load.ts'
+import { type Machine, machineAt } from '../install/machine.ts'
+import { places } from '../install/places.ts'
+import { uninstallPlan } from '../install/plan.ts'
+import { variablesOf } from '../install/settings-file.ts'
+import { describe } from '../install/step.ts'
+import type { Context } from './context.ts'
+import { CommandError } from './exit.ts'
+import { hasUser } from './install.ts'
+
+interface Options {
+  readonly keepData?: boolean
+  readonly dryRun?: boolean
+}
+
+export function uninstall(program: Command, context: Context, machine?: Machine): void {
+  program
+    .command('uninstall')
+    .description('stop the service, and remove it, its settings and its data from this host')
+    .option('--keep-data', 'leave the settings, and what the node has stored')
+    .option('--dry-run', 'do nothing, and say what would be done')
+    .action((options: Options) => uninstallFrom(machine ?? machineAt(), options, context))
+}
+
+function uninstallFrom(machine: Machine, options: Options, context: Context): void {
+  if (!context.host.root && !options.dryRun) throw new CommandError('removing a service needs root')
+  const dataDir = dataDirOf(machine, context)
+  const unit = machine.exists(places.unit)
+  if (!(unit && machine.systemd === 'running')) {
+    const pid = machine.nodeOn(dataDir)
+    if (pid !== undefined) throw new CommandError(`a node runs here (process ${pid}), and is no service: end it first`)
+  }
+  const { steps, left } = uninstallPlan({
+    systemd: machine.systemd,
+    binary: machine.exists(places.binary),
+    unit,
+    dropIns: machine.names(places.dropInDir),
+    user: unit && hasUser(machine),
+    settingsDir: machine.names(places.settingsDir),
+    record: machine.read(places.record),
+    data: { path: dataDir, names: machine.names(dataDir) },
+    keepData: options.keepData ?? false,
+  })
+  if (steps.length === 0) return context.out('shoal is not installed here')
+  if (options.dryRun) context.out(['would', ...steps.map((step) => `  ${describe(step)}`)].join('\n'))
+  else {
+    for (const step of steps) {
+      machine.carryOut(step)
+      context.out(describe(step))
+    }
+    context.out('shoal is removed from this host')
+  }
+  if (left.length > 0) context.out(['left where it is:', ...left.map((path) => `  ${path}`)].join('\n'))
+}
+
+/** Settings that are no longer right must not keep anybody from removing the rest. */
+function dataDirOf(machine: Machine, { host, err }: Context): string {
+  const variables = variablesOf(machine.read(places.variables) ?? '')
+  try {
+    return load({}, variables, host).settings.node.dataDir
+  } catch (error) {
+    const usual = loadOne('data-dir', {}, {}, host)!
+    err(`shoal: the settings cannot be used, so data is looked for in ${usual} only: ${String(error)}`)
+    return usual
+  }
+}

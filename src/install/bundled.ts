@@ -1,0 +1,5 @@
+/** The unit and the installer as the repository has them: part of the binary, so that there is one of each. */
+import installer from '../../scripts/install.sh' with { type: 'text' }
+import unit from '../../systemd/shoal.service' with { type: 'text' }
+
+export { installer, unit }

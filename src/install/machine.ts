@@ -1,0 +1,135 @@
+/** The host as an installation finds and changes it. Files are put in place whole, by a rename. */
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { places, unitName } from './places.ts'
+import type { Systemd } from './plan.ts'
+import type { Step } from './step.ts'
+
+export interface Machine {
+  readonly systemd: Systemd
+  /** The file of the program that runs. */
+  readonly program: string
+  exists(path: string): boolean
+  /** Undefined: it is not there. */
+  read(path: string): string | undefined
+  /** Undefined: it is not there. */
+  names(directory: string): string[] | undefined
+  sameFile(one: string, other: string): boolean
+  /** The unit runs. */
+  active(): boolean
+  /** The process that has this data directory, and is no unit's. */
+  nodeOn(dataDir: string): number | undefined
+  /** @throws {Error} with one sentence */
+  carryOut(step: Step): void
+}
+
+/** `root`: the folder that stands for `/`, in tests. */
+export function machineAt(root = '/'): Machine {
+  const at = (path: string) => join(root, path)
+  const read = (path: string) => (existsSync(at(path)) ? readFileSync(at(path), 'utf8') : undefined)
+  return {
+    systemd: existsSync(at('/run/systemd/system'))
+      ? 'running'
+      : ['/usr/bin/systemctl', '/bin/systemctl'].some((path) => existsSync(at(path)))
+        ? 'present'
+        : 'absent',
+    program: '/proc/self/exe',
+    exists: (path) => existsSync(at(path)),
+    read,
+    names: (directory) => (existsSync(at(directory)) ? readdirSync(at(directory)).sort() : undefined),
+    sameFile: (one, other) => existsSync(at(other)) && sameBytes(one, at(other)),
+    active: () => Bun.spawnSync(['systemctl', 'is-active', '--quiet', unitName]).exitCode === 0,
+    nodeOn: (dataDir) => {
+      const pid = Number(read(join(dataDir, 'shoal.pid')) ?? Number.NaN)
+      return existsSync(`/proc/${pid}/exe`) && pid !== process.pid ? pid : undefined
+    },
+    carryOut: (step) => carryOut(step, at),
+  }
+}
+
+function sameBytes(one: string, other: string): boolean {
+  if (statSync(one).size !== statSync(other).size) return false
+  return Buffer.compare(readFileSync(one), readFileSync(other)) === 0
+}
+
+function carryOut(step: Step, at: (path: string) => string): void {
+  switch (step.do) {
+    case 'binary':
+      return put(at(step.path), 0o755, (aside) => copyFileSync('/proc/self/exe', aside))
+    case 'write':
+      return put(at(step.path), 0o644, (aside) => writeFileSync(aside, step.text, { flush: true }))
+    case 'copy':
+      return copy(step, at)
+    case 'directory':
+      mkdirSync(at(step.path), { recursive: true, mode: step.owner ? 0o700 : 0o755 })
+      if (step.owner) chownSync(at(step.path), ...idsOf(step.owner, at))
+      return
+    case 'remove':
+      return rmSync(at(step.path), { recursive: true, force: true })
+    case 'remove-directory':
+      return removeDirectory(at(step.path))
+    case 'run':
+      return run(step.command, step.mayFail ?? false)
+  }
+}
+
+/** A binary that runs cannot be written to; one that is renamed over stays what it was for whoever runs it. */
+function put(path: string, mode: number, write: (aside: string) => void): void {
+  mkdirSync(dirname(path), { recursive: true })
+  const aside = `${path}.${process.pid}`
+  try {
+    write(aside)
+    chmodSync(aside, mode)
+    renameSync(aside, path)
+  } catch (error) {
+    rmSync(aside, { force: true })
+    throw error
+  }
+}
+
+function copy({ from, path, group }: Extract<Step, { do: 'copy' }>, at: (path: string) => string): void {
+  const secret = (file: string) => {
+    chmodSync(file, group ? 0o640 : 0o600)
+    if (group) chownSync(file, 0, idsOf(group, at)[1])
+  }
+  if (from === path) return secret(at(path))
+  put(at(path), 0o600, (aside) => copyFileSync(from, aside))
+  secret(at(path))
+}
+
+/** User and group of that user. @throws {Error} when there is none */
+function idsOf(user: string, at: (path: string) => string): [number, number] {
+  const [, uid, gid] =
+    new RegExp(`^${user}:[^:]*:(\\d+):(\\d+):`, 'm').exec(readFileSync(at(places.users), 'utf8')) ?? []
+  if (uid === undefined || gid === undefined) throw new Error(`there is no user ${user} in ${places.users}`)
+  return [Number(uid), Number(gid)]
+}
+
+/** Where a disk is mounted there is nothing to remove. */
+function removeDirectory(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EBUSY')) throw error
+  }
+}
+
+function run(command: readonly string[], mayFail: boolean): void {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], { stdin: 'ignore' })
+  if (exitCode === 0 || mayFail) return
+  const said = `${stderr}${stdout}`.trim().replaceAll(/\s+/g, ' ')
+  throw new Error(`${command.join(' ')} failed${said ? `: ${said}` : ''}`)
+}

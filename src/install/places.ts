@@ -1,0 +1,37 @@
+/** Where an installation has its parts. */
+import { join } from 'node:path'
+import { defaultConfigFile, type Name } from '../config/table.ts'
+
+export const unitName = 'shoal.service'
+/** Whom the unit runs as. */
+export const user = 'shoal'
+export const usualData = '/var/lib/shoal'
+
+const settingsDir = '/etc/shoal'
+const dropInDir = `/etc/systemd/system/${unitName}.d`
+
+export const places = {
+  binary: '/usr/local/bin/shoal',
+  unit: `/etc/systemd/system/${unitName}`,
+  dropInDir,
+  /** For data that is elsewhere than the unit has it. */
+  dropIn: join(dropInDir, 'data-dir.conf'),
+  settingsDir,
+  settings: defaultConfigFile,
+  /** Names, one a line, of what an installation put into the directory of settings. */
+  record: join(settingsDir, '.installed'),
+  /** SHOAL_* variables, where the operator made such a file. */
+  variables: '/etc/default/shoal',
+  users: '/etc/passwd',
+} as const
+
+/** Files that settings name are copied to where the service, which sees no home directory, can read them. */
+export const copied: Partial<Record<Name, string>> = {
+  'cluster-key-file': join(settingsDir, 'cluster.key'),
+  'admin-token-file': join(settingsDir, 'admin.token'),
+  'credentials-file': join(settingsDir, 'docker.json'),
+  'ca-file': join(settingsDir, 'ca.pem'),
+}
+
+/** What a node makes in its data directory: the rest there is somebody else's. */
+export const ownData = /^(?:blobs|node\.key|shoal\.(?:db|lock|pid|spare)\b.*)$/

@@ -1,0 +1,165 @@
+import { expect, describe as suite, test } from 'bun:test'
+import { type Found, installPlan, uninstallPlan, type Wanted } from './plan.ts'
+import { describe } from './step.ts'
+
+const fresh: Wanted = {
+  systemd: 'running',
+  binarySame: false,
+  userThere: false,
+  settingsDirThere: false,
+  settings: { before: undefined, after: 'mode: peer\n' },
+  copies: [],
+  record: undefined,
+  dataDir: '/var/lib/shoal',
+  dropIn: undefined,
+  unit: { before: undefined, after: '[Unit]\n' },
+  active: false,
+  start: true,
+}
+
+/** The same host once that was carried out. */
+const installed: Wanted = {
+  ...fresh,
+  binarySame: true,
+  userThere: true,
+  settingsDirThere: true,
+  settings: { before: 'mode: peer\n', after: 'mode: peer\n' },
+  record: 'shoal.yaml\n',
+  unit: { before: '[Unit]\n', after: '[Unit]\n' },
+  active: true,
+}
+
+const said = (wanted: Wanted) => installPlan(wanted).map(describe)
+const useradd =
+  'run useradd --system --user-group --home-dir /var/lib/shoal --no-create-home --shell /usr/sbin/nologin shoal'
+
+suite('an installation', () => {
+  test('brings binary, user, settings and unit, and starts it', () => {
+    expect(said(fresh)).toEqual([
+      'put this binary at /usr/local/bin/shoal',
+      useradd,
+      'make /etc/shoal',
+      'write /etc/shoal/shoal.yaml',
+      'write /etc/shoal/.installed',
+      'write /etc/systemd/system/shoal.service',
+      'run systemctl daemon-reload',
+      'run systemctl enable shoal.service',
+      'run systemctl restart shoal.service',
+    ])
+  })
+
+  test('a second time changes nothing and restarts nothing', () => {
+    expect(said(installed)).toEqual(['run systemctl enable shoal.service'])
+    expect(said({ ...installed, active: false })).toContain('run systemctl restart shoal.service')
+  })
+
+  test('of another version replaces the binary and restarts', () => {
+    expect(said({ ...installed, binarySame: false })).toEqual([
+      'put this binary at /usr/local/bin/shoal',
+      'run systemctl enable shoal.service',
+      'run systemctl restart shoal.service',
+    ])
+  })
+
+  test('without systemd is binary and settings, and with one that does not run it is enabled only', () => {
+    expect(said({ ...fresh, systemd: 'absent' })).toEqual([
+      'put this binary at /usr/local/bin/shoal',
+      'make /etc/shoal',
+      'write /etc/shoal/shoal.yaml',
+      'write /etc/shoal/.installed',
+    ])
+    expect(said({ ...fresh, systemd: 'present' }).filter((step) => step.includes('systemctl'))).toEqual([
+      'run systemctl enable shoal.service',
+    ])
+  })
+
+  test('gives the service the secrets that it needs, and records those it brought', () => {
+    const copies = [
+      { from: '/root/key', path: '/etc/shoal/cluster.key' },
+      { from: '/etc/shoal/ca.pem', path: '/etc/shoal/ca.pem' },
+    ]
+    const steps = installPlan({ ...fresh, copies })
+    expect(steps.map(describe)).toContain('copy /root/key to /etc/shoal/cluster.key, readable for the group shoal')
+    expect(steps.map(describe)).toContain('leave /etc/shoal/ca.pem, readable for the group shoal')
+    expect(steps.find((step) => step.do === 'write' && step.path.endsWith('.installed'))).toMatchObject({
+      text: 'cluster.key\nshoal.yaml\n',
+    })
+  })
+
+  test('with data elsewhere makes that writable for the service, and takes that back when it is not any more', () => {
+    const elsewhere = { ...fresh, dataDir: '/srv/100%' }
+    expect(said(elsewhere)).toContain('make /srv/100% for shoal')
+    const dropIn = '[Service]\nReadWritePaths=/srv/100%%\n'
+    expect(installPlan(elsewhere)).toContainEqual({
+      do: 'write',
+      path: '/etc/systemd/system/shoal.service.d/data-dir.conf',
+      text: dropIn,
+    })
+    expect(said({ ...installed, dropIn })).toContain('remove /etc/systemd/system/shoal.service.d/data-dir.conf')
+  })
+})
+
+const there: Found = {
+  systemd: 'running',
+  binary: true,
+  unit: true,
+  dropIns: undefined,
+  user: true,
+  settingsDir: ['.installed', 'shoal.yaml'],
+  record: 'shoal.yaml\n',
+  data: { path: '/var/lib/shoal', names: ['blobs', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.spare'] },
+  keepData: false,
+}
+
+suite('a removal', () => {
+  test('stops the service and leaves nothing', () => {
+    const { steps, left } = uninstallPlan(there)
+    expect(left).toEqual([])
+    expect(steps.map(describe)).toEqual([
+      'run systemctl disable --now shoal.service',
+      'remove /etc/systemd/system/shoal.service',
+      ...['blobs', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.spare'].map(
+        (name) => `remove /var/lib/shoal/${name}`,
+      ),
+      'remove /var/lib/shoal, then empty',
+      'remove /etc/shoal/.installed',
+      'remove /etc/shoal/shoal.yaml',
+      'remove /etc/shoal, then empty',
+      'run systemctl daemon-reload',
+      'run systemctl reset-failed shoal.service',
+      'run userdel shoal',
+      'remove /usr/local/bin/shoal',
+    ])
+  })
+
+  test('keeps data and settings, and the user who owns them, on demand', () => {
+    const { steps, left } = uninstallPlan({ ...there, keepData: true })
+    expect(left).toContain('/var/lib/shoal/node.key')
+    expect(left).toContain('/etc/shoal/shoal.yaml')
+    const said = steps.map(describe).join('\n')
+    expect(said).not.toContain('/var/lib/shoal')
+    expect(said).not.toContain('userdel')
+  })
+
+  test('leaves what is not its own, and says so', () => {
+    const found: Found = {
+      ...there,
+      settingsDir: ['.installed', 'cluster.key', 'shoal.yaml'],
+      data: { path: '/srv', names: ['blobs', 'node.key', 'photos', 'shoaling'] },
+      dropIns: ['data-dir.conf', 'override.conf'],
+    }
+    const { steps, left } = uninstallPlan(found)
+    expect(left).toEqual([
+      '/etc/systemd/system/shoal.service.d/override.conf',
+      '/srv/photos',
+      '/srv/shoaling',
+      '/etc/shoal/cluster.key',
+    ])
+    expect(steps.filter((step) => step.do === 'remove-directory')).toEqual([])
+  })
+
+  test('of nothing is nothing', () => {
+    const found = { ...there, binary: false, unit: false, user: false, settingsDir: undefined }
+    expect(uninstallPlan({ ...found, data: { path: '/var/lib/shoal', names: undefined } }).steps).toEqual([])
+  })
+})

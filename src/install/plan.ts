@@ -1,0 +1,140 @@
+/** What is to be done to a host so that shoal is on it, or off it again. Pure: facts in, steps out. */
+import { basename, join } from 'node:path'
+import { ownData, places, unitName, user, usualData } from './places.ts'
+import type { Copy } from './settings-file.ts'
+import type { Step } from './step.ts'
+
+/** `present`: installed, and not what runs this host, as while an image of one is made. */
+export type Systemd = 'running' | 'present' | 'absent'
+
+export interface Change {
+  readonly before: string | undefined
+  readonly after: string | undefined
+}
+
+export interface Wanted {
+  readonly systemd: Systemd
+  /** The binary in its place is this one. */
+  readonly binarySame: boolean
+  readonly userThere: boolean
+  readonly settingsDirThere: boolean
+  readonly settings: Change
+  /** Files that settings name, without those that are there already as they should be. */
+  readonly copies: readonly Copy[]
+  readonly record: string | undefined
+  readonly dataDir: string
+  readonly dropIn: string | undefined
+  readonly unit: Change
+  /** The unit runs. */
+  readonly active: boolean
+  readonly start: boolean
+}
+
+/** Nothing that is as it should be is touched, so that running it again does no harm. */
+export function installPlan(wanted: Wanted): Step[] {
+  const { systemd, settings, copies } = wanted
+  const withUnit = systemd !== 'absent'
+  const systemctl = (...words: string[]): Step => ({ do: 'run', command: ['systemctl', ...words] })
+  const units = withUnit
+    ? [...write(places.unit, wanted.unit), ...write(places.dropIn, { before: wanted.dropIn, after: dropInFor(wanted) })]
+    : []
+  const steps: Step[] = [
+    ...(wanted.binarySame ? [] : [{ do: 'binary', path: places.binary } as const]),
+    ...(withUnit && !wanted.userThere ? [newUser] : []),
+    ...(wanted.settingsDirThere ? [] : [{ do: 'directory', path: places.settingsDir } as const]),
+    ...copies.map((copy): Step => ({ do: 'copy', ...copy, ...(withUnit ? { group: user } : {}) })),
+    ...write(places.settings, settings),
+    ...write(places.record, { before: wanted.record, after: recordOf(wanted) }),
+    ...(withUnit && elsewhere(wanted) ? [{ do: 'directory', path: wanted.dataDir, owner: user } as const] : []),
+    ...units,
+  ]
+  if (systemd === 'absent') return steps
+  if (systemd === 'present') return [...steps, systemctl('enable', unitName)]
+  const asItShouldBe = steps.every((step) => step.do === 'directory')
+  return [
+    ...steps,
+    ...(units.length > 0 ? [systemctl('daemon-reload')] : []),
+    systemctl('enable', unitName),
+    ...(wanted.start && !(wanted.active && asItShouldBe) ? [systemctl('restart', unitName)] : []),
+  ]
+}
+
+const newUser: Step = {
+  do: 'run',
+  command: [
+    ...['useradd', '--system', '--user-group', '--home-dir', usualData, '--no-create-home'],
+    ...['--shell', '/usr/sbin/nologin', user],
+  ],
+}
+
+function write(path: string, { before, after }: Change): Step[] {
+  if (before === after) return []
+  return after === undefined ? [{ do: 'remove', path }] : [{ do: 'write', path, text: after }]
+}
+
+const elsewhere = ({ dataDir }: Wanted) => dataDir !== usualData
+
+function dropInFor(wanted: Wanted): string | undefined {
+  return elsewhere(wanted) ? `[Service]\nReadWritePaths=${wanted.dataDir.replaceAll('%', '%%')}\n` : undefined
+}
+
+/** What was brought stays on record; a file that the operator had put in its place before is not shoal's to remove. */
+function recordOf({ record, settings, copies }: Wanted): string | undefined {
+  const before = namesIn(record)
+  const brought = copies.filter(({ from, path }) => from !== path).map(({ path }) => basename(path))
+  const names = new Set([...before, ...(settings.before === undefined ? [basename(places.settings)] : []), ...brought])
+  return names.size === 0 ? undefined : [...names].sort().join('\n').concat('\n')
+}
+
+const namesIn = (record: string | undefined) => (record ?? '').split('\n').filter((name) => name !== '')
+
+export interface Found {
+  readonly systemd: Systemd
+  readonly binary: boolean
+  readonly unit: boolean
+  readonly dropIns: readonly string[] | undefined
+  readonly user: boolean
+  /** Names in the directory of settings; undefined: it is not there. The same for the others. */
+  readonly settingsDir: readonly string[] | undefined
+  readonly record: string | undefined
+  readonly data: { readonly path: string; readonly names: readonly string[] | undefined }
+  readonly keepData: boolean
+}
+
+export interface UninstallPlan {
+  readonly steps: Step[]
+  /** Paths that stay: kept on demand, or not shoal's own, such as a key that was there before. */
+  readonly left: string[]
+}
+
+export function uninstallPlan(found: Found): UninstallPlan {
+  const { systemd, keepData } = found
+  const run = (command: string[], mayFail?: true): Step => ({ do: 'run', command, ...(mayFail ? { mayFail } : {}) })
+  const recorded = new Set([...namesIn(found.record), basename(places.record), basename(places.settings)])
+  const parts = [
+    emptied(places.dropInDir, found.dropIns, (name) => join(places.dropInDir, name) === places.dropIn),
+    emptied(found.data.path, found.data.names, (name) => !keepData && ownData.test(name)),
+    emptied(places.settingsDir, found.settingsDir, (name) => !keepData && recorded.has(name)),
+  ]
+  const runs = found.unit && systemd === 'running'
+  const steps: Step[] = [
+    ...(runs ? [run(['systemctl', 'disable', '--now', unitName])] : []),
+    ...(found.unit && systemd === 'present' ? [run(['systemctl', 'disable', unitName])] : []),
+    ...(found.unit ? [{ do: 'remove', path: places.unit } as const] : []),
+    ...parts.flatMap((part) => part.steps),
+    ...(runs ? [run(['systemctl', 'daemon-reload']), run(['systemctl', 'reset-failed', unitName], true)] : []),
+    // What it has stored would be nobody's without it.
+    ...(found.user && !keepData ? [run(['userdel', user])] : []),
+    ...(found.binary ? [{ do: 'remove', path: places.binary } as const] : []),
+  ]
+  return { steps, left: parts.flatMap((part) => part.left) }
+}
+
+/** A directory is removed when nothing of others is in it. */
+function emptied(path: string, names: readonly string[] | undefined, goes: (name: string) => boolean): UninstallPlan {
+  if (names === undefined) return { steps: [], left: [] }
+  const left = names.filter((name) => !goes(name)).map((name) => join(path, name))
+  const steps: Step[] = names.filter(goes).map((name) => ({ do: 'remove', path: join(path, name) }))
+  if (left.length === 0) steps.push({ do: 'remove-directory', path })
+  return { steps, left }
+}

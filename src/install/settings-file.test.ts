@@ -1,0 +1,31 @@
+import { expect, test } from 'bun:test'
+import { variablesOf, withSettings } from './settings-file.ts'
+
+test('without settings a new file says what it is for, and one that is there stays as it is', () => {
+  expect(withSettings(undefined, {}, '/').text).toStartWith('# Settings of shoal')
+  expect(withSettings('zone: eu # here\n', {}, '/').text).toBe('zone: eu # here\n')
+})
+
+test('what is given is put in, and comments, order and other keys stay', () => {
+  const before = '# ours\nzone: eu/fra # the rack is not known\njoin: [10.0.0.1]\n\ncache-size: 20GiB\n'
+  const { text } = withSettings(
+    before,
+    { join: ['10.0.0.2,10.0.0.3', 'host:1'], encrypt: ['true'], mode: ['peer'] },
+    '/',
+  )
+  expect(text).toBe(
+    '# ours\nzone: eu/fra # the rack is not known\njoin:\n  - 10.0.0.2\n  - 10.0.0.3\n  - host:1\n\n' +
+      'cache-size: 20GiB\nmode:\n  - peer\nencrypt: true\n',
+  )
+})
+
+test('secrets are copied to where the service can read them, and other paths are written in full', () => {
+  const written = withSettings('', { 'cluster-key-file': ['../key'], 'data-dir': ['data'] }, '/home/ann/work')
+  expect(written.text).toBe('data-dir: /home/ann/work/data\ncluster-key-file: /etc/shoal/cluster.key\n')
+  expect(written.copies).toEqual([{ from: '/home/ann/key', path: '/etc/shoal/cluster.key' }])
+})
+
+test('variables of a service are read as systemd reads them', () => {
+  const text = '# SHOAL_MODE=seed\nSHOAL_DATA_DIR="/srv/my data"\n SHOAL_ZONE=eu/a \nPATH=/bin\n'
+  expect(variablesOf(text)).toEqual({ SHOAL_DATA_DIR: '/srv/my data', SHOAL_ZONE: 'eu/a' })
+})

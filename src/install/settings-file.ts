@@ -1,0 +1,53 @@
+/** The settings file with what `shoal install` was told put into it. Pure; comments and order stay as they are. */
+import { resolve } from 'node:path'
+import { parseDocument } from 'yaml'
+import type { Flags } from '../config/given.ts'
+import { type Name, names, settingOf } from '../config/table.ts'
+import { path, toggle } from '../config/values.ts'
+import { copied } from './places.ts'
+
+const opening = `# Settings of shoal: each flag of \`shoal up\` is a key here (\`shoal up --help\` lists them).
+# After a change: systemctl restart shoal
+`
+
+export interface Copy {
+  readonly from: string
+  readonly path: string
+}
+
+export interface Written {
+  readonly text: string
+  /** Files that settings name, and where the settings file says they are. */
+  readonly copies: readonly Copy[]
+}
+
+/** `folder`: what relative paths are meant from; a service is started elsewhere. */
+export function withSettings(before: string | undefined, flags: Flags, folder: string): Written {
+  const given = names.filter((name) => flags[name] !== undefined)
+  if (given.length === 0) return { text: before ?? opening, copies: [] }
+  const copies: Copy[] = []
+  const document = parseDocument(before ?? '')
+  for (const name of given) document.set(name, yamlOf(name))
+  const text = document.toString({ lineWidth: 0 })
+  return { text: before === undefined ? opening + text : text, copies }
+
+  function yamlOf(name: Name): string | boolean | string[] {
+    const { kind, many } = settingOf(name)
+    const texts = flags[name]!
+    if (kind === toggle) return texts.at(-1) === 'true'
+    if (many) return texts.flatMap((text) => text.split(','))
+    const last = texts.at(-1)!
+    if (kind !== path) return last
+    const from = resolve(folder, last)
+    const to = copied[name]
+    if (to === undefined) return from
+    copies.push({ from, path: to })
+    return to
+  }
+}
+
+/** The variables in a file as systemd reads it: a line each, values in quotes or not. */
+export function variablesOf(text: string): Record<string, string> {
+  const lines = text.matchAll(/^[ \t]*(SHOAL_\w+)=(["']?)(.*?)\2[ \t]*$/gm)
+  return Object.fromEntries([...lines].map(([, name, , value]) => [name!, value!]))
+}

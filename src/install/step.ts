@@ -1,0 +1,34 @@
+/** What an installation does to a host, one thing after the other: decided first, so that `--dry-run` shows the same. */
+export type Step =
+  | { readonly do: 'binary'; readonly path: string }
+  /** `owner`: its user, and nobody else may look into it. */
+  | { readonly do: 'directory'; readonly path: string; readonly owner?: string }
+  | { readonly do: 'write'; readonly path: string; readonly text: string }
+  /** A file with a secret in it, for root and that group. */
+  | { readonly do: 'copy'; readonly from: string; readonly path: string; readonly group?: string }
+  /** A file, or a directory with all that is in it. */
+  | { readonly do: 'remove'; readonly path: string }
+  | { readonly do: 'remove-directory'; readonly path: string }
+  /** `mayFail`: it only tidies up. */
+  | { readonly do: 'run'; readonly command: readonly string[]; readonly mayFail?: true }
+
+export function describe(step: Step): string {
+  switch (step.do) {
+    case 'binary':
+      return `put this binary at ${step.path}`
+    case 'directory':
+      return `make ${step.path}${step.owner ? ` for ${step.owner}` : ''}`
+    case 'write':
+      return `write ${step.path}`
+    case 'copy': {
+      const reader = step.group ? `, readable for the group ${step.group}` : ''
+      return step.from === step.path ? `leave ${step.path}${reader}` : `copy ${step.from} to ${step.path}${reader}`
+    }
+    case 'remove':
+      return `remove ${step.path}`
+    case 'remove-directory':
+      return `remove ${step.path}, then empty`
+    case 'run':
+      return `run ${step.command.join(' ')}`
+  }
+}
