@@ -14,6 +14,7 @@ import { tellExposed } from './config/secret-file.ts'
 import type { Settings } from './config/settings.ts'
 import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
+import { Parts } from './content/parts.ts'
 import { Tags } from './content/tags.ts'
 import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
@@ -131,6 +132,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       loginsFor: settings.registry.loginsFor,
       key: randomBytes(32),
       renew: (repository) => tags.renew(repository),
+      inquire: (location, widely) => parts.inquire(location, widely),
     })
 
     const network = await Network.start({
@@ -218,6 +220,16 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       rights,
       owners: (key) => planner.owners(key),
     })
+    const parts: Parts = new Parts({
+      store,
+      source,
+      membership,
+      outbound,
+      clock,
+      ttlMs: settings.source.tagTtlMs,
+      rights,
+      owners: (key) => planner.owners(key),
+    })
 
     const roster = new Roster(membership)
     const inbound: Inbound = {
@@ -238,7 +250,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         scheduler?.announce(announce)
         return { epoch: membership.self.epoch, ...roster.since(announce.known) }
       },
-      resolve: (request) => tags.answer(request),
+      resolve: (request) => ('tag' in request ? tags.answer(request) : parts.answer(request)),
     }
     await network.join(inbound, {
       uploads: () => seeder.uploads,

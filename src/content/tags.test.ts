@@ -56,6 +56,7 @@ class Node {
         resolve: async (owner, request) => {
           const node = owners().find(({ id }) => id === owner.id)
           if (!node || down.has(owner.id)) throw new Failure('unavailable', `${owner.id} does not answer`)
+          if (!('tag' in request)) throw new Failure('internal', 'tags are asked for in these tests')
           return node.tags.answer(request)
         },
       },

@@ -15,7 +15,7 @@ import type { Rights } from '../rights/rights.ts'
 import type { Source } from '../source/source.ts'
 import type { BlobStore, TagRecord } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Resolve, ResolveReply } from '../wire/messages.ts'
+import type { ResolveReply, ResolveTag } from '../wire/messages.ts'
 import type { Outbound } from '../wire/wire.ts'
 
 export interface TagsOptions {
@@ -65,7 +65,7 @@ export class Tags {
   }
 
   /** Another node asks this one as the tag's owner. */
-  async answer(request: Resolve): Promise<ResolveReply> {
+  async answer(request: ResolveTag): Promise<ResolveReply> {
     const record = await this.#atSource(request.repository, request.tag)
     const { digest, mediaType, size } = record
     const age = Math.max(0, this.#o.clock.wall() - record.resolvedAt)

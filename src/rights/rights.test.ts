@@ -6,9 +6,10 @@ import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import { seededRandom } from '../clock.ts'
 import type { LoginsFor } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
-import { digestOf } from '../oci/digest.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import type { Named } from '../source/door.ts'
+import type { Location } from '../source/source.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Rights, type Vouched } from './rights.ts'
 import { allowedMs, lastWordMs } from './verdicts.ts'
@@ -117,6 +118,18 @@ describe('a client', () => {
   test('has public images also with credentials that nobody knows', async () => {
     door.let(app, 'anyone')
     expect(await outcome(bob)).toBe('in')
+  })
+
+  test('is not asked about in its own name once the repository is known to be public', async () => {
+    door.let(app, 'anyone')
+    rights.given(app, 'anyone')
+    clock.advance(minute)
+    expect(await outcome(ann)).toBe('in')
+    expect(door.asked).toEqual(['anyone ghcr.io/org/app v1'])
+    door.let(app, 'ann')
+    clock.advance(minute)
+    expect(await outcome(ann)).toBe('in')
+    expect(await outcome(bob)).toBe('denied')
   })
 
   test('shows its credentials to no registry that the operator did not list', async () => {
@@ -334,7 +347,10 @@ describe('another node', () => {
     reply = { shared: minute }
     clock.advance(minute)
     expect(await outcome(root)).toBe('in')
+    rights.heard(app, { open: undefined }, false)
+    expect(await outcome(root)).toBe('in')
     reply = {}
+    clock.advance(minute)
     expect(await outcome(root)).toBe('unauthorized')
   })
 
@@ -361,6 +377,61 @@ describe('another node', () => {
     await outcome(ann)
     rights = make('everyone')
     expect(rights.vouch(app)).toEqual({})
+  })
+})
+
+describe('content asked for by digest', () => {
+  const { reference: digest } = layer as Named & { reference: Digest }
+  let inquiries: boolean[]
+  let others: Vouched | undefined
+
+  beforeEach(() => {
+    inquiries = []
+    others = undefined
+    const inquire = async (location: Location, widely: boolean) => {
+      inquiries.push(widely)
+      if (!others) throw down
+      rights.heard(location.repository, others, false)
+      rights.contains(location.repository, [location.digest])
+    }
+    const metrics = createMetrics()
+    const [random, key] = [seededRandom(1), new Uint8Array(32)]
+    rights = new Rights({ store, door, clock, random, log, metrics, loginsFor: 'root', key, inquire })
+  })
+
+  test('is asked of whoever asks the source for the cluster, and the source is spared', async () => {
+    others = { open: 0 }
+    expect(await outcome(stranger, layer)).toBe('in')
+    expect(await outcome(root, layer)).toBe('in')
+    expect(inquiries).toEqual([false])
+    expect(door.asked).toEqual([])
+  })
+
+  test('is asked of the source in the own name by who shows a login, which tells both', async () => {
+    others = { open: 0 }
+    door.let(app, 'ann')
+    expect(await outcome(ann, layer)).toBe('in')
+    expect(inquiries).toEqual([])
+    expect(door.asked).toEqual([`ann ghcr.io/org/app ${digest}`])
+  })
+
+  test('of a public repository is given while the source is down, if another node knows it', async () => {
+    door.failure = down
+    expect(await outcome(stranger, layer)).toBe('unavailable')
+    others = { open: 20 * minute }
+    clock.advance(10_000)
+    expect(await outcome(stranger, layer)).toBe('in')
+    expect(inquiries).toEqual([false, true, false])
+  })
+
+  test('of a private one is given then to who has proved the right here, and to nobody else', async () => {
+    door.let(app, 'ann')
+    await outcome(ann)
+    door.failure = down
+    others = {}
+    clock.advance(minute)
+    expect(await outcome(ann, layer)).toBe('in')
+    for (const who of [bob, stranger, root]) expect(await outcome(who, layer)).toBe('unavailable')
   })
 })
 

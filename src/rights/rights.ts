@@ -11,12 +11,13 @@ import type { Clock, Random } from '../clock.ts'
 import type { LoginsFor } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { formatReference, formatRepository, type Repository } from '../oci/reference.ts'
+import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Asker, Door, Named } from '../source/door.ts'
 import type { Location } from '../source/source.ts'
 import type { BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { formatNamed, type Outcome, outcomeOf, refusal } from './outcomes.ts'
 import { Possession } from './possession.ts'
 import { type Holder, Verdicts } from './verdicts.ts'
 import { nameOf, type Visitor } from './visitor.ts'
@@ -34,6 +35,11 @@ export interface RightsOptions {
   readonly key: Uint8Array
   /** Has whoever asks the source for the whole cluster ask again; what that says arrives by {@link Rights.heard}. */
   readonly renew?: (repository: Repository) => Promise<void>
+  /**
+   * Has it ask whether the repository has this, see `content/parts.ts`; `widely`, others than it as well: the source
+   * cannot be asked.
+   */
+  readonly inquire?: (location: Location, widely: boolean) => Promise<void>
 }
 
 /** What one node tells another about a repository: ages in ms of the source's last word. */
@@ -44,7 +50,6 @@ export interface Vouched {
   readonly shared?: number | undefined
 }
 
-type Outcome = 'allowed' | 'refused' | 'missing' | 'unknown'
 export interface Candidate {
   readonly holder: Holder
   /** Undefined where only another node can say. */
@@ -101,7 +106,7 @@ export class Rights {
     const { repository } = named
     if (this.#isPart(named) && this.#now('anyone', repository) === 'allowed') return 'anyone'
     if (proof && !visitor.shown) await proof.catch(() => {})
-    const part = this.#isPart(named)
+    const part = visitor.shown ? this.#isPart(named) : await this.#heardOf(named, false)
     const candidates = await this.candidates(visitor, repository)
     const known = part && candidates.find(({ holder }) => this.#now(holder, repository) === 'allowed')
     if (known) return known.asker
@@ -111,7 +116,24 @@ export class Rights {
       if (outcome === 'allowed') return candidate.asker
       outcomes.push(outcome)
     }
-    throw this.#refusal(visitor, named, outcomes)
+    if (outcomes.includes('unknown') && (await this.#heardOf(named, true))) {
+      const had = (await this.candidates(visitor, repository)).find(({ holder }) => this.#last(holder, repository))
+      if (had) return had.asker
+    }
+    const facts = {
+      trouble: this.#trouble.get(repository.registry),
+      shows: !visitor.shown && this.#o.door.takesLogins(repository.registry),
+    }
+    throw refusal(named, outcomes, facts)
+  }
+
+  /** Whether it is known to be part of its repository now that other nodes were asked. */
+  async #heardOf(named: Named, widely: boolean): Promise<boolean> {
+    const { reference } = named
+    if (isDigest(reference) && !this.#isPart(named)) {
+      await this.#o.inquire?.({ ...named, digest: reference }, widely).catch(() => {})
+    }
+    return this.#isPart(named)
   }
 
   /**
@@ -135,7 +157,9 @@ export class Rights {
     if (visitor.shown) {
       const { credential } = visitor
       if (!credential || !door.takesLogins(registry)) return [anyone]
-      return [{ holder: this.#login(credential), asker: credential }, anyone]
+      const own: Candidate = { holder: this.#login(credential), asker: credential }
+      // A registry is not asked about each of its clients for what it gives to all.
+      return this.#last('anyone', repository) ? [anyone, own] : [own, anyone]
     }
     if (!(await this.#loginsCountFor(visitor))) return [anyone]
     const own: Candidate[] = (await door.hasLogin(registry)) ? [{ holder: 'node', asker: 'node' }] : []
@@ -148,13 +172,13 @@ export class Rights {
     this.#verdicts.learn(repository, holder, 'allowed', this.#o.clock.wall())
   }
 
-  /** Another node, which members believe, said what the source told it. */
-  heard(repository: Repository, { open, shared }: Vouched): void {
+  /** Another node, which members believe, said what the source told it; `all` if it would say so of its logins. */
+  heard(repository: Repository, { open, shared }: Vouched, all = true): void {
     const wall = this.#o.clock.wall()
     if (open !== undefined) this.#verdicts.learn(repository, 'anyone', 'allowed', wall - open)
     if (shared !== undefined) this.#verdicts.learn(repository, 'shared', 'allowed', wall - shared)
     // It shares them no more.
-    else if (this.#last('shared', repository)) this.#verdicts.learn(repository, 'shared', 'refused', wall)
+    else if (all && this.#last('shared', repository)) this.#verdicts.learn(repository, 'shared', 'refused', wall)
   }
 
   /** What to tell other nodes. */
@@ -262,38 +286,4 @@ export class Rights {
     if (outcome === 'unknown') this.#pointless.set(silent, { until: clock.now() + silentMs, outcome })
     return outcome
   }
-
-  #refusal(visitor: Visitor, named: Named, outcomes: readonly Outcome[]): Failure {
-    const what = formatNamed(named)
-    const { registry } = named.repository
-    if (outcomes.includes('unknown')) {
-      const trouble = this.#trouble.get(registry)
-      return new Failure(
-        'unavailable',
-        `registry ${registry} cannot be asked now whether this client may have ${what}, and it never said so before${trouble ? `: ${trouble}` : ''}`,
-      )
-    }
-    if (outcomes.includes('refused')) {
-      if (!visitor.shown && this.#o.door.takesLogins(registry)) {
-        return new Failure(
-          'unauthorized',
-          `registry ${registry} does not give ${what} to a client without credentials; show some, or let this node's count (--logins-for)`,
-        )
-      }
-      return new Failure('denied', `registry ${registry} does not give ${what} to this client`)
-    }
-    return new Failure(named.kind === 'manifest' ? 'no-manifest' : 'no-blob', `registry ${registry} has no ${what}`)
-  }
-}
-
-function outcomeOf(failure: Failure | undefined): Outcome {
-  if (!failure) return 'allowed'
-  const { code } = failure
-  if (code === 'denied') return 'refused'
-  return code === 'no-manifest' || code === 'no-blob' || code === 'no-name' ? 'missing' : 'unknown'
-}
-
-function formatNamed({ repository, reference }: Named): string {
-  const name = isDigest(reference) ? { digest: reference } : { tag: reference }
-  return formatReference({ ...repository, ...name })
 }

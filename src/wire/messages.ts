@@ -219,7 +219,11 @@ const tag = z.string().transform((text, ctx) => {
 })
 
 /** `POST /shoal/v1/resolve`: which digest does this tag point to? */
-export const resolveSchema = z.object({ repository, tag })
+const resolveTag = z.object({ repository, tag })
+/** The same endpoint: does the repository have this? */
+const resolvePart = locationSchema
+export const resolveSchema = z.union([resolveTag, resolvePart])
+export type ResolveTag = z.infer<typeof resolveTag>
 export type Resolve = z.infer<typeof resolveSchema>
 
 export const resolveReplySchema = z.object({

@@ -38,6 +38,7 @@ const parents = [{ node: card, pieces: 3, complete: false }]
 export const scheduleReplies = json({ parents, fetcher: id, size: 1, elsewhere: true, leads: true, again: 1000 })
 export const orders = json({ location })
 export const resolves = json({ repository: location.repository, tag: 'latest' })
+export const resolvesParts = json(location)
 export const resolveReplies = json({ digest, mediaType: 'application/json', size: 500, age: 0 })
 
 const head = 'x-shoal-piece: 3\r\nx-shoal-length: 5\r\n\r\n'

@@ -59,6 +59,7 @@ export const parsers: readonly Parser[] = [
   parser('an answer with parents', right.scheduleReplies, (text) => parse(scheduleReplySchema, JSON.parse(text))),
   parser('an order to fetch', right.orders, (text) => parse(fetchOrderSchema, JSON.parse(text))),
   parser('a question for a tag', right.resolves, (text) => parse(resolveSchema, JSON.parse(text))),
+  parser('a question for a part', right.resolvesParts, (text) => parse(resolveSchema, JSON.parse(text))),
   parser('an answer about a tag', right.resolveReplies, (text) => parse(resolveReplySchema, JSON.parse(text))),
   parser('a list of pieces', ['3,17,4', '0', '99999999'], parseCandidates),
   parser('an answer of a peer port', right.answers, answer),
