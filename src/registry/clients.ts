@@ -3,12 +3,13 @@ import type { Socket } from 'node:net'
 import { type Visitor, visitorOf } from '../rights/visitor.ts'
 import type { Exchange } from './exchange.ts'
 import { localUser } from './local-user.ts'
+import type { Tokens } from './tokens.ts'
 
 /** By connection, whose ends and owner stay what they are. */
 const trusted = new WeakMap<Socket, Promise<boolean>>()
 
-export function visitorAt({ socket, header }: Exchange): Visitor {
-  return visitorOf(header('authorization'), () => (socket ? isTrusted(socket) : Promise.resolve(false)))
+export function visitorAt({ socket, header }: Exchange, tokens: Tokens): Visitor {
+  return visitorOf(tokens.meant(header('authorization')), () => (socket ? isTrusted(socket) : Promise.resolve(false)))
 }
 
 /** Root, and the user that this node runs as, can read this node's logins by themselves. */

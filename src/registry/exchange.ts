@@ -8,6 +8,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Sending } from './file-bytes.ts'
 import type { PullTracker } from './pulls.ts'
+import type { Tokens } from './tokens.ts'
 
 /** Empty when the app is called without a socket. */
 export type Environment = { Bindings: Partial<HttpBindings> }
@@ -18,6 +19,7 @@ export interface Services {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly pulls: PullTracker
+  readonly tokens: Tokens
   readonly sending: Sending
 }
 

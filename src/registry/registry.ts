@@ -15,6 +15,7 @@ import { answerManifest } from './manifests.ts'
 import { answerPassed } from './passed.ts'
 import { type PullSummary, PullTracker } from './pulls.ts'
 import { kindOfTarget, parseRequest, type RegistryRequest } from './request.ts'
+import { answerToken, sendForToken, Tokens } from './tokens.ts'
 
 export interface RegistryInit {
   /** What clients get: for each what it may have, or the same for all. */
@@ -36,8 +37,10 @@ export type RegistryApp = Hono<Environment>
 export function createRegistry({ random = Math.random, ...init }: RegistryInit): RegistryApp {
   const { log, metrics, pulls = pullLog(init) } = init
   const { content } = init
-  const contentFor = (exchange: Exchange) => (typeof content === 'function' ? content(visitorAt(exchange)) : content)
+  const contentFor = (exchange: Exchange) =>
+    typeof content === 'function' ? content(visitorAt(exchange, tokens)) : content
   const sending = new Sending()
+  const tokens = new Tokens(init.clock)
   const app: RegistryApp = new Hono<Environment>()
   app.all('*', async (c) => {
     const { method } = c.req
@@ -50,6 +53,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
         ...init,
         pulls,
         sending,
+        tokens,
         content: contentFor(exchange),
       })
       // A blob's status was written by hand.
@@ -75,16 +79,21 @@ export function pullLog({ clock, log }: Pick<RegistryInit, 'clock' | 'log'>): Pu
 
 async function answer(exchange: Exchange, request: RegistryRequest, services: Services): Promise<Response> {
   switch (request.kind) {
+    case 'token':
+      return answerToken(exchange, services.tokens)
     case 'base':
-      return new Response(exchange.method === 'HEAD' ? null : '{}', {
-        headers: {
-          'content-type': 'application/json',
-          'content-length': '2',
-          'docker-distribution-api-version': 'registry/2.0',
-          // RFC 9110 section 11.6.1: credentials are not needed, but may make a difference.
-          'www-authenticate': challenge,
-        },
-      })
+      return (
+        sendForToken(exchange) ??
+        new Response(exchange.method === 'HEAD' ? null : '{}', {
+          headers: {
+            'content-type': 'application/json',
+            'content-length': '2',
+            'docker-distribution-api-version': 'registry/2.0',
+            // RFC 9110 section 11.6.1: credentials are not needed, but may make a difference.
+            'www-authenticate': challenge,
+          },
+        })
+      )
     case 'manifest':
       return answerManifest(exchange, request, services)
     case 'blob':

@@ -5,9 +5,11 @@
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts'
 import { parseTag, type Repository, repositoryOfRequest, type Tag } from '../oci/reference.ts'
+import { tokenPath } from './tokens.ts'
 
 export type RegistryRequest =
   | { readonly kind: 'base' }
+  | { readonly kind: 'token' }
   | { readonly kind: 'manifest'; readonly repository: Repository; readonly reference: Tag | Digest }
   | { readonly kind: 'blob'; readonly repository: Repository; readonly digest: Digest }
   | (PassedRequest & { readonly kind: 'tags' })
@@ -38,6 +40,7 @@ export function parseRequest(method: string, target: string): RegistryRequest {
   }
   const [path, query] = split(target)
   if (path === '/v2' || path === '/v2/') return { kind: 'base' }
+  if (path === tokenPath) return { kind: 'token' }
   if (!path.startsWith('/v2/')) throw new Failure('no-name', 'nothing is served here: the registry API is under /v2/')
 
   const segments = path.slice('/v2/'.length).split('/')
@@ -67,6 +70,7 @@ export function parseRequest(method: string, target: string): RegistryRequest {
 export function kindOfTarget(target: string): RequestKind {
   const path = target.slice(0, longestPath).replace(/\?.*$/s, '')
   if (path === '/v2' || path === '/v2/') return 'base'
+  if (path === tokenPath) return 'token'
   const word = /^\/v2\/.+\/(manifests|blobs|tags|referrers)\/[^/]*$/s.exec(path)?.[1]
   if (word === 'manifests') return 'manifest'
   if (word === 'blobs') return 'blob'
