@@ -1,4 +1,5 @@
 /** argv -> command -> exit code. */
+import { createInterface } from 'node:readline/promises'
 import type { Context } from './cli/context.ts'
 import { run } from './cli/program.ts'
 import { systemClock } from './clock.ts'
@@ -12,6 +13,15 @@ const context: Context = {
   clock: systemClock,
   out: (text) => void process.stdout.write(`${text}\n`),
   err: (text) => void process.stderr.write(`${text}\n`),
+  async ask(question) {
+    if (!process.stdin.isTTY) return undefined
+    const terminal = createInterface({ input: process.stdin, output: process.stdout })
+    try {
+      return await terminal.question(question)
+    } finally {
+      terminal.close()
+    }
+  },
   // Loaded when it is needed: `shoal version` should not wait for libp2p.
   start: async (settings) => (await import('./node.ts')).startNode(settings),
   onSignal(listener) {

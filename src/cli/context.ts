@@ -22,6 +22,8 @@ export interface Context {
   out(text: string): void
   /** Writes lines to standard error. */
   err(text: string): void
+  /** What was answered at the terminal; undefined when there is none. */
+  ask(question: string): Promise<string | undefined>
   /** Loads what a node consists of, and starts one. */
   start(settings: Settings): Promise<StartedNode>
   /** Calls `listener` for each SIGTERM and SIGINT until the result is called. */

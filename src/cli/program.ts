@@ -1,6 +1,7 @@
 /** The command line: every command, and the way from arguments to an exit code. */
 import { Command } from 'commander'
 import { buildInfo } from '../build-info.ts'
+import { configure } from './configure.ts'
 import type { Context, ExitCode } from './context.ts'
 import { report } from './exit.ts'
 import { gc } from './gc.ts'
@@ -34,6 +35,7 @@ export async function run(args: readonly string[], context: Context): Promise<Ex
   gc(program, context)
   pin(program, context)
   unpin(program, context)
+  configure(program, context)
   keygen(program, context)
   install(program, context)
   uninstall(program, context)

@@ -10,6 +10,8 @@ export class FakeContext implements Context {
   readonly started: Settings[] = []
   variables: Record<string, string | undefined> = {}
   files: Record<string, string> = {}
+  /** What is answered to questions; undefined: there is nobody to ask. */
+  answer: string | undefined
   /** What `start` answers with. */
   node: () => Promise<StartedNode> = () => Promise.reject(new Error('no node was given to this test'))
   readonly #listeners = new Set<(signal: string) => void>()
@@ -33,6 +35,10 @@ export class FakeContext implements Context {
   }
   err(text: string): void {
     this.complained.push(text)
+  }
+  ask(question: string): Promise<string | undefined> {
+    if (this.answer !== undefined) this.printed.push(question)
+    return Promise.resolve(this.answer)
   }
   start(settings: Settings): Promise<StartedNode> {
     this.started.push(settings)
