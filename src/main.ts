@@ -2,8 +2,10 @@
 import { createInterface } from 'node:readline/promises'
 import type { Context } from './cli/context.ts'
 import { run } from './cli/program.ts'
+import { supervised } from './cli/supervised.ts'
 import { systemClock } from './clock.ts'
 import { thisHost } from './config/host.ts'
+import { notifier, watchdogMs } from './notify.ts'
 
 const signals = ['SIGTERM', 'SIGINT'] as const
 
@@ -23,7 +25,15 @@ const context: Context = {
     }
   },
   // Loaded when it is needed: `shoal version` should not wait for libp2p.
-  start: async (settings) => (await import('./node.ts')).startNode(settings),
+  start: async (settings) => {
+    const node = await (await import('./node.ts')).startNode(settings)
+    const tell = notifier(process.env)
+    return tell ? supervised(node, { tell, watchdogMs: watchdogMs(process.env, process.pid) }, systemClock) : node
+  },
+  onReload(listener) {
+    process.on('SIGHUP', listener)
+    return () => void process.off('SIGHUP', listener)
+  },
   onSignal(listener) {
     for (const signal of signals) process.on(signal, listener)
     return () => {

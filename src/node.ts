@@ -10,6 +10,7 @@ import { Identity } from './cluster/identity.ts'
 import { KeyFile } from './cluster/key-file.ts'
 import type { KeyRing } from './cluster/key-ring.ts'
 import { Roster } from './cluster/roster.ts'
+import type { Changes } from './config/reload.ts'
 import { tellExposed } from './config/secret-file.ts'
 import type { Settings } from './config/settings.ts'
 import { GuardedContent } from './content/guarded-content.ts'
@@ -49,6 +50,8 @@ export interface RunningNode {
   summary(): string[]
   /** Resolves when it has ended; rejects with what ended it. */
   readonly closed: Promise<void>
+  /** Takes over the settings that it can, and the cluster's keys; what is not right changes nothing. Never throws. */
+  reload(read: () => { settings: Settings; changes: Changes }): void
   /** Stops taking requests, lets those under way finish for a bounded time, and ends. */
   close(reason: string): Promise<void>
 }
@@ -80,12 +83,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const keyFile = keyPath === undefined ? undefined : new KeyFile(keyPath, clock, log)
     for (const file of [settings.admin.tokenFile, settings.source.credentialsFile]) if (file) tellExposed(file, log)
     const ring = keyFile?.ring
-    const reread = () => keyFile?.reload()
-    if (keyFile) process.on('SIGHUP', reread)
-    undo.push(() => {
-      keyFile?.close()
-      process.off('SIGHUP', reread)
-    })
+    undo.push(() => keyFile?.close())
     const store = await DiskStore.open({
       dir: dataDir,
       limitBytes: settings.store.cacheBytes,
@@ -111,7 +109,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     }
 
     const source = new RegistrySource({
-      upstreams: new Map(settings.source.upstreams.map(({ registry, url }) => [registry, { url: new URL(url) }])),
+      upstreams: upstreamsOf(settings),
       onlyListed: settings.source.onlyListed,
       ...(settings.source.caFile === undefined ? {} : { caFile: settings.source.caFile }),
       ...(settings.source.credentialsFile === undefined ? {} : { credentialsFile: settings.source.credentialsFile }),
@@ -333,6 +331,19 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     return {
       summary: () => summaryOf(settings, membership.self, addresses, ring),
       closed: closed.promise,
+      reload: (read) => {
+        keyFile?.reload()
+        try {
+          const { settings: now, changes } = read()
+          source.reroute(upstreamsOf(now), now.source.onlyListed)
+          log.info('settings were read again', {
+            changed: changes.now.join(', ') || 'nothing',
+            ...(changes.atNextStart.length > 0 ? { wantsRestart: changes.atNextStart.join(', ') } : {}),
+          })
+        } catch (error) {
+          log.error('the settings are not right; the node goes on with those it has', { error })
+        }
+      },
       close: async (reason) => {
         closing = true
         log.info('node ends', { reason })
@@ -343,7 +354,6 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         swarm.close('the node ends')
         await network.close()
         keyFile?.close()
-        process.off('SIGHUP', reread)
         await store.close()
         await admin.close()
         stopWatching()
@@ -351,6 +361,10 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       },
     }
   }
+}
+
+function upstreamsOf({ source }: Settings): Map<string, { url: URL }> {
+  return new Map(source.upstreams.map(({ registry, url }) => [registry, { url: new URL(url) }]))
 }
 
 function summaryOf(

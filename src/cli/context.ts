@@ -2,7 +2,14 @@
 import type { Clock } from '../clock.ts'
 import type { Variables } from '../config/given.ts'
 import type { Host } from '../config/host.ts'
+import type { Changes } from '../config/reload.ts'
 import type { Settings } from '../config/settings.ts'
+
+/** Settings as they are now, and how they differ from those that the node was started with. */
+export interface Reread {
+  readonly settings: Settings
+  readonly changes: Changes
+}
 
 /** A started node, as far as the command line goes. */
 export interface StartedNode {
@@ -10,6 +17,8 @@ export interface StartedNode {
   summary(): string[]
   /** Resolves when it has ended; rejects with what ended it. */
   readonly closed: Promise<void>
+  /** Takes over what changed and can be; `read` throws when the settings are not right, and all stays then. Never throws. */
+  reload?(read: () => Reread): void
   /** Stops taking requests, lets those under way finish, and ends. */
   close(reason: string): Promise<void>
 }
@@ -28,6 +37,8 @@ export interface Context {
   start(settings: Settings): Promise<StartedNode>
   /** Calls `listener` for each SIGTERM and SIGINT until the result is called. */
   onSignal(listener: (signal: string) => void): () => void
+  /** Calls `listener` for each SIGHUP until the result is called. */
+  onReload(listener: () => void): () => void
 }
 
 /** 0 done, 1 failed, 2 wrong usage. */

@@ -1,7 +1,7 @@
 /** `shoal install`: this binary becomes a service of this host, with the settings that the command line names. */
 import type { Command } from 'commander'
 import { buildInfo } from '../build-info.ts'
-import type { Flags } from '../config/given.ts'
+import type { Flags, Variables } from '../config/given.ts'
 import { load } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
 import { names } from '../config/table.ts'
@@ -9,7 +9,7 @@ import { unit } from '../install/bundled.ts'
 import { type Machine, machineAt } from '../install/machine.ts'
 import { places, unitName, user } from '../install/places.ts'
 import { installPlan } from '../install/plan.ts'
-import { type Copy, withSettings } from '../install/settings-file.ts'
+import { type Copy, variablesOf, withSettings } from '../install/settings-file.ts'
 import { describe } from '../install/step.ts'
 import { formatAddress } from '../listen.ts'
 import type { Context } from './context.ts'
@@ -39,7 +39,8 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
   if (!context.host.root && !options.dryRun) throw new CommandError('installing a service needs root')
   const before = machine.read(places.settings)
   const { text: after, copies } = withSettings(before, flags, process.cwd())
-  const settings = settingsFrom(after, copies, context)
+  const variables = variablesOf(machine.read(places.variables) ?? '')
+  const settings = settingsFrom(after, copies, variables, context)
   const steps = installPlan({
     systemd: machine.systemd,
     binarySame: machine.sameFile(machine.program, places.binary),
@@ -63,15 +64,15 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
 }
 
 /** What a node would make of it, so that nothing is installed that cannot start. @throws {ConfigError} */
-function settingsFrom(text: string, copies: readonly Copy[], { host }: Context): Settings {
+function settingsFrom(text: string, copies: readonly Copy[], variables: Variables, { host }: Context): Settings {
   const source = (path: string) => copies.find((copy) => copy.path === path)?.from ?? path
   const installed = {
     ...host,
     exists: (path: string) => path === places.settings || host.exists(source(path)),
     read: (path: string) => (path === places.settings ? text : host.read(source(path))),
   }
-  // Variables of this shell are not those of the service.
-  return load({ config: [places.settings] }, {}, installed).settings
+  // The variables are those of the service, and not of this shell.
+  return load({ config: [places.settings] }, variables, installed).settings
 }
 
 export function hasUser(machine: Machine): boolean {

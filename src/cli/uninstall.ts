@@ -40,6 +40,7 @@ function uninstallFrom(machine: Machine, options: Options, context: Context): vo
     user: unit && hasUser(machine),
     settingsDir: machine.names(places.settingsDir),
     record: machine.read(places.record),
+    engines: (machine.names(places.undo) ?? []).length > 0,
     data: { path: dataDir, names: machine.names(dataDir) },
     keepData: options.keepData ?? false,
   })

@@ -52,6 +52,23 @@ describe('a node that was started', () => {
     expect(await code).toBe(0)
   })
 
+  test('is given the settings as they are when it is told to read them again, and what changed', async () => {
+    const context = new FakeContext()
+    const seen: unknown[] = []
+    const node = Object.assign(new Node(), { reload: (read: () => unknown) => void seen.push(read()) })
+    context.node = () => Promise.resolve(node)
+    context.files['/s.yaml'] = 'zone: eu/a\n'
+    const code = run(['up', '--config', '/s.yaml'], context)
+    await settled()
+    context.files['/s.yaml'] = 'zone: eu/a\nupstream: [r.io=http://r:5000]\ntag-ttl: 5m\n'
+    context.reload()
+    expect(seen).toMatchObject([
+      { settings: { source: { tagTtlMs: 300_000 } }, changes: { now: ['upstream'], atNextStart: ['tag-ttl'] } },
+    ])
+    node.end.resolve()
+    expect(await code).toBe(0)
+  })
+
   test('puts no sentences among JSON logs', async () => {
     const { context, node, code } = upWith(['--log-format', 'json'])
     await settled()

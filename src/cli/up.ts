@@ -5,8 +5,9 @@
 import type { Command } from 'commander'
 import { pause } from '../clock.ts'
 import { load } from '../config/load.ts'
+import { changesOf } from '../config/reload.ts'
 import type { Settings } from '../config/settings.ts'
-import type { Context, ExitCode } from './context.ts'
+import type { Context, ExitCode, Reread } from './context.ts'
 import { CommandError, report } from './exit.ts'
 import { addFlags, flagsOf } from './flags.ts'
 
@@ -21,10 +22,15 @@ export function up(program: Command, context: Context, done: (code: ExitCode) =>
       '\nEach flag is also a key of the YAML file, and a variable: --tag-ttl, tag-ttl:, SHOAL_TAG_TTL.',
     )
   addFlags(command).action(async () => {
-    const { settings, file } = load(flagsOf(command), context.variables, context.host)
+    const read = () => load(flagsOf(command), context.variables, context.host)
+    const { settings, values, file } = read()
+    const reread = (): Reread => {
+      const now = read()
+      return { settings: now.settings, changes: changesOf(values, now.values) }
+    }
     if (file !== undefined && settings.log.format === 'text') context.out(`settings from ${file}`)
     try {
-      done(await runNode(settings, context))
+      done(await runNode(settings, context, reread))
     } catch (error) {
       done(report(error, context, settings.log.level === 'debug'))
     }
@@ -32,11 +38,14 @@ export function up(program: Command, context: Context, done: (code: ExitCode) =>
 }
 
 /** @throws whatever kept the node from starting, or ended it */
-export async function runNode(settings: Settings, context: Context): Promise<ExitCode> {
+export async function runNode(settings: Settings, context: Context, reread: () => Reread): Promise<ExitCode> {
   const first = Promise.withResolvers<string>()
   const second = Promise.withResolvers<never>()
   const over = new AbortController()
   let signals = 0
+  let reload = () => {}
+  // From the start: the signal's own meaning is to end the process.
+  const stopReloading = context.onReload(() => reload())
   const stopListening = context.onSignal((signal) => {
     signals++
     if (signals === 1) first.resolve(signal)
@@ -46,6 +55,7 @@ export async function runNode(settings: Settings, context: Context): Promise<Exi
   second.promise.catch(() => {})
   try {
     const node = await Promise.race([context.start(settings), second.promise])
+    reload = () => node.reload?.(reread)
     // Among JSON lines there is no place for sentences; the node logs the same.
     const readable = settings.log.format === 'text'
     if (readable) for (const line of node.summary()) context.out(line)
@@ -56,6 +66,7 @@ export async function runNode(settings: Settings, context: Context): Promise<Exi
     return 0
   } finally {
     stopListening()
+    stopReloading()
     over.abort()
   }
 }

@@ -12,6 +12,8 @@ import { type Name, names, settingOf, type Values, variableOf } from './table.ts
 
 export interface Loaded {
   readonly settings: Settings
+  /** What they were settled from, by name. */
+  readonly values: Values
   /** The YAML file that was read, if any. */
   readonly file?: string
 }
@@ -23,20 +25,21 @@ export function load(flags: Flags, variables: Variables, host: Host): Loaded {
   const file = problems.collect(() => resolveValue('config', said, host))
   const yaml = file === undefined ? '' : problems.collect(() => readNamed(file, 'config', said, host))
   const givens: Givens = { ...fromYaml(yaml ?? '', file ?? '', problems), ...said }
-  const values = Object.fromEntries(
+  const read = Object.fromEntries(
     names.map((name) => [name, problems.collect(() => (name === 'config' ? file : resolveValue(name, givens, host)))]),
   )
   // Nothing is settled from values that may be missing.
   problems.throw()
   // The map above has each name of the table with its own kind's value; no type of an object built so can say that.
-  const settings = settle(values as unknown as Values, host, {
+  const values = read as unknown as Values
+  const settings = settle(values, host, {
     problems,
     labelOf: (name) => labelOf(name, givens),
     read: (path, name) => readNamed(path, name, givens, host),
     readToken: (path) => readToken(path, labelOf('admin-token-file', givens), host),
   })
   problems.throw()
-  return { settings: freeze(settings), ...(file === undefined ? {} : { file }) }
+  return { settings: freeze(settings), values, ...(file === undefined ? {} : { file }) }
 }
 
 /** One setting alone, for commands that need no more: flag over variable over default. @throws {ConfigError} */

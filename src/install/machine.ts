@@ -74,7 +74,11 @@ function carryOut(step: Step, at: (path: string) => string): void {
     case 'copy':
       return copy(step, at)
     case 'directory':
-      mkdirSync(at(step.path), { recursive: true, mode: step.owner ? 0o700 : 0o755 })
+      if (!existsSync(at(step.path))) {
+        mkdirSync(at(step.path), { recursive: true })
+        // Whatever the umask of this shell is.
+        chmodSync(at(step.path), step.owner ? 0o700 : 0o755)
+      }
       if (step.owner) chownSync(at(step.path), ...idsOf(step.owner, at))
       return
     case 'remove':

@@ -20,6 +20,8 @@ export const places = {
   settings: defaultConfigFile,
   /** Names, one a line, of what an installation put into the directory of settings. */
   record: join(settingsDir, '.installed'),
+  /** What `shoal configure` keeps of engines' files. */
+  undo: join(settingsDir, 'undo'),
   /** SHOAL_* variables, where the operator made such a file. */
   variables: '/etc/default/shoal',
   users: '/etc/passwd',

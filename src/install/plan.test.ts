@@ -107,6 +107,7 @@ const there: Found = {
   user: true,
   settingsDir: ['.installed', 'shoal.yaml'],
   record: 'shoal.yaml\n',
+  engines: false,
   data: { path: '/var/lib/shoal', names: ['blobs', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.spare'] },
   keepData: false,
 }
@@ -156,6 +157,16 @@ suite('a removal', () => {
       '/etc/shoal/cluster.key',
     ])
     expect(steps.filter((step) => step.do === 'remove-directory')).toEqual([])
+  })
+
+  test('has engines ask their registries again before the mirror is gone', () => {
+    const { steps, left } = uninstallPlan({ ...there, engines: true, settingsDir: ['shoal.yaml', 'undo'] })
+    expect(left).toEqual([])
+    expect(steps.slice(0, 3).map(describe)).toEqual([
+      'run /usr/local/bin/shoal configure --undo --yes',
+      'remove /etc/shoal/undo',
+      'run systemctl disable --now shoal.service',
+    ])
   })
 
   test('of nothing is nothing', () => {

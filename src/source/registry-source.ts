@@ -174,6 +174,11 @@ export class RegistrySource implements Source, Door {
     throw new Failure(missing, `registry ${repository.registry} does not have the bytes of ${aboutOf(subject)}`)
   }
 
+  /** Where registries are, from now on. @throws {Error} for a URL that cannot be used; all stay then */
+  reroute(upstreams: ReadonlyMap<string, UpstreamOptions>, onlyListed: boolean): void {
+    this.#upstreams.replace(upstreams, onlyListed)
+  }
+
   async hasLogin(registry: string): Promise<boolean> {
     return (await this.#credentials.find(this.#upstreams.find(registry).account)) !== undefined
   }

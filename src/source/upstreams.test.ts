@@ -25,6 +25,16 @@ describe('Upstreams', () => {
     expect(hub.account).toBe('docker.io')
   })
 
+  test('others can be put in their place; what cannot be used changes nothing', () => {
+    const upstreams = new Upstreams(new Map([['r.io', { url: new URL('http://one') }]]), { onlyListed: false })
+    upstreams.replace(new Map([['r.io', { url: new URL('http://two') }]]), true)
+    expect(upstreams.find('r.io').base).toBe('http://two/v2')
+    expect(() => upstreams.find('ghcr.io')).toThrow('not among')
+    expect(() => upstreams.replace(new Map([['r.io', { url: new URL('ftp://three') }]]), false)).toThrow('ftp:')
+    expect(upstreams.find('r.io').base).toBe('http://two/v2')
+    expect(() => upstreams.find('ghcr.io')).toThrow('not among')
+  })
+
   test('refuses what is not listed where only listed ones are allowed, and says how to allow it', () => {
     const find = () => new Upstreams(none, { onlyListed: true }).find('ghcr.io')
     expect(find).toThrow('add --upstream ghcr.io=https://ghcr.io')

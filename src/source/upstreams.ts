@@ -28,8 +28,8 @@ export interface Upstream {
 }
 
 export class Upstreams {
-  readonly #listed = new Map<string, Upstream>()
-  readonly #onlyListed: boolean
+  #listed: ReadonlyMap<string, Upstream>
+  #onlyListed: boolean
   readonly #ca: string | undefined
 
   /** @throws {Error} for a URL or a CA file that cannot be used, so that a node fails at start */
@@ -39,10 +39,21 @@ export class Upstreams {
   ) {
     this.#onlyListed = options.onlyListed
     this.#ca = options.caFile === undefined ? undefined : readAuthorities(options.caFile)
-    for (const [registry, { url, caFile }] of listed) {
+    this.#listed = this.#readAll(listed)
+  }
+
+  /** Puts others in their place; requests under way end as they began. @throws {Error} as the constructor; all stay then */
+  replace(listed: ReadonlyMap<string, UpstreamOptions>, onlyListed: boolean): void {
+    this.#listed = this.#readAll(listed)
+    this.#onlyListed = onlyListed
+  }
+
+  #readAll(listed: ReadonlyMap<string, UpstreamOptions>): Map<string, Upstream> {
+    const read = [...listed].map(([registry, { url, caFile }]) => {
       const own = caFile === undefined ? [] : [readAuthorities(caFile)]
-      this.#listed.set(registry, upstreamAt(registry, url, true, own, this.#ca))
-    }
+      return [registry, upstreamAt(registry, url, true, own, this.#ca)] as const
+    })
+    return new Map(read)
   }
 
   lists(registry: string): boolean {

@@ -15,6 +15,7 @@ export class FakeContext implements Context {
   /** What `start` answers with. */
   node: () => Promise<StartedNode> = () => Promise.reject(new Error('no node was given to this test'))
   readonly #listeners = new Set<(signal: string) => void>()
+  readonly #reloading = new Set<() => void>()
 
   readonly host = {
     root: true,
@@ -47,6 +48,15 @@ export class FakeContext implements Context {
   onSignal(listener: (signal: string) => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
+  }
+
+  onReload(listener: () => void): () => void {
+    this.#reloading.add(listener)
+    return () => void this.#reloading.delete(listener)
+  }
+  /** As SIGHUP does. */
+  reload(): void {
+    for (const listener of this.#reloading) listener()
   }
 
   get listening(): boolean {
