@@ -14,7 +14,9 @@ const mebi = 1024 * 1024
 const waves = 6
 const mostGrowth = 64 * mebi
 const mostFiles = 16
-const kind = { family: 'crowd', quick: false, boundSeconds: 400 } as const
+const kind = { family: 'crowd', quick: false, boundSeconds: 900 } as const
+/** Peers share the machine with the seed, and the seed is fair: all of them end late rather than some early. */
+const peerSeconds = 200
 
 export function crowd(clients: number): Fault {
   return {
@@ -43,7 +45,7 @@ export function crowdOfPeers(peers: number): Fault {
     outcome:
       'every peer gets every piece and finds it right, and later waves leave no more memory and no more open files than the first ones',
     round: async (scene) => {
-      const stage = await Stage.open(scene, { nodes: 1, layers: [4_000_000] })
+      const stage = await Stage.open(scene, { nodes: 1, layers: [2_000_000] })
       const [digest] = stage.image.layers
       const { id, addresses } = JSON.parse(await stage.node(0).get('/api/v1/node')) as {
         id: string
@@ -52,10 +54,10 @@ export function crowdOfPeers(peers: number): Fault {
       const seed = { id, url: addresses.peer }
       const told = await inWaves(stage, async (wave) => {
         // In the first wave the seed reads it from the source meanwhile.
-        const reading = wave === 0 ? stage.pull(0, 60) : undefined
+        const reading = wave === 0 ? stage.pull(0, peerSeconds) : undefined
         const crowd = await Promise.all(Array.from({ length: peers }, () => LightPeer.of(seed)))
         try {
-          const pull = { digest: digest as Digest, size: stage.layers[0]!, seconds: 60 }
+          const pull = { digest: digest as Digest, size: stage.layers[0]!, seconds: peerSeconds }
           const ends = await Promise.allSettled(crowd.map((peer) => peer.pull(pull)))
           const failed = ends.filter((end) => end.status === 'rejected')
           must(failed.length === 0, `${failed.length} of ${peers} peers failed, the first: ${failed[0]?.reason}`)
