@@ -61,6 +61,25 @@ test('who dials without the key of the cluster, or with another, hears nothing a
   ])
 })
 
+test.each<[string, boolean, boolean]>([
+  ['another key dials a cluster', true, true],
+  ['no key dials a cluster with one', false, true],
+  ['a key dials a cluster without one', true, false],
+])('a node that with %s reads in its own log what may be wrong', async (_, own, theirs) => {
+  const { lines, log } = kept()
+  const ringOf = (keyed: boolean) => (keyed ? new KeyRing([newKey()]) : undefined)
+  const { p2p } = await start({ ring: ringOf(theirs) })
+  await start({ ring: ringOf(own), join: [p2p], log })
+  await eventually('it is told', () => lines.length > 0)
+  // Random bytes are too much for who takes them for a message, or nonsense, or the beginning of something long.
+  expect(lines).toEqual([
+    [
+      'cannot reach an entry of the seed list; trying on',
+      { address: p2p, error: expect.stringMatching(/^it .* key$/) },
+    ],
+  ])
+})
+
 test('a node that is out since the key was changed is told why by its own log, once', async () => {
   const [old, next] = [newKey(), newKey()]
   const { lines, log } = kept()
@@ -80,7 +99,9 @@ test('a node that is out since the key was changed is told why by its own log, o
   expect(await announce()).toBe('admitted')
   ring.replace([next])
   for (let i = 0; i < 3; i++) expect(await announce()).toBe('refused')
-  expect(lines).toEqual([
+  // The other one greets it as well, which it refuses.
+  const refusals = lines.filter(([message]) => message.startsWith('another node'))
+  expect(refusals).toEqual([
     [
       'another node does not admit this one',
       {

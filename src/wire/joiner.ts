@@ -169,7 +169,10 @@ function plain(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (/^(Abort|Timeout)Error$/.test(error.name)) return 'it does not answer'
   // Who is not let into a private network is not told so.
-  return /ECONNRESET|EPIPE/.test(error.message) ? 'it hangs up: its cluster may have another key' : error.message
+  if (/ECONNRESET|EPIPE/.test(error.message)) return 'it hangs up: its cluster may have another key'
+  // What stands for a nonce was read as a message; what was wrong with that is chance.
+  if (error.name === 'EncryptionFailedError') return 'it says nothing that makes sense: its cluster may have a key'
+  return error.message
 }
 
 /** libp2p refuses to dial itself in more than one way, depending on when it notices. */

@@ -8,6 +8,6 @@ export type Admission = 'open' | 'keyed' | 'keyed and encrypted'
 export async function admissionFlags(admission: Admission, dir: string): Promise<string[]> {
   if (admission === 'open') return []
   const file = join(dir, 'cluster.key')
-  await Bun.write(file, newClusterKey())
+  await Bun.write(file, newClusterKey(), { mode: 0o600 })
   return ['--cluster-key-file', file, ...(admission === 'keyed' ? [] : ['--encrypt'])]
 }
