@@ -75,6 +75,10 @@ export class Failure extends Error {
   get oci(): string {
     return kinds[this.code].oci
   }
+  /** The bytes are to be had; it is this node that cannot keep them. */
+  get unkept(): boolean {
+    return this.code === 'no-space' || this.code === 'no-disk'
+  }
   get retry(): boolean {
     return kinds[this.code].retry
   }

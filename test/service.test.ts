@@ -18,6 +18,4 @@ test('the service is no root, has no capability, and can write nowhere but where
     expect(lines).toContain(line)
   }
   expect(lines.filter((line) => line.startsWith('ReadWritePaths='))).toEqual([])
-  const state = lines.find((line) => line.startsWith('StateDirectory='))?.split('=')[1]
-  expect(lines).toContain(`Environment=SHOAL_DATA_DIR=%S/${state}`)
 })

@@ -11,7 +11,7 @@ import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
 import { type Arrival, readArriving, readChecked } from '../swarm/reader.ts'
 import type { BlobReader, BlobStat, Content, Manifest, Provenance, WholeFile } from './content.ts'
 import type { Tags } from './tags.ts'
-import { hasNoPlace, through } from './through.ts'
+import { through } from './through.ts'
 
 export interface NodeContentOptions {
   readonly store: BlobStore
@@ -59,7 +59,7 @@ export class NodeContent implements Content {
     const transfer = swarm.fetch({ repository, kind: 'blob', digest }, size)
     // It may have been the size that was wrong.
     transfer.finished.catch((error: unknown) => {
-      if (!hasNoPlace(error)) this.#sizes.delete(digest)
+      if (!Failure.from(error).unkept) this.#sizes.delete(digest)
     })
     const blob = await raceAbort(transfer.begun, signal)
     return this.#reader(repository, blob, blob.complete ? undefined : transfer)
@@ -116,7 +116,7 @@ export class NodeContent implements Content {
             }
           } catch (error) {
             const whole = span.start === 0 && span.end === size
-            if (!transfer || !whole || !hasNoPlace(error)) throw error
+            if (!transfer || !whole || !Failure.from(error).unkept) throw error
             const known = { blob, given: at, doubts: transfer.doubts }
             for await (const bytes of through({ source, location, size, signal, ...known })) {
               before.source += bytes.length
@@ -153,7 +153,7 @@ export class NodeContent implements Content {
 
   /** A manifest that there was no room for. @throws `failure`, if it is another one */
   async #passed(location: Location, failure: unknown, signal = new AbortController().signal) {
-    if (!hasNoPlace(failure)) throw failure
+    if (!Failure.from(failure).unkept) throw failure
     const { size, mediaType } = await this.#o.source.stat(location, signal)
     checkManifestSize(location.repository, location.digest, size)
     const chunks: Uint8Array[] = []

@@ -13,12 +13,6 @@ import type { Location, Source } from '../source/source.ts'
 import type { Blob } from '../store/blob-store.ts'
 import { type Arrival, readChecked } from '../swarm/reader.ts'
 
-/** The bytes are to be had, but not to be stored here. */
-export function hasNoPlace(error: unknown): boolean {
-  const { code } = Failure.from(error)
-  return code === 'no-space' || code === 'no-disk'
-}
-
 export interface Through {
   readonly source: Pick<Source, 'open'>
   readonly location: Location

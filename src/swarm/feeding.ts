@@ -122,7 +122,7 @@ export class Feeding {
       if (signal.aborted) return
       const failure = Failure.from(error)
       this.#failure = failure
-      log.warn('the source failed', {
+      log.warn(failure.unkept ? 'what the source sends cannot be stored' : 'the source failed', {
         repository: formatRepository(this.#location.repository),
         digest: this.#location.digest,
         code: failure.code,
@@ -130,8 +130,7 @@ export class Feeding {
       })
       if (failure.code === 'corrupt') await this.#startOver(failure)
       // While somebody else holds what is missing this is not the end.
-      const hopeless = ['no-space', 'no-disk', 'corrupt'].includes(failure.code)
-      if (hopeless || !this.#host.hopeful()) this.#host.failed(failure)
+      if (failure.unkept || failure.code === 'corrupt' || !this.#host.hopeful()) this.#host.failed(failure)
     }
   }
 
