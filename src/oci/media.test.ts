@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { acceptManifests, contentsOf, manifestTypes, mediaTypeOf } from './media.ts'
+import { acceptManifests, contentsOf, manifestTypes, maxManifestBytes, mediaTypeOf } from './media.ts'
 
 const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
 const digest = (character: string) => `sha256:${character.repeat(64)}`
@@ -67,6 +67,15 @@ describe('contents', () => {
       ),
     )
   })
+})
+
+test.each([
+  ['broken', '['.repeat(maxManifestBytes)],
+  ['whole', '['.repeat(maxManifestBytes / 2) + ']'.repeat(maxManifestBytes / 2)],
+  ['in a layer', `{"layers":[${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}]}`],
+])('JSON as deep as a manifest may be long, %s, is read like any other that has nothing in it', (_, text) => {
+  expect(contentsOf(new TextEncoder().encode(text))).toEqual({ manifests: [], blobs: [] })
+  expect(mediaTypeOf(new TextEncoder().encode(text))).toBe(manifestTypes.ociManifest)
 })
 
 describe('the media type', () => {

@@ -1,4 +1,5 @@
 /** Media types of manifests, and what can be read out of a manifest without trusting it. */
+import { parseJson } from '../json.ts'
 import { type Digest, isDigest } from './digest.ts'
 
 export const manifestTypes = {
@@ -36,7 +37,7 @@ export function isElsewhere(mediaType: string): boolean {
 
 /** Reads the descriptors of a manifest or index; what is malformed is left out. Never throws. */
 export function contentsOf(bytes: Uint8Array): Contents {
-  const manifest = asRecord(parseJson(bytes))
+  const manifest = asRecord(jsonOf(bytes))
   const list = (value: unknown) => (Array.isArray(value) ? value : []).map(descriptorOf).filter((d) => d !== undefined)
   return { manifests: list(manifest?.manifests), blobs: [...list([manifest?.config]), ...list(manifest?.layers)] }
 }
@@ -46,7 +47,7 @@ export function contentsOf(bytes: Uint8Array): Contents {
  * (OCI image spec: `mediaType` is optional there).
  */
 export function mediaTypeOf(bytes: Uint8Array): string {
-  const manifest = asRecord(parseJson(bytes))
+  const manifest = asRecord(jsonOf(bytes))
   if (typeof manifest?.mediaType === 'string' && manifest.mediaType.length < 256) return manifest.mediaType
   return Array.isArray(manifest?.manifests) ? manifestTypes.ociIndex : manifestTypes.ociManifest
 }
@@ -67,9 +68,9 @@ function platformOf(record: Record<string, unknown> | undefined): string | undef
   return `${record.os}/${record.architecture}${variant}`
 }
 
-function parseJson(bytes: Uint8Array): unknown {
+function jsonOf(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes))
+    return parseJson(new TextDecoder().decode(bytes))
   } catch {
     return undefined
   }

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
+import { parseJson } from '../json.ts'
 import type { Repository } from '../oci/reference.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
@@ -187,7 +188,7 @@ function realmOf(upstream: Upstream, challenge: Challenge): URL {
 
 function parseToken(upstream: Upstream, body: Uint8Array): { value: string; seconds: number } {
   try {
-    const { token, access_token, expires_in } = tokenSchema.parse(JSON.parse(new TextDecoder().decode(body)))
+    const { token, access_token, expires_in } = tokenSchema.parse(parseJson(new TextDecoder().decode(body)))
     const value = token || access_token
     // Anything else would not survive in a header.
     if (value && /^[\x21-\x7e]+$/.test(value)) return { value, seconds: expires_in ?? defaultTokenSeconds }

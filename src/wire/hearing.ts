@@ -7,6 +7,7 @@
 import { LRUCache } from 'lru-cache'
 import { isNodeId, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { parseJson } from '../json.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { type Repository, repositoryOf } from '../oci/reference.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
@@ -85,7 +86,7 @@ export class Hearing {
 
 function json(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch (cause) {
     throw new Failure('bad-request', 'the body is not JSON', { cause })
   }

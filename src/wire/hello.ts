@@ -9,6 +9,7 @@ import type { Clock } from '../clock.ts'
 import type { MemberTable } from '../cluster/member-table.ts'
 import { type NodeId, type NodeInfo, nodeInfoSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { parseJson } from '../json.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Seldom } from '../telemetry/seldom.ts'
 import { deadline } from './deadline.ts'
@@ -109,7 +110,7 @@ export class Greeter {
   /** @throws {Failure} `bad-request` */
   #understood(text: string, node: NodeId): Hello {
     try {
-      return parse(helloSchema, JSON.parse(text))
+      return parse(helloSchema, parseJson(text))
     } catch (error) {
       const { log, seldom } = this.#options
       seldom.tell(`hello ${node}`, (others) => {

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { NodeCard, NodeInfo } from '../cluster/node-info.ts'
 import type { OutgoingPass, Tickets } from '../cluster/tickets.ts'
 import { Failure, type FailureCode, isFailureCode } from '../failure.ts'
+import { parseJson } from '../json.ts'
 import type { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Gate } from '../rate.ts'
@@ -112,7 +113,7 @@ export class HttpWire implements Outbound {
   async #post<T>(node: NodeCard, route: string, body: unknown, schema: z.ZodType<T>): Promise<T> {
     const { text } = await this.#call(node, route, JSON.stringify(body))
     try {
-      return parse(schema, JSON.parse(text))
+      return parse(schema, parseJson(text))
     } catch (error) {
       const reason = (error as Error).message
       throw new Failure('unavailable', `${where(node, route)} answered nonsense: ${reason}`, { cause: error })
@@ -217,7 +218,7 @@ function refusal(status: number, text: string, where: string): Failure {
 function saidIn(text: string): { code: FailureCode; message: string } {
   let said: { code?: unknown; message?: unknown } = {}
   try {
-    said = Object(JSON.parse(text))
+    said = Object(parseJson(text))
   } catch {
     // Not a node, or not well: the status has to do.
   }

@@ -8,6 +8,7 @@
 import { z } from 'zod'
 import { isNodeId, nodeCardSchema, nodeIdSchema, nodeInfoSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { parseJson } from '../json.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
@@ -88,7 +89,7 @@ export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
  * @throws {Failure} `bad-request` that names the field
  */
 export function parseFrame(text: string): Frame {
-  const value: unknown = JSON.parse(text)
+  const value: unknown = parseJson(text)
   return hotFrame(value) ?? parse(frameSchema, value)
 }
 

@@ -10,6 +10,7 @@ import type { Clock } from '../clock.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Refusal } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
+import { parseJson } from '../json.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -131,7 +132,7 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     c.get('guest')?.pass?.bring(text)
     let value: unknown
     try {
-      value = JSON.parse(text)
+      value = parseJson(text)
     } catch (cause) {
       throw new Failure('bad-request', 'the body is not JSON', { cause })
     }

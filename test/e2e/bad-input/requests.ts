@@ -138,6 +138,14 @@ export function badRequests({ upstream, repository, blob, size }: Known): readon
       says: /at most 256/,
     },
     {
+      what: '10,000 ranges',
+      target: ofBlob,
+      headers: range(`bytes=${Array.from({ length: 10_000 }, (_, i) => `${2 * i}-${2 * i}`)}`),
+      status: 431,
+    },
+    { what: 'a range that begins before the first byte', target: ofBlob, headers: range('bytes=-5-10'), status: 200 },
+    { what: 'a range of a hundred digits', target: ofBlob, headers: range(`bytes=${'9'.repeat(100)}-`), status: 416 },
+    {
       what: 'a path of 2,000 characters',
       target: `/v2/${'a'.repeat(1900)}/manifests/v1`,
       status: 400,
@@ -152,6 +160,9 @@ export function badRequests({ upstream, repository, blob, size }: Known): readon
     { what: 'a header of 20,000 characters', target: '/v2/', headers: [`X-Long: ${'a'.repeat(20_000)}`], status: 431 },
     { what: 'what is not HTTP', target: '', raw: 'SSH-2.0-OpenSSH_9.2\r\n\r\n', status: 400 },
     { what: 'two lengths', target: '', raw: doubleLength, status: 400 },
+    { what: 'a length above all numbers', target: '', raw: absurdLength, status: 400 },
+    { what: 'a length below nothing', target: '', raw: negativeLength, status: 400 },
+    { what: 'both ways to say a length', target: '', raw: twoFramings, status: 400 },
     { what: 'no such page', port: 'admin', target: '/api/v2/node', status: 404, says: /no-route/ },
     { what: 'no page of blobs', port: 'admin', target: '/api/v1/blobs?limit=0', status: 400, says: /limit/ },
     { what: 'a digest that is none', port: 'admin', target: '/api/v1/blobs/latest', status: 400, says: /bad-digest/ },
@@ -173,7 +184,37 @@ export function badRequests({ upstream, repository, blob, size }: Known): readon
       body: '{"node":"me"}',
       status: 400,
     },
+    {
+      what: 'an announce that is nothing but depth',
+      port: 'peer',
+      method: 'POST',
+      target: '/shoal/v1/announce',
+      headers: ['Content-Type: application/json'],
+      body: '['.repeat(500_000) + ']'.repeat(500_000),
+      status: 400,
+    },
+    {
+      what: 'a question for a tag that is nothing but depth',
+      port: 'peer',
+      method: 'POST',
+      target: '/shoal/v1/resolve',
+      headers: ['Content-Type: application/json'],
+      body: `{"repository":${'['.repeat(400_000)}${']'.repeat(400_000)}}`,
+      status: 400,
+    },
+    {
+      what: 'an announce that is too long',
+      port: 'peer',
+      method: 'POST',
+      target: '/shoal/v1/announce',
+      headers: ['Content-Type: application/json'],
+      body: 'x'.repeat(1024 * 1024 + 1),
+      status: 413,
+    },
   ]
 }
 
+const absurdLength = 'GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n'
+const negativeLength = 'GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n'
+const twoFramings = 'POST /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
 const doubleLength = 'GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'
