@@ -1,8 +1,10 @@
 /** Points an engine at the node of this host: shows what changes, asks, writes, and has the engine read it. */
+import { join, resolve } from 'node:path'
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { z } from 'zod'
 import { memberSchema, nodeSchema } from '../admin/view.ts'
-import { loadOne } from '../config/load.ts'
+import type { Flags } from '../config/given.ts'
+import { load, loadOne } from '../config/load.ts'
 import { applied, type Outcome } from '../configure/apply.ts'
 import { Backup } from '../configure/backup.ts'
 import { diffOf } from '../configure/diff.ts'
@@ -11,7 +13,7 @@ import { type Edit, type Engine, engines, type Mirrors, type Plan } from '../con
 import { configuredEngines, settingOf } from '../configure/setting.ts'
 import { cleaned, planOf, planUndo } from '../configure/setup.ts'
 import { candidates, firstAnswering } from '../configure/standby.ts'
-import { formatAddress, isLoopback, parseAddress } from '../listen.ts'
+import { type Address, formatAddress, isLoopback, parseAddress } from '../listen.ts'
 import { addClientFlags, clientOf } from './client-flags.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
@@ -42,13 +44,15 @@ interface Report {
 }
 
 const mirrorFlag = ['registry-addr'] as const
+const backupDir = '/etc/shoal/undo'
+const nothingWanted = () => Promise.resolve<Found>({ mirrors: [], notes: [] })
 
 /** `shoal configure` */
 export function configure(program: Command, context: Context): void {
   const command = program
     .command('configure')
     .description('point the container engine of this host at the node, and back again')
-    .addArgument(new Argument('[engine]', 'which engine; with --undo: all that are configured').choices(['docker']))
+    .addArgument(new Argument('[engine]', 'which engine; with --undo: all that are configured').choices(engines))
   addFlags(addClientFlags(command), mirrorFlag)
     .option('--standby <host:port>', "registry port of another node, asked when this host's does not answer", address)
     .option('--no-standby', 'only the node of this host (default: a node of the cluster whose registry port is open)')
@@ -64,13 +68,18 @@ export function configure(program: Command, context: Context): void {
     .option('--yes', 'do not ask')
     .option('--file <file>', "the engine's configuration, where it is not the usual one")
     .option('--root <dir>', 'configure the file system below it, and reload nothing', '/')
-    .option('--backup-dir <dir>', 'where originals are kept for --undo', '/etc/shoal/undo')
+    .option('--backup-dir <dir>', 'where originals are kept for --undo', backupDir)
     .option('--json', 'as JSON')
     .action(async (engine: Engine | undefined, options: Options) => {
+      if (options.root === '/') {
+        options.backupDir = resolve(options.backupDir)
+        if (options.file !== undefined) options.file = resolve(options.file)
+      } else if (options.file !== undefined) options.file = join('/', options.file)
       const chosen = engine ? [engine] : options.undo ? configuredEngines(options.root, options.backupDir) : []
       if (chosen.length === 0 && !options.undo) command.error(`shoal: name the engine: ${engines.join(', ')}`)
       const reports: Report[] = []
-      for (const each of chosen) reports.push(await one(command, context, each, options))
+      const find = () => mirrorsFor(command, context, options)
+      for (const each of chosen) reports.push(await one(context, each, options, find))
       if (options.json) context.out(JSON.stringify(engine ? shown(reports[0]!) : reports.map(shown), null, 2))
       else if (reports.length === 0) context.out('no engine is configured')
       const failed = reports.find(({ outcome }) => outcome?.state === 'failed')
@@ -78,14 +87,20 @@ export function configure(program: Command, context: Context): void {
     })
 }
 
-async function one(command: Command, context: Context, engine: Engine, options: Options): Promise<Report> {
+/** For whoever removes the node: all engines as they were before they were pointed at it. */
+export async function undoAll(context: Context, dryRun: boolean): Promise<void> {
+  const options = { root: '/', backupDir, undo: true, yes: true, dryRun }
+  for (const engine of configuredEngines('/', backupDir)) await one(context, engine, options, nothingWanted)
+}
+
+async function one(context: Context, engine: Engine, options: Options, find: () => Promise<Found>): Promise<Report> {
   const disk = new Disk(options.root)
   const running = options.root === '/'
   const setting = settingOf(engine, options.file, running)
   const backup = new Backup(disk, options.backupDir, engine)
   const kept = backup.kept()
   const former = backup.mirrors
-  const found = options.undo ? { mirrors: [], notes: [] } : await mirrorsFor(command, context, options)
+  const found = await (options.undo ? nothingWanted() : find())
   const plan = options.undo
     ? planUndo(setting, disk, kept, former, options.force ?? false)
     : planOf(setting, disk, { mirrors: found.mirrors, former, registries: options.registry ?? [] })
@@ -96,8 +111,10 @@ async function one(command: Command, context: Context, engine: Engine, options: 
 
   if (plan.edits.length === 0) {
     if (options.undo && !options.dryRun) backup.remove()
-    say(options.undo ? `${engine}: nothing of shoal is left` : `${engine} is configured already: nothing to change`)
-    return { ...report, done: true }
+    say(options.undo ? `${engine}: there is nothing to undo` : `${engine} is configured already: nothing to change`)
+    if (engine !== 'docker' || !running || options.dryRun) return { ...report, done: true }
+    // It may not have been told when that was written.
+    return { ...report, done: true, outcome: told(await applied(setting, 'reload', disk), say) }
   }
   if (options.dryRun) {
     say('nothing was changed (--dry-run)')
@@ -111,12 +128,15 @@ async function one(command: Command, context: Context, engine: Engine, options: 
     const place = before === undefined ? undefined : backup.placeOf(path)
     say(`written: ${path}${place ? ` (as it was: ${place})` : ''}`)
   }
-  const outcome = running
-    ? await applied(setting, plan.effect, disk, options.undo ? undefined : found.mirrors)
-    : undefined
-  if (outcome && outcome.state !== 'failed') say(outcome.said)
+  const outcome = running ? told(await applied(setting, plan.effect, disk), say) : undefined
   if (!options.undo) say(`to put back what was there: shoal configure ${engine} --undo`)
   return { ...report, done: true, ...(outcome ? { outcome } : {}) }
+}
+
+/** A failure is told as an error, when all is done. */
+function told(outcome: Outcome, say: (text: string) => void): Outcome {
+  if (outcome.state !== 'failed') say(outcome.said)
+  return outcome
 }
 
 function write(disk: Disk, backup: Backup, engine: Engine, plan: Plan, mirrors: Mirrors, undo: boolean): void {
@@ -158,7 +178,7 @@ interface Found {
 /** The node of this host as it says itself, or where it would be; then the stand-by. */
 async function mirrorsFor(command: Command, context: Context, options: Options): Promise<Found> {
   const given = flagsOf(command, mirrorFlag)
-  const usual = loadOne('registry-addr', given, context.variables, context.host)!
+  const usual = addressOf(given, context, options)
   const cluster = options.root === '/' ? await clusterOf(command, context) : undefined
   const told = given['registry-addr'] === undefined ? cluster?.registry : undefined
   const here = parseAddress(told ?? '') ?? usual
@@ -175,6 +195,16 @@ async function mirrorsFor(command: Command, context: Context, options: Options):
   if (tried.length === 0) return { mirrors: [local], notes }
   const why = `no stand-by: of the other nodes none answers at its registry port from here (${tried.join(', ')}), which is for its own host unless it runs with --registry-addr 0.0.0.0:${here.port}`
   return { mirrors: [local], notes: [...notes, why] }
+}
+
+/** Where the settings have the registry port, or the default; settings that are wrong are not this command's business. */
+function addressOf(given: Flags, { variables, host }: Context, { root }: Options): Address {
+  try {
+    if (root === '/') return load(given, variables, host).settings.registry.address
+  } catch {
+    // As without them.
+  }
+  return loadOne('registry-addr', given, variables, host)!
 }
 
 async function clusterOf(command: Command, context: Context) {

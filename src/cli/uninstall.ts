@@ -6,6 +6,7 @@ import { places } from '../install/places.ts'
 import { uninstallPlan } from '../install/plan.ts'
 import { variablesOf } from '../install/settings-file.ts'
 import { describe } from '../install/step.ts'
+import { undoAll } from './configure.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { hasUser } from './install.ts'
@@ -21,7 +22,11 @@ export function uninstall(program: Command, context: Context, machine?: Machine)
     .description('stop the service, and remove it, its settings and its data from this host')
     .option('--keep-data', 'leave the settings, and what the node has stored')
     .option('--dry-run', 'do nothing, and say what would be done')
-    .action((options: Options) => uninstallFrom(machine ?? machineAt(), options, context))
+    .action(async (options: Options) => {
+      // Engines are of the real host only.
+      if (!machine && context.host.root) await undoAll(context, options.dryRun ?? false)
+      uninstallFrom(machine ?? machineAt(), options, context)
+    })
 }
 
 function uninstallFrom(machine: Machine, options: Options, context: Context): void {

@@ -1,7 +1,7 @@
 /** Has an engine take what was written, and looks whether it did. */
 import type { Disk } from './disk.ts'
-import type { Mirrors, Plan } from './plan.ts'
-import { findRunning, mirrorsOfDockerd, socketsOf, startsWith } from './running.ts'
+import type { Engine, Plan } from './plan.ts'
+import { findRunning, mirrorsOfDockerd, type Running, socketsOf, uses } from './running.ts'
 import type { Setting } from './setup.ts'
 
 export interface Outcome {
@@ -10,55 +10,57 @@ export interface Outcome {
   readonly said: string
 }
 
-const restarts = {
-  docker: 'systemctl restart docker',
-  containerd: 'systemctl restart containerd',
-  'cri-o': 'systemctl restart crio',
-  podman: '',
+const names: Record<Engine, string> = {
+  docker: 'dockerd',
+  containerd: 'containerd',
+  'cri-o': 'CRI-O',
+  podman: 'podman',
 }
 const looks = 20
 const lookEveryMs = 250
 
-/** `expected`: the mirrors that it shall use first; undefined when they were taken away again. */
-export async function applied(
-  { engine, file }: Setting,
-  effect: Plan['effect'],
-  disk: Disk,
-  expected: Mirrors | undefined,
-): Promise<Outcome> {
-  const name = { docker: 'dockerd', containerd: 'containerd', 'cri-o': 'CRI-O', podman: 'podman' }[engine]
+export async function applied({ engine, file }: Setting, effect: Plan['effect'], disk: Disk): Promise<Outcome> {
+  const name = names[engine]
   if (effect === 'none') return { state: 'in-use', said: `${name} reads these files at each pull: nothing to reload` }
   const running = findRunning(engine, file)
-  if (!running) return { state: 'not-running', said: `${name} does not run now; it reads this when it starts` }
+  if (!running)
+    return { state: 'not-running', said: `no ${name} that reads ${file} runs now; it is read when one starts` }
+  const who = `${name} (pid ${running.pid})`
   if (effect === 'restart') {
-    const said = `${name} (pid ${running.pid}) reads this when it starts: ${restarts[engine]} (containers go on)`
-    return { state: 'restart-needed', said }
+    return {
+      state: 'restart-needed',
+      said: `${who} reads ${file} only when it starts: systemctl restart ${engine} (containers go on)`,
+    }
   }
+  const look = () => (engine === 'docker' ? dockerdUses(running, file, disk) : Promise.resolve(undefined))
+  const before = await look()
+  if (before?.current) return { state: 'in-use', said: `${who} uses what ${file} has: ${before.said}` }
   try {
     process.kill(running.pid, 'SIGHUP')
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    return { state: 'failed', said: `${name} (pid ${running.pid}) could not be told to read this: ${why}` }
+    return { state: 'failed', said: `${who} could not be told to read ${file}: ${why}` }
   }
-  if (engine !== 'docker') return { state: 'told', said: `${name} (pid ${running.pid}) was told to read this (SIGHUP)` }
-  const sockets = socketsOf(running, disk.read(file)).map((socket) => disk.at(socket))
-  let mirrors: string[] | undefined
-  for (let look = 0; look < looks; look++) {
-    mirrors = await mirrorsOfDockerd(sockets)
-    if (mirrors === undefined) break
-    if (expected === undefined || startsWith(mirrors, expected)) {
-      return { state: 'in-use', said: `${name} (pid ${running.pid}) read it (SIGHUP): ${listed(mirrors)}` }
-    }
+  // Who cannot be asked is believed to have listened.
+  if (!before) return { state: 'told', said: `${who} was told to read ${file} (SIGHUP)` }
+  let now = before
+  for (let tries = 0; tries < looks && !now.current; tries++) {
     await Bun.sleep(lookEveryMs)
+    now = (await look()) ?? now
   }
-  if (mirrors === undefined)
-    return { state: 'told', said: `${name} (pid ${running.pid}) was told to read this (SIGHUP)` }
-  return {
-    state: 'failed',
-    said: `${name} (pid ${running.pid}) was told to read this and did not take it, its log says why; until then its ${listed(mirrors)}`,
-  }
+  return now.current
+    ? { state: 'in-use', said: `${who} read ${file} (SIGHUP, no restart): ${now.said}` }
+    : {
+        state: 'failed',
+        said: `${who} was told to read ${file} and did not take it; its log says why. It has ${now.said}`,
+      }
 }
 
-function listed(mirrors: readonly string[]): string {
-  return mirrors.length === 0 ? 'mirrors: none' : `mirrors: ${mirrors.map((url) => url.replace(/\/$/, '')).join(', ')}`
+/** Undefined if it cannot be asked. */
+async function dockerdUses(running: Running, file: string, disk: Disk) {
+  const config = disk.read(file)
+  const mirrors = await mirrorsOfDockerd(socketsOf(running, config))
+  if (!mirrors) return undefined
+  const listed = mirrors.map((url) => url.replace(/\/$/, '')).join(', ')
+  return { current: uses(mirrors, config), said: mirrors.length === 0 ? 'no mirrors' : `mirrors ${listed}` }
 }

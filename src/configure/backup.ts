@@ -2,7 +2,7 @@
  * What files were like before, kept until `--undo`: one folder for each engine, with the originals under their own
  * names and a record. It is written before anything is changed, so that there is always a way back.
  */
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import type { Disk, Manner } from './disk.ts'
 import { type Edit, type Mirrors, Refusal } from './plan.ts'
@@ -49,10 +49,6 @@ export class Backup {
   /** Mirrors that an earlier run put there; none if there was no such run. */
   get mirrors(): Mirrors {
     return this.#read()?.mirrors ?? []
-  }
-
-  get exists(): boolean {
-    return this.#read() !== undefined
   }
 
   /** Where the original of a file is, for people. */
@@ -104,10 +100,13 @@ export class Backup {
     this.#disk.removeFolders([...record.made, this.#folder])
   }
 
+  /** Also what was made for another engine, and is used here too: whichever is undone last removes it. */
   #madeFor(edits: readonly Edit[]): string[] {
-    return [...edits.map(({ path }) => path), join(this.#folder, 'record.json')].flatMap((path) =>
-      this.#disk.missingFolders(path),
-    )
+    const paths = [...edits.map(({ path }) => path), join(this.#folder, 'record.json')]
+    const base = dirname(this.#folder)
+    const others = this.#disk.list(base).flatMap((name) => this.#read(join(base, name))?.made ?? [])
+    const shared = others.filter((folder) => paths.some((path) => path.startsWith(`${folder}/`)))
+    return [...shared, ...paths.flatMap((path) => this.#disk.missingFolders(path))]
   }
 
   #render(mirrors: Mirrors, files: readonly BackedUp[], made: readonly string[]): string {
@@ -134,15 +133,15 @@ export class Backup {
     return text
   }
 
-  #read(): z.infer<typeof recordSchema> | undefined {
-    const path = join(this.#folder, 'record.json')
+  #read(folder = this.#folder): z.infer<typeof recordSchema> | undefined {
+    const path = join(folder, 'record.json')
     const text = this.#disk.read(path)
     if (text === undefined) return undefined
     try {
       return recordSchema.parse(JSON.parse(text))
     } catch {
       throw new Refusal(
-        `${path} is not a record that this version wrote; move ${this.#folder} away, and mend the engine's files by hand`,
+        `${path} is not a record that this version wrote; move ${folder} away, and mend the engine's files by hand`,
       )
     }
   }

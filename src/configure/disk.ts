@@ -60,7 +60,8 @@ export class Disk implements Files {
     try {
       return readdirSync(this.at(path)).sort()
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return []
+      // A file has nothing in it either.
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return []
       throw refusalOf(error, path, 'read')
     }
   }

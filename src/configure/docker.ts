@@ -28,14 +28,14 @@ export function withMirrors(whole: string | undefined, path: string, mirrors: Mi
 
 /** The file without `mirrors`; the whole list goes with the last one unless the file had one `before` them. */
 export function withoutMirrors(whole: string, path: string, mirrors: Mirrors, before: string | undefined): string {
-  const { mark, body, eol } = textOf(whole)
+  const { mark, body } = textOf(whole)
   if (body.trim() === '') return whole
   const { node, listed } = read(body, path)
   if (!node || !listed) return whole
   const left = without(listed, mirrors)
   if (left.length === listed.length) return whole
   if (left.length > 0 || hadList(before)) return mark + checked(body, replaced(body, node, left), path)
-  const edits = modify(body, [key], undefined, { formattingOptions: { eol } })
+  const edits = modify(body, [key], undefined, {})
   const after = edits.reduceRight(
     (text, { offset, length, content }) => spliced(text, offset, offset + length, content),
     body,

@@ -7,6 +7,14 @@
 export const engines = ['docker', 'containerd', 'podman', 'cri-o'] as const
 export type Engine = (typeof engines)[number]
 
+/** What each reads unless it is told otherwise; of podman and CRI-O, the file that is theirs and nobody else's. */
+export const usualFile: Record<Engine, string> = {
+  docker: '/etc/docker/daemon.json',
+  containerd: '/etc/containerd/config.toml',
+  podman: '/etc/containers/registries.conf.d/shoal.conf',
+  'cri-o': '/etc/containers/registries.conf.d/shoal.conf',
+}
+
 /** A configuration is not touched, and why; the message says what to do about it. */
 export class Refusal extends Error {
   override readonly name = 'Refusal'

@@ -1,7 +1,7 @@
 /** The engine as it runs on this host: which process it is, what it was started with, and how it is told to read again. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { z } from 'zod'
-import { type Engine, sameMirror } from './plan.ts'
+import { type Engine, sameMirror, usualFile } from './plan.ts'
 
 export interface Running {
   readonly pid: number
@@ -37,15 +37,17 @@ export function fileOf(engine: Engine, running: Running | undefined): string | u
 }
 
 /**
- * The process that reads `file`, or, without one, the first that is not another engine's own: dockerd has a containerd
- * below it. Processes in containers are none of this host.
+ * The process that reads `file`, or, without one, any. The containerd that dockerd has below it is not the host's own,
+ * and that of k3s only where there is no other; processes in containers are none of this host.
  */
 export function findRunning(engine: Engine, file?: string): Running | undefined {
   const program = programs[engine]
   if (program === undefined) return undefined
   const here = processes().filter(({ args }) => args[0]?.split('/').at(-1) === program)
-  const own = here.filter((process) => !/\/run\/docker\/|\/k3s\/|\/docker\/containerd\//.test(process.args.join(' ')))
-  return file === undefined ? own[0] : own.find((process) => (fileOf(engine, process) ?? file) === file)
+  const of = (process: Running) => fileOf(engine, process) ?? usualFile[engine]
+  const own = here.filter((process) => !/\/docker\/containerd\//.test(of(process)))
+  if (file !== undefined) return own.find((process) => of(process) === file)
+  return own.find((process) => !of(process).includes('/rancher/')) ?? own[0]
 }
 
 function processes(): Running[] {
@@ -83,23 +85,26 @@ export async function mirrorsOfDockerd(sockets: readonly string[]): Promise<stri
   return undefined
 }
 
-/** Whether both lists begin alike. */
-export function startsWith(list: readonly string[], first: readonly string[]): boolean {
-  return first.every((url, i) => list[i] !== undefined && sameMirror(url, list[i]))
+/** Whether dockerd uses the mirrors that its file lists. */
+export function uses(mirrors: readonly string[], config: string | undefined): boolean {
+  const listed = partOf(config, z.object({ 'registry-mirrors': z.array(z.string()) }))?.['registry-mirrors'] ?? []
+  return listed.length === mirrors.length && listed.every((url, i) => sameMirror(url, mirrors[i]!))
 }
 
 /** Where a dockerd listens, from its command line and its configuration. */
 export function socketsOf(running: Running, config: string | undefined): string[] {
   const flag = flagValue(running.args, ['-H', '--host'])
-  const hosts = [...(flag === undefined ? [] : [flag]), ...hostsIn(config)]
+  const inFile = partOf(config, z.object({ hosts: z.array(z.string()) }))?.hosts ?? []
+  const hosts = [...(flag === undefined ? [] : [flag]), ...inFile]
   const named = hosts.flatMap((host) => /^unix:\/\/(.+)$/.exec(host)?.[1] ?? [])
   return [...named, '/var/run/docker.sock']
 }
 
-function hostsIn(config: string | undefined): string[] {
+/** Of a daemon.json that may be anything. */
+function partOf<T>(config: string | undefined, schema: z.ZodType<T>): T | undefined {
   try {
-    return z.object({ hosts: z.array(z.string()) }).parse(JSON.parse((config ?? '').replace(/^\uFEFF/, ''))).hosts
+    return schema.safeParse(JSON.parse((config ?? '').replace(/^\uFEFF/, ''))).data
   } catch {
-    return []
+    return undefined
   }
 }

@@ -1,8 +1,8 @@
 /** What planning needs to know of an engine and cannot read from its files. */
 import { Disk } from './disk.ts'
-import { type Engine, engines, Refusal } from './plan.ts'
+import { type Engine, engines, Refusal, usualFile } from './plan.ts'
 import { fileOf, findRunning } from './running.ts'
-import { type Setting, usualFile } from './setup.ts'
+import type { Setting } from './setup.ts'
 
 /** `named` is what the operator named; `running`: whether the host's own engine is meant. @throws {Refusal} */
 export function settingOf(engine: Engine, named: string | undefined, running: boolean): Setting {
@@ -26,8 +26,9 @@ function versionOf(): number | undefined {
   }
 }
 
-/** Engines of which originals are kept. */
+/** Engines of which originals are kept. Those of podman are CRI-O's too, and CRI-O has to be told. */
 export function configuredEngines(root: string, backups: string): Engine[] {
   const folders = new Disk(root).list(backups)
-  return engines.filter((engine) => folders.includes(engine))
+  const podman: Engine = findRunning('cri-o') ? 'cri-o' : 'podman'
+  return engines.filter((engine) => folders.includes(engine)).map((engine) => (engine === 'podman' ? podman : engine))
 }

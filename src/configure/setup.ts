@@ -1,7 +1,10 @@
 /** From what is wanted to a plan, engine by engine, and the way back. Pure: files come through {@link Files}. */
 import type { Kept } from './backup.ts'
+import { planContainerd } from './containerd.ts'
 import { withMirrors, withoutMirrors } from './docker.ts'
+import { withoutHosts } from './hosts-toml.ts'
 import { type Edit, type Engine, type Files, type Mirrors, type Plan, Refusal, type Wanted } from './plan.ts'
+import { planRegistries, withoutMirrorsOf } from './registries.ts'
 
 /** What is known of the engine that will read the files. */
 export interface Setting {
@@ -14,16 +17,12 @@ export interface Setting {
   readonly major?: number
 }
 
-export const usualFile: Record<Engine, string> = {
-  docker: '/etc/docker/daemon.json',
-  containerd: '/etc/containerd/config.toml',
-  podman: '/etc/containers/registries.conf.d/shoal.conf',
-  'cri-o': '/etc/containers/registries.conf.d/shoal.conf',
-}
-
 /** @throws {Refusal} */
 export function planOf(setting: Setting, files: Files, wanted: Wanted): Plan {
-  return planDocker(setting, files, wanted)
+  if (setting.engine === 'docker') return planDocker(setting, files, wanted)
+  if (setting.engine === 'containerd') return planContainerd(setting, files, wanted)
+  const plan = planRegistries(setting.file, files, wanted)
+  return { ...plan, effect: effectOf(setting, plan.edits) }
 }
 
 function planDocker({ file, flags }: Setting, files: Files, { mirrors, former, registries }: Wanted): Plan {
@@ -54,7 +53,9 @@ export function cleaned(
   original: string | undefined,
 ): string {
   if (engine === 'docker') return withoutMirrors(text, path, mirrors, original)
-  return text
+  if (engine !== 'containerd') return withoutMirrorsOf(text, path, mirrors)
+  // A config_path stays: folders that are not there are no harm.
+  return path.endsWith('/hosts.toml') ? withoutHosts(text, path, mirrors) : text
 }
 
 /**
