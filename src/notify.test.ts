@@ -2,6 +2,8 @@ import { expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import { notifier, socketAddress, watchdogMs } from './notify.ts'
 
 test('the watchdog is for the process that it names, or for any', () => {
@@ -37,11 +39,11 @@ test.skipIf(Bun.which('python3') === null)('a message arrives at the socket of t
   const path = join(dir, 'socket')
   const manager = Bun.spawn(['python3', '-c', receiver, path], { stdout: 'pipe' })
   try {
-    const reader = manager.stdout.getReader()
-    const line = async () => new TextDecoder().decode((await reader.read()).value)
-    expect(await line()).toBe('listening\n')
+    const lines = createInterface({ input: Readable.fromWeb(manager.stdout) })[Symbol.asyncIterator]()
+    const line = async () => (await lines.next()).value
+    expect(await line()).toBe('listening')
     notifier({ NOTIFY_SOCKET: path })?.('READY=1\nSTATUS=serves')
-    expect(await line()).toBe('READY=1\nSTATUS=serves\n')
+    expect([await line(), await line()]).toEqual(['READY=1', 'STATUS=serves'])
   } finally {
     manager.kill()
     await manager.exited
