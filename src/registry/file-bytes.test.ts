@@ -72,6 +72,34 @@ describe('the bytes of a file', () => {
     expect(sending.open).toBe(0)
   })
 
+  test('are read into memory that was used before, unless a client left in the middle', async () => {
+    const sending = new Sending()
+    const read = () => collect(fileBytes(path(), { start: 0, end: bytes.length }, signal, sending))
+    const memory = sending.take(512 * 1024)
+    sending.give(memory)
+    const left = fileBytes(path(), { start: 0, end: bytes.length }, signal, sending)
+    expect((await left.next()).value?.buffer).toBe(memory.buffer)
+    await left.return(undefined)
+    expect(sending.take(512 * 1024)).not.toBe(memory)
+    await read()
+    const kept = sending.take(512 * 1024)
+    sending.give(kept)
+    await read()
+    expect(sending.take(512 * 1024)).toBe(kept)
+  })
+
+  test('leave no more behind than a few chunks', () => {
+    const sending = new Sending()
+    const over = sending.begin()
+    const memory = Array.from({ length: 100 }, () => sending.take(512 * 1024))
+    for (const chunk of memory) sending.give(chunk)
+    const kept = () => memory.filter((chunk) => memory.includes(sending.take(chunk.length))).length
+    expect(kept()).toBe(16)
+    for (const chunk of memory) sending.give(chunk)
+    over()
+    expect(kept()).toBe(0)
+  })
+
   test('of no file are a failure that sends the engine elsewhere', async () => {
     expect(await codeOf(fileBytes(join(dir, 'none'), { start: 0, end: 1 }, signal).next())).toBe('unavailable')
   })

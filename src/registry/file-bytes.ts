@@ -26,9 +26,19 @@ const slowMs = 3
 /** How many reads go to the pool after a slow one, before another is tried on this thread. */
 const careful = 32
 
-/** Files that are being sent at a time: a thousand clients that take nothing must not hold a thousand long chunks. */
+/** Most bytes of chunks that are kept for the files to come, and when none is being sent. */
+const spareBytes = 8 * 1024 * 1024
+const restBytes = 2 * 1024 * 1024
+
+/**
+ * Files that are being sent at a time: a thousand clients that take nothing must not hold a thousand long chunks. Their
+ * memory is used again: a fresh chunk for each of a thousand small blobs is garbage that stays until a collection, which
+ * an idle node has no reason for.
+ */
 export class Sending {
   #open = 0
+  readonly #spare = new Map<number, Buffer[]>()
+  #spareBytes = 0
 
   get open(): number {
     return this.#open
@@ -39,15 +49,39 @@ export class Sending {
     this.#open++
     let over = false
     return () => {
-      if (!over) this.#open--
+      if (over) return
       over = true
+      this.#open--
+      if (this.#open === 0 && this.#spareBytes > restBytes) this.#forget()
     }
   }
 
-  /** How long the chunks of one more file may be. */
+  /** How long the chunks of one more file may be: a power of two, so that others can use them later. */
   get chunkBytes(): number {
     const share = memoryBytes / Math.max(1, this.#open)
-    return Math.max(leastBytes, Math.min(chunkBytes, Math.floor(share)))
+    return Math.max(leastBytes, Math.min(chunkBytes, 2 ** Math.floor(Math.log2(share))))
+  }
+
+  /** Memory for a chunk, with anything in it. */
+  take(length: number): Buffer {
+    const kept = this.#spare.get(length)?.pop()
+    if (!kept) return Buffer.allocUnsafeSlow(length)
+    this.#spareBytes -= length
+    return kept
+  }
+
+  /** Nobody looks at it any more. */
+  give(chunk: Buffer): void {
+    if (chunk.length < leastBytes || this.#spareBytes + chunk.length > spareBytes) return
+    this.#spareBytes += chunk.length
+    const kept = this.#spare.get(chunk.length)
+    if (kept) kept.push(chunk)
+    else this.#spare.set(chunk.length, [chunk])
+  }
+
+  #forget(): void {
+    this.#spare.clear()
+    this.#spareBytes = 0
   }
 }
 
@@ -89,7 +123,8 @@ export async function* fileBytes(
   const over = sending.begin()
   try {
     const most = sending.chunkBytes
-    const buffer = Buffer.allocUnsafeSlow(Math.min(most, span.end - span.start))
+    // Shorter than that: what is left of a file rarely has a length that another one has.
+    const buffer = sending.take(span.end - span.start < leastBytes ? span.end - span.start : most)
     let untilQuick = 1
     for (let at = span.start; at < span.end; ) {
       signal.throwIfAborted()
@@ -103,6 +138,8 @@ export async function* fileBytes(
       at += read
       yield chunk.subarray(0, read)
     }
+    // Not of one that is broken off: its last chunk may still be on the way to a client that has left.
+    sending.give(buffer)
   } finally {
     over()
     closeSync(fd)
