@@ -9,6 +9,9 @@ const digest = digestOf(blob)
 
 const server = createServer((request, response) => {
   if (request.url === '/missing') return response.writeHead(404, { 'content-length': 12 }).end('no such blob')
+  if (request.url?.startsWith('/moved'))
+    return response.writeHead(307, { location: `/whole${request.url.slice(6)}` }).end()
+  if (request.url === '/circle') return response.writeHead(302, { location: '/circle' }).end()
   response.writeHead(200, { 'content-length': blob.length })
   if (request.url === '/broken-off') return response.write(blob.subarray(0, 1000), () => response.destroy())
   if (request.url === '/flipped') return response.end(blob.map((byte, at) => (at === 40_000 ? byte ^ 1 : byte)))
@@ -22,6 +25,11 @@ const url = (path: string) => `http://127.0.0.1:${(server.address() as AddressIn
 
 test('a blob that comes in parts is received', async () => {
   await receiveBlob(url('/whole'), digest, blob.length)
+})
+
+test('a redirect is followed, but not for ever', async () => {
+  await receiveBlob(url('/moved?to=it'), digest, blob.length)
+  await expect(receiveBlob(url('/circle'), digest, blob.length)).rejects.toThrow('redirected again and again')
 })
 
 test('a wrong byte, an end before the end and a refusal are errors', async () => {

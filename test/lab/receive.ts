@@ -7,26 +7,35 @@ import { algorithmOf, type Digest } from '../../src/oci/digest.ts'
 
 const endOfHead = '\r\n\r\n'
 
-/** @throws when the answer is not a 200 with exactly `size` bytes that have `digest` */
+/** @throws when the answer, after redirects, is not a 200 with exactly `size` bytes that have `digest` */
 export async function receiveBlob(url: string, digest: Digest, size: number): Promise<void> {
-  const { hostname, port, host, pathname } = new URL(url)
+  let from: string | undefined = url
+  for (let hops = 0; from !== undefined; hops++) {
+    if (hops > 5) throw new Error(`${url}: redirected again and again`)
+    from = await receive(from, digest, size)
+  }
+}
+
+/** Resolves to where the blob is to be had instead, if it is elsewhere. */
+async function receive(url: string, digest: Digest, size: number): Promise<string | undefined> {
+  const { hostname, port, host, pathname, search } = new URL(url)
   const hash = new Bun.CryptoHasher(algorithmOf(digest))
   let head = ''
   let body = false
   let received = 0
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const { promise, resolve, reject } = Promise.withResolvers<string | undefined>()
   const refuse = (why: string) => reject(new Error(`${url}: ${why}`))
   const take = (bytes: Uint8Array) => {
     hash.update(bytes)
     received += bytes.length
-    if (received >= size) resolve()
+    if (received >= size) resolve(undefined)
   }
   const socket = await Bun.connect({
     hostname,
     port: Number(port || 80),
     socket: {
       open: (opened) => {
-        opened.write(`GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+        opened.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
       },
       data: (_, bytes) => {
         if (body) return take(bytes)
@@ -35,6 +44,8 @@ export async function receiveBlob(url: string, digest: Digest, size: number): Pr
         const end = head.indexOf(endOfHead)
         if (end < 0) return
         const status = head.slice(0, head.indexOf('\r\n'))
+        const elsewhere = /^HTTP\/1\.1 30[278] /.test(status) && /^location: *(.+)$/im.exec(head)?.[1]
+        if (elsewhere) return resolve(new URL(elsewhere.trim(), url).href)
         if (!status.startsWith('HTTP/1.1 200')) return refuse(`${status}: ${head.slice(end).trim().slice(0, 500)}`)
         body = true
         take(bytes.subarray(end + endOfHead.length - before))
@@ -44,7 +55,8 @@ export async function receiveBlob(url: string, digest: Digest, size: number): Pr
     },
   })
   try {
-    await promise
+    const elsewhere = await promise
+    if (elsewhere) return elsewhere
   } finally {
     socket.terminate()
   }
