@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { load, loadOne } from '../config/load.ts'
 import { type Machine, machineAt } from '../install/machine.ts'
-import { places } from '../install/places.ts'
+import { places, usualData } from '../install/places.ts'
 import { uninstallPlan } from '../install/plan.ts'
 import { variablesOf } from '../install/settings-file.ts'
 import { describe } from '../install/step.ts'
@@ -23,20 +23,24 @@ export function uninstall(program: Command, context: Context, machine?: Machine)
     .option('--keep-data', 'leave the settings, and what the node has stored')
     .option('--dry-run', 'do nothing, and say what would be done')
     .action(async (options: Options) => {
+      const host = machine ?? machineAt()
+      const dataDir = dataDirOf(host, context)
+      refuse(host, dataDir, options, context)
       // Engines are of the real host only.
       if (!machine && context.host.root) await undoAll(context, options.dryRun ?? false)
-      uninstallFrom(machine ?? machineAt(), options, context)
+      uninstallFrom(host, dataDir, options, context)
     })
 }
 
-function uninstallFrom(machine: Machine, options: Options, context: Context): void {
+function refuse(machine: Machine, dataDir: string, options: Options, context: Context): void {
   if (!context.host.root && !options.dryRun) throw new CommandError('removing a service needs root')
-  const dataDir = dataDirOf(machine, context)
+  if (machine.exists(places.unit) && machine.systemd === 'running') return
+  const pid = machine.nodeOn(dataDir)
+  if (pid !== undefined) throw new CommandError(`a node runs here (process ${pid}), and is no service: end it first`)
+}
+
+function uninstallFrom(machine: Machine, dataDir: string, options: Options, context: Context): void {
   const unit = machine.exists(places.unit)
-  if (!(unit && machine.systemd === 'running')) {
-    const pid = machine.nodeOn(dataDir)
-    if (pid !== undefined) throw new CommandError(`a node runs here (process ${pid}), and is no service: end it first`)
-  }
   const { steps, left } = uninstallPlan({
     systemd: machine.systemd,
     binary: machine.exists(places.binary),
@@ -45,8 +49,8 @@ function uninstallFrom(machine: Machine, options: Options, context: Context): vo
     user: unit && hasUser(machine),
     settingsDir: machine.names(places.settingsDir),
     record: machine.read(places.record),
-    engines: (machine.names(places.undo) ?? []).length > 0,
-    data: { path: dataDir, names: machine.names(dataDir) },
+    undo: machine.names(places.undo),
+    data: [...new Set([dataDir, usualData])].map((path) => ({ path, names: machine.names(path) })),
     keepData: options.keepData ?? false,
   })
   if (steps.length === 0) return context.out('shoal is not installed here')

@@ -107,8 +107,8 @@ const there: Found = {
   user: true,
   settingsDir: ['.installed', 'shoal.yaml'],
   record: 'shoal.yaml\n',
-  engines: false,
-  data: { path: '/var/lib/shoal', names: ['blobs', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.spare'] },
+  undo: undefined,
+  data: [{ path: '/var/lib/shoal', names: ['blobs', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.spare'] }],
   keepData: false,
 }
 
@@ -146,7 +146,10 @@ suite('a removal', () => {
     const found: Found = {
       ...there,
       settingsDir: ['.installed', 'cluster.key', 'shoal.yaml'],
-      data: { path: '/srv', names: ['blobs', 'node.key', 'photos', 'shoaling'] },
+      data: [
+        { path: '/srv', names: ['blobs', 'node.key', 'photos', 'shoaling'] },
+        { path: '/var/lib/shoal', names: [] },
+      ],
       dropIns: ['data-dir.conf', 'override.conf'],
     }
     const { steps, left } = uninstallPlan(found)
@@ -156,21 +159,21 @@ suite('a removal', () => {
       '/srv/shoaling',
       '/etc/shoal/cluster.key',
     ])
-    expect(steps.filter((step) => step.do === 'remove-directory')).toEqual([])
+    expect(steps.filter((step) => step.do === 'remove-directory').map(describe)).toEqual([
+      'remove /var/lib/shoal, then empty',
+    ])
   })
 
-  test('has engines ask their registries again before the mirror is gone', () => {
-    const { steps, left } = uninstallPlan({ ...there, engines: true, settingsDir: ['shoal.yaml', 'undo'] })
+  test('leaves what engines had before, as long as that was not put back', () => {
+    const settingsDir = ['shoal.yaml', 'undo']
+    expect(uninstallPlan({ ...there, settingsDir, undo: ['docker'] }).left).toEqual(['/etc/shoal/undo'])
+    const { steps, left } = uninstallPlan({ ...there, settingsDir, undo: [] })
     expect(left).toEqual([])
-    expect(steps.slice(0, 3).map(describe)).toEqual([
-      'run /usr/local/bin/shoal configure --undo --yes',
-      'remove /etc/shoal/undo',
-      'run systemctl disable --now shoal.service',
-    ])
+    expect(steps.map(describe)).toContain('remove /etc/shoal/undo, then empty')
   })
 
   test('of nothing is nothing', () => {
     const found = { ...there, binary: false, unit: false, user: false, settingsDir: undefined }
-    expect(uninstallPlan({ ...found, data: { path: '/var/lib/shoal', names: undefined } }).steps).toEqual([])
+    expect(uninstallPlan({ ...found, data: [{ path: '/var/lib/shoal', names: undefined }] }).steps).toEqual([])
   })
 })

@@ -97,9 +97,10 @@ export interface Found {
   /** Names in the directory of settings; undefined: it is not there. The same for the others. */
   readonly settingsDir: readonly string[] | undefined
   readonly record: string | undefined
-  /** Engines are configured to ask the node. */
-  readonly engines: boolean
-  readonly data: { readonly path: string; readonly names: readonly string[] | undefined }
+  /** What engines had before they were configured, as far as that was not put back. */
+  readonly undo: readonly string[] | undefined
+  /** Where the node has its data; systemd makes the usual place also when that is elsewhere. */
+  readonly data: readonly { readonly path: string; readonly names: readonly string[] | undefined }[]
   readonly keepData: boolean
 }
 
@@ -112,24 +113,20 @@ export interface UninstallPlan {
 export function uninstallPlan(found: Found): UninstallPlan {
   const { systemd, keepData } = found
   const run = (command: string[], mayFail?: true): Step => ({ do: 'run', command, ...(mayFail ? { mayFail } : {}) })
-  const settingsDir = found.settingsDir?.filter((name) => name !== basename(places.undo))
+  const undo = emptied(places.undo, found.undo, () => false)
+  const settingsDir = found.settingsDir?.filter((name) => name !== basename(places.undo) || undo.left.length > 0)
   const recorded = new Set([...namesIn(found.record), basename(places.record), basename(places.settings)])
   const parts = [
     emptied(places.dropInDir, found.dropIns, (name) => join(places.dropInDir, name) === places.dropIn),
-    emptied(found.data.path, found.data.names, (name) => !keepData && ownData.test(name)),
+    ...found.data.map(({ path, names }) => emptied(path, names, (name) => !keepData && ownData.test(name))),
     emptied(places.settingsDir, settingsDir, (name) => !keepData && recorded.has(name)),
   ]
   const runs = found.unit && systemd === 'running'
-  // First of all: with the mirror gone, and its address still there, each pull would ask in vain.
-  const undoEngines: Step[] = [
-    run([places.binary, 'configure', '--undo', '--yes']),
-    { do: 'remove', path: places.undo },
-  ]
   const steps: Step[] = [
-    ...(found.engines && found.binary ? undoEngines : []),
     ...(runs ? [run(['systemctl', 'disable', '--now', unitName])] : []),
     ...(found.unit && systemd === 'present' ? [run(['systemctl', 'disable', unitName])] : []),
     ...(found.unit ? [{ do: 'remove', path: places.unit } as const] : []),
+    ...undo.steps,
     ...parts.flatMap((part) => part.steps),
     ...(runs ? [run(['systemctl', 'daemon-reload']), run(['systemctl', 'reset-failed', unitName], true)] : []),
     // What it has stored would be nobody's without it.
