@@ -7,7 +7,7 @@ import { sample } from '../../test/conformance/blob-store.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf } from '../../test/fakes/disk-stores.ts'
 import { seededRandom } from '../clock.ts'
-import { besideBlobs } from './beside.ts'
+import { Beside, besideBlobs } from './beside.ts'
 
 const pieceLength = 256 * 1024
 const { newDir, openStore } = diskStores()
@@ -91,4 +91,17 @@ test('what is wrong is told for a minute', async () => {
   expect(store.usage().trouble).toContain('raise --cache-size')
   clock.advance(1000)
   expect(store.usage().trouble).toBeUndefined()
+})
+
+test('a look at the directory that fails, for want of a descriptor or so, ends nothing: the last one counts', () => {
+  const clock = new FakeClock()
+  let fails = false
+  const beside = new Beside(clock, () => {
+    if (fails) throw new Error('EMFILE')
+    return 4096
+  })
+  expect(beside.bytes).toBe(4096)
+  fails = true
+  clock.advance(5000)
+  expect(beside.bytes).toBe(4096)
 })

@@ -29,6 +29,32 @@ test('the disk is asked once a second, and between what the store writes and fre
   expect([space.room, looks]).toEqual([20, 2])
 })
 
+test('while the disk cannot be asked, what was seen last counts, and what the store wrote since', () => {
+  const clock = new FakeClock()
+  let fails = false
+  let looks = 0
+  const space = new FreeSpace({ bytes: 100 }, clock, () => {
+    looks++
+    if (fails) throw new Error('EIO')
+    return { free: 300, total: 1000 }
+  })
+  expect(space.room).toBe(200)
+  fails = true
+  space.changed(-50)
+  clock.advance(1000)
+  expect([space.room, space.room, looks]).toEqual([150, 150, 2])
+  fails = false
+  clock.advance(1000)
+  expect([space.room, looks]).toEqual([200, 3])
+})
+
+test('a disk that was never seen is said to be so', () => {
+  const space = new FreeSpace({ bytes: 100 }, new FakeClock(), () => {
+    throw new Error('EIO')
+  })
+  expect(() => space.room).toThrow('EIO')
+})
+
 test('a disk tells what it has', () => {
   const { free, total } = diskAt('/')()
   expect(free).toBeGreaterThan(0)

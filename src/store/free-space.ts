@@ -36,9 +36,14 @@ export class FreeSpace {
   get room(): number {
     const now = this.#clock.now()
     if (!this.#disk || now - this.#at >= lookMs) {
-      this.#disk = this.#look()
       this.#at = now
-      this.#since = 0
+      try {
+        this.#disk = this.#look()
+        this.#since = 0
+      } catch (error) {
+        // A disk that fails for a while ends no node: what was seen last is near enough.
+        if (!this.#disk) throw error
+      }
     }
     const { free, total } = this.#disk
     const keep = 'bytes' in this.#keep ? this.#keep.bytes : this.#keep.share * total
