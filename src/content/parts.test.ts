@@ -135,6 +135,15 @@ describe('whether a repository has something', () => {
     answer = { size: 1, mediaType: '' }
     expect(await schedulers[0]!.code()).toBe('known')
   })
+
+  test('is another question for a blob than for a manifest: a no to the one is none to the other', async () => {
+    const [owner] = schedulers
+    answer = new Failure('no-blob', 'the source')
+    const asBlob = owner!.parts.answer({ ...location, kind: 'blob' })
+    expect(await asBlob.catch((error) => Failure.from(error).code)).toBe('no-blob')
+    answer = { size: bytes.length, mediaType: 'a/b' }
+    expect(await owner!.code()).toBe('known')
+  })
 })
 
 describe('while the source cannot be asked', () => {

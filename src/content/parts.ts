@@ -56,7 +56,8 @@ export class Parts {
   async inquire({ repository, kind, digest }: Location, widely: boolean): Promise<void> {
     const { membership, outbound, rights, clock } = this.#o
     const key = formatReference({ ...repository, digest })
-    const vain = this.#vain.get(key)
+    const question = `${kind} ${key}`
+    const vain = this.#vain.get(question)
     if (vain !== undefined && vain > clock.now()) return
     const owners = this.#o.owners(key).slice(0, widely ? mostWidely : mostOwners)
     for (const owner of owners) {
@@ -76,12 +77,13 @@ export class Parts {
         if (!widely && Failure.from(error).code !== 'unavailable') return
       }
     }
-    if (widely) this.#vain.set(key, clock.now() + failureKeptMs)
+    if (widely) this.#vain.set(question, clock.now() + failureKeptMs)
   }
 
   /** Another node asks this one as an owner. @throws {Failure} what the source says when nothing is known */
   async answer({ repository, kind, digest }: Location): Promise<ResolveReply> {
-    const key = formatReference({ ...repository, digest })
+    // A registry that has a manifest says of the same digest as a blob, as a rule, that there is none.
+    const key = `${kind} ${formatReference({ ...repository, digest })}`
     const { clock, rights, store, ttlMs } = this.#o
     const wall = clock.wall()
     let known = this.#known.get(key)
