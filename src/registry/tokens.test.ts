@@ -5,7 +5,7 @@ import type { Visitor } from '../rights/visitor.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createRegistry } from './registry.ts'
-import { Tokens } from './tokens.ts'
+import { mostKept, Tokens } from './tokens.ts'
 
 const ann = `Basic ${Buffer.from('ann:open-sesame').toString('base64')}`
 const localSocket = { remoteAddress: '127.0.0.1' }
@@ -98,4 +98,15 @@ test('a token is forgotten after a while, with what it stands for', () => {
   expect(tokens.meant('Basic Og==')).toBe('Basic Og==')
   expect(tokens.issue(undefined)).toBe('shoal.nobody')
   expect(tokens.meant(`Bearer ${tokens.issue(`Basic ${'A'.repeat(5000)}`)}`)).toBe('Bearer')
+})
+
+test('tokens that gave way to newer ones leave nothing behind, not even a timer', () => {
+  const clock = new FakeClock()
+  const tokens = new Tokens(clock)
+  const first = tokens.issue(ann)
+  for (let n = 0; n < 2 * mostKept; n++) tokens.issue(ann)
+  expect(clock.pending).toBe(mostKept)
+  expect(tokens.meant(`Bearer ${first}`)).toBe('Bearer')
+  clock.advance(600_000)
+  expect(clock.pending).toBe(0)
 })

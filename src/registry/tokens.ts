@@ -15,15 +15,23 @@ export const tokenPath = '/shoal/token'
 /** What is said to live so long is kept twice as long, for requests that are on their way. */
 const lifeSeconds = 300
 const keptMs = 2 * lifeSeconds * 1000
-const mostKept = 1024
+export const mostKept = 1024
 /** A longer one is no login that anybody has; its token stands for nobody known. */
 const longestHeader = 4096
 const nobody = 'shoal.nobody'
 
+interface Shown {
+  readonly header: Secret
+  readonly until: number
+  /** Ends the timer that forgets it. */
+  readonly cancel: () => void
+}
+
 export class Tokens {
   readonly #clock: Clock
   readonly #draw: () => string
-  readonly #shown = new LRUCache<string, { readonly header: Secret; readonly until: number }>({ max: mostKept })
+  /** Anybody may ask for tokens: what gives way to newer ones takes its timer along. */
+  readonly #shown = new LRUCache<string, Shown>({ max: mostKept, dispose: ({ cancel }) => cancel() })
 
   constructor(clock: Clock, draw = () => randomBytes(24).toString('base64url')) {
     this.#clock = clock
@@ -35,8 +43,8 @@ export class Tokens {
     if (header === undefined || header.trim() === '') return nobody
     const token = `shoal.${this.#draw()}`
     if (header.length > longestHeader) return token
-    this.#shown.set(token, { header: new Secret(header), until: this.#clock.now() + keptMs })
-    this.#clock.after(keptMs, () => this.#shown.delete(token))
+    const cancel = this.#clock.after(keptMs, () => this.#shown.delete(token))
+    this.#shown.set(token, { header: new Secret(header), until: this.#clock.now() + keptMs, cancel })
     return token
   }
 
