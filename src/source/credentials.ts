@@ -26,9 +26,9 @@ export const noCredentials: Credentials = {
   refused() {},
 }
 
-/** What a client showed, for the one registry it is asking for. */
-export function only(credential: Credential): Credentials {
-  return { ...noCredentials, find: async () => credential }
+/** What a client showed, for the one account it was shown for: the registry's name may come to lead elsewhere. */
+export function only(credential: Credential, account: string): Credentials {
+  return { ...noCredentials, find: async (asked) => (asked === account ? credential : undefined) }
 }
 
 export interface DockerCredentialsOptions {

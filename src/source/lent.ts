@@ -25,16 +25,18 @@ interface Lent {
   readonly credential: Credential
   readonly until: number
   /** The node's own login was refused what this one was given: it is not tried before each request. */
-  readonly needed: boolean
+  needed: boolean
+  /** Ends the timer that forgets it. */
+  readonly cancel: () => void
 }
 
 export class LendingClient implements Asking {
   readonly #own: Asking
-  readonly #clientOf: (credential: Credential) => Asking
+  readonly #clientOf: (credential: Credential, repository: Repository) => Asking
   readonly #clock: Clock
-  readonly #lent = new LRUCache<string, Lent>({ max: mostLent })
+  readonly #lent = new LRUCache<string, Lent>({ max: mostLent, dispose: ({ cancel }) => cancel() })
 
-  constructor(own: Asking, clientOf: (credential: Credential) => Asking, clock: Clock) {
+  constructor(own: Asking, clientOf: (credential: Credential, repository: Repository) => Asking, clock: Clock) {
     this.#own = own
     this.#clientOf = clientOf
     this.#clock = clock
@@ -43,11 +45,10 @@ export class LendingClient implements Asking {
   lend(repository: Repository, credential: Credential): void {
     const key = formatRepository(repository)
     const known = this.#find(repository)
-    const client = known && same(known.credential, credential) ? known.client : this.#clientOf(credential)
-    this.#lent.set(key, { client, credential, until: this.#clock.now() + lentMs, needed: known?.needed ?? false })
-    this.#clock.after(lentMs, () => {
-      if ((this.#lent.get(key)?.until ?? Number.POSITIVE_INFINITY) <= this.#clock.now()) this.#lent.delete(key)
-    })
+    const client = known && same(known.credential, credential) ? known.client : this.#clientOf(credential, repository)
+    const until = this.#clock.now() + lentMs
+    const cancel = this.#clock.after(lentMs, () => this.#lent.delete(key))
+    this.#lent.set(key, { client, credential, until, needed: known?.needed ?? false, cancel })
   }
 
   has(repository: Repository): boolean {
@@ -83,7 +84,7 @@ export class LendingClient implements Asking {
     const key = formatRepository(repository)
     try {
       const answer = await send(lent.client)
-      if (answer.status < 300 && this.#lent.get(key) === lent) this.#lent.set(key, { ...lent, needed: true })
+      if (answer.status < 300) lent.needed = true
       return answer
     } catch (error) {
       // The rights were withdrawn, or the password was changed.

@@ -172,6 +172,24 @@ describe('what a client showed', () => {
     expect(sent().join()).not.toContain(basic)
   })
 
+  test('goes nowhere else when the name of the registry comes to lead elsewhere', async () => {
+    const { source, repository } = setUp(false)
+    source.lend(repository, asAnn)
+    const other = await FakeRegistry.start()
+    try {
+      other.image('org/app', 'v1', [noise(1000)])
+      other.auth = { kind: 'basic', ...ann }
+      source.reroute(new Map([[repository.registry, { url: new URL(`http://${other.host}`) }]]), true)
+      expect(await codeOf(source.resolve(repository, tag))).toBe('denied')
+      expect(other.requests.length).toBeGreaterThan(0)
+      for (const { headers } of other.requests) expect(headers.authorization).toBeUndefined()
+      source.lend(repository, asAnn)
+      expect(await codeOf(source.resolve(repository, tag))).toBe('given')
+    } finally {
+      await other.stop()
+    }
+  })
+
   test('is forgotten after a while', async () => {
     const { source, repository, clock } = setUp(false)
     source.lend(repository, asAnn)

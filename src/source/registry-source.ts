@@ -94,7 +94,9 @@ export class RegistrySource implements Source, Door {
       return new RegistryClient({ upstreams, exchange, authenticator, retry, ...(told ? { admitted: told } : {}) })
     }
     this.#own = this.#clientFor(this.#credentials, usual, admitted)
-    this.#client = new LendingClient(this.#own, (credential) => this.#clientFor(only(credential)), clock)
+    const clientOf = (credential: Credential, { registry }: Repository) =>
+      this.#clientFor(only(credential, upstreams.find(registry).account))
+    this.#client = new LendingClient(this.#own, clientOf, clock)
     this.#metrics = metrics
     this.#limit = options.limit
   }
@@ -149,7 +151,7 @@ export class RegistrySource implements Source, Door {
   }
 
   async admits({ repository, kind, reference }: Named, asker: Asker): Promise<void> {
-    const client = this.#clientFor(this.#credentialsOf(asker), this.#doorTimeouts)
+    const client = this.#clientFor(this.#credentialsOf(asker, repository), this.#doorTimeouts)
     const missing = kind === 'manifest' ? 'no-manifest' : 'no-blob'
     const subject: Subject = { repository, what: `${kind} ${reference}`, missing }
     const headers = kind === 'manifest' ? { accept: acceptManifests } : {}
@@ -162,7 +164,7 @@ export class RegistrySource implements Source, Door {
   }
 
   async shows({ repository, kind, reference }: Named, asker: Asker, start: number, bytes: Uint8Array): Promise<void> {
-    const client = this.#clientFor(this.#credentialsOf(asker), this.#doorTimeouts)
+    const client = this.#clientFor(this.#credentialsOf(asker, repository), this.#doorTimeouts)
     const missing = kind === 'manifest' ? 'no-manifest' : 'no-blob'
     const subject: Subject = { repository, what: `${kind} ${reference}`, missing }
     const range = `bytes=${start}-${start + bytes.length - 1}`
@@ -184,7 +186,8 @@ export class RegistrySource implements Source, Door {
   }
 
   lend(repository: Repository, credential: Credential): void {
-    this.#client.lend(repository, credential)
+    // It may have been taken off the list while the registry was asked.
+    if (this.takesLogins(repository.registry)) this.#client.lend(repository, credential)
   }
 
   borrows(repository: Repository): boolean {
@@ -213,7 +216,7 @@ export class RegistrySource implements Source, Door {
     accept: string | undefined,
     signal?: AbortSignal,
   ): Promise<Passed> {
-    const client = asker === 'node' ? this.#own : this.#clientFor(this.#credentialsOf(asker))
+    const client = asker === 'node' ? this.#own : this.#clientFor(this.#credentialsOf(asker, repository))
     const missing = path.startsWith('referrers/') ? 'no-manifest' : 'no-name'
     const subject: Subject = { repository, what: path, missing }
     const query = search === '' || search.startsWith('?') ? search : `?${search}`
@@ -236,9 +239,9 @@ export class RegistrySource implements Source, Door {
     return { status: answer.status, headers: kept, body }
   }
 
-  #credentialsOf(asker: Asker): Credentials {
+  #credentialsOf(asker: Asker, { registry }: Repository): Credentials {
     if (asker === 'anyone') return noCredentials
-    return asker === 'node' ? this.#credentials : only(asker)
+    return asker === 'node' ? this.#credentials : only(asker, this.#upstreams.find(registry).account)
   }
 
   /** A length is missing where the server sends in chunks; then HEAD knows it. */
