@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeClock } from '../../test/fakes/clock.ts'
@@ -85,4 +85,15 @@ test('a file that others may read is used, and told of at the start and at each 
   writeFileSync(path, textOf(2))
   clock.advance(2_000)
   expect([bytes(), warnings.length, errors]).toEqual([[2], 2, []])
+})
+
+test('a file that cannot even be looked at ends nothing: the keys stay, the operator is told, and it is read once it can', () => {
+  rmSync(path)
+  symlinkSync(path, path)
+  clock.advance(6_000)
+  expect([bytes(), errors.length]).toEqual([[1], 1])
+  rmSync(path)
+  writeFileSync(path, textOf(2), { mode: 0o600 })
+  clock.advance(2_000)
+  expect(bytes()).toEqual([2])
 })

@@ -31,8 +31,8 @@ export class KeyFile {
   /** Reads it now. What is not right changes nothing: the keys stay, and the operator is told. */
   reload(): void {
     this.#state = stateOf(this.#path)
-    tellExposed(this.#path, this.#log)
     try {
+      tellExposed(this.#path, this.#log)
       this.ring.replace(loadClusterKeys(this.#path))
     } catch (error) {
       this.#log.error('the cluster key file was changed, and cannot be used; the keys are those from before', {
@@ -46,8 +46,12 @@ export class KeyFile {
   }
 }
 
-/** Another one after each change, also when another file was put in its place. */
+/** Another one after each change, also when another file was put in its place, or nobody may look there any more. */
 function stateOf(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
-  return stat ? `${stat.ino} ${stat.size} ${stat.mode} ${stat.mtimeNs}` : 'gone'
+  try {
+    const stat = statSync(path, { bigint: true })
+    return `${stat.ino} ${stat.size} ${stat.mode} ${stat.mtimeNs}`
+  } catch (error) {
+    return String(error)
+  }
 }
