@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { configurations, standby } from '../../test/fakes/configurations.ts'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { run } from './program.ts'
 
@@ -145,4 +146,30 @@ test('--json tells the whole of it, and asks nothing', async () => {
   expect(JSON.parse((await configure('docker', '--json', '--yes')).out)).toMatchObject({ done: true, edits: [] })
   const [undone] = JSON.parse((await configure('--undo', '--json', '--yes')).out)
   expect(undone).toMatchObject({ engine: 'docker', done: true, edits: [{ path, action: 'remove' }] })
+})
+
+describe('on real files, as they are found on hosts', () => {
+  // What an engine runs with is not in its files.
+  const onDisk = configurations.filter(({ flags }) => flags === undefined)
+  test('there are more than twenty of them', () => expect(onDisk.length).toBeGreaterThan(20))
+
+  test.each(onDisk.map((each) => [each.what, each] as const))('%s', async (_, each) => {
+    const { engine, files, becomes, registries, major } = each
+    for (const [path, text] of Object.entries(files)) put(path, text)
+    const before = tree()
+    const named = (registries ?? []).flatMap((name) => ['--registry', name])
+    const said = await configure(engine, '--yes', '--standby', standby.slice('http://'.length), ...named)
+    if (becomes instanceof RegExp) {
+      expect(said.code).toBe(1)
+      expect(said.err).toMatch(becomes)
+      expect(tree()).toEqual(before)
+      return
+    }
+    expect(said).toMatchObject({ code: 0, err: '' })
+    // Which containerd is installed here is not this test's business.
+    if (major === undefined) for (const [path, text] of Object.entries(becomes)) expect(got(path)).toBe(text)
+    const undone = await configure(engine, '--undo', '--yes')
+    expect(undone).toMatchObject({ code: 0, err: '' })
+    expect(tree()).toEqual(before)
+  })
 })

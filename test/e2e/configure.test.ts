@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Containerd } from '../lab/engines/containerd.ts'
 import { type DockerHub, startDockerHub } from '../lab/engines/docker-hub.ts'
@@ -10,7 +10,7 @@ import { pushImage, type Written, writeImage } from '../lab/image.ts'
 import { Lab } from '../lab/lab.ts'
 import { syntheticLayer } from '../lab/layers.ts'
 import { builtBinary, LabNode } from '../lab/node.ts'
-import { run } from '../lab/run.ts'
+import { run, tryRun } from '../lab/run.ts'
 import { until } from '../lab/until.ts'
 
 const programs = ['dockerd', 'docker', 'containerd', 'ctr', 'runc', 'openssl', 'pgrep', 'nsenter']
@@ -137,6 +137,54 @@ describe.skipIf(obstacle !== undefined)('shoal configure, with real engines', ()
     expect(asked('containerd')).toBe(0)
     expect(await configure('--undo')).toMatchObject({ done: true })
     expect([existsSync(join(dir, 'hosts.d')), existsSync(join(dir, 'undo'))]).toEqual([false, false])
+  })
+
+  describe('config.toml of containerd', () => {
+    const kinds: [string, () => Promise<string>][] = [
+      ['that is not there', () => Promise.resolve('')],
+      ['of the first version', () => Promise.resolve('root = "/data"\n')],
+      ['of the second version', () => Promise.resolve('version = 2\n[debug]\nlevel = "info"\n')],
+      ['that it prints itself', () => run(['containerd', 'config', 'default'])],
+    ]
+    test.each(kinds)(
+      '%s: containerd reads config_path from it afterwards, and all else as before',
+      async (kind, make) => {
+        const root = join(lab.dir, `root-${kind.replaceAll(' ', '-')}`)
+        const file = join(root, 'etc/containerd/config.toml')
+        mkdirSync(join(file, '..'), { recursive: true })
+        const text = await make()
+        if (text !== '') writeFileSync(file, text)
+        const dump = async () => {
+          // A file that is not there is the same as an empty one of the version that it prints.
+          const read = existsSync(file) ? file : '/dev/null'
+          const lines = (await run(['containerd', '--config', read, 'config', 'dump'])).split('\n')
+          // The file itself is listed there.
+          return lines.filter((line) => !line.startsWith('imports = '))
+        }
+        const before = await dump()
+        await run([builtBinary, 'configure', 'containerd', '--root', root, '--yes'])
+        const after = await dump()
+        const added = after.filter((line) => !before.includes(line)).map((line) => line.trim())
+        expect(added).toEqual(['config_path = "/etc/containerd/certs.d"'])
+        expect(after).toHaveLength(before.length)
+        await run([builtBinary, 'configure', 'containerd', '--root', root, '--undo', '--yes'])
+        expect(existsSync(file) ? readFileSync(file, 'utf8') : '').toBe(text)
+      },
+    )
+  })
+
+  test('a file system that is read-only is left alone, and it is said so', async () => {
+    const root = join(lab.dir, 'read-only')
+    mkdirSync(join(root, 'etc/docker'), { recursive: true })
+    writeFileSync(join(root, 'etc/docker/daemon.json'), '{}')
+    const steps =
+      'mount --bind "$1/etc/docker" "$1/etc/docker" && mount -o remount,ro,bind "$1/etc/docker" && shift && exec "$@"'
+    const command = [builtBinary, 'configure', 'docker', '--root', root, '--yes']
+    const { code, stderr } = await tryRun(['unshare', '--mount', 'sh', '-c', steps, 'sh', root, ...command])
+    expect(code).toBe(1)
+    expect(stderr).toContain('cannot write /etc/docker/daemon.json: it is on a read-only file system')
+    expect(readdirSync(root, { recursive: true }).sort()).toEqual(['etc', 'etc/docker', 'etc/docker/daemon.json'])
+    expect(readFileSync(join(root, 'etc/docker/daemon.json'), 'utf8')).toBe('{}')
   })
 
   test('skopeo, as podman and CRI-O, copies through the node by the drop-in', async () => {
