@@ -134,6 +134,15 @@ describe('what is questioned', () => {
     expect(possession.disputed(named(evil))).toBe(true)
   })
 
+  test('is asked for as soon as some of it is here, and there is somebody to ask for', async () => {
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    await store.remove(digest)
+    expect(await outcome('anyone')).toBe('unavailable')
+    await store.put({ digest, kind: 'blob' }, bytes)
+    expect(await outcome(undefined)).toBe('unavailable')
+    expect(await outcome('anyone')).toBe('shown')
+  })
+
   test('is not given where nothing of it is here to be compared, or nobody to ask for', async () => {
     expect(await outcome(undefined)).toBe('unavailable')
     clock.advance(10_000)

@@ -86,7 +86,8 @@ export class Possession {
       const silent = failure.code === 'unavailable' || failure.code === 'too-many'
       // Those that the operator named are believed while they cannot be asked.
       if (silent && door.takesLogins(repository.registry)) return
-      this.#failed.set(key, { failure, until: clock.now() + failedMs })
+      // Where the registry was not asked: some of it may be here in a moment, and others may ask in a name.
+      if (span && asker !== undefined) this.#failed.set(key, { failure, until: clock.now() + failedMs })
       throw failure
     }
   }

@@ -15,7 +15,9 @@ export function firstToAnswer(addresses: readonly string[], port: number): Promi
   let next = 0
   let failed = 0
   let lead: Timer | undefined
+  let settled = false
   const settle = (address: string | undefined) => {
+    settled = true
     clearTimeout(lead)
     clearTimeout(patience)
     for (const socket of sockets) socket.destroy()
@@ -30,6 +32,8 @@ export function firstToAnswer(addresses: readonly string[], port: number): Promi
     sockets.push(socket)
     socket.once('connect', () => settle(address))
     socket.once('error', () => {
+      // One that was given up may still say so.
+      if (settled) return
       failed++
       if (failed === addresses.length) settle(addresses[0])
       else begin()

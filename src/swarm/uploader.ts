@@ -119,6 +119,12 @@ export class Uploader {
       this.#broken(grant)
       throw new Failure('no-blob', `piece ${piece} of ${digest} is not what it was any more`)
     }
+    // A child may have left while the piece was looked at.
+    if (signal.aborted) {
+      letGo()
+      this.#broken(grant)
+      throw new Failure('cancelled', `the child that piece ${piece} of ${digest} was for has left`)
+    }
     this.#note(digest, peer, pieceBytes(blob.layout, piece))
     const start = pieceStart(blob.layout, piece)
     const end = start + pieceBytes(blob.layout, piece)
