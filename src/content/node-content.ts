@@ -10,6 +10,7 @@ import type { Location, Passed, Source } from '../source/source.ts'
 import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
 import { type Arrival, readArriving, readChecked } from '../swarm/reader.ts'
 import type { BlobReader, BlobStat, Content, Manifest, Provenance, WholeFile } from './content.ts'
+import { readWhole } from './read-whole.ts'
 import type { Tags } from './tags.ts'
 import { through } from './through.ts'
 
@@ -196,15 +197,6 @@ async function isRight(blob: Blob): Promise<boolean> {
     if (!blob.sound(piece) && !(await blob.check(piece))) return false
   }
   return true
-}
-
-async function readWhole(blob: Blob): Promise<Uint8Array> {
-  const letGo = blob.hold()
-  try {
-    return await blob.read({ start: 0, end: blob.size })
-  } finally {
-    letGo()
-  }
 }
 
 function fileOf(blob: Blob): WholeFile {

@@ -6,7 +6,8 @@ import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { contentsOf, isElsewhere, maxManifestBytes } from '../oci/media.ts'
 import { formatReference, parseReference } from '../oci/reference.ts'
-import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { BlobStore } from '../store/blob-store.ts'
+import { readWhole } from './read-whole.ts'
 
 export interface Pinned {
   /** A digest, or an image with its registry and tag. */
@@ -105,13 +106,4 @@ export async function partsOf(store: Pick<BlobStore, 'find'>, root: Digest): Pro
     for (const part of blobs) if (!isElsewhere(part.mediaType)) parts.add(part.digest)
   }
   return parts
-}
-
-async function readWhole(blob: Blob): Promise<Uint8Array> {
-  const letGo = blob.hold()
-  try {
-    return await blob.read({ start: 0, end: blob.size })
-  } finally {
-    letGo()
-  }
 }
