@@ -10,7 +10,7 @@ beforeEach(() => {
   seldom = new Seldom(clock)
   lines = []
 })
-const happens = (key = 'it') => seldom.tell(key, (others) => lines.push([clock.now(), others]))
+const happens = (what = 'it', whom?: string) => seldom.tell(what, (others) => lines.push([clock.now(), others]), whom)
 const happensEvery = (ms: number, times: number) => {
   for (let i = 0; i < times; i++) {
     happens()
@@ -48,9 +48,15 @@ test('two things are told each by itself', () => {
 })
 
 test('who makes up a new thing every time fills neither the log nor the memory', () => {
-  for (let i = 0; i < 10_000; i++) happens(`thing ${i}`)
+  for (let i = 0; i < 10_000; i++) happens('a clash', `node ${i}`)
   expect(lines).toHaveLength(64)
   clock.advance(seldomTimes.first + 1)
-  happens('another')
+  happens('a clash', 'another')
+  expect(lines).toHaveLength(65)
+})
+
+test('and keeps nobody from reading what happens to nobody in particular', () => {
+  for (let i = 0; i < 10_000; i++) happens('a clash', `node ${i}`)
+  happens('full')
   expect(lines).toHaveLength(65)
 })

@@ -5,8 +5,8 @@
 import type { Clock } from '../clock.ts'
 
 export const seldomTimes = { first: 10_000, factor: 4, most: 3_600_000 } as const
-/** Others may choose what it is told of, so there is an end to what is remembered, and told. */
-const mostKeys = 64
+/** Whom it is about others may choose, so there is an end to what is remembered of them, and told. */
+const mostOthers = 64
 
 /** To be put among the fields of a line: how often the same happened since the last line, where it did. */
 export type Others = { readonly others?: number }
@@ -21,19 +21,26 @@ interface Told {
 
 export class Seldom {
   readonly #clock: Pick<Clock, 'now'>
+  /** What happened, and then to whom. */
   readonly #told = new Map<string, Told>()
+  readonly #toldOf = new Map<string, Told>()
 
   constructor(clock: Pick<Clock, 'now'>) {
     this.#clock = clock
   }
 
-  /** Something happened; `line` is called if it is time to tell, and what has the same `key` is the same thing. */
-  tell(key: string, line: (others: Others) => void): void {
+  /**
+   * Something happened; `line` is called if it is time to tell. The same to the same is the same thing; `whom`: with whom,
+   * where others choose that. However many of those they make up, what happens to nobody in particular is told.
+   */
+  tell(what: string, line: (others: Others) => void, whom?: string): void {
     const now = this.#clock.now()
-    const told = this.#told.get(key)
+    const all = whom === undefined ? this.#told : this.#toldOf
+    const key = whom === undefined ? what : `${what} ${whom}`
+    const told = all.get(key)
     if (!told) {
-      if (!this.#room(now)) return
-      this.#told.set(key, { at: now, last: now, wait: seldomTimes.first, unsaid: 0 })
+      if (whom !== undefined && !this.#room(now)) return
+      all.set(key, { at: now, last: now, wait: seldomTimes.first, unsaid: 0 })
       return line({})
     }
     const quiet = now - told.last
@@ -51,8 +58,8 @@ export class Seldom {
   }
 
   #room(now: number): boolean {
-    if (this.#told.size < mostKeys) return true
-    for (const [key, { last, wait }] of this.#told) if (now - last > wait) this.#told.delete(key)
-    return this.#told.size < mostKeys
+    if (this.#toldOf.size < mostOthers) return true
+    for (const [key, { last, wait }] of this.#toldOf) if (now - last > wait) this.#toldOf.delete(key)
+    return this.#toldOf.size < mostOthers
   }
 }

@@ -11,7 +11,7 @@ import { type NodeId, type NodeInfo, nodeInfoSchema } from '../cluster/node-info
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Seldom } from '../telemetry/seldom.ts'
+import type { Others, Seldom } from '../telemetry/seldom.ts'
 import { deadline } from './deadline.ts'
 import { mismatch } from './encryption.ts'
 import { parse } from './messages.ts'
@@ -87,9 +87,9 @@ export class Greeter {
     void stream.close().catch(() => {})
     const apart = mismatch(table.self, theirs.node)
     if (apart !== undefined) {
-      seldom.tell(`apart ${remote}`, (others) => {
+      const tell = (others: Others) =>
         log.error('a node of this cluster cannot be spoken with', { node: remote, reason: apart, ...others })
-      })
+      seldom.tell('apart', tell, remote)
       throw new Failure('unavailable', apart)
     }
     const now = clock.now()
@@ -113,14 +113,9 @@ export class Greeter {
       return parse(helloSchema, parseJson(text))
     } catch (error) {
       const { log, seldom } = this.#options
-      seldom.tell(`hello ${node}`, (others) => {
-        const reason = error instanceof Error ? error.message : String(error)
-        log.error('a node of this cluster cannot be understood: it may be of another version', {
-          node,
-          reason,
-          ...others,
-        })
-      })
+      const reason = error instanceof Error ? error.message : String(error)
+      const told = 'a node of this cluster cannot be understood: it may be of another version'
+      seldom.tell('hello', (others) => log.error(told, { node, reason, ...others }), node)
       throw error
     }
   }

@@ -59,14 +59,9 @@ const discoveryTimes = { query: 120_000, repeat: 60_000 } as const
 /** @throws {ListenError} */
 export async function startHost(options: HostOptions): Promise<Host> {
   const { identity, address, advertise, ring, log, seldom } = options
+  const refused = 'a connection was refused: whoever dials this node by libp2p is no member'
   const stranger = (from: string, why: string) =>
-    seldom.tell(`stranger ${why}`, (others) => {
-      log.warn('a connection was refused: whoever dials this node by libp2p is no member', {
-        from,
-        reason: why,
-        ...others,
-      })
-    })
+    seldom.tell('stranger', (others) => log.warn(refused, { from, reason: why, ...others }), why)
   try {
     const host = await createLibp2p<Services>({
       privateKey: identity.privateKey,
