@@ -1,6 +1,6 @@
 /**
  * A node, put together. Read from top to bottom: store, network, swarm, scheduler, content, the ports; and the same in
- * reverse when it ends.
+ * reverse when it ends. Longer than most files, for it is the one place where all parts are named.
  */
 import { randomBytes } from 'node:crypto'
 import { createAdmin, serveAdmin } from './admin/admin.ts'

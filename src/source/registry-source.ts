@@ -1,4 +1,7 @@
-/** The registry as a source of content: OCI distribution spec, "Pull". */
+/**
+ * The registry as a source of content: OCI distribution spec, "Pull". Longer than most files, for every call of it is
+ * here, each a few lines over one way to ask.
+ */
 import type { Clock, Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'

@@ -1,4 +1,7 @@
-/** One blob in a sparse file. The store it belongs to decides about room, records and removal. */
+/**
+ * One blob in a sparse file. The store it belongs to decides about room, records and removal. Longer than most files:
+ * writing, looking again, finishing and syncing all guard the same few fields of one blob against each other.
+ */
 import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Failure } from '../failure.ts'

@@ -1,6 +1,7 @@
 /**
  * Hands out pieces: children wait in line for their turn, get a place in the file when it comes, and free their slot by
- * saying that they have the piece. Which piece and whose turn is {@link UploadQueue}'s decision.
+ * saying that they have the piece. Which piece and whose turn is {@link UploadQueue}'s decision. Longer than most files,
+ * for every way in which a grant can end is here, so that none leaves its slot taken.
  */
 import { type Clock, pause } from '../clock.ts'
 import type { NodeId } from '../cluster/node-info.ts'

@@ -1,7 +1,7 @@
 /**
  * Receives one blob over a plain socket and hashes it as it comes. Bun's `fetch` hands every chunk from a thread of its
- * own to the script, which costs more than twice as much CPU per byte (2.5 against 1.1 CPU-seconds a GB): with sixteen
- * pullers on a machine of two cores they, not the nodes, would be a good part of what is measured.
+ * own to the script; sixteen pullers through it took 2.5 CPU-seconds a GB where this takes 1.9 (`scripts/bench --scenario
+ * hosts-16`), and on a machine of two cores that is a part of what is measured.
  */
 import { algorithmOf, type Digest } from '../../src/oci/digest.ts'
 
