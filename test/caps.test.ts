@@ -43,7 +43,12 @@ const caps = [
   ['', 'requests sent ahead on a connection', String(mostAhead), 'reset'],
   ['', 'ranges, which must not overlap', String(mostRanges), '400'],
   ['peer port', 'requests of one host under way', String(intakeLimits.requestsOfHost), '503'],
-  ['', 'body; all bodies', `${bytes(maxControlBytes)}; ${bytes(intakeLimits.bodyBytes)}`, '413; 503'],
+  [
+    '',
+    'body; all of one host; all',
+    `${bytes(maxControlBytes)}; ${bytes(intakeLimits.bodyBytesOfHost)}; ${bytes(intakeLimits.bodyBytes)}`,
+    '413; 503; 503',
+  ],
   ['', 'time to send a body', seconds(wireRules.bodyDeadline), '404'],
   ['', 'pieces named in a request', String(wireRules.candidates), '400'],
   ['', 'who waits for a piece; for how long', `${defaultUploadTuning.mostWaiting}; ${seconds(patienceMs)}`, '503'],

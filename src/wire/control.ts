@@ -9,7 +9,7 @@ import { Failure } from '../failure.ts'
 import { type Guest, sealed, speaksFor } from './admission.ts'
 import { Deadlines } from './deadlines.ts'
 import { Hearing } from './hearing.ts'
-import { type PeerAppOptions, render, textOf } from './peer-app.ts'
+import { type PeerAppOptions, type PeerServer, render, textOf } from './peer-app.ts'
 import { headers, wireRules } from './rules.ts'
 import type { Inbound } from './wire.ts'
 
@@ -17,6 +17,9 @@ export type ControlOptions = Pick<
   PeerAppOptions,
   'inbound' | 'admit' | 'refused' | 'uploads' | 'intake' | 'clock' | 'log'
 >
+
+/** Who knows where a request came from. */
+type Asked = Pick<PeerServer, 'requestIP'>
 
 export class Control {
   readonly #o: ControlOptions
@@ -28,17 +31,19 @@ export class Control {
     this.#bodies = new Deadlines(options.clock, wireRules.bodyDeadline)
   }
 
-  announce(request: Request): Promise<Response> {
+  announce(request: Request, server: Asked): Promise<Response> {
     return this.#answer(
       request,
+      server,
       (text) => this.#hearing.announce(text),
       (inbound, announce) => inbound.announce(announce),
     )
   }
 
-  schedule(request: Request): Promise<Response> {
+  schedule(request: Request, server: Asked): Promise<Response> {
     return this.#answer(
       request,
+      server,
       (text) => this.#hearing.schedule(text),
       (inbound, question) => inbound.schedule(question),
     )
@@ -50,6 +55,7 @@ export class Control {
 
   async #answer<T extends { node: NodeInfo }>(
     request: Request,
+    server: Asked,
     read: (text: string) => T,
     reply: (inbound: Inbound, message: T) => object | Promise<object>,
   ): Promise<Response> {
@@ -58,11 +64,14 @@ export class Control {
     const leave = uploads.enter('')
     let guest: Guest | undefined
     let letGo = () => {}
+    let over = () => {}
     try {
+      const host = server.requestIP(request)?.address ?? 'localhost'
+      over = intake.host(host)
       guest = admit(request)
       const ready = inbound()
       if (!ready) throw new Failure('too-many', 'this node is still starting')
-      letGo = intake.body(request)
+      letGo = intake.body(request, host)
       const text = await this.#body(request)
       guest.pass?.bring(text)
       const message = read(text)
@@ -74,6 +83,7 @@ export class Control {
       return render(Failure.from(error), log, guest)
     } finally {
       letGo()
+      over()
       leave()
     }
   }

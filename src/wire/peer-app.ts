@@ -42,7 +42,7 @@ export interface PeerAppOptions {
 
 type Env = {
   Bindings: { server: PeerServer | undefined }
-  Variables: { leave: () => void; letGo: () => void; connection: string; guest: Guest | undefined }
+  Variables: { leave: () => void; letGo: () => void; host: string; connection: string; guest: Guest | undefined }
 }
 
 /** Sockets at which new sessions are refused: far above what a swarm opens. */
@@ -125,7 +125,7 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   }
 
   async function read<T extends object>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
-    const letGo = intake.body(c.req.raw)
+    const letGo = intake.body(c.req.raw, c.get('host'))
     const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () =>
       textOf(c.req.raw),
     ).finally(letGo)
@@ -147,11 +147,13 @@ function enter(uploads: Uploads, intake: Intake): MiddlewareHandler<Env> {
     const from = c.env?.server?.requestIP(c.req.raw)
     const connection = from ? `${from.address} ${from.port}` : ''
     const leave = uploads.enter(connection)
+    const host = from?.address ?? 'localhost'
     c.set('connection', connection)
+    c.set('host', host)
     c.set('leave', leave)
     c.set('letGo', () => {})
     try {
-      c.set('letGo', intake.host(from?.address ?? 'localhost'))
+      c.set('letGo', intake.host(host))
       await next()
     } finally {
       c.get('letGo')()

@@ -5,7 +5,7 @@ import { Control } from './control.ts'
 import type { ServerCertificate } from './encryption.ts'
 import { Intake } from './intake.ts'
 import { maxControlBytes } from './messages.ts'
-import { createPeerApp, type PeerAppOptions } from './peer-app.ts'
+import { createPeerApp, type PeerAppOptions, type PeerServer } from './peer-app.ts'
 import { routes, wireRules } from './rules.ts'
 import type { Sessions } from './sessions.ts'
 import { type SocketData, serveSockets } from './sockets.ts'
@@ -17,6 +17,7 @@ export interface PeerServerOptions extends Omit<PeerAppOptions, 'uploads' | 'int
   readonly certificate: ServerCertificate | undefined
   /** Undefined until the node knows its own address, which is after this port is open. */
   readonly sessions: () => Sessions | undefined
+  readonly intake?: Intake
 }
 
 export interface RunningPeerServer {
@@ -29,9 +30,8 @@ export interface RunningPeerServer {
 
 /** @throws {ListenError} */
 export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
-  const { address, clock } = options
+  const { address, clock, intake = new Intake() } = options
   const uploads = new Uploads(() => server.pendingRequests, clock)
-  const intake = new Intake()
   const app = createPeerApp({ ...options, uploads, intake, sessions: () => options.sessions()?.size ?? 0 })
   const control = new Control({ ...options, uploads, intake })
   const server: Server<SocketData> = listen(address, '--peer-addr', () =>
@@ -44,8 +44,8 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
       maxRequestBodySize: maxControlBytes,
       idleTimeout: wireRules.idleSeconds,
       routes: {
-        [routes.announce]: { POST: (request: Request) => control.announce(request) },
-        [routes.schedule]: { POST: (request: Request) => control.schedule(request) },
+        [routes.announce]: { POST: (request: Request, asked: PeerServer) => control.announce(request, asked) },
+        [routes.schedule]: { POST: (request: Request, asked: PeerServer) => control.schedule(request, asked) },
       },
       fetch: (request, server) => app.fetch(request, { server }),
       // What goes wrong after a handler has answered: the file of a piece is gone, evicted a moment ago.
