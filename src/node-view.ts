@@ -24,6 +24,7 @@ import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Holding, Plan } from './store/eviction.ts'
+import { diskAt } from './store/free-space.ts'
 import type { Bans } from './swarm/bans.ts'
 import type { Mender } from './swarm/mender.ts'
 import type { Seeder } from './swarm/seeder.ts'
@@ -101,9 +102,38 @@ export function viewOf(parts: NodeParts): NodeView {
       metrics.blobs.set({ state: 'partial' }, usage.partial)
       metrics.storeBytes.set(usage.bytes)
       metrics.storeDiskBytes.set(usage.disk)
+      metrics.storeLimitBytes.set(usage.limit ?? Number.POSITIVE_INFINITY)
+      metrics.storeTrouble.set(usage.trouble === undefined ? 0 : 1)
+      setTransfers(parts)
+      setDisk(parts)
+      metrics.bans.set(bans.list().length)
+      metrics.ready.set(parts.notReady().length === 0 ? 1 : 0)
       for (const mode of modes) metrics.members.set({ mode }, membership.withMode(mode).length)
     },
   }
+}
+
+/** An engine waits for it this long, ms, and nothing has come for some seconds: it stalls. */
+const stalledMs = 10_000
+
+function setTransfers({ swarm, seeder, clock, metrics }: NodeParts): void {
+  const transfers = [...swarm.transfers()]
+  const stalls = (transfer: Transfer) => {
+    const { readers, rate } = transfer.describe()
+    return readers > 0 && clock.now() - transfer.startedAt > stalledMs && rate === 0
+  }
+  metrics.downloads.set(transfers.length)
+  metrics.downloadsStalled.set(transfers.filter(stalls).length)
+  metrics.uploads.set(seeder.sending().length)
+}
+
+/** A disk that does not answer keeps what was seen of it last. */
+function setDisk({ settings, metrics }: NodeParts): void {
+  try {
+    const { free, total } = diskAt(settings.node.dataDir)()
+    metrics.diskFreeBytes.set(free)
+    metrics.diskBytes.set(total)
+  } catch {}
 }
 
 function pinFacts({ until, ...pinned }: Pinned): PinFacts {

@@ -64,10 +64,10 @@ const uploadDrainMs = 5_000
 export async function startNode(settings: Settings): Promise<RunningNode> {
   const clock = systemClock
   const random = Math.random
-  const log = createLog(settings.log)
+  const metrics = createMetrics()
+  const log = createLog({ ...settings.log, written: (level) => metrics.logLines.inc({ level }) })
   const unhardened = harden()
   if (unhardened !== undefined) log.warn('this process is less shut off than it could be', { reason: unhardened })
-  const metrics = createMetrics()
   metrics.buildInfo.set({ version: buildInfo.version, commit: buildInfo.commit, bun: Bun.version }, 1)
   const undo: (() => void | Promise<void>)[] = []
   try {
@@ -173,6 +173,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       outbound,
       directory,
       log,
+      metrics,
       ...(scheduler ? { local: (request) => scheduler.schedule(request) } : {}),
     })
     const swarm: Swarm = new Swarm({
@@ -259,7 +260,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     mender.start()
 
     const content = new NodeContent({ store, swarm, source, tags })
-    const pulls = pullLog({ clock, log })
+    const pulls = pullLog({ clock, log, metrics })
     const contentFor = (visitor: Visitor) => new GuardedContent({ content, rights, door: source }, visitor)
     const files = fileLimit()
     const app = createRegistry({ content: contentFor, log, metrics, clock, random, pulls })

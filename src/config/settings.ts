@@ -3,14 +3,12 @@
  * knows nothing of flags, variables and files.
  */
 import type { Address } from '../listen.ts'
+import type { LogLevel } from '../telemetry/log.ts'
 import type { Secret } from './secret.ts'
 
 /** What a node can do; `all` stands for the three of them. */
 export const modes = ['peer', 'seed', 'scheduler'] as const
 export type Mode = (typeof modes)[number]
-
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const
-export type LogLevel = (typeof logLevels)[number]
 
 export const logFormats = ['text', 'json'] as const
 export type LogFormat = (typeof logFormats)[number]

@@ -2,8 +2,9 @@
  * Every setting once: its name, kind, default and help. The flag, the variable and the YAML key follow from the name:
  * `cache-size` is `--cache-size`, `SHOAL_CACHE_SIZE` and `cache-size:`.
  */
+import { logLevels } from '../telemetry/log.ts'
 import type { Host } from './host.ts'
-import { logFormats, loginsFor, logLevels, modes } from './settings.ts'
+import { logFormats, loginsFor, modes } from './settings.ts'
 import {
   address,
   choice,

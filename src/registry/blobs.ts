@@ -148,13 +148,16 @@ function report(exchange: Exchange, { repository, digest }: BlobRequest, service
   }
   if (error === undefined) {
     metrics.blobSeconds.observe(seconds)
+    metrics.blobSends.inc({ result: 'done' })
     log.debug('blob sent', fields)
     return
   }
   const failure = Failure.from(error)
   if (failure.code === 'cancelled' || exchange.signal.aborted) {
+    metrics.blobSends.inc({ result: 'left' })
     log.debug('blob transfer ended by the client', { ...fields, reason: failure.message })
   } else {
+    metrics.blobSends.inc({ result: 'broken' })
     log.warn('blob transfer broken off: the engine will try again', { ...fields, reason: failure.message })
   }
 }

@@ -63,6 +63,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
       const failure = left ? new Failure('cancelled', 'the client closed the connection') : Failure.from(error)
       response = renderFailure(failure, method, log, random)
       status = left ? clientLeft : response.status
+      if (!left && forEngine.includes(failure.code)) metrics.notServed.inc({ code: failure.code })
       reportRefusal(log, exchange, method, status, failure)
     }
     const known = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method) ? method : 'other'
@@ -73,8 +74,14 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
 }
 
 /** One info line for each image that a client pulled. */
-export function pullLog({ clock, log }: Pick<RegistryInit, 'clock' | 'log'>): PullTracker {
-  return new PullTracker({ clock, report: (summary) => reportPull(log, summary) })
+export function pullLog({ clock, log, metrics }: Pick<RegistryInit, 'clock' | 'log' | 'metrics'>): PullTracker {
+  return new PullTracker({
+    clock,
+    report: (summary) => {
+      metrics.pulls.inc({ result: summary.sent === summary.blobs ? 'whole' : 'part' })
+      reportPull(log, summary)
+    },
+  })
 }
 
 async function answer(exchange: Exchange, request: RegistryRequest, services: Services): Promise<Response> {
@@ -112,6 +119,9 @@ function reportPull(log: Log, { image, digest, client, bytes, blobs, sent, milli
 
 /** What an operator can do something about: the engine went on without this node because of it. */
 const worthWarning: readonly FailureCode[] = ['unavailable', 'denied', 'too-many', 'corrupt', 'no-space', 'no-disk']
+
+/** Unlike a wrong request or a name that does not exist anywhere, these are what this node failed at. */
+const forEngine: readonly FailureCode[] = [...worthWarning, 'internal']
 
 function reportRefusal(log: Log, { target, client }: Exchange, method: string, status: number, failure: Failure): void {
   // An unexpected error has been logged with its id.

@@ -31,7 +31,7 @@ export interface DiskStoreOptions {
   readonly disk?: () => Disk
   readonly clock: Clock
   readonly log: Log
-  readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes' | 'storeDiskBytes'>
+  readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes' | 'storeDiskBytes' | 'evictedBytes'>
   /** Changes when the machine starts anew; the kernel's by default. */
   readonly bootId?: string
 }

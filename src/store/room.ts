@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import type { DiskBlob } from './disk-blob.ts'
 import { inTheWay, type Limits, type Plan, planEviction } from './eviction.ts'
 import type { FreeSpace } from './free-space.ts'
@@ -14,6 +15,7 @@ export interface RoomLimits {
   readonly space?: FreeSpace | undefined
   readonly clock: Clock
   readonly log: Log
+  readonly metrics?: Pick<Metrics, 'evictedBytes'>
 }
 
 /** The store that is kept within limits. */
@@ -177,6 +179,7 @@ export class Room {
     if (remove.length === 0) return { freed: 0, done: Promise.resolve() }
     const freed = remove.reduce((sum, holding) => sum + holding.disk, 0)
     const because = [...new Set(remove.map((holding) => reasons.get(holding.digest)))].join(', ')
+    this.#limits.metrics?.evictedBytes.inc(freed)
     this.#limits.log.info('evicted blobs', { blobs: remove.length, bytes: freed, reason: because })
     const blobs = remove.map((holding) => this.#house.blobs.get(holding.digest)).filter((blob) => blob !== undefined)
     this.#limits.space?.changed(freed)

@@ -7,6 +7,7 @@ import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import type { Schedule, ScheduleReply } from '../wire/messages.ts'
 import type { Directory, Outbound } from '../wire/wire.ts'
 
@@ -15,6 +16,7 @@ export interface PlannerOptions {
   readonly outbound: Pick<Outbound, 'schedule' | 'order'>
   readonly directory: Directory
   readonly log: Log
+  readonly metrics?: Pick<Metrics, 'schedulersSilent'>
   /** This node's own scheduler, if it is one. */
   readonly local?: (request: Schedule) => ScheduleReply | Promise<ScheduleReply>
 }
@@ -50,6 +52,7 @@ export class Planner {
         log.debug('scheduler did not answer', { scheduler: owner.id, url: owner.url, error: (error as Error).message })
       }
     }
+    this.#o.metrics?.schedulersSilent.inc()
     return this.#without(request)
   }
 

@@ -129,7 +129,8 @@ export class Swarm implements SessionHandler {
     const { digest } = transfer.location
     this.#transfers.delete(digest)
     this.#toldAt.delete(digest)
-    const { log, seeder, clock, changed, directory } = this.#o
+    const { log, seeder, clock, changed, directory, metrics } = this.#o
+    metrics.downloadsEnded.inc({ result: failure?.code ?? 'complete' })
     const fields = {
       digest,
       seconds: Math.round(clock.now() - transfer.startedAt) / 1000,

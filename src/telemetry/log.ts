@@ -1,4 +1,7 @@
 /** Structured logs. Modules take this interface; the composition root makes the real one (`pino.ts`). */
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
+
 export type Fields = Readonly<Record<string, unknown>>
 
 export interface Log {

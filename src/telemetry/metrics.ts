@@ -1,5 +1,6 @@
 /** Every metric of a node, with the names operators rely on, in one registry per node. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { processMetrics } from './process-metrics.ts'
 
 export type Metrics = ReturnType<typeof createMetrics>
 
@@ -31,14 +32,37 @@ export function createMetrics() {
       'status',
     ]),
     registrySentBytes: counter('shoal_registry_sent_bytes_total', 'Bytes of content sent to engines', ['from']),
+    notServed: counter(
+      'shoal_not_served_total',
+      'Requests that were refused, so that the engine goes to the registry',
+      ['code'],
+    ),
+    pulls: counter('shoal_pulls_total', 'Images that engines pulled, whole, or in part as they had or left the rest', [
+      'result',
+    ]),
+    blobSends: counter('shoal_blob_sends_total', 'Blobs sent to engines: done, left by the engine, or broken off', [
+      'result',
+    ]),
     firstByteSeconds: histogram('shoal_first_byte_seconds', 'Seconds from request to first byte of a blob', latency),
     blobSeconds: histogram('shoal_blob_seconds', 'Seconds from request to last byte of a blob', duration),
+    downloads: gauge('shoal_downloads', 'Blobs on their way to this node'),
+    downloadsStalled: gauge('shoal_downloads_stalled', 'Those that an engine waits for and nothing comes of'),
+    downloadsEnded: counter('shoal_downloads_ended_total', 'Blobs that came to this node, or why they did not', [
+      'result',
+    ]),
+    uploads: gauge('shoal_uploads', 'Blobs that are on their way from here to another node, each receiver counted'),
     piecesRejected: counter('shoal_pieces_rejected_total', 'Pieces thrown away', ['reason']),
     peersBanned: counter('shoal_peers_banned_total', 'Nodes banned for sending wrong bytes'),
+    bans: gauge('shoal_bans', 'Nodes that are banned now'),
     peerRefused: counter('shoal_peer_refused_total', 'Requests of other nodes refused for their ticket', ['reason']),
     blobs: gauge('shoal_blobs', 'Blobs in the store', ['state']),
     storeBytes: gauge('shoal_store_bytes', 'Bytes in the store'),
     storeDiskBytes: gauge('shoal_store_disk_bytes', 'Bytes of the disk that the store takes, its catalog included'),
+    storeLimitBytes: gauge('shoal_store_limit_bytes', 'Bytes of the disk that the store may take'),
+    storeTrouble: gauge('shoal_store_trouble', '1 while the store does not take what it should, else 0'),
+    evictedBytes: counter('shoal_evicted_bytes_total', 'Bytes of the disk freed by dropping blobs'),
+    diskBytes: gauge('shoal_disk_bytes', 'Size of the file system that the store is on'),
+    diskFreeBytes: gauge('shoal_disk_free_bytes', 'Bytes that are free there for others than root'),
     scrubbedBytes: counter('shoal_scrubbed_bytes_total', 'Bytes read again from whole blobs to check them'),
     piecesDamaged: counter('shoal_pieces_damaged_total', 'Pieces on the disk that turned out to be wrong'),
     members: gauge('shoal_members', 'Live nodes known to this node, this node included', ['mode']),
@@ -48,6 +72,10 @@ export function createMetrics() {
       'Seconds to choose parents',
       [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25],
     ),
+    schedulersSilent: counter('shoal_schedulers_silent_total', 'Questions for parents that no scheduler answered'),
+    ready: gauge('shoal_ready', '1 while this node can serve, else 0'),
+    logLines: counter('shoal_log_lines_total', 'Lines logged', ['level']),
     buildInfo: gauge('shoal_build_info', 'Constant 1, labelled by what is running', ['version', 'commit', 'bun']),
+    ...processMetrics(registers),
   }
 }

@@ -29,6 +29,31 @@ describe('JSON', () => {
   })
 })
 
+describe('the level of a log that runs', () => {
+  test('counts for its children too, those that were made before included', () => {
+    const { log, records } = logged({})
+    const child = log.child({ module: 'store' })
+    child.debug('a')
+    log.level = 'debug'
+    child.debug('b')
+    log.child({}).debug('c')
+    log.level = 'error'
+    child.warn('d')
+    log.warn('e')
+    expect(records().map(({ message }) => message)).toEqual(['b', 'c'])
+    expect(log.level).toBe('error')
+  })
+
+  test('decides which lines are counted as written', () => {
+    const counted: string[] = []
+    const { log } = logged({ written: (level) => counted.push(level) })
+    log.debug('a')
+    log.info('b')
+    log.child({}).error('c')
+    expect(counted).toEqual(['info', 'error'])
+  })
+})
+
 describe('an error among the fields', () => {
   const error = new Failure('unavailable', 'registry is away', { cause: new Error('connect ECONNREFUSED') })
 

@@ -4,13 +4,20 @@
  */
 import pino, { type Logger } from 'pino'
 import { prettyFactory } from 'pino-pretty'
-import type { Fields, Log } from './log.ts'
+import { type Fields, type Log, type LogLevel, logLevels } from './log.ts'
 
 export interface LogOptions {
-  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly level: LogLevel
   readonly format: 'text' | 'json'
   /** Colours in text; ignored for JSON. */
   readonly color: boolean
+  /** Told of each line that is written. */
+  readonly written?: (level: LogLevel) => void
+}
+
+/** The level may be changed, for this log and all its children, those there are already included. */
+export interface LevelledLog extends Log {
+  level: LogLevel
 }
 
 /** Where lines go; takes whole lines. */
@@ -28,12 +35,14 @@ const paths = secretKeys.flatMap((key) => {
   return [member.replace(/^\./, ''), `*${member}`, `*.*${member}`]
 })
 
-export function createLog(options: LogOptions, lines?: Lines): Log {
-  const { level, format, color } = options
+export function createLog(options: LogOptions, lines?: Lines): LevelledLog {
+  const { format, color } = options
+  const gate = new Gate(options.level, options.written)
   const destination = lines ?? pino.destination({ dest: 2, sync: true })
   const logger = pino(
     {
-      level,
+      // A child of pino's keeps the level that its parent had when it was made: the gate decides for all of them.
+      level: 'debug',
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -42,7 +51,34 @@ export function createLog(options: LogOptions, lines?: Lines): Log {
     },
     format === 'json' ? destination : readable(destination, color),
   )
-  return adapt(logger, level === 'debug')
+  return {
+    ...adapt(logger, gate),
+    get level() {
+      return gate.level
+    },
+    set level(level) {
+      gate.level = level
+    },
+  }
+}
+
+class Gate {
+  level: LogLevel
+  readonly #written: ((level: LogLevel) => void) | undefined
+
+  constructor(level: LogLevel, written: LogOptions['written']) {
+    this.level = level
+    this.#written = written
+  }
+
+  get stacks(): boolean {
+    return this.level === 'debug'
+  }
+  passes(level: LogLevel): boolean {
+    if (logLevels.indexOf(level) < logLevels.indexOf(this.level)) return false
+    this.#written?.(level)
+    return true
+  }
 }
 
 /** pino-pretty's formatter without its stream, which would write later, after the process may have ended. */
@@ -57,17 +93,18 @@ function readable(destination: Lines, colorize: boolean): Lines {
   return { write: (line) => destination.write(format(line)) }
 }
 
-function adapt(logger: Logger, stacks: boolean): Log {
-  const write = (level: LogOptions['level']) => (message: string, fields?: Fields) => {
+function adapt(logger: Logger, gate: Gate): Log {
+  const write = (level: LogLevel) => (message: string, fields?: Fields) => {
+    if (!gate.passes(level)) return
     if (fields === undefined) logger[level](message)
-    else logger[level](plain(fields, stacks), message)
+    else logger[level](plain(fields, gate.stacks), message)
   }
   return {
     debug: write('debug'),
     info: write('info'),
     warn: write('warn'),
     error: write('error'),
-    child: (fields) => adapt(logger.child(plain(fields, stacks)), stacks),
+    child: (fields) => adapt(logger.child(plain(fields, gate.stacks)), gate),
   }
 }
 
