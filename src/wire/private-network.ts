@@ -2,7 +2,8 @@
  * libp2p's private network (specs/pnet/Private-Networks-PSK-V1.md: each side sends a nonce, and all that follows is
  * XSalsa20 under the cluster key), for a ring of keys instead of one: the side that dials uses its first key, the other
  * finds out which of its own that is by the bytes that every libp2p connection begins with, and uses the same.
- * It speaks with nodes that have one key and libp2p's own protector.
+ * It speaks with nodes that have one key and libp2p's own protector. How long it may take is in the signal that libp2p
+ * gives: for who dials in `hostLimits.upgradeMs`, of which the greeting is a part.
  */
 import type { AbortOptions, ConnectionProtector, MultiaddrConnection } from '@libp2p/interface'
 import { AbstractMultiaddrConnection, byteStream } from '@libp2p/utils'
@@ -13,7 +14,6 @@ import type { KeyRing } from '../cluster/key-ring.ts'
 const nonceLength = 24
 /** What the dialling side of a libp2p connection says first: a length and a line. */
 const greeting = new TextEncoder().encode('\x13/multistream/1.0.0\n')
-const handshakeMs = 2_000
 
 type Cipher = ReturnType<typeof xsalsa20>
 type Bytes = Parameters<AbstractMultiaddrConnection['sendData']>[0]
@@ -27,9 +27,8 @@ export function privateNetwork(
     async protect(stream, options) {
       const connection = stream as MultiaddrConnection
       const local = crypto.getRandomValues(new Uint8Array(nonceLength))
-      const within = { signal: AbortSignal.timeout(handshakeMs), ...options }
       const bytes = byteStream(connection)
-      const read = async (count: number) => (await bytes.read({ bytes: count, ...within })).subarray()
+      const read = async (count: number) => (await bytes.read({ bytes: count, ...options })).subarray()
       const inbound = connection.direction === 'inbound'
       const turnedAway = (why: string) => {
         // The dialler is not told: who has no key learns nothing.
@@ -38,12 +37,12 @@ export function privateNetwork(
       }
       const theirs = async () => {
         const start = await read(greeting.length).catch((error) => {
-          throw inbound || !within.signal.aborted ? error : new Error('it says nothing: it may hold no cluster key')
+          throw inbound || !options?.signal?.aborted ? error : new Error('it says nothing: it may hold no cluster key')
         })
         if (isGreeting(start)) throw turnedAway('the other side holds no cluster key')
         return Buffer.concat([start, await read(nonceLength - greeting.length)])
       }
-      const [remote] = await Promise.all([theirs(), bytes.write(local, within)])
+      const [remote] = await Promise.all([theirs(), bytes.write(local, options)])
       let key: ClusterKey | undefined = ring.current
       if (inbound) {
         const first = await read(greeting.length)
