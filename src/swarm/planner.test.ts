@@ -41,6 +41,7 @@ function start(modes: Mode[] = ['peer'], local?: (request: Schedule) => Schedule
     },
     directory: {
       provide: () => {},
+      withdraw: () => {},
       find: async () => {
         trace.push('directory')
         return providers

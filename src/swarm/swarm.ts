@@ -51,7 +51,11 @@ export class Swarm implements SessionHandler {
       sized: (digest, size) => void this.#sizes.set(digest, size),
       ended: (transfer, failure) => this.#ended(transfer, failure),
     }
-    options.store.onGone((blob) => changed(blob.digest, true))
+    options.store.onGone((blob) => {
+      this.#unpublished.delete(blob.digest)
+      options.directory.withdraw(blob.digest)
+      changed(blob.digest, true)
+    })
     options.store.onDamaged((blob, pieces) => this.#transfers.get(blob.digest)?.lost(pieces))
   }
 

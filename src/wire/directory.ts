@@ -1,7 +1,6 @@
 /** Provider records in libp2p's Kademlia. */
 import { CID } from 'multiformats/cid'
 import { create as multihash } from 'multiformats/hashes/digest'
-import pLimit from 'p-limit'
 import { type Clock, pause } from '../clock.ts'
 import type { MemberTable } from '../cluster/member-table.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
@@ -34,28 +33,40 @@ export interface DirectoryOptions {
   readonly log: Log
 }
 
+/** A record that is to be published. */
+interface Waiting {
+  readonly quiet: () => boolean
+  readonly dueAt: number
+}
+
 export class KadDirectory implements Directory {
   readonly #options: DirectoryOptions
-  readonly #publish = pLimit(1)
-  readonly #queued = new Set<Digest>()
+  /** What is due first comes first. */
+  readonly #waiting = new Map<Digest, Waiting>()
+  #publishing = false
   #closed = false
 
   constructor(options: DirectoryOptions) {
     this.#options = options
   }
 
+  /** Records that wait to be published. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
   provide(digest: Digest, quiet = () => true): void {
-    if (this.#closed || this.#queued.has(digest) || this.#queued.size >= mostWaiting) return
-    this.#queued.add(digest)
-    this.#options.clock.after(provideAfter, () => {
-      void this.#publish(async () => {
-        for (let looks = 1; !this.#closed && !quiet() && looks < mostLooks; looks++) {
-          await pause(this.#options.clock, provideAfter)
-        }
-        await this.#provide(digest)
-        this.#queued.delete(digest)
-        if (!this.#closed) await pause(this.#options.clock, restBetween)
-      })
+    if (this.#closed || this.#waiting.has(digest) || this.#waiting.size >= mostWaiting) return
+    this.#waiting.set(digest, { quiet, dueAt: this.#options.clock.now() + provideAfter })
+    if (!this.#publishing) void this.#publish()
+  }
+
+  withdraw(digest: Digest): void {
+    this.#waiting.delete(digest)
+    if (this.#closed) return
+    // What other nodes were told they forget by themselves, in two days; this one would tell them again and again.
+    this.#options.host.services.dht.cancelReprovide(cidOf(digest)).catch((error: Error) => {
+      this.#options.log.debug('a provider record was not withdrawn', { digest, error: String(error) })
     })
   }
 
@@ -92,7 +103,32 @@ export class KadDirectory implements Directory {
 
   close(): void {
     this.#closed = true
-    this.#publish.clearQueue()
+    this.#waiting.clear()
+  }
+
+  /** One after the other, until none waits. */
+  async #publish(): Promise<void> {
+    const { clock } = this.#options
+    this.#publishing = true
+    for (let next = this.#next(); next; next = this.#next()) {
+      const [digest, { quiet, dueAt }] = next
+      await pause(clock, Math.max(0, dueAt - clock.now()))
+      for (let looks = 1; this.#waits(next) && !quiet() && looks < mostLooks; looks++) await pause(clock, provideAfter)
+      if (!this.#waits(next)) continue
+      await this.#provide(digest)
+      if (this.#waits(next)) this.#waiting.delete(digest)
+      if (!this.#closed) await pause(clock, restBetween)
+    }
+    this.#publishing = false
+  }
+
+  #next(): [Digest, Waiting] | undefined {
+    return this.#waiting.entries().next().value
+  }
+
+  /** It was not withdrawn. */
+  #waits([digest, waiting]: [Digest, Waiting]): boolean {
+    return this.#waiting.get(digest) === waiting
   }
 
   async #identify(id: Parameters<Joiner['meet']>[0], signal: AbortSignal): Promise<NodeInfo | undefined> {
@@ -102,7 +138,6 @@ export class KadDirectory implements Directory {
   }
 
   async #provide(digest: Digest): Promise<void> {
-    if (this.#closed) return
     const { host, clock, log } = this.#options
     try {
       await deadline(clock, provideDeadline, 'publishing took too long', async (signal) => {

@@ -19,6 +19,7 @@ import type { Seldom } from '../telemetry/seldom.ts'
 import { serviceTag } from './mdns.ts'
 import { noiseCrypto } from './noise-crypto.ts'
 import { privateNetwork } from './private-network.ts'
+import { Records } from './records.ts'
 import { safeTcp } from './transport.ts'
 
 // A type, not an interface: libp2p wants an index signature.
@@ -65,6 +66,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   try {
     const host = await createLibp2p<Services>({
       privateKey: identity.privateKey,
+      datastore: new Records(identity.privateKey.publicKey),
       nodeInfo: { name: 'shoal', userAgent: 'shoal' },
       addresses: {
         // libp2p listens on addresses only, never on names.

@@ -102,6 +102,8 @@ export interface Inbound extends SessionHandler {
 export interface Directory {
   /** Tells the cluster that this node holds the blob; some time later, when it is `quiet` here. Never throws. */
   provide(digest: Digest, quiet?: () => boolean): void
+  /** This node does not hold it any more. Never throws. */
+  withdraw(digest: Digest): void
   /** Nodes that said so, this one left out; empty after a bounded time. */
   find(digest: Digest, signal?: AbortSignal): Promise<NodeInfo[]>
 }

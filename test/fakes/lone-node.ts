@@ -49,7 +49,7 @@ export class LoneNode {
       resolve: nobody,
       ping: nobody,
     }
-    const directory = { provide: () => {}, find: async () => [] }
+    const directory = { provide: () => {}, withdraw: () => {}, find: async () => [] }
     this.bans = new Bans({ store, clock, log, metrics })
     this.swarm = new Swarm({
       store,

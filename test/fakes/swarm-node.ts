@@ -58,7 +58,7 @@ export class SwarmNode {
     this.seeder = new Seeder({ store, clock, feeding: (digest) => this.swarm.find(digest)?.leads ?? false })
     this.bans = new Bans({ store, clock, log, metrics })
     const outbound = network.outboundOf(this)
-    const directory = { provide: () => {}, find: async () => [] }
+    const directory = { provide: () => {}, withdraw: () => {}, find: async () => [] }
     this.scheduler = modes.includes('scheduler')
       ? new Scheduler({
           swarms: new Swarms(seededRandom(network.seed + index)),
