@@ -74,6 +74,7 @@ describe('a provider record', () => {
   test('waits no longer than its blob is here, so that a node that always pulls and drops keeps no list of them', async () => {
     const { state, kad, pass } = directory()
     state.quiet = false
+    kad.withdraw(digest)
     for (let i = 0; i < 1000; i++) {
       const blob = digestOf(Buffer.from(`blob ${i}`))
       kad.provide(blob, () => state.quiet)
