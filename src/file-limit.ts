@@ -16,7 +16,7 @@ const shareOfClients = 1 / 4
 const lookEveryMs = 2_000
 
 /** Undefined where the system does not tell. */
-export function fileLimit(limits = readLimits()): number | undefined {
+export function fileLimit(limits = limitsOf()): number | undefined {
   const soft = /^Max open files +(\d+|unlimited)/m.exec(limits)?.[1]
   if (soft === undefined) return undefined
   return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft)
@@ -66,9 +66,10 @@ export function watchFiles({ clock, log, limit, open, relieve }: FileWatchInit):
   })
 }
 
-function readLimits(): string {
+/** What the kernel says of a process; nothing where it is not to be had. */
+export function limitsOf(pid: number | 'self' = 'self'): string {
   try {
-    return readFileSync('/proc/self/limits', 'utf8')
+    return readFileSync(`/proc/${pid}/limits`, 'utf8')
   } catch {
     return ''
   }

@@ -11,7 +11,7 @@ export const floors: readonly (readonly string[])[] = [
   ['swarm', 'scheduler', 'rights'],
   ['content'],
   ['registry', 'admin', 'mount'],
-  ['node-view.ts'],
+  ['node-view.ts', 'doctor'],
   ['node.ts'],
   ['cli'],
   ['main.ts'],

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { buildInfo } from '../build-info.ts'
 import { configure } from './configure.ts'
 import type { Context, ExitCode } from './context.ts'
+import { doctor } from './doctor.ts'
 import { report } from './exit.ts'
 import { gc } from './gc.ts'
 import { install } from './install.ts'
@@ -32,6 +33,9 @@ export async function run(args: readonly string[], context: Context): Promise<Ex
     code = result
   })
   status(program, context)
+  doctor(program, context, (result) => {
+    code = result
+  })
   gc(program, context)
   pin(program, context)
   unpin(program, context)

@@ -1,0 +1,135 @@
+/** Who answers from this host, and what their clocks say. Each is asked once, briefly, all at the same time. */
+import { multiaddr } from '@multiformats/multiaddr'
+import type { MemberFacts } from '../../admin/view.ts'
+import type { Clock } from '../../clock.ts'
+import type { Settings } from '../../config/settings.ts'
+import { formatAddress } from '../../listen.ts'
+import { Exchange } from '../../source/exchange.ts'
+import { Upstreams } from '../../source/upstreams.ts'
+import { createMetrics } from '../../telemetry/metrics.ts'
+import type { Witness } from '../clock.ts'
+import type { Tried } from '../members.ts'
+import type { SourceFacts } from '../sources.ts'
+
+const patienceMs = 4_000
+/** A scheduler of a large cluster knows thousands. */
+const mostMembers = 32
+
+type Seen<T> = { readonly of: T; readonly witness?: Witness }
+
+export async function lookAtMembers(members: readonly MemberFacts[], clock: Clock): Promise<Map<string, Seen<Tried>>> {
+  const others = members.filter(({ self }) => !self).slice(0, mostMembers)
+  return new Map(await Promise.all(others.map(async ({ id, url }) => [id, await member(url, clock)] as const)))
+}
+
+/** Any answer will do: without a ticket it is a refusal. */
+async function member(url: string, clock: Clock): Promise<Seen<Tried>> {
+  const asked = clock.wall()
+  try {
+    const answer = await fetch(url, {
+      redirect: 'manual',
+      proxy: false,
+      // What is said here decides nothing: who it is does not matter.
+      tls: { rejectUnauthorized: false },
+      signal: AbortSignal.timeout(patienceMs),
+    })
+    await answer.body?.cancel()
+    const ahead = aheadOf(answer.headers, asked, clock.wall())
+    return {
+      of: { where: url },
+      ...(ahead === undefined ? {} : { witness: { kind: 'member', name: new URL(url).host, ahead } }),
+    }
+  } catch (error) {
+    return { of: { where: url, failed: whyOf(error) } }
+  }
+}
+
+/** `own`: addresses at which this node itself is reached. */
+export function lookAtJoins(join: readonly string[], own: ReadonlySet<string>): Promise<Tried[]> {
+  const targets = join.flatMap((entry) => {
+    const parts = multiaddr(entry).getComponents()
+    const host = parts.find(({ name }) => /^(ip4|ip6|dns|dns4|dns6)$/.test(name))?.value
+    const port = Number(parts.find(({ name }) => name === 'tcp')?.value)
+    return host === undefined || own.has(host) ? [] : [{ host, port }]
+  })
+  return Promise.all(
+    targets.map(async (address) => {
+      const where = formatAddress(address)
+      const failed = await knock(address)
+      return failed === undefined ? { where } : { where, failed }
+    }),
+  )
+}
+
+/** Undefined when somebody listens there. */
+async function knock({ host, port }: { host: string; port: number }): Promise<string | undefined> {
+  const late = Promise.withResolvers<string>()
+  const timer = setTimeout(() => late.resolve('no answer'), patienceMs)
+  const connected = Bun.connect({ hostname: host, port, socket: { data() {} } }).then(
+    (socket) => void socket.end(),
+    whyOf,
+  )
+  try {
+    return await Promise.race([connected, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** As the node itself asks them: by the same names, authorities and rules. */
+export function lookAtSources(source: Settings['source'], clock: Clock): Promise<Seen<SourceFacts>[]> {
+  const urls = new Map(source.upstreams.map(({ registry, url }) => [registry, { url: new URL(url) }]))
+  const { onlyListed, caFile } = source
+  const upstreams = new Upstreams(urls, { onlyListed, ...(caFile === undefined ? {} : { caFile }) })
+  const timeouts = { headersMs: 2 * patienceMs, idleMs: patienceMs }
+  const exchange = new Exchange(clock, timeouts, createMetrics())
+  return Promise.all(
+    source.upstreams.map(async ({ registry, url }) => {
+      const upstream = upstreams.find(registry)
+      const proxy = proxyFor(new URL(url))
+      const facts = { registry, url, ...(proxy === undefined ? {} : { proxy }) }
+      const asked = clock.wall()
+      try {
+        const answer = await exchange.send(upstream, { method: 'GET', url: new URL(`${upstream.base}/`) })
+        answer.close()
+        const ahead = aheadOf(answer.headers, asked, clock.wall())
+        return {
+          of: { ...facts, status: answer.status },
+          ...(ahead === undefined ? {} : { witness: { kind: 'source' as const, name: registry, ahead } }),
+        }
+      } catch (error) {
+        return { of: { ...facts, failed: error instanceof Error ? error.message : String(error) } }
+      }
+    }),
+  )
+}
+
+/** RFC 9110, section 6.6.1: whole seconds, so half of one is added. */
+function aheadOf(headers: Headers, asked: number, answered: number): number | undefined {
+  const date = Date.parse(headers.get('date') ?? '')
+  return Number.isNaN(date) ? undefined : (date + 500 - (asked + answered) / 2) / 1000
+}
+
+/** Without the login that may be in it. */
+function proxyFor(url: URL): string | undefined {
+  const name = url.protocol === 'https:' ? 'https_proxy' : 'http_proxy'
+  const text = process.env[name] || process.env[name.toUpperCase()]
+  const proxy = text ? URL.parse(text) : null
+  return proxy?.host
+}
+
+const reasons: Record<string, string> = {
+  ECONNREFUSED: 'nothing listens there',
+  ConnectionRefused: 'nothing listens there',
+  ENOTFOUND: 'no such name',
+  EHOSTUNREACH: 'no way there',
+  ENETUNREACH: 'no way there',
+  ECONNRESET: 'the connection broke',
+}
+
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.name === 'TimeoutError') return 'no answer'
+  const code = 'code' in error ? String(error.code) : ''
+  return reasons[code] ?? (code || error.message)
+}

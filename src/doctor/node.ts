@@ -1,0 +1,97 @@
+/** The node of this host, as it says itself. Pure. */
+import type { BanFacts, NodeFacts } from '../admin/view.ts'
+import { type Finding, findingsOf } from './finding.ts'
+
+export interface OwnFacts {
+  readonly admin: string
+  /** Absent: none answers, or not to us. */
+  readonly node?: NodeFacts
+  readonly bans: readonly BanFacts[]
+  /** Something answers there, and not with facts: what it said. */
+  readonly refused?: string
+  /** The unit is installed on this host. */
+  readonly service: boolean
+  /** Addresses of this host's interfaces. */
+  readonly addresses: readonly string[]
+  /** Of the program that asks. */
+  readonly build: { readonly version: string; readonly commit: string }
+}
+
+const { good, note, warning, problem } = findingsOf('node')
+
+export function judgeNode(facts: OwnFacts): Finding[] {
+  const { admin, node, refused, service } = facts
+  if (refused !== undefined) {
+    return [
+      warning(refused, {
+        why: 'what the node itself knows is left out below',
+        remedy: 'shoal doctor --token-file FILE   # or --admin-addr HOST:PORT, where it is another node that is meant',
+      }),
+    ]
+  }
+  if (node) return [good(`node ${node.id} runs (${node.version}, ${node.modes.join(', ')})`), ...ofRunning(facts, node)]
+  if (service) {
+    return [
+      problem(`the service is installed, and no node answers at ${admin}`, {
+        why: 'engines go to their registries, each host for itself',
+        remedy: 'systemctl start shoal; journalctl -u shoal -n 50',
+      }),
+    ]
+  }
+  return [
+    note(`no node runs on this host (nothing answers at ${admin}); the rest is looked at for one that would`, {
+      remedy: 'shoal up   # or shoal install, for a service',
+    }),
+  ]
+}
+
+function ofRunning({ bans, build, addresses, service }: OwnFacts, node: NodeFacts): Finding[] {
+  const found = node.notReady.map((reason) =>
+    problem(`the node is not ready: ${reason}`, {
+      why: 'engines get 404 from it, and go to their registries',
+      remedy: service ? 'journalctl -u shoal -n 50' : 'shoal status',
+    }),
+  )
+  if (node.store.trouble !== undefined) {
+    found.push(
+      warning(`the store could not take something within the last minute: ${node.store.trouble}`, {
+        why: 'what is not stored is not shared, and read again for the next',
+        remedy: 'shoal gc --dry-run   # what could go; or more --cache-size',
+      }),
+    )
+  }
+  if (node.version !== build.version || node.commit !== build.commit) {
+    found.push(
+      warning(`the node is ${node.version} (${node.commit}), and this program ${build.version} (${build.commit})`, {
+        why: 'the binary was replaced and the node still runs the former one, or another binary was started by hand',
+        remedy: service ? 'systemctl restart shoal' : 'end the node, and start it again: shoal up',
+      }),
+    )
+  }
+  if (node.scrub.damaged > 0) {
+    found.push(
+      warning(`${node.scrub.damaged} pieces that were stored came back wrong from the disk`, {
+        why: 'they were fetched again, and nobody got them; but a disk that rots once does so again',
+        remedy: `dmesg | grep -i -e 'i/o error' -e ata -e nvme; smartctl -a DEVICE   # of ${node.dataDir}`,
+      }),
+    )
+  }
+  if (bans.length > 0) {
+    found.push(
+      note(`this node leaves alone: ${bans.map(({ node: id, reason }) => `${id} (${reason})`).join(', ')}`, {
+        why: 'who sent wrong bytes is banned for an hour',
+        remedy: `curl -X DELETE http://${node.addresses.admin}/api/v1/bans/NODE   # when what it was is mended`,
+      }),
+    )
+  }
+  const host = URL.parse(node.addresses.peer)?.hostname.replace(/^\[|\]$/g, '')
+  if (host !== undefined && /^[0-9.]+$|:/.test(host) && !addresses.includes(host)) {
+    found.push(
+      note(`others are told to reach this node at ${host}, which is no address of this host`, {
+        why: 'that is right behind address translation, and wrong after the host got another address',
+        remedy: 'shoal up --advertise ADDRESS   # ip address lists those of this host',
+      }),
+    )
+  }
+  return found
+}
