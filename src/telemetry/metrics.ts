@@ -1,5 +1,6 @@
 /** Every metric of a node, with the names operators rely on, in one registry per node. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { logLevels } from './log.ts'
 import { processMetrics } from './process-metrics.ts'
 
 export type Metrics = ReturnType<typeof createMetrics>
@@ -16,7 +17,7 @@ export function createMetrics() {
     new Gauge<L>({ name, help, labelNames, registers })
   const histogram = <L extends string = never>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
     new Histogram<L>({ name, help, buckets, labelNames, registers })
-  return {
+  const metrics = {
     registry,
     sourceBytes: counter('shoal_source_bytes_total', 'Bytes received from sources', ['source']),
     sourceRequests: counter('shoal_source_requests_total', 'Requests sent to sources', ['source', 'status']),
@@ -78,4 +79,11 @@ export function createMetrics() {
     buildInfo: gauge('shoal_build_info', 'Constant 1, labelled by what is running', ['version', 'commit', 'bun']),
     ...processMetrics(registers),
   }
+  // A series that begins with its first event hides that event from rate() and increase(): alerts would come one late.
+  for (const level of logLevels) metrics.logLines.inc({ level }, 0)
+  for (const result of ['done', 'left', 'broken']) metrics.blobSends.inc({ result }, 0)
+  for (const result of ['whole', 'part']) metrics.pulls.inc({ result }, 0)
+  metrics.notServed.inc({ code: 'unavailable' }, 0)
+  metrics.piecesRejected.inc({ reason: 'digest' }, 0)
+  return metrics
 }
