@@ -18,7 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), 'shoal-exchange-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** Names that no resolver knows are this host, where the registries of these tests may send to. */
-const toThisHost = () => new Reach(systemClock, { lookup: async () => ['127.0.0.1'], proxied: () => false })
+const toThisHost = () => new Reach(systemClock, { lookup: async () => ['127.0.0.1'], proxy: () => undefined })
 
 const read = async ({ source, repository }: SourceKit) =>
   collect((await source.open({ repository, kind: 'blob', digest }, 0)).body)
@@ -52,6 +52,36 @@ describe('a registry that redirects', () => {
     registry.fault({ path: '/blobs/', redirect })
     expect(digestOf(await read(sourceOver(registry, { reach: toThisHost() })))).toBe(digest)
     expect(storage.requests[0]!.headers.host).toBe(`storage.test:${storage.url.port}`)
+  })
+
+  test('is followed to another address of its name when one refuses, at once', async () => {
+    const offered: string[] = []
+    // Nothing listens at the first; it was chosen when something did.
+    const choose = async (addresses: readonly string[]) => {
+      offered.push(addresses.join(' '))
+      return addresses[0]
+    }
+    const lookup = async () => ['127.0.0.3', '127.0.0.1', '127.0.0.4']
+    const reach = new Reach(systemClock, { lookup, choose, proxy: () => undefined })
+    registry.fault({ path: '/blobs/', redirect: `http://storage.test:${storage.url.port}` })
+    const kit = sourceOver(registry, { reach })
+    for (let i = 0; i < 2; i++) expect(digestOf(await read(kit))).toBe(digest)
+    expect(registry.requests).toHaveLength(2)
+    expect(storage.requests).toHaveLength(2)
+    expect(offered).toEqual(['127.0.0.3 127.0.0.1 127.0.0.4', '127.0.0.1 127.0.0.4'])
+  })
+
+  test('is given up when no address of its name takes connections', async () => {
+    const lookup = async () => ['127.0.0.3', '127.0.0.4']
+    const reach = new Reach(systemClock, { lookup, choose: async ([first]) => first, proxy: () => undefined })
+    registry.fault({ path: '/blobs/', redirect: `http://storage.test:${storage.url.port}` })
+    const { source, repository, metrics } = sourceOver(registry, { reach })
+    const opened = source.open({ repository, kind: 'blob', digest }, 0)
+    expect((await refuses(opened, 'unavailable')).message).toContain('nothing listens there')
+    const { values } = await metrics.sourceRequests.get()
+    // Four tries, each of both.
+    expect(values.find(({ labels }) => labels.status === 'error')?.value).toBe(8)
+    expect(storage.requests).toEqual([])
   })
 
   test('is asked again, from where it stopped, when the other host breaks off', async () => {

@@ -8,7 +8,7 @@ import type { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Answer } from './answer.ts'
-import { Reach } from './reach.ts'
+import { Reach, type Way } from './reach.ts'
 import { cancelled } from './retry.ts'
 import { connectionFailure, unreachable } from './unreachable.ts'
 import type { Upstream } from './upstreams.ts'
@@ -32,6 +32,8 @@ export interface Request {
 }
 
 export const maxRedirects = 5
+/** Of one name, for one request. */
+const mostAddresses = 4
 const redirects = new Set([301, 302, 303, 307, 308])
 
 export class Exchange {
@@ -71,9 +73,25 @@ export class Exchange {
     )
   }
 
+  /** Where a name has several addresses, a connection that fails is tried with the next of them. */
   async #hop(upstream: Upstream, request: Request, url: URL, signal: AbortSignal | undefined): Promise<Answer> {
-    const address = await this.#reach.check(upstream, url)
-    if (signal?.aborted) throw cancelled()
+    for (let tried = 1; ; tried++) {
+      const way = await this.#reach.check(upstream, url)
+      if (signal?.aborted) throw cancelled()
+      const answer = await this.#ask(upstream, request, url, way, tried < mostAddresses, signal)
+      if (answer) return answer
+    }
+  }
+
+  /** Undefined where it could not be asked, there is another way, and `more`: that one may be tried. */
+  async #ask(
+    upstream: Upstream,
+    request: Request,
+    url: URL,
+    { address, proxy }: Way,
+    more: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer | undefined> {
     const headers: Record<string, string> = {
       ...request.headers,
       // Digests are of the bytes as they are stored; nothing on the way may encode them.
@@ -100,6 +118,7 @@ export class Exchange {
         headers,
         redirect: 'manual',
         decompress: false,
+        proxy: proxy ?? false,
         signal: controller.signal,
         ...(request.form ? { body: request.form } : {}),
         // Connections to one address under different names are not shared: each was made sure of under its name.
@@ -122,7 +141,10 @@ export class Exchange {
       unlink()
       if (signal?.aborted) throw cancelled()
       count(late ? 'timeout' : 'error')
+      const another = address !== undefined && (await this.#reach.failed(url, address))
+      // The next would have to be waited for as long, and whoever asks has waited long enough.
       if (late) throw unreachable(upstream, url, `no answer within ${this.#timeouts.headersMs / 1000} s`)
+      if (another && more) return undefined
       throw connectionFailure(upstream, url, error)
     } finally {
       cancel()

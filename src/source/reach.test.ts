@@ -24,8 +24,9 @@ function setUp(options: ReachOptions = {}) {
     return names[host] ?? []
   }
   const choose = async (addresses: readonly string[]) => addresses[0]
-  const reach = new Reach(clock, { lookup, choose, proxied: () => false, ...options })
-  const address = (origin: string, url: string, listed = false) => reach.check(upstreamAt(origin, listed), new URL(url))
+  const reach = new Reach(clock, { lookup, choose, proxy: () => undefined, ...options })
+  const address = (origin: string, url: string, listed = false) =>
+    reach.check(upstreamAt(origin, listed), new URL(url)).then(({ address }) => address)
   const allowed = (origin: string, url: string, listed = false) =>
     address(origin, url, listed).then(
       () => true,
@@ -120,11 +121,53 @@ describe('a connection', () => {
     expect(tried).toEqual([443, 80])
   })
 
+  test('is made to another address when one fails, and to the first again when the name was resolved anew', async () => {
+    const offered: string[] = []
+    const choose = async (addresses: readonly string[]) => {
+      offered.push(addresses.join(' '))
+      return addresses[0]
+    }
+    const names = ['192.0.2.1', '192.0.2.2', '192.0.2.3']
+    const asked: string[] = []
+    const lookup = async (host: string) => {
+      asked.push(host)
+      return names
+    }
+    const { address, reach } = setUp({ choose, lookup })
+    const url = 'https://r.example/v2/'
+    const failed = (address: string) => reach.failed(new URL(url), address)
+    expect(await address('https://r.example', url)).toBe('192.0.2.1')
+    // Two requests were on their way to it.
+    expect(await Promise.all([failed('192.0.2.1'), failed('192.0.2.1')])).toEqual([true, true])
+    expect(await address('https://r.example', url)).toBe('192.0.2.2')
+    expect(await failed('192.0.2.1')).toBe(true)
+    expect(await address('https://r.example', url)).toBe('192.0.2.2')
+    expect(await failed('192.0.2.2')).toBe(true)
+    expect(await address('https://r.example', 'http://r.example/v2/')).toBe('192.0.2.1')
+    expect(await address('https://r.example', url)).toBe('192.0.2.3')
+    expect(await failed('192.0.2.3')).toBe(false)
+    expect(asked).toHaveLength(1)
+    expect(await address('https://r.example', url)).toBe('192.0.2.1')
+    expect(asked).toHaveLength(2)
+    expect(offered).toEqual([names.join(' '), '192.0.2.2 192.0.2.3', names.join(' '), names.join(' ')])
+  })
+
+  test('is made to what the name means now when its only address failed', async () => {
+    const answers = [['192.0.2.1'], ['192.0.2.2']]
+    const { address, reach } = setUp({ lookup: async () => answers.shift() ?? [] })
+    const url = 'https://r.example/v2/'
+    expect(await address('https://r.example', url)).toBe('192.0.2.1')
+    expect(await reach.failed(new URL(url), '192.0.2.1')).toBe(false)
+    expect(await address('https://r.example', url)).toBe('192.0.2.2')
+    expect(await reach.failed(new URL(url), '192.0.2.1')).toBe(false)
+    expect(await address('https://r.example', url)).toBe('192.0.2.2')
+  })
+
   test('is made by name where the operator said so, the name is an address, or a proxy resolves it', async () => {
     const { address } = setUp()
     expect(await address('https://registry.corp', 'https://registry.corp/v2/', true)).toBeUndefined()
     expect(await address('https://10.0.0.7', 'https://10.0.0.7/v2/')).toBeUndefined()
-    const behind = setUp({ proxied: () => true })
+    const behind = setUp({ proxy: () => 'http://proxy:3128' })
     expect(await behind.address('https://ghcr.io', 'https://ghcr.io/v2/')).toBeUndefined()
     expect(await behind.address('https://ghcr.io', 'https://unknown.example/v2/')).toBeUndefined()
     expect(await behind.allowed('https://ghcr.io', 'https://on-host.corp/v2/')).toBe(false)

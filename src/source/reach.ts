@@ -4,7 +4,10 @@
  * listed is allowed wherever it is; and a listed registry on this host, say, may send to other ports of this host.
  *
  * Between a check and a connection a name may come to mean another address. So the connection is made to an address that
- * was checked, under the name; only a proxy, where one is set, resolves by itself.
+ * was checked, under the name; only a proxy, where one is set for that host, resolves by itself.
+ *
+ * Of several addresses one is kept that answered, until it does not: then another is chosen, and one that failed is
+ * not tried again before all others have.
  */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
@@ -13,6 +16,7 @@ import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { firstToAnswer } from './first-to-answer.ts'
 import { type Place, placeOf } from './places.ts'
+import { proxyFor } from './proxy.ts'
 import { unreachable } from './unreachable.ts'
 import type { Upstream } from './upstreams.ts'
 
@@ -21,8 +25,15 @@ export interface ReachOptions {
   readonly lookup?: (host: string) => Promise<readonly string[]>
   /** Which of some addresses to connect to. */
   readonly choose?: (addresses: readonly string[], port: number) => Promise<string | undefined>
-  /** Whether requests to that URL go through a proxy. */
-  readonly proxied?: (url: URL) => boolean
+  /** Which proxy requests to that URL go through, if any. */
+  readonly proxy?: (url: URL) => string | undefined
+}
+
+/** How to get to a URL. */
+export interface Way {
+  /** What to connect to; undefined where its host is an address, or may be whatever it is resolved to. */
+  readonly address: string | undefined
+  readonly proxy: string | undefined
 }
 
 /** As long as runtimes keep what they resolved, in ms. */
@@ -36,6 +47,8 @@ interface Found {
   readonly places: readonly Place[]
   /** Which address was chosen, by port. */
   readonly chosen: Map<number, Promise<string | undefined>>
+  /** Those that could not be used, by port. */
+  readonly failed: Map<number, Set<string>>
 }
 
 export class Reach {
@@ -43,18 +56,19 @@ export class Reach {
   readonly #o: Required<ReachOptions>
   readonly #known = new LRUCache<string, { readonly found: Promise<Found>; readonly at: number }>({ max: 1024 })
 
-  constructor(clock: Clock, { lookup = addressesOf, choose = firstToAnswer, proxied = hasProxy }: ReachOptions = {}) {
+  constructor(clock: Clock, { lookup = addressesOf, choose = firstToAnswer, proxy = proxyOf }: ReachOptions = {}) {
     this.#clock = clock
-    this.#o = { lookup, choose, proxied }
+    this.#o = { lookup, choose, proxy }
   }
 
   /**
-   * The address to connect to for `url`; undefined where its host is one itself, or may be whatever it is resolved to.
    * @throws {Failure} `not-listed` if it leads to where this node must not be sent for that registry, `unavailable` if
    * its name has no address
    */
-  async check(upstream: Upstream, url: URL): Promise<string | undefined> {
-    if (upstream.listed && url.origin === upstream.origin) return undefined
+  async check(upstream: Upstream, url: URL): Promise<Way> {
+    const proxy = this.#o.proxy(url)
+    const byName: Way = { address: undefined, proxy }
+    if (upstream.listed && url.origin === upstream.origin) return byName
     const found = await this.#find(url.hostname)
     const own = upstream.listed ? (await this.#find(new URL(upstream.origin).hostname)).places : []
     const place = found.places.find((place) => !own.includes(place))
@@ -65,15 +79,35 @@ export class Reach {
           `add --upstream ${upstream.registry}=${upstream.origin} to allow it`,
       )
     }
-    if (isAddress(url.hostname) || isThisHost(hostOf(url.hostname)) || this.#o.proxied(url)) return undefined
+    if (isAddress(url.hostname) || isThisHost(hostOf(url.hostname)) || proxy !== undefined) return byName
     if (found.addresses.length === 0) throw unreachable(upstream, url, 'its name cannot be resolved; check DNS')
-    return this.#choose(found, Number(url.port) || (url.protocol === 'https:' ? 443 : 80))
+    return { address: await this.#choose(found, portOf(url)), proxy }
   }
 
-  #choose({ addresses, chosen }: Found, port: number): Promise<string | undefined> {
+  /** No answer came from that address; true if there is another to be tried now, which the next check gives. */
+  async failed(url: URL, address: string): Promise<boolean> {
+    const host = hostOf(url.hostname)
+    const known = this.#known.get(host)
+    const { addresses = [], chosen, failed } = (await known?.found) ?? {}
+    if (!known || !chosen || !failed || !addresses.includes(address)) return false
+    const port = portOf(url)
+    const those = failed.get(port) ?? new Set()
+    failed.set(port, those)
+    // Those who were on their way to it as well choose nothing new.
+    if (!those.has(address)) chosen.delete(port)
+    those.add(address)
+    if (those.size < addresses.length) return true
+    // None is any good: its name may mean others by now.
+    if (this.#known.get(host) === known) this.#known.delete(host)
+    return false
+  }
+
+  #choose({ addresses, chosen, failed }: Found, port: number): Promise<string | undefined> {
     let choice = chosen.get(port)
     if (!choice) {
-      choice = addresses.length === 1 ? Promise.resolve(addresses[0]) : this.#o.choose(addresses, port)
+      const left = addresses.filter((address) => !failed.get(port)?.has(address))
+      const some = left.length > 0 ? left : addresses
+      choice = some.length === 1 ? Promise.resolve(some[0]) : this.#o.choose(some, port)
       chosen.set(port, choice)
     }
     return choice
@@ -91,9 +125,9 @@ export class Reach {
 
   async #resolve(host: string): Promise<Found> {
     const literal = placeOf(host)
-    if (literal !== undefined) return { addresses: [], places: [literal], chosen: new Map() }
-    if (isThisHost(host)) return { addresses: [], places: ['this host'], chosen: new Map() }
-    if (isAddress(host)) return { addresses: [], places: [], chosen: new Map() }
+    if (literal !== undefined) return known([], [literal])
+    if (isThisHost(host)) return known([], ['this host'])
+    if (isAddress(host)) return known([], [])
     let cancel = () => {}
     const late = new Promise<readonly string[]>((resolve) => {
       cancel = this.#clock.after(patienceMs, () => resolve([]))
@@ -103,11 +137,19 @@ export class Reach {
       // Nothing is not believed for long: a resolver that was late may be in time for the next.
       if (addresses.length === 0) this.#known.delete(host)
       const places = [...new Set(addresses.map(placeOf).filter((place) => place !== undefined))]
-      return { addresses, places, chosen: new Map() }
+      return known(addresses, places)
     } finally {
       cancel()
     }
   }
+}
+
+function known(addresses: readonly string[], places: readonly Place[]): Found {
+  return { addresses, places, chosen: new Map(), failed: new Map() }
+}
+
+function portOf(url: URL): number {
+  return Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
 }
 
 function hostOf(hostname: string): string {
@@ -123,10 +165,8 @@ function isThisHost(host: string): boolean {
   return host === 'localhost' || host.endsWith('.localhost')
 }
 
-/** As the runtime does it: each scheme has a variable, in either case. */
-function hasProxy(url: URL): boolean {
-  const name = url.protocol === 'https:' ? 'https_proxy' : 'http_proxy'
-  return Boolean(process.env[name] || process.env[name.toUpperCase()])
+function proxyOf(url: URL): string | undefined {
+  return proxyFor(url, process.env)
 }
 
 async function addressesOf(host: string): Promise<string[]> {
