@@ -140,6 +140,11 @@ export interface BlobStore {
   /** Those that hold now, of one blob or of all. */
   pins(digest?: Digest): Pin[]
   onDamaged(listener: DamageListener): void
+  /**
+   * Called right before it is recorded what is there of a blob that is not whole yet: what is learned of it now is
+   * recorded together with it. Of such a blob a piece whose digest nobody has stated counts for nothing after a restart.
+   */
+  onRecording(listener: (blob: Blob) => void): void
   /** Called when a blob leaves the store (evicted, removed, found corrupt). */
   onGone(listener: (blob: Blob) => void): void
 

@@ -45,6 +45,8 @@ type PinRow = Pick<Pin, 'digest' | 'reason'> & { readonly until: number | null }
 /** Something that has a row, as it is at the moment of a commit. */
 export interface Recorded {
   readonly digest: Digest
+  /** A commit is about to take the row: what else it should record of the blob has to be here now. */
+  recording?(): void
   row(): BlobRow
 }
 
@@ -212,6 +214,7 @@ export class Catalog {
   }
 
   #commit(): void {
+    for (const blob of [...this.#dirty]) blob.recording?.()
     if (this.#dirty.size + this.#owed.size + this.#changes.length > 0) this.#begin()
     for (const digest of this.#owed) {
       this.#sql.forgetBlob.run(digest)

@@ -43,6 +43,7 @@ function makeBlob() {
     grew() {},
     troubled() {},
     pinnedUntil: () => undefined,
+    recording() {},
     changed() {},
     completed() {},
     learned() {},

@@ -105,6 +105,10 @@ export class DiskBlob implements Blob, Recorded {
     return this.complete && this.#mtime !== null
   }
 
+  recording(): void {
+    if (!this.complete) this.#keeper.recording(this)
+  }
+
   row(): BlobRow {
     return {
       digest: this.digest,

@@ -54,6 +54,7 @@ export class DiskStore implements BlobStore, Keeper {
   readonly #doomed = new Set<DiskBlob>()
   readonly #listeners: ((blob: Blob) => void)[] = []
   readonly #damageListeners: DamageListener[] = []
+  readonly #recordingListeners: ((blob: Blob) => void)[] = []
   readonly #deletions = new Set<Promise<void>>()
   /** One at a time: they wait for the disk on threads that reads and writes of pieces need. */
   readonly #syncs = pLimit(1)
@@ -211,6 +212,10 @@ export class DiskStore implements BlobStore, Keeper {
     this.#damageListeners.push(listener)
   }
 
+  onRecording(listener: (blob: Blob) => void): void {
+    this.#recordingListeners.push(listener)
+  }
+
   seenIn(digest: Digest, repository: Repository): void {
     this.checkOpen()
     this.#catalog.seenIn(digest, repository)
@@ -303,6 +308,11 @@ export class DiskStore implements BlobStore, Keeper {
 
   pinnedUntil(blob: DiskBlob): number | undefined {
     return this.#pins.until(blob.digest)
+  }
+
+  recording(blob: DiskBlob): void {
+    if (blob.gone || this.#closed) return
+    for (const listener of this.#recordingListeners) this.#tell(listener, blob)
   }
 
   changed(blob: DiskBlob): void {

@@ -19,6 +19,8 @@ export interface Keeper {
   grew(blob: DiskBlob, bytes: number, disk: number): void
   /** Wall time in ms until which eviction leaves it alone. */
   pinnedUntil(blob: DiskBlob): number | undefined
+  /** What is there of it is about to be recorded. */
+  recording(blob: DiskBlob): void
   /** Something changed that the catalog should know. */
   changed(blob: DiskBlob): void
   completed(blob: DiskBlob): void

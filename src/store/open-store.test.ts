@@ -218,6 +218,40 @@ describe('the catalog on disk', () => {
     expect(again.find(right.digest)?.complete).toBe(true)
   })
 
+  test('of a blob that is not whole, nothing is claimed after a kill of which nobody has said what it should be', async () => {
+    const live = newDir()
+    const clock = new FakeClock()
+    const store = await openStore(live, { clock })
+    const [some, none] = [sample(4 * pieceLength, 1), sample(4 * pieceLength, 2)]
+    for (const { digest, size, piece } of [some, none]) {
+      const blob = store.create({ digest, size, kind: 'blob' })
+      for (const i of [0, 2]) await blob.write(i, piece(i))
+    }
+    store.find(some.digest)!.learn(some.segment(2, 1))
+    clock.advance(commitEvery)
+    const again = await openStore(killedNow(live))
+    expect([...again.find(some.digest)!.have.indexes()]).toEqual([2])
+    expect(again.find(none.digest)).toBeUndefined()
+    expect(again.usage()).toMatchObject({ bytes: pieceLength, partial: 1 })
+    expect(await again.find(some.digest)!.check(2)).toBe(true)
+  })
+
+  test('what is said about a piece when it is about to be recorded is there after a kill, and so is the piece', async () => {
+    const live = newDir()
+    const clock = new FakeClock()
+    const store = await openStore(live, { clock })
+    const { digest, size, piece, segment } = sample(4 * pieceLength)
+    store.onRecording((blob) => {
+      for (const i of blob.have.indexes()) blob.learn(segment(i, 1))
+    })
+    const blob = store.create({ digest, size, kind: 'blob' })
+    for (const i of [3, 1]) await blob.write(i, piece(i))
+    clock.advance(commitEvery)
+    const again = (await openStore(killedNow(live))).find(digest)!
+    expect([...again.have.indexes()]).toEqual([1, 3])
+    expect([await again.check(1), await again.check(3)]).toEqual([true, true])
+  })
+
   test('after a kill in the same boot, believes what it recorded', async () => {
     const { dir, digest } = await interrupted()
     const store = await openStore(dir, { bootId: 'one' })

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, renameSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
-import { layoutOf } from '../piece/layout.ts'
+import { type Layout, layoutOf } from '../piece/layout.ts'
 import { Metainfo } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -123,8 +123,10 @@ class Opening {
     for (const row of this.#catalog.rows()) {
       const { digest } = row
       const verdict = judge(row, this.#files.get(digest), trusted)
-      if (verdict.do === 'keep') rows.push(row)
-      else if (verdict.do === 'forget') this.#forget(row, verdict.reason, verdict.lost)
+      if (verdict.do === 'keep') {
+        const claimed = row.state === 'complete' ? row : this.#verifiable(row)
+        if (claimed) rows.push(claimed)
+      } else if (verdict.do === 'forget') this.#forget(row, verdict.reason, verdict.lost)
       else {
         const read = verdict.do === 'check pieces' ? this.#checkPieces(row) : this.#checkWhole(row, verdict.reason)
         const checked = await read
@@ -167,11 +169,32 @@ class Opening {
     if (swept > 0) this.#options.log.info('deleted files that the catalog does not know', { files: swept })
   }
 
-  async #checkPieces(row: BlobRow): Promise<BlobRow | undefined> {
+  /** Without pieces of which nobody can say whether they are right: nothing is claimed that would be fetched again. */
+  #verifiable(row: BlobRow): BlobRow | undefined {
+    const { have, metainfo } = this.#recorded(row)
+    const unknown = [...have.indexes()].filter((piece) => !metainfo.known.has(piece))
+    if (unknown.length === 0) return row
+    for (const piece of unknown) have.clear(piece)
+    this.#options.log.info('pieces whose digests were not recorded yet will be fetched again', {
+      digest: row.digest,
+      dropped: unknown.length,
+      kept: have.count,
+    })
+    if (have.count > 0) return this.#save({ ...row, bitmap: have.bytes })
+    this.#forget(row, 'the digests of its pieces were not recorded', false)
+    return undefined
+  }
+
+  #recorded(row: BlobRow): { layout: Layout; have: Bitmap; metainfo: Metainfo } {
     const layout = layoutOf(row.size)
     const have = new Bitmap(layout.count, row.bitmap ?? undefined)
     const metainfo = new Metainfo(row.digest, layout)
     for (const segment of this.#catalog.segments(row.digest)) metainfo.add(segment)
+    return { layout, have, metainfo }
+  }
+
+  async #checkPieces(row: BlobRow): Promise<BlobRow | undefined> {
+    const { layout, have, metainfo } = this.#recorded(row)
     const dropped = await dropWrongPieces(this.#tree.pathOf(row.digest), layout, have, metainfo)
     if (dropped > 0) this.#options.log.warn('pieces were lost', { digest: row.digest, dropped, kept: have.count })
     if (have.complete) return this.#checkWhole(row, 'all its pieces are there')

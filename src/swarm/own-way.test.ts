@@ -68,6 +68,20 @@ test('children of a node are told when it begins to read the source', async () =
   expect(session.all('state').map(({ feeding }) => feeding)).toEqual([false, true])
 })
 
+test('what was read from the source is stated when it is about to be recorded, or it would count for nothing after a restart', async () => {
+  const peer = network.nodes[2]!
+  // Four pieces come in less time than statements are gathered for.
+  peer.source.gate = () => new Promise((resolve) => network.clock.after(5, resolve))
+  peer.fetch(blob.location, blob.bytes.length).fetch(false)
+  const unstated = () => {
+    const held = peer.store.find(blob.digest)
+    return [...(held?.have.indexes() ?? [])].filter((piece) => !held!.metainfo.known.has(piece))
+  }
+  expect(await network.until(() => unstated().length > 0)).toBe(true)
+  peer.store.record()
+  expect(unstated()).toEqual([])
+})
+
 test('a node that reads the source stops when the one that was named for it gets on with it again', async () => {
   const [, seed, peer] = network.nodes
   let open = () => {}

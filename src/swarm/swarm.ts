@@ -56,6 +56,7 @@ export class Swarm implements SessionHandler {
       options.directory.withdraw(blob.digest)
       changed(blob.digest, true)
     })
+    options.store.onRecording((blob) => this.#transfers.get(blob.digest)?.state())
     options.store.onDamaged((blob, pieces) => this.#transfers.get(blob.digest)?.lost(pieces))
   }
 

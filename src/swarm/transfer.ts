@@ -251,6 +251,11 @@ export class Transfer {
     this.#apply({ type: 'lost', pieces })
   }
 
+  /** States at once the digests of what was read from the source. */
+  state(): void {
+    this.#feeding.state()
+  }
+
   stop(reason: string): void {
     this.#end(new Failure('cancelled', reason))
   }

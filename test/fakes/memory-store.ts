@@ -36,6 +36,7 @@ export class MemoryStore implements BlobStore {
   readonly #blobs = new Map<Digest, MemoryBlob>()
   readonly #listeners: ((blob: Blob) => void)[] = []
   readonly #damageListeners: DamageListener[] = []
+  readonly #recordingListeners: ((blob: Blob) => void)[] = []
   readonly #seen = new Map<Digest, Map<string, Repository>>()
   readonly #grants = new Map<string, number>()
   readonly #tags = new Map<string, TagRecord>()
@@ -137,6 +138,17 @@ export class MemoryStore implements BlobStore {
 
   onDamaged(listener: DamageListener): void {
     this.#damageListeners.push(listener)
+  }
+
+  onRecording(listener: (blob: Blob) => void): void {
+    this.#recordingListeners.push(listener)
+  }
+
+  /** What a store on a disk does now and then. */
+  record(): void {
+    for (const blob of this.#blobs.values()) {
+      if (!blob.complete) for (const listener of this.#recordingListeners) listener(blob)
+    }
   }
 
   onGone(listener: (blob: Blob) => void): void {
