@@ -10,6 +10,8 @@ import { viewOf } from './node-view.ts'
 import { digestOf } from './oci/digest.ts'
 import { repositoryOf } from './oci/reference.ts'
 import { Swarms } from './scheduler/swarms.ts'
+import { Recent } from './telemetry/faults.ts'
+import { History } from './telemetry/history.ts'
 
 const repository = repositoryOf('docker.io', 'library/debian')
 const layer = bytesOf(1_000_000)
@@ -45,6 +47,8 @@ function parts() {
     seeder,
     clock,
     metrics,
+    history: new History(),
+    recent: new Recent(clock),
     rates: { received: meter(), sent: meter(), source: meter() },
   }
 }

@@ -20,6 +20,7 @@ import { type Pinned, Pinning } from './content/pinning.ts'
 import { Failure } from './failure.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
+import { formatRepository } from './oci/reference.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
 import type { BlobStore } from './store/blob-store.ts'
@@ -30,6 +31,8 @@ import type { Mender } from './swarm/mender.ts'
 import type { Seeder } from './swarm/seeder.ts'
 import type { Swarm } from './swarm/swarm.ts'
 import type { Transfer } from './swarm/transfer.ts'
+import { faultCounts, type Recent } from './telemetry/faults.ts'
+import { type History, readTotals } from './telemetry/history.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 
 export interface NodeParts {
@@ -48,6 +51,9 @@ export interface NodeParts {
   readonly swarms: Swarms | undefined
   readonly clock: Clock
   readonly metrics: Metrics
+  readonly history: History
+  /** Warnings and errors that it logged. */
+  readonly recent: Recent
   readonly rates: { readonly received: Meter; readonly sent: Meter; readonly source: Meter }
   /** What is in the way of serving, one sentence each. */
   notReady(): string[]
@@ -96,6 +102,14 @@ export function viewOf(parts: NodeParts): NodeView {
     swarms: () => (swarms ? [...swarms.describe()].map((facts) => swarmFacts(facts, iso)) : []),
     bans: () => bans.list().map(({ node, reason, until }) => ({ node, reason, until: new Date(until).toISOString() })),
     liftBan: (node) => bans.lift(node),
+    history: async (span) => {
+      const samples = parts.history.read(span, { at: clock.wall(), ...(await readTotals(metrics)) })
+      return { samples: samples.map(({ at, ...totals }) => ({ at: new Date(at).toISOString(), ...totals })) }
+    },
+    faults: async () => ({
+      counts: await faultCounts(metrics),
+      recent: parts.recent.list().map(({ at, ...said }) => ({ at: new Date(at).toISOString(), ...said })),
+    }),
     beforeMetrics: () => {
       const usage = store.usage()
       metrics.blobs.set({ state: 'complete' }, usage.complete)
@@ -211,6 +225,7 @@ function downloadFacts(transfer: Transfer, iso: Iso): DownloadFacts {
       : []
   return {
     digest: transfer.location.digest,
+    repository: formatRepository(transfer.location.repository),
     ...(blob ? { size: blob.size } : {}),
     bytes: bytes.swarm + bytes.source,
     pieces: { have: blob?.have.count ?? 0, total: blob?.layout.count ?? 0 },

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { createAdmin, serveAdmin } from './admin/admin.ts'
 import { buildInfo } from './build-info.ts'
-import { systemClock } from './clock.ts'
+import { every, systemClock } from './clock.ts'
 import { Identity } from './cluster/identity.ts'
 import { KeyFile } from './cluster/key-file.ts'
 import type { KeyRing } from './cluster/key-ring.ts'
@@ -40,8 +40,12 @@ import { Planner } from './swarm/planner.ts'
 import { Seeder } from './swarm/seeder.ts'
 import { Swarm } from './swarm/swarm.ts'
 import { defaultTuning } from './swarm/tuning.ts'
+import { Recent } from './telemetry/faults.ts'
+import { History, readTotals, spans } from './telemetry/history.ts'
+import type { Fields, LogLevel } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createLog } from './telemetry/pino.ts'
+import { dashboard } from './ui/dashboard.ts'
 import { Network } from './wire/network.ts'
 import type { Inbound } from './wire/wire.ts'
 
@@ -65,7 +69,12 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
   const clock = systemClock
   const random = Math.random
   const metrics = createMetrics()
-  const log = createLog({ ...settings.log, written: (level) => metrics.logLines.inc({ level }) })
+  const recent = new Recent(clock)
+  const written = (level: LogLevel, message: string, fields?: Fields) => {
+    metrics.logLines.inc({ level })
+    recent.add(level, message, fields)
+  }
+  const log = createLog({ ...settings.log, written })
   const unhardened = harden()
   if (unhardened !== undefined) log.warn('this process is less shut off than it could be', { reason: unhardened })
   metrics.buildInfo.set({ version: buildInfo.version, commit: buildInfo.commit, bun: Bun.version }, 1)
@@ -274,6 +283,12 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     undo.push(() => registry.close(0))
     const registryAddress = formatAddress({ host: registry.hostname, port: registry.port })
 
+    const history = new History()
+    const remember = async () => history.add({ at: clock.wall(), ...(await readTotals(metrics)) })
+    await remember()
+    const stopRemembering = every(clock, spans['30m'].everyMs, () => void remember())
+    undo.push(stopRemembering)
+
     let closing = false
     const addresses = { registry: registryAddress, admin: formatAddress(settings.admin.address) }
     const view = viewOf({
@@ -290,11 +305,13 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       clock,
       metrics,
       rates,
+      history,
+      recent,
       notReady: () => (closing ? ['the node is shutting down'] : []),
     })
     const { token } = settings.admin
     const binary = ownBinary()
-    const options = { log, ...(token ? { token } : {}), ...(binary ? { binary } : {}) }
+    const options = { log, pages: dashboard(), ...(token ? { token } : {}), ...(binary ? { binary } : {}) }
     const admin = serveAdmin(createAdmin(view, metrics, options), settings.admin.address)
     undo.push(() => admin.close())
     addresses.admin = formatAddress(admin.address)
@@ -358,6 +375,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await store.close()
         await admin.close()
         stopWatching()
+        stopRemembering()
         closed.resolve()
       },
     }

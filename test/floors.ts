@@ -11,6 +11,7 @@ export const floors: readonly (readonly string[])[] = [
   ['swarm', 'scheduler', 'rights'],
   ['content'],
   ['registry', 'admin', 'mount'],
+  ['ui'],
   ['node-view.ts', 'doctor'],
   ['node.ts'],
   ['cli'],

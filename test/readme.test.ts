@@ -11,6 +11,7 @@ import { flagOf, names, settingOf, variableOf } from '../src/config/table.ts'
 import { toggle } from '../src/config/values.ts'
 import { silentLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
+import { dashboard } from '../src/ui/dashboard.ts'
 import { FakeContext } from './fakes/context.ts'
 import { FakeNodeView } from './fakes/node-view.ts'
 
@@ -75,7 +76,7 @@ describe('what the README lists is what there is', () => {
   })
 
   test('every endpoint of the admin port', () => {
-    const { routes } = createAdmin(new FakeNodeView(), createMetrics(), { log: silentLog })
+    const { routes } = createAdmin(new FakeNodeView(), createMetrics(), { log: silentLog, pages: dashboard() })
     // What looks at every request is no endpoint.
     const endpoints = routes.flatMap(({ method, path }) => (method === 'ALL' ? [] : [`${method} ${path}`]))
     expect(firstCells(block('endpoints')).sort()).toEqual(endpoints.sort())

@@ -12,6 +12,8 @@ import {
   blobPageSchema,
   blobSchema,
   evictionSchema,
+  faultsSchema,
+  historySchema,
   memberSchema,
   nodeSchema,
   pinsSchema,
@@ -68,6 +70,9 @@ describe('the API', () => {
     ['/api/v1/blobs', blobPageSchema],
     ['/api/v1/transfers', transfersSchema],
     ['/api/v1/swarms', z.object({ swarms: z.array(swarmSchema).length(1) })],
+    ['/api/v1/history', historySchema],
+    ['/api/v1/history?span=24h', historySchema],
+    ['/api/v1/faults', faultsSchema],
     ['/api/v1/bans', z.object({ bans: z.array(banSchema) })],
   ]
   test.each(shapes)('%s has the shape that is promised', async (path, schema) => {

@@ -15,13 +15,15 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { pageOf } from './blob-facts.ts'
 import { installer } from './installer.ts'
 import { foreign } from './pages.ts'
-import type { NodeView } from './view.ts'
+import { historySpans, type NodeView } from './view.ts'
 
 export interface AdminOptions {
   /** Asked as a bearer token of all but health checks; absent: nobody is asked. */
   readonly token?: Secret
   /** What other hosts can be given; absent: nothing. */
   readonly binary?: OwnBinary
+  /** Pages that tell nothing of the node by themselves: for anybody. */
+  readonly pages?: Hono
   readonly log: Log
 }
 
@@ -34,6 +36,8 @@ const blobQuery = z.object({
 
 /** Bytes that the store may hold. */
 const evictionQuery = z.object({ to: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional() })
+
+const historyQuery = z.object({ span: z.enum(historySpans).default('30m') })
 
 const pinQuery = z.object({ for: lifetime.optional() })
 
@@ -54,6 +58,8 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
     const warnings = store.trouble === undefined ? [] : ['the store has no room; `shoal status` says why']
     return c.json({ ready, reasons, ...(warnings.length > 0 ? { warnings } : {}) }, ready ? 200 : 503)
   })
+
+  if (options.pages) app.route('/', options.pages)
 
   const offered = installer(view, options.binary)
   app.use('/shoal', offered.byKey)
@@ -125,6 +131,12 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.post('/api/v1/eviction', (c) => eviction(c, true))
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
+  app.get('/api/v1/history', async (c) => {
+    const query = historyQuery.safeParse(c.req.query())
+    if (!query.success) throw badQuery(query.error)
+    return c.json(await view.history(query.data.span))
+  })
+  app.get('/api/v1/faults', async (c) => c.json(await view.faults()))
   app.get('/api/v1/bans', (c) => c.json({ bans: view.bans() }))
   app.delete('/api/v1/bans/:node', (c) => {
     const node = nodeIdSchema.safeParse(c.req.param('node'))

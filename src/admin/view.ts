@@ -103,6 +103,8 @@ export type ParentFacts = z.infer<typeof parentSchema>
 
 export const downloadSchema = z.object({
   digest,
+  /** For which it is fetched: `docker.io/library/debian` */
+  repository: z.string().optional(),
   /** Not known before the first answer. */
   size: count.optional(),
   bytes: count,
@@ -184,6 +186,32 @@ export const pinSchema = z.object({
 export type PinFacts = z.infer<typeof pinSchema>
 export const pinsSchema = z.object({ pins: z.array(pinSchema) })
 
+/** Counters since the node started, as they were read from time to time: bytes. Oldest first, the present last. */
+export const historySchema = z.object({
+  samples: z.array(
+    z.object({
+      at: time,
+      /** Given to engines. */
+      engines: count,
+      /** Read at sources. */
+      source: count,
+      received: count,
+      sent: count,
+    }),
+  ),
+})
+export type HistoryFacts = z.infer<typeof historySchema>
+export const historySpans = ['30m', '24h'] as const
+export type HistorySpan = (typeof historySpans)[number]
+
+export const faultsSchema = z.object({
+  /** Since the node started. */
+  counts: z.array(z.object({ what: z.string(), count })),
+  /** Warnings and errors of the log, newest first. */
+  recent: z.array(z.object({ at: time, level: z.enum(['warn', 'error']), message: z.string(), details: z.string() })),
+})
+export type FaultFacts = z.infer<typeof faultsSchema>
+
 /** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
 export interface NodeView {
   node(): NodeFacts
@@ -211,6 +239,8 @@ export interface NodeView {
   bans(): BanFacts[]
   /** False if there is no such ban. */
   liftBan(node: string): boolean
+  history(span: HistorySpan): Promise<HistoryFacts>
+  faults(): Promise<FaultFacts>
   /** Sets gauges whose values are looked up rather than counted. */
   beforeMetrics?(): void
 }

@@ -11,8 +11,8 @@ export interface LogOptions {
   readonly format: 'text' | 'json'
   /** Colours in text; ignored for JSON. */
   readonly color: boolean
-  /** Told of each line that is written. */
-  readonly written?: (level: LogLevel) => void
+  /** Told of each line that is written, before keys that are secrets are taken out of `fields`. */
+  readonly written?: (level: LogLevel, message: string, fields?: Fields) => void
 }
 
 /** The level may be changed, for this log and all its children, those there are already included. */
@@ -26,7 +26,7 @@ export interface Lines {
 }
 
 /** Values of these keys never reach a line, three levels deep; in any letter case that HTTP and people use. */
-const secretKeys = ['authorization', 'Authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'password']
+export const secretKeys = ['authorization', 'Authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'password']
   .concat(['passwd', 'token', 'accessToken', 'access_token', 'refresh_token', 'identitytoken', 'identityToken'])
   .concat(['secret', 'clusterKey', 'apiKey'])
 
@@ -64,7 +64,7 @@ export function createLog(options: LogOptions, lines?: Lines): LevelledLog {
 
 class Gate {
   level: LogLevel
-  readonly #written: ((level: LogLevel) => void) | undefined
+  readonly #written: LogOptions['written']
 
   constructor(level: LogLevel, written: LogOptions['written']) {
     this.level = level
@@ -74,9 +74,9 @@ class Gate {
   get stacks(): boolean {
     return this.level === 'debug'
   }
-  passes(level: LogLevel): boolean {
+  passes(level: LogLevel, message: string, fields?: Fields): boolean {
     if (logLevels.indexOf(level) < logLevels.indexOf(this.level)) return false
-    this.#written?.(level)
+    this.#written?.(level, message, fields)
     return true
   }
 }
@@ -95,7 +95,7 @@ function readable(destination: Lines, colorize: boolean): Lines {
 
 function adapt(logger: Logger, gate: Gate): Log {
   const write = (level: LogLevel) => (message: string, fields?: Fields) => {
-    if (!gate.passes(level)) return
+    if (!gate.passes(level, message, fields)) return
     if (fields === undefined) logger[level](message)
     else logger[level](plain(fields, gate.stacks), message)
   }

@@ -125,6 +125,25 @@ export class FakeNodeView implements NodeView {
     const decision = { at: time(4), node: self, parents: [{ node: other, reason: 'same zone' }], refused: [] }
     return [{ digest: digest('partial'), size: 64 * 1024 ** 2, members, fetcher: other, decisions: [decision] }]
   }
+  async history() {
+    const sample = (minute: number, engines: number) => ({
+      at: time(minute),
+      engines,
+      source: 1000,
+      received: 0,
+      sent: 7,
+    })
+    return { samples: [sample(1, 0), sample(2, 5000)] }
+  }
+  async faults() {
+    const said = {
+      at: time(3),
+      level: 'warn' as const,
+      message: 'node banned for an hour',
+      details: 'reason wrong bytes',
+    }
+    return { counts: [{ what: 'Nodes banned', count: 1 }], recent: [said] }
+  }
   bans() {
     return this.banned.map((node) => ({ node, reason: 'sent wrong bytes', until: time(59) }))
   }

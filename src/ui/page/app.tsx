@@ -1,0 +1,111 @@
+/** The page as a whole, from what is known and what the visitor chose. */
+import type { BlobFacts } from '../../admin/view.ts'
+import { type BlobSearch, Blobs } from './blobs.tsx'
+import { RemoveDialog, TokenDialog } from './dialogs.tsx'
+import { type Facts, ownFlows } from './facts.ts'
+import { Faults } from './faults.tsx'
+import { Header } from './header.tsx'
+import { Members } from './members.tsx'
+import type { Someone } from './picture.ts'
+import { Pulls } from './pulls.tsx'
+import { pullsOf } from './pulls-of.ts'
+import { Swarm } from './swarm.tsx'
+import type { Theme } from './theme.ts'
+import { Tiles } from './tiles.tsx'
+import { type Span, Traffic } from './traffic.tsx'
+
+/** What the visitor chose or is asked. */
+export interface Choice {
+  readonly theme: Theme
+  readonly dark: boolean
+  readonly span: Span
+  readonly search: BlobSearch
+  readonly members: string
+  readonly removing: BlobFacts | undefined
+  /** Why the removal under way was not done. */
+  readonly refusal: string
+  /** A token is asked for; the text says what was wrong with the last one. */
+  readonly token: string | undefined
+}
+
+export interface Actions {
+  choose(change: Partial<Choice>): void
+  token(token: string): void
+  remove(): void
+  lift(node: string): void
+}
+
+export interface AppProps {
+  readonly facts: Facts
+  readonly choice: Choice
+  readonly silence: string | undefined
+  readonly now: number
+  readonly actions: Actions
+}
+
+export function App({ facts, choice, silence, now, actions }: AppProps) {
+  const { node, members, transfers, blobs, bans, faults, history } = facts
+  const { choose } = actions
+  return (
+    <>
+      <a class="skip" href="#content">
+        To the content
+      </a>
+      <Header node={node} silence={silence} theme={choice.theme} onTheme={(theme) => choose({ theme })} />
+      <main id="content" tabIndex={-1}>
+        {node && <Tiles node={node} history={history} />}
+        {node && members && transfers && (
+          <div class="pair">
+            <Swarm nodes={nodesOf(facts)} flows={ownFlows(node.id, transfers)} />
+            <Pulls downloads={transfers.downloads} />
+          </div>
+        )}
+        {history && (
+          <Traffic
+            history={history}
+            span={choice.span}
+            theme={choice.theme}
+            dark={choice.dark}
+            onSpan={(span) => choose({ span })}
+          />
+        )}
+        {members && (
+          <Members members={members} search={choice.members} onSearch={(text) => choose({ members: text })} />
+        )}
+        {blobs && (
+          <Blobs
+            page={blobs}
+            search={choice.search}
+            now={now}
+            onSearch={(search) => choose({ search })}
+            onRemove={(removing) => choose({ removing, refusal: '' })}
+          />
+        )}
+        {node && bans && faults && <Faults node={node} bans={bans} faults={faults} now={now} onLift={actions.lift} />}
+      </main>
+      {choice.removing && (
+        <RemoveDialog
+          blob={choice.removing}
+          refusal={choice.refusal}
+          onRemove={actions.remove}
+          onClose={() => choose({ removing: undefined })}
+        />
+      )}
+      {choice.token !== undefined && <TokenDialog refusal={choice.token} onToken={actions.token} />}
+    </>
+  )
+}
+
+/** Members, with how far each is, as far as that is known here. */
+export function nodesOf({ members = [], transfers, node }: Facts): Someone[] {
+  const own = pullsOf(transfers?.downloads ?? [])
+  const size = own.reduce((sum, pull) => sum + pull.size, 0)
+  const done = own.reduce((sum, pull) => sum + pull.done, 0)
+  return members.map(({ id, url, zone, self }) => ({
+    id,
+    url,
+    ...(zone === undefined ? {} : { zone }),
+    self,
+    ...(id === node?.id && own.length > 0 ? { progress: size === 0 ? 0 : done / size } : {}),
+  }))
+}

@@ -1,0 +1,91 @@
+import type { DownloadFacts } from '../../admin/view.ts'
+import { source } from './facts.ts'
+import { held, type Pull, pullsOf } from './pulls-of.ts'
+import { bytes, count, rate, share, shortDigest, span } from './words.ts'
+
+export function Pulls({ downloads }: { downloads: readonly DownloadFacts[] }) {
+  const pulls = pullsOf(downloads)
+  return (
+    <section class="card pulls" aria-labelledby="pulls">
+      <div class="head">
+        <h2 id="pulls">Pulls in progress</h2>
+      </div>
+      {pulls.length === 0 ? (
+        <p class="empty">Nothing is being fetched. A pull through this node shows up here.</p>
+      ) : (
+        <ul class="list">
+          {pulls.map((pull) => (
+            <OnePull key={pull.name} pull={pull} />
+          ))}
+        </ul>
+      )}
+    </section>
+  )
+}
+
+function OnePull({ pull }: { pull: Pull }) {
+  const { name, downloads, done, size, rate: speed, parents, left } = pull
+  const from = [parents > 0 && count(parents, 'node'), pull.fromSource > 0 && 'the source']
+    .filter(Boolean)
+    .join(' and ')
+  return (
+    <li>
+      <div class="line">
+        <strong class="name">{name.replace(/^docker\.io\/(library\/)?/, '')}</strong>
+        <span class="number">{rate(speed)}</span>
+      </div>
+      <Bar name={`Of ${name}`} done={done} fromSource={pull.fromSource} size={size} />
+      <p class="line small quiet">
+        <span>
+          {bytes(done)} of {size > 0 ? bytes(size) : 'what is not known yet'}
+          {from && `, from ${from}`}
+        </span>
+        <span class="number">{left === undefined ? '' : `${span(left)} left`}</span>
+      </p>
+      {downloads.length > 1 && (
+        <details>
+          <summary>{count(downloads.length, 'layer')}</summary>
+          <ul class="layers">
+            {downloads.map((download) => (
+              <Layer key={download.digest} download={download} />
+            ))}
+          </ul>
+        </details>
+      )}
+    </li>
+  )
+}
+
+function Layer({ download }: { download: DownloadFacts }) {
+  const { digest, size = 0, rate: speed, parents } = download
+  return (
+    <li class="layer">
+      <span class="mono">{shortDigest(digest)}</span>
+      <Bar
+        name={`Of layer ${shortDigest(digest)}`}
+        done={held(download)}
+        fromSource={parents.find(({ id }) => id === source)?.bytes ?? 0}
+        size={size}
+      />
+      <span class="number">{rate(speed)}</span>
+    </li>
+  )
+}
+
+/** Two parts: what came from peers or was here, and what the source had to send. */
+function Bar({ name, done, fromSource, size }: { name: string; done: number; fromSource: number; size: number }) {
+  const part = (amount: number) => `${size === 0 ? 0 : Math.min(100, (amount / size) * 100)}%`
+  return (
+    <div
+      class="bar"
+      role="progressbar"
+      aria-label={name}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={share(done, size)}
+    >
+      <span class="part peers" style={{ width: part(Math.max(0, done - fromSource)) }} />
+      <span class="part source" style={{ width: part(Math.min(done, fromSource)) }} />
+    </div>
+  )
+}
