@@ -31,6 +31,35 @@ export function parseJoin(entry: string): string {
   return multiaddrOf(address.host, address.port)
 }
 
+/** An entry that is a host name. */
+export interface NamedEntry {
+  readonly entry: string
+  readonly host: string
+  /** The same at one of its addresses; undefined for an address of the other family than it is meant for. */
+  at(ip: string): string | undefined
+}
+
+/** Undefined for a multiaddr that has an address already. */
+export function nameIn(entry: string): NamedEntry | undefined {
+  const [first, ...rest] = multiaddr(entry).getComponents()
+  const families: Partial<Record<number, readonly string[]>> = {
+    [CODE_DNS]: ['ip4', 'ip6'],
+    [CODE_DNS4]: ['ip4'],
+    [CODE_DNS6]: ['ip6'],
+  }
+  const family = families[first?.code ?? -1]
+  if (!family || first?.value === undefined) return undefined
+  const tail = rest.map(({ name, value }) => `/${name}/${value}`).join('')
+  return {
+    entry,
+    host: first.value,
+    at(ip) {
+      const kind = ip.includes(':') ? 'ip6' : 'ip4'
+      return family.includes(kind) ? `/${kind}/${ip}${tail}` : undefined
+    },
+  }
+}
+
 function checked(entry: string, wrong: (why: string) => Failure): string {
   const dialable: readonly number[] = [CODE_IP4, CODE_IP6, CODE_DNS, CODE_DNS4, CODE_DNS6]
   let codes: number[]

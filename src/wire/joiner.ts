@@ -1,8 +1,4 @@
-/**
- * Finds the others: dials the seed list and whoever mDNS discovers, and says hello. An entry of the seed list is tried
- * for ever: it may be down when this node starts, or be gone for a week. Once the node behind it is a live member,
- * there is nothing to do until it is one no more.
- */
+/** Finds the others: dials the seed list and whoever mDNS discovers, and says hello. */
 import type { PeerId } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import pLimit from 'p-limit'
@@ -13,11 +9,8 @@ import type { Log } from '../telemetry/log.ts'
 import type { Greeter } from './hello.ts'
 import type { Host } from './host.ts'
 import type { Found } from './mdns.ts'
+import { SeedList, type SeedListOptions } from './seed-list.ts'
 
-const backoff = { first: 500, factor: 1.7, most: 10_000 } as const
-/** How often an entry whose node is a member is looked at; and one whose node this node need not know. */
-const checkEvery = 3_000
-const checkSeldom = 60_000
 const dialTimeout = 5_000
 /** The side with the larger id gives the other one a head start, lest both dial. */
 const headStart = 1_500
@@ -28,21 +21,16 @@ export interface JoinerOptions {
   readonly table: MemberTable
   /** Multiaddrs. */
   readonly join: readonly string[]
+  /** All addresses of a host name; the system's resolver by default. */
+  readonly lookup?: SeedListOptions['lookup']
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
 }
 
-interface Entry {
-  readonly address: string
-  /** Who answered there last. */
-  node: NodeId | undefined
-  failures: number
-  ignored: boolean
-}
-
 export class Joiner {
   readonly #options: JoinerOptions
+  readonly #seeds: SeedList
   readonly #dials = pLimit(8)
   readonly #meeting = new Map<NodeId, Promise<NodeInfo | undefined>>()
   readonly #shunned = new Map<NodeId, { failures: number; until: number }>()
@@ -51,15 +39,17 @@ export class Joiner {
 
   constructor(options: JoinerOptions) {
     this.#options = options
+    const dial = (address: string) => this.#dials(() => this.#dial(multiaddr(address)))
+    this.#seeds = new SeedList({ ...options, dial })
   }
 
   start(): void {
-    const { join } = this.#options
-    for (const address of join) void this.#pursue({ address, node: undefined, failures: 0, ignored: false })
+    this.#seeds.start()
   }
 
   close(): void {
     this.#closed = true
+    this.#seeds.close()
     for (const cancel of this.#timers) cancel()
     this.#timers.clear()
   }
@@ -106,36 +96,6 @@ export class Joiner {
     this.#shunned.set(key, { failures, until })
   }
 
-  async #pursue(entry: Entry): Promise<void> {
-    const { table, random, log } = this.#options
-    if (this.#closed || entry.ignored) return
-    if (entry.node !== undefined && table.find(entry.node)) {
-      this.#after(checkEvery, () => this.#pursue(entry))
-      return
-    }
-    try {
-      const info = await this.#dials(() => this.#dial(multiaddr(entry.address)))
-      entry.node = info.id
-      if (entry.failures > 0) log.info('joined', { through: entry.address, node: info.id })
-      entry.failures = 0
-      this.#after(table.find(info.id) ? checkEvery : checkSeldom, () => this.#pursue(entry))
-    } catch (error) {
-      if (this.#closed) return
-      if (isSelf(error)) {
-        entry.ignored = true
-        log.debug('an entry of the seed list is this node itself', { address: entry.address })
-        return
-      }
-      const wait = Math.min(backoff.most, backoff.first * backoff.factor ** entry.failures) * (0.75 + random() / 2)
-      // Once is enough to tell; a seed list may well name hosts that come up later.
-      if (entry.failures === 0) {
-        log.warn('cannot reach an entry of the seed list; trying on', { address: entry.address, error: plain(error) })
-      }
-      entry.failures++
-      this.#after(wait, () => this.#pursue(entry))
-    }
-  }
-
   async #dial(target: PeerId | Multiaddr | Multiaddr[], signal?: AbortSignal): Promise<NodeInfo> {
     const timeout = AbortSignal.timeout(dialTimeout)
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout
@@ -162,21 +122,4 @@ function addressesOf(node: Found): Multiaddr[] {
       return []
     }
   })
-}
-
-/** What a given-up dial says of itself means nothing to an operator. */
-function plain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (/^(Abort|Timeout)Error$/.test(error.name)) return 'it does not answer'
-  // Who is not let into a private network is not told so.
-  if (/ECONNRESET|EPIPE/.test(error.message)) return 'it hangs up: its cluster may have another key'
-  // What stands for a nonce was read as a message; what was wrong with that is chance.
-  if (error.name === 'EncryptionFailedError') return 'it says nothing that makes sense: its cluster may have a key'
-  return error.message
-}
-
-/** libp2p refuses to dial itself in more than one way, depending on when it notices. */
-function isSelf(error: unknown): boolean {
-  if (error instanceof AggregateError && error.errors.some(isSelf)) return true
-  return error instanceof Error && (/dial self/i.test(error.message) || isSelf(error.cause))
 }

@@ -50,6 +50,8 @@ export interface NetworkOptions {
   readonly advertise: string | undefined
   /** `host`, `host:port` or multiaddr. */
   readonly join: readonly string[]
+  /** All addresses of a host name in there; the system's resolver by default. */
+  readonly lookup?: (host: string) => Promise<readonly string[]>
   readonly mdns: boolean
   /** Undefined: an open cluster. */
   readonly ring: KeyRing | undefined
@@ -163,7 +165,7 @@ export class Network {
     })
     const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http)
     const greeter = new Greeter({ table, clock, log, seldom })
-    const joiner = new Joiner({ host, greeter, table, join, clock, random, log })
+    const joiner = new Joiner({ host, greeter, table, join, lookup: options.lookup, clock, random, log })
     const directory = new KadDirectory({ host, joiner, table, clock, log })
     const prober = new Prober({ table, ping: (node) => http.ping(node), clock, log })
     const heartbeat = new Heartbeat({
