@@ -27,14 +27,47 @@ skip() {
 
 # run_tests NAME SECONDS-PER-TEST SECONDS-IN-ALL PATH...: bun test over these paths; none is no failure.
 run_tests() {
-  local name=$1 each=$2 all=$3 log status
+  local name=$1 each=$2 all=$3 log
   shift 3
   (($# == 0)) && return
   echo "running: $name"
   log=$(mktemp)
   timeout --kill-after=20 "$all" bun test --timeout "$((each * 1000))" "$@" 2>&1 | tee "$log"
-  status=${PIPESTATUS[0]}
-  local fails hooks
+  count_tests "$name" "$all" "${PIPESTATUS[0]}" "$log"
+}
+
+# The tests that run beside others: what they are, how long they may take, their process and where they write.
+beside_name=
+beside_all=0
+beside_pid=0
+beside_log=
+
+# run_tests_beside NAME SECONDS-PER-TEST SECONDS-IN-ALL PATH...: begins them; for tests that mostly wait. One set at a time.
+run_tests_beside() {
+  local each=$2
+  beside_name=$1 beside_all=$3 beside_log=$(mktemp)
+  shift 3
+  echo "running beside what follows: $beside_name"
+  timeout --kill-after=20 "$beside_all" bun test --timeout "$((each * 1000))" "$@" >"$beside_log" 2>&1 &
+  beside_pid=$!
+  # They have a process group of their own, which no Ctrl-C reaches.
+  trap 'kill "$beside_pid" 2>/dev/null' EXIT
+}
+
+# wait_for_tests_beside: shows and counts what run_tests_beside began.
+wait_for_tests_beside() {
+  local status
+  wait "$beside_pid"
+  status=$?
+  trap - EXIT
+  echo "ran beside: $beside_name"
+  cat "$beside_log"
+  count_tests "$beside_name" "$beside_all" "$status" "$beside_log"
+}
+
+# count_tests NAME SECONDS-IN-ALL STATUS LOG: adds to the tally what bun test said there, and removes the log.
+count_tests() {
+  local name=$1 all=$2 status=$3 log=$4 fails hooks
   fails=$(summed "$log" fail)
   # Bun counts the hooks of a skipped suite as skipped tests without a name.
   hooks=$(grep -cE '^\(skip\) .*\(unnamed\)$' "$log")

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Digest, hexOf } from '../../src/oci/digest.ts'
-import { pushImage, type Written, writeImage } from '../lab/image.ts'
-import { scratchRoot } from '../lab/lab.ts'
-import { syntheticLayer } from '../lab/layers.ts'
-import { LabNode, sumOf } from '../lab/node.ts'
-import { LabRegistry } from '../lab/registry.ts'
-import { type Output, tryRun } from '../lab/run.ts'
-import { until } from '../lab/until.ts'
+import { type Digest, hexOf } from '../../../src/oci/digest.ts'
+import { pushImage, type Written, writeImage } from '../../lab/image.ts'
+import { scratchRoot } from '../../lab/lab.ts'
+import { syntheticLayer } from '../../lab/layers.ts'
+import { LabNode, sumOf } from '../../lab/node.ts'
+import { LabRegistry } from '../../lab/registry.ts'
+import { type Output, tryRun } from '../../lab/run.ts'
+import { until } from '../../lab/until.ts'
 
 const missing = ['skopeo', 'curl', 'docker-registry', 'setpriv'].filter((program) => !Bun.which(program))
 if (process.getuid?.() !== 0) missing.push('root, to be somebody else')
