@@ -1,7 +1,7 @@
 /**
  * Half an hour of everything at once: clients that pull all the time, images that come and go, nodes that are killed, end
  * and come back with and without what they had, and a registry that does wrong now and then. Three nodes stay, and are
- * watched.
+ * watched. Ten times all of it rests for a while, and then it is seen what these nodes have kept.
  */
 import { readdirSync, rmSync } from 'node:fs'
 import type { Random } from '../../src/clock.ts'
@@ -23,15 +23,28 @@ const layers = [3_000_000, 400_000]
 /** Less than the images take together: the store has to drop some all the time. */
 const cacheSize = '16MB'
 const newImageEvery = 30
-const sampleEvery = 5
+const watchEvery = 5
+const rests = 10
+/** After which connections that nobody uses are closed, and garbage was collected. Not longer than the load before it. */
+const restSeconds = 40
 /** No pull may take longer, whatever is done. */
 const pullSeconds = 150
 
 const mebi = 1024 * 1024
 /** A shorter run is warm-up. */
-const leastMinutes = 5
-const mostRise = 48 * mebi
-const mostFilesRise = 16
+const leastMinutes = 20
+/** A tenth of what such a node has. */
+const mostRise = 16 * mebi
+const mostFilesRise = 8
+
+/** What is known of a node that stays. */
+interface Watched {
+  readonly memory: Sample[]
+  readonly files: Sample[]
+  /** Under load. */
+  peak: number
+  mostFiles: number
+}
 
 interface World {
   readonly stage: Stage
@@ -39,7 +52,10 @@ interface World {
   readonly incidents: Incidents
   /** Since the load began. */
   seconds(): number
-  readonly end: number
+  /** When it rests next, or is over. */
+  end: number
+  /** Images so far. */
+  released: number
   readonly tags: string[]
   readonly pulls: { done: number; bytes: number; readonly failed: Failed[] }
 }
@@ -51,7 +67,7 @@ export function churn(minutes: number): Fault {
     outcome:
       'no client sees a failure but those of what was done to its node or to the registry, and the nodes that stay do not grow',
     quick: false,
-    boundSeconds: minutes * 60 + 900,
+    boundSeconds: minutes * 60 + rests * (restSeconds + pullSeconds) + 900,
     round: (scene) => round(scene, minutes),
   }
 }
@@ -64,30 +80,35 @@ async function round(scene: Scene, minutes: number): Promise<string> {
     random: scene.random,
     incidents: new Incidents(),
     seconds: () => (performance.now() - begun) / 1000,
-    end: minutes * 60,
+    end: 0,
+    released: 1,
     tags: ['v1'],
     pulls: { done: 0, bytes: 0, failed: [] },
   }
-  const watched = Array.from({ length: staying }, () => ({ memory: [] as Sample[], files: [] as Sample[] }))
-  await Promise.all([
-    ...Array.from({ length: clients }, () => client(world)),
-    releases(world),
-    nodesChurn(world),
-    registryFails(world),
-    watch(world, watched),
-  ])
-  stage.registry.mend()
+  const watched = Array.from({ length: staying }, (): Watched => ({ memory: [], files: [], peak: 0, mostFiles: 0 }))
+  const loadSeconds = (minutes * 60) / rests
+  for (let rest = 1; rest <= rests; rest++) {
+    world.end = world.seconds() + loadSeconds
+    await Promise.all([
+      ...Array.from({ length: clients }, () => client(world)),
+      releases(world),
+      nodesChurn(world),
+      registryFails(world),
+      watch(world, watched),
+    ])
+    await settle(world, watched, { load: rest * loadSeconds, rest: Math.min(restSeconds, loadSeconds) })
+  }
   const told = judge(world)
   scene.notes.push(...told)
   await stage.audit()
   await stage.nobodyBanned()
   const judged = minutes >= leastMinutes
-  const steady = watched.map(({ memory, files }, place) => {
+  const steady = watched.map(({ memory, files, peak, mostFiles }, place) => {
     const [resident, open] = [steadinessOf(memory), steadinessOf(files)]
-    const inMebi = (bytes: number) => (bytes / mebi).toFixed(bytes < 10 * mebi ? 1 : 0)
+    const inMebi = (bytes: number) => (bytes / mebi).toFixed(Math.abs(bytes) < 10 * mebi ? 1 : 0)
     scene.notes.push(
-      `node ${place + 1}, least MiB of each minute: ${resident.minutes.map(inMebi).join(', ')}; ${inMebi(resident.slope)} MiB a minute`,
-      `node ${place + 1}, least open files of each minute: ${open.minutes.join(', ')}; ${open.slope.toFixed(2)} a minute`,
+      `node ${place + 1}, MiB at each rest: ${resident.rests.map(inMebi).join(', ')}; ${inMebi(resident.slope)} a minute; at most ${inMebi(peak)} under load`,
+      `node ${place + 1}, open files at each rest: ${open.rests.join(', ')}; ${open.slope.toFixed(2)} a minute; at most ${mostFiles} under load`,
     )
     if (!judged) return 'too short to say'
     must(resident.rise < mostRise, `node ${place + 1} grew by ${inMebi(resident.rise)} MiB after the warm-up`)
@@ -122,8 +143,9 @@ function judge({ pulls, incidents }: World): string[] {
   ]
 }
 
-async function client({ stage, random, seconds, end, tags, pulls }: World): Promise<void> {
-  while (seconds() < end) {
+async function client(world: World): Promise<void> {
+  const { stage, random, seconds, tags, pulls } = world
+  while (!over(world)) {
     const node = Math.floor(random() * nodes)
     // The newest is what most want.
     const tag = tags[Math.floor(random() ** 2 * tags.length)]!
@@ -140,9 +162,12 @@ async function client({ stage, random, seconds, end, tags, pulls }: World): Prom
 }
 
 /** New images under new tags, and new ones under old tags. */
-async function releases({ stage, random, seconds, end, tags }: World): Promise<void> {
-  for (let seed = 2; seconds() < end; seed++) {
-    if (seed > images) await Bun.sleep(newImageEvery * 1000)
+async function releases(world: World): Promise<void> {
+  const { stage, random, tags } = world
+  for (;;) {
+    if (world.released >= images) await pass(world, newImageEvery)
+    if (over(world)) return
+    const seed = ++world.released
     if (random() < 0.2) stage.publish(tags[0]!, seed)
     else {
       stage.publish(`v${seed}`, seed)
@@ -152,13 +177,15 @@ async function releases({ stage, random, seconds, end, tags }: World): Promise<v
   }
 }
 
-async function nodesChurn({ stage, random, incidents, seconds, end }: World): Promise<void> {
-  while (seconds() < end) {
-    await Bun.sleep(3000 + random() * 9000)
+async function nodesChurn(world: World): Promise<void> {
+  const { stage, random, incidents, seconds } = world
+  for (;;) {
+    await pass(world, 3 + random() * 9)
+    if (over(world)) return
     const place = staying + Math.floor(random() * (nodes - staying))
     const { process, dataDir } = stage.node(place)
     const kind = random()
-    const over = incidents.begin(
+    const back = incidents.begin(
       kind < 0.5 ? 'node killed' : kind < 0.8 ? 'node stopped' : 'node replaced',
       seconds(),
       place,
@@ -168,7 +195,7 @@ async function nodesChurn({ stage, random, incidents, seconds, end }: World): Pr
     if (kind >= 0.8) rmSync(dataDir, { recursive: true })
     await Bun.sleep(random() * 6000)
     await stage.launch(place).ready(60)
-    over(seconds())
+    back(seconds())
   }
 }
 
@@ -183,30 +210,59 @@ const deviations: readonly (readonly [string, Deviation])[] = [
   ['slow bodies', { rate: 1e6, path: '/blobs/' }],
 ]
 
-async function registryFails({ stage, random, incidents, seconds, end }: World): Promise<void> {
-  while (seconds() < end) {
+async function registryFails(world: World): Promise<void> {
+  const { stage, random, incidents, seconds } = world
+  for (;;) {
     // Most of the time it is well, or failures would explain everything.
-    await Bun.sleep(25_000 + random() * 20_000)
+    await pass(world, 25 + random() * 20)
+    if (over(world)) return
     const [what, deviation] = deviations[Math.floor(random() * deviations.length)]!
-    const over = incidents.begin(what, seconds())
+    const well = incidents.begin(what, seconds())
     stage.deviate(deviation)
     await Bun.sleep(1000 + random() * 6000)
     stage.registry.mend()
-    over(seconds())
+    well(seconds())
   }
 }
 
-async function watch(
-  { stage, seconds, end }: World,
-  watched: readonly { readonly memory: Sample[]; readonly files: Sample[] }[],
-): Promise<void> {
-  while (seconds() < end) {
-    for (const [place, { memory, files }] of watched.entries()) {
-      const { process } = stage.node(place)
-      must(process.running, `node ${place + 1}, which nobody touched, ended: ${process.logged().slice(-500)}`)
-      memory.push({ seconds: seconds(), value: memoryOf(process.pid).resident })
-      files.push({ seconds: seconds(), value: readdirSync(`/proc/${process.pid}/fd`).length })
+async function watch(world: World, watched: readonly Watched[]): Promise<void> {
+  while (!over(world)) {
+    for (const [place, node] of watched.entries()) {
+      const { memory, files } = look(world, place)
+      node.peak = Math.max(node.peak, memory)
+      node.mostFiles = Math.max(node.mostFiles, files)
     }
-    await Bun.sleep(sampleEvery * 1000)
+    await pass(world, watchEvery)
   }
+}
+
+/** Nobody asks for anything: what is there now is there for no reason but the past. */
+async function settle(
+  world: World,
+  watched: readonly Watched[],
+  { load, rest }: { load: number; rest: number },
+): Promise<void> {
+  for (let second = 0; second < rest; second++) {
+    await Bun.sleep(1000)
+    for (const [place, node] of watched.entries()) {
+      const { memory, files } = look(world, place)
+      node.memory.push({ seconds: load, value: memory })
+      node.files.push({ seconds: load, value: files })
+    }
+  }
+}
+
+function look({ stage }: World, place: number): { memory: number; files: number } {
+  const { process } = stage.node(place)
+  must(process.running, `node ${place + 1}, which nobody touched, ended: ${process.logged().slice(-500)}`)
+  return { memory: memoryOf(process.pid).resident, files: readdirSync(`/proc/${process.pid}/fd`).length }
+}
+
+function over({ seconds, end }: World): boolean {
+  return seconds() >= end
+}
+
+/** Waits for so long, or until the load rests. */
+async function pass({ seconds, end }: World, most: number): Promise<void> {
+  await Bun.sleep(Math.max(0, Math.min(most, end - seconds()) * 1000))
 }

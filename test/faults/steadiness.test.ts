@@ -3,32 +3,35 @@ import { seededRandom } from '../../src/clock.ts'
 import { Incidents } from './incidents.ts'
 import { type Sample, steadinessOf } from './steadiness.ts'
 
-/** One every five seconds. */
-function samples(minutes: number, value: (minute: number) => number): Sample[] {
-  return Array.from({ length: minutes * 12 }, (_, i) => ({ seconds: i * 5, value: value(i / 12) }))
+/** A rest every three minutes of load, in which it is looked ten times. */
+function samples(rests: number, value: (minute: number) => number): Sample[] {
+  return Array.from({ length: rests * 10 }, (_, i) => {
+    const minute = 3 * (1 + Math.floor(i / 10))
+    return { seconds: minute * 60, value: value(minute) }
+  })
 }
 
 describe('a figure', () => {
   test('that goes up and down without end is steady', () => {
     const random = seededRandom(1)
-    const { slope, minutes } = steadinessOf(samples(30, () => 100 + random() * 80))
-    expect(minutes).toHaveLength(30)
+    const { slope, rests } = steadinessOf(samples(10, () => 100 + random() * 80))
+    expect(rests).toHaveLength(10)
     expect(Math.abs(slope)).toBeLessThan(1)
   })
 
   test('that grows is found to grow by as much, however noisy it is', () => {
     const random = seededRandom(2)
-    const { slope, rise } = steadinessOf(samples(30, (minute) => 100 + 3 * minute + random() * 80))
+    const { slope, rise } = steadinessOf(samples(10, (minute) => 100 + 3 * minute + random() * 80))
     expect(slope).toBeWithin(2, 4)
-    expect(rise).toBeWithin(45, 90)
+    expect(rise).toBeWithin(36, 72)
   })
 
   test('that grows in the warm-up alone is steady', () => {
-    expect(steadinessOf(samples(20, (minute) => Math.min(minute, 5) * 50)).rise).toBe(0)
+    expect(steadinessOf(samples(10, (minute) => Math.min(minute, 9) * 50)).rise).toBe(0)
   })
 
-  test('of which there is one minute, or nothing, says nothing', () => {
-    expect(steadinessOf([])).toEqual({ minutes: [], slope: 0, rise: 0 })
+  test('of which there is one rest, or nothing, says nothing', () => {
+    expect(steadinessOf([])).toEqual({ rests: [], slope: 0, rise: 0 })
     expect(steadinessOf(samples(1, (minute) => minute)).slope).toBe(0)
   })
 })

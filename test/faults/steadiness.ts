@@ -1,36 +1,37 @@
 /**
- * Does a figure stay where it is? Memory goes up and down with every collection of garbage, so what counts is the least
- * of each minute, after the warm-up, and the line through these. Pure.
+ * Does a figure stay where it is? Like is compared with like: under load memory goes up and down with every collection of
+ * garbage, and open files with who asks; so the load rests now and then, and what counts is the least of each rest, after
+ * the warm-up, and the line through these. Pure.
  */
 
 export interface Sample {
+  /** Of load, before the rest in which it was taken. */
   readonly seconds: number
   readonly value: number
 }
 
 export interface Steadiness {
-  /** The least of each minute, warm-up included. */
-  readonly minutes: readonly number[]
-  /** Per minute, by the line that fits the minutes after the warm-up best. */
+  /** The least of each rest, warm-up included. */
+  readonly rests: readonly number[]
+  /** Per minute of load, by the line that fits the rests after the warm-up best. */
   readonly slope: number
-  /** What the line rises over these minutes. */
+  /** What the line rises over these rests. */
   readonly rise: number
 }
 
 /** The first part of a run fills caches and compiles code. */
-const warmUp = 0.25
+const warmUp = 1 / 3
 
 export function steadinessOf(samples: readonly Sample[]): Steadiness {
   const least = new Map<number, number>()
   for (const { seconds, value } of samples) {
-    const minute = Math.floor(seconds / 60)
-    least.set(minute, Math.min(least.get(minute) ?? Number.POSITIVE_INFINITY, value))
+    least.set(seconds, Math.min(least.get(seconds) ?? Number.POSITIVE_INFINITY, value))
   }
-  const minutes = [...least].sort(([a], [b]) => a - b)
-  const judged = minutes.slice(Math.floor(minutes.length * warmUp))
+  const rests = [...least].map(([seconds, value]) => [seconds / 60, value] as const).sort(([a], [b]) => a - b)
+  const judged = rests.slice(Math.floor(rests.length * warmUp))
   const slope = slopeOf(judged)
   const span = judged.length > 1 ? judged.at(-1)![0] - judged[0]![0] : 0
-  return { minutes: minutes.map(([, value]) => value), slope, rise: slope * span }
+  return { rests: rests.map(([, value]) => value), slope, rise: slope * span }
 }
 
 /** Least squares. 0 for fewer than two points. */
