@@ -14,6 +14,10 @@ const context: Context = {
   host: thisHost,
   clock: systemClock,
   out: (text) => void process.stdout.write(`${text}\n`),
+  pour: (bytes) =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(bytes, (error) => (error ? reject(error) : resolve()))
+    }),
   err: (text) => void process.stderr.write(`${text}\n`),
   async ask(question) {
     if (!process.stdin.isTTY) return undefined

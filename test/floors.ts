@@ -7,7 +7,7 @@ export const floors: readonly (readonly string[])[] = [
   ['oci', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts'],
   ['config', 'piece', 'file-limit.ts'],
   ['store', 'cluster', 'install'],
-  ['source', 'wire', 'configure'],
+  ['source', 'wire', 'configure', 'get'],
   ['swarm', 'scheduler', 'rights'],
   ['content'],
   ['registry', 'admin', 'mount'],

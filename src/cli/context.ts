@@ -29,6 +29,8 @@ export interface Context {
   readonly clock: Clock
   /** Writes lines to standard output. */
   out(text: string): void
+  /** Writes bytes to standard output; resolves when more may come. */
+  pour(bytes: Uint8Array): Promise<void>
   /** Writes lines to standard error. */
   err(text: string): void
   /** What was answered at the terminal; undefined when there is none. */

@@ -6,6 +6,7 @@ import type { Context, ExitCode } from './context.ts'
 import { doctor } from './doctor.ts'
 import { report } from './exit.ts'
 import { gc } from './gc.ts'
+import { get } from './get.ts'
 import { install } from './install.ts'
 import { keygen } from './keygen.ts'
 import { pin, unpin } from './pin.ts'
@@ -36,6 +37,7 @@ export async function run(args: readonly string[], context: Context): Promise<Ex
   doctor(program, context, (result) => {
     code = result
   })
+  get(program, context)
   gc(program, context)
   pin(program, context)
   unpin(program, context)

@@ -7,6 +7,7 @@ export class FakeContext implements Context {
   readonly clock = new FakeClock()
   readonly printed: string[] = []
   readonly complained: string[] = []
+  readonly poured: Uint8Array[] = []
   readonly started: Settings[] = []
   variables: Record<string, string | undefined> = {}
   files: Record<string, string> = {}
@@ -33,6 +34,9 @@ export class FakeContext implements Context {
 
   out(text: string): void {
     this.printed.push(text)
+  }
+  async pour(bytes: Uint8Array): Promise<void> {
+    this.poured.push(bytes.slice())
   }
   err(text: string): void {
     this.complained.push(text)

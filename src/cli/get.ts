@@ -1,0 +1,141 @@
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Command, InvalidArgumentError } from 'commander'
+import prettyBytes from 'pretty-bytes'
+import { nodeSchema } from '../admin/view.ts'
+import { loadOne } from '../config/load.ts'
+import { Failure } from '../failure.ts'
+import { Mirror } from '../get/mirror.ts'
+import { isPlatform, platformOf } from '../get/platform.ts'
+import { duration, Progress } from '../get/progress.ts'
+import { type Saved, save } from '../get/save.ts'
+import { describe, type Job, jobsFor, type Place, parseTarget } from '../get/target.ts'
+import { type Address, formatAddress, isLoopback, parseAddress } from '../listen.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { addClientFlags, clientOf } from './client-flags.ts'
+import type { Context } from './context.ts'
+import { CommandError } from './exit.ts'
+import { flagsOf } from './flags.ts'
+
+interface Options {
+  readonly output?: string
+  readonly digest?: Digest
+  readonly platform: string
+  readonly quiet?: boolean
+  readonly json?: boolean
+}
+
+/** `shoal get` */
+export function get(program: Command, context: Context): void {
+  const command = program.command('get <image...>').description('download images through the cluster, as OCI layouts')
+  addClientFlags(command)
+    .option(
+      '-o, --output <path>',
+      'where it goes: a layout, an archive if it ends in .tar, a folder, or - for standard output',
+    )
+    .option('--digest <digest>', 'what it must be: sha256:<hex>', checkedDigest)
+    .option(
+      '--platform <platform>',
+      'of the images in an index: linux/arm64, or all',
+      checkedPlatform,
+      platformOf(process.arch),
+    )
+    .option('-q, --quiet', 'show no progress at a terminal either')
+    .option('--json', 'print what was downloaded as JSON')
+    .action(async (texts: string[], options: Options) => {
+      const jobs = planned(command, texts, options)
+      const base = await registryOf(command, context)
+      await carryOut(jobs, base, options, context)
+    })
+}
+
+/** What is wrong with the arguments is wrong usage. */
+function planned(command: Command, texts: readonly string[], { output, digest }: Options): Job[] {
+  try {
+    const targets = texts.map((text) => parseTarget(text))
+    if (digest && targets.length > 1) throw new Failure('bad-request', '--digest is for one download')
+    return jobsFor(targets, output, placeOf)
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return command.error(`shoal: ${error.message}`, { exitCode: 2 })
+  }
+}
+
+async function carryOut(jobs: readonly Job[], base: string, options: Options, context: Context): Promise<void> {
+  const shown = context.host.terminal && !options.quiet && !options.json
+  const done: object[] = []
+  const failures: { job: Job; error: unknown }[] = []
+  for (const job of jobs) {
+    const progress = new Progress(titleOf(job), shown, context.clock)
+    const startedAt = context.clock.now()
+    try {
+      const saved = await save(job, {
+        mirror: new Mirror({ base, clock: context.clock }),
+        platform: options.platform,
+        ...(options.digest ? { digest: options.digest } : {}),
+        write: (bytes) => context.pour(bytes),
+        told: progress,
+      })
+      progress.end()
+      const seconds = (context.clock.now() - startedAt) / 1000
+      done.push({ ...saved, received: progress.fresh, seconds: Math.round(seconds * 1000) / 1000 })
+      if (shown) context.err(summaryOf(titleOf(job), saved, seconds))
+    } catch (error) {
+      progress.end()
+      failures.push({ job, error })
+      if (jobs.length > 1) context.err(`shoal: ${titleOf(job)}: ${error instanceof Error ? error.message : error}`)
+    }
+  }
+  if (options.json) context.out(JSON.stringify({ downloads: done }, null, 2))
+  const [first] = failures
+  if (!first) return
+  if (jobs.length === 1) throw first.error
+  throw new CommandError(`${failures.length} of ${jobs.length} downloads failed`)
+}
+
+function summaryOf(title: string, { path, bytes }: Saved, seconds: number): string {
+  const to = path === '-' ? 'standard output' : path
+  return `${title} is in ${to}: ${prettyBytes(bytes, { binary: true })} in ${duration(Math.ceil(seconds))}`
+}
+
+/** As it was asked for, for people. */
+function titleOf(job: Job): string {
+  const targets =
+    job.kind === 'file' ? [job] : job.references.map((reference) => ({ kind: 'image', reference }) as const)
+  return targets.map(describe).join(', ')
+}
+
+/** URL of the port that gives content, which the node says at its admin port. */
+async function registryOf(command: Command, context: Context): Promise<string> {
+  const admin = loadOne('admin-addr', flagsOf(command, ['admin-addr']), context.variables, context.host)!
+  const { addresses } = await clientOf(command, context).get('/api/v1/node', nodeSchema)
+  const registry = parseAddress(addresses.registry)
+  if (!registry) throw new CommandError(`the node says that its registry port is at ${addresses.registry}`)
+  return `http://${formatAddress(reachable(registry, admin))}`
+}
+
+function reachable(registry: Address, admin: Address): Address {
+  const everywhere = registry.host === '0.0.0.0' || registry.host === '::'
+  if (everywhere) return { ...registry, host: admin.host }
+  if (isLoopback(registry.host) && !isLoopback(admin.host)) {
+    throw new CommandError(`the node at ${admin.host} gives content to its own host only; ask the node of this host`)
+  }
+  return registry
+}
+
+function placeOf(path: string): Place {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found) return 'absent'
+  if (!found.isDirectory()) return 'file'
+  return existsSync(join(path, 'oci-layout')) ? 'layout' : 'folder'
+}
+
+function checkedDigest(text: string): Digest {
+  if (isDigest(text)) return text
+  throw new InvalidArgumentError('Expected sha256:<64 hex digits>.')
+}
+
+function checkedPlatform(text: string): string {
+  if (isPlatform(text)) return text
+  throw new InvalidArgumentError('Expected linux/amd64, linux/arm/v7 or the like, or all.')
+}

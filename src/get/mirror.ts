@@ -1,0 +1,161 @@
+/** The node's registry port, as a client of it sees it. */
+import { type Clock, pause } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import { parseJson } from '../json.ts'
+import { type Digest, digestOf, isDigest, shortDigest } from '../oci/digest.ts'
+import { acceptManifests, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
+import { formatRepository, type Repository } from '../oci/reference.ts'
+import type { Manifest } from './image.ts'
+
+export interface MirrorOptions {
+  /** `http://127.0.0.1:4880` */
+  readonly base: string
+  readonly clock: Clock
+  readonly signal?: AbortSignal
+  /** Tries in a row that bring nothing. */
+  readonly attempts?: number
+}
+
+/** A try that brought nothing is followed by another after this, twice as long each time, up to the second. */
+const firstPauseMs = 250
+const longestPauseMs = 4000
+/** For a node that is started anew while somebody downloads. */
+const usualAttempts = 7
+
+/** A connection that could not be made, or broke: the next may be better. */
+class Broken extends Error {}
+
+export class Mirror {
+  readonly #o: MirrorOptions
+
+  constructor(options: MirrorOptions) {
+    this.#o = options
+  }
+
+  /** By tag or digest. @throws {Failure} */
+  async manifest(repository: Repository, reference: string): Promise<Manifest> {
+    const url = this.#url(repository, `manifests/${reference}`)
+    const answer = await this.#again(() => this.#ask(url, { accept: acceptManifests }))
+    const bytes = await wholeOf(answer, maxManifestBytes)
+    const digest = isDigest(reference)
+      ? reference
+      : (answer.headers.get('docker-content-digest') ?? digestOf(bytes, 'sha256'))
+    if (!isDigest(digest) || digestOf(bytes, digest.startsWith('sha512:') ? 'sha512' : 'sha256') !== digest) {
+      throw new Failure('corrupt', `the manifest ${reference} of ${formatRepository(repository)} has another digest`)
+    }
+    return { bytes, digest, mediaType: answer.headers.get('content-type') || mediaTypeOf(bytes) }
+  }
+
+  /** From `start` to the end, over as many connections as it takes. @throws {Failure} */
+  async *blob(repository: Repository, digest: Digest, size: number, start: number): AsyncGenerator<Uint8Array> {
+    const url = this.#url(repository, `blobs/${digest}`)
+    let at = start
+    for (let failed = 0; at < size || size === 0; ) {
+      const before = at
+      try {
+        const answer = await this.#ask(url, at === 0 ? {} : { range: `bytes=${at}-` })
+        if (at > 0 && answer.status !== 206)
+          throw new Failure('corrupt', `${shortDigest(digest)} came from its beginning`)
+        for await (const chunk of chunksOf(answer)) {
+          at += chunk.length
+          if (at > size)
+            throw new Failure('corrupt', `${shortDigest(digest)} is longer than the ${size} bytes it should have`)
+          yield chunk
+        }
+        if (at < size) throw new Broken(`the node broke off after ${at} of ${size} bytes of ${shortDigest(digest)}`)
+        return
+      } catch (error) {
+        failed = at > before ? 1 : failed + 1
+        await this.#pause(failed, error)
+      }
+    }
+  }
+
+  async #again<T>(work: () => Promise<T>): Promise<T> {
+    for (let failed = 1; ; failed++) {
+      try {
+        return await work()
+      } catch (error) {
+        await this.#pause(failed, error)
+      }
+    }
+  }
+
+  /** @throws what the try failed with where another one does not help */
+  async #pause(failed: number, error: unknown): Promise<void> {
+    const { clock, signal, attempts = usualAttempts } = this.#o
+    if (!(error instanceof Broken)) throw error
+    if (failed >= attempts) throw new Failure('unavailable', error.message)
+    await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** (failed - 1)), signal)
+  }
+
+  #url({ registry, name }: Repository, path: string): string {
+    return `${this.#o.base}/v2/${name}/${path}?ns=${encodeURIComponent(registry)}`
+  }
+
+  /** @throws {Failure} what the node says; {Broken} when it says nothing */
+  async #ask(url: string, headers: Record<string, string>): Promise<Response> {
+    const { base, signal } = this.#o
+    const answer = await fetch(url, {
+      headers: { ...headers, 'accept-encoding': 'identity', 'user-agent': 'shoal-get' },
+      redirect: 'error',
+      decompress: false,
+      // HTTP_PROXY is meant for what lies outside; Bun would use it for 127.0.0.1 too.
+      proxy: false,
+      ...(signal ? { signal } : {}),
+    }).catch((error: unknown) => {
+      throw signal?.aborted ? error : new Broken(`no node answers at ${base}`)
+    })
+    if (answer.ok) return answer
+    throw new Failure(
+      answer.status === 404 ? 'no-blob' : 'unavailable',
+      `the node could not get it: ${await said(answer)}`,
+    )
+  }
+}
+
+async function said(answer: Response): Promise<string> {
+  const text = new TextDecoder().decode(await wholeOf(answer, 64 * 1024).catch(() => new Uint8Array()))
+  try {
+    const body = parseJson(text) as { errors?: { message?: unknown }[] } | null
+    const message = body?.errors?.[0]?.message
+    if (typeof message === 'string') return message
+  } catch {
+    // Not a node of this kind.
+  }
+  return `status ${answer.status}`
+}
+
+/** Bun's reader gives all chunks that are there at once, which its types keep from fetch's streams. */
+interface ManyReader {
+  readMany(): Promise<{ done: boolean; value: Uint8Array[] }> | { done: boolean; value: Uint8Array[] }
+}
+
+async function* chunksOf(answer: Response): AsyncGenerator<Uint8Array> {
+  const reader = answer.body?.getReader() as (ManyReader & { cancel(): Promise<void> }) | undefined
+  let over = reader === undefined
+  try {
+    while (reader && !over) {
+      const { done, value } = await Promise.resolve(reader.readMany()).catch((error: unknown) => {
+        over = true
+        throw new Broken(`the node broke off: ${error instanceof Error ? error.message : error}`)
+      })
+      yield* value
+      over = done
+    }
+  } finally {
+    // Whoever does not read to the end does not want the rest.
+    if (!over) await reader?.cancel().catch(() => {})
+  }
+}
+
+async function wholeOf(answer: Response, most: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of chunksOf(answer)) {
+    length += chunk.length
+    if (length > most) throw new Failure('corrupt', `the node answered with more than ${most} bytes`)
+    chunks.push(chunk)
+  }
+  return new Uint8Array(Buffer.concat(chunks))
+}

@@ -1,0 +1,162 @@
+/** `shoal get` on hosts with nodes: what it brings is what skopeo takes, and what a broken one left is not lost. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { startNodes } from '../lab/engines/nodes.ts'
+import { engineObstacle } from '../lab/engines/obstacle.ts'
+import { pushedDigest } from '../lab/engines/pushed.ts'
+import type { Host } from '../lab/host.ts'
+import { pushImage, type Written, writeImage, writeIndex } from '../lab/image.ts'
+import { Lab } from '../lab/lab.ts'
+import { syntheticLayer } from '../lab/layers.ts'
+import { builtBinary } from '../lab/node.ts'
+import { LabRegistry } from '../lab/registry.ts'
+import { until } from '../lab/until.ts'
+
+const obstacle = await engineObstacle('downloads', ['skopeo'])
+const layerBytes = 3_000_000
+const largeBytes = 12_000_000
+const registryHere = '127.0.0.1:5000'
+const registryName = 'registry.lab'
+
+const printed = z.object({
+  downloads: z.array(
+    z.object({
+      path: z.string(),
+      digests: z.record(z.string(), z.string()),
+      bytes: z.number(),
+      received: z.number(),
+      seconds: z.number(),
+    }),
+  ),
+})
+
+describe.skipIf(obstacle !== undefined)('get', () => {
+  let lab: Lab
+  let registry: LabRegistry
+  let index: Written
+  let pushed: { index: Digest; large: Digest }
+  let manifestBytes = 0
+
+  beforeAll(async () => {
+    lab = await Lab.create({ hosts: ['registry', 'host1', 'host2'] })
+    const host = lab.host('registry')
+    registry = await LabRegistry.start({ host, dir: join(host.dir, 'registry') })
+    const sizes = [layerBytes, layerBytes, largeBytes]
+    const [first, second, third] = await Promise.all(sizes.map((size, seed) => syntheticLayer(lab.dir, size, seed)))
+    index = writeIndex(join(lab.dir, 'index'), 'v1', [
+      { layers: [first!] },
+      { layers: [second!], architecture: 'arm64' },
+    ])
+    const big = writeImage(join(lab.dir, 'large'), 'v1', { layers: [third!] })
+    const from = host
+    await pushImage(index, registryHere, 'org/index', 'v1', { from })
+    await pushImage(big, registryHere, 'org/large', 'v1', { from })
+    pushed = {
+      index: await pushedDigest(host, `${registryHere}/org/index:v1`),
+      large: await pushedDigest(host, `${registryHere}/org/large:v1`),
+    }
+    manifestBytes = statSync(join(big.dir, 'blobs', 'sha256', big.digest.slice(7))).size
+    const hosts = ['host1', 'host2'].map((name) => lab.host(name))
+    await startNodes(hosts, ['--upstream', `${registryName}=${registry.url}`])
+  }, 60_000)
+  afterAll(() => lab?.close())
+
+  const get = (host: Host, ...args: string[]) =>
+    host.tryExec(['sh', '-c', 'cd "$1" && shift && exec "$@"', 'sh', host.dir, builtBinary, 'get', ...args])
+  const factsOf = async (host: Host, ...args: string[]) => {
+    const { stdout, stderr } = await get(host, '--json', ...args)
+    expect(stderr).toBe('')
+    return printed.parse(JSON.parse(stdout)).downloads[0]!
+  }
+  /** Digest of the manifest that skopeo finds there. */
+  const skopeo = async (host: Host, source: string): Promise<Digest> => {
+    const copy = join(host.dir, `copy-${crypto.randomUUID()}`)
+    await host.exec([
+      ...['skopeo', '--insecure-policy', 'copy', '--all', '--preserve-digests'],
+      ...[source, `dir:${copy}`],
+    ])
+    return digestOf(readFileSync(join(copy, 'manifest.json')))
+  }
+  const image = `${registryName}/org/index:v1`
+  const large = `${registryName}/org/large:v1`
+
+  test('makes a layout that skopeo reads, of one platform or of all', async () => {
+    const host = lab.host('host1')
+    const manifests = JSON.parse(
+      readFileSync(join(index.dir, 'blobs', 'sha256', index.digest.slice(7)), 'utf8'),
+    ).manifests
+    expect(await get(host, image, '--platform', 'linux/arm64')).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect(await skopeo(host, `oci:${join(host.dir, 'index-v1')}:v1`)).toBe(manifests[1].digest)
+    const all = await factsOf(host, image, '--platform', 'all', '-o', 'all', '--digest', pushed.index)
+    expect(await skopeo(host, `oci:${join(host.dir, 'all')}:v1`)).toBe(pushed.index)
+    expect(Object.values(all.digests)).toEqual([pushed.index])
+    expect(readdirSync(join(host.dir, 'all', 'blobs', 'sha256')).sort()).toEqual(
+      readdirSync(join(index.dir, 'blobs', 'sha256')).sort(),
+    )
+    // What is there is not fetched again, and a second image is added.
+    const again = await factsOf(host, image, large, '--platform', 'all', '-o', 'all')
+    expect(again.received).toBeLessThan(largeBytes + 1e6)
+    expect(Object.values(again.digests)).toEqual([pushed.index, pushed.large])
+    expect(await skopeo(host, `oci:${join(host.dir, 'all')}:${large}`)).toBe(pushed.large)
+    expect(await skopeo(host, `oci:${join(host.dir, 'all')}:v1`)).toBe(pushed.index)
+  })
+
+  test('makes the same archive in a file and on standard output', async () => {
+    const host = lab.host('host2')
+    expect((await factsOf(host, image, '-o', 'image.tar', '--platform', 'all')).path).toBe('image.tar')
+    expect(await skopeo(host, `oci-archive:${join(host.dir, 'image.tar')}:v1`)).toBe(pushed.index)
+    const pipe = `cd ${host.dir} && ${builtBinary} get ${image} --platform all -o - | sha256sum`
+    const [hex] = (await host.exec(['sh', '-c', pipe])).split(' ')
+    expect(`sha256:${hex}`).toBe(digestOf(readFileSync(join(host.dir, 'image.tar'))))
+  })
+
+  test('goes on where a killed one broke off, and does not believe what is wrong there', async () => {
+    const host = lab.host('host2')
+    const blobs = join(host.dir, 'large', 'blobs', 'sha256')
+    const parts = () => (existsSync(blobs) ? readdirSync(blobs).filter((name) => name.endsWith('.part')) : [])
+    const sizeOf = (name: string) => statSync(join(blobs, name)).size
+    await host.shape('30mbit')
+    const first = host.spawn([builtBinary, 'get', large, '-o', join(host.dir, 'large')], { log: 'get.log' })
+    await until('a part is there', 20, () => parts().some((name) => sizeOf(name) > 2e6), 10)
+    await first.kill()
+    await host.shape(undefined)
+    const [part] = parts()
+    const before = sizeOf(part!)
+    expect(before).toBeLessThan(largeBytes)
+    const { received, bytes } = await factsOf(host, large, '-o', 'large')
+    expect(received).toBeGreaterThan(0)
+    expect(received).toBeLessThanOrEqual(bytes - before)
+    expect(await skopeo(host, `oci:${join(host.dir, 'large')}:v1`)).toBe(pushed.large)
+
+    // The archive's tail is lost, and a byte of its layer changed on the disk.
+    expect((await factsOf(host, large, '-o', 'large.tar')).received).toBe(bytes - manifestBytes)
+    const whole = readFileSync(join(host.dir, 'large.tar'))
+    const broken = Buffer.from(whole.subarray(0, -1_000_000))
+    broken[2_000_000]! ^= 1
+    writeFileSync(join(host.dir, 'large.tar.part'), broken)
+    await factsOf(host, large, '-o', 'large.tar')
+    expect(readFileSync(join(host.dir, 'large.tar')).equals(whole)).toBe(true)
+    expect(existsSync(join(host.dir, 'large.tar.part'))).toBe(false)
+  })
+
+  test('says what is wrong, and with an exit code whether it is the command or the content', async () => {
+    const host = lab.host('host1')
+    const codes: [code: number, args: string[], says: string][] = [
+      [1, [`${registryName}/org/nothing:v1`], 'not'],
+      [1, [image, '--platform', 'linux/s390x'], '--platform takes linux/amd64, linux/arm64, all'],
+      [1, [image, '--digest', digestOf(new Uint8Array(0))], `is ${pushed.index}`],
+      [1, [image, '--admin-addr', '127.0.0.1:1'], 'no node answers'],
+      [2, [image, '--digest', 'sha256:abc'], 'Expected sha256'],
+      [2, ['https://files.corp/'], 'give one with --output'],
+      [2, [image, image, '-o', '-'], 'one download at a time'],
+    ]
+    for (const [code, args, says] of codes) {
+      const output = await get(host, ...args)
+      expect(output).toMatchObject({ code, stdout: '' })
+      expect(output.stderr).toContain(says)
+    }
+  })
+})
