@@ -12,6 +12,8 @@ import { repositoryOf } from './oci/reference.ts'
 import { Swarms } from './scheduler/swarms.ts'
 import { Recent } from './telemetry/faults.ts'
 import { History } from './telemetry/history.ts'
+import { LogLevels } from './telemetry/log-level.ts'
+import { createLog } from './telemetry/pino.ts'
 
 const repository = repositoryOf('docker.io', 'library/debian')
 const layer = bytesOf(1_000_000)
@@ -39,6 +41,7 @@ function parts() {
     settings: { node: { dataDir: '/var/lib/shoal', zone: 'eu/a' }, cluster: { encrypt: false } },
     addresses: { registry: '127.0.0.1:4880', admin: '127.0.0.1:4883' },
     ring: undefined,
+    levels: new LogLevels(createLog({ level: 'warn', format: 'json', color: false }, { write() {} }), clock),
     membership,
     store,
     bans,
@@ -52,6 +55,20 @@ function parts() {
     rates: { received: meter(), sent: meter(), source: meter() },
   }
 }
+
+test('the log level is told and changed, with the end of its time as a date', () => {
+  expect(view.logLevel()).toEqual({ level: 'warn', configured: 'warn' })
+  const until = new Date(node.clock.wall() + 60_000).toISOString()
+  expect(view.setLogLevel('debug', 60_000)).toEqual({ level: 'debug', configured: 'warn', until })
+})
+
+test('the metrics of a node say how it is before anything happened', async () => {
+  view.beforeMetrics?.()
+  const text = await node.metrics.registry.metrics()
+  for (const line of ['shoal_ready 1', 'shoal_store_trouble 0', 'shoal_downloads_stalled 0', 'shoal_bans 0']) {
+    expect(text.split('\n')).toContain(line)
+  }
+})
 
 test('a pinned blob is not removed before it is unpinned', async () => {
   const { digest } = await node.store.put({ digest: digestOf(layer), kind: 'blob' }, layer)

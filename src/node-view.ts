@@ -33,6 +33,7 @@ import type { Swarm } from './swarm/swarm.ts'
 import type { Transfer } from './swarm/transfer.ts'
 import { faultCounts, type Recent } from './telemetry/faults.ts'
 import { type History, readTotals } from './telemetry/history.ts'
+import type { LevelFacts, LogLevels } from './telemetry/log-level.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 
 export interface NodeParts {
@@ -49,6 +50,7 @@ export interface NodeParts {
   readonly swarm: Swarm
   readonly seeder: Seeder
   readonly swarms: Swarms | undefined
+  readonly levels: LogLevels
   readonly clock: Clock
   readonly metrics: Metrics
   readonly history: History
@@ -102,6 +104,8 @@ export function viewOf(parts: NodeParts): NodeView {
     swarms: () => (swarms ? [...swarms.describe()].map((facts) => swarmFacts(facts, iso)) : []),
     bans: () => bans.list().map(({ node, reason, until }) => ({ node, reason, until: new Date(until).toISOString() })),
     liftBan: (node) => bans.lift(node),
+    logLevel: () => levelFacts(parts.levels.facts),
+    setLogLevel: (level, forMs) => levelFacts(parts.levels.set(level, forMs)),
     history: async (span) => {
       const samples = parts.history.read(span, { at: clock.wall(), ...(await readTotals(metrics)) })
       return { samples: samples.map(({ at, ...totals }) => ({ at: new Date(at).toISOString(), ...totals })) }
@@ -148,6 +152,10 @@ function setDisk({ settings, metrics }: NodeParts): void {
     metrics.diskFreeBytes.set(free)
     metrics.diskBytes.set(total)
   } catch {}
+}
+
+function levelFacts({ until, ...facts }: LevelFacts) {
+  return { ...facts, ...(until === undefined ? {} : { until: new Date(until).toISOString() }) }
 }
 
 function pinFacts({ until, ...pinned }: Pinned): PinFacts {

@@ -43,6 +43,7 @@ import { defaultTuning } from './swarm/tuning.ts'
 import { Recent } from './telemetry/faults.ts'
 import { History, readTotals, spans } from './telemetry/history.ts'
 import type { Fields, LogLevel } from './telemetry/log.ts'
+import { LogLevels } from './telemetry/log-level.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createLog } from './telemetry/pino.ts'
 import { dashboard } from './ui/dashboard.ts'
@@ -75,6 +76,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     recent.add(level, message, fields)
   }
   const log = createLog({ ...settings.log, written })
+  const levels = new LogLevels(log, clock)
   const unhardened = harden()
   if (unhardened !== undefined) log.warn('this process is less shut off than it could be', { reason: unhardened })
   metrics.buildInfo.set({ version: buildInfo.version, commit: buildInfo.commit, bun: Bun.version }, 1)
@@ -302,6 +304,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       swarm,
       seeder,
       swarms,
+      levels,
       clock,
       metrics,
       rates,
@@ -354,6 +357,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         try {
           const { settings: now, changes } = read()
           source.reroute(upstreamsOf(now), now.source.onlyListed)
+          levels.configure(now.log.level)
           log.info('settings were read again', {
             changed: changes.now.join(', ') || 'nothing',
             ...(changes.atNextStart.length > 0 ? { wantsRestart: changes.atNextStart.join(', ') } : {}),
@@ -364,6 +368,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       },
       close: async (reason) => {
         closing = true
+        levels.close()
         log.info('node ends', { reason })
         await registry.close(drainMs)
         pulls.close()

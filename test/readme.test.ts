@@ -14,6 +14,7 @@ import { createMetrics } from '../src/telemetry/metrics.ts'
 import { dashboard } from '../src/ui/dashboard.ts'
 import { FakeContext } from './fakes/context.ts'
 import { FakeNodeView } from './fakes/node-view.ts'
+import { codeOf, commandsIn, contextFor, wrongWith } from './written.ts'
 
 const root = join(import.meta.dir, '..')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -26,12 +27,7 @@ function block(name: string): string {
   return inside[0]!.trim()
 }
 
-/** The code of all blocks in that language. */
-function code(language: string): string[] {
-  return [...readme.matchAll(/^( *)```(\w+)\n(.*?)^ *```$/gms)]
-    .filter(([, , found]) => found === language)
-    .map(([, indent, , text]) => text!.replaceAll(new RegExp(`^${indent}`, 'gm'), ''))
-}
+const code = (language: string) => codeOf(readme, language)
 
 /** First cells of a table, without the backquotes. */
 const firstCells = (table: string) => [...table.matchAll(/^\| `([^`]+)` +\|/gm)].map(([, cell]) => cell!)
@@ -70,7 +66,7 @@ describe('what the README lists is what there is', () => {
     const context = new FakeContext()
     await run(['--help'], context)
     const [, listed = ''] = context.printed.join('\n').split('\nCommands:\n')
-    const commands = [...listed.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => `shoal ${name}`)
+    const commands = [...listed.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => `shoal ${name}`)
     expect(commands).not.toEqual([])
     expect(firstCells(block('commands')).sort()).toEqual(commands.sort())
   })
@@ -103,27 +99,10 @@ describe('what the README lists is what there is', () => {
 })
 
 describe('what the README tells people to write is accepted', () => {
-  /** A host that has each file which the text names, and on which a node ends as soon as it has started. */
-  function contextFor(text: string): FakeContext {
-    const context = new FakeContext()
-    for (const [, path] of text.matchAll(/-file[: ]+(\S+)/g)) context.files[path!] = 'correct-horse-battery'
-    context.node = async () => ({ summary: () => [], closed: Promise.resolve(), close: async () => {} })
-    return context
-  }
-
   const shell = code('sh')
-  const lines = shell.flatMap((text) => text.replaceAll('\\\n', ' ').split('\n')).filter((line) => /^shoal /.test(line))
 
-  test.each(lines)('%s', async (line) => {
-    const [command = '', ...args] = line.replace(/ +#.*/, '').split(/ +/).slice(1)
-    const context = contextFor(line)
-    if (command === 'up') {
-      expect([await run([command, ...args], context), context.complained]).toEqual([0, []])
-      expect(context.started).toHaveLength(1)
-      return
-    }
-    expect([await run([command, '--help'], context), context.complained]).toEqual([0, []])
-    for (const flag of args.filter((arg) => arg.startsWith('-'))) expect(context.printed.join('\n')).toContain(flag)
+  test.each(commandsIn(shell))('%s', async (line) => {
+    expect(await wrongWith(line)).toEqual([])
   })
 
   test('each shell snippet is shell', () => {

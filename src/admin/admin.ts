@@ -5,12 +5,13 @@ import { HTTPException } from 'hono/http-exception'
 import { z } from 'zod'
 import { nodeIdSchema } from '../cluster/node-info.ts'
 import type { Secret } from '../config/secret.ts'
-import { lifetime } from '../config/values.ts'
+import { duration, lifetime } from '../config/values.ts'
 import { Failure } from '../failure.ts'
 import type { OwnBinary } from '../install/own-binary.ts'
 import { type Address, listen } from '../listen.ts'
 import { parseDigest } from '../oci/digest.ts'
-import type { Log } from '../telemetry/log.ts'
+import { type Log, logLevels } from '../telemetry/log.ts'
+import { longestMs } from '../telemetry/log-level.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { pageOf } from './blob-facts.ts'
 import { installer } from './installer.ts'
@@ -40,6 +41,13 @@ const evictionQuery = z.object({ to: z.coerce.number().int().min(0).max(Number.M
 const historyQuery = z.object({ span: z.enum(historySpans).default('30m') })
 
 const pinQuery = z.object({ for: lifetime.optional() })
+
+const levelQuery = z.object({
+  level: z.enum(logLevels),
+  for: duration
+    .refine((ms) => ms > 0 && ms <= longestMs, 'expected more than nothing and a day at most: 10m')
+    .optional(),
+})
 
 export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, options: AdminOptions): Hono {
   const app = new Hono()
@@ -144,6 +152,13 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
       throw new Failure('bad-request', 'that is no node id; GET /api/v1/bans lists those that are banned')
     if (!view.liftBan(node.data)) throw new Failure('no-name', `${node.data} is not banned by this node`)
     return c.body(null, 204)
+  })
+
+  app.get('/api/v1/log-level', (c) => c.json(view.logLevel()))
+  app.put('/api/v1/log-level', (c) => {
+    const query = levelQuery.safeParse(c.req.query())
+    if (!query.success) throw badQuery(query.error)
+    return c.json(view.setLogLevel(query.data.level, query.data.for))
   })
 
   offered.offer(app)

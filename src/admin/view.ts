@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { type LogLevel, logLevels } from '../telemetry/log.ts'
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 const count = z.number().int().min(0)
@@ -186,6 +187,14 @@ export const pinSchema = z.object({
 export type PinFacts = z.infer<typeof pinSchema>
 export const pinsSchema = z.object({ pins: z.array(pinSchema) })
 
+export const logLevelSchema = z.object({
+  level: z.enum(logLevels),
+  /** What the settings say, and what it is again after `until`. */
+  configured: z.enum(logLevels),
+  until: time.optional(),
+})
+export type LogLevelFacts = z.infer<typeof logLevelSchema>
+
 /** Counters since the node started, as they were read from time to time: bytes. Oldest first, the present last. */
 export const historySchema = z.object({
   samples: z.array(
@@ -239,6 +248,9 @@ export interface NodeView {
   bans(): BanFacts[]
   /** False if there is no such ban. */
   liftBan(node: string): boolean
+  logLevel(): LogLevelFacts
+  /** With no end where `forMs` is absent. */
+  setLogLevel(level: LogLevel, forMs?: number): LogLevelFacts
   history(span: HistorySpan): Promise<HistoryFacts>
   faults(): Promise<FaultFacts>
   /** Sets gauges whose values are looked up rather than counted. */

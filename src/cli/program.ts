@@ -9,6 +9,7 @@ import { gc } from './gc.ts'
 import { get } from './get.ts'
 import { install } from './install.ts'
 import { keygen } from './keygen.ts'
+import { logLevel } from './log-level.ts'
 import { pin, unpin } from './pin.ts'
 import { status } from './status.ts'
 import { uninstall } from './uninstall.ts'
@@ -38,6 +39,7 @@ export async function run(args: readonly string[], context: Context): Promise<Ex
     code = result
   })
   get(program, context)
+  logLevel(program, context)
   gc(program, context)
   pin(program, context)
   unpin(program, context)

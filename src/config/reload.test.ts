@@ -8,8 +8,16 @@ const values = (flags: Parameters<typeof load>[0]) => load(flags, {}, host).valu
 
 test('of settings that changed, some count at once and others from the next start', () => {
   const before = values({ zone: ['eu/a'], upstream: ['a=http://a:1'] })
-  const after = values({ zone: ['eu/b'], upstream: ['a=http://a:2'], 'only-listed-upstreams': ['true'] })
-  expect(changesOf(before, after)).toEqual({ now: ['upstream', 'only-listed-upstreams'], atNextStart: ['zone'] })
+  const after = values({
+    zone: ['eu/b'],
+    upstream: ['a=http://a:2'],
+    'only-listed-upstreams': ['true'],
+    'log-level': ['debug'],
+  })
+  expect(changesOf(before, after)).toEqual({
+    now: ['upstream', 'only-listed-upstreams', 'log-level'],
+    atNextStart: ['zone'],
+  })
 })
 
 test('settings that say the same are no change, whatever they were written like', () => {

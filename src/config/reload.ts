@@ -2,7 +2,7 @@
 import { type Name, names, type Values } from './table.ts'
 
 /** Those that a node takes over as it runs; all others count from its next start. */
-export const live: ReadonlySet<Name> = new Set<Name>(['upstream', 'only-listed-upstreams'])
+export const live: ReadonlySet<Name> = new Set<Name>(['upstream', 'only-listed-upstreams', 'log-level'])
 
 export interface Changes {
   readonly now: readonly Name[]

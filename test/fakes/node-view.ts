@@ -1,6 +1,7 @@
 /** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
-import type { BlobFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
+import type { BlobFacts, LogLevelFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import type { LogLevel } from '../../src/telemetry/log.ts'
 
 const time = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, minute)).toISOString()
 const digest = (text: string) => digestOf(new TextEncoder().encode(text))
@@ -9,6 +10,7 @@ export const self = '12D3KooWSelfSelfSelfSelfSelfSelfSelfSelfSelfSelfSe1f'
 export const other = '12D3KooWotherotherotherotherotherotherotherother0ther'
 
 export class FakeNodeView implements NodeView {
+  level: LogLevelFacts = { level: 'info', configured: 'info' }
   notReady: string[] = []
   trouble: string | undefined
   readonly banned: string[] = []
@@ -101,6 +103,13 @@ export class FakeNodeView implements NodeView {
   }
   unpin(name: string) {
     return this.pinned.delete(name)
+  }
+  logLevel() {
+    return this.level
+  }
+  setLogLevel(level: LogLevel, forMs?: number) {
+    this.level = { level, configured: 'info', ...(forMs ? { until: time(forMs / 60_000) } : {}) }
+    return this.level
   }
   transfers() {
     const parents = [{ id: other, url: 'http://10.0.0.8:4881', bytes: 16 * 1024 ** 2, inFlight: 4, rate: 11_000_000 }]
