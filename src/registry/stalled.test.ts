@@ -4,6 +4,7 @@ import { type Outgoing, Stalled } from './stalled.ts'
 
 class FakeResponse implements Outgoing {
   writableLength = 0
+  socket = { bytesWritten: 0 }
   closed = () => {}
   once(_: 'close', listener: () => void) {
     this.closed = listener
@@ -17,6 +18,7 @@ function setUp() {
   const open = (left: number) => {
     const response = new FakeResponse()
     response.writableLength = left
+    response.socket.bytesWritten = left
     stalled.watch(response)
     return response
   }
@@ -44,12 +46,33 @@ test('one that goes slowly is not, however long it takes', () => {
   expect(found).toEqual([])
 })
 
+test('one of which as much is left as before is not, when as much came as went', () => {
+  const { clock, found, open } = setUp()
+  const response = open(1000)
+  for (let i = 0; i < 20; i++) {
+    clock.advance(50_000)
+    response.socket.bytesWritten += 10
+  }
+  expect(found).toEqual([])
+  clock.advance(70_000)
+  expect(found).toEqual([response])
+})
+
+test('one that gets nothing new, and of which nothing goes, is found whatever the connection wrote before', () => {
+  const { clock, found, open } = setUp()
+  const response = open(1000)
+  response.socket.bytesWritten += 1_000_000
+  clock.advance(70_000)
+  expect(found).toEqual([response])
+})
+
 test('one that waits for content has nothing that its client could take', () => {
   const { clock, found, open } = setUp()
   const response = open(0)
   clock.advance(600_000)
   expect(found).toEqual([])
   response.writableLength = 5
+  response.socket.bytesWritten = 5
   clock.advance(70_000)
   expect(found).toEqual([response])
 })
