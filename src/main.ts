@@ -13,6 +13,12 @@ const context: Context = {
   variables: process.env,
   host: thisHost,
   clock: systemClock,
+  screen: process.stdout.isTTY
+    ? {
+        size: () => ({ columns: process.stdout.columns, rows: process.stdout.rows }),
+        write: (text) => void process.stdout.write(text),
+      }
+    : undefined,
   out: (text) => void process.stdout.write(`${text}\n`),
   pour: (bytes) =>
     new Promise((resolve, reject) => {

@@ -4,6 +4,7 @@ import type { Variables } from '../config/given.ts'
 import type { Host } from '../config/host.ts'
 import type { Changes } from '../config/reload.ts'
 import type { Settings } from '../config/settings.ts'
+import type { Screen } from './screen.ts'
 
 /** Settings as they are now, and how they differ from those that the node was started with. */
 export interface Reread {
@@ -31,6 +32,8 @@ export interface Context {
   out(text: string): void
   /** Writes bytes to standard output; resolves when more may come. */
   pour(bytes: Uint8Array): Promise<void>
+  /** Standard output, where it is a terminal. */
+  readonly screen?: Screen | undefined
   /** Writes lines to standard error. */
   err(text: string): void
   /** What was answered at the terminal; undefined when there is none. */

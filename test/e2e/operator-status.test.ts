@@ -74,6 +74,17 @@ describe.skipIf(obstacle !== undefined)('status in the middle of a pull', () => 
     expect(uploads).toMatch(new RegExp(`${shortDigest(swarm.layer.digest)} +[0-9.]+ MiB +[0-9.]+ MiB/s`))
   })
 
+  test('that is watched is drawn again and again on a terminal, and ends with what was seen last', async () => {
+    // script(1) makes the terminal; timeout is the operator's Ctrl-C.
+    const watch = `timeout --preserve-status --signal=INT 2 ${builtBinary} status --watch --interval 200ms`
+    const screen = await swarm.lab.host(taker).exec(['script', '--quiet', '--return', '--command', watch, '/dev/null'])
+    expect(screen.split('\u001b[H').length).toBeGreaterThan(3)
+    expect(screen).toContain('every 0.2 s; Ctrl-C ends')
+    const [, left = ''] = screen.split('\u001b[?1049l')
+    expect(left).toMatch(/^\s*Node 12D3/)
+    expect(left).toContain('Members (2)')
+  })
+
   test('after it shows whole blobs and no transfers', async () => {
     await pulls
     await until('no transfer is left', 20, async () => {
