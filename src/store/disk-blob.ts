@@ -88,6 +88,11 @@ export class DiskBlob implements Blob, Recorded {
     return this.#disk
   }
 
+  /** Of these, what no piece that is here accounts for: a wrong one lies there, or one that was not recorded. */
+  get leftover(): number {
+    return Math.max(0, this.#disk - blocks(this.bytes))
+  }
+
   get pinnedUntil(): number | undefined {
     return this.#keeper.pinnedUntil(this)
   }
@@ -152,12 +157,15 @@ export class DiskBlob implements Blob, Recorded {
       this.#hashing().writing(piece, bytes)
       await this.#store(pieceStart(this.layout, piece), bytes)
       this.#check()
+      // It may have come to lie where a wrong one lay.
+      const known = this.leftover === 0
+      const disk = known ? blocks(bytes.length) : 0
       this.have.set(piece)
       this.#soundness.saw(piece)
       this.#unsynced = true
-      const disk = Math.ceil(bytes.length / blockBytes) * blockBytes
       this.#disk += disk
       this.#keeper.grew(this, bytes.length, disk)
+      if (!known) this.#measure()
       this.#hashing().wrote(piece, bytes)
       this.#keeper.changed(this)
     } catch (error) {
@@ -222,6 +230,7 @@ export class DiskBlob implements Blob, Recorded {
     if (!this.have.has(piece)) return false
     const length = pieceBytes(this.layout, piece)
     if (await this.#right(piece, into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length))) return true
+    this.#soundness.lost(piece)
     // Of what is being hashed as a whole, that decides.
     if (!this.#finishing) await this.#lose(piece)
     return false
@@ -241,21 +250,20 @@ export class DiskBlob implements Blob, Recorded {
    * once. What is left counts as recorded; the whole is hashed again before it is called complete.
    */
   async #lose(piece: number): Promise<void> {
-    const { complete } = this
-    const lost = [piece]
-    if (complete) {
+    const wrong = [piece]
+    if (this.complete) {
       const memory = Buffer.allocUnsafeSlow(this.layout.pieceLength)
       for (const other of [...this.have.indexes()]) {
         if (other === piece || this.#soundness.has(other)) continue
-        if (!(await this.#right(other, memory.subarray(0, pieceBytes(this.layout, other))))) lost.push(other)
+        if (!(await this.#right(other, memory.subarray(0, pieceBytes(this.layout, other))))) wrong.push(other)
       }
     }
-    // Somebody else found the same meanwhile.
-    if (this.complete !== complete || this.gone || this.#finishing || !this.have.has(piece)) return
-    for (const wrong of lost) {
-      this.have.clear(wrong)
-      this.#soundness.lost(wrong)
-    }
+    if (this.gone || this.#finishing) return
+    // Somebody else found the same meanwhile, and it may have been mended: it was seen to be right since.
+    const lost = wrong.filter((each) => this.have.has(each) && !this.#soundness.has(each))
+    if (lost.length === 0) return
+    for (const each of lost) this.have.clear(each)
+    const { complete } = this
     this.complete = false
     this.#mtime = null
     this.#hash = undefined
@@ -359,7 +367,7 @@ export class DiskBlob implements Blob, Recorded {
   }
 
   async #store(position: number, bytes: Uint8Array): Promise<void> {
-    const written = this.#keeper.reserve(this, bytes.length)
+    const written = this.#keeper.reserve(this, Math.max(0, bytes.length - this.leftover))
     try {
       try {
         await this.#use((fd) => writeAt(fd, bytes, position), true)
@@ -410,6 +418,10 @@ export class DiskBlob implements Blob, Recorded {
     this.#keeper.damaged(this, reason)
     throw new Failure('corrupt', `${this.digest} is damaged: ${reason}; it was dropped and has to be fetched again`)
   }
+}
+
+function blocks(bytes: number): number {
+  return Math.ceil(bytes / blockBytes) * blockBytes
 }
 
 /** In ms. Nobody can set it back, as one can the time of modification. NaN, which equals nothing, where no file can be seen. */

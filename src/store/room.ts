@@ -144,9 +144,9 @@ export class Room {
     )
   }
 
-  /** Bytes of the blob that are neither here nor set aside. */
+  /** Bytes of the disk that the blob takes neither now nor of what is set aside. */
   #rest(blob: DiskBlob): number {
-    return blob.size - blob.bytes - (this.#reserved.get(blob) ?? 0)
+    return Math.max(0, blob.size - blob.bytes - blob.leftover - (this.#reserved.get(blob) ?? 0))
   }
 
   #reserve(blob: DiskBlob, bytes: number): void {
