@@ -100,7 +100,13 @@ export const toggle: Kind<boolean> = kind('true or false', (text) => {
 
 export function choice<const T extends string>(words: readonly T[]): Kind<T> {
   const list = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
-  return kind(list, (text) => words.find((word) => word === text))
+  return kind(list, (text) => words.find((word) => word === text)).meta({ words })
+}
+
+/** What may be chosen from; none for a kind that is no {@link choice}. */
+export function wordsOf(kind: Kind<unknown>): readonly string[] {
+  const words: unknown = kind.meta()?.words
+  return Array.isArray(words) ? words.map(String) : []
 }
 
 /** Up to three components; deeper ones would never be compared. */
