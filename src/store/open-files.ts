@@ -15,6 +15,7 @@ interface Open {
 export class OpenFiles {
   readonly #most: number
   readonly #open = new Map<string, Open>()
+  readonly #closing = new Set<Promise<void>>()
 
   constructor(most = 256) {
     this.#most = most
@@ -31,7 +32,7 @@ export class OpenFiles {
       return await task(entry.fd)
     } finally {
       entry.users--
-      if (entry.dropped && entry.users === 0) void closeOff(entry.fd)
+      if (entry.dropped && entry.users === 0) void this.#close(entry)
       else this.#trim()
     }
   }
@@ -43,11 +44,19 @@ export class OpenFiles {
     this.#open.delete(path)
     entry.dropped = true
     // Closing the last descriptor of a removed file frees its blocks, which takes long for a big one: off this thread.
-    return entry.users === 0 ? closeOff(entry.fd) : Promise.resolve()
+    return entry.users === 0 ? this.#close(entry) : Promise.resolve()
   }
 
+  /** Resolves when all that nobody uses is closed, also what was to be closed before. */
   async dropAll(): Promise<void> {
-    await Promise.all([...this.#open.keys()].map((path) => this.drop(path)))
+    for (const path of [...this.#open.keys()]) void this.drop(path)
+    await Promise.all(this.#closing)
+  }
+
+  #close({ fd }: Open): Promise<void> {
+    const closed = closeOff(fd).finally(() => this.#closing.delete(closed))
+    this.#closing.add(closed)
+    return closed
   }
 
   #take(path: string, create: boolean): Open {
