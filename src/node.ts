@@ -228,6 +228,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
       ttlMs: settings.source.tagTtlMs,
       rights,
+      door: source,
       owners: (key) => planner.owners(key),
     })
     const parts: Parts = new Parts({

@@ -84,6 +84,19 @@ describe('a private image', () => {
     expect(content.opened).toEqual([])
   })
 
+  test('is asked for once more where it was not found before its login was lent again', async () => {
+    await as(ann).manifest(app, v1)
+    clock.advance(60_000)
+    const find = content.manifest.bind(content)
+    let early = true
+    content.manifest = async (...named) => {
+      if (!early) return find(...named)
+      early = false
+      throw new Failure('no-manifest', 'a registry that hides it from who may not read it')
+    }
+    expect((await as(ann).manifest(app, v1)).digest).toBe(manifest)
+  })
+
   test('does not tell a stranger which tags it has', async () => {
     expect(await codeOf(as(stranger).manifest(app, parseTag('none')))).toBe('unauthorized')
     expect(await codeOf(as(ann).manifest(app, parseTag('none')))).toBe('no-manifest')

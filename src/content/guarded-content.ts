@@ -6,6 +6,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import type { Rights } from '../rights/rights.ts'
 import type { Visitor } from '../rights/visitor.ts'
 import type { Door } from '../source/door.ts'
+import { refusals } from '../source/lent.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Passed } from '../source/source.ts'
 import type { Span } from '../store/blob-store.ts'
@@ -94,13 +95,14 @@ export class GuardedContent implements Content {
 
   /**
    * What was begun before the client was let in, or by another one, may have been refused for want of the login that this
-   * client lends: then once more.
+   * client lends: then once more. Not to be there is a refusal too, of what was begun too early.
    */
   async #given<T>(opening: Promise<T> | undefined, open: () => Promise<T>): Promise<T> {
     try {
       return await (opening ?? open())
     } catch (error) {
-      if (this.#visitor.credential && Failure.from(error).code === 'denied') return open()
+      const { code } = Failure.from(error)
+      if (this.#visitor.credential && (code === 'denied' || (opening && refusals.has(code)))) return open()
       throw error
     }
   }

@@ -42,6 +42,9 @@ class Node {
   /** What this node knows of the repository's openness, and what it heard from others. */
   vouched: Vouched = {}
   readonly heard: Vouched[] = []
+  /** Who lends this node a login, and whether it has one itself. */
+  lender = 0
+  login = false
   readonly tags: Tags
 
   constructor(info: NodeInfo, owners: () => Node[], own: Pick<FakeSource, 'resolve'> = source) {
@@ -64,6 +67,7 @@ class Node {
       log: silentLog,
       ttlMs,
       rights: { vouch: () => this.vouched, heard: (_, vouched) => this.heard.push(vouched) },
+      door: { lender: () => this.lender, hasLogin: async () => this.login },
       owners: () => owners().map((node) => node.table.self),
     })
   }
@@ -183,6 +187,35 @@ describe('a node alone', () => {
     expect(await node.resolve()).toBe(one)
   })
 
+  test('keeps what the source said in one name from nobody who may have it asked in another', async () => {
+    const node = alone()
+    source.answer = new Failure('no-manifest', 'not for you')
+    expect(await node.resolve()).toBe('no-manifest')
+    node.lender = 1
+    expect(await node.resolve()).toBe('no-manifest')
+    source.answer = at('one')
+    // The first of them is as sure as before, and the second has not asked.
+    expect(await node.resolve()).toBe('no-manifest')
+    node.lender = 2
+    expect(await node.resolve()).toBe(one)
+    expect(source.asked).toBe(3)
+  })
+
+  test('lets nobody wait for a question in another name', async () => {
+    const node = alone()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    source.gate = promise
+    source.answer = new Failure('no-manifest', 'not for you')
+    const first = node.resolve()
+    await settle()
+    node.lender = 1
+    const second = node.resolve()
+    await settle()
+    expect(source.asked).toBe(2)
+    resolve()
+    expect(await Promise.all([first, second])).toEqual(['no-manifest', 'no-manifest'])
+  })
+
   test('does not believe a record from the future', async () => {
     const node = alone()
     node.store.setTag(repository, tag, { ...at('two'), resolvedAt: clock.wall() + 3_600_000 })
@@ -244,6 +277,21 @@ describe('a cluster', () => {
       expect([source.asked, own.asked]).toEqual([1, 1])
     },
   )
+
+  test.each([
+    ['what a client lent it', { lender: 1 }],
+    ['a login of its own', { login: true }],
+  ] as const)('lets a node that has %s ask by itself for what its owner did not find', async (_, means) => {
+    const own = new FakeSource()
+    const { nodes } = cluster(1, 2, () => own)
+    source.answer = new Failure('no-manifest', 'not for you')
+    expect(await nodes[0]!.resolve()).toBe('no-manifest')
+    expect([source.asked, own.asked]).toEqual([1, 0])
+    Object.assign(nodes[0]!, means)
+    expect(await nodes[0]!.resolve()).toBe(one)
+    expect([source.asked, own.asked]).toEqual([1, 1])
+    expect(nodes[0]!.doubted).toEqual([])
+  })
 
   test('serves what the owner knew last while the source is down', async () => {
     const { nodes } = cluster(2)

@@ -4,6 +4,10 @@
  * served, at the owner and here; when the source says the tag is gone, it is gone. A failure is remembered for a moment
  * too: a thousand nodes that ask for a tag that does not exist are one question to the source, and while it is down
  * not every pull waits for it.
+ *
+ * Some registries say of what somebody may not read that it is not there. So a failure counts for those in whose name
+ * the source was asked: this node's own, or that of the client that lent its login; and an owner's no is not the last
+ * word for a node that can ask in another name.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
@@ -12,6 +16,7 @@ import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
 import type { Rights } from '../rights/rights.ts'
+import type { Door } from '../source/door.ts'
 import type { Source } from '../source/source.ts'
 import type { BlobStore, TagRecord } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -27,6 +32,7 @@ export interface TagsOptions {
   readonly log: Log
   readonly ttlMs: number
   readonly rights: Pick<Rights, 'heard' | 'vouch'>
+  readonly door: Pick<Door, 'lender' | 'hasLogin'>
   /** Schedulers in the order in which they own `key`. */
   owners(key: string): NodeInfo[]
 }
@@ -43,10 +49,10 @@ const outOfReach: ReadonlySet<FailureCode> = new Set(['unavailable', 'too-many',
 export class Tags {
   readonly #o: TagsOptions
   readonly #asking = new Map<string, Promise<TagRecord>>()
-  /** By tag: that the source does not have it, or could not say while an older answer is known. */
+  /** By tag and lender: that the source does not have it, or could not say while an older answer is known. */
   readonly #failed = new LRUCache<string, { failure: Failure; at: number }>({ max: mostFailures })
 
-  readonly #asked = new LRUCache<string, Tag>({ max: mostAsked })
+  readonly #latest = new LRUCache<string, Tag>({ max: mostAsked })
 
   constructor(options: TagsOptions) {
     this.#o = options
@@ -54,13 +60,13 @@ export class Tags {
 
   /** @throws {Failure} `no-manifest` and what else the source says, when nothing is known */
   resolve(repository: Repository, tag: Tag): Promise<TagRecord> {
-    this.#asked.set(formatRepository(repository), tag)
-    return this.#once(`engine ${formatReference({ ...repository, tag })}`, () => this.#forEngine(repository, tag))
+    this.#latest.set(formatRepository(repository), tag)
+    return this.#once(`engine ${this.#asked(repository, tag)}`, () => this.#forEngine(repository, tag))
   }
 
   /** Resolves again the tag that was asked for last, unless it is fresh: what that says of rights, all hear. */
   async renew(repository: Repository): Promise<void> {
-    const tag = this.#asked.get(formatRepository(repository))
+    const tag = this.#latest.get(formatRepository(repository))
     if (tag) await this.resolve(repository, tag)
   }
 
@@ -88,8 +94,9 @@ export class Tags {
         return record
       } catch (error) {
         const failure = Failure.from(error)
-        if (failure.code === 'no-manifest') throw failure
-        // Refused: this node's credentials may be better. Limited: another address may be less so. It asks by itself.
+        if (failure.code === 'no-manifest' && !(await this.#mayKnowMore(repository))) throw failure
+        // Refused, or as good as: this node's credentials may be better. Limited: another address may be less so. So it
+        // asks by itself.
         if (failure.code !== 'unavailable') break
         membership.doubt(owner.id)
         log.debug('the owner of a tag did not answer', { owner: owner.id, error: failure.message })
@@ -100,11 +107,12 @@ export class Tags {
 
   #atSource(repository: Repository, tag: Tag): Promise<TagRecord> {
     const image = formatReference({ ...repository, tag })
-    return this.#once(`source ${image}`, async () => {
+    const asked = this.#asked(repository, tag)
+    return this.#once(`source ${asked}`, async () => {
       const { store, source, clock, log } = this.#o
       const known = store.tag(repository, tag)
       if (known && this.#fresh(known)) return known
-      const failed = this.#failed.get(image)
+      const failed = this.#failed.get(asked)
       if (failed && clock.now() - failed.at < failureKeptMs) {
         if (known && outOfReach.has(failed.failure.code)) return known
         throw failed.failure
@@ -112,13 +120,13 @@ export class Tags {
       try {
         const resolved = await source.resolve(repository, tag)
         const record = { ...resolved, resolvedAt: clock.wall() }
-        this.#failed.delete(image)
+        this.#failed.delete(asked)
         store.setTag(repository, tag, record)
         return record
       } catch (error) {
         const failure = Failure.from(error)
         const stale = known && outOfReach.has(failure.code)
-        if (stale || failure.code === 'no-manifest') this.#failed.set(image, { failure, at: clock.now() })
+        if (stale || failure.code === 'no-manifest') this.#failed.set(asked, { failure, at: clock.now() })
         if (!stale) throw failure
         log.warn('the source is out of reach; the last known digest is served', {
           image,
@@ -129,6 +137,17 @@ export class Tags {
         return known
       }
     })
+  }
+
+  /** What is asked, and in whose name. */
+  #asked(repository: Repository, tag: Tag): string {
+    return `${formatReference({ ...repository, tag })} ${this.#o.door.lender(repository)}`
+  }
+
+  /** Than the owner of a tag, which has found nothing. */
+  async #mayKnowMore(repository: Repository): Promise<boolean> {
+    const { door } = this.#o
+    return door.lender(repository) !== 0 || (await door.hasLogin(repository.registry))
   }
 
   #fresh(record: TagRecord): boolean {

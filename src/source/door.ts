@@ -43,6 +43,8 @@ export interface Door {
   lend(repository: Repository, credential: Credential): void
   /** Whether this node may read the repository by what a client lent it. */
   borrows(repository: Repository): boolean
+  /** Tells apart by whose credentials it does; 0 by nobody's. What the registry said by one says nothing about another. */
+  lender(repository: Repository): number
   /** Whether what a client shows may be sent to that registry: to those that the operator listed. */
   takesLogins(registry: string): boolean
 }

@@ -9,6 +9,25 @@ const nobody: Asking = {
   once: () => Promise.reject(new Error('nothing is asked here')),
 }
 
+test('who lends is told apart, for as long as it is lent', () => {
+  const clock = new FakeClock()
+  const client = new LendingClient(nobody, () => nobody, clock)
+  const lend = (username: string, to = repository) =>
+    client.lend(to, { kind: 'basic', username, password: new Secret('open-sesame') })
+  const other = { registry: 'registry.corp', name: 'org/other' }
+  expect(client.lender(repository)).toBe(0)
+  lend('ann')
+  const ann = client.lender(repository)
+  expect(ann).not.toBe(0)
+  lend('ann')
+  expect(client.lender(repository)).toBe(ann)
+  expect(client.lender(other)).toBe(0)
+  lend('carol')
+  expect([0, ann]).not.toContain(client.lender(repository))
+  clock.advance(lentMs)
+  expect(client.lender(repository)).toBe(0)
+})
+
 test('what is lent again stays for its whole time, and takes one timer however often that is', () => {
   const clock = new FakeClock()
   const client = new LendingClient(nobody, () => nobody, clock)

@@ -18,12 +18,14 @@ export type Asking = Pick<RegistryClient, 'request' | 'once'>
 export const lentMs = 10 * 60_000
 const mostLent = 256
 /** How registries say that somebody may not read a repository; some do not say that it exists. */
-const refusals: ReadonlySet<FailureCode> = new Set(['denied', 'no-name', 'no-manifest', 'no-blob'])
+export const refusals: ReadonlySet<FailureCode> = new Set(['denied', 'no-name', 'no-manifest', 'no-blob'])
 
 interface Lent {
   readonly client: Asking
   readonly credential: Credential
   readonly until: number
+  /** Which of all credentials that were lent it is. */
+  readonly number: number
   /** The node's own login was refused what this one was given: it is not tried before each request. */
   needed: boolean
   /** Ends the timer that forgets it. */
@@ -34,6 +36,7 @@ export class LendingClient implements Asking {
   readonly #own: Asking
   readonly #clientOf: (credential: Credential, repository: Repository) => Asking
   readonly #clock: Clock
+  #given = 0
   readonly #lent = new LRUCache<string, Lent>({ max: mostLent, dispose: ({ cancel }) => cancel() })
 
   constructor(own: Asking, clientOf: (credential: Credential, repository: Repository) => Asking, clock: Clock) {
@@ -45,14 +48,21 @@ export class LendingClient implements Asking {
   lend(repository: Repository, credential: Credential): void {
     const key = formatRepository(repository)
     const known = this.#find(repository)
-    const client = known && same(known.credential, credential) ? known.client : this.#clientOf(credential, repository)
+    const again = known && same(known.credential, credential) ? known : undefined
+    const client = again?.client ?? this.#clientOf(credential, repository)
+    const number = again?.number ?? ++this.#given
     const until = this.#clock.now() + lentMs
     const cancel = this.#clock.after(lentMs, () => this.#lent.delete(key))
-    this.#lent.set(key, { client, credential, until, needed: known?.needed ?? false, cancel })
+    this.#lent.set(key, { client, credential, until, number, needed: known?.needed ?? false, cancel })
   }
 
   has(repository: Repository): boolean {
     return this.#find(repository) !== undefined
+  }
+
+  /** Tells apart who lends what the repository is read by; 0 while nobody does. */
+  lender(repository: Repository): number {
+    return this.#find(repository)?.number ?? 0
   }
 
   request(ask: Ask, signal: AbortSignal | undefined): Promise<Answer> {

@@ -197,6 +197,10 @@ export class RegistrySource implements Source, Door {
     return this.#client.has(repository)
   }
 
+  lender(repository: Repository): number {
+    return this.#client.lender(repository)
+  }
+
   takesLogins(registry: string): boolean {
     return this.#upstreams.lists(registry)
   }

@@ -66,6 +66,10 @@ export class FakeDoor implements Door {
     return this.lent.some((said) => said.endsWith(` ${formatRepository(repository)}`))
   }
 
+  lender(repository: Repository): number {
+    return this.lent.findLastIndex((said) => said.endsWith(` ${formatRepository(repository)}`)) + 1
+  }
+
   takesLogins(registry: string): boolean {
     return this.listed?.includes(registry) ?? true
   }

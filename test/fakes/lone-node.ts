@@ -71,7 +71,8 @@ export class LoneNode {
     })
     const owners = () => []
     const rights = { heard: () => {}, vouch: () => ({}) }
-    const tags = new Tags({ store, source, membership, outbound, clock, log, ttlMs: 60_000, rights, owners })
+    const door = { lender: () => 0, hasLogin: async () => false }
+    const tags = new Tags({ store, source, membership, outbound, clock, log, ttlMs: 60_000, rights, door, owners })
     this.content = new NodeContent({ store, swarm: this.swarm, source, tags })
   }
 
