@@ -1,5 +1,6 @@
 /** Every metric of a node, with the names operators rely on, in one registry per node. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { FewNames, withFewSources } from './few-names.ts'
 import { logLevels } from './log.ts'
 import { processMetrics } from './process-metrics.ts'
 
@@ -7,6 +8,9 @@ export type Metrics = ReturnType<typeof createMetrics>
 
 const latency = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const duration = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900]
+
+/** Registries that are told apart: more than anybody has, and few enough to be looked at. */
+const mostSources = 100
 
 export function createMetrics() {
   const registry = new Registry()
@@ -17,14 +21,14 @@ export function createMetrics() {
     new Gauge<L>({ name, help, labelNames, registers })
   const histogram = <L extends string = never>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
     new Histogram<L>({ name, help, buckets, labelNames, registers })
+  const sources = new FewNames(mostSources, 'others')
+  const ofSource = <L extends string = never>(name: string, help: string, more: L[] = []) =>
+    withFewSources(counter<L | 'source'>(name, help, ['source', ...more]), sources)
   const metrics = {
     registry,
-    sourceBytes: counter('shoal_source_bytes_total', 'Bytes received from sources', ['source']),
-    sourceRequests: counter('shoal_source_requests_total', 'Requests sent to sources', ['source', 'status']),
-    rightsChecks: counter('shoal_rights_checks_total', 'Rights of clients that sources were asked about', [
-      'source',
-      'outcome',
-    ]),
+    sourceBytes: ofSource('shoal_source_bytes_total', 'Bytes received from sources'),
+    sourceRequests: ofSource('shoal_source_requests_total', 'Requests sent to sources', ['status']),
+    rightsChecks: ofSource('shoal_rights_checks_total', 'Rights of clients that sources were asked about', ['outcome']),
     peerReceivedBytes: counter('shoal_peer_received_bytes_total', 'Bytes of pieces received from other nodes'),
     peerSentBytes: counter('shoal_peer_sent_bytes_total', 'Bytes of pieces sent to other nodes'),
     registryRequests: counter('shoal_registry_requests_total', 'Requests answered on the registry port', [

@@ -43,7 +43,7 @@ export class Prober {
     this.#sweptAt = options.clock.now()
     const { table, clock } = options
     table.onDoubt((id) => void this.#probe(id))
-    table.onJoin((info) => this.#lost.delete(info.id))
+    table.onJoin((info) => this.#found(info))
     table.onLeave((info, reason) => {
       if (reason === 'it left' || info.modes.every((mode) => mode === 'peer')) return
       const now = clock.now()
@@ -59,6 +59,12 @@ export class Prober {
   close(): void {
     this.#stopSweep()
     this.#stopped.abort()
+  }
+
+  /** Who lives at an address now has taken it over: hosts that are set up anew come with new ids, again and again. */
+  #found({ id, url }: NodeInfo): void {
+    this.#lost.delete(id)
+    for (const [other, { info }] of this.#lost) if (info.url === url) this.#lost.delete(other)
   }
 
   #sweep(): void {

@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'bun:test'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { MemberTable } from '../cluster/member-table.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { Prober } from './prober.ts'
+
+const node = (id: string, url = `http://${id}:4881`): NodeInfo => {
+  return { id, url, p2p: [], modes: ['peer', 'seed', 'scheduler'], version: '1', epoch: 'e1' }
+}
+
+/** Nobody answers. */
+function lonely() {
+  const clock = new FakeClock()
+  const table = new MemberTable(node('self'), () => clock.now())
+  const pinged: string[] = []
+  const prober = new Prober({
+    table,
+    ping: async ({ id }) => {
+      pinged.push(id)
+      throw new Failure('unavailable', 'it is gone')
+    },
+    clock,
+    log: silentLog,
+  })
+  prober.start()
+  return { clock, table, pinged, prober }
+}
+
+describe('a seed that was lost', () => {
+  test('is looked for again, for an hour', async () => {
+    const { clock, table, pinged, prober } = lonely()
+    table.heard(node('a'), clock.now())
+    await clock.run(20_000)
+    expect(table.find('a')).toBeUndefined()
+    pinged.length = 0
+    await clock.run(60_000)
+    expect(pinged).toContain('a')
+    await clock.run(3_600_000)
+    pinged.length = 0
+    await clock.run(600_000)
+    expect(pinged).toEqual([])
+    prober.close()
+  })
+
+  test('is not looked for where another one lives, though a thousand came and went there', async () => {
+    const { clock, table, pinged, prober } = lonely()
+    for (let i = 0; i < 1000; i++) {
+      table.heard(node(`host-${i}`, 'http://host:4881'), clock.now())
+      await clock.run(100)
+    }
+    await clock.run(20_000)
+    expect(table.size).toBe(1)
+    pinged.length = 0
+    await clock.run(120_000)
+    expect(new Set(pinged)).toEqual(new Set(['host-999']))
+    prober.close()
+  })
+})
