@@ -52,6 +52,7 @@ function parts() {
     metrics,
     history: new History(),
     recent: new Recent(clock),
+    cluster: { now: () => Promise.reject(), history: () => Promise.reject() },
     rates: { received: meter(), sent: meter(), source: meter() },
   }
 }

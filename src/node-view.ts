@@ -2,7 +2,10 @@
 import { blobFacts } from './admin/blob-facts.ts'
 import type {
   BlobFacts,
+  ClusterFacts,
+  ClusterHistoryFacts,
   DownloadFacts,
+  HistorySpan,
   MemberFacts,
   NodeFacts,
   NodeView,
@@ -54,6 +57,7 @@ export interface NodeParts {
   readonly clock: Clock
   readonly metrics: Metrics
   readonly history: History
+  readonly cluster: { now(): Promise<ClusterFacts>; history(span: HistorySpan): Promise<ClusterHistoryFacts> }
   /** Warnings and errors that it logged. */
   readonly recent: Recent
   readonly rates: { readonly received: Meter; readonly sent: Meter; readonly source: Meter }
@@ -110,6 +114,8 @@ export function viewOf(parts: NodeParts): NodeView {
       const samples = parts.history.read(span, { at: clock.wall(), ...(await readTotals(metrics)) })
       return { samples: samples.map(({ at, ...totals }) => ({ at: new Date(at).toISOString(), ...totals })) }
     },
+    cluster: () => parts.cluster.now(),
+    clusterHistory: (span) => parts.cluster.history(span),
     faults: async () => ({
       counts: await faultCounts(metrics),
       recent: parts.recent.list().map(({ at, ...said }) => ({ at: new Date(at).toISOString(), ...said })),
@@ -222,7 +228,7 @@ function memberFacts(parts: NodeParts, id: string, seenAt: number): MemberFacts 
   }
 }
 
-function downloadFacts(transfer: Transfer, iso: Iso): DownloadFacts {
+export function downloadFacts(transfer: Transfer, iso: Iso): DownloadFacts {
   const { parents, rate, readers, feeding } = transfer.describe()
   const { blob, bytes } = transfer
   // What does not come from a parent comes from the source.

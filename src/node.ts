@@ -47,6 +47,7 @@ import { LogLevels } from './telemetry/log-level.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createLog } from './telemetry/pino.ts'
 import { dashboard } from './ui/dashboard.ts'
+import { ClusterVitals } from './vitals.ts'
 import { Network } from './wire/network.ts'
 import type { Inbound } from './wire/wire.ts'
 
@@ -242,6 +243,14 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       owners: (key) => planner.owners(key),
     })
 
+    const history = new History()
+    const remember = async () => history.add({ at: clock.wall(), ...(await readTotals(metrics)) })
+    await remember()
+    const stopRemembering = every(clock, spans['30m'].everyMs, () => void remember())
+    undo.push(stopRemembering)
+
+    const vitals = new ClusterVitals({ membership, outbound, swarm, history, metrics, rates, clock })
+
     const roster = new Roster(membership)
     const inbound: Inbound = {
       opened: () => swarm.opened(),
@@ -262,6 +271,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         return { epoch: membership.self.epoch, ...roster.since(announce.known) }
       },
       resolve: (request) => ('tag' in request ? tags.answer(request) : parts.answer(request)),
+      vitals: (request) => vitals.own(request),
     }
     await network.join(inbound, {
       uploads: () => seeder.uploads,
@@ -286,12 +296,6 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     undo.push(() => registry.close(0))
     const registryAddress = formatAddress({ host: registry.hostname, port: registry.port })
 
-    const history = new History()
-    const remember = async () => history.add({ at: clock.wall(), ...(await readTotals(metrics)) })
-    await remember()
-    const stopRemembering = every(clock, spans['30m'].everyMs, () => void remember())
-    undo.push(stopRemembering)
-
     let closing = false
     const addresses = { registry: registryAddress, admin: formatAddress(settings.admin.address) }
     const view = viewOf({
@@ -310,6 +314,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
       rates,
       history,
+      cluster: vitals,
       recent,
       notReady: () => (closing ? ['the node is shutting down'] : []),
     })

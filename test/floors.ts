@@ -13,6 +13,7 @@ export const floors: readonly (readonly string[])[] = [
   ['registry', 'admin', 'mount'],
   ['ui'],
   ['node-view.ts', 'doctor'],
+  ['vitals.ts'],
   ['node.ts'],
   ['cli'],
   ['main.ts'],

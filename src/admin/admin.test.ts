@@ -11,6 +11,8 @@ import {
   banSchema,
   blobPageSchema,
   blobSchema,
+  clusterHistorySchema,
+  clusterSchema,
   evictionSchema,
   faultsSchema,
   historySchema,
@@ -73,6 +75,8 @@ describe('the API', () => {
     ['/api/v1/history', historySchema],
     ['/api/v1/history?span=24h', historySchema],
     ['/api/v1/faults', faultsSchema],
+    ['/api/v1/cluster', clusterSchema],
+    ['/api/v1/cluster/history?span=24h', clusterHistorySchema],
     ['/api/v1/bans', z.object({ bans: z.array(banSchema) })],
   ]
   test.each(shapes)('%s has the shape that is promised', async (path, schema) => {

@@ -144,6 +144,12 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
     if (!query.success) throw badQuery(query.error)
     return c.json(await view.history(query.data.span))
   })
+  app.get('/api/v1/cluster', async (c) => c.json(await view.cluster()))
+  app.get('/api/v1/cluster/history', async (c) => {
+    const query = historyQuery.safeParse(c.req.query())
+    if (!query.success) throw badQuery(query.error)
+    return c.json(await view.clusterHistory(query.data.span))
+  })
   app.get('/api/v1/faults', async (c) => c.json(await view.faults()))
   app.get('/api/v1/bans', (c) => c.json({ bans: view.bans() }))
   app.delete('/api/v1/bans/:node', (c) => {

@@ -213,6 +213,35 @@ export type HistoryFacts = z.infer<typeof historySchema>
 export const historySpans = ['30m', '24h'] as const
 export type HistorySpan = (typeof historySpans)[number]
 
+/** What moves in the cluster, as its members say: those that this node knows, and no more than so many. */
+export const clusterSchema = z.object({
+  /** This node first. */
+  nodes: z.array(
+    z.object({
+      id: z.string(),
+      rates: z.object({ received: rate, sent: rate, source: rate }),
+      /** Bytes since it started: given to engines, read at sources, from other nodes and to them. */
+      totals: z.object({ engines: count, source: count, received: count, sent: count }),
+      /** All that it fetches now. */
+      pulling: z.object({ size: count, have: count }).optional(),
+      /** What comes to it now, from nodes, and from the `source`. */
+      flows: z.array(z.object({ from: z.string(), rate })),
+    }),
+  ),
+  /** Members that did not answer, and those that were not asked, for there are too many. */
+  silent: count,
+  unasked: count,
+})
+export type ClusterFacts = z.infer<typeof clusterSchema>
+
+/** Sums over the members that answered. Oldest first. */
+export const clusterHistorySchema = z.object({
+  samples: z.array(z.object({ at: time, engines: count, source: count })),
+  silent: count,
+  unasked: count,
+})
+export type ClusterHistoryFacts = z.infer<typeof clusterHistorySchema>
+
 export const faultsSchema = z.object({
   /** Since the node started. */
   counts: z.array(z.object({ what: z.string(), count })),
@@ -252,6 +281,9 @@ export interface NodeView {
   /** With no end where `forMs` is absent. */
   setLogLevel(level: LogLevel, forMs?: number): LogLevelFacts
   history(span: HistorySpan): Promise<HistoryFacts>
+  /** Asks the members, unless they were asked a moment ago. */
+  cluster(): Promise<ClusterFacts>
+  clusterHistory(span: HistorySpan): Promise<ClusterHistoryFacts>
   faults(): Promise<FaultFacts>
   /** Sets gauges whose values are looked up rather than counted. */
   beforeMetrics?(): void

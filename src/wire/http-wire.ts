@@ -24,6 +24,9 @@ import {
   type Schedule,
   type ScheduleReply,
   scheduleReplySchema,
+  type Vitals,
+  type VitalsRequest,
+  vitalsSchema,
 } from './messages.ts'
 import { PieceClient } from './piece-client.ts'
 import { headers, routes, wireRules } from './rules.ts'
@@ -89,6 +92,10 @@ export class HttpWire implements Outbound {
 
   async resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply> {
     return this.#post(node, routes.resolve, request, resolveReplySchema)
+  }
+
+  async vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals> {
+    return this.#post(node, routes.vitals, request, vitalsSchema)
   }
 
   async order(node: NodeInfo, order: FetchOrder): Promise<void> {

@@ -2,7 +2,17 @@
 import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { Announce, AnnounceReply, FetchOrder, Resolve, ResolveReply, Schedule, ScheduleReply } from './messages.ts'
+import type {
+  Announce,
+  AnnounceReply,
+  FetchOrder,
+  Resolve,
+  ResolveReply,
+  Schedule,
+  ScheduleReply,
+  Vitals,
+  VitalsRequest,
+} from './messages.ts'
 import type { Inbound, Outbound, PieceAnswer, Session, WantedPieces } from './wire.ts'
 
 export class LocalFirst implements Outbound {
@@ -46,6 +56,10 @@ export class LocalFirst implements Outbound {
 
   async resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply> {
     return node.id === this.#self ? this.#inbound().resolve(request) : this.#remote.resolve(node, request)
+  }
+
+  async vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals> {
+    return node.id === this.#self ? this.#inbound().vitals(request) : this.#remote.vitals(node, request)
   }
 
   async ping(node: NodeCard): Promise<number> {

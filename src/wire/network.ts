@@ -329,6 +329,7 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
     offer: (digest, wanted, peer, signal) => inbound.offer(digest, wanted, peer, signal),
     order: (order) => inbound.order(order),
     resolve: (request) => inbound.resolve(request),
+    vitals: (request) => inbound.vitals(request),
     schedule(request) {
       if (table.self.modes.includes('scheduler')) meet(request.node)
       return inbound.schedule(request)

@@ -17,7 +17,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { type Admit, type Guest, sealed } from './admission.ts'
 import { deadline } from './deadline.ts'
 import type { Intake } from './intake.ts'
-import { fetchOrderSchema, parse, resolveSchema } from './messages.ts'
+import { fetchOrderSchema, parse, resolveSchema, vitalsRequestSchema } from './messages.ts'
 import { headers, routes, wireRules } from './rules.ts'
 import type { SocketData } from './sockets.ts'
 import type { Uploads } from './uploads.ts'
@@ -96,9 +96,15 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     return c.body(null, 202, sealed(c.get('guest'), 202, ''))
   })
   app.post(routes.resolve, async (c) => {
-    const reply = JSON.stringify(await ready().resolve(await read(c, resolveSchema)))
-    return c.body(reply, 200, { 'content-type': 'application/json', ...sealed(c.get('guest'), 200, reply) })
+    return answer(c, await ready().resolve(await read(c, resolveSchema)))
   })
+
+  app.post(routes.vitals, async (c) => answer(c, await ready().vitals(await read(c, vitalsRequestSchema))))
+
+  function answer(c: Context<Env>, value: object): Response {
+    const reply = JSON.stringify(value)
+    return c.body(reply, 200, { 'content-type': 'application/json', ...sealed(c.get('guest'), 200, reply) })
+  }
 
   async function servePiece(c: Context<Env>, inbound: Inbound, digest: Digest, wanted: WantedPieces) {
     const signal = c.req.raw.signal

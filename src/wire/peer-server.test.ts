@@ -24,6 +24,7 @@ const inbound: Inbound = {
   schedule: unasked,
   announce: unasked,
   resolve: unasked,
+  vitals: unasked,
 }
 
 let server: RunningPeerServer

@@ -39,6 +39,7 @@ export const routes = {
   announce: '/shoal/v1/announce',
   fetch: '/shoal/v1/fetch',
   resolve: '/shoal/v1/resolve',
+  vitals: '/shoal/v1/vitals',
   ping: '/shoal/v1/ping',
 } as const
 

@@ -13,6 +13,8 @@ import type {
   ResolveReply,
   Schedule,
   ScheduleReply,
+  Vitals,
+  VitalsRequest,
 } from './messages.ts'
 
 /** One open session with another node. `hello` frames are exchanged before anyone sees it. */
@@ -70,6 +72,7 @@ export interface Outbound {
   announce(node: NodeInfo, announce: Announce): Promise<AnnounceReply>
   order(node: NodeInfo, order: FetchOrder): Promise<void>
   resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply>
+  vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals>
   /** Round trip to the peer port in ms. */
   ping(node: NodeCard): Promise<number>
 }
@@ -96,6 +99,7 @@ export interface Inbound extends SessionHandler {
   /** @throws {Failure} `no-name` where this node is not a seed */
   order(order: FetchOrder): void
   resolve(request: Resolve): Promise<ResolveReply>
+  vitals(request: VitalsRequest): Promise<Vitals>
 }
 
 /** Provider records in Kademlia: how holders are found when no scheduler answers. */

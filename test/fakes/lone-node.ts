@@ -47,6 +47,7 @@ export class LoneNode {
       announce: nobody,
       order: nobody,
       resolve: nobody,
+      vitals: nobody,
       ping: nobody,
     }
     const directory = { provide: () => {}, withdraw: () => {}, find: async () => [] }

@@ -144,6 +144,21 @@ export class FakeNodeView implements NodeView {
     })
     return { samples: [sample(1, 0), sample(2, 5000)] }
   }
+  async cluster() {
+    const still = { rates: { received: 0, sent: 0, source: 0 }, flows: [] }
+    const totals = { engines: 5000, source: 1000, received: 0, sent: 7 }
+    const rates = { received: 900_000, sent: 0, source: 0 }
+    const busy = { pulling: { size: 2000, have: 500 }, flows: [{ from: self, rate: 900_000 }] }
+    const nodes = [
+      { id: self, ...still, totals },
+      { id: other, rates, totals, ...busy },
+    ]
+    return { nodes, silent: 1, unasked: 0 }
+  }
+  async clusterHistory() {
+    const sample = (minute: number, engines: number) => ({ at: time(minute), engines, source: 2000 })
+    return { samples: [sample(1, 0), sample(2, 10_000)], silent: 1, unasked: 0 }
+  }
   async faults() {
     const said = {
       at: time(3),

@@ -2,13 +2,11 @@
 import type { BlobFacts } from '../../admin/view.ts'
 import { type BlobSearch, Blobs } from './blobs.tsx'
 import { RemoveDialog, TokenDialog } from './dialogs.tsx'
-import { type Facts, ownFlows } from './facts.ts'
+import { type Facts, flowsOf, nodesOf, pullingOf } from './facts.ts'
 import { Faults } from './faults.tsx'
 import { Header } from './header.tsx'
 import { Members } from './members.tsx'
-import type { Someone } from './picture.ts'
 import { Pulls } from './pulls.tsx'
-import { pullsOf } from './pulls-of.ts'
 import { Swarm } from './swarm.tsx'
 import type { Theme } from './theme.ts'
 import { Tiles } from './tiles.tsx'
@@ -44,7 +42,7 @@ export interface AppProps {
 }
 
 export function App({ facts, choice, silence, now, actions }: AppProps) {
-  const { node, members, transfers, blobs, bans, faults, history } = facts
+  const { node, members, transfers, cluster, blobs, bans, faults, history, clusterHistory } = facts
   const { choose } = actions
   return (
     <>
@@ -53,16 +51,17 @@ export function App({ facts, choice, silence, now, actions }: AppProps) {
       </a>
       <Header node={node} silence={silence} theme={choice.theme} onTheme={(theme) => choose({ theme })} />
       <main id="content" tabIndex={-1}>
-        {node && <Tiles node={node} history={history} />}
+        {node && <Tiles node={node} history={history} cluster={cluster} />}
         {node && members && transfers && (
           <div class="pair">
-            <Swarm nodes={nodesOf(facts)} flows={ownFlows(node.id, transfers)} />
-            <Pulls downloads={transfers.downloads} />
+            <Swarm nodes={nodesOf(facts)} flows={flowsOf(facts)} />
+            <Pulls downloads={transfers.downloads} others={pullingOf(facts)} />
           </div>
         )}
-        {history && (
+        {history && clusterHistory && (
           <Traffic
             history={history}
+            cluster={clusterHistory}
             span={choice.span}
             theme={choice.theme}
             dark={choice.dark}
@@ -94,18 +93,4 @@ export function App({ facts, choice, silence, now, actions }: AppProps) {
       {choice.token !== undefined && <TokenDialog refusal={choice.token} onToken={actions.token} />}
     </>
   )
-}
-
-/** Members, with how far each is, as far as that is known here. */
-export function nodesOf({ members = [], transfers, node }: Facts): Someone[] {
-  const own = pullsOf(transfers?.downloads ?? [])
-  const size = own.reduce((sum, pull) => sum + pull.size, 0)
-  const done = own.reduce((sum, pull) => sum + pull.done, 0)
-  return members.map(({ id, url, zone, self }) => ({
-    id,
-    url,
-    ...(zone === undefined ? {} : { zone }),
-    self,
-    ...(id === node?.id && own.length > 0 ? { progress: size === 0 ? 0 : done / size } : {}),
-  }))
 }

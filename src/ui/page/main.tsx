@@ -3,6 +3,8 @@ import { render } from 'preact'
 import type {
   BanFacts,
   BlobPage,
+  ClusterFacts,
+  ClusterHistoryFacts,
   FaultFacts,
   HistoryFacts,
   MemberFacts,
@@ -54,6 +56,11 @@ const askHistory = async () => {
   const history = await api.get<HistoryFacts>(`/api/v1/history?span=${span}`)
   if (span === choice.span) learn({ history })
 }
+const askClusterHistory = async () => {
+  const { span } = choice
+  const clusterHistory = await api.get<ClusterHistoryFacts>(`/api/v1/cluster/history?span=${span}`)
+  if (span === choice.span) learn({ clusterHistory })
+}
 const askBans = async () => learn(await api.get<{ bans: BanFacts[] }>('/api/v1/bans'))
 
 const questions: readonly Question[] = [
@@ -61,6 +68,8 @@ const questions: readonly Question[] = [
   { everyMs: 1000, ask: async () => learn({ transfers: await api.get<Transfers>('/api/v1/transfers') }) },
   { everyMs: 3000, ask: async () => learn(await api.get<{ members: MemberFacts[] }>('/api/v1/members')) },
   { everyMs: 3000, ask: askHistory },
+  { everyMs: 1000, ask: async () => learn({ cluster: await api.get<ClusterFacts>('/api/v1/cluster') }) },
+  { everyMs: 5000, ask: askClusterHistory },
   { everyMs: 5000, ask: askBlobs },
   { everyMs: 5000, ask: askBans },
   { everyMs: 5000, ask: async () => learn({ faults: await api.get<FaultFacts>('/api/v1/faults') }) },
@@ -92,7 +101,10 @@ const actions: Actions = {
     if (change.theme !== undefined) setTheme(change.theme, localStorage, document.documentElement)
     draw()
     if (choice.search !== before.search) askBlobs().catch(failed)
-    if (choice.span !== before.span) askHistory().catch(failed)
+    if (choice.span !== before.span) {
+      askHistory().catch(failed)
+      askClusterHistory().catch(failed)
+    }
   },
   token(token) {
     api.token = token

@@ -2,8 +2,18 @@
  * The swarm as a picture: nodes on an ellipse, the source in the middle, a line for each pair of which one sends to the
  * other. Pure: from who there is and what flows to places and paths, in pixels.
  */
-import { type Flow, source } from './facts.ts'
 import { hostOf, shortNode } from './words.ts'
+
+/** What flows from one node, or from the source, to another. */
+export interface Flow {
+  readonly from: string
+  readonly to: string
+  /** Bytes per second. */
+  readonly rate: number
+}
+
+/** Stands for all sources together. */
+export const source = 'source'
 
 export interface Size {
   readonly width: number
@@ -55,7 +65,7 @@ export function pictureOf(nodes: readonly Someone[], flows: readonly Flow[], siz
     .sort((a, b) => rank(a) - rank(b) || a.id.localeCompare(b.id))
     .slice(0, mostPlaces)
     // Zone by zone, and always in the same order: a node stays where it is while others come and go.
-    .sort((a, b) => (a.zone ?? '').localeCompare(b.zone ?? '') || hostOrder(a).localeCompare(hostOrder(b)))
+    .sort((a, b) => (a.zone ?? '').localeCompare(b.zone ?? '') || byHost(a).localeCompare(byHost(b)))
   const named = shown.length <= mostNames
   const centre = { x: size.width / 2, y: size.height / 2 }
   const radius = { x: Math.max(60, size.width / 2 - (named ? 104 : 28)), y: Math.max(60, size.height / 2 - 40) }
@@ -80,12 +90,13 @@ export function pictureOf(nodes: readonly Someone[], flows: readonly Flow[], siz
   return { source: centre, places, lines, left: nodes.length - shown.length, named }
 }
 
-function labelOf({ id, url }: Someone): string {
+/** The host, or what is left of the id where it is not known. */
+export function labelOf({ id, url }: { readonly id: string; readonly url?: string | undefined }): string {
   return url === undefined ? shortNode(id) : hostOf(url)
 }
 
-/** `10.0.0.9` before `10.0.0.10`. */
-function hostOrder(node: Someone): string {
+/** To sort by: `10.0.0.9` before `10.0.0.10`. */
+export function byHost(node: { readonly id: string; readonly url?: string | undefined }): string {
   return labelOf(node).replace(/\d+/g, (digits) => digits.padStart(4, '0')) + node.id
 }
 

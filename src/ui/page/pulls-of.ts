@@ -1,6 +1,6 @@
 /** Downloads as pulls: the layers of one image together. Pure. */
 import type { DownloadFacts } from '../../admin/view.ts'
-import { source } from './facts.ts'
+import { source } from './picture.ts'
 
 export interface Pull {
   /** What is pulled: `docker.io/library/debian`; without a name, the digest. */

@@ -1,17 +1,18 @@
 import type { DownloadFacts } from '../../admin/view.ts'
-import { source } from './facts.ts'
+import type { Pulling } from './facts.ts'
+import { labelOf, source } from './picture.ts'
 import { held, type Pull, pullsOf } from './pulls-of.ts'
 import { bytes, count, rate, share, shortDigest, span } from './words.ts'
 
-export function Pulls({ downloads }: { downloads: readonly DownloadFacts[] }) {
+export function Pulls({ downloads, others }: { downloads: readonly DownloadFacts[]; others: readonly Pulling[] }) {
   const pulls = pullsOf(downloads)
   return (
     <section class="card pulls" aria-labelledby="pulls">
       <div class="head">
         <h2 id="pulls">Pulls in progress</h2>
       </div>
-      {pulls.length === 0 ? (
-        <p class="empty">Nothing is being fetched. A pull through this node shows up here.</p>
+      {pulls.length + others.length === 0 ? (
+        <p class="empty">Nothing is being fetched. A pull through this node, or another one, shows up here.</p>
       ) : (
         <ul class="list">
           {pulls.map((pull) => (
@@ -19,7 +20,29 @@ export function Pulls({ downloads }: { downloads: readonly DownloadFacts[] }) {
           ))}
         </ul>
       )}
+      {others.length > 0 && <Others others={others} />}
     </section>
+  )
+}
+
+/** Enough to see how it goes: all of them are in the picture. */
+const mostOthers = 12
+
+function Others({ others }: { others: readonly Pulling[] }) {
+  return (
+    <>
+      <h3>On other hosts</h3>
+      <ul class="layers">
+        {others.slice(0, mostOthers).map((host) => (
+          <li key={host.id} class="layer">
+            <span>{labelOf(host)}</span>
+            <Bar name={`On ${labelOf(host)}`} done={host.have} fromSource={0} size={host.size} />
+            <span class="number">{rate(host.rate)}</span>
+          </li>
+        ))}
+      </ul>
+      {others.length > mostOthers && <p class="more quiet">and {count(others.length - mostOthers, 'host')} more</p>}
+    </>
   )
 }
 

@@ -1,5 +1,5 @@
 /** From the counters that a node kept to lines of a chart. Pure. */
-import type { HistoryFacts } from '../../admin/view.ts'
+import type { ClusterHistoryFacts, HistoryFacts } from '../../admin/view.ts'
 
 /** Seconds since 1970, then one line each. */
 export type Series = readonly [readonly number[], ...(readonly (number | null)[])[]]
@@ -20,8 +20,8 @@ export function rates({ samples }: HistoryFacts): Series {
   return [at, ...lines]
 }
 
-/** What engines got here, and what of it this node asked of sources: what lies between was saved. */
-export function savings({ samples }: HistoryFacts): Series {
+/** What engines got, and what nodes read at sources for it: what lies between was saved. */
+export function savings({ samples }: ClusterHistoryFacts): Series {
   const first = samples[0]
   if (!first) return [[], [], []]
   return [

@@ -1,7 +1,6 @@
 /** Who sends to whom: a picture, and the same as a table for who does not see it. */
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { type Flow, source } from './facts.ts'
-import { type Picture, type Place, pictureOf, type Size, type Someone } from './picture.ts'
+import { type Flow, labelOf, type Picture, type Place, pictureOf, type Size, type Someone, source } from './picture.ts'
 import { Scroll } from './scroll.tsx'
 import { count, rate, share } from './words.ts'
 
@@ -155,11 +154,7 @@ function FlowTable({ nodes, flows }: SwarmProps) {
 
 function nameOf(id: string, nodes: readonly Someone[]): string {
   if (id === source) return 'the source'
-  const [place] = pictureOf([nodes.find((node) => node.id === id) ?? { id, self: false }], [], {
-    width: 1,
-    height: 1,
-  }).places
-  return place!.label
+  return labelOf(nodes.find((node) => node.id === id) ?? { id })
 }
 
 /** What the picture says, for who hears it. */

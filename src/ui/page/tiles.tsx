@@ -1,16 +1,17 @@
 /** The few figures that say how it goes. */
-import type { HistoryFacts, NodeFacts } from '../../admin/view.ts'
+import type { ClusterFacts, HistoryFacts, NodeFacts } from '../../admin/view.ts'
 import { bytes, count, rate, share } from './words.ts'
 
 export interface TilesProps {
   readonly node: NodeFacts
   readonly history: HistoryFacts | undefined
+  readonly cluster: ClusterFacts | undefined
 }
 
-export function Tiles({ node, history }: TilesProps) {
+export function Tiles({ node, history, cluster }: TilesProps) {
   const { rates, store } = node
   const last = history?.samples.at(-1)
-  const saved = last ? Math.max(0, last.engines - last.source) : undefined
+  const saved = cluster && savedBy(cluster)
   return (
     <dl class="tiles">
       <Tile
@@ -29,8 +30,8 @@ export function Tiles({ node, history }: TilesProps) {
       <Tile
         name="Saved at the source"
         kind="saved"
-        value={saved === undefined ? '–' : bytes(saved)}
-        note={last && last.engines > 0 ? `${share(saved ?? 0, last.engines)}% of what engines got here` : undefined}
+        value={saved === undefined ? '–' : bytes(saved.bytes)}
+        note={saved?.words}
       />
       <div class="tile">
         <dt>Store</dt>
@@ -62,4 +63,15 @@ function Tile(props: { name: string; kind: string; value: string; note: string |
       </dd>
     </div>
   )
+}
+
+/** What engines got of the nodes that answered, but for what these read at sources: in words, of what and of whom. */
+export function savedBy({ nodes, silent, unasked }: ClusterFacts): { bytes: number; words: string | undefined } {
+  const sum = (name: 'engines' | 'source') => nodes.reduce((all, { totals }) => all + totals[name], 0)
+  const [engines, source] = [sum('engines'), sum('source')]
+  const saved = Math.max(0, engines - source)
+  if (engines === 0) return { bytes: 0, words: undefined }
+  const all = nodes.length + silent + unasked
+  const whose = all === 1 ? '' : nodes.length === all ? ` on ${all} nodes` : ` on ${nodes.length} of ${all} nodes`
+  return { bytes: saved, words: `${share(saved, engines)}% of ${bytes(engines)}${whose}` }
 }

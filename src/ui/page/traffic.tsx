@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import type { HistoryFacts } from '../../admin/view.ts'
+import type { ClusterHistoryFacts, HistoryFacts } from '../../admin/view.ts'
 import { Chart, type ChartLine } from './chart.tsx'
 import { rates, savings } from './series.ts'
 import type { Theme } from './theme.ts'
@@ -9,6 +9,7 @@ export type Span = '30m' | '24h'
 
 export interface TrafficProps {
   readonly history: HistoryFacts
+  readonly cluster: ClusterHistoryFacts
   readonly span: Span
   readonly theme: Theme
   /** Of the system: what `auto` stands for. */
@@ -35,7 +36,7 @@ const spans: readonly {
   { span: '24h', name: '24 h', words: 'the last day', seconds: 86_400 },
 ]
 
-export function Traffic({ history, span, theme, dark, onSpan }: TrafficProps) {
+export function Traffic({ history, cluster, span, theme, dark, onSpan }: TrafficProps) {
   const { words, seconds } = spans.find((each) => each.span === span)!
   const look = `${theme} ${dark}`
   return (
@@ -63,11 +64,11 @@ export function Traffic({ history, span, theme, dark, onSpan }: TrafficProps) {
             theme={look}
           />
         </Panel>
-        <Panel title="Saved at the source" lines={savingLines}>
+        <Panel title="Saved at the source, all nodes" lines={savingLines}>
           <Chart
-            label={savingInWords(history, words)}
+            label={savingInWords(cluster, words)}
             lines={savingLines}
-            series={savings(history)}
+            series={savings(cluster)}
             unit="bytes"
             seconds={seconds}
             between
@@ -112,7 +113,7 @@ export function trafficInWords(history: HistoryFacts, when: string): string {
   return `Traffic of ${when}: ${grown('received')} from peers, ${grown('source')} from sources, ${grown('sent')} to peers.`
 }
 
-export function savingInWords(history: HistoryFacts, when: string): string {
+export function savingInWords(history: ClusterHistoryFacts, when: string): string {
   const [first, last] = [history.samples[0], history.samples.at(-1)]
   if (!first || !last || last.engines === first.engines) return `Saved at the source: engines got nothing in ${when}.`
   const [engines, source] = [last.engines - first.engines, last.source - first.source]

@@ -1,0 +1,153 @@
+/**
+ * What moves in the cluster, for an operator's eyes: this node's own vitals, told to whoever is a member, and those of
+ * the others, asked of them when somebody looks and not before.
+ */
+import pLimit from 'p-limit'
+import type { ClusterFacts, ClusterHistoryFacts, HistorySpan } from './admin/view.ts'
+import type { Clock } from './clock.ts'
+import type { Membership } from './cluster/membership.ts'
+import type { NodeInfo } from './cluster/node-info.ts'
+import type { Meter } from './meter.ts'
+import { downloadFacts } from './node-view.ts'
+import type { Swarm } from './swarm/swarm.ts'
+import { type History, readTotals, type Sample, spans } from './telemetry/history.ts'
+import type { Metrics } from './telemetry/metrics.ts'
+import type { Vitals, VitalsRequest } from './wire/messages.ts'
+import type { Outbound } from './wire/wire.ts'
+
+export interface VitalsParts {
+  readonly membership: Membership
+  readonly outbound: Pick<Outbound, 'vitals'>
+  readonly swarm: Pick<Swarm, 'transfers'>
+  readonly history: History
+  readonly metrics: Metrics
+  readonly rates: { readonly received: Meter; readonly sent: Meter; readonly source: Meter }
+  readonly clock: Clock
+}
+
+type Readings = readonly (readonly [agoMs: number, engines: number, source: number])[]
+
+/** In a larger cluster a picture of all of them shows nothing any more. */
+export const mostAsked = 64
+const atOnce = 16
+/** However many look: nobody is asked more often. */
+const keptMs = 900
+const historyKeptMs = 5000
+/** Less is what is left of a measure that forgets. */
+const noticed = 1024
+const mostFlows = 64
+const mostReadings = 90
+
+export class ClusterVitals {
+  readonly #o: VitalsParts
+  readonly #answers = new Map<string, { readonly answer: Promise<Answers>; readonly at: number }>()
+
+  constructor(parts: VitalsParts) {
+    this.#o = parts
+  }
+
+  /** This node's own. */
+  async own({ history }: VitalsRequest): Promise<Vitals> {
+    const { swarm, rates, metrics, clock } = this.#o
+    const now = clock.now()
+    const totals = await readTotals(metrics)
+    const downloads = [...swarm.transfers()].map((transfer) => downloadFacts(transfer, () => ''))
+    const sum = (of: (download: (typeof downloads)[number]) => number) =>
+      downloads.reduce((all, download) => all + of(download), 0)
+    const held = ({ size = 0, pieces }: (typeof downloads)[number]) =>
+      pieces.total === 0 ? 0 : Math.round((size * pieces.have) / pieces.total)
+    const flows = new Map<string, number>()
+    for (const { id, rate } of downloads.flatMap(({ parents }) => parents)) flows.set(id, (flows.get(id) ?? 0) + rate)
+    return {
+      rates: {
+        received: rates.received.perSecond(now),
+        sent: rates.sent.perSecond(now),
+        source: rates.source.perSecond(now),
+      },
+      totals,
+      ...(downloads.length > 0 ? { pulling: { size: sum(({ size = 0 }) => size), have: sum(held) } } : {}),
+      flows: [...flows]
+        .map(([from, rate]) => ({ from, rate: Math.round(rate) }))
+        .filter(({ rate }) => rate >= noticed)
+        .sort((a, b) => b.rate - a.rate)
+        .slice(0, mostFlows),
+      ...(history
+        ? { history: readings(this.#o.history.read(history, { at: clock.wall(), ...totals }), mostReadings) }
+        : {}),
+    }
+  }
+
+  async now(): Promise<ClusterFacts> {
+    const { nodes, silent, unasked } = await this.#ask({}, keptMs)
+    return { nodes: nodes.map(({ id, vitals: { history, ...vitals } }) => ({ id, ...vitals })), silent, unasked }
+  }
+
+  async history(span: HistorySpan): Promise<ClusterHistoryFacts> {
+    const { nodes, silent, unasked } = await this.#ask({ history: span }, historyKeptMs)
+    const told = nodes.flatMap(({ vitals }) => (vitals.history ? [vitals.history] : []))
+    const wall = this.#o.clock.wall()
+    const samples = together(told, spans[span].keptMs, mostReadings).map(([ago, engines, source]) => ({
+      at: new Date(wall - ago).toISOString(),
+      engines,
+      source,
+    }))
+    return { samples, silent, unasked }
+  }
+
+  #ask(request: VitalsRequest, forMs: number): Promise<Answers> {
+    const key = request.history ?? ''
+    const now = this.#o.clock.now()
+    const known = this.#answers.get(key)
+    if (known && now - known.at < forMs) return known.answer
+    const answer = this.#askAll(request)
+    this.#answers.set(key, { answer, at: now })
+    return answer
+  }
+
+  async #askAll(request: VitalsRequest): Promise<Answers> {
+    const { membership, outbound } = this.#o
+    const others = membership.all().filter(({ info }) => info.id !== membership.self.id)
+    const asked = others.slice(0, mostAsked)
+    const limit = pLimit(atOnce)
+    const ask = async (info: NodeInfo) => ({ id: info.id, vitals: await outbound.vitals(info, request) })
+    const answers = await Promise.allSettled(asked.map(({ info }) => limit(() => ask(info))))
+    const nodes = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+    return {
+      nodes: [{ id: membership.self.id, vitals: await this.own(request) }, ...nodes],
+      // Older versions do not know the question.
+      silent: asked.length - nodes.length,
+      unasked: others.length - asked.length,
+    }
+  }
+}
+
+interface Answers {
+  readonly nodes: readonly { readonly id: string; readonly vitals: Vitals }[]
+  readonly silent: number
+  readonly unasked: number
+}
+
+/** How long ago, not when: clocks of hosts differ. At most so many, the last one among them. */
+export function readings(samples: readonly Sample[], most: number): [number, number, number][] {
+  const last = samples.at(-1)
+  if (!last) return []
+  const step = Math.ceil(samples.length / most)
+  return samples
+    .filter((_, i) => (samples.length - 1 - i) % step === 0)
+    .map(({ at, engines, source }) => [Math.max(0, last.at - at), engines, source])
+}
+
+/** Sums at so many moments, evenly spread. Between two readings of a node the earlier one holds; before the first, that. */
+export function together(told: readonly Readings[], spanMs: number, moments: number): [number, number, number][] {
+  const oldest = Math.min(spanMs, Math.max(0, ...told.map((readings) => readings[0]?.[0] ?? 0)))
+  return Array.from({ length: moments }, (_, i): [number, number, number] => {
+    const ago = Math.round(oldest * (1 - i / (moments - 1)))
+    let [engines, source] = [0, 0]
+    for (const readings of told) {
+      const reading = readings.findLast(([at]) => at >= ago) ?? readings[0]
+      engines += reading?.[1] ?? 0
+      source += reading?.[2] ?? 0
+    }
+    return [ago, engines, source]
+  })
+}
