@@ -5,6 +5,7 @@ import type { Clock } from '../../clock.ts'
 import type { Settings } from '../../config/settings.ts'
 import { formatAddress } from '../../listen.ts'
 import { Exchange } from '../../source/exchange.ts'
+import { proxyFor } from '../../source/proxy.ts'
 import { Upstreams } from '../../source/upstreams.ts'
 import { createMetrics } from '../../telemetry/metrics.ts'
 import type { Witness } from '../clock.ts'
@@ -86,7 +87,7 @@ export function lookAtSources(source: Settings['source'], clock: Clock): Promise
   return Promise.all(
     source.upstreams.map(async ({ registry, url }) => {
       const upstream = upstreams.find(registry)
-      const proxy = proxyFor(new URL(url))
+      const proxy = proxyOf(new URL(url))
       const facts = { registry, url, ...(proxy === undefined ? {} : { proxy }) }
       const asked = clock.wall()
       try {
@@ -111,11 +112,11 @@ function aheadOf(headers: Headers, asked: number, answered: number): number | un
 }
 
 /** Without the login that may be in it. */
-function proxyFor(url: URL): string | undefined {
-  const name = url.protocol === 'https:' ? 'https_proxy' : 'http_proxy'
-  const text = process.env[name] || process.env[name.toUpperCase()]
-  const proxy = text ? URL.parse(text) : null
-  return proxy?.host
+function proxyOf(url: URL): string | undefined {
+  const proxy = proxyFor(url, process.env)
+  return proxy === undefined
+    ? undefined
+    : (URL.parse(proxy)?.host ?? 'that the environment names, whose address is no URL')
 }
 
 const reasons: Record<string, string> = {
