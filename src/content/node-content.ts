@@ -10,7 +10,7 @@ import type { Location, Passed, Source } from '../source/source.ts'
 import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
 import { type Arrival, readArriving, readChecked } from '../swarm/reader.ts'
 import type { BlobReader, BlobStat, Content, Manifest, Provenance, WholeFile } from './content.ts'
-import { readWhole } from './read-whole.ts'
+import { isRight, readWhole } from './read-whole.ts'
 import type { Tags } from './tags.ts'
 import { through } from './through.ts'
 
@@ -49,10 +49,10 @@ export class NodeContent implements Content {
     return { digest, ...stat }
   }
 
-  async open(repository: Repository, digest: Digest, _span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
+  async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
     const { store, swarm } = this.#o
     const held = store.find(digest)
-    if (held?.complete) return this.#reader(repository, held)
+    if (held?.complete) return this.#reader(repository, held, goesOn(span))
     const size = this.#sizes.get(digest)?.size
     if (size !== undefined && size > mostBlobBytes) {
       throw new Failure('unavailable', `${digest} is said to have ${size} bytes, more than nodes share of one blob`)
@@ -63,7 +63,7 @@ export class NodeContent implements Content {
       if (!Failure.from(error).unkept) this.#sizes.delete(digest)
     })
     const blob = await raceAbort(transfer.begun, signal)
-    return this.#reader(repository, blob, blob.complete ? undefined : transfer)
+    return this.#reader(repository, blob, goesOn(span), blob.complete ? undefined : transfer)
   }
 
   async pass(
@@ -78,13 +78,16 @@ export class NodeContent implements Content {
 
   /**
    * `arrival` brings what is not whole. What lay on the disk for long is looked at before it is sent, and what is not right
-   * any more comes anew. What there is no room for comes from the source, and is not kept.
+   * any more comes anew, also when all of the file is gone. What there is no room for comes from the source, and is not
+   * kept; a part of it only to who `goesOn`.
    */
-  #reader(repository: Repository, blob: Blob, arrival?: Arrival): BlobReader {
+  #reader(repository: Repository, opened: Blob, goesOn: boolean, arrival?: Arrival): BlobReader {
     const { swarm, source } = this.#o
-    const { digest, size, kind } = blob
+    const { digest, size, kind } = opened
     const location: Location = { repository, kind, digest }
-    const letGo = blob.hold()
+    let blob = opened
+    let letGo = blob.hold()
+    let closed = false
     const before = { store: 0, swarm: 0, source: 0 }
     let taken = new Taken(blob, arrival)
     let begun = arrival
@@ -97,12 +100,25 @@ export class NodeContent implements Content {
       taken = new Taken(blob, transfer)
       return transfer
     }
+    /** Its file was found to be broken. */
+    const renew = async (signal: AbortSignal) => {
+      const transfer = swarm.fetch(location, size)
+      const renewed = await raceAbort(transfer.begun, signal)
+      if (closed || renewed.size !== size) throw new Failure('corrupt', `${digest} is not what it was`)
+      letGo()
+      letGo = renewed.hold()
+      add(before, taken.provenance())
+      blob = renewed
+      taken = new Taken(blob, transfer)
+      begun = transfer
+    }
     return {
       digest,
       size,
       mediaType: octets,
       ...(blob.complete && blob.sound() ? { file: fileOf(blob) } : {}),
       async *read(span: Span, signal: AbortSignal) {
+        let broken = false
         for (let at = span.start; at < span.end; ) {
           const left = { start: at, end: span.end }
           const transfer = blob.complete ? undefined : arriving()
@@ -116,9 +132,14 @@ export class NodeContent implements Content {
               if (transfer && blob.complete && transfer.doubts.length === doubts) break
             }
           } catch (error) {
-            const whole = span.start === 0 && span.end === size
-            if (!transfer || !whole || !Failure.from(error).unkept) throw error
-            const known = { blob, given: at, doubts: transfer.doubts }
+            if (!transfer && blob.gone && !broken) {
+              broken = true
+              await renew(signal)
+              continue
+            }
+            const passable = span.end === size && (span.start === 0 || goesOn)
+            if (!transfer || !passable || !Failure.from(error).unkept) throw error
+            const known = { blob, from: span.start, given: at, doubts: transfer.doubts }
             for await (const bytes of through({ source, location, size, signal, ...known })) {
               before.source += bytes.length
               yield bytes
@@ -128,7 +149,10 @@ export class NodeContent implements Content {
         }
       },
       provenance: () => add({ ...before }, taken.provenance()),
-      close: letGo,
+      close: () => {
+        closed = true
+        letGo()
+      },
     }
   }
 
@@ -182,6 +206,14 @@ export class NodeContent implements Content {
   }
 }
 
+/**
+ * Whether a client asks for all from some byte on. Engines do when an answer broke off; who asks for parts wants many of
+ * them, and each would be a whole blob for its registry to send.
+ */
+function goesOn(span: Partial<Span> | undefined): boolean {
+  return span !== undefined && span.end === undefined
+}
+
 /** @throws {Failure} `no-manifest` */
 function checkManifestSize(repository: Repository, digest: Digest, size: number): void {
   if (size <= maxManifestBytes) return
@@ -189,14 +221,6 @@ function checkManifestSize(repository: Repository, digest: Digest, size: number)
     'no-manifest',
     `${formatReference({ ...repository, digest })} has ${size} bytes; a manifest may have ${maxManifestBytes}`,
   )
-}
-
-/** Reads what was not read for long; false if the disk has not kept it. */
-async function isRight(blob: Blob): Promise<boolean> {
-  for (let piece = 0; piece < blob.layout.count; piece++) {
-    if (!blob.sound(piece) && !(await blob.check(piece))) return false
-  }
-  return true
 }
 
 function fileOf(blob: Blob): WholeFile {

@@ -99,6 +99,13 @@ test.each(['debian:12', 'ghcr.io/org/app', digestOf(bytesOf('nowhere'))])(
   },
 )
 
+test('what a manifest lists is pinned only while the disk has kept the manifest', async () => {
+  const { store, pinning, manifest } = await pulled()
+  store.find(digestOf(manifest))!.rot(0)
+  await expect(pinning.pin('debian:13')).rejects.toMatchObject({ code: 'unavailable' })
+  expect(store.pins()).toEqual([])
+})
+
 test('a name that is none is refused', async () => {
   const { pinning } = await pulled()
   await expect(pinning.pin('No Name')).rejects.toMatchObject({ code: 'bad-name' })

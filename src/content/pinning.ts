@@ -7,7 +7,7 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import { contentsOf, isElsewhere, maxManifestBytes } from '../oci/media.ts'
 import { formatReference, parseReference } from '../oci/reference.ts'
 import type { BlobStore } from '../store/blob-store.ts'
-import { readWhole } from './read-whole.ts'
+import { isRight, readWhole } from './read-whole.ts'
 
 export interface Pinned {
   /** A digest, or an image with its registry and tag. */
@@ -33,7 +33,7 @@ export class Pinning {
   /**
    * Pins it, until `until` (wall time in ms) if that is given. A second time counts alone: its end, and what the name
    * means now.
-   * @throws {Failure} `no-blob` when it is not here, `bad-reference` and the like for what is no name
+   * @throws {Failure} `no-blob` when it is not here, `unavailable` when the disk has not kept it, `bad-reference` and the like for what is no name
    */
   async pin(text: string, until?: number): Promise<Pinned> {
     const name = nameOf(text)
@@ -94,12 +94,15 @@ function nameOf(text: string): string {
   return isDigest(text) ? text : formatReference(parseReference(text))
 }
 
-/** What belongs to `root`, itself included. */
+/** What belongs to `root`, itself included. @throws {Failure} `unavailable` when a manifest has rotted on the disk */
 export async function partsOf(store: Pick<BlobStore, 'find'>, root: Digest): Promise<Set<Digest>> {
   const parts = new Set([root])
   for (const digest of parts) {
     const blob = store.find(digest)
     if (!blob?.complete || blob.kind !== 'manifest' || blob.size > maxManifestBytes) continue
+    if (!(await isRight(blob))) {
+      throw new Failure('unavailable', `${digest} is not what it was on the disk, and is fetched again; pin it then`)
+    }
     const { manifests, blobs } = contentsOf(await readWhole(blob))
     // Manifests of other platforms are there when somebody wants them.
     for (const child of manifests) if (store.find(child.digest)) parts.add(child.digest)

@@ -9,3 +9,11 @@ export async function readWhole(blob: Blob): Promise<Uint8Array> {
     letGo()
   }
 }
+
+/** Reads what was not read for long; false if the disk has not kept it. */
+export async function isRight(blob: Blob): Promise<boolean> {
+  for (let piece = 0; piece < blob.layout.count; piece++) {
+    if (!blob.sound(piece) && !(await blob.check(piece))) return false
+  }
+  return true
+}

@@ -175,6 +175,11 @@ export class Catalog {
     this.#change(() => this.#sql.unpin.run(digest, reason))
   }
 
+  /** Forgets those that are over. */
+  prunePins(): void {
+    this.#change(() => this.#sql.prunePins.run(this.#clock.wall()))
+  }
+
   bans(): Ban[] {
     return this.#sql.bans.all(this.#clock.wall())
   }

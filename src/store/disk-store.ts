@@ -37,7 +37,7 @@ import type { Spare } from './spare.ts'
 
 export type { DiskStoreOptions } from './open-store.ts'
 
-/** How often the store looks whether it is within its limits although nothing was written, in ms. */
+/** How often the store looks after its limits and its pins although nothing was written, in ms. */
 const tendMs = 10_000
 
 export class DiskStore implements BlobStore, Keeper {
@@ -97,9 +97,8 @@ export class DiskStore implements BlobStore, Keeper {
     )
     for (const blob of parts.blobs(this)) this.#add(blob)
     this.#report()
-    const { ttlMs = Number.POSITIVE_INFINITY, limitBytes, clock } = options
-    const bounded = options.ttlMs !== undefined || limitBytes !== undefined || keepFree !== undefined
-    this.#stopTending = bounded ? every(clock, Math.min(tendMs, ttlMs / 4), () => this.#room.tend()) : () => {}
+    const { ttlMs = Number.POSITIVE_INFINITY, clock } = options
+    this.#stopTending = every(clock, Math.min(tendMs, ttlMs / 4), () => this.#tend())
     this.#room.tend()
   }
 
@@ -360,6 +359,11 @@ export class DiskStore implements BlobStore, Keeper {
   }
 
   // ---- inside ----
+
+  #tend(): void {
+    if (this.#pins.prune()) this.#catalog.prunePins()
+    this.#room.tend()
+  }
 
   #add(blob: DiskBlob): void {
     this.#blobs.set(blob.digest, blob)

@@ -170,6 +170,7 @@ describe('the catalog on disk', () => {
     const dir = newDir()
     const clock = new FakeClock()
     const store = await openStore(dir, { clock })
+    const idle = clock.pending
     const { digest, size, piece } = sample(3 * pieceLength)
     const blob = store.create({ digest, size, kind: 'blob' })
     await blob.write(0, piece(0))
@@ -179,7 +180,7 @@ describe('the catalog on disk', () => {
     expect(recorded()).toEqual([])
     clock.advance(commitEvery)
     expect(recorded()).toEqual([{ bitmap: new Uint8Array([0b101]) }])
-    expect(clock.pending).toBe(0)
+    expect(clock.pending).toBe(idle)
   })
 
   test('calls a blob complete only when its file is on the disk', async () => {
@@ -325,7 +326,58 @@ describe('the catalog on disk', () => {
     expect(second.find(name)).toMatchObject({ kind: 'manifest', complete: true })
     expect(second.find(blob.digest)).toMatchObject({ kind: 'blob', complete: true })
     expect(existsSync(partial.path)).toBe(false)
+    expect(lines[1]).toStartWith('pins and bans were lost with the catalog')
   })
+
+  test('when damaged gives its pins and bans to the one that takes its place, as far as they can be read', async () => {
+    const dir = newDir()
+    const first = await openStore(dir)
+    const { digest, bytes } = sample(1000)
+    await first.put({ digest, kind: 'blob' }, bytes)
+    const pins = [
+      { digest, reason: 'an image' },
+      { digest, reason: 'a preheat', until: 9e15 },
+    ] as const
+    for (const pin of pins) first.pin(pin)
+    first.pin({ digest, reason: 'over', until: 1 })
+    first.ban('node', 'lied', 9e15)
+    await first.close()
+    await spoilTable(join(dir, 'shoal.db'), 'segments_by_digest')
+    const { log, lines } = notingLog()
+    const second = await openStore(dir, { log })
+    expect(lines.slice(0, 2).map((line) => line.split(';')[0])).toEqual([
+      'the catalog is damaged',
+      'pins and bans were found in the damaged catalog {"pins":3,"bans":1}',
+    ])
+    expect(new Set(second.pins(digest))).toEqual(new Set(pins))
+    expect([...second.bans()]).toEqual([{ node: 'node', reason: 'lied', until: 9e15 }])
+    await second.close()
+    expect((await openStore(dir)).pins(digest)).toHaveLength(2)
+  })
+
+  test('when damaged where the pins are says that they are lost, and keeps the rest', async () => {
+    const dir = newDir()
+    const first = await openStore(dir)
+    const { digest, bytes } = sample(1000)
+    await first.put({ digest, kind: 'blob' }, bytes)
+    first.pin({ digest, reason: 'an image' })
+    await first.close()
+    await spoilTable(join(dir, 'shoal.db'), 'pins')
+    const { log, lines } = notingLog()
+    const second = await openStore(dir, { log })
+    expect(lines[1]).toStartWith('pins and bans were lost with the catalog')
+    expect([second.pins(), second.find(digest)?.complete]).toEqual([[], true])
+  })
+
+  /** Garbage over the first page of a table or an index. */
+  async function spoilTable(path: string, name: string): Promise<void> {
+    const db = new Database(path)
+    const facts = 'SELECT rootpage AS page, (SELECT page_size FROM pragma_page_size) AS size FROM sqlite_master'
+    const { page, size } = db.query<{ page: number; size: number }, [string]>(`${facts} WHERE name = ?`).get(name)!
+    db.close()
+    await using file = await open(path, 'r+')
+    await file.write(new Uint8Array(size).fill(0xa5), 0, size, (page - 1) * size)
+  }
 })
 
 describe('the data directory', () => {

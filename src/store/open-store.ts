@@ -15,6 +15,7 @@ import type { Disk, Share } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
 import { judge } from './recovery.ts'
 import { dropWrongPieces, sniff, wholeSince } from './rehash.ts'
+import { salvage } from './salvage.ts'
 import { Spare } from './spare.ts'
 
 export interface DiskStoreOptions {
@@ -96,7 +97,23 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
         movedTo: aside,
         error: error instanceof Error ? error.message : String(error),
       })
-      return { catalog: new Catalog(path, spare, clock, log), rebuild: true }
+      const catalog = new Catalog(path, spare, clock, log)
+      const { pins, bans, trouble } = salvage(aside)
+      for (const pin of pins) catalog.pin(pin)
+      for (const { node, reason, until } of bans) catalog.ban(node, reason, until)
+      catalog.commit()
+      const found = { pins: pins.length, bans: bans.length }
+      if (trouble === undefined) log.info('pins and bans were found in the damaged catalog', found)
+      else {
+        log.error(
+          'pins and bans were lost with the catalog, but for those that could be read: pin again what is to stay',
+          {
+            ...found,
+            error: trouble,
+          },
+        )
+      }
+      return { catalog, rebuild: true }
     }
   }
 }

@@ -35,6 +35,20 @@ export class Pins {
     return live
   }
 
+  /** Forgets those that are over; false if there were none. */
+  prune(): boolean {
+    let some = false
+    for (const [digest, held] of this.#pins) {
+      for (const pin of held.values()) {
+        if (this.#end(pin) > this.#wall()) continue
+        held.delete(pin.reason)
+        some = true
+      }
+      if (held.size === 0) this.#pins.delete(digest)
+    }
+    return some
+  }
+
   of(digest: Digest): Pin[] {
     return [...(this.#pins.get(digest)?.values() ?? [])].filter((pin) => this.#end(pin) > this.#wall())
   }
