@@ -1,5 +1,6 @@
 /** Finds credentials where `docker login` left them: in Docker's `config.json` or with the helper it names. */
 import { readFile, stat } from 'node:fs/promises'
+import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../telemetry/log.ts'
 import {
@@ -42,6 +43,8 @@ export interface DockerCredentialsOptions {
 
 /** Helpers are programs: their answers are kept for a while, and those of cloud providers live for hours. */
 const helperTtlMs = 5 * 60_000
+/** A helper may be for all registries, and clients name those. */
+const mostHelped = 1024
 
 export class DockerCredentials implements Credentials {
   readonly file: string
@@ -51,7 +54,9 @@ export class DockerCredentials implements Credentials {
   readonly #helperMs: number
   #version = ''
   #config: DockerConfig = {}
-  readonly #helped = new Map<string, { readonly answer: Promise<Credential | undefined>; readonly until: number }>()
+  readonly #helped = new LRUCache<string, { readonly answer: Promise<Credential | undefined>; readonly until: number }>(
+    { max: mostHelped },
+  )
 
   constructor({ file, clock, log, path, helperMs = 10_000 }: DockerCredentialsOptions) {
     this.file = file
