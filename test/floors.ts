@@ -7,7 +7,7 @@ export const floors: readonly (readonly string[])[] = [
   ['oci', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts'],
   ['config', 'piece', 'file-limit.ts'],
   ['store', 'cluster', 'install'],
-  ['source', 'wire', 'configure', 'get'],
+  ['source', 'wire', 'configure', 'get', 'kubernetes'],
   ['swarm', 'scheduler', 'rights'],
   ['content'],
   ['registry', 'admin', 'mount'],

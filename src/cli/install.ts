@@ -15,8 +15,9 @@ import { formatAddress } from '../listen.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { addFlags, flagsOf } from './flags.ts'
+import { addKubernetesFlags, type KubernetesOptions, printManifests } from './install-kubernetes.ts'
 
-interface Options {
+interface Options extends KubernetesOptions {
   readonly start: boolean
   readonly dryRun?: boolean
 }
@@ -26,11 +27,14 @@ const written = names.filter((name) => name !== 'config')
 export function install(program: Command, context: Context, machine?: Machine): void {
   const command = program
     .command('install')
-    .description('make this binary a systemd service of this host, or upgrade it')
+    .description('make this binary a systemd service of this host, or upgrade it; or print it for Kubernetes')
     .option('--no-start', 'install, and start nothing')
     .option('--dry-run', 'do nothing, and say what would be done')
     .addHelpText('after', `\nFlags of "shoal up" are written to ${places.settings}; what is not given stays as it is.`)
+  addKubernetesFlags(command)
   addFlags(command, written).action((options: Options) => {
+    const settingsOf = (text: string, copies: readonly Copy[]) => settingsFrom(text, copies, {}, context)
+    if (options.kubernetes) return printManifests(command, flagsOf(command, written), options, context, settingsOf)
     installOn(machine ?? machineAt(), flagsOf(command, written), options, context)
   })
 }
