@@ -8,6 +8,7 @@ import { isWildcard } from '../cluster/advertise.ts'
 import { load } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import type { Settings } from '../config/settings.ts'
+import type { DiskFacts } from '../doctor/disk.ts'
 import { examine, type Facts } from '../doctor/examine.ts'
 import { lookAtDisk } from '../doctor/look/disk.ts'
 import { lookAtEngines } from '../doctor/look/engines.ts'
@@ -71,7 +72,7 @@ async function factsOf(command: Command, context: Context): Promise<Facts> {
     },
     settings: said,
     ports,
-    disk: lookAtDisk({ ...settings.store, dataDir: node?.dataDir ?? settings.store.dataDir }),
+    disk: diskOf(settings, node, service),
     witnesses: [...reached.values(), ...sources].flatMap(({ witness }) => witness ?? []),
     kernel: lookAtKernel(),
     files: { limit: fileLimit(limits), ofNode: limits !== undefined, service },
@@ -95,16 +96,26 @@ async function factsOf(command: Command, context: Context): Promise<Facts> {
   }
 }
 
+/** A node that runs, or one that is another user's, says nothing about what this user may. */
+function diskOf({ store }: Settings, node: NodeFacts | undefined, service: boolean): DiskFacts {
+  const disk = lookAtDisk({
+    ...store,
+    ...(node ? { dataDir: node.dataDir } : {}),
+    ...(node?.store.limit === undefined ? {} : { cacheBytes: node.store.limit }),
+  })
+  return node || service ? { ...disk, writable: true } : disk
+}
+
 /** What a node started here, or by the unit, runs with. Wrong ones are told, and the defaults stand in for them. */
 function settingsOf(command: Command, { variables, host }: Context) {
   const service = host.exists(places.variables) ? variablesOf(host.read(places.variables)) : {}
   try {
     const { settings, file } = load(flagsOf(command), { ...service, ...variables }, host)
-    return { settings, problems: [], ...(file === undefined ? {} : { file }) }
+    return { settings, problems: [], root: host.root, ...(file === undefined ? {} : { file }) }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const { settings } = load({}, {}, { ...host, exists: () => false })
-    return { settings, problems: error.problems }
+    return { settings, problems: error.problems, root: host.root }
   }
 }
 

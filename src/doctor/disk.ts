@@ -15,7 +15,7 @@ export interface DiskFacts {
   /** What blobs may take, and what is to stay free. */
   readonly limit: number
   readonly keepFree: number
-  /** This user may write there. */
+  /** Whoever runs the node may write there, as far as can be told from here: the node that runs can. */
   readonly writable: boolean
   /** Entries that belong to others than the directory does, with whom that is. */
   readonly strays: { readonly owner: string; readonly names: readonly string[] }

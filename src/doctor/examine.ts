@@ -15,7 +15,7 @@ import { judgeSources, type SourceFacts } from './sources.ts'
 export interface Facts {
   readonly own: OwnFacts
   /** What is wrong with the settings; the rest was then looked at with the defaults. */
-  readonly settings: { readonly file?: string; readonly problems: readonly string[] }
+  readonly settings: { readonly file?: string; readonly problems: readonly string[]; readonly root: boolean }
   readonly ports: readonly PortFacts[]
   readonly disk: DiskFacts
   readonly witnesses: readonly Witness[]
@@ -49,14 +49,17 @@ export function examine(facts: Facts): Finding[] {
   ]
 }
 
-const { good, problem } = findingsOf('settings')
+const { good, note, problem } = findingsOf('settings')
 
-function judgeSettings({ file, problems }: Facts['settings']): Finding[] {
+function judgeSettings({ file, problems, root }: Facts['settings']): Finding[] {
   if (problems.length === 0) return [good(file === undefined ? 'no settings file: the defaults' : `${file} is right`)]
-  return problems.map((what) =>
-    problem(what, {
+  return problems.map((what) => {
+    if (!root && what.endsWith('this user may not read it')) {
+      return note(`${what}; the rest was looked at with the defaults`, { remedy: 'sudo shoal doctor' })
+    }
+    return problem(what, {
       why: 'a node does not start with it; the rest was looked at with the defaults',
       remedy: file === undefined ? 'shoal up --help' : `edit ${file}, then: systemctl restart shoal`,
-    }),
-  )
+    })
+  })
 }
