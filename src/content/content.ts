@@ -51,7 +51,10 @@ export interface Content {
   manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest>
   /** Size without fetching the blob. */
   stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat>
-  /** Opens a blob; the first bytes may still be on their way. `span` is what the client will read first. */
+  /**
+   * Opens a blob; the first bytes may still be on their way. `span` is what the client will read first, without an end
+   * where that is all from there on.
+   */
   open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader>
   /** `GET /v2/<repository>/<path>` passed to the source: `tags/list`, `referrers/<digest>`. */
   pass(repository: Repository, path: string, search: string, accept?: string, signal?: AbortSignal): Promise<Passed>

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { truncateSync } from 'node:fs'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { settle } from '../../test/fakes/clock.ts'
+import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { LoneNode } from '../../test/fakes/lone-node.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
 import { Failure } from '../failure.ts'
@@ -14,6 +16,7 @@ import type { Arrival } from '../swarm/reader.ts'
 import type { BlobReader } from './content.ts'
 import { NodeContent } from './node-content.ts'
 
+const { openStore } = diskStores()
 const repository = repositoryOf('docker.io', 'library/debian')
 const tag = parseTag('13')
 const pieceLength = 256 * 1024
@@ -394,12 +397,26 @@ describe('what there is no room for', () => {
     reader.close()
   })
 
+  test('who goes on where an answer broke off gets the rest, and no more than that', async () => {
+    small(2)
+    const digest = node.source.add(layer)
+    const span = { start: 2 * pieceLength + 5, end: layer.length }
+    for (let i = 0; i < 2; i++) {
+      const reader = await during(node.content.open(repository, digest, { start: span.start }))
+      expect(await during(read(reader, span))).toEqual(layer.slice(span.start))
+      reader.close()
+    }
+  })
+
   test('a part of a blob is left to the engine and its registry, for nobody could say that it is right', async () => {
     small(2)
     const digest = node.source.add(layer)
-    const reader = await during(node.content.open(repository, digest))
-    expect(await codeOf(during(read(reader, { start: 2 * pieceLength, end: 2 * pieceLength + 1000 })))).toBe('no-space')
-    reader.close()
+    for (const end of [2 * pieceLength + 1000, layer.length]) {
+      const span = { start: 2 * pieceLength, end }
+      const reader = await during(node.content.open(repository, digest, span))
+      expect(await codeOf(during(read(reader, span)))).toBe('no-space')
+      reader.close()
+    }
   })
 })
 
@@ -440,6 +457,42 @@ test('where bytes came from adds up when swarm and source bring them together', 
   await read(reader, { start: 0, end: 10 })
   const { store: held, swarm, source: fed } = reader.provenance()
   expect(held + swarm + fed).toBe(layer.length + 10)
+  reader.close()
+})
+
+test('a file that is cut short while it is sent comes anew from there on', async () => {
+  const large = bytesOf(8 * pieceLength)
+  const digest = digestOf(large)
+  const store = await openStore()
+  const whole = await store.put({ digest, kind: 'blob' }, large)
+  const fetched: Blob[] = []
+  const fetch = (): Arrival => {
+    const blob = store.create({ digest, size: large.length, kind: 'blob' })
+    fetched.push(blob)
+    return {
+      bytes: { swarm: 0, source: 0 },
+      begun: Promise.resolve(blob),
+      finished: new Promise(() => {}),
+      reader: () => 1,
+      readerLeft: () => {},
+      fresh: () => undefined,
+      doubts: [],
+      piece: async (_, piece) => {
+        const start = pieceStart(blob.layout, piece)
+        await blob.write(piece, large.subarray(start, start + pieceBytes(blob.layout, piece)))
+        if (blob.have.complete) await blob.finish()
+      },
+    }
+  }
+  const content = new NodeContent({ store, source: node.source, swarm: { fetch }, tags: undefined as never })
+  const reader = await content.open(repository, digest)
+  const copies: Uint8Array[] = []
+  for await (const chunk of reader.read({ start: 0, end: large.length }, never)) {
+    copies.push(chunk.slice())
+    if (copies.length === 1) truncateSync(whole.path, 1000)
+  }
+  expect(Buffer.concat(copies).equals(large)).toBe(true)
+  expect([whole.gone, fetched.length]).toEqual([true, 1])
   reader.close()
 })
 

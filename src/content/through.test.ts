@@ -48,12 +48,37 @@ test('what the client has is not given again, and what is stored is not read fro
   expect(source.calls).toEqual([`open ${digest} ${2 * pieceLength}`])
 })
 
+test('who wants it from some byte on gets that, and the source is read from the beginning to vouch for it', async () => {
+  const { source, blob, read } = setup()
+  expect(await read({ from: 2 * pieceLength + 5 })).toEqual(content.slice(2 * pieceLength + 5))
+  expect(await read({ from: 4 * pieceLength + 5 })).toEqual(content.slice(4 * pieceLength + 5))
+  await blob.write(0, piece(0))
+  expect(await read({ blob, from: 1000 })).toEqual(content.slice(1000))
+  const doubts = [{ piece: 1, bytes: piece(1), filled: 1000 }]
+  expect(await read({ blob, from: 1000, given: pieceLength + 1000, doubts })).toEqual(content.slice(pieceLength + 1000))
+  expect(source.calls).toEqual([0, 0, pieceLength, pieceLength].map((start) => `open ${digest} ${start}`))
+})
+
+test('the end of wrong bytes is not given to who wants only that', async () => {
+  const { source, read } = setup()
+  const wrong = content.slice()
+  wrong[5]! ^= 1
+  source.answer = () => ({
+    size: content.length,
+    mediaType: 'a/b',
+    body: (async function* () {
+      yield wrong
+    })(),
+  })
+  await expect(read({ from: content.length - 5 })).rejects.toMatchObject({ code: 'corrupt' })
+})
+
 test.each([
   ['comes differently', [{ piece: 0, bytes: new Uint8Array(pieceLength), filled: 1000 }]],
   ['is unknown', []],
 ])('when what the client was given %s, it gets no more', async (_, doubts) => {
   const { read } = setup()
-  await expect(read({ given: 1000, doubts })).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(read({ from: 0, given: 1000, doubts })).rejects.toMatchObject({ code: 'unavailable' })
 })
 
 test.each([

@@ -1,6 +1,7 @@
 /**
- * A blob that this node has no room for, or no disk that takes it, passed from its source to the client without being kept. A whole one only: for a
- * part of it nobody could say that it is right.
+ * A blob that this node has no room for, or no disk that takes it, passed from its source to the client without being
+ * kept: all of it, or all from some byte on, for an engine that goes on where an answer broke off. The source is read
+ * from the beginning even so, for of a part nobody could say that it is right.
  *
  * What is promised of other blobs holds for these too: the last piece is given only once the whole digest was verified,
  * and what was given before is what went into it. So what is stored of the blob is hashed from the disk and not read
@@ -19,7 +20,9 @@ export interface Through {
   readonly size: number
   /** What is stored of it. */
   readonly blob?: Blob
-  /** So many bytes from the beginning the client has already. */
+  /** The first byte that the client wants. */
+  readonly from?: number
+  /** Up to this byte it has been given it already. */
   readonly given?: number
   /** What was given of pieces that are not stored. */
   readonly doubts?: Arrival['doubts']
@@ -28,7 +31,7 @@ export interface Through {
 
 /** A chunk is valid until the next is asked for. @throws {Failure} what the source says; `corrupt` for wrong bytes */
 export async function* through(options: Through): AsyncGenerator<Uint8Array> {
-  const { source, location, size, blob, given = 0, signal } = options
+  const { source, location, size, blob, from: wanted = 0, given = wanted, signal } = options
   const { digest } = location
   const layout = layoutOf(size)
   const lastPiece = size === 0 ? 0 : pieceStart(layout, layout.count - 1)
@@ -78,13 +81,13 @@ class Again {
   readonly #digest: string
 
   /** @throws {Failure} `unavailable` when nobody knows what some of it was */
-  constructor({ size, location, doubts = [], given = 0 }: Through, stored: number) {
+  constructor({ size, location, doubts = [], from = 0, given = from }: Through, stored: number) {
     const layout = layoutOf(size)
     this.#digest = location.digest
     this.#seen = doubts
       .map(({ piece, bytes, filled }) => ({ start: pieceStart(layout, piece), bytes: bytes.slice(0, filled) }))
       .sort((a, b) => a.start - b.start)
-    let known = stored
+    let known = Math.max(stored, from)
     for (const { start, bytes } of this.#seen) if (start <= known) known = Math.max(known, start + bytes.length)
     if (known < given) throw this.#failure()
   }
