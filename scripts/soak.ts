@@ -25,7 +25,8 @@ peers     three hundred peers at once on one seed, in six waves. Default: 3 roun
 split     ten hosts are split into five and five in the middle of a pull. Default: 3 rounds.
 churn     eight nodes, clients that pull all the time, images that come and go, nodes that are killed, end, come back and
           are replaced, a registry that fails now and then, for --minutes (default 30). Every failure that a client sees
-          has to be of what was done, and three nodes that stay must not grow.
+          has to be of what was done, and three nodes that stay must not grow: ten times all of it rests for 40 s, and
+          what they have then is compared.
 
 The last six begin no round after --minutes (default 120), and write a report to DIR (default soak-results). With --more
 they add to the report that is there, until it has as many rounds. What nodes logged in rounds that failed is kept beside.`

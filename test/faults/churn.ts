@@ -1,7 +1,7 @@
 /**
  * Half an hour of everything at once: clients that pull all the time, images that come and go, nodes that are killed, end
  * and come back with and without what they had, and a registry that does wrong now and then. Three nodes stay, and are
- * watched. Ten times all of it rests for a while, and then it is seen what these nodes have kept.
+ * watched. Now and then all of it rests for a while, and then it is seen what these nodes have kept.
  */
 import { readdirSync, rmSync } from 'node:fs'
 import type { Random } from '../../src/clock.ts'
@@ -24,8 +24,8 @@ const layers = [3_000_000, 400_000]
 const cacheSize = '16MB'
 const newImageEvery = 30
 const watchEvery = 5
-const rests = 10
-/** After which connections that nobody uses are closed, and garbage was collected. Not longer than the load before it. */
+const mostRests = 10
+/** After which connections that nobody uses are closed, and garbage was collected. Shorter where the load before it was short. */
 const restSeconds = 40
 /** No pull may take longer, whatever is done. */
 const pullSeconds = 150
@@ -62,14 +62,18 @@ interface World {
 
 export function churn(minutes: number): Fault {
   return {
-    name: `${minutes} minutes of mixed load with churn`,
+    name: `${minutes < 1 ? `${minutes * 60} seconds` : `${minutes} minutes`} of mixed load with churn`,
     family: 'crowd',
     outcome:
       'no client sees a failure but those of what was done to its node or to the registry, and the nodes that stay do not grow',
-    quick: false,
-    boundSeconds: minutes * 60 + rests * (restSeconds + pullSeconds) + 900,
+    quick: minutes < 1,
+    boundSeconds: minutes * 60 + restsIn(minutes) * (restSeconds + pullSeconds) + 300,
     round: (scene) => round(scene, minutes),
   }
+}
+
+function restsIn(minutes: number): number {
+  return Math.min(mostRests, Math.ceil(minutes))
 }
 
 async function round(scene: Scene, minutes: number): Promise<string> {
@@ -86,6 +90,7 @@ async function round(scene: Scene, minutes: number): Promise<string> {
     pulls: { done: 0, bytes: 0, failed: [] },
   }
   const watched = Array.from({ length: staying }, (): Watched => ({ memory: [], files: [], peak: 0, mostFiles: 0 }))
+  const rests = restsIn(minutes)
   const loadSeconds = (minutes * 60) / rests
   for (let rest = 1; rest <= rests; rest++) {
     world.end = world.seconds() + loadSeconds
@@ -96,7 +101,7 @@ async function round(scene: Scene, minutes: number): Promise<string> {
       registryFails(world),
       watch(world, watched),
     ])
-    await settle(world, watched, { load: rest * loadSeconds, rest: Math.min(restSeconds, loadSeconds) })
+    await settle(world, watched, { load: rest * loadSeconds, rest: Math.min(restSeconds, loadSeconds / 4) })
   }
   const told = judge(world)
   scene.notes.push(...told)
