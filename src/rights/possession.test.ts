@@ -4,10 +4,13 @@ import { FakeDoor } from '../../test/fakes/door.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
 import { noise } from '../../test/fakes/registry.ts'
 import { seededRandom } from '../clock.ts'
+import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
+import type { Asker } from '../source/door.ts'
 import { Possession } from './possession.ts'
+import { nameOf as nameOfLogin } from './visitor.ts'
 
 const hers = repositoryOf('corp.example', 'org/private')
 const other = repositoryOf('corp.example', 'org/other')
@@ -29,9 +32,10 @@ beforeEach(async () => {
   door.let(evil, 'anyone')
   open = []
   const isPublic = ({ registry }: Repository) => open.some((one) => one.registry === registry)
-  possession = new Possession({ store, door, clock, random: seededRandom(3), isPublic })
+  const nameOf = (asker: Asker) => (typeof asker === 'string' ? asker : nameOfLogin(asker, new Uint8Array(1)))
+  possession = new Possession({ store, door, clock, random: seededRandom(3), isPublic, nameOf })
 })
-const outcome = (asker: 'anyone' | undefined) =>
+const outcome = (asker: Asker | undefined) =>
   possession.prove(named(evil), asker).then(
     () => 'shown',
     (error) => Failure.from(error).code,
@@ -110,6 +114,28 @@ describe('what is questioned', () => {
     resolve()
     expect(new Set(await Promise.all(waiting))).toEqual(new Set(['shown']))
     expect(door.asked).toHaveLength(1)
+  })
+
+  test('is asked for in the name of each who wants it: what is refused to one is shown to another at the same time', async () => {
+    const login = (username: string): Asker => ({ kind: 'basic', username, password: new Secret('x') })
+    door.let(evil, 'ann', 'node')
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    door.gate = promise
+    const asked = ['anyone', login('bob'), login('ann'), login('ann')] as const
+    const waiting = asked.map((asker) => outcome(asker))
+    await settle()
+    resolve()
+    expect(await Promise.all(waiting)).toEqual(['denied', 'denied', 'shown', 'shown'])
+    expect(door.asked).toHaveLength(3)
+  })
+
+  test('is asked for again by another whom the registry lets in, soon after it refused one', async () => {
+    door.let(evil, 'node')
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    for (let i = 0; i < 3; i++) expect(await outcome('anyone')).toBe('denied')
+    expect(await outcome('node')).toBe('shown')
+    expect(door.asked).toHaveLength(2)
   })
 
   test('is asked for at a place that differs each time', async () => {

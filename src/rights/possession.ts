@@ -20,6 +20,8 @@ export interface PossessionOptions {
   readonly random: Random
   /** Whether the source gave something of the repository to anyone. */
   isPublic(repository: Repository): boolean
+  /** Tells those apart in whose name a registry is asked: what it refuses to one it may show to another. */
+  nameOf(asker: Asker): string
 }
 
 /** More than anybody guesses, of content that has runs of the same byte. */
@@ -59,7 +61,7 @@ export class Possession {
    * @throws {Failure} `no-manifest` or `no-blob` when it has not; `unavailable` when it cannot be asked
    */
   async prove(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
-    const key = keyOf(named.repository, named.reference)
+    const key = this.#question(named, asker)
     const failed = this.#failed.get(key)
     if (failed && failed.until > this.#o.clock.now()) throw failed.failure
     const running = this.#asking.get(key)
@@ -72,7 +74,6 @@ export class Possession {
   async #ask(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
     const { store, door, clock, random } = this.#o
     const { repository, reference } = named
-    const key = keyOf(repository, reference)
     const blob = store.find(reference)
     const span = blob && sampleOf(blob, random)
     try {
@@ -80,16 +81,21 @@ export class Possession {
         throw new Failure('unavailable', `it is not here to be compared with what ${repository.registry} has`)
       }
       if (span.start < span.end) await door.shows(named, asker, span.start, await blob.read(span))
-      this.#proven.set(key, true)
+      this.#proven.set(keyOf(repository, reference), true)
     } catch (error) {
       const failure = Failure.from(error)
       const silent = failure.code === 'unavailable' || failure.code === 'too-many'
       // Those that the operator named are believed while they cannot be asked.
       if (silent && door.takesLogins(repository.registry)) return
       // Where the registry was not asked: some of it may be here in a moment, and others may ask in a name.
-      if (span && asker !== undefined) this.#failed.set(key, { failure, until: clock.now() + failedMs })
+      if (span && asker !== undefined)
+        this.#failed.set(this.#question(named, asker), { failure, until: clock.now() + failedMs })
       throw failure
     }
+  }
+
+  #question({ repository, reference }: Named & { readonly reference: Digest }, asker: Asker | undefined): string {
+    return `${asker === undefined ? 'nobody' : this.#o.nameOf(asker)} ${keyOf(repository, reference)}`
   }
 }
 

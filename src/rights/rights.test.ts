@@ -286,6 +286,17 @@ describe('while the source cannot be asked', () => {
     expect(door.asked.length).toBe(before + 2)
   })
 
+  test('about one repository, it is asked about another', async () => {
+    const other = repositoryOf('ghcr.io', 'org/other')
+    door.let(other, 'anyone')
+    await outcome(stranger)
+    door.failure = undefined
+    expect(await outcome(stranger, { ...v1, repository: other })).toBe('in')
+    expect(await outcome(bob)).toBe('unavailable')
+    const refused = await rights.admit(bob, { ...v1, repository: repositoryOf('ghcr.io', 'org/none') }).catch(String)
+    expect(refused).not.toContain(down.message)
+  })
+
   test('a login counts for a day longer', async () => {
     clock.advance(lastWordMs.login - minute - 1)
     expect(await outcome(ann)).toBe('in')

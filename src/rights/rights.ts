@@ -56,7 +56,7 @@ export interface Candidate {
   readonly asker: Asker | undefined
 }
 
-/** A source that did not answer is left alone so long. */
+/** A source that did not answer is not asked about that repository for so long. */
 const silentMs = 5_000
 const missingMs = 10_000
 const mostPlaces = 50_000
@@ -69,15 +69,19 @@ export class Rights {
   readonly #asking = new Map<string, Promise<Outcome>>()
   /** What the store knows too: which repository has which content. */
   readonly #places = new LRUCache<string, true>({ max: mostPlaces })
-  /** Clock time until which a question is not worth asking: content that is not there, registries that are silent. */
+  /** Clock time until which a question is not worth asking: content that is not there, repositories about which nothing is said. */
   readonly #pointless = new LRUCache<string, { until: number; outcome: Outcome }>({ max: 4096 })
-  /** By registry: why it last could not say. */
+  /** By repository: why its registry last could not say. */
   readonly #trouble = new LRUCache<string, string>({ max: 256 })
 
   constructor(options: RightsOptions) {
     this.#o = options
     this.#verdicts = new Verdicts(options.store)
-    this.#possession = new Possession({ ...options, isPublic: (repository) => this.#last('anyone', repository) })
+    this.#possession = new Possession({
+      ...options,
+      isPublic: (repository) => this.#last('anyone', repository),
+      nameOf: (asker) => (typeof asker === 'string' ? asker : this.#login(asker)),
+    })
   }
 
   /**
@@ -121,7 +125,7 @@ export class Rights {
       if (had) return had.asker
     }
     const facts = {
-      trouble: this.#trouble.get(repository.registry),
+      trouble: this.#trouble.get(formatRepository(repository)),
       shows: !visitor.shown && this.#o.door.takesLogins(repository.registry),
     }
     throw refusal(named, outcomes, facts)
@@ -264,7 +268,9 @@ export class Rights {
     const { door, clock, log, metrics } = this.#o
     const { repository, reference } = named
     const absent = `${holder} ${formatNamed(named)}`
-    for (const key of [absent, repository.registry]) {
+    // A registry may be silent about one repository alone, and anybody may name one that makes it so.
+    const place = formatRepository(repository)
+    for (const key of [absent, place]) {
       const pointless = this.#pointless.get(key)
       if (pointless && pointless.until > clock.now()) return pointless.outcome
     }
@@ -281,8 +287,8 @@ export class Rights {
     if (outcome === 'allowed' && isDigest(reference)) this.contains(repository, [reference])
     if (outcome === 'missing') this.#pointless.set(absent, { until: clock.now() + missingMs, outcome })
     // An answer that makes no sense may be due to what this client showed: it says nothing about the registry.
-    const silent = failure?.code === 'unavailable' ? repository.registry : absent
-    if (failure && outcome === 'unknown') this.#trouble.set(repository.registry, failure.message)
+    const silent = failure?.code === 'unavailable' ? place : absent
+    if (failure && outcome === 'unknown') this.#trouble.set(place, failure.message)
     if (outcome === 'unknown') this.#pointless.set(silent, { until: clock.now() + silentMs, outcome })
     return outcome
   }
