@@ -5,7 +5,7 @@
  * so that there is one of each node, however often it speaks.
  */
 import { LRUCache } from 'lru-cache'
-import { isNodeId, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
+import { isMode, isNodeId, type NodeId, type NodeInfo, type Protocols } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
@@ -98,9 +98,14 @@ function agree(known: NodeInfo, said: Json): boolean {
     known.url === said.url &&
     known.zone === said.zone &&
     known.version === said.version &&
-    same(known.modes, said.modes) &&
+    same(known.modes, Array.isArray(said.modes) ? said.modes.filter(isMode) : undefined) &&
+    sameProtocols(known.protocols, said.protocols) &&
     same(known.p2p, said.p2p)
   )
+}
+
+function sameProtocols(known: Protocols | undefined, said: unknown): boolean {
+  return isObject(said) ? known?.from === said.from && known?.to === said.to : known === undefined && said === undefined
 }
 
 function same(known: readonly string[], said: unknown): boolean {

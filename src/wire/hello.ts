@@ -7,7 +7,7 @@ import { lpStream } from '@libp2p/utils'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { MemberTable } from '../cluster/member-table.ts'
-import { type NodeId, type NodeInfo, nodeInfoSchema } from '../cluster/node-info.ts'
+import { type NodeId, type NodeInfo, nodeInfoSchema, nodeListSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -15,13 +15,14 @@ import type { Others, Seldom } from '../telemetry/seldom.ts'
 import { deadline } from './deadline.ts'
 import { mismatch } from './encryption.ts'
 import { parse } from './messages.ts'
+import { spoken, tooFarApart } from './protocol.ts'
 
 export const helloProtocol = '/shoal/hello/1'
 const maxHelloBytes = 512 * 1024
 const helloDeadline = 5_000
 const mostMembers = 512
 
-const helloSchema = z.object({ node: nodeInfoSchema, members: z.array(nodeInfoSchema).max(mostMembers) })
+const helloSchema = z.object({ node: nodeInfoSchema, members: nodeListSchema(mostMembers) })
 type Hello = z.infer<typeof helloSchema>
 
 export interface HelloOptions {
@@ -85,7 +86,8 @@ export class Greeter {
       throw new Failure('bad-request', `node ${remote} introduced itself as ${theirs.node.id}`)
     }
     void stream.close().catch(() => {})
-    const apart = mismatch(table.self, theirs.node)
+    const apart =
+      tooFarApart(table.self.protocols ?? spoken, theirs.node.protocols) ?? mismatch(table.self, theirs.node)
     if (apart !== undefined) {
       const tell = (others: Others) =>
         log.error('a node of this cluster cannot be spoken with', { node: remote, reason: apart, ...others })

@@ -6,7 +6,7 @@
  * pieces themselves travel as plain HTTP responses, so that the kernel sends them from the page cache.
  */
 import { z } from 'zod'
-import { isNodeId, nodeCardSchema, nodeIdSchema, nodeInfoSchema } from '../cluster/node-info.ts'
+import { isNodeId, nodeCardSchema, nodeIdSchema, nodeInfoSchema, nodeListSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
@@ -43,7 +43,13 @@ export const locationSchema = z.object({ repository, kind: z.enum(['manifest', '
 // ---- sessions ----
 
 /** First frame of either side. `to` is set by the dialling side when it knows whom it means to reach. */
-const hello = z.object({ t: z.literal('hello'), node: nodeCardSchema, protocol: z.literal(1) })
+const hello = z.object({
+  t: z.literal('hello'),
+  node: nodeCardSchema,
+  /** The lowest version of the protocol that the sender speaks, and the highest where that is another. */
+  protocol: z.number().int().min(1),
+  upTo: z.number().int().min(1).optional(),
+})
 /** Tell me about this blob from now on. Answered by `state` at once if held, and as soon as it is otherwise. */
 const want = z.object({ t: z.literal('want'), digest })
 const unwant = z.object({ t: z.literal('unwant'), digest })
@@ -91,6 +97,22 @@ export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
 export function parseFrame(text: string): Frame {
   const value: unknown = parseJson(text)
   return hotFrame(value) ?? parse(frameSchema, value)
+}
+
+const frameTypes = new Set<unknown>(frameSchema.options.map(({ shape }) => shape.t.value))
+const typeOfLater = /^[a-z][a-z-]{0,31}$/
+
+/**
+ * The same for what came from another node: undefined for a kind of frame that only later releases know.
+ * @throws {Failure} `bad-request` that names the field
+ */
+export function hearFrame(text: string): Frame | undefined {
+  const value: unknown = parseJson(text)
+  const frame = hotFrame(value)
+  if (frame) return frame
+  const type: unknown = typeof value === 'object' && value !== null && 't' in value ? value.t : undefined
+  if (typeof type === 'string' && typeOfLater.test(type) && !frameTypes.has(type)) return undefined
+  return parse(frameSchema, value)
 }
 
 /** Undefined for any other frame, and for one that is wrong: what is wrong with it, the schema says. */
@@ -158,7 +180,7 @@ export const announceReplySchema = z.object({
   /** Names a state of the list of members. */
   version: z.string().max(64).optional(),
   /** Schedulers and seeds the receiver sees alive; left out when they are those of the `known` version. */
-  members: z.array(nodeInfoSchema).max(512).optional(),
+  members: nodeListSchema(512).optional(),
   /** Announce this often, in ms, while nothing changes. The usual period unless said. */
   every: z.number().int().min(1000).max(60_000).optional(),
 })

@@ -34,6 +34,7 @@ import { discover, type Found } from './mdns.ts'
 import { watchMembers } from './members.ts'
 import { type RunningPeerServer, startPeerServer } from './peer-server.ts'
 import { Prober } from './prober.ts'
+import { spoken } from './protocol.ts'
 import { routes } from './rules.ts'
 import { Sessions } from './sessions.ts'
 import { dialSocket, type Handshake } from './sockets.ts'
@@ -275,6 +276,7 @@ function describe(options: NetworkOptions, advertise: string, server: RunningPee
     modes: modes.filter((mode) => options.modes.includes(mode)),
     ...(options.zone !== undefined && { zone: options.zone }),
     version: options.version,
+    protocols: spoken,
     // Later starts have greater epochs, as long as the host's clock goes forward.
     epoch: `${options.clock.wall().toString(36)}-${Math.floor(options.random() * 0xffff_ffff).toString(36)}`,
   }

@@ -2,9 +2,10 @@
  * One session over any socket that carries text. The same class on the dialling and on the accepting side: hello first,
  * then frames both ways; whoever is silent or says what it may not is cut off.
  */
-import type { NodeCard, NodeId } from '../cluster/node-info.ts'
+import type { NodeCard, NodeId, Protocols } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
-import { type Frame, maxFrameBytes, parseFrame } from './messages.ts'
+import { type Frame, type FrameOf, hearFrame, maxFrameBytes } from './messages.ts'
+import { common, spoken, tooFarApart } from './protocol.ts'
 import { wireRules } from './rules.ts'
 import type { Session } from './wire.ts'
 
@@ -41,18 +42,23 @@ export class SocketSession implements Session {
   #peer: NodeCard | undefined
   #heardAt: number
   readonly #openedAt: number
+  readonly #speaks: Protocols
+  #protocol = 0
 
   constructor(
     pipe: Pipe,
     events: SessionEvents,
-    options: { self: NodeCard; dialled: boolean; expected?: NodeId; now: number },
+    options: { self: NodeCard; dialled: boolean; expected?: NodeId; now: number; speaks?: Protocols },
   ) {
     this.#pipe = pipe
     this.#events = events
     this.dialled = options.dialled
     this.#expected = options.expected
     this.#openedAt = this.#heardAt = options.now
-    this.#hello = JSON.stringify({ t: 'hello', node: options.self, protocol: 1 } satisfies Frame)
+    this.#speaks = options.speaks ?? spoken
+    const { from, to } = this.#speaks
+    const hello: Frame = { t: 'hello', node: options.self, protocol: from, ...(to > from ? { upTo: to } : {}) }
+    this.#hello = JSON.stringify(hello)
     if (this.dialled) pipe.send(this.#hello)
   }
 
@@ -60,6 +66,11 @@ export class SocketSession implements Session {
   get peer(): NodeCard {
     if (!this.#peer) throw new Failure('internal', 'a session has no peer before its hello')
     return this.#peer
+  }
+
+  /** The version of the protocol that both speak; 0 before the hello. */
+  get protocol(): number {
+    return this.#protocol
   }
 
   get open(): boolean {
@@ -82,16 +93,18 @@ export class SocketSession implements Session {
   received(text: string, now: number): void {
     this.#heardAt = now
     if (this.#phase === 'closed') return
-    let frame: Frame
+    let frame: Frame | undefined
     try {
       if (text.length > maxFrameBytes) throw new Failure('bad-request', 'a frame is longer than allowed')
-      frame = parseFrame(text)
+      frame = hearFrame(text)
     } catch (error) {
       this.#reject(`it sent a wrong frame: ${(error as Error).message}`)
       return
     }
-    if (this.#phase === 'open' && frame.t !== 'hello') this.#events.frame(this, frame)
-    else if (this.#phase === 'hello' && frame.t === 'hello') this.#greet(frame.node)
+    if (this.#phase === 'open' && frame?.t !== 'hello') {
+      // What a later release says beside what this one knows.
+      if (frame) this.#events.frame(this, frame)
+    } else if (this.#phase === 'hello' && frame?.t === 'hello') this.#greet(frame)
     else this.#reject(this.#phase === 'hello' ? 'it spoke before its hello' : 'it said hello twice')
   }
 
@@ -121,7 +134,14 @@ export class SocketSession implements Session {
     this.#events.closed(this, reason, greeted)
   }
 
-  #greet(node: NodeCard): void {
+  #greet({ node, protocol, upTo = protocol }: FrameOf<'hello'>): void {
+    const theirs = { from: protocol, to: upTo }
+    const version = common(this.#speaks, theirs)
+    if (version === undefined) {
+      this.#reject(tooFarApart(this.#speaks, theirs) ?? 'another protocol')
+      return
+    }
+    this.#protocol = version
     if (this.#expected !== undefined && node.id !== this.#expected) {
       this.#reject(`another node (${node.id}) answers at its address`)
       return
