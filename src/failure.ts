@@ -42,6 +42,8 @@ const kinds = {
   'no-disk': { oci: 'UNAVAILABLE', status: 404, retry: true },
   /** An operator asked that it stays. */
   pinned: { oci: 'DENIED', status: 409, retry: false },
+  /** A file is being read to find out its digest: who asks again is told it later. */
+  reading: { oci: 'READING', status: 503, retry: true },
   cancelled: { oci: 'UNAVAILABLE', status: 404, retry: true },
   internal: { oci: 'UNAVAILABLE', status: 500, retry: false },
 } as const satisfies Record<string, Kind>

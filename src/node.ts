@@ -13,6 +13,7 @@ import { Roster } from './cluster/roster.ts'
 import type { Changes } from './config/reload.ts'
 import { tellExposed } from './config/secret-file.ts'
 import type { Settings } from './config/settings.ts'
+import { Files } from './content/files.ts'
 import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Parts } from './content/parts.ts'
@@ -31,7 +32,9 @@ import { Rights } from './rights/rights.ts'
 import type { Visitor } from './rights/visitor.ts'
 import { Scheduler } from './scheduler/service.ts'
 import { Swarms } from './scheduler/swarms.ts'
+import { FileSource, type FileSourceOptions } from './source/file-source.ts'
 import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
+import { Sources } from './source/sources.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { Announcer } from './swarm/announcer.ts'
 import { Bans } from './swarm/bans.ts'
@@ -120,17 +123,37 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       sourceGate.leave()
     }
 
-    const source = new RegistrySource({
+    const sourceOptions: FileSourceOptions = {
       upstreams: upstreamsOf(settings),
       onlyListed: settings.source.onlyListed,
       ...(settings.source.caFile === undefined ? {} : { caFile: settings.source.caFile }),
-      ...(settings.source.credentialsFile === undefined ? {} : { credentialsFile: settings.source.credentialsFile }),
       clock,
       random,
       log,
       metrics,
       limit: sourceLimit,
       admitted: (repository, asker) => rights.given(repository, asker),
+    }
+    const { credentialsFile } = settings.source
+    const registries = new RegistrySource({ ...sourceOptions, ...(credentialsFile ? { credentialsFile } : {}) })
+    const webServers = new FileSource(sourceOptions)
+    const urls = new Files({
+      source: webServers,
+      store,
+      dir: dataDir,
+      clock,
+      log,
+      stored: (repository, digest) => {
+        rights.contains(repository, [digest])
+        const owner = announcer.changed(digest)
+        if (owner) network.announceSoon(owner)
+      },
+    })
+    undo.push(() => urls.close())
+    const source = new Sources({
+      registries,
+      files: webServers,
+      resolveFile: (repository) => urls.resolve(repository),
     })
     const rights: Rights = new Rights({
       store,
@@ -362,7 +385,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         keyFile?.reload()
         try {
           const { settings: now, changes } = read()
-          source.reroute(upstreamsOf(now), now.source.onlyListed)
+          for (const each of [registries, webServers]) each.reroute(upstreamsOf(now), now.source.onlyListed)
           levels.configure(now.log.level)
           log.info('settings were read again', {
             changed: changes.now.join(', ') || 'nothing',
@@ -380,6 +403,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         pulls.close()
         await seeder.drain(uploadDrainMs)
         mender.close()
+        urls.close()
         swarm.close('the node ends')
         await network.close()
         keyFile?.close()

@@ -3,19 +3,23 @@ import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import prettyBytes from 'pretty-bytes'
 import { nodeSchema } from '../admin/view.ts'
+import { every } from '../clock.ts'
 import { loadOne } from '../config/load.ts'
 import { Failure } from '../failure.ts'
-import { Mirror } from '../get/mirror.ts'
+import { Mirror, type Shares } from '../get/mirror.ts'
 import { isPlatform, platformOf } from '../get/platform.ts'
-import { duration, Progress } from '../get/progress.ts'
+import { duration, Progress, sharesText } from '../get/progress.ts'
 import { type Saved, save } from '../get/save.ts'
-import { describe, type Job, jobsFor, type Place, parseTarget } from '../get/target.ts'
+import { describe, type Job, jobsFor, type Place, parseTarget, stdout } from '../get/target.ts'
 import { type Address, formatAddress, isLoopback, parseAddress } from '../listen.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { addClientFlags, clientOf } from './client-flags.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { flagsOf } from './flags.ts'
+
+/** How often somebody at a terminal is told anew how much came from peers. */
+const sharesMs = 500
 
 interface Options {
   readonly output?: string
@@ -27,7 +31,9 @@ interface Options {
 
 /** `shoal get` */
 export function get(program: Command, context: Context): void {
-  const command = program.command('get <image...>').description('download images through the cluster, as OCI layouts')
+  const command = program
+    .command('get <what...>')
+    .description('download files by their URL, and images as OCI layouts or archives, through the cluster')
   addClientFlags(command)
     .option(
       '-o, --output <path>',
@@ -50,9 +56,11 @@ export function get(program: Command, context: Context): void {
 }
 
 /** What is wrong with the arguments is wrong usage. */
-function planned(command: Command, texts: readonly string[], { output, digest }: Options): Job[] {
+function planned(command: Command, texts: readonly string[], { output, digest, json }: Options): Job[] {
   try {
     const targets = texts.map((text) => parseTarget(text))
+    if (json && output === stdout)
+      throw new Failure('bad-request', '--json would get into what goes to standard output')
     if (digest && targets.length > 1) throw new Failure('bad-request', '--digest is for one download')
     return jobsFor(targets, output, placeOf)
   } catch (error) {
@@ -64,38 +72,51 @@ function planned(command: Command, texts: readonly string[], { output, digest }:
 async function carryOut(jobs: readonly Job[], base: string, options: Options, context: Context): Promise<void> {
   const shown = context.host.terminal && !options.quiet && !options.json
   const done: object[] = []
-  const failures: { job: Job; error: unknown }[] = []
+  const failures: unknown[] = []
   for (const job of jobs) {
-    const progress = new Progress(titleOf(job), shown, context.clock)
-    const startedAt = context.clock.now()
     try {
-      const saved = await save(job, {
-        mirror: new Mirror({ base, clock: context.clock }),
-        platform: options.platform,
-        ...(options.digest ? { digest: options.digest } : {}),
-        write: (bytes) => context.pour(bytes),
-        told: progress,
-      })
-      progress.end()
-      const seconds = (context.clock.now() - startedAt) / 1000
-      done.push({ ...saved, received: progress.fresh, seconds: Math.round(seconds * 1000) / 1000 })
-      if (shown) context.err(summaryOf(titleOf(job), saved, seconds))
+      const { saved, shares, received, seconds } = await carryOutOne(job, base, options, context, shown)
+      done.push({ ...saved, received, ...(shares ? { from: shares } : {}), seconds })
+      if (shown) context.err(summaryOf(titleOf(job), saved, seconds, shares))
     } catch (error) {
-      progress.end()
-      failures.push({ job, error })
+      failures.push(error)
       if (jobs.length > 1) context.err(`shoal: ${titleOf(job)}: ${error instanceof Error ? error.message : error}`)
     }
   }
   if (options.json) context.out(JSON.stringify({ downloads: done }, null, 2))
-  const [first] = failures
-  if (!first) return
-  if (jobs.length === 1) throw first.error
+  if (failures.length === 0) return
+  if (jobs.length === 1) throw failures[0]
   throw new CommandError(`${failures.length} of ${jobs.length} downloads failed`)
 }
 
-function summaryOf(title: string, { path, bytes }: Saved, seconds: number): string {
+async function carryOutOne(job: Job, base: string, options: Options, context: Context, shown: boolean) {
+  const { clock } = context
+  const progress = new Progress(titleOf(job), shown, clock)
+  const mirror = new Mirror({ base, clock, id: crypto.randomUUID() })
+  const stop = shown
+    ? every(clock, sharesMs, () => void mirror.shares().then((shares) => progress.shares(shares)))
+    : undefined
+  const startedAt = clock.now()
+  try {
+    const saved = await save(job, {
+      mirror,
+      platform: options.platform,
+      ...(options.digest ? { digest: options.digest } : {}),
+      write: (bytes) => context.pour(bytes),
+      told: progress,
+    })
+    const seconds = Math.round(clock.now() - startedAt) / 1000
+    return { saved, seconds, received: progress.fresh, shares: await mirror.shares() }
+  } finally {
+    stop?.()
+    progress.end()
+  }
+}
+
+function summaryOf(title: string, { path, bytes }: Saved, seconds: number, shares: Shares | undefined): string {
   const to = path === '-' ? 'standard output' : path
-  return `${title} is in ${to}: ${prettyBytes(bytes, { binary: true })} in ${duration(Math.ceil(seconds))}`
+  const from = shares ? `, ${sharesText(shares)}` : ''
+  return `${title} is in ${to}: ${prettyBytes(bytes, { binary: true })} in ${duration(Math.ceil(seconds))}${from}`
 }
 
 /** As it was asked for, for people. */

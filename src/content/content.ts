@@ -49,6 +49,8 @@ export interface BlobReader extends BlobStat {
 export interface Content {
   /** By tag or digest. */
   manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest>
+  /** What a file's URL leads to now. @throws {Failure} `reading` while that is being found out */
+  latest(repository: Repository, signal?: AbortSignal): Promise<BlobStat>
   /** Size without fetching the blob. */
   stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat>
   /**

@@ -46,6 +46,18 @@ export class GuardedContent implements Content {
     return manifest
   }
 
+  /**
+   * Another host may reach what this one does not: a URL is asked for on behalf of root and the node's own user only. What
+   * others name by its digest they know already.
+   */
+  async latest(repository: Repository, signal?: AbortSignal): Promise<BlobStat> {
+    if (await unlessAborted(this.#visitor.trusted(), signal)) return this.#guard.content.latest(repository, signal)
+    throw new Failure(
+      'denied',
+      'what a URL leads to is told to root on this host only; say which digest it should have',
+    )
+  }
+
   async stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
     const { content, rights } = this.#guard
     await unlessAborted(rights.admit(this.#visitor, { repository, kind: 'blob', reference: digest }), signal)

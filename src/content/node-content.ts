@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { contentsOf, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
-import { formatReference, type Repository, type Tag } from '../oci/reference.ts'
+import { formatReference, parseTag, type Repository, type Tag } from '../oci/reference.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { mostBlobBytes, pieceAt } from '../piece/layout.ts'
 import type { Location, Passed, Source } from '../source/source.ts'
@@ -22,6 +22,8 @@ export interface NodeContentOptions {
 }
 
 const octets = 'application/octet-stream'
+/** What a file is asked for by: there is one at a time. */
+const latestTag = parseTag('latest')
 
 export class NodeContent implements Content {
   readonly #o: NodeContentOptions
@@ -37,6 +39,11 @@ export class NodeContent implements Content {
       return this.#manifest(repository, reference, this.#sizes.get(reference)?.size, undefined, signal)
     const record = await raceAbort(this.#o.tags.resolve(repository, reference), signal)
     return this.#manifest(repository, record.digest, record.size, record.mediaType, signal)
+  }
+
+  async latest(repository: Repository, signal?: AbortSignal): Promise<BlobStat> {
+    const { digest, size, mediaType } = await raceAbort(this.#o.tags.resolve(repository, latestTag), signal)
+    return { digest, size, mediaType }
   }
 
   async stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {

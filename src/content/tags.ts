@@ -94,6 +94,7 @@ export class Tags {
         return record
       } catch (error) {
         const failure = Failure.from(error)
+        if (failure.code === 'reading') throw failure
         if (failure.code === 'no-manifest' && !(await this.#mayKnowMore(repository))) throw failure
         // Refused, or as good as: this node's credentials may be better. Limited: another address may be less so. So it
         // asks by itself.

@@ -1,8 +1,10 @@
 /** The node's registry port, as a client of it sees it. */
+import { z } from 'zod'
 import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import { type Digest, digestOf, isDigest, shortDigest } from '../oci/digest.ts'
+import { isOrigin } from '../oci/file.ts'
 import { acceptManifests, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Manifest } from './image.ts'
@@ -12,6 +14,8 @@ export interface MirrorOptions {
   readonly base: string
   readonly clock: Clock
   readonly signal?: AbortSignal
+  /** Names all that is asked for: the node then knows what came from where, see {@link Mirror.shares}. */
+  readonly id?: string
   /** Tries in a row that bring nothing. */
   readonly attempts?: number
 }
@@ -21,6 +25,25 @@ const firstPauseMs = 250
 const longestPauseMs = 4000
 /** For a node that is started anew while somebody downloads. */
 const usualAttempts = 7
+
+const firstByte = 'bytes=0-0'
+/** Between two questions for the digest of a file that is being read. */
+const readingMs = 500
+
+const bytes = z.number().int().min(0)
+const sharesSchema = z.object({ store: bytes, swarm: bytes, source: bytes })
+/** Bytes by where they came from; `store`: what was on the node's host already. */
+export type Shares = z.infer<typeof sharesSchema>
+
+export interface FileFacts {
+  readonly digest: Digest
+  readonly size: number
+}
+
+const fileSchema = z.object({
+  digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)),
+  size: z.number().int().min(0),
+})
 
 /** A connection that could not be made, or broke: the next may be better. */
 class Broken extends Error {}
@@ -89,15 +112,69 @@ export class Mirror {
     await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** (failed - 1)), signal)
   }
 
+  /**
+   * Digest and size of a file; `digest` where that is known. `waiting` is told what the node says while it finds out.
+   * @throws {Failure}
+   */
+  async file(repository: Repository, digest: Digest | undefined, waiting: (why: string) => void): Promise<FileFacts> {
+    if (digest) return { digest, size: await this.#sizeOf(repository, digest) }
+    const url = `${this.#o.base}/shoal/file?url=${encodeURIComponent(formatRepository(repository))}`
+    for (;;) {
+      try {
+        const answer = await this.#again(() => this.#ask(url, {}))
+        const text = new TextDecoder().decode(await wholeOf(answer, 4096))
+        return fileSchema.parse(parseJson(text))
+      } catch (error) {
+        if (!(error instanceof Failure) || error.code !== 'reading') throw error
+        waiting(error.message)
+        await pause(this.#o.clock, readingMs, this.#o.signal)
+      }
+    }
+  }
+
+  /** Where what came so far came from; undefined if the node does not say. */
+  async shares(): Promise<Shares | undefined> {
+    try {
+      const answer = await this.#ask(`${this.#o.base}/shoal/download?id=${this.#o.id ?? ''}`, {})
+      return sharesSchema.parse(parseJson(new TextDecoder().decode(await wholeOf(answer, 4096))))
+    } catch {
+      return undefined
+    }
+  }
+
+  /** By its first byte, which has it begun; an empty blob has none. */
+  async #sizeOf(repository: Repository, digest: Digest): Promise<number> {
+    const url = this.#url(repository, `blobs/${digest}`)
+    const answer = await this.#again(() => this.#ask(url, { range: firstByte }, [416]))
+    await answer.body?.cancel()
+    const said =
+      answer.status === 200
+        ? answer.headers.get('content-length')
+        : /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1]
+    if (said && /^\d{1,15}$/.test(said)) return Number(said)
+    if (answer.status === 416) return 0
+    throw new Failure('corrupt', `the node does not tell the size of ${shortDigest(digest)}`)
+  }
+
   #url({ registry, name }: Repository, path: string): string {
+    if (isOrigin(registry)) {
+      const query = new URLSearchParams({ url: `${registry}/${name}`, digest: path.replace('blobs/', '') })
+      return `${this.#o.base}/shoal/file?${query}`
+    }
     return `${this.#o.base}/v2/${name}/${path}?ns=${encodeURIComponent(registry)}`
   }
 
   /** @throws {Failure} what the node says; {Broken} when it says nothing */
-  async #ask(url: string, headers: Record<string, string>): Promise<Response> {
-    const { base, signal } = this.#o
+  async #ask(url: string, headers: Record<string, string>, also: readonly number[] = []): Promise<Response> {
+    const { base, signal, id } = this.#o
     const answer = await fetch(url, {
-      headers: { ...headers, 'accept-encoding': 'identity', 'user-agent': 'shoal-get' },
+      headers: {
+        ...headers,
+        // What is only looked at is no part of the download.
+        ...(id && headers.range !== firstByte ? { 'shoal-download': id } : {}),
+        'accept-encoding': 'identity',
+        'user-agent': 'shoal-get',
+      },
       redirect: 'error',
       decompress: false,
       // HTTP_PROXY is meant for what lies outside; Bun would use it for 127.0.0.1 too.
@@ -106,24 +183,22 @@ export class Mirror {
     }).catch((error: unknown) => {
       throw signal?.aborted ? error : new Broken(`no node answers at ${base}`)
     })
-    if (answer.ok) return answer
-    throw new Failure(
-      answer.status === 404 ? 'no-blob' : 'unavailable',
-      `the node could not get it: ${await said(answer)}`,
-    )
+    if (answer.ok || also.includes(answer.status)) return answer
+    const { code, message } = await said(answer)
+    if (code === 'READING') throw new Failure('reading', message)
+    throw new Failure(answer.status === 404 ? 'no-blob' : 'unavailable', `the node could not get it: ${message}`)
   }
 }
 
-async function said(answer: Response): Promise<string> {
+const errorSchema = z.object({ errors: z.array(z.object({ code: z.string(), message: z.string() })).min(1) })
+
+async function said(answer: Response): Promise<{ code: string; message: string }> {
   const text = new TextDecoder().decode(await wholeOf(answer, 64 * 1024).catch(() => new Uint8Array()))
   try {
-    const body = parseJson(text) as { errors?: { message?: unknown }[] } | null
-    const message = body?.errors?.[0]?.message
-    if (typeof message === 'string') return message
+    return errorSchema.parse(parseJson(text)).errors[0]!
   } catch {
-    // Not a node of this kind.
+    return { code: '', message: `status ${answer.status}` }
   }
-  return `status ${answer.status}`
 }
 
 /** Bun's reader gives all chunks that are there at once, which its types keep from fetch's streams. */

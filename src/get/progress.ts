@@ -3,13 +3,7 @@ import { Format, SingleBar } from 'cli-progress'
 import prettyBytes from 'pretty-bytes'
 import type { Clock } from '../clock.ts'
 import { Meter } from '../meter.ts'
-
-/** Where the bytes of a download came from, as the node counts them. */
-export interface Shares {
-  readonly store: number
-  readonly swarm: number
-  readonly source: number
-}
+import type { Shares } from './mirror.ts'
 
 export interface Figures {
   readonly name: string
@@ -63,6 +57,7 @@ export class Progress {
   #total = 0
   #done = 0
   #shares: Shares | undefined
+  #waiting: string | undefined
 
   constructor(name: string, shown: boolean, clock: Clock) {
     this.#clock = clock
@@ -76,7 +71,16 @@ export class Progress {
     return this.#meter.total
   }
 
+  /** The node is not ready yet. */
+  waiting(why: string): void {
+    this.#waiting = why
+    if (this.#bar && !this.#bar.isActive) this.#bar.start(1, 0)
+    this.#bar?.update(0)
+  }
+
   total(bytes: number): void {
+    this.#waiting = undefined
+    this.#bar?.stop()
     this.#total = bytes
     this.#bar?.start(bytes, 0)
   }
@@ -92,7 +96,7 @@ export class Progress {
     this.#bar?.update(this.#done)
   }
 
-  shares(shares: Shares): void {
+  shares(shares: Shares | undefined): void {
     this.#shares = shares
   }
 
@@ -110,7 +114,7 @@ export class Progress {
       linewrap: false,
       fps: 5,
       format: (options, { progress }) =>
-        lineOf(this.#figures(), Format.BarFormat(progress, { ...options, barsize: 20 })),
+        this.#waiting ?? lineOf(this.#figures(), Format.BarFormat(progress, { ...options, barsize: 20 })),
     })
   }
 

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
-import { formatReference, type Reference } from '../oci/reference.ts'
+import { formatReference, formatRepository, type Reference, type Repository } from '../oci/reference.ts'
 import { type Fetch, fill, type Section, type Told } from './fill.ts'
 import { type Entry, type Image, imageOf, indexWith, layoutFile, type Part, pathOf } from './image.ts'
 import type { Mirror } from './mirror.ts'
@@ -16,13 +16,13 @@ import { sectionsOf } from './tar.ts'
 import { type Job, stdout } from './target.ts'
 
 export interface SaveOptions {
-  readonly mirror: Pick<Mirror, 'manifest' | 'blob'>
+  readonly mirror: Pick<Mirror, 'manifest' | 'blob' | 'file'>
   readonly platform: Platform
   /** What the content must have. */
   readonly digest?: Digest
   /** Writes to standard output. */
   readonly write: (bytes: Uint8Array) => Promise<void>
-  readonly told: Told & { total(bytes: number): void }
+  readonly told: Told & { total(bytes: number): void; waiting(why: string): void }
 }
 
 export interface Saved {
@@ -47,7 +47,7 @@ const indexSchema = z.object({ manifests: z.array(entrySchema) })
 
 /** @throws {Failure} what the node says; what the disk says */
 export async function save(job: Job, options: SaveOptions): Promise<Saved> {
-  if (job.kind === 'file') throw new Failure('bad-request', 'only images can be had')
+  if (job.kind === 'file') return saveFileAt(job.file, job.path, options)
   const images = await Promise.all(job.references.map((reference) => findImage(reference, options)))
   const parts = [...new Map(images.flatMap((image) => image.parts).map((part) => [part.digest, part])).values()]
   const fetched = parts.filter((part) => !part.bytes)
@@ -57,6 +57,17 @@ export async function save(job: Job, options: SaveOptions): Promise<Saved> {
   else await saveTar(job.path, images, parts, options)
   const named = job.references.map((reference, i) => [formatReference(reference), images[i]!.entry.digest] as const)
   return { path: job.path, digests: Object.fromEntries(named), bytes }
+}
+
+async function saveFileAt(file: Repository, path: string, options: SaveOptions): Promise<Saved> {
+  const { mirror, told } = options
+  const { digest, size } = await mirror.file(file, options.digest, (why) => told.waiting(why))
+  told.total(size)
+  const content = { repository: file, digest, size }
+  if (path === stdout) await fill(new StreamSink(options.write), [content], fetchBy(options), told)
+  else if (await hasContent(path, content)) told.kept(size)
+  else await saveFile(path, [content], options)
+  return { path, digests: { [formatRepository(file)]: digest }, bytes: size }
 }
 
 async function findImage(reference: Reference, { mirror, platform, digest }: SaveOptions): Promise<Image> {
@@ -139,7 +150,7 @@ function fetchBy({ mirror }: SaveOptions): Fetch {
   return ({ repository, digest, size }, start) => mirror.blob(repository, digest, size, start)
 }
 
-async function hasContent(path: string, { digest, size }: Part): Promise<boolean> {
+async function hasContent(path: string, { digest, size }: Pick<Part, 'digest' | 'size'>): Promise<boolean> {
   const there = await stat(path).catch(() => undefined)
   if (!there?.isFile() || there.size !== size) return false
   const hasher = new Bun.CryptoHasher(algorithmOf(digest))

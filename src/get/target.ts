@@ -2,10 +2,11 @@
 import { basename, join } from 'node:path'
 import { Failure } from '../failure.ts'
 import { hexOf } from '../oci/digest.ts'
-import { formatReference, parseReference, type Reference } from '../oci/reference.ts'
+import { fileAt, urlOfFile } from '../oci/file.ts'
+import { formatReference, formatRepository, parseReference, type Reference, type Repository } from '../oci/reference.ts'
 
 export type Target =
-  | { readonly kind: 'file'; readonly url: URL }
+  | { readonly kind: 'file'; readonly file: Repository }
   | { readonly kind: 'image'; readonly reference: Reference }
 
 /** Standard output. */
@@ -13,7 +14,7 @@ export const stdout = '-'
 
 export type Job =
   /** `path` may be {@link stdout}. */
-  | { readonly kind: 'file'; readonly url: URL; readonly path: string }
+  | { readonly kind: 'file'; readonly file: Repository; readonly path: string }
   | { readonly kind: 'layout'; readonly references: readonly Reference[]; readonly path: string }
   /** A layout as a tar archive; `path` may be {@link stdout}. */
   | { readonly kind: 'tar'; readonly references: readonly Reference[]; readonly path: string }
@@ -24,15 +25,7 @@ export type Place = 'absent' | 'file' | 'folder' | 'layout'
 /** @throws {Failure} `bad-request`, `bad-name`, `bad-reference`, `bad-digest` */
 export function parseTarget(text: string): Target {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return { kind: 'image', reference: parseReference(text) }
-  const url = URL.parse(text)
-  if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw new Failure('bad-request', `"${text.slice(0, 160)}" is neither an https:// or http:// URL nor an image`)
-  }
-  if (url.username !== '' || url.password !== '') {
-    throw new Failure('bad-request', 'a URL must not hold a login: other nodes would see it')
-  }
-  url.hash = ''
-  return { kind: 'file', url }
+  return { kind: 'file', file: fileAt(text) }
 }
 
 /**
@@ -76,16 +69,17 @@ export function nameOf(target: Target): string {
     const { name, tag, digest } = target.reference
     return `${basename(name)}-${tag ?? (digest ? hexOf(digest).slice(0, 12) : 'latest')}`
   }
-  const last = decoded(target.url.pathname.split('/').at(-1) ?? '')
+  const { href, pathname } = urlOfFile(target.file)!
+  const last = decoded(pathname.split('/').at(-1) ?? '')
   if (last === '' || last === '.' || last === '..' || /[/\0]/.test(last)) {
-    throw new Failure('bad-request', `${target.url.href} does not end in a name for a file; give one with --output`)
+    throw new Failure('bad-request', `${href} does not end in a name for a file; give one with --output`)
   }
   return last
 }
 
 /** For messages and what is printed. */
 export function describe(target: Target): string {
-  return target.kind === 'file' ? target.url.href : formatReference(target.reference)
+  return target.kind === 'file' ? formatRepository(target.file) : formatReference(target.reference)
 }
 
 function decoded(text: string): string {

@@ -10,6 +10,7 @@ import { type BodyPlan, bytesOf, planBody, safeType } from './body.ts'
 import { contentHeaders, type Exchange, matchesEtag, type Services } from './exchange.ts'
 import { type Sending, wholeBytes } from './file-bytes.ts'
 import { pump, streamOf } from './pump.ts'
+import { downloadHeader } from './shares.ts'
 
 export interface BlobRequest {
   readonly repository: Repository
@@ -46,8 +47,11 @@ async function sendBlob(exchange: Exchange, request: BlobRequest, services: Serv
     opened = reader
     const flow = await begin(reader, specs, exchange.signal, services.sending)
     metrics.firstByteSeconds.observe(seconds())
+    const sent = () => apportion(flow.sent(), reader)
+    const told = services.shares.sending(exchange.header(downloadHeader), sent)
     return deliver(exchange, request.digest, flow, (error) => {
-      const bytes = apportion(flow.sent(), reader)
+      const bytes = sent()
+      told()
       reader.close()
       ended(bytes)
       report(exchange, request, services, { bytes, status: flow.plan.status, seconds: seconds(), error })

@@ -8,6 +8,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Sending } from './file-bytes.ts'
 import type { PullTracker } from './pulls.ts'
+import type { Shares } from './shares.ts'
 import type { Tokens } from './tokens.ts'
 
 /** Empty when the app is called without a socket. */
@@ -21,6 +22,7 @@ export interface Services {
   readonly pulls: PullTracker
   readonly tokens: Tokens
   readonly sending: Sending
+  readonly shares: Shares
 }
 
 export interface Exchange {

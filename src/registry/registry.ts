@@ -11,10 +11,12 @@ import { visitorAt } from './clients.ts'
 import { challenge, renderFailure } from './errors.ts'
 import { type Environment, type Exchange, exchangeOf, type Services } from './exchange.ts'
 import { Sending } from './file-bytes.ts'
+import { answerFile, answerShares } from './files.ts'
 import { answerManifest } from './manifests.ts'
 import { answerPassed } from './passed.ts'
 import { type PullSummary, PullTracker } from './pulls.ts'
 import { kindOfTarget, parseRequest, type RegistryRequest } from './request.ts'
+import { Shares } from './shares.ts'
 import { answerToken, sendForToken, Tokens } from './tokens.ts'
 
 export interface RegistryInit {
@@ -41,6 +43,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
     typeof content === 'function' ? content(visitorAt(exchange, tokens)) : content
   const sending = new Sending()
   const tokens = new Tokens(init.clock)
+  const shares = new Shares()
   const app: RegistryApp = new Hono<Environment>()
   app.all('*', async (c) => {
     const { method } = c.req
@@ -54,6 +57,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
         pulls,
         sending,
         tokens,
+        shares,
         content: contentFor(exchange),
       })
       // A blob's status was written by hand.
@@ -105,6 +109,10 @@ async function answer(exchange: Exchange, request: RegistryRequest, services: Se
       return answerManifest(exchange, request, services)
     case 'blob':
       return answerBlob(exchange, request, services)
+    case 'download':
+      return answerShares(exchange, request.id, services)
+    case 'file':
+      return answerFile(exchange, request.repository, services)
     case 'tags':
     case 'referrers':
       return answerPassed(exchange, request, services)

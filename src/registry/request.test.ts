@@ -18,9 +18,11 @@ function codeOf(method: string, target: string): string {
 function read(target: string): string {
   const request = parseRequest('GET', target)
   if (request.kind === 'base' || request.kind === 'token') return request.kind
+  if (request.kind === 'download') return `download ${request.id}`
   const name = `${request.repository.registry}/${request.repository.name}`
   if (request.kind === 'manifest') return `manifest ${name} ${request.reference}`
   if (request.kind === 'blob') return `blob ${name} ${request.digest}`
+  if (request.kind === 'file') return `file ${name}`
   return `${request.kind} ${name} ${request.path}${request.search}`
 }
 
@@ -37,6 +39,11 @@ describe('a request', () => {
     [`/v2/a/b/c/blobs/${digest}`, `blob docker.io/a/b/c ${digest}`],
     ['/v2/org/manifests/app/manifests/v1', 'manifest docker.io/org/manifests/app v1'],
     ['/v2/org/blobs/tags/list', 'tags docker.io/org/blobs tags/list'],
+    [
+      '/shoal/file?url=https%3A%2F%2Ffiles.corp%3A8443%2FA%2Fb.iso%3Fv%3D1%23top',
+      'file https://files.corp:8443/A/b.iso?v=1',
+    ],
+    [`/shoal/file?url=http://files.corp/&digest=${digest}`, `blob http://files.corp/ ${digest}`],
     ['/v2/org/app/tags/list?n=5&last=a', 'tags docker.io/org/app tags/list?n=5&last=a'],
     ['/v2/org/app/tags/list?ns=ghcr.io&n=5', 'tags ghcr.io/org/app tags/list?n=5'],
     [

@@ -4,7 +4,9 @@
  */
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts'
+import { fileAt } from '../oci/file.ts'
 import { parseTag, type Repository, repositoryOfRequest, type Tag } from '../oci/reference.ts'
+import { sharesPath } from './shares.ts'
 import { tokenPath } from './tokens.ts'
 
 export type RegistryRequest =
@@ -12,6 +14,8 @@ export type RegistryRequest =
   | { readonly kind: 'token' }
   | { readonly kind: 'manifest'; readonly repository: Repository; readonly reference: Tag | Digest }
   | { readonly kind: 'blob'; readonly repository: Repository; readonly digest: Digest }
+  | { readonly kind: 'file'; readonly repository: Repository }
+  | { readonly kind: 'download'; readonly id: string }
   | (PassedRequest & { readonly kind: 'tags' })
   | (PassedRequest & { readonly kind: 'referrers' })
 
@@ -21,6 +25,9 @@ export interface PassedRequest {
   readonly path: string
   readonly search: string
 }
+
+/** `?url=<URL>` says which digest a file has now, `&digest=<digest>` gives it: not of the specification. */
+export const filePath = '/shoal/file'
 
 export type RequestKind = RegistryRequest['kind'] | 'other'
 
@@ -41,6 +48,8 @@ export function parseRequest(method: string, target: string): RegistryRequest {
   const [path, query] = split(target)
   if (path === '/v2' || path === '/v2/') return { kind: 'base' }
   if (path === tokenPath) return { kind: 'token' }
+  if (path === sharesPath) return { kind: 'download', id: new URLSearchParams(query).get('id') ?? '' }
+  if (path === filePath) return parseFileRequest(new URLSearchParams(query))
   if (!path.startsWith('/v2/')) throw new Failure('no-name', 'nothing is served here: the registry API is under /v2/')
 
   const segments = path.slice('/v2/'.length).split('/')
@@ -66,11 +75,20 @@ export function parseRequest(method: string, target: string): RegistryRequest {
   throw new Failure('no-name', 'not an endpoint of the registry API: manifests, blobs, tags/list and referrers are')
 }
 
+/** By its digest it is a blob like any other. @throws {Failure} `bad-request`, `bad-digest` */
+function parseFileRequest(parameters: URLSearchParams): RegistryRequest {
+  const repository = fileAt(parameters.get('url') ?? '')
+  const digest = parameters.get('digest')
+  return digest === null ? { kind: 'file', repository } : { kind: 'blob', repository, digest: parseDigest(digest) }
+}
+
 /** What a target is about as far as its looks go, for metrics of requests that were refused. */
 export function kindOfTarget(target: string): RequestKind {
   const path = target.slice(0, longestPath).replace(/\?.*$/s, '')
   if (path === '/v2' || path === '/v2/') return 'base'
   if (path === tokenPath) return 'token'
+  if (path === filePath) return 'file'
+  if (path === sharesPath) return 'download'
   const word = /^\/v2\/.+\/(manifests|blobs|tags|referrers)\/[^/]*$/s.exec(path)?.[1]
   if (word === 'manifests') return 'manifest'
   if (word === 'blobs') return 'blob'

@@ -22,13 +22,38 @@ const kinds = {
   'a multicast or reserved address': [v4('224.0.0.0', 3), v6('ff00::', 8)],
 } as const
 
-export type Place = keyof typeof kinds
+export type Place = keyof typeof kinds | 'a private network'
 
 const lists = Object.entries(kinds).map(([place, networks]) => {
   const list = new BlockList()
   for (const [network, prefix, family] of networks) list.addSubnet(network, prefix, family)
   return [place as Place, list] as const
 })
+
+const privateNetworks = new BlockList()
+for (const [network, prefix, family] of [
+  v4('10.0.0.0', 8),
+  v4('172.16.0.0', 12),
+  v4('192.168.0.0', 16),
+  v4('100.64.0.0', 10),
+  v6('fc00::', 7),
+]) {
+  privateNetworks.addSubnet(network, prefix, family)
+}
+
+/** The same, and private networks too: undefined for what is on the internet. */
+export function outsidePlaceOf(address: string): Place | undefined {
+  const place = placeOf(address)
+  if (place !== undefined) return place
+  const family = isIP(address)
+  const inner = family === 6 ? embedded(address) : undefined
+  const inside =
+    family !== 0 &&
+    (family === 4 || inner !== undefined
+      ? privateNetworks.check(inner ?? address, 'ipv4')
+      : privateNetworks.check(address, 'ipv6'))
+  return inside ? 'a private network' : undefined
+}
 
 /** Undefined for an address that anybody may be sent to, and for what is no IP address. */
 export function placeOf(address: string): Place | undefined {

@@ -15,7 +15,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { firstToAnswer } from './first-to-answer.ts'
-import { type Place, placeOf } from './places.ts'
+import { type Place, placeOf as usualPlaceOf } from './places.ts'
 import { proxyFor } from './proxy.ts'
 import { unreachable } from './unreachable.ts'
 import type { Upstream } from './upstreams.ts'
@@ -27,6 +27,8 @@ export interface ReachOptions {
   readonly choose?: (addresses: readonly string[], port: number) => Promise<string | undefined>
   /** Which proxy requests to that URL go through, if any. */
   readonly proxy?: (url: URL) => string | undefined
+  /** What kind of address it is, if it is one that nobody may send this node to. */
+  readonly placeOf?: (address: string) => Place | undefined
 }
 
 /** How to get to a URL. */
@@ -56,9 +58,9 @@ export class Reach {
   readonly #o: Required<ReachOptions>
   readonly #known = new LRUCache<string, { readonly found: Promise<Found>; readonly at: number }>({ max: 1024 })
 
-  constructor(clock: Clock, { lookup = addressesOf, choose = firstToAnswer, proxy = proxyOf }: ReachOptions = {}) {
+  constructor(clock: Clock, options: ReachOptions = {}) {
     this.#clock = clock
-    this.#o = { lookup, choose, proxy }
+    this.#o = { lookup: addressesOf, choose: firstToAnswer, proxy: proxyOf, placeOf: usualPlaceOf, ...options }
   }
 
   /**
@@ -124,6 +126,7 @@ export class Reach {
   }
 
   async #resolve(host: string): Promise<Found> {
+    const { placeOf } = this.#o
     const literal = placeOf(host)
     if (literal !== undefined) return known([], [literal])
     if (isThisHost(host)) return known([], ['this host'])

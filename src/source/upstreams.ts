@@ -60,20 +60,29 @@ export class Upstreams {
     return this.#listed.has(registry)
   }
 
+  /** A server that is no registry; listed if a registry there is. @throws {Failure} `not-listed` */
+  at({ origin, host }: URL): Upstream {
+    for (const upstream of this.#listed.values()) if (upstream.origin === origin) return { ...upstream, registry: host }
+    if (this.#onlyListed) throw notListed(host, origin)
+    return upstreamAt(host, new URL(origin), false, [], this.#ca)
+  }
+
   /** @throws {Failure} `not-listed` */
   find(registry: string): Upstream {
     const listed = this.#listed.get(registry)
     if (listed) return listed
-    if (this.#onlyListed) {
-      throw new Failure(
-        'not-listed',
-        `registry ${registry} is not among this node's upstreams, and it may use no other; ` +
-          `add --upstream ${registry}=https://${registry} to allow it`,
-      )
-    }
+    if (this.#onlyListed) throw notListed(registry, `https://${registry}`)
     const host = registry === dockerHub ? 'registry-1.docker.io' : registry
     return upstreamAt(registry, new URL(`https://${host}`), false, [], this.#ca)
   }
+}
+
+function notListed(registry: string, url: string): Failure {
+  return new Failure(
+    'not-listed',
+    `registry ${registry} is not among this node's upstreams, and it may use no other; ` +
+      `add --upstream ${registry}=${url} to allow it`,
+  )
 }
 
 function upstreamAt(

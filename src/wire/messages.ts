@@ -10,6 +10,7 @@ import { isNodeId, nodeCardSchema, nodeIdSchema, nodeInfoSchema, nodeListSchema 
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { fileAt, isOrigin } from '../oci/file.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
 import { wireRules } from './rules.ts'
@@ -29,9 +30,10 @@ const pieces = z.array(piece).max(mostPieces)
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4)
 const short = z.string().max(512)
 
-const repository = z.object({ registry: z.string().max(255), name: z.string().max(255) }).transform((r, ctx) => {
+/** A registry's, or a file as {@link fileAt} has it. */
+const repository = z.object({ registry: z.string().max(300), name: z.string().max(2048) }).transform((r, ctx) => {
   try {
-    return repositoryOf(r.registry, r.name)
+    return isOrigin(r.registry) ? fileAt(`${r.registry}/${r.name}`) : repositoryOf(r.registry, r.name)
   } catch (error) {
     ctx.addIssue({ code: 'custom', message: (error as Error).message })
     return z.NEVER

@@ -1,16 +1,17 @@
 /** `shoal get` on hosts with nodes: what it brings is what skopeo takes, and what a broken one left is not lost. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { startNodes } from '../lab/engines/nodes.ts'
 import { engineObstacle } from '../lab/engines/obstacle.ts'
 import { pushedDigest } from '../lab/engines/pushed.ts'
+import { LabFiles } from '../lab/files.ts'
 import type { Host } from '../lab/host.ts'
 import { pushImage, type Written, writeImage, writeIndex } from '../lab/image.ts'
 import { Lab } from '../lab/lab.ts'
-import { syntheticLayer } from '../lab/layers.ts'
+import { syntheticBlob, syntheticLayer } from '../lab/layers.ts'
 import { builtBinary } from '../lab/node.ts'
 import { LabRegistry } from '../lab/registry.ts'
 import { until } from '../lab/until.ts'
@@ -28,6 +29,7 @@ const printed = z.object({
       digests: z.record(z.string(), z.string()),
       bytes: z.number(),
       received: z.number(),
+      from: z.object({ store: z.number(), swarm: z.number(), source: z.number() }),
       seconds: z.number(),
     }),
   ),
@@ -36,6 +38,10 @@ const printed = z.object({
 describe.skipIf(obstacle !== undefined)('get', () => {
   let lab: Lab
   let registry: LabRegistry
+  let folder: string
+  let files: LabFiles
+  let unlisted: LabFiles
+  const file = syntheticBlob(6_000_000, 7)
   let index: Written
   let pushed: { index: Digest; large: Digest }
   let manifestBytes = 0
@@ -59,8 +65,14 @@ describe.skipIf(obstacle !== undefined)('get', () => {
       large: await pushedDigest(host, `${registryHere}/org/large:v1`),
     }
     manifestBytes = statSync(join(big.dir, 'blobs', 'sha256', big.digest.slice(7))).size
+    folder = join(host.dir, 'files')
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'disk.img'), file)
+    files = await LabFiles.start(host, folder)
+    unlisted = await LabFiles.start(host, folder, 8001)
     const hosts = ['host1', 'host2'].map((name) => lab.host(name))
-    await startNodes(hosts, ['--upstream', `${registryName}=${registry.url}`])
+    const upstreams = ['--upstream', `${registryName}=${registry.url}`, '--upstream', `files.lab=${files.url}`]
+    await startNodes(hosts, [...upstreams, '--tag-ttl', '1s'])
   }, 60_000)
   afterAll(() => lab?.close())
 
@@ -142,6 +154,45 @@ describe.skipIf(obstacle !== undefined)('get', () => {
     expect(existsSync(join(host.dir, 'large.tar.part'))).toBe(false)
   })
 
+  test('brings a file by its digest, from its server once and then from the other node', async () => {
+    const url = `${files.url}/disk.img`
+    const digest = digestOf(file)
+    const [one, two] = [lab.host('host1'), lab.host('host2')]
+    const first = await factsOf(one, url, '--digest', digest)
+    expect([first.path, first.from.swarm]).toEqual(['disk.img', 0])
+    expect(readFileSync(join(one.dir, 'disk.img')).equals(file)).toBe(true)
+    const sent = files.sent('/disk.img')
+    const second = await factsOf(two, url, '--digest', digest, '-o', 'other.img')
+    expect(second.from).toEqual({ store: 0, swarm: file.length, source: 0 })
+    expect(readFileSync(join(two.dir, 'other.img')).equals(file)).toBe(true)
+    expect(files.sent('/disk.img')).toBe(sent)
+    expect(sent).toBeLessThan(1.1 * file.length)
+    // It is there: nothing is fetched.
+    expect((await factsOf(two, url, '--digest', digest, '-o', 'other.img')).received).toBe(0)
+  })
+
+  test('brings what a URL leads to now, read from its server once for all, and notices when that changes', async () => {
+    const url = `${files.url}/tool.bin`
+    const [one, two] = [lab.host('host1'), lab.host('host2')]
+    for (const [round, seed] of [11, 12].entries()) {
+      const bytes = syntheticBlob(5_000_000, seed)
+      writeFileSync(join(folder, 'tool.bin'), bytes)
+      await Bun.sleep(1100)
+      const before = files.sent('/tool.bin')
+      const both = await Promise.all([one, two].map((host) => factsOf(host, url, '-o', `tool-${round}`)))
+      for (const [i, host] of [one, two].entries()) {
+        expect(readFileSync(join(host.dir, `tool-${round}`)).equals(bytes)).toBe(true)
+        expect(both[i]!.digests).toEqual({ [url]: digestOf(bytes) })
+      }
+      expect(files.sent('/tool.bin') - before).toBeLessThan(1.1 * bytes.length)
+    }
+    // Files of several names go into a folder, and one to standard output.
+    await get(one, url, `${files.url}/disk.img`, '-o', 'several/')
+    expect(readdirSync(join(one.dir, 'several')).sort()).toEqual(['disk.img', 'tool.bin'])
+    const pipe = `${builtBinary} get ${url} -o - | sha256sum`
+    expect(await one.exec(['sh', '-c', pipe])).toStartWith(digestOf(syntheticBlob(5_000_000, 12)).slice(7))
+  })
+
   test('says what is wrong, and with an exit code whether it is the command or the content', async () => {
     const host = lab.host('host1')
     const codes: [code: number, args: string[], says: string][] = [
@@ -149,6 +200,10 @@ describe.skipIf(obstacle !== undefined)('get', () => {
       [1, [image, '--platform', 'linux/s390x'], '--platform takes linux/amd64, linux/arm64, all'],
       [1, [image, '--digest', digestOf(new Uint8Array(0))], `is ${pushed.index}`],
       [1, [image, '--admin-addr', '127.0.0.1:1'], 'no node answers'],
+      [1, [`${unlisted.url}/disk.img`], 'private network'],
+      [1, ['http://169.254.169.254/latest', '--digest', digestOf(file)], 'metadata'],
+      [1, [`${files.url}/nothing`], 'not there'],
+      [1, [`${files.url}/tool.bin`, '--digest', digestOf(new Uint8Array(5)), '-o', 'liar'], 'could not get it'],
       [2, [image, '--digest', 'sha256:abc'], 'Expected sha256'],
       [2, ['https://files.corp/'], 'give one with --output'],
       [2, [image, image, '-o', '-'], 'one download at a time'],

@@ -25,6 +25,7 @@ export interface FakeBlob {
 export class FakeContent implements Content {
   readonly #manifests = new Map<string, Manifest>()
   readonly #blobs = new Map<Digest, FakeBlob>()
+  readonly #files = new Map<string, Digest>()
   readonly #passed = new Map<string, Passed>()
   /** What was opened with which first span, in order. */
   readonly opened: { digest: Digest; span: Partial<Span> | undefined }[] = []
@@ -57,6 +58,17 @@ export class FakeContent implements Content {
     const manifest = this.#manifests.get(`${name} ${reference}`)
     if (manifest) return manifest
     throw new Failure('no-manifest', `${name} has no manifest ${reference}`)
+  }
+
+  /** As a file's URL leads to it: by the name of its repository. */
+  addFile(name: string, digest: Digest): void {
+    this.#files.set(name, digest)
+  }
+
+  async latest(repository: Repository): Promise<BlobStat> {
+    const digest = this.#files.get(formatRepository(repository))
+    if (!digest) throw new Failure('reading', `${formatRepository(repository)} is read for its digest`)
+    return this.stat(repository, digest)
   }
 
   async stat(repository: Repository, digest: Digest): Promise<BlobStat> {

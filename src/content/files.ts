@@ -1,0 +1,201 @@
+/**
+ * From URL to digest. A swarm needs a name that says which bytes it is about, and a URL says that only as long as its
+ * server does not change its mind. So whoever resolves URLs for the cluster (the scheduler that owns the URL, as with
+ * tags) asks the server which version there is; the digest of a version that is not known yet is found out by reading
+ * it once, into the store, so that the others get it from here. Nobody else's bytes are involved before there is a digest:
+ * nodes that a server gives different bytes never mix them.
+ *
+ * Reading takes as long as it takes, and a question between nodes must not: until it is done the answer is that it is
+ * under way, and who wants to know asks again.
+ */
+import { constants } from 'node:fs'
+import { type FileHandle, open, statfs, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import prettyBytes from 'pretty-bytes'
+import { type Clock, pause } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, digestOf, hexOf, isDigest } from '../oci/digest.ts'
+import { urlOfFile } from '../oci/file.ts'
+import { formatRepository, parseTag, type Repository, type Tag } from '../oci/reference.ts'
+import { mostBlobBytes, pieceBytes, pieceStart } from '../piece/layout.ts'
+import type { FileSource, OpenFile } from '../source/file-source.ts'
+import type { FileVersion } from '../source/file-version.ts'
+import type { Resolved } from '../source/source.ts'
+import type { BlobStore } from '../store/blob-store.ts'
+import type { Log } from '../telemetry/log.ts'
+
+export interface FilesOptions {
+  readonly source: Pick<FileSource, 'version' | 'openNow'>
+  readonly store: Pick<BlobStore, 'create' | 'tag' | 'setTag' | 'usage'>
+  /** Where a file is kept while it is read; nothing of it outlives the process. */
+  readonly dir: string
+  readonly clock: Clock
+  readonly log: Log
+  /** Called when a file is here whole, before anybody is told of its digest. */
+  readonly stored: (repository: Repository, digest: Digest) => void
+}
+
+interface Reading {
+  done: number
+  size: number
+  failure: Failure | undefined
+  /** Clock time until which a failure is the answer. */
+  until: number
+}
+
+/** Files that are read at the same time. */
+const atOnce = 2
+const mostWaiting = 64
+const failureKeptMs = 5_000
+/** For schedulers to hear that the file is here before others are told its name: else one would read it again. */
+const spreadMs = 500
+
+export class Files {
+  readonly #o: FilesOptions
+  readonly #readings = new Map<string, Reading>()
+  readonly #stop = new AbortController()
+  #running = 0
+
+  constructor(options: FilesOptions) {
+    this.#o = options
+  }
+
+  /** @throws {Failure} `reading` while it is being found out; what the server says */
+  async resolve(repository: Repository, signal?: AbortSignal): Promise<Resolved> {
+    const version = await this.#o.source.version(repository, signal)
+    const { digest, size } = version
+    if (digest !== undefined && size !== undefined) return { digest, size, mediaType }
+    const known = this.#known(repository, version)
+    if (known) return known
+    throw this.#progressOf(repository, version)
+  }
+
+  close(): void {
+    this.#stop.abort()
+  }
+
+  #known(repository: Repository, { validator }: FileVersion): Resolved | undefined {
+    return validator === undefined ? undefined : this.#o.store.tag(repository, tagOf(validator))
+  }
+
+  /** Begins to read it unless somebody has; how far that is, or why it cannot be. */
+  #progressOf(repository: Repository, { validator, size }: FileVersion & { readonly size?: number }): Failure {
+    const key = `${formatRepository(repository)} ${validator ?? ''}`
+    const running = this.#readings.get(key)
+    if (running && (running.failure === undefined || running.until > this.#o.clock.now())) {
+      return running.failure ?? readingFailure(repository, running)
+    }
+    if (this.#readings.size >= mostWaiting || this.#running >= atOnce) {
+      return new Failure('reading', `${urlOfFile(repository)} waits until other files are read`)
+    }
+    const reading: Reading = { done: 0, size: size ?? 0, failure: undefined, until: 0 }
+    this.#readings.set(key, reading)
+    this.#running++
+    this.#read(repository, reading)
+      .then(
+        () => void this.#readings.delete(key),
+        (error: unknown) => {
+          reading.failure = Failure.from(error)
+          reading.until = this.#o.clock.now() + failureKeptMs
+          this.#o.clock.after(failureKeptMs, () => this.#readings.delete(key))
+        },
+      )
+      .finally(() => {
+        this.#running--
+      })
+    return readingFailure(repository, reading)
+  }
+
+  async #read(repository: Repository, reading: Reading): Promise<void> {
+    const { source, store, dir, clock, log, stored } = this.#o
+    const file = await source.openNow(repository, this.#stop.signal)
+    reading.size = file.size
+    const { validator } = file.version
+    if (validator === undefined) {
+      throw new Failure(
+        'corrupt',
+        `${urlOfFile(repository)}: its server does not say when it changes (no ETag, no Last-Modified), so that it ` +
+          'cannot be shared by its URL; give --digest',
+      )
+    }
+    await checkRoom(file.size, dir, store.usage().limit)
+    const spool = await openNameless(dir)
+    try {
+      const digest = await this.#spool(file, spool, reading)
+      await keep(store, digest, file.size, spool)
+      stored(repository, digest)
+      await pause(clock, spreadMs, this.#stop.signal)
+      const record = { digest, size: file.size, mediaType, resolvedAt: clock.wall() }
+      store.setTag(repository, tagOf(validator), record)
+      log.info('a file was read for its digest', { url: formatRepository(repository), digest, bytes: file.size })
+    } finally {
+      await spool.close()
+    }
+  }
+
+  async #spool(file: OpenFile, spool: FileHandle, reading: Reading): Promise<Digest> {
+    const hasher = new Bun.CryptoHasher('sha256')
+    for await (const chunk of file.body) {
+      hasher.update(chunk)
+      for (let at = 0; at < chunk.length; ) {
+        const { bytesWritten } = await spool.write(chunk, at, chunk.length - at, reading.done + at)
+        at += bytesWritten
+      }
+      reading.done += chunk.length
+    }
+    const digest = `sha256:${hasher.digest('hex')}`
+    if (!isDigest(digest)) throw new Failure('internal', `${digest} is no digest`)
+    return digest
+  }
+}
+
+const mediaType = 'application/octet-stream'
+
+/** What is known of a version is kept as a tag of the file's repository. */
+function tagOf(validator: string): Tag {
+  return parseTag(`version-${hexOf(digestOf(Buffer.from(validator))).slice(0, 40)}`)
+}
+
+function readingFailure(repository: Repository, { done, size }: Reading): Failure {
+  const [here, whole] = [done, size].map((bytes) => prettyBytes(bytes, { binary: true }))
+  return new Failure('reading', `${urlOfFile(repository)} is read for its digest: ${here} of ${whole}`)
+}
+
+/** @throws {Failure} `no-space`: it is here twice for a moment */
+async function checkRoom(size: number, dir: string, limit: number | undefined): Promise<void> {
+  const { bavail, bsize } = await statfs(dir)
+  if (size <= Math.min(limit ?? size, mostBlobBytes) && 2 * size < bavail * bsize) return
+  throw new Failure('no-space', `there is no room to read a file of ${prettyBytes(size, { binary: true })}`)
+}
+
+/** A file that goes with the process, however that ends. */
+async function openNameless(dir: string): Promise<FileHandle> {
+  const path = join(dir, `reading-${crypto.randomUUID()}`)
+  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600)
+  await unlink(path)
+  return file
+}
+
+async function keep(store: Pick<BlobStore, 'create'>, digest: Digest, size: number, spool: FileHandle) {
+  const blob = store.create({ digest, size, kind: 'blob', mediaType })
+  const letGo = blob.hold()
+  try {
+    for (let piece = 0; piece < blob.layout.count && !blob.complete; piece++) {
+      if (blob.have.has(piece)) continue
+      const bytes = new Uint8Array(pieceBytes(blob.layout, piece))
+      await readInto(spool, bytes, pieceStart(blob.layout, piece))
+      await blob.write(piece, bytes)
+    }
+    if (!blob.complete) await blob.finish()
+  } finally {
+    letGo()
+  }
+}
+
+async function readInto(file: FileHandle, bytes: Uint8Array, from: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, at, bytes.length - at, from + at)
+    if (bytesRead === 0) throw new Failure('internal', 'a file became shorter while it was read')
+    at += bytesRead
+  }
+}

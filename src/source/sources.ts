@@ -1,0 +1,72 @@
+/** Registries and files behind one face: what is asked for says which of them has it. */
+import { isOrigin } from '../oci/file.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { Credential } from './docker-config.ts'
+import type { Asker, Door, Named } from './door.ts'
+import type { Location, OpenBody, Passed, Resolved, Source, Stat } from './source.ts'
+
+export type AnySource = Source & Door
+
+export interface SourcesOptions {
+  readonly registries: AnySource
+  readonly files: AnySource
+  /** What a URL leads to now. */
+  readonly resolveFile: (repository: Repository, signal?: AbortSignal) => Promise<Resolved>
+}
+
+export class Sources implements Source, Door {
+  readonly #o: SourcesOptions
+
+  constructor(options: SourcesOptions) {
+    this.#o = options
+  }
+
+  resolve(repository: Repository, tag: Tag, signal?: AbortSignal): Promise<Resolved> {
+    const { registries, resolveFile } = this.#o
+    return isOrigin(repository.registry) ? resolveFile(repository, signal) : registries.resolve(repository, tag, signal)
+  }
+  stat(location: Location, signal?: AbortSignal): Promise<Stat> {
+    return this.#of(location.repository).stat(location, signal)
+  }
+  open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
+    return this.#of(location.repository).open(location, start, signal)
+  }
+  pass(repository: Repository, ...rest: [string, string, string | undefined, AbortSignal?]): Promise<Passed> {
+    return this.#of(repository).pass(repository, ...rest)
+  }
+  admits(named: Named, asker: Asker): Promise<void> {
+    return this.#of(named.repository).admits(named, asker)
+  }
+  shows(named: Named, asker: Asker, start: number, bytes: Uint8Array): Promise<void> {
+    return this.#of(named.repository).shows(named, asker, start, bytes)
+  }
+  passFor(
+    asker: Asker,
+    repository: Repository,
+    ...rest: [string, string, string | undefined, AbortSignal?]
+  ): Promise<Passed> {
+    return this.#of(repository).passFor(asker, repository, ...rest)
+  }
+  hasLogin(registry: string): Promise<boolean> {
+    return this.#at(registry).hasLogin(registry)
+  }
+  lend(repository: Repository, credential: Credential): void {
+    this.#of(repository).lend(repository, credential)
+  }
+  borrows(repository: Repository): boolean {
+    return this.#of(repository).borrows(repository)
+  }
+  lender(repository: Repository): number {
+    return this.#of(repository).lender(repository)
+  }
+  takesLogins(registry: string): boolean {
+    return this.#at(registry).takesLogins(registry)
+  }
+
+  #of({ registry }: Repository): AnySource {
+    return this.#at(registry)
+  }
+  #at(registry: string): AnySource {
+    return isOrigin(registry) ? this.#o.files : this.#o.registries
+  }
+}
