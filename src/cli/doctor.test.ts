@@ -142,6 +142,24 @@ test('a cluster key that others may read is told with the command that mends it'
   expect(of('cluster')).toMatchObject([{ level: 'warning', remedy: `chmod o= ${path}` }])
 })
 
+test('the token of the settings is used, wherever the command line names none', async () => {
+  const context = new FakeContext()
+  context.files = { '/t': 'correct-horse-battery\n' }
+  const where = node(undefined, 'correct-horse-battery')
+  const { of } = await doctor(context, '--admin-addr', where, '--admin-token-file', '/t')
+  expect(of('node')[0]).toMatchObject({ level: 'good' })
+})
+
+test('an authority that is none is a finding about the sources, and the rest is looked at', async () => {
+  const path = join(folder(), 'ca.pem')
+  writeFileSync(path, 'no certificate')
+  const context = new FakeContext()
+  context.files = { [path]: 'it is read where it lies' }
+  const { of } = await doctor(context, '--admin-addr', '127.0.0.1:1', '--ca-file', path)
+  expect(of('sources')).toMatchObject([{ level: 'problem', what: `${path} holds no PEM certificate` }])
+  expect(of('disk')).not.toEqual([])
+})
+
 test('wrong settings are findings too, and the rest is looked at with the defaults', async () => {
   const context = new FakeContext()
   context.variables = { SHOAL_ZONES: 'eu', SHOAL_ADMIN_ADDR: '127.0.0.1:1' }

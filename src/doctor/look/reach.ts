@@ -2,7 +2,7 @@
 import { multiaddr } from '@multiformats/multiaddr'
 import type { MemberFacts } from '../../admin/view.ts'
 import type { Clock } from '../../clock.ts'
-import type { Settings } from '../../config/settings.ts'
+import type { Settings, Upstream } from '../../config/settings.ts'
 import { formatAddress } from '../../listen.ts'
 import { Exchange } from '../../source/exchange.ts'
 import { proxyFor } from '../../source/proxy.ts'
@@ -79,30 +79,33 @@ async function knock({ host, port }: { host: string; port: number }): Promise<st
 
 /** As the node itself asks them: by the same names, authorities and rules. */
 export function lookAtSources(source: Settings['source'], clock: Clock): Promise<Seen<SourceFacts>[]> {
-  const urls = new Map(source.upstreams.map(({ registry, url }) => [registry, { url: new URL(url) }]))
-  const { onlyListed, caFile } = source
-  const upstreams = new Upstreams(urls, { onlyListed, ...(caFile === undefined ? {} : { caFile }) })
   const timeouts = { headersMs: 2 * patienceMs, idleMs: patienceMs }
   const exchange = new Exchange(clock, timeouts, createMetrics())
-  return Promise.all(
-    source.upstreams.map(async ({ registry, url }) => {
-      const upstream = upstreams.find(registry)
-      const proxy = proxyOf(new URL(url))
-      const facts = { registry, url, ...(proxy === undefined ? {} : { proxy }) }
-      const asked = clock.wall()
-      try {
-        const answer = await exchange.send(upstream, { method: 'GET', url: new URL(`${upstream.base}/`) })
-        answer.close()
-        const ahead = aheadOf(answer.headers, asked, clock.wall())
-        return {
-          of: { ...facts, status: answer.status },
-          ...(ahead === undefined ? {} : { witness: { kind: 'source' as const, name: registry, ahead } }),
-        }
-      } catch (error) {
-        return { of: { ...facts, failed: error instanceof Error ? error.message : String(error) } }
-      }
-    }),
-  )
+  return Promise.all(source.upstreams.map((upstream) => askSource(upstream, source, exchange, clock)))
+}
+
+async function askSource(
+  { registry, url }: Upstream,
+  { onlyListed, caFile }: Settings['source'],
+  exchange: Exchange,
+  clock: Clock,
+): Promise<Seen<SourceFacts>> {
+  const proxy = proxyOf(new URL(url))
+  const facts = { registry, url, ...(proxy === undefined ? {} : { proxy }) }
+  try {
+    const listed = new Map([[registry, { url: new URL(url) }]])
+    const upstream = new Upstreams(listed, { onlyListed, ...(caFile === undefined ? {} : { caFile }) }).find(registry)
+    const asked = clock.wall()
+    const answer = await exchange.send(upstream, { method: 'GET', url: new URL(`${upstream.base}/`) })
+    answer.close()
+    const ahead = aheadOf(answer.headers, asked, clock.wall())
+    return {
+      of: { ...facts, status: answer.status },
+      ...(ahead === undefined ? {} : { witness: { kind: 'source', name: registry, ahead } }),
+    }
+  } catch (error) {
+    return { of: { ...facts, failed: error instanceof Error ? error.message : String(error) } }
+  }
 }
 
 /** RFC 9110, section 6.6.1: whole seconds, so half of one is added. */
