@@ -26,6 +26,8 @@ export const spans = {
 } as const
 export type Span = keyof typeof spans
 
+const slackMs = 1000
+
 export class History {
   readonly #samples: Record<Span, Sample[]> = { '30m': [], '24h': [] }
 
@@ -37,8 +39,8 @@ export class History {
       const last = kept.at(-1)
       // Before it on a clock that was set back: what is there has no order any more.
       if (last && sample.at < last.at) kept.length = 0
-      // Timers are late, never early, by less than half a period.
-      else if (last && sample.at - last.at < everyMs / 2) continue
+      // Timers are late, never early, but the wall clock is not theirs.
+      else if (last && sample.at - last.at < everyMs - slackMs) continue
       kept.push(sample)
       const tooOld = kept.findIndex(({ at }) => sample.at - at <= keptMs)
       kept.splice(0, tooOld)

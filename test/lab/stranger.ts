@@ -73,7 +73,7 @@ export async function tryAll(target: Target, tries: number, atOnce = 16): Promis
   })
   const paths = [piece, routes.ping, routes.session]
   const pathOf = (i: number) => paths[i % paths.length]!
-  const calls = [routes.announce, routes.schedule, routes.resolve, routes.fetch]
+  const calls = [routes.announce, routes.schedule, routes.resolve, routes.fetch, routes.vitals]
   const callOf = (i: number) => calls[i % calls.length]!
 
   // Of a member that was listened to.

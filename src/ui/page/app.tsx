@@ -2,7 +2,7 @@
 import type { BlobFacts } from '../../admin/view.ts'
 import { type BlobSearch, Blobs } from './blobs.tsx'
 import { RemoveDialog, TokenDialog } from './dialogs.tsx'
-import { type Facts, flowsOf, nodesOf, pullingOf } from './facts.ts'
+import { type Facts, flowsOf, missingOf, nodesOf, pullingOf } from './facts.ts'
 import { Faults } from './faults.tsx'
 import { Header } from './header.tsx'
 import { Members } from './members.tsx'
@@ -54,7 +54,7 @@ export function App({ facts, choice, silence, now, actions }: AppProps) {
         {node && <Tiles node={node} history={history} cluster={cluster} />}
         {node && members && transfers && (
           <div class="pair">
-            <Swarm nodes={nodesOf(facts)} flows={flowsOf(facts)} />
+            <Swarm nodes={nodesOf(facts)} flows={flowsOf(facts)} missing={cluster && missingOf(cluster)} />
             <Pulls downloads={transfers.downloads} others={pullingOf(facts)} />
           </div>
         )}

@@ -10,7 +10,7 @@ export interface BlobSearch {
   readonly offset: number
 }
 
-export const pageLength = 25
+export const pageLength = 15
 
 export function blobQuery({ filter, state, offset }: BlobSearch): string {
   const query = new URLSearchParams({ limit: String(pageLength), offset: String(offset) })
@@ -73,7 +73,9 @@ export function Blobs({ page, search, now, onSearch, onRemove }: BlobsProps) {
           <table>
             <thead>
               <tr>
-                <th scope="col">Digest</th>
+                <th scope="col" class="wide">
+                  Digest
+                </th>
                 <th scope="col">Repository</th>
                 <th scope="col" class="wide">
                   Kind
@@ -109,12 +111,13 @@ function Row({ blob, now, onRemove }: { blob: BlobFacts; now: number; onRemove()
   const [first, ...others] = blob.repositories
   return (
     <tr>
-      <th scope="row" class="mono" title={blob.digest}>
+      <th scope="row" class="mono wide" title={blob.digest}>
         {shortDigest(blob.digest)}
       </th>
       <td class="name" title={blob.repositories.join(', ')}>
         {first ?? <span class="quiet">none</span>}
-        {others.length > 0 && <span class="quiet"> and {others.length} more</span>}
+        <span class="narrow mono quiet">{shortDigest(blob.digest)}</span>
+        {others.length > 0 && <span class="quiet wide"> and {others.length} more</span>}
       </td>
       <td class="wide">{kindOf(blob)}</td>
       <td class="number">{bytes(blob.size)}</td>

@@ -25,6 +25,8 @@ export interface ChartProps {
 }
 
 const height = 180
+/** Seconds that are shown of a node that has just started. */
+const shortest = 120
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
 
 export function Chart({ label, lines, series, unit, seconds, between = false, theme }: ChartProps) {
@@ -65,11 +67,11 @@ function optionsFor(
   return {
     width: element.clientWidth,
     height,
-    padding: [10, 6, 0, 0],
+    padding: [10, 20, 0, 0],
     cursor: { y: false, points: { size: 6 } },
     legend: { show: false },
     scales: {
-      x: { range: (_, __, last) => [last - seconds, last] },
+      x: { range: (_, first, last) => [Math.max(last - seconds, Math.min(first, last - shortest)), last] },
       y: { range: (_, __, most) => [0, Math.max(most * 1.1, 1024)] },
     },
     axes: [

@@ -13,6 +13,7 @@ import type {
 
 import { byHost, type Flow, type Someone, source } from './picture.ts'
 import { pullsOf } from './pulls-of.ts'
+import { count } from './words.ts'
 
 export interface Facts {
   readonly node?: NodeFacts
@@ -94,4 +95,13 @@ export function pullingOf({ node, members = [], cluster }: Facts): Pulling[] {
       pulling && id !== node?.id ? [{ id, url: urls.get(id), ...pulling, rate: rates.received + rates.source }] : [],
     )
     .sort((a, b) => byHost(a).localeCompare(byHost(b)))
+}
+
+/** Whose traffic is not known, in a sentence. */
+export function missingOf({ silent, unasked }: ClusterFacts): string | undefined {
+  const parts = [
+    silent > 0 && `${count(silent, 'member')} did not say what moves there`,
+    unasked > 0 && `${count(unasked, 'member')} more ${unasked === 1 ? 'was' : 'were'} not asked`,
+  ].filter((part) => part !== false)
+  return parts.length === 0 ? undefined : `${parts.join('; ')}.`
 }

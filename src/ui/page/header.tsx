@@ -34,7 +34,7 @@ export function Header({ node, silence, theme, onTheme }: HeaderProps) {
             {node.zone ? ` in ${node.zone}` : ''}
           </span>
           <span class="quiet wide">
-            {node.version}, up {span(node.uptimeSeconds)}
+            version {node.version}, up {span(node.uptimeSeconds)}
           </span>
         </p>
       )}

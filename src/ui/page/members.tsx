@@ -69,7 +69,7 @@ function Row({ member, zoned }: { member: MemberFacts; zoned: boolean }) {
   return (
     <tr>
       <th scope="row">
-        {hostOf(url)} <span class="mono quiet">{shortNode(id)}</span>
+        {hostOf(url)} <span class="mono quiet wide">{shortNode(id)}</span>
       </th>
       <td>
         {modes.map((mode) => (

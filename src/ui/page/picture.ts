@@ -57,6 +57,9 @@ export interface Picture {
 const mostPlaces = 48
 /** So many names have room around the ellipse. */
 const mostNames = 24
+const mostNamesNarrow = 10
+/** About, of the page's letters. */
+const letterWidth = 7.4
 
 export function pictureOf(nodes: readonly Someone[], flows: readonly Flow[], size: Size): Picture {
   const busy = new Set(flows.flatMap(({ from, to }) => [from, to]))
@@ -66,9 +69,13 @@ export function pictureOf(nodes: readonly Someone[], flows: readonly Flow[], siz
     .slice(0, mostPlaces)
     // Zone by zone, and always in the same order: a node stays where it is while others come and go.
     .sort((a, b) => (a.zone ?? '').localeCompare(b.zone ?? '') || byHost(a).localeCompare(byHost(b)))
-  const named = shown.length <= mostNames
+  const narrow = size.width < 480
+  const named = shown.length <= (narrow ? mostNamesNarrow : mostNames)
   const centre = { x: size.width / 2, y: size.height / 2 }
-  const radius = { x: Math.max(60, size.width / 2 - (named ? 104 : 28)), y: Math.max(60, size.height / 2 - 40) }
+  // Beside the nodes, or, where there is no room, above and below them.
+  const widest = Math.max(0, ...shown.map((node) => labelOf(node).length + (node.progress === undefined ? 0 : 5)))
+  const margin = named ? (narrow ? 44 : widest * letterWidth + 26) : 28
+  const radius = { x: Math.max(60, size.width / 2 - margin), y: Math.max(60, size.height / 2 - 40) }
   // With a source beside it, it stands above that.
   const alone = shown.length === 1 && flows.length === 0
   const places = shown.map((node, i): Place => {
@@ -76,8 +83,8 @@ export function pictureOf(nodes: readonly Someone[], flows: readonly Flow[], siz
     const [cos, sin] = [Math.cos(angle), Math.sin(angle)]
     const x = centre.x + (alone ? 0 : cos * radius.x)
     const y = centre.y + (alone ? 0 : sin * radius.y)
-    const anchor = Math.abs(cos) < 0.25 ? 'middle' : cos > 0 ? 'start' : 'end'
-    const [labelX, labelY] = anchor === 'middle' ? [x, y + (sin > 0 ? 30 : -20)] : [x + Math.sign(cos) * 20, y + 4]
+    const anchor = narrow || Math.abs(cos) < 0.25 ? 'middle' : cos > 0 ? 'start' : 'end'
+    const [labelX, labelY] = anchor === 'middle' ? [x, y + (sin > -0.01 ? 29 : -19)] : [x + Math.sign(cos) * 20, y + 4]
     return { ...node, label: labelOf(node), x, y, labelX, labelY, anchor }
   })
   const at = new Map(places.map(({ id, x, y }) => [id, { x, y }]))

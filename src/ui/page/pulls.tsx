@@ -37,6 +37,7 @@ function Others({ others }: { others: readonly Pulling[] }) {
           <li key={host.id} class="layer">
             <span>{labelOf(host)}</span>
             <Bar name={`On ${labelOf(host)}`} done={host.have} fromSource={0} size={host.size} />
+            <span class="number">{share(host.have, host.size)}%</span>
             <span class="number">{rate(host.rate)}</span>
           </li>
         ))}
@@ -90,6 +91,7 @@ function Layer({ download }: { download: DownloadFacts }) {
         fromSource={parents.find(({ id }) => id === source)?.bytes ?? 0}
         size={size}
       />
+      <span class="number">{share(held(download), size)}%</span>
       <span class="number">{rate(speed)}</span>
     </li>
   )

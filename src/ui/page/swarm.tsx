@@ -7,9 +7,11 @@ import { count, rate, share } from './words.ts'
 export interface SwarmProps {
   readonly nodes: readonly Someone[]
   readonly flows: readonly Flow[]
+  /** What is not in the picture, in a sentence. */
+  readonly missing?: string | undefined
 }
 
-export function Swarm({ nodes, flows }: SwarmProps) {
+export function Swarm({ nodes, flows, missing }: SwarmProps) {
   const frame = useRef<HTMLDivElement>(null)
   const [width, setWidth] = useState(640)
   useEffect(() => {
@@ -31,6 +33,7 @@ export function Swarm({ nodes, flows }: SwarmProps) {
       <div ref={frame} class="picture">
         <Drawing nodes={nodes} flows={flows} size={{ width, height: heightFor(width) }} />
       </div>
+      {missing !== undefined && <p class="small quiet">{missing}</p>}
       <FlowTable nodes={nodes} flows={flows} />
     </section>
   )
@@ -40,7 +43,7 @@ export function heightFor(width: number): number {
   return Math.round(Math.min(420, Math.max(290, width * 0.6)))
 }
 
-export function Drawing({ nodes, flows, size }: SwarmProps & { size: Size }) {
+export function Drawing({ nodes, flows, size }: Omit<SwarmProps, 'missing'> & { size: Size }) {
   const picture = pictureOf(nodes, flows, size)
   const { width, height } = size
   return (
@@ -120,7 +123,7 @@ function NodeMark({ place, named }: { place: Place; named: boolean }) {
   )
 }
 
-function FlowTable({ nodes, flows }: SwarmProps) {
+function FlowTable({ nodes, flows }: Omit<SwarmProps, 'missing'>) {
   if (flows.length === 0) return null
   const sorted = [...flows].sort((a, b) => b.rate - a.rate)
   return (

@@ -5,9 +5,9 @@ export function bytes(count: number): string {
   return prettyBytes(Math.round(count), { binary: true, maximumFractionDigits: count >= 1024 ? 1 : 0 })
 }
 
-/** What moves at all is told with its unit; what does not is a dash, easier to pass over. */
+/** What does not move, or is what is left of a measure that forgets, is a dash: easier to pass over. */
 export function rate(perSecond: number): string {
-  return perSecond < 1 ? '–' : `${bytes(perSecond)}/s`
+  return perSecond < 512 ? '–' : `${bytes(perSecond)}/s`
 }
 
 /** Rounded down: what is not whole is not at 100%. */
