@@ -200,7 +200,7 @@ test('what a download keeps count of is what can be counted, whatever happens in
     }),
     { numRuns: 150 },
   )
-})
+}, 30_000)
 
 test('a download completes once, as soon as one parent has every piece, whatever happened before', () => {
   fc.assert(
@@ -225,4 +225,4 @@ test('a download completes once, as soon as one parent has every piece, whatever
     }),
     { numRuns: 100 },
   )
-})
+}, 30_000)

@@ -12,6 +12,7 @@ import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { DownloadEvent } from './download.ts'
 import type { Fresh } from './fresh.ts'
+import type { Places } from './places.ts'
 import { type Signer, SourceFeed } from './source-feed.ts'
 
 export interface FeedingDeps {
@@ -50,16 +51,16 @@ export interface FeedingHost {
 
 export class Feeding {
   readonly #d: FeedingDeps
-  readonly #location: Location
+  readonly #places: Places
   readonly #host: FeedingHost
   readonly #abort = new AbortController()
   #feed: SourceFeed | undefined
   #running = false
   #failure: Failure | undefined
 
-  constructor(deps: FeedingDeps, location: Location, host: FeedingHost) {
+  constructor(deps: FeedingDeps, places: Places, host: FeedingHost) {
     this.#d = deps
-    this.#location = location
+    this.#places = places
     this.#host = host
   }
 
@@ -93,15 +94,30 @@ export class Feeding {
   }
 
   async #run(): Promise<void> {
+    for (let again = true; again; ) {
+      const place = this.#places.current
+      const failure = await this.#read(place)
+      if (!failure) return
+      again = !failure.unkept && failure.code !== 'corrupt' && this.#places.failed(place)
+      if (again) continue
+      this.#failure = failure
+      if (failure.code === 'corrupt') await this.#startOver(failure)
+      // While somebody else holds what is missing this is not the end.
+      if (failure.unkept || failure.code === 'corrupt' || !this.#host.hopeful()) this.#host.failed(failure)
+    }
+  }
+
+  /** Resolves to why it has not all of what nobody else has. */
+  async #read(location: Location): Promise<Failure | undefined> {
     const { source, clock, log, signer } = this.#d
     const { signal } = this.#abort
     try {
       if (!this.#host.blob()) {
-        const stat = await source.stat(this.#location, signal)
+        const stat = await source.stat(location, signal)
         if (!this.#host.blob() && !signal.aborted) this.#host.begin(stat.size, stat.mediaType)
       }
       const blob = this.#host.blob()
-      if (!blob || signal.aborted) return
+      if (!blob || signal.aborted) return undefined
       const host = {
         nextNeeded: (from: number) => this.#nextNeeded(blob, from),
         expecting: (from: number, to: number) => this.#host.apply({ type: 'feed', from, to }),
@@ -110,7 +126,7 @@ export class Feeding {
       }
       this.#feed = new SourceFeed({
         source,
-        location: this.#location,
+        location,
         blob,
         signer,
         clock,
@@ -118,19 +134,17 @@ export class Feeding {
         fresh: this.#host.fresh(),
       })
       await this.#feed.run(signal)
+      return undefined
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted) return undefined
       const failure = Failure.from(error)
-      this.#failure = failure
       log.warn(failure.unkept ? 'what the source sends cannot be stored' : 'the source failed', {
-        repository: formatRepository(this.#location.repository),
-        digest: this.#location.digest,
+        repository: formatRepository(location.repository),
+        digest: location.digest,
         code: failure.code,
         error: failure.message,
       })
-      if (failure.code === 'corrupt') await this.#startOver(failure)
-      // While somebody else holds what is missing this is not the end.
-      if (failure.unkept || failure.code === 'corrupt' || !this.#host.hopeful()) this.#host.failed(failure)
+      return failure
     }
   }
 

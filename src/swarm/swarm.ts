@@ -70,7 +70,7 @@ export class Swarm implements SessionHandler {
 
   /** The transfer that brings the blob; started if there is none. Not to be called for a complete blob. */
   fetch(location: Location, size?: number): Transfer {
-    const running = this.#transfers.get(location.digest)
+    const running = this.#joined(location)
     if (running) return running
     const transfer = new Transfer(this.#o, this.#events, location)
     this.#transfers.set(location.digest, transfer)
@@ -119,6 +119,13 @@ export class Swarm implements SessionHandler {
   close(reason: string): void {
     for (const transfer of [...this.#transfers.values()]) transfer.stop(reason)
     this.#o.seeder.close()
+  }
+
+  /** The transfer that brings it already, from now on also for who asks by this name. */
+  #joined(location: Location): Transfer | undefined {
+    const running = this.#transfers.get(location.digest)
+    running?.also(location)
+    return running
   }
 
   /** It is time to say how far the blob is. */

@@ -30,6 +30,7 @@ import { Download, type DownloadCommand, type DownloadEvent } from './download.t
 import { Feeding, type FeedingHost } from './feeding.ts'
 import { Fresh, type FreshBytes } from './fresh.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
+import { Places } from './places.ts'
 import type { Planner } from './planner.ts'
 import { type Signer, statementsOfRest } from './source-feed.ts'
 import type { Tuning } from './tuning.ts'
@@ -87,13 +88,13 @@ const notBelieved = 'what it says, or passes on, of the blob is not believed'
 const unreadMs = 60_000
 
 export class Transfer {
-  readonly location: Location
   readonly bytes = { swarm: 0, source: 0 }
   /** Resolves with the blob as soon as its size is known. */
   readonly begun: Promise<Blob>
   /** Resolves when the blob is complete. */
   readonly finished: Promise<Blob>
   readonly startedAt: number
+  readonly #places: Places
   readonly #d: TransferDeps
   readonly #events: TransferEvents
   readonly #links: ParentLinks
@@ -126,7 +127,7 @@ export class Transfer {
   constructor(deps: TransferDeps, events: TransferEvents, location: Location) {
     this.#d = deps
     this.#events = events
-    this.location = location
+    this.#places = new Places(location)
     this.startedAt = deps.clock.now()
     this.#progressAt = this.startedAt
     this.#meter = new Meter(this.startedAt)
@@ -140,9 +141,13 @@ export class Transfer {
     this.#links = new ParentLinks(deps, location.digest, this.#linkEvents())
     this.#arrivals = new Arrivals(deps, this.#arrivalsHost())
     this.#asking = new Asking((request) => deps.planner.plan(request), this.#askingHost(), deps)
-    this.#feeding = new Feeding(deps, location, this.#feedingHost())
+    this.#feeding = new Feeding(deps, this.#places, this.#feedingHost())
   }
 
+  /** Where it is read from its source, if this node has to. */
+  get location(): Location {
+    return this.#places.current
+  }
   get blob(): Blob | undefined {
     return this.#blob
   }
@@ -179,6 +184,11 @@ export class Transfer {
     if (held && (held.complete || held.size === (size ?? held.size))) this.#begin(held)
     else if (size !== undefined) this.#begin(this.#create(size))
     if (!this.#over) this.#asking.ask()
+  }
+
+  /** Somebody else wants it as well, perhaps by another name. */
+  also(location: Location): void {
+    if (this.#places.add(location) && this.#feeding.failure) this.fetch(false)
   }
 
   /** The scheduler named this node: read from the source what nobody else has. */

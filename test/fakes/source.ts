@@ -19,6 +19,8 @@ export class FakeSource implements Source {
   chunk = 100_000
   /** Thrown by every call while set. */
   failure: Failure | undefined
+  /** What one place alone answers. */
+  refuses: (location: Location) => Failure | undefined = () => undefined
   /** Instead of what `open` would give. */
   answer: ((location: Location, start: number) => OpenBody) | undefined
   /** Awaited before every chunk. */
@@ -42,13 +44,14 @@ export class FakeSource implements Source {
     return { digest, ...this.#statOf(digest, 'no-manifest') }
   }
 
-  async stat({ digest, kind }: Location): Promise<Stat> {
-    this.#called(`stat ${digest}`)
+  async stat(location: Location): Promise<Stat> {
+    const { digest, kind } = location
+    this.#called(`stat ${digest}`, location)
     return this.#statOf(digest, kind === 'blob' ? 'no-blob' : 'no-manifest')
   }
 
   async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
-    this.#called(`open ${location.digest} ${start}`)
+    this.#called(`open ${location.digest} ${start}`, location)
     if (this.answer) return this.answer(location, start)
     const stat = this.#statOf(location.digest, 'no-blob')
     return { ...stat, body: this.#body(this.#blobs.get(location.digest)!.bytes, start, signal) }
@@ -64,9 +67,10 @@ export class FakeSource implements Source {
     return this.calls.filter((call) => call.startsWith('open')).length
   }
 
-  #called(call: string): void {
+  #called(call: string, location?: Location): void {
     this.calls.push(call)
-    if (this.failure) throw this.failure
+    const failure = this.failure ?? (location && this.refuses(location))
+    if (failure) throw failure
   }
 
   #statOf(digest: Digest, missing: 'no-blob' | 'no-manifest'): Stat {
