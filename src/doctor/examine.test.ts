@@ -1,0 +1,159 @@
+import { describe, expect, test } from 'bun:test'
+import { FakeNodeView, other } from '../../test/fakes/node-view.ts'
+import { examine, type Facts } from './examine.ts'
+import { checks } from './finding.ts'
+import { renderFindings } from './text.ts'
+
+const GiB = 1024 ** 3
+const view = new FakeNodeView()
+const node = { ...view.node(), scrub: { due: 0, damaged: 0 } }
+const [self] = view.members()
+
+/** A host on which all is well. */
+const well: Facts = {
+  own: {
+    admin: '127.0.0.1:4883',
+    node,
+    bans: [],
+    service: true,
+    addresses: ['10.0.0.7'],
+    build: { version: node.version, commit: node.commit },
+  },
+  settings: { file: '/etc/shoal/shoal.yaml', problems: [], root: true },
+  ports: [{ flag: '--registry-addr', address: { host: '127.0.0.1', port: 4880 }, taken: true }],
+  disk: {
+    dataDir: '/var/lib/shoal',
+    exists: true,
+    mount: { point: '/', kind: 'ext4', readOnly: false },
+    free: 60 * GiB,
+    total: 100 * GiB,
+    inodes: { free: 900, total: 1000 },
+    limit: 48 * GiB,
+    keepFree: GiB,
+    writable: true,
+    strays: { owner: 'shoal', names: [] },
+  },
+  witnesses: [{ kind: 'source', name: 'docker.io', ahead: 0.4 }],
+  kernel: { release: '6.1', overlay: 'yes', fuse: 'yes', erofs: 'no', fuseDevice: true },
+  files: { limit: 1_048_576, ofNode: true, service: true },
+  engines: [{ engine: 'docker', running: true, file: '/etc/docker/daemon.json', changes: [], named: true }],
+  mirror: 'http://127.0.0.1:4880',
+  cluster: { files: [], peerHost: '0.0.0.0', key: { path: '/key', fingerprint: 'abc' } },
+  members: {
+    members: [self!, { ...self!, id: other, url: 'http://10.0.0.8:4881', self: false }],
+    reached: new Map([[other, { where: 'http://10.0.0.8:4881' }]]),
+    joins: [],
+    mdns: true,
+  },
+  sources: [{ registry: 'docker.io', url: 'https://registry-1.docker.io', status: 401 }],
+  seed: true,
+}
+const keyed = { ...node, cluster: { admission: 'keyed' as const, key: 'abc' } }
+const fine: Facts = {
+  ...well,
+  own: { ...well.own, node: keyed },
+  cluster: { ...well.cluster, node: keyed.cluster },
+}
+
+test('of a host on which all is well each check says so', () => {
+  const findings = examine(fine)
+  expect(findings.filter(({ level }) => level !== 'good' && level !== 'note')).toEqual([])
+  expect(findings.map(({ check }) => check)).toEqual([...checks])
+})
+
+describe('a node that', () => {
+  const judged = (own: Partial<Facts['own']>) =>
+    examine({ ...fine, own: { ...fine.own, ...own } })
+      .filter(({ check, level }) => check === 'node' && level !== 'good')
+      .map(({ level, what }) => `${level}: ${what}`)
+
+  test.each<[string, Partial<Facts['own']>, string]>([
+    [
+      'is not ready says why',
+      { node: { ...keyed, notReady: ['the store is full'] } },
+      'problem: the node is not ready: the store is full',
+    ],
+    [
+      'has no room says for what',
+      { node: { ...keyed, store: { ...keyed.store, trouble: 'no room for a' } } },
+      'warning: the store could not take something within the last minute: no room for a',
+    ],
+    [
+      'is older than the program that asks was not started again',
+      { build: { version: '2.0.0', commit: 'fff' } },
+      'warning: the node is 1.2.3 (abcdef012345), and this program 2.0.0 (fff)',
+    ],
+    [
+      'found rot has a disk to be looked at',
+      { node: { ...keyed, scrub: { due: 0, damaged: 2 } } },
+      'warning: 2 pieces that were stored came back wrong from the disk',
+    ],
+    [
+      'bans others names them',
+      { bans: [{ node: other, reason: 'sent wrong bytes', until: '2026-01-01T00:00:00.000Z' }] },
+      `note: this node leaves alone: ${other} (sent wrong bytes)`,
+    ],
+    [
+      'announces an address that its host does not have may be behind address translation',
+      { addresses: ['192.168.0.2'] },
+      'note: others are told to reach this node at 10.0.0.7, which is no address of this host',
+    ],
+  ])('%s', (_, own, expected) => {
+    expect(judged(own)).toEqual([expected])
+  })
+
+  test('does not run is a problem where it is a service, and noted where none was installed', () => {
+    const { node: _, ...own } = fine.own
+    const without = (service: boolean) =>
+      examine({ ...fine, own: { ...own, service } }).find(({ check }) => check === 'node')?.level
+    expect([without(true), without(false)]).toEqual(['problem', 'note'])
+  })
+})
+
+test('settings that are wrong are a problem, and a file that this user may not read is noted', () => {
+  const judged = (root: boolean) =>
+    examine({
+      ...fine,
+      settings: { problems: ['--zone "x y": expected a zone', '"/key": this user may not read it'], root },
+    })
+      .filter(({ check }) => check === 'settings')
+      .map(({ level }) => level)
+  expect([judged(true), judged(false)]).toEqual([
+    ['problem', 'problem'],
+    ['problem', 'note'],
+  ])
+})
+
+test('whatever is wrong is said with why it matters and what to do', () => {
+  const findings = examine({
+    ...well,
+    own: { ...well.own, node: { ...node, notReady: ['x'] }, build: { version: '2', commit: 'f' } },
+    settings: { problems: ['x'], root: true },
+    ports: [{ ...well.ports[0]!, taken: false }],
+    disk: { ...well.disk, mount: { ...well.disk.mount, readOnly: true } },
+    witnesses: [{ kind: 'source', name: 'docker.io', ahead: 900 }],
+    files: { limit: 1024, ofNode: true, service: true },
+    engines: [{ ...well.engines[0]!, changes: ['/x'], named: false }],
+    cluster: { files: [{ path: '/key', what: 'cluster key', mode: 0o666 }], peerHost: '0.0.0.0' },
+    members: { ...well.members, reached: new Map([[other, { where: 'x', failed: 'no answer' }]]) },
+    sources: [{ ...well.sources[0]!, status: 503 }],
+  })
+  const wrong = findings.filter(({ level }) => level === 'warning' || level === 'problem')
+  expect(new Set(wrong.map(({ check }) => check))).toEqual(new Set(checks.filter((check) => check !== 'kernel')))
+  for (const { why, remedy } of wrong) {
+    expect([why, remedy]).toEqual([expect.stringMatching(/\S/), expect.stringMatching(/\S/)])
+  }
+})
+
+test('for people a finding is a line, with why and what to do below it, and a count at the end', () => {
+  const findings = examine({ ...fine, sources: [{ ...fine.sources[0]!, status: 404 }] })
+  const text = renderFindings(findings.filter(({ check }) => check === 'sources' || check === 'disk'))
+  expect(text).toMatchInlineSnapshot(`
+    "ok    disk      /var/lib/shoal: 60 GiB free of 100 GiB (ext4), 48 GiB for blobs
+    FAIL  sources   docker.io answers 404 at https://registry-1.docker.io
+                    why:  a seed that cannot read a registry brings nothing of it into the cluster
+                    mend: shoal up --upstream docker.io=URL   # where its /v2/ is
+
+    1 problem, 0 warnings, 0 notes, 1 in order"
+  `)
+})

@@ -1,0 +1,27 @@
+import { describe, expect, test } from 'bun:test'
+import { remedies, said } from '../../test/fakes/findings.ts'
+import { judgeSources } from './sources.ts'
+
+describe('sources', () => {
+  const hub = { registry: 'docker.io', url: 'https://registry-1.docker.io' }
+  test.each([200, 401])('a registry that answers %d is there', (status) => {
+    expect(said(judgeSources([{ ...hub, status }], true))).toEqual(['good'])
+  })
+
+  test('one that does not is a problem for a seed, and a warning for a peer', () => {
+    const failed = 'registry docker.io cannot be used now: its name cannot be resolved; check DNS'
+    expect(said(judgeSources([{ ...hub, failed }], true))).toEqual([`problem: ${failed}`])
+    expect(said(judgeSources([{ ...hub, failed, proxy: 'proxy:3128' }], false))).toEqual([
+      `warning: ${failed} through the proxy proxy:3128`,
+    ])
+  })
+
+  test.each([
+    [{ ...hub, failed: 'it has a certificate that is not trusted' }, 'shoal up --ca-file FILE'],
+    [{ ...hub, failed: 'its name cannot be resolved' }, 'getent hosts registry-1.docker.io'],
+    [{ ...hub, status: 404 }, 'shoal up --upstream docker.io=URL'],
+    [{ ...hub, status: 503 }, 'curl -v https://registry-1.docker.io/v2/'],
+  ])('the remedy fits what is wrong, %#', (facts, remedy) => {
+    expect(remedies(judgeSources([facts], true))[0]).toStartWith(remedy)
+  })
+})
