@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { createAdmin, serveAdmin } from './admin/admin.ts'
 import { buildInfo } from './build-info.ts'
-import { every, systemClock } from './clock.ts'
+import { type Clock, every, systemClock } from './clock.ts'
 import { Identity } from './cluster/identity.ts'
 import { KeyFile } from './cluster/key-file.ts'
 import type { KeyRing } from './cluster/key-ring.ts'
@@ -45,12 +45,14 @@ import { Swarm } from './swarm/swarm.ts'
 import { defaultTuning } from './swarm/tuning.ts'
 import { Recent } from './telemetry/faults.ts'
 import { History, readTotals, spans } from './telemetry/history.ts'
-import type { Fields, LogLevel } from './telemetry/log.ts'
+import type { Fields, Log, LogLevel } from './telemetry/log.ts'
 import { LogLevels } from './telemetry/log-level.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createLog } from './telemetry/pino.ts'
+import { Tracing } from './tracing/tracing.ts'
 import { dashboard } from './ui/dashboard.ts'
 import { ClusterVitals } from './vitals.ts'
+import type { Schedule } from './wire/messages.ts'
 import { Network } from './wire/network.ts'
 import type { Inbound } from './wire/wire.ts'
 
@@ -110,6 +112,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     })
     undo.push(() => store.close())
     const identity = await Identity.load(dataDir)
+    const tracing = await tracingOf(settings, identity.id, clock, log)
+    undo.push(() => tracing?.close())
 
     const { downloadRate, uploadRate, sourceRate } = settings.limits
     const started = clock.now()
@@ -155,6 +159,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       files: webServers,
       resolveFile: (repository) => urls.resolve(repository),
     })
+    const asked = tracing?.source(source) ?? source
     const rights: Rights = new Rights({
       store,
       door: source,
@@ -186,9 +191,11 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       random,
       log,
       metrics,
+      traces: tracing?.traces,
     })
     undo.push(() => network.close())
-    const { membership, outbound, directory } = network
+    const { membership, directory } = network
+    const outbound = tracing?.outbound(network.outbound) ?? network.outbound
 
     const bans = new Bans({ store, clock, log, metrics })
     const announcer = new Announcer(store, () => membership)
@@ -203,20 +210,25 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const scheduler =
       swarms &&
       new Scheduler({ swarms, membership, outbound, clock, log, metrics, orderSelf: (order) => inbound.order(order) })
+    const choose = (request: Schedule) => {
+      if (!scheduler) throw new Failure('no-name', 'this node is not a scheduler')
+      return scheduler.schedule(request)
+    }
+    const schedule = tracing?.schedule(choose) ?? choose
     const planner = new Planner({
       membership,
       outbound,
       directory,
       log,
       metrics,
-      ...(scheduler ? { local: (request) => scheduler.schedule(request) } : {}),
+      ...(scheduler ? { local: schedule } : {}),
     })
     const swarm: Swarm = new Swarm({
       store,
       outbound,
       membership,
       planner,
-      source,
+      source: asked,
       signer: identity,
       bans,
       clock,
@@ -227,6 +239,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       seeder,
       directory,
       complaint: (digest, piece) => mender.complaint(digest, piece),
+      ...(tracing ? { traced: (location, begin) => tracing.transfer(location, begin) } : {}),
       verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
       changed: (digest, soon) => {
         const owner = announcer.changed(digest)
@@ -245,7 +258,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     undo.push(() => mender.close())
     const tags: Tags = new Tags({
       store,
-      source,
+      source: asked,
       membership,
       outbound,
       clock,
@@ -257,7 +270,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     })
     const parts: Parts = new Parts({
       store,
-      source,
+      source: asked,
       membership,
       outbound,
       clock,
@@ -275,7 +288,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const vitals = new ClusterVitals({ membership, outbound, swarm, history, metrics, rates, clock })
 
     const roster = new Roster(membership)
-    const inbound: Inbound = {
+    const answers: Inbound = {
       opened: () => swarm.opened(),
       frame: (session, frame) => swarm.frame(session, frame),
       closed: (session, reason) => swarm.closed(session, reason),
@@ -285,10 +298,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         rights.ordered(order.location)
         swarm.order(order.location)
       },
-      schedule: (request) => {
-        if (!scheduler) throw new Failure('no-name', 'this node is not a scheduler')
-        return scheduler.schedule(request)
-      },
+      schedule,
       announce: (announce) => {
         scheduler?.announce(announce)
         return { epoch: membership.self.epoch, ...roster.since(announce.known) }
@@ -296,6 +306,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       resolve: (request) => ('tag' in request ? tags.answer(request) : parts.answer(request)),
       vitals: (request) => vitals.own(request),
     }
+    const inbound = tracing?.inbound(answers) ?? answers
     await network.join(inbound, {
       uploads: () => seeder.uploads,
       uploadSlots: seeder.uploadSlots,
@@ -304,11 +315,19 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     undo.push(() => swarm.close('the node ends'))
     mender.start()
 
-    const content = new NodeContent({ store, swarm, source, tags })
-    const pulls = pullLog({ clock, log, metrics })
+    const content = new NodeContent({ store, swarm, source: asked, tags })
+    const pulls = pullLog({ clock, log, metrics }, (summary) => tracing?.pulls.pulled(summary))
     const contentFor = (visitor: Visitor) => new GuardedContent({ content, rights, door: source }, visitor)
     const files = fileLimit()
-    const app = createRegistry({ content: contentFor, log, metrics, clock, random, pulls })
+    const app = createRegistry({
+      content: contentFor,
+      log,
+      metrics,
+      clock,
+      random,
+      pulls: tracing?.pulls.tracked(pulls) ?? pulls,
+      ...(tracing ? { traced: (exchange, request, work) => tracing.pulls.request(exchange, request, work) } : {}),
+    })
     const registry = await serveRegistry(app, {
       hostname: settings.registry.address.host,
       port: settings.registry.address.port,
@@ -406,6 +425,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         urls.close()
         swarm.close('the node ends')
         await network.close()
+        await tracing?.close()
         keyFile?.close()
         await store.close()
         await admin.close()
@@ -415,6 +435,14 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       },
     }
   }
+}
+
+/** Undefined where nothing is traced: then nothing of it is loaded either. */
+async function tracingOf({ trace, node }: Settings, id: string, clock: Clock, log: Log): Promise<Tracing | undefined> {
+  if (trace.endpoint === undefined) return undefined
+  const { createTraces } = await import('./telemetry/otel.ts')
+  const { version } = buildInfo
+  return new Tracing(createTraces({ endpoint: trace.endpoint, version, node: id, zone: node.zone, clock, log }), clock)
 }
 
 function upstreamsOf({ source }: Settings): Map<string, { url: URL }> {

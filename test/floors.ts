@@ -12,7 +12,7 @@ export const floors: readonly (readonly string[])[] = [
   ['content'],
   ['registry', 'admin', 'mount'],
   ['ui'],
-  ['node-view.ts', 'doctor'],
+  ['tracing', 'node-view.ts', 'doctor'],
   ['vitals.ts'],
   ['node.ts'],
   ['cli'],

@@ -17,6 +17,11 @@ test('a line that is wider than the window is cut, and never as wide as it: term
   expect(lines).toEqual([`${'a'.repeat(18)}>`, `${'b'.repeat(18)}>`, 'c'.repeat(19)])
 })
 
+test('a terminal that does not know its size is taken for the usual one', () => {
+  const lines = seen(redraw(`${'a'.repeat(100)}\n${'line\n'.repeat(30)}`, { columns: 0, rows: 0 }))
+  expect([lines.length, lines[0]]).toEqual([24, `${'a'.repeat(78)}>`])
+})
+
 test('what has more lines than the window ends with how many are missing', () => {
   const lines = seen(redraw('1\n2\n3\n4\n5', { columns: 80, rows: 3 }))
   expect(lines).toEqual(['1', '2', '... 3 more lines: make the window larger'])

@@ -13,7 +13,10 @@ export const enter = `${csi}?1049h${csi}?25l`
 export const leave = `${csi}?25h${csi}?1049l`
 
 /** From the top, over what is there: clearing first would flicker. What does not fit is cut, and it is said how much. */
-export function redraw(text: string, { columns, rows }: ReturnType<Screen['size']>): string {
+export function redraw(text: string, size: ReturnType<Screen['size']>): string {
+  // Serial lines, and terminals that programs make, often do not know their size, and say 0.
+  const columns = size.columns || 80
+  const rows = size.rows || 24
   const lines = text.split('\n')
   const shown =
     lines.length <= rows

@@ -56,6 +56,7 @@ describe('settings', () => {
       },
       limits: {},
       cluster: { encrypt: false },
+      trace: {},
       log: { level: 'info', format: 'json', color: false },
     })
   })

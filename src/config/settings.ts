@@ -110,6 +110,11 @@ export interface LogSettings {
   readonly color: boolean
 }
 
+export interface TraceSettings {
+  /** URL that spans are sent to; absent: nothing is traced. */
+  readonly endpoint?: string
+}
+
 export interface Settings {
   readonly node: NodeSettings
   readonly store: StoreSettings
@@ -121,4 +126,5 @@ export interface Settings {
   readonly limits: LimitSettings
   readonly cluster: ClusterSettings
   readonly log: LogSettings
+  readonly trace: TraceSettings
 }

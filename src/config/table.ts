@@ -9,6 +9,7 @@ import {
   address,
   choice,
   duration,
+  endpoint,
   host,
   join,
   type Kind,
@@ -116,6 +117,7 @@ export const table = {
   encrypt: flag('encrypt traffic between nodes; all of a cluster, or none', { default: 'false' }),
   zone: one(zone, '<zone>', 'region/zone/rack; nearer parents are preferred'),
   'source-zone': one(zone, '<zone>', 'the zone that registries are in or near; seeds nearest to it read them'),
+  'trace-endpoint': one(endpoint, '<url>', 'collector that traces of pulls are sent to, as OTLP in JSON over HTTP'),
   'log-level': one(choice(logLevels), '<level>', 'debug, info, warn or error', { default: 'info' }),
   'log-format': one(choice(logFormats), '<format>', 'text or json', {
     default: (host) => (host.terminal ? 'text' : 'json'),

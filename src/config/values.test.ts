@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { duration, join, type Kind, path, rate, size, toggle, upstream } from './values.ts'
+import { duration, endpoint, join, type Kind, path, rate, size, toggle, upstream } from './values.ts'
 
 function cases<T>(kind: Kind<T>, good: [string, T][], bad: string[]) {
   test.each(good)('"%s" is understood', (text, value) => {
@@ -68,6 +68,15 @@ describe('an entry of the seed list', () => {
     ['/ip4/10.0.0.7/tcp/4882', '/ip4/10.0.0.7/tcp/4882'],
   ]
   cases(join, good, ['', 'a b', 'seed:0', 'seed:70000', '/ip4/10.0.0.7', '/nope/1/tcp/2', 'http://seed'])
+})
+
+describe('the endpoint of a collector', () => {
+  const good: [string, string][] = [
+    ['http://10.0.0.9:4318', 'http://10.0.0.9:4318/v1/traces'],
+    ['https://otel.corp/', 'https://otel.corp/v1/traces'],
+    ['https://otel.corp/tenant/v1/traces?x=1', 'https://otel.corp/tenant/v1/traces?x=1'],
+  ]
+  cases(endpoint, good, ['', '10.0.0.9:4318', 'grpc://10.0.0.9:4317', 'http://ann:hunter2@otel.corp'])
 })
 
 describe('an upstream', () => {

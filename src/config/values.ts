@@ -144,6 +144,14 @@ function multiaddrOf(text: string): string | undefined {
   }
 }
 
+/** A URL; without a path it gets the one that OTLP collectors listen at. */
+export const endpoint: Kind<string> = kind('a URL of a collector, such as http://10.0.0.9:4318', (text) => {
+  const url = URL.parse(text)
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password) return undefined
+  if (url.pathname === '/') url.pathname = '/v1/traces'
+  return url.href
+})
+
 /** `ghcr.io=https://ghcr.io` */
 export const upstream: Kind<Upstream> = kind(
   'NAME=URL such as ghcr.io=https://ghcr.io (credentials belong in --credentials-file)',

@@ -7,7 +7,7 @@ import type { Content } from '../content/content.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Sending } from './file-bytes.ts'
-import type { PullTracker } from './pulls.ts'
+import type { Pulls } from './pulls.ts'
 import type { Shares } from './shares.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -19,7 +19,7 @@ export interface Services {
   readonly log: Log
   readonly metrics: Metrics
   readonly clock: Clock
-  readonly pulls: PullTracker
+  readonly pulls: Pulls
   readonly tokens: Tokens
   readonly sending: Sending
   readonly shares: Shares

@@ -58,6 +58,9 @@ interface Pull {
 /** Layers an engine would refuse are not worth remembering. */
 const mostDescriptors = 1000
 
+/** What those who answer requests tell it. */
+export type Pulls = Pick<PullTracker, 'resolved' | 'manifest' | 'sending'>
+
 export class PullTracker {
   readonly #clock: Clock
   readonly #report: (summary: PullSummary) => void

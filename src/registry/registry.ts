@@ -14,7 +14,7 @@ import { Sending } from './file-bytes.ts'
 import { answerFile, answerShares } from './files.ts'
 import { answerManifest } from './manifests.ts'
 import { answerPassed } from './passed.ts'
-import { type PullSummary, PullTracker } from './pulls.ts'
+import { type PullSummary, type Pulls, PullTracker } from './pulls.ts'
 import { kindOfTarget, parseRequest, type RegistryRequest } from './request.ts'
 import { Shares } from './shares.ts'
 import { answerToken, sendForToken, Tokens } from './tokens.ts'
@@ -28,7 +28,9 @@ export interface RegistryInit {
   /** For the ids of unexpected errors. */
   readonly random?: Random
   /** Default: one that logs each pull. Given by who wants to close it, so that pulls under way are logged too. */
-  readonly pulls?: PullTracker
+  readonly pulls?: Pulls
+  /** Answers a request, by `work`, in a span. */
+  readonly traced?: (exchange: Exchange, request: RegistryRequest, work: () => Promise<Response>) => Promise<Response>
 }
 
 /** What others before us put in logs and metrics when nobody is left to read the answer. */
@@ -38,7 +40,7 @@ export type RegistryApp = Hono<Environment>
 
 export function createRegistry({ random = Math.random, ...init }: RegistryInit): RegistryApp {
   const { log, metrics, pulls = pullLog(init) } = init
-  const { content } = init
+  const { content, traced } = init
   const contentFor = (exchange: Exchange) =>
     typeof content === 'function' ? content(visitorAt(exchange, tokens)) : content
   const sending = new Sending()
@@ -52,14 +54,10 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
     let response: Response
     let status: number
     try {
-      response = await answer(exchange, parseRequest(method, target), {
-        ...init,
-        pulls,
-        sending,
-        tokens,
-        shares,
-        content: contentFor(exchange),
-      })
+      const request = parseRequest(method, target)
+      const services = { ...init, pulls, sending, tokens, shares, content: contentFor(exchange) }
+      const work = () => answer(exchange, request, services)
+      response = await (traced ? traced(exchange, request, work) : work())
       // A blob's status was written by hand.
       status = outgoing?.headersSent ? outgoing.statusCode : response.status
     } catch (error) {
@@ -78,12 +76,16 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
 }
 
 /** One info line for each image that a client pulled. */
-export function pullLog({ clock, log, metrics }: Pick<RegistryInit, 'clock' | 'log' | 'metrics'>): PullTracker {
+export function pullLog(
+  { clock, log, metrics }: Pick<RegistryInit, 'clock' | 'log' | 'metrics'>,
+  pulled: (summary: PullSummary) => void = () => {},
+): PullTracker {
   return new PullTracker({
     clock,
     report: (summary) => {
       metrics.pulls.inc({ result: summary.sent === summary.blobs ? 'whole' : 'part' })
       reportPull(log, summary)
+      pulled(summary)
     },
   })
 }

@@ -20,6 +20,8 @@ export interface SwarmOptions extends TransferDeps {
   readonly directory: Directory
   /** A node says that a piece came wrong from here. */
   readonly complaint?: (digest: Digest, piece: number) => void
+  /** Has `begin` make and start a transfer within a span. */
+  readonly traced?: (location: Location, begin: () => Transfer) => Transfer
   /** What this node holds of a blob changed; `soon` where the owner of the digest should not wait for a heartbeat. */
   changed(digest: Digest, soon: boolean): void
 }
@@ -72,9 +74,13 @@ export class Swarm implements SessionHandler {
   fetch(location: Location, size?: number): Transfer {
     const running = this.#joined(location)
     if (running) return running
-    const transfer = new Transfer(this.#o, this.#events, location)
-    this.#transfers.set(location.digest, transfer)
-    transfer.start(this.#sizes.get(location.digest) ?? size)
+    const begin = () => {
+      const made = new Transfer(this.#o, this.#events, location)
+      this.#transfers.set(location.digest, made)
+      made.start(this.#sizes.get(location.digest) ?? size)
+      return made
+    }
+    const transfer = this.#o.traced ? this.#o.traced(location, begin) : begin()
     for (const session of this.#o.seeder.audience(location.digest)) transfer.meet(session)
     return transfer
   }

@@ -9,6 +9,7 @@ import type { Meter } from '../meter.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Gate } from '../rate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Traces } from '../telemetry/traces.ts'
 import { deadline } from './deadline.ts'
 import type { Encryption } from './encryption.ts'
 import {
@@ -46,6 +47,7 @@ export interface HttpWireOptions {
   readonly notAdmitted?: (node: NodeCard, why: string) => void
   readonly clock: Clock
   readonly metrics: Metrics | undefined
+  readonly traces?: Pick<Traces, 'carried'> | undefined
 }
 
 export class HttpWire implements Outbound {
@@ -173,9 +175,15 @@ export class HttpWire implements Outbound {
   }
 }
 
-/** Who asks, and in a cluster with a key the ticket for it. @throws {Failure} `unavailable`, `too-many` */
+export interface Introducing {
+  readonly self: Pick<NodeInfo, 'id'>
+  readonly tickets: Tickets | undefined
+  readonly traces?: Pick<Traces, 'carried'> | undefined
+}
+
+/** Who asks, in a cluster with a key the ticket for it, and what it belongs to where that is traced. @throws {Failure} `unavailable`, `too-many` */
 export function introduce(
-  { self, tickets }: { readonly self: Pick<NodeInfo, 'id'>; readonly tickets: Tickets | undefined },
+  { self, tickets, traces }: Introducing,
   node: Pick<NodeCard, 'id'>,
   method: 'GET' | 'POST',
   target: string,
@@ -184,6 +192,8 @@ export function introduce(
   const pass = tickets?.make(node.id, method, target, body)
   const said: Record<string, string> = { [headers.node]: self.id }
   if (pass) said[headers.ticket] = pass.text
+  const trace = traces?.carried()
+  if (trace !== undefined) said[headers.trace] = trace
   return { headers: said, pass }
 }
 

@@ -20,6 +20,7 @@ import type { Meter } from '../meter.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Seldom } from '../telemetry/seldom.ts'
+import type { Traces } from '../telemetry/traces.ts'
 import { Admission } from './admission.ts'
 import { KadDirectory } from './directory.ts'
 import { type Encryption, encrypt, plain } from './encryption.ts'
@@ -66,6 +67,8 @@ export interface NetworkOptions {
   readonly random: Random
   readonly log: Log
   readonly metrics: Metrics | undefined
+  /** What a call belongs to, from node to node. */
+  readonly traces?: Pick<Traces, 'carried' | 'continued'> | undefined
 }
 
 /** In a cluster with more schedulers than this they do not keep sessions. */
@@ -129,6 +132,7 @@ export class Network {
       clock,
       log,
       metrics,
+      traces: options.traces,
     })
     const host = await hostOrClose(options, advertise, server, seldom)
     self = describe(options, advertise, server, host)
@@ -163,6 +167,7 @@ export class Network {
       },
       clock,
       metrics,
+      traces: options.traces,
     })
     const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http)
     const greeter = new Greeter({ table, clock, log, seldom })

@@ -1,12 +1,13 @@
 /** The peer port. */
 import type { Server } from 'bun'
 import { type Address, listen } from '../listen.ts'
+import type { Traces } from '../telemetry/traces.ts'
 import { Control } from './control.ts'
 import type { ServerCertificate } from './encryption.ts'
 import { Intake } from './intake.ts'
 import { maxControlBytes } from './messages.ts'
 import { createPeerApp, type PeerAppOptions, type PeerServer } from './peer-app.ts'
-import { routes, wireRules } from './rules.ts'
+import { headers, routes, wireRules } from './rules.ts'
 import type { Sessions } from './sessions.ts'
 import { type SocketData, serveSockets } from './sockets.ts'
 import { Uploads } from './uploads.ts'
@@ -18,6 +19,8 @@ export interface PeerServerOptions extends Omit<PeerAppOptions, 'uploads' | 'int
   /** Undefined until the node knows its own address, which is after this port is open. */
   readonly sessions: () => Sessions | undefined
   readonly intake?: Intake
+  /** Absent: calls are not traced. */
+  readonly traces?: Pick<Traces, 'continued'> | undefined
 }
 
 export interface RunningPeerServer {
@@ -34,6 +37,9 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
   const uploads = new Uploads(() => server.pendingRequests, clock)
   const app = createPeerApp({ ...options, uploads, intake, sessions: () => options.sessions()?.size ?? 0 })
   const control = new Control({ ...options, uploads, intake })
+  const { traces } = options
+  const traced = <T>(request: Request, work: () => T): T =>
+    traces ? traces.continued(request.headers.get(headers.trace), work) : work()
   const server: Server<SocketData> = listen(address, '--peer-addr', () =>
     Bun.serve<SocketData>({
       hostname: address.host,
@@ -45,9 +51,11 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
       idleTimeout: wireRules.idleSeconds,
       routes: {
         [routes.announce]: { POST: (request: Request, asked: PeerServer) => control.announce(request, asked) },
-        [routes.schedule]: { POST: (request: Request, asked: PeerServer) => control.schedule(request, asked) },
+        [routes.schedule]: {
+          POST: (request: Request, asked: PeerServer) => traced(request, () => control.schedule(request, asked)),
+        },
       },
-      fetch: (request, server) => app.fetch(request, { server }),
+      fetch: (request, server) => traced(request, () => app.fetch(request, { server })),
       // What goes wrong after a handler has answered: the file of a piece is gone, evicted a moment ago.
       error(error) {
         options.log.debug('a piece could not be sent', { error: String(error) })

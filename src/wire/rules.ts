@@ -59,6 +59,8 @@ export const headers = {
   node: 'x-shoal-node',
   /** In a request: what admits it where the cluster has a key. */
   ticket: 'x-shoal-ticket',
+  /** In a request: the span that it belongs to, where it is traced (W3C Trace Context). */
+  trace: 'traceparent',
   /** In an answer to a ticket: proves that it is one. */
   seal: 'x-shoal-seal',
 } as const

@@ -1,5 +1,7 @@
 /** `shoal status` against live nodes in the middle of a pull. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { blobPageSchema, memberSchema, nodeSchema, transfersSchema } from '../../src/admin/view.ts'
 import { shortDigest } from '../../src/oci/digest.ts'
@@ -75,9 +77,14 @@ describe.skipIf(obstacle !== undefined)('status in the middle of a pull', () => 
   })
 
   test('that is watched is drawn again and again on a terminal, and ends with what was seen last', async () => {
-    // script(1) makes the terminal; timeout is the operator's Ctrl-C.
-    const watch = `timeout --preserve-status --signal=INT 2 ${builtBinary} status --watch --interval 200ms`
-    const screen = await swarm.lab.host(taker).exec(['script', '--quiet', '--return', '--command', watch, '/dev/null'])
+    // script(1) makes the terminal, and passes on what is typed: Ctrl-C, once it was drawn three times.
+    const host = swarm.lab.host(taker)
+    const typescript = join(host.dir, 'typescript')
+    const drawn = `tr '\\033' '\\n' <${typescript} 2>/dev/null | grep -c '^\\[H'`
+    const operator = `for i in $(seq 100); do [ "$(${drawn})" -ge 3 ] && break; sleep 0.1; done; printf '\\003'`
+    const watch = `${builtBinary} status --watch --interval 200ms`
+    await host.exec(['sh', '-c', `(${operator}) | script --quiet --flush --return --command '${watch}' ${typescript}`])
+    const screen = readFileSync(typescript, 'utf8')
     expect(screen.split('\u001b[H').length).toBeGreaterThan(3)
     expect(screen).toContain('every 0.2 s; Ctrl-C ends')
     const [, left = ''] = screen.split('\u001b[?1049l')

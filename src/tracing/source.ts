@@ -1,0 +1,65 @@
+/** What is asked of registries, in spans. */
+import { formatRepository } from '../oci/reference.ts'
+import type { OpenBody, Source } from '../source/source.ts'
+import { type Facts, spanned, type Traces } from '../telemetry/traces.ts'
+
+export function tracedSource(to: Source, traces: Traces): Source {
+  const call = <T>(name: string, facts: Facts, work: () => Promise<T>, of?: (result: T) => Facts) =>
+    traces.carried() === undefined ? work() : spanned(traces.begin(name, 'client', facts), work, of)
+  return {
+    resolve: (repository, tag, signal) =>
+      call(
+        'resolve at the source',
+        { repository: formatRepository(repository), tag },
+        () => to.resolve(repository, tag, signal),
+        ({ digest, size }) => ({ digest, size }),
+      ),
+    stat: (location, signal) =>
+      call(
+        'look at the source',
+        { repository: formatRepository(location.repository), digest: location.digest },
+        () => to.stat(location, signal),
+        ({ size }) => ({ size }),
+      ),
+    async open(location, start, signal) {
+      if (traces.carried() === undefined) return to.open(location, start, signal)
+      const { repository, digest } = location
+      const span = traces.begin('read from the source', 'client', {
+        repository: formatRepository(repository),
+        digest,
+        start,
+      })
+      try {
+        const opened = await span.within(() => to.open(location, start, signal))
+        return {
+          ...opened,
+          body: read(opened.body, (bytes, error) => {
+            span.note({ bytes })
+            span.end(error)
+          }),
+        }
+      } catch (error) {
+        span.end(error)
+        throw error
+      }
+    },
+    pass: (repository, path, search, accept, signal) => to.pass(repository, path, search, accept, signal),
+  }
+}
+
+/** The same chunks. Whoever has what it wants stops reading, which is no failure. */
+async function* read(body: OpenBody['body'], over: (bytes: number, error?: unknown) => void) {
+  let bytes = 0
+  let failed: unknown
+  try {
+    for await (const chunk of body) {
+      bytes += chunk.length
+      yield chunk
+    }
+  } catch (error) {
+    failed = error
+    throw error
+  } finally {
+    over(bytes, failed)
+  }
+}
