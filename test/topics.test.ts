@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { definitionOf } from '../src/cli/definitions.ts'
 import { pageOf } from '../src/cli/topics/page.ts'
 import { topics } from '../src/cli/topics/topics.ts'
+import type { Files } from '../src/configure/plan.ts'
+import { planOf } from '../src/configure/setup.ts'
 import { codeOf, commandsIn, wrongWith } from './written.ts'
 
 const root = join(import.meta.dir, '..')
@@ -59,6 +61,47 @@ test('what troubleshooting quotes from the log is logged', () => {
     .join('\n')
   const missing = sentences.filter((words) => !words.split(/\.\.\.\)?/).every((part) => source.includes(part.trim())))
   expect(missing).toEqual([])
+})
+
+describe('what recipes promise of hosts.toml', () => {
+  const path = '/etc/containerd/certs.d/docker.io/hosts.toml'
+  const configured = (before: string) => {
+    const files: Files = {
+      read: (name) => (name === path ? before : name.endsWith('config.toml') ? 'version = 2\n' : undefined),
+      list: (folder) => (folder.endsWith('certs.d') ? ['docker.io'] : []),
+    }
+    const setting = { engine: 'containerd', file: '/etc/containerd/config.toml', flags: [] } as const
+    const wanted = { mirrors: ['http://127.0.0.1:4880'], former: [], registries: ['docker.io'] }
+    const edit = planOf(setting, files, wanted).edits.find((each) => each.path === path)
+    return Bun.TOML.parse(edit?.after ?? '') as { host: Record<string, { capabilities: string[]; header?: unknown }> }
+  }
+
+  test("Dragonfly's entry stays with its header, and is asked after the node", () => {
+    const { host } = configured(`server = "https://index.docker.io"
+
+[host."http://127.0.0.1:4001"]
+  capabilities = ["pull", "resolve"]
+  [host."http://127.0.0.1:4001".header]
+    X-Dragonfly-Registry = ["https://index.docker.io"]
+`)
+    expect(Object.keys(host)).toEqual(['http://127.0.0.1:4880', 'http://127.0.0.1:4001'])
+    expect(host['http://127.0.0.1:4001']?.header).toEqual({ 'X-Dragonfly-Registry': ['https://index.docker.io'] })
+  })
+
+  test("Spegel's entries stay, and are asked after the node", () => {
+    const { host } = configured(`server = 'https://registry-1.docker.io'
+
+[host.'http://10.0.0.4:30020']
+capabilities = ['pull', 'resolve']
+dial_timeout = '200ms'
+
+[host.'http://10.0.0.4:30021']
+capabilities = ['pull', 'resolve']
+dial_timeout = '200ms'
+`)
+    const spegel = [30020, 30021].map((port) => `http://10.0.0.4:${port}`)
+    expect(Object.keys(host)).toEqual(['http://127.0.0.1:4880', ...spegel])
+  })
 })
 
 test('what doctor says to do is accepted', async () => {

@@ -81,6 +81,6 @@ function flagOf(option: Option): FlagDefinition {
 /** Placeholders say what is meant, so that there is no second list of it. */
 function meantBy(placeholder: string, words: readonly string[]): Value {
   if (words.length > 0) return { is: 'words', words }
-  if (placeholder === 'file') return { is: 'file' }
+  if (placeholder === 'file' || placeholder === 'path') return { is: 'file' }
   return { is: placeholder === 'dir' ? 'directory' : 'text' }
 }

@@ -7,6 +7,7 @@ import fromDragonfly from './from-dragonfly.md' with { type: 'text' }
 import fromKraken from './from-kraken.md' with { type: 'text' }
 import fromSpegel from './from-spegel.md' with { type: 'text' }
 import harbor from './harbor.md' with { type: 'text' }
+import kubernetes from './kubernetes.md' with { type: 'text' }
 import { type Topic, topicOf } from './page.ts'
 import privateImages from './private-images.md' with { type: 'text' }
 import proxy from './proxy.md' with { type: 'text' }
@@ -23,6 +24,7 @@ export const topics: readonly Topic[] = [
   topicOf('private-images', privateImages),
   topicOf('ten-hosts', tenHosts),
   topicOf('data-centre', dataCentre),
+  topicOf('kubernetes', kubernetes),
   topicOf('harbor', harbor),
   topicOf('air-gapped', airGapped),
   topicOf('proxy', proxy),
