@@ -239,7 +239,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       seeder,
       directory,
       complaint: (digest, piece) => mender.complaint(digest, piece),
-      ...(tracing ? { traced: (location, begin) => tracing.transfer(location, begin) } : {}),
+      ...(tracing ? { traced: (location, begin) => tracing.transfers.bring(location, begin) } : {}),
       verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
       changed: (digest, soon) => {
         const owner = announcer.changed(digest)

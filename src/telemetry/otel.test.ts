@@ -1,29 +1,10 @@
 import { afterEach, expect, test } from 'bun:test'
-import { z } from 'zod'
+import { type CollectedSpan, spansOf } from '../../test/lab/collector.ts'
 import { systemClock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Fields, type Log, silentLog } from './log.ts'
 import { createTraces } from './otel.ts'
 import { spanned, type Traces } from './traces.ts'
-
-const attribute = z.object({ key: z.string(), value: z.record(z.string(), z.unknown()) })
-const spanSchema = z.object({
-  name: z.string(),
-  traceId: z.string(),
-  spanId: z.string(),
-  parentSpanId: z.string().optional(),
-  kind: z.number(),
-  status: z.object({ code: z.number().optional(), message: z.string().optional() }),
-  attributes: z.array(attribute),
-})
-const bodySchema = z.object({
-  resourceSpans: z.array(
-    z.object({
-      resource: z.object({ attributes: z.array(attribute) }),
-      scopeSpans: z.array(z.object({ spans: z.array(spanSchema) })),
-    }),
-  ),
-})
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -31,22 +12,18 @@ afterEach(async () => {
 })
 
 function collector(answer = () => Response.json({})) {
-  const spans: z.infer<typeof spanSchema>[] = []
-  const about: unknown[] = []
+  const spans: CollectedSpan[] = []
   const server = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
     async fetch(request) {
       if (new URL(request.url).pathname !== '/v1/traces') return new Response(null, { status: 404 })
-      for (const { resource, scopeSpans } of bodySchema.parse(await request.json()).resourceSpans) {
-        about.push(...resource.attributes)
-        spans.push(...scopeSpans.flatMap((scope) => scope.spans))
-      }
+      spans.push(...spansOf(await request.json()))
       return answer()
     },
   })
   closers.push(() => server.stop(true))
-  return { spans, about, endpoint: `http://127.0.0.1:${server.port}/v1/traces` }
+  return { spans, endpoint: `http://127.0.0.1:${server.port}/v1/traces` }
 }
 
 function tracesTo(endpoint: string, log: Log = silentLog): Traces {
@@ -54,7 +31,7 @@ function tracesTo(endpoint: string, log: Log = silentLog): Traces {
 }
 
 test('a collector gets spans with their parents, those of other nodes included, and whose they are', async () => {
-  const { spans, about, endpoint } = collector()
+  const { spans, endpoint } = collector()
   const here = tracesTo(endpoint)
   const there = tracesTo(endpoint)
   const pull = here.begin('pull', 'server', { image: 'debian' })
@@ -77,15 +54,16 @@ test('a collector gets spans with their parents, those of other nodes included, 
 
   const named = (name: string) => spans.find((span) => span.name === name)!
   expect(spans.map(({ name }) => name).sort()).toEqual(['answer', 'ask', 'beside', 'pull'])
-  expect(named('ask')).toMatchObject({ parentSpanId: named('pull').spanId, kind: 3 })
-  expect(named('answer')).toMatchObject({ parentSpanId: named('ask').spanId, traceId: named('pull').traceId, kind: 2 })
-  expect(named('beside').traceId).not.toBe(named('pull').traceId)
-  expect(named('pull').attributes).toEqual([
-    { key: 'shoal.image', value: { stringValue: 'debian' } },
-    { key: 'shoal.bytes', value: { intValue: 7 } },
-  ])
-  expect(about).toContainEqual({ key: 'service.instance.id', value: { stringValue: 'node-a' } })
-  expect(about).toContainEqual({ key: 'service.name', value: { stringValue: 'shoal' } })
+  expect(named('ask')).toMatchObject({ parent: named('pull').id, kind: 3 })
+  expect(named('answer')).toMatchObject({ parent: named('ask').id, trace: named('pull').trace, kind: 2 })
+  expect(named('beside').trace).not.toBe(named('pull').trace)
+  expect(named('pull').facts).toEqual({ 'shoal.image': 'debian', 'shoal.bytes': 7 })
+  expect(named('pull').resource).toMatchObject({
+    'service.name': 'shoal',
+    'service.version': '1.2.3',
+    'service.instance.id': 'node-a',
+    'shoal.zone': 'eu/a',
+  })
 })
 
 test('what failed is told with its code; that a client left is no error', async () => {
@@ -96,7 +74,7 @@ test('what failed is told with its code; that a client left is no error', async 
     await expect(failing).rejects.toMatchObject({ code })
   }
   await traces.close()
-  const told = spans.map(({ name, status, attributes }) => [name, status.code, attributes[0]?.value.stringValue])
+  const told = spans.map(({ name, status, facts }) => [name, status, facts['shoal.failure']])
   expect(told).toEqual([
     ['unavailable', 2, 'unavailable'],
     ['cancelled', 0, 'cancelled'],

@@ -1,11 +1,29 @@
 /** What is asked of registries, in spans. */
 import { formatRepository } from '../oci/reference.ts'
-import type { OpenBody, Source } from '../source/source.ts'
+import type { Location, OpenBody, Source } from '../source/source.ts'
 import { type Facts, spanned, type Traces } from '../telemetry/traces.ts'
+import type { TransferSpans } from './transfers.ts'
 
-export function tracedSource(to: Source, traces: Traces): Source {
+export function tracedSource(to: Source, traces: Traces, transfers: TransferSpans): Source {
   const call = <T>(name: string, facts: Facts, work: () => Promise<T>, of?: (result: T) => Facts) =>
     traces.carried() === undefined ? work() : spanned(traces.begin(name, 'client', facts), work, of)
+  async function open(location: Location, start: number, signal: AbortSignal | undefined): Promise<OpenBody> {
+    if (traces.carried() === undefined) return to.open(location, start, signal)
+    const { repository, digest } = location
+    const facts = { repository: formatRepository(repository), digest, start }
+    const span = traces.begin('read from the source', 'client', facts)
+    try {
+      const opened = await span.within(() => to.open(location, start, signal))
+      const over = (bytes: number, error?: unknown) => {
+        span.note({ bytes })
+        span.end(error)
+      }
+      return { ...opened, body: read(opened.body, over) }
+    } catch (error) {
+      span.end(error)
+      throw error
+    }
+  }
   return {
     resolve: (repository, tag, signal) =>
       call(
@@ -15,34 +33,15 @@ export function tracedSource(to: Source, traces: Traces): Source {
         ({ digest, size }) => ({ digest, size }),
       ),
     stat: (location, signal) =>
-      call(
-        'look at the source',
-        { repository: formatRepository(location.repository), digest: location.digest },
-        () => to.stat(location, signal),
-        ({ size }) => ({ size }),
+      transfers.within(location.digest, () =>
+        call(
+          'look at the source',
+          { repository: formatRepository(location.repository), digest: location.digest },
+          () => to.stat(location, signal),
+          ({ size }) => ({ size }),
+        ),
       ),
-    async open(location, start, signal) {
-      if (traces.carried() === undefined) return to.open(location, start, signal)
-      const { repository, digest } = location
-      const span = traces.begin('read from the source', 'client', {
-        repository: formatRepository(repository),
-        digest,
-        start,
-      })
-      try {
-        const opened = await span.within(() => to.open(location, start, signal))
-        return {
-          ...opened,
-          body: read(opened.body, (bytes, error) => {
-            span.note({ bytes })
-            span.end(error)
-          }),
-        }
-      } catch (error) {
-        span.end(error)
-        throw error
-      }
-    },
+    open: (location, start, signal) => transfers.within(location.digest, () => open(location, start, signal)),
     pass: (repository, path, search, accept, signal) => to.pass(repository, path, search, accept, signal),
   }
 }

@@ -119,6 +119,51 @@ describe('what nodes ask of each other', () => {
   })
 })
 
+describe('a blob on its way', () => {
+  const finished = Promise.withResolvers<never>()
+  const transfer = { location, bytes: { swarm: 7, source: 3 }, blob: { size: 10 }, finished: finished.promise } as never
+  const begin = () => {
+    traces.begin('something it does', 'internal').end()
+    return transfer
+  }
+
+  test('has all that is done for it below it, whoever sets that off, and nothing else', async () => {
+    const here = tracing.outbound(
+      part<Outbound>({
+        session: async () => ({ carried: traces.carried() }) as never,
+        schedule: async () => ({ parents: [], again: 1 }),
+        piece: async () => ({ piece: 0, bytes: new Uint8Array(1) }),
+      }),
+    )
+    const source = tracing.source(part<Source>({ stat: async () => ({ size: 10, mediaType: 'a/b' }) }))
+    within(() => tracing.transfers.bring(location, begin))
+    // A session outlives what it was opened for.
+    expect(await within(() => here.session(node))).toMatchObject({ carried: undefined })
+    // As a timer, or a frame of another node, would.
+    await here.piece(node, digest, { pieces: [0] }, never, () => {})
+    await here.schedule(node, { location } as never)
+    await source.stat(location)
+    expect(traces.paths.filter((path) => path.includes('bring'))).toEqual([
+      'test > bring a blob',
+      'test > bring a blob > something it does',
+      'test > bring a blob > pieces from a node',
+      'test > bring a blob > ask for parents',
+      'test > bring a blob > look at the source',
+    ])
+    const error = new Failure('unavailable', 'nobody has it')
+    finished.reject(error)
+    await settle()
+    expect(traces.named('bring a blob')).toMatchObject({ ended: true, error, facts: { size: 10, swarm: 7, source: 3 } })
+    await source.stat(location)
+    expect(traces.paths.filter((path) => path.endsWith('look at the source'))).toHaveLength(1)
+  })
+
+  test('that belongs to no trace begins none', () => {
+    expect(tracing.transfers.bring(location, () => transfer)).toBe(transfer)
+    expect(traces.spans).toEqual([])
+  })
+})
+
 describe('what is read from a source', () => {
   const body = async function* (chunks: number) {
     for (let i = 0; i < chunks; i++) yield new Uint8Array(5)

@@ -5,37 +5,42 @@ import { type Facts, spanned, type Traces } from '../telemetry/traces.ts'
 import type { Resolve, Schedule, ScheduleReply } from '../wire/messages.ts'
 import type { Inbound, Outbound } from '../wire/wire.ts'
 import { Runs } from './runs.ts'
+import type { TransferSpans } from './transfers.ts'
 
 /** Calls outside of any span, announces for example, are left as they are. */
-export function tracedOutbound(to: Outbound, traces: Traces, clock: Clock): Outbound {
+export function tracedOutbound(to: Outbound, traces: Traces, transfers: TransferSpans, clock: Clock): Outbound {
   const runs = new Runs(clock)
   const call = <T>(name: string, facts: Facts, work: () => Promise<T>, of?: (result: T) => Facts) =>
     traces.carried() === undefined ? work() : spanned(traces.begin(name, 'client', facts), work, of)
   return {
-    session: (node) => to.session(node),
+    // What comes over it is about many blobs, and belongs to none of them.
+    session: (node) => traces.continued(undefined, () => to.session(node)),
     announce: (node, announce) => to.announce(node, announce),
     ping: (node) => to.ping(node),
     vitals: (node, request) => to.vitals(node, request),
     schedule: (node, request) =>
-      call('ask for parents', { peer: node.id, ...about(request) }, () => to.schedule(node, request), told),
+      transfers.within(request.location.digest, () =>
+        call('ask for parents', { peer: node.id, ...about(request) }, () => to.schedule(node, request), told),
+      ),
     order: (node, order) =>
       call('order a seed', { peer: node.id, digest: order.location.digest }, () => to.order(node, order)),
     resolve: (node, request) =>
       call('ask the owner', { peer: node.id, ...asked(request) }, () => to.resolve(node, request)),
-    async piece(node, digest, wanted, signal, chosen) {
-      const below = traces.carried()
-      if (below === undefined) return to.piece(node, digest, wanted, signal, chosen)
-      const begin = () => traces.begin('pieces from a node', 'client', { digest, peer: node.id, url: node.url })
-      const { span, leave } = runs.enter(`${below} ${digest} ${node.id}`, begin)
-      let bytes: number | undefined
-      try {
-        const answer = await span.within(() => to.piece(node, digest, wanted, signal, chosen))
-        bytes = answer.bytes.length
-        return answer
-      } finally {
-        leave(bytes)
-      }
-    },
+    piece: (node, digest, wanted, signal, chosen) =>
+      transfers.within(digest, async () => {
+        const below = traces.carried()
+        if (below === undefined) return to.piece(node, digest, wanted, signal, chosen)
+        const begin = () => traces.begin('pieces from a node', 'client', { digest, peer: node.id, url: node.url })
+        const { span, leave } = runs.enter(`${below} ${digest} ${node.id}`, begin)
+        let bytes: number | undefined
+        try {
+          const answer = await span.within(() => to.piece(node, digest, wanted, signal, chosen))
+          bytes = answer.bytes.length
+          return answer
+        } finally {
+          leave(bytes)
+        }
+      }),
   }
 }
 
