@@ -91,6 +91,7 @@ async function round(scene: Scene, minutes: number): Promise<string> {
   }
   const watched = Array.from({ length: staying }, (): Watched => ({ memory: [], files: [], peak: 0, mostFiles: 0 }))
   const rests = restsIn(minutes)
+  const shares: string[] = []
   const loadSeconds = (minutes * 60) / rests
   for (let rest = 1; rest <= rests; rest++) {
     world.end = world.seconds() + loadSeconds
@@ -101,10 +102,11 @@ async function round(scene: Scene, minutes: number): Promise<string> {
       registryFails(world),
       watch(world, watched),
     ])
+    shares.push(`${(stage.registry.sentBytes() / stage.size).toFixed(0)} for ${world.pulls.done}`)
     await settle(world, watched, { load: rest * loadSeconds, rest: Math.min(restSeconds, loadSeconds / 4) })
   }
   const told = judge(world)
-  scene.notes.push(...told)
+  scene.notes.push(...told, `images that the registry sent, by the pulls done, until each rest: ${shares.join(', ')}`)
   await stage.audit()
   await stage.nobodyBanned()
   const judged = minutes >= leastMinutes
