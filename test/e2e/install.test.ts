@@ -45,15 +45,30 @@ function mount(...words: string[]): void {
   if (exitCode !== 0) throw new Error(`mount ${words.join(' ')}: ${stderr}`)
 }
 
-/** In that system, which has the network of this one. */
-function on(command: string, env: Record<string, string> = {}): { code: number; said: string } {
+const usual = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' }
+
+/** What runs a command in that system, which has the network of this one. */
+function inside(command: string): string[] {
   const enter =
     'mount --bind /proc "$1/proc" && mount --rbind /dev "$1/dev" && mount -t tmpfs tmpfs "$1/run" && ' +
     'mount --bind "$2" "$1/mnt" && exec chroot "$1" sh -c "$3"'
-  const words = ['unshare', '--mount', 'sh', '-c', enter, 'sh', root(), join(dir, 'files'), command]
-  const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-  const { exitCode, stdout, stderr } = Bun.spawnSync(words, { env: { PATH: path, HOME: '/root', ...env } })
+  return ['unshare', '--mount', 'sh', '-c', enter, 'sh', root(), join(dir, 'files'), command]
+}
+
+function on(command: string, env: Record<string, string> = {}): { code: number; said: string } {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(inside(command), { env: { ...usual, ...env } })
   return { code: exitCode, said: `${stdout}${stderr}` }
+}
+
+/** The same, while this process answers what it asks. */
+async function onMeanwhile(command: string, env: Record<string, string>): Promise<{ code: number; said: string }> {
+  const child = Bun.spawn(inside(command), { stdout: 'pipe', stderr: 'pipe', env: { ...usual, ...env } })
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ])
+  return { code, said: stdout + stderr }
 }
 
 /** Paths that are not as they are on this host. */
@@ -144,6 +159,31 @@ describe.skipIf(obstacle !== '')('the installer', () => {
     expect([code, said]).toEqual([0, expect.stringContaining('removed from this host')])
     expect(changes()).toEqual([])
   }, 60_000)
+
+  test.skipIf(!Bun.which('busybox'))(
+    'wants no more than busybox has: its shell, and its wget for what lies on a web server',
+    async () => {
+      const release = Bun.serve({
+        hostname: '127.0.0.1',
+        port: 0,
+        fetch: (request) => new Response(Bun.file(join(dir, 'files', new URL(request.url).pathname))),
+      })
+      try {
+        // What the binary itself runs, where there is systemd, is not busybox's.
+        const command = `mkdir /run/box /run/more && busybox --install -s /run/box &&
+          for name in systemctl useradd userdel; do ln -s "$(command -v $name)" /run/more/ || true; done 2>/dev/null
+          export PATH=/run/box:/run/more && ! command -v curl && wget -q -O - ${release.url}install.sh | sh -s -- --mode peer`
+        const { code, said } = await onMeanwhile(command, { SHOAL_RELEASES: release.url.origin })
+        expect([code, said]).toEqual([0, expect.stringContaining('is installed')])
+      } finally {
+        await release.stop(true)
+      }
+      expect(readFileSync(join(upper(), 'usr/local/bin/shoal')).equals(readFileSync(builtBinary))).toBe(true)
+      expect(on('shoal uninstall').said).toContain('removed from this host')
+      expect(changes()).toEqual([])
+    },
+    60_000,
+  )
 
   test('of a running node brings the same version, and joins its cluster', async () => {
     const address = `127.78.${process.pid % 250}.1`
