@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { engineObstacle } from '../lab/engines/obstacle.ts'
-import { pushImage, writeImage } from '../lab/image.ts'
+import { pushImage, writeIndex } from '../lab/image.ts'
 import { Lab } from '../lab/lab.ts'
 import { syntheticLayer } from '../lab/layers.ts'
 import { builtBinary, LabNode } from '../lab/node.ts'
@@ -40,6 +40,8 @@ const obstacle = existsSync('/usr/local/bin/shoal')
   ? 'shoal is installed on this host'
   : await engineObstacle('commands of the README', programs)
 
+const files = '1.2.3.4'
+
 describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
   let lab: Lab
   let hub: LabRegistry
@@ -55,27 +57,32 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
     ]
     await first.exec(['ip', 'address', 'add', '10.0.0.1/24', 'dev', 'eth0'])
     await host.exec(['ip', 'address', 'add', '10.0.0.9/24', 'dev', 'eth0'])
+    // Files come from anywhere but private networks, unless those are listed: so files.corp has a public address.
+    await first.exec(['ip', 'address', 'add', `${files}/32`, 'dev', 'eth0'])
+    await host.exec(['ip', 'route', 'add', `${files}/32`, 'dev', 'eth0'])
 
     const [certificate, key] = ['ca.pem', 'ca.key'].map((name) => join(lab.dir, name)) as [string, string]
     await run([
       ...['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
       ...['-days', '2', '-keyout', key, '-out', certificate, '-subj', '/CN=registry-1.docker.io'],
-      ...['-addext', 'subjectAltName=DNS:registry-1.docker.io,DNS:ghcr.io'],
+      ...['-addext', 'subjectAltName=DNS:registry-1.docker.io,DNS:ghcr.io,DNS:files.corp'],
     ])
     const at = (port: number, tls?: { certificate: string; key: string }) =>
       LabRegistry.start({ host: registries, port, dir: join(registries.dir, String(port)), ...(tls ? { tls } : {}) })
     hub = await at(443, { certificate, key })
     await at(5000)
-    const image = writeImage(join(lab.dir, 'layout'), 'v1', { layers: [await syntheticLayer(lab.dir, 100_000, 1)] })
+    const layers = [await syntheticLayer(lab.dir, 100_000, 1)]
+    const image = writeIndex(join(lab.dir, 'layout'), 'v1', [{ layers }, { layers, architecture: 'arm64' }])
     for (const [place, name, tag] of [
       ['127.0.0.1:443', 'library/debian', '13'],
+      ['127.0.0.1:443', 'library/alpine', '3'],
       ['127.0.0.1:443', 'org/app', 'v1'],
       ['127.0.0.1:5000', 'team/app', 'v1'],
     ] as const) {
       await pushImage(image, place, name, tag, { from: registries })
     }
 
-    // Release files, for the host that has nothing but curl.
+    // Release files, for the host that has nothing but curl, and downloads: the digest of an empty one is told.
     const folder = join(lab.dir, 'files')
     mkdirSync(join(folder, 'shoal'), { recursive: true })
     const binary = `shoal-linux-${process.arch}`
@@ -83,7 +90,10 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
     symlinkSync(join(root, 'scripts', 'install.sh'), join(folder, 'shoal', 'install.sh'))
     const sum = new Bun.CryptoHasher('sha256').update(readFileSync(builtBinary)).digest('hex')
     writeFileSync(join(folder, 'shoal', 'SHA256SUMS'), `${sum}  ${binary}\n`)
-    await serveFolder(registries, folder, 80)
+    writeFileSync(join(folder, 'disk.img'), '')
+    writeFileSync(join(folder, 'tool.bin'), 'a tool')
+    await serveFolder(first, folder, 80)
+    await serveFolder(first, folder, 443, { certificate, key })
 
     const token = join(first.dir, 'admin.token')
     writeFileSync(token, 'correct-horse-battery-staple\n', { mode: 0o600 })
@@ -97,9 +107,9 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
       STORAGE_DRIVER: 'vfs',
       HOME: '/root',
     })
-    const names = ['registry-1.docker.io', 'ghcr.io', 'registry.corp', 'files.corp']
+    const names = 'registry-1.docker.io ghcr.io registry.corp'
     await done('rm -f /etc/docker/daemon.json /etc/containers/registries.conf.d/shoal.conf')
-    await done(`printf '127.0.0.1 localhost\\n${registries.address} ${names.join(' ')}\\n' > /etc/hosts`)
+    await done(`printf '127.0.0.1 localhost\\n${registries.address} ${names}\\n${files} files.corp\\n' > /etc/hosts`)
     await done('mkdir -p /srv/shoal /root/.docker /etc/docker /etc/containers')
     await done(`ln -s ${root}/dist ${root}/scripts /srv/shoal/ && cp ${token} /srv/shoal/admin.token`)
     await done(`echo '{"auths":{}}' > /root/.docker/config.json; chmod 600 /root/.docker/config.json`)
@@ -145,7 +155,7 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
       if (/^shoal up\b/.test(line)) return up(line)
       if (line.startsWith('shoal uninstall')) await stop()
       if (line.includes('//127.0.0.1:4883') && !node) await up('shoal up')
-      const said = await done(`cd /srv/shoal && ${line}`, line.startsWith('shoal configure'))
+      const said = await done(`set -o pipefail; cd /srv/shoal && ${line}`, line.startsWith('shoal configure'))
       if (/^shoal configure (docker|containerd|podman)$/.test(line)) expect(said).toContain('written: ')
       if (line === 'shoal status') expect(said).toMatch(/docker\.io\/library\/debian/)
       if (line.startsWith('shoal uninstall')) expect((await system.run('ls /usr/local/bin/shoal')).code).not.toBe(0)

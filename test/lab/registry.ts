@@ -144,16 +144,29 @@ export class LabRegistry {
   }
 }
 
-/** Serves the files below a folder over plain HTTP, ranges included: what a redirecting registry's storage is like. */
-export async function serveFolder(host: Host, folder: string, port: number): Promise<string> {
-  const program = `Bun.serve({ hostname: '0.0.0.0', port: ${port}, async fetch(request) {
+/**
+ * Serves the files below a folder, ranges included, over plain HTTP unless it is given a certificate: what a redirecting
+ * registry's storage is like, or a server with files to download.
+ */
+export async function serveFolder(
+  host: Host,
+  folder: string,
+  port: number,
+  tls?: { readonly certificate: string; readonly key: string },
+): Promise<string> {
+  const secured = tls
+    ? `tls: { cert: Bun.file(${JSON.stringify(tls.certificate)}), key: Bun.file(${JSON.stringify(tls.key)}) },`
+    : ''
+  const scheme = tls ? 'https' : 'http'
+  const program = `Bun.serve({ hostname: '0.0.0.0', port: ${port}, ${secured} async fetch(request) {
     const file = Bun.file(${JSON.stringify(folder)} + new URL(request.url).pathname)
-    return (await file.exists()) ? new Response(file) : new Response('no such file', { status: 404 })
+    if (!(await file.exists())) return new Response('no such file', { status: 404 })
+    return new Response(file, { headers: { etag: '"' + file.lastModified + '-' + file.size + '"' } })
   } })`
   const server = host.spawn([process.execPath, '-e', program], { log: `files-${port}.log` })
   for (let attempt = 0; attempt < 100 && server.running; attempt++) {
-    const { code } = await host.tryExec(['curl', '--silent', '--output', '/dev/null', `http://127.0.0.1:${port}/`])
-    if (code === 0) return `http://${host.address}:${port}`
+    const probe = ['curl', '--silent', '--insecure', '--output', '/dev/null', `${scheme}://127.0.0.1:${port}/`]
+    if ((await host.tryExec(probe)).code === 0) return `${scheme}://${host.address}:${port}`
     await Bun.sleep(50)
   }
   throw new Error(`no file server at ${host.address}:${port}: ${server.logged().slice(-1000)}`)
