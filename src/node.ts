@@ -405,11 +405,11 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         try {
           const { settings: now, changes } = read()
           for (const each of [registries, webServers]) each.reroute(upstreamsOf(now), now.source.onlyListed)
-          levels.configure(now.log.level)
           log.info('settings were read again', {
             changed: changes.now.join(', ') || 'nothing',
             ...(changes.atNextStart.length > 0 ? { wantsRestart: changes.atNextStart.join(', ') } : {}),
           })
+          levels.configure(now.log.level)
         } catch (error) {
           log.error('the settings are not right; the node goes on with those it has', { error })
         }

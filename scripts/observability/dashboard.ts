@@ -42,7 +42,8 @@ export function dashboard(): Dashboard {
     .tooltip(DashboardCursorSync.Crosshair)
     .withVariable(new DatasourceVariableBuilder('datasource').label('Prometheus').type('prometheus'))
     .withVariable(choice('job', 'cluster', 'label_values(shoal_build_info, job)'))
-    .withVariable(choice('instance', 'node', 'label_values(shoal_build_info{job=~"$job"}, instance)'))
+    // Of thousands of nodes, all is not a list of them; of jobs it is, for Prometheus knows others.
+    .withVariable(choice('instance', 'node', 'label_values(shoal_build_info{job=~"$job"}, instance)').allValue('.+'))
   let id = 1
   for (const row of rows) {
     builder.withRow(new RowBuilder(row.title).id(id++))
@@ -59,7 +60,6 @@ function choice(name: string, label: string, query: string) {
     .refresh(VariableRefresh.OnTimeRangeChanged)
     .multi(true)
     .includeAll(true)
-    .allValue('.+')
     .current({ text: 'All', value: '$__all' })
 }
 
