@@ -462,7 +462,7 @@ function summaryOf(
     `  modes      ${settings.node.modes.join(', ')}`,
     `  registry   http://${addresses.registry}   the mirror for this host's engine`,
     `  peers      ${self.url}, libp2p ${self.p2p.join(', ')}`,
-    `  admin      http://${addresses.admin}   health, metrics, API`,
+    `  admin      http://${addresses.admin}   health, metrics, API; the dashboard at /ui`,
     `  data       ${settings.node.dataDir}`,
     `  members    found by ${found.join(' and ') || 'nothing: this node stays alone (give --join, or drop --no-mdns)'}`,
     ring

@@ -80,6 +80,18 @@ test('who does not answer is counted, and keeps nobody from being seen', async (
   expect([nodes.length, silent]).toEqual([3, 1])
 })
 
+test('who is late once is still counted with what it said before, for a while', async () => {
+  meet(1)
+  await vitals.now()
+  answer = () => {
+    throw new Failure('unavailable', 'no answer')
+  }
+  node.clock.advance(5000)
+  expect((await vitals.now()).nodes.map(({ totals }) => totals.engines)).toEqual([0, 1000])
+  node.clock.advance(15_000)
+  expect(await vitals.now()).toMatchObject({ nodes: [{ id: 'self' }], silent: 1 })
+})
+
 test('however many look, members are asked about once a second', async () => {
   meet(1)
   await Promise.all([vitals.now(), vitals.now()])

@@ -2,6 +2,7 @@
  * What moves in the cluster, for an operator's eyes: this node's own vitals, told to whoever is a member, and those of
  * the others, asked of them when somebody looks and not before.
  */
+import { LRUCache } from 'lru-cache'
 import pLimit from 'p-limit'
 import type { ClusterFacts, ClusterHistoryFacts, HistorySpan } from './admin/view.ts'
 import type { Clock } from './clock.ts'
@@ -33,6 +34,7 @@ const atOnce = 16
 /** However many look: nobody is asked more often. */
 const keptMs = 900
 const historyKeptMs = 5000
+const believedMs = 15_000
 /** Less is what is left of a measure that forgets. */
 const noticed = 1024
 const mostFlows = 64
@@ -41,6 +43,8 @@ const mostReadings = 90
 export class ClusterVitals {
   readonly #o: VitalsParts
   readonly #answers = new Map<string, { readonly answer: Promise<Answers>; readonly at: number }>()
+
+  readonly #last = new LRUCache<string, { readonly told: Told; readonly at: number }>({ max: 4 * mostAsked })
 
   constructor(parts: VitalsParts) {
     this.#o = parts
@@ -105,13 +109,12 @@ export class ClusterVitals {
   }
 
   async #askAll(request: VitalsRequest): Promise<Answers> {
-    const { membership, outbound } = this.#o
+    const { membership } = this.#o
     const others = membership.all().filter(({ info }) => info.id !== membership.self.id)
     const asked = others.slice(0, mostAsked)
     const limit = pLimit(atOnce)
-    const ask = async (info: NodeInfo) => ({ id: info.id, vitals: await outbound.vitals(info, request) })
-    const answers = await Promise.allSettled(asked.map(({ info }) => limit(() => ask(info))))
-    const nodes = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+    const answers = await Promise.all(asked.map(({ info }) => limit(() => this.#askOne(info, request))))
+    const nodes = answers.filter((answer) => answer !== undefined)
     return {
       nodes: [{ id: membership.self.id, vitals: await this.own(request) }, ...nodes],
       // Older versions do not know the question.
@@ -119,10 +122,29 @@ export class ClusterVitals {
       unasked: others.length - asked.length,
     }
   }
+
+  /** Its last word counts for a while: sums that drop whenever a busy node is late would be no sums. */
+  async #askOne(info: NodeInfo, request: VitalsRequest): Promise<Told | undefined> {
+    const { outbound, clock } = this.#o
+    const key = `${info.id} ${request.history ?? ''}`
+    try {
+      const told = { id: info.id, vitals: await outbound.vitals(info, request) }
+      this.#last.set(key, { told, at: clock.now() })
+      return told
+    } catch {
+      const last = this.#last.get(key)
+      return last && clock.now() - last.at < believedMs ? last.told : undefined
+    }
+  }
+}
+
+interface Told {
+  readonly id: string
+  readonly vitals: Vitals
 }
 
 interface Answers {
-  readonly nodes: readonly { readonly id: string; readonly vitals: Vitals }[]
+  readonly nodes: readonly Told[]
   readonly silent: number
   readonly unasked: number
 }

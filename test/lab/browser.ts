@@ -23,8 +23,8 @@ export interface BrowserPage {
   readonly page: Page
   /** What its console and its scripts said of errors. */
   readonly errors: readonly string[]
-  /** What axe finds wrong with it as it is now, one sentence each. */
-  violations(): Promise<string[]>
+  /** What axe finds wrong with it, or with a part of it, as it is now: one sentence each. */
+  violations(part?: string): Promise<string[]>
   /** Pixels by which it is wider than the screen. */
   overflow(): Promise<number>
   look(look: Look): Promise<void>
@@ -74,7 +74,7 @@ export class Browser {
     return {
       page,
       errors,
-      violations: () => violations(page),
+      violations: (part = 'html') => violations(page, part),
       overflow: () => page.evaluate('document.documentElement.scrollWidth - innerWidth') as Promise<number>,
       async look(other) {
         await page.emulateMedia({ colorScheme: schemeOf(other) })
@@ -92,11 +92,12 @@ export class Browser {
 const sizeOf = ({ width, height }: Look) => ({ width, height })
 const schemeOf = ({ dark }: Look) => (dark ? 'dark' : 'light')
 
-async function violations(page: Page): Promise<string[]> {
+async function violations(page: Page, part: string): Promise<string[]> {
   // As the debugger sees it: the page's own policy lets no script in.
   await page.evaluate(await Bun.file(Bun.resolveSync('axe-core/axe.min.js', import.meta.dir)).text())
+  const sentences = `({ violations }) => violations.flatMap(({ help, nodes }) => nodes.map(({ html }) => help + ': ' + html))`
   const found = (await page.evaluate(
-    `axe.run().then(({ violations }) => violations.flatMap(({ help, nodes }) => nodes.map(({ html }) => help + ': ' + html)))`,
+    `axe.run('${part}', { resultTypes: ['violations'] }).then(${sentences})`,
   )) as string[]
   return found.map((sentence) => sentence.slice(0, 300))
 }

@@ -27,7 +27,8 @@ export interface ChartProps {
 const height = 180
 /** Seconds that are shown of a node that has just started. */
 const shortest = 120
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+const minutes = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+const moments = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hourCycle: 'h23' })
 
 export function Chart({ label, lines, series, unit, seconds, between = false, theme }: ChartProps) {
   const frame = useRef<HTMLDivElement>(null)
@@ -82,7 +83,7 @@ function optionsFor(
         font: '12px system-ui',
         space: 70,
         size: 26,
-        values: (_, splits) => splits.map((at) => clock.format(at * 1000)),
+        values: (_, splits, __, ___, step) => splits.map((at) => (step < 60 ? moments : minutes).format(at * 1000)),
       },
       {
         stroke: quiet,

@@ -74,7 +74,7 @@ export function pictureOf(nodes: readonly Someone[], flows: readonly Flow[], siz
   const centre = { x: size.width / 2, y: size.height / 2 }
   // Beside the nodes, or, where there is no room, above and below them.
   const widest = Math.max(0, ...shown.map((node) => labelOf(node).length + (node.progress === undefined ? 0 : 5)))
-  const margin = named ? (narrow ? 44 : widest * letterWidth + 26) : 28
+  const margin = named ? (narrow ? (widest * letterWidth) / 2 + 2 : widest * letterWidth + 26) : 28
   const radius = { x: Math.max(60, size.width / 2 - margin), y: Math.max(60, size.height / 2 - 40) }
   // With a source beside it, it stands above that.
   const alone = shown.length === 1 && flows.length === 0
