@@ -9,6 +9,13 @@ import { notifier, watchdogMs } from './notify.ts'
 
 const signals = ['SIGTERM', 'SIGINT'] as const
 
+/** What `shoal ... | head` leaves behind is no failure: what is printed goes nowhere, and whoever prints on is told. */
+const readerGone = new Set<() => void>()
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  for (const listener of readerGone) listener()
+})
+
 const context: Context = {
   variables: process.env,
   host: thisHost,
@@ -39,6 +46,10 @@ const context: Context = {
     const node = await (await import('./node.ts')).startNode(settings)
     const tell = notifier(process.env)
     return tell ? supervised(node, { tell, watchdogMs: watchdogMs(process.env, process.pid) }, systemClock) : node
+  },
+  onReaderGone(listener) {
+    readerGone.add(listener)
+    return () => void readerGone.delete(listener)
   },
   onReload(listener) {
     process.on('SIGHUP', listener)

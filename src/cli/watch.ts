@@ -1,5 +1,5 @@
 /**
- * Shows something again and again until a signal comes: in place on a terminal, line by line elsewhere. A node that
+ * Shows something again and again until a signal comes, or nobody reads on: in place on a terminal, line by line elsewhere. A node that
  * cannot be asked for a while, as during an upgrade, ends nothing, unless it could not be asked from the beginning.
  */
 import { pause } from '../clock.ts'
@@ -20,12 +20,14 @@ export interface Watched<T> {
 export async function watch<T>(watched: Watched<T>, context: Context, screen: Screen | undefined): Promise<void> {
   const over = new AbortController()
   const stopListening = context.onSignal(() => over.abort())
+  const stopWaiting = context.onReaderGone?.(() => over.abort())
   try {
     const first = await watched.look()
     if (screen) await watchInPlace(watched, first, context, screen, over.signal)
     else await watchByLine(watched, first, context, over.signal)
   } finally {
     stopListening()
+    stopWaiting?.()
   }
 }
 

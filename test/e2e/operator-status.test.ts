@@ -92,6 +92,14 @@ describe.skipIf(obstacle !== undefined)('status in the middle of a pull', () => 
     expect(left).toContain('Members (2)')
   })
 
+  test('that is watched ends with whoever reads it, and without a word', async () => {
+    const watch = `${builtBinary} status --watch --interval 100ms`
+    const { code, stdout, stderr } = await swarm.lab
+      .host(taker)
+      .tryExec(['bash', '-c', `set -o pipefail; timeout 30 ${watch} | head -n 2`])
+    expect({ code, stderr, lines: stdout.trim().split('\n').length }).toEqual({ code: 0, stderr: '', lines: 2 })
+  })
+
   test('after it shows whole blobs and no transfers', async () => {
     await pulls
     await until('no transfer is left', 20, async () => {
