@@ -3,6 +3,7 @@ import { bytesOf } from '../../test/fakes/bytes.ts'
 import { settle } from '../../test/fakes/clock.ts'
 import { LoneNode } from '../../test/fakes/lone-node.ts'
 import type { MemoryBlob } from '../../test/fakes/memory-store.ts'
+import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
@@ -69,6 +70,24 @@ describe('a whole blob', () => {
     expect(mender.damaged).toBe(2)
     expect(Buffer.compare(await blob().read({ start: 0, end: layer.length }), layer)).toBe(0)
     expect(node.source.sent - before).toBeLessThan(layer.length)
+  })
+
+  test('that cannot be mended now, for nobody who has it can be reached, is mended later', async () => {
+    node.clock.advance(everyMs)
+    blob().rot(2)
+    node.source.failure = new Failure('unavailable', 'the registry is down')
+    mender.start()
+    await until(() => mender.damaged === 1 && node.source.opened > 1)
+    for (let i = 0; i < 600; i++) {
+      await settle()
+      node.clock.advance(1000)
+    }
+    expect(blob().complete).toBe(false)
+    const tries = node.source.calls.length
+    node.source.failure = undefined
+    await until(() => blob().complete, 10_000)
+    expect(tries).toBeLessThan(60)
+    expect(Buffer.compare(await blob().read({ start: 0, end: layer.length }), layer)).toBe(0)
   })
 
   test('of which nobody knows where it came from is dropped', async () => {

@@ -35,6 +35,12 @@ export interface MenderOptions {
 const bytesPerSecond = 16 * 1024 * 1024
 /** How often it is looked whether a blob is due, in ms; more often where blobs are due more often. */
 const lookMs = 60_000
+/**
+ * After so long a blob that could not be mended is tried again, and then each time after twice as long: who has it may be
+ * down just now, or not be known yet, as when this node has started a moment ago.
+ */
+const firstRetryMs = 5000
+const mostRetryMs = 3600_000
 /** Pieces that others complained of and that wait to be looked at; anybody may complain. */
 const mostComplaints = 16
 
@@ -42,6 +48,7 @@ export class Mender {
   readonly #o: MenderOptions
   readonly #abort = new AbortController()
   readonly #complaints = pLimit(1)
+  readonly #mending = new Set<Blob>()
   #damaged = 0
 
   constructor(options: MenderOptions) {
@@ -50,7 +57,7 @@ export class Mender {
       this.#damaged += length
       options.metrics.piecesDamaged.inc(length)
       // Who fetches the rest of the blob, if anybody does, fetches these as well.
-      if (whole) this.#mend(blob)
+      if (whole && !this.#mending.has(blob)) void this.#mend(blob).catch(() => {})
     })
   }
 
@@ -125,16 +132,35 @@ export class Mender {
     return pause(this.#o.clock, Math.max(1, (bytes / bytesPerSecond) * 1000), this.#abort.signal)
   }
 
-  #mend(blob: Blob): void {
-    const { store, fetch, log } = this.#o
-    const { digest, size, kind } = blob
+  async #mend(blob: Blob): Promise<void> {
+    const { clock, log } = this.#o
+    const { digest } = blob
+    this.#mending.add(blob)
+    try {
+      for (let wait = firstRetryMs; !blob.gone && !blob.complete; wait = Math.min(2 * wait, mostRetryMs)) {
+        const failure = await this.#refetch(blob)
+        if (!failure) return log.info('a damaged blob is whole again', { digest })
+        const again = blob.gone ? {} : { again: wait / 1000 }
+        log.warn('a damaged blob could not be mended', { digest, error: failure.message, ...again })
+        await pause(clock, wait, this.#abort.signal)
+      }
+    } finally {
+      this.#mending.delete(blob)
+    }
+  }
+
+  /** Resolves to why it is not whole. */
+  async #refetch({ digest, size, kind }: Blob): Promise<Failure | undefined> {
+    const { store, fetch } = this.#o
     const [repository] = store.repositoriesOf(digest)
     // Nobody knows where it came from: whoever wants it names a place.
-    if (!repository) return void store.remove(digest)
-    fetch({ repository, kind, digest }, size).finished.then(
-      () => log.info('a damaged blob is whole again', { digest }),
-      (error: unknown) =>
-        log.warn('a damaged blob could not be mended', { digest, error: Failure.from(error).message }),
+    if (!repository) {
+      await store.remove(digest)
+      return new Failure('no-blob', 'nobody knows where it came from; it was dropped')
+    }
+    return fetch({ repository, kind, digest }, size).finished.then(
+      () => undefined,
+      (error: unknown) => Failure.from(error),
     )
   }
 }
