@@ -162,6 +162,14 @@ describe('the API', () => {
     },
   )
 
+  test.each(['/api/v1/history', '/api/v1/cluster/history'])('%s refuses a span that is none', async (path) => {
+    const answer = await admin().app.request(`${path}?span=odd`)
+    expect([answer.status, await answer.json()]).toMatchObject([
+      400,
+      { error: { message: expect.stringContaining('span') } },
+    ])
+  })
+
   test('tells about one blob, and removes it once', async () => {
     const { app, view } = admin()
     const [digest] = view.stored.keys()
