@@ -26,7 +26,6 @@ const longestPauseMs = 4000
 /** For a node that is started anew while somebody downloads. */
 const usualAttempts = 7
 
-const firstByte = 'bytes=0-0'
 /** Between two questions for the digest of a file that is being read. */
 const readingMs = 500
 
@@ -142,17 +141,14 @@ export class Mirror {
     }
   }
 
-  /** By its first byte, which has it begun; an empty blob has none. */
   async #sizeOf(repository: Repository, digest: Digest): Promise<number> {
     const url = this.#url(repository, `blobs/${digest}`)
-    const answer = await this.#again(() => this.#ask(url, { range: firstByte }, [416]))
+    const head = await this.#again(() => this.#ask(url, {}, 'HEAD'))
+    const said = head.headers.get('content-length')
+    if (head.ok && said && /^\d{1,15}$/.test(said)) return Number(said)
+    // Why it cannot be had is in a body.
+    const answer = await this.#ask(url, {})
     await answer.body?.cancel()
-    const said =
-      answer.status === 200
-        ? answer.headers.get('content-length')
-        : /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1]
-    if (said && /^\d{1,15}$/.test(said)) return Number(said)
-    if (answer.status === 416) return 0
     throw new Failure('corrupt', `the node does not tell the size of ${shortDigest(digest)}`)
   }
 
@@ -165,13 +161,13 @@ export class Mirror {
   }
 
   /** @throws {Failure} what the node says; {Broken} when it says nothing */
-  async #ask(url: string, headers: Record<string, string>, also: readonly number[] = []): Promise<Response> {
+  async #ask(url: string, headers: Record<string, string>, method: 'GET' | 'HEAD' = 'GET'): Promise<Response> {
     const { base, signal, id } = this.#o
     const answer = await fetch(url, {
+      method,
       headers: {
         ...headers,
-        // What is only looked at is no part of the download.
-        ...(id && headers.range !== firstByte ? { 'shoal-download': id } : {}),
+        ...(id ? { 'shoal-download': id } : {}),
         'accept-encoding': 'identity',
         'user-agent': 'shoal-get',
       },
@@ -183,7 +179,7 @@ export class Mirror {
     }).catch((error: unknown) => {
       throw signal?.aborted ? error : new Broken(`no node answers at ${base}`)
     })
-    if (answer.ok || also.includes(answer.status)) return answer
+    if (answer.ok || method === 'HEAD') return answer
     const { code, message } = await said(answer)
     if (code === 'READING') throw new Failure('reading', message)
     throw new Failure(answer.status === 404 ? 'no-blob' : 'unavailable', `the node could not get it: ${message}`)
@@ -206,21 +202,33 @@ interface ManyReader {
   readMany(): Promise<{ done: boolean; value: Uint8Array[] }> | { done: boolean; value: Uint8Array[] }
 }
 
+/** @throws {Broken} */
 async function* chunksOf(answer: Response): AsyncGenerator<Uint8Array> {
-  const reader = answer.body?.getReader() as (ManyReader & { cancel(): Promise<void> }) | undefined
+  const reader = attempt(() => answer.body?.getReader()) as (ManyReader & { cancel(): Promise<void> }) | undefined
   let over = reader === undefined
   try {
     while (reader && !over) {
-      const { done, value } = await Promise.resolve(reader.readMany()).catch((error: unknown) => {
-        over = true
-        throw new Broken(`the node broke off: ${error instanceof Error ? error.message : error}`)
-      })
-      yield* value
+      over = true
+      const { done, value } = await attempt(() => reader.readMany())
       over = done
+      yield* value
     }
   } finally {
     // Whoever does not read to the end does not want the rest.
     if (!over) await reader?.cancel().catch(() => {})
+  }
+}
+
+/** A body whose connection broke says so when it is touched, at once or later. @throws {Broken} */
+function attempt<T>(read: () => T): T {
+  const broken = (error: unknown) => {
+    throw new Broken(`the node broke off: ${error instanceof Error ? error.message : error}`)
+  }
+  try {
+    const result = read()
+    return result instanceof Promise ? (result.catch(broken) as T) : result
+  } catch (error) {
+    return broken(error)
   }
 }
 

@@ -1,0 +1,139 @@
+import { afterEach, describe, expect, test } from 'bun:test'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { bytesOf } from '../../test/fakes/bytes.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { HurriedClock } from '../../test/fakes/registry-source.ts'
+import { Failure } from '../failure.ts'
+import { digestOf } from '../oci/digest.ts'
+import { fileAt } from '../oci/file.ts'
+import type { OpenFile } from '../source/file-source.ts'
+import type { FileVersion } from '../source/file-version.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { Files } from './files.ts'
+
+const repository = fileAt('https://files.corp/disk.img')
+
+const undo: (() => void)[] = []
+afterEach(() => {
+  for (const step of undo.splice(0).reverse()) step()
+})
+
+function setUp(limitBytes?: number) {
+  const dir = mkdtempSync(join(tmpdir(), 'shoal-files-'))
+  undo.push(() => rmSync(dir, { recursive: true, force: true }))
+  const clock = new HurriedClock()
+  const store = new MemoryStore({ clock, ...(limitBytes === undefined ? {} : { limitBytes }) })
+  const server = {
+    bytes: bytesOf(700_000),
+    version: { validator: 'etag "one"' } as FileVersion,
+    failure: undefined as Failure | undefined,
+    reads: 0,
+  }
+  const stored: string[] = []
+  const files = new Files({
+    source: {
+      version: async () => ({ ...server.version, size: server.bytes.length }),
+      openNow: async (): Promise<OpenFile> => {
+        server.reads++
+        const { bytes, version, failure } = server
+        return { size: bytes.length, mediaType: 'x', version, body: chunksOf(bytes, failure) }
+      },
+    },
+    store,
+    dir,
+    clock,
+    log: silentLog,
+    stored: (_, digest) => stored.push(digest),
+  })
+  undo.push(() => files.close())
+  return { files, server, store, stored, dir, clock }
+}
+
+async function* chunksOf(bytes: Uint8Array, failure: Failure | undefined) {
+  for (let at = 0; at < bytes.length; at += 64 * 1024) yield bytes.slice(at, at + 64 * 1024)
+  if (failure) throw failure
+}
+
+/** Asks until it is known, as clients do. */
+async function known(files: Files) {
+  for (let asked = 0; asked < 1000; asked++) {
+    try {
+      return await files.resolve(repository)
+    } catch (error) {
+      if (Failure.from(error).code !== 'reading') throw error
+      await Bun.sleep(1)
+    }
+  }
+  throw new Error('it is not known after a thousand questions')
+}
+
+describe('what a URL leads to', () => {
+  test('is found out by reading it once, however many ask, and it is here then', async () => {
+    const { files, server, store, stored, dir } = setUp()
+    const answers = await Promise.all([known(files), known(files), known(files)])
+    const digest = digestOf(server.bytes)
+    expect(answers.map((answer) => [answer.digest, answer.size])).toEqual(Array(3).fill([digest, 700_000]))
+    expect([server.reads, stored]).toEqual([1, [digest]])
+    const blob = store.find(digest)!
+    expect(blob.complete).toBe(true)
+    expect(Buffer.from(await blob.read({ start: 0, end: blob.size })).equals(server.bytes)).toBe(true)
+    expect(readdirSync(dir)).toEqual([])
+  })
+
+  test('is found out anew when its server has another version, and is known when it has the old one again', async () => {
+    const { files, server } = setUp()
+    const first = await known(files)
+    const old = server.bytes
+    server.bytes = bytesOf(300_000, 2)
+    server.version = { validator: 'etag "two"' }
+    expect((await known(files)).digest).toBe(digestOf(server.bytes))
+    server.bytes = old
+    server.version = { validator: 'etag "one"' }
+    expect((await known(files)).digest).toBe(first.digest)
+    expect(server.reads).toBe(2)
+  })
+
+  test('is not read for that where the server states the digest', async () => {
+    const { files, server } = setUp()
+    const digest = digestOf(server.bytes)
+    server.version = { digest }
+    expect(await files.resolve(repository)).toMatchObject({ digest, size: 700_000 })
+    expect(server.reads).toBe(0)
+  })
+
+  test('cannot be shared where the server does not say when it changes', async () => {
+    const { files, server, store } = setUp()
+    server.version = {}
+    await expect(known(files)).rejects.toThrow('give --digest')
+    expect([...store.all()]).toEqual([])
+  })
+
+  test('counts as the version that came, not as the one that was announced', async () => {
+    const { files, server } = setUp()
+    const read = files.resolve(repository).catch(() => {})
+    server.version = { validator: 'etag "two"' }
+    server.bytes = bytesOf(1000, 3)
+    await read
+    expect((await known(files)).digest).toBe(digestOf(server.bytes))
+    server.version = { validator: 'etag "one"' }
+    expect(await files.resolve(repository).catch((error) => Failure.from(error).code)).toBe('reading')
+  })
+
+  test('that breaks off is not taken for whole; it is tried again later, not at each question', async () => {
+    const { files, server, store, dir, clock } = setUp()
+    server.failure = new Failure('unavailable', 'the server has a problem')
+    await expect(known(files)).rejects.toThrow('the server has a problem')
+    await expect(known(files)).rejects.toThrow('the server has a problem')
+    expect([server.reads, [...store.all()], readdirSync(dir)]).toEqual([1, [], []])
+    server.failure = undefined
+    clock.skip(10_000)
+    expect((await known(files)).digest).toBe(digestOf(server.bytes))
+  })
+
+  test('that there is no room for is not begun', async () => {
+    const { files } = setUp(1000)
+    expect(await known(files).catch((error) => Failure.from(error).code)).toBe('no-space')
+  })
+})
