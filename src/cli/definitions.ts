@@ -1,5 +1,5 @@
 /** The command line as plain data, read from the definitions that parse it: what manual and completions are made of. */
-import type { Command, Option } from 'commander'
+import type { Command, Help, Option } from 'commander'
 import { isName, settingOf } from '../config/table.ts'
 import { wordsOf } from '../config/values.ts'
 
@@ -55,11 +55,14 @@ function commandOf(command: Command): CommandDefinition {
         help: argument.description,
       }
     }),
-    flags: command.createHelp().visibleOptions(command).map(flagOf),
+    flags: command
+      .createHelp()
+      .visibleOptions(command)
+      .map((option) => flagOf(option, command.createHelp())),
   }
 }
 
-function flagOf(option: Option): FlagDefinition {
+function flagOf(option: Option, shown: Help): FlagDefinition {
   const { long, short, flags, description, required, optional, argChoices } = option
   const name = long?.replace(/^--/, '') ?? ''
   const setting = isName(name) ? settingOf(name) : undefined
@@ -74,7 +77,8 @@ function flagOf(option: Option): FlagDefinition {
           value: meantBy(placeholder.slice(1, -1), argChoices ?? (setting ? wordsOf(setting.kind) : [])),
         }),
     many: option.variadic || (setting?.many ?? description.includes('repeatable')),
-    help: description,
+    // With the default, where there is one.
+    help: shown.optionDescription(option),
   }
 }
 

@@ -53,11 +53,16 @@ export function manualOf(program: ProgramDefinition, { version, date, topics }: 
 function commandLines(name: string, command: CommandDefinition, settings: ReadonlySet<string>): string[] {
   const shared = command.name === 'up' ? [] : command.flags.filter(({ long }) => settings.has(long))
   const own = shared.length < allSettings ? command.flags : command.flags.filter((flag) => !shared.includes(flag))
-  const shown = [name, command.name, ...command.arguments.map((argument) => argument.shown)].join(' ')
+  const usage = [name, command.name, ...command.arguments.map((argument) => argument.shown)].join(' ')
   return [
-    `.SS ${escaped(shown)}`,
+    `.SS ${escaped(usage)}`,
     `${escaped(sentence(command.help))}`,
-    ...(own.length < command.flags.length ? [escaped(`Takes the flags of ${name} up too.`)] : []),
+    ...command.arguments.flatMap(({ shown, value, help }) => {
+      const words = value.is === 'words' && value.words.length < 10 ? value.words.join(', ') : ''
+      const said = [help, words].filter((part) => part !== '').join(': ')
+      return said === '' ? [] : entry(`.I ${escaped(shown)}`, said)
+    }),
+    ...(own.length < command.flags.length ? ['.PP', escaped(`Takes the flags of ${name} up too.`)] : []),
     ...own.filter(({ long }) => long !== '--help').flatMap((flag) => entry(flagHead(flag), flag.help)),
   ]
 }
