@@ -1,6 +1,8 @@
 /**
  * What the dashboard shows, from top to bottom: what a pull is like for its engine first, then why. `$scope` stands for
  * the nodes that were chosen above. Grafana's own `$__rate_interval` fits the scrape interval and the zoom.
+ *
+ * Longer than most files, for it is one list of everything that a node measures.
  */
 export interface Query {
   readonly expr: string
