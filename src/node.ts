@@ -169,6 +169,10 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
       loginsFor: settings.registry.loginsFor,
       key: randomBytes(32),
+      learned: (digest) => {
+        const blob = store.find(digest)
+        if (blob) seeder.begun(blob)
+      },
       renew: (repository) => tags.renew(repository),
       inquire: (location, widely) => parts.inquire(location, widely),
     })
@@ -203,6 +207,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       store,
       clock,
       feeding: (digest) => swarm.find(digest)?.leads ?? false,
+      owners: (digest) => rights.owners(digest),
       limit: uploadRate === undefined ? undefined : new Bucket(uploadRate, started),
       sent: rates.sent,
     })
@@ -238,6 +243,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       tuning: defaultTuning,
       seeder,
       directory,
+      owned: (digest, repositories) => rights.owned(digest, repositories),
       complaint: (digest, piece) => mender.complaint(digest, piece),
       ...(tracing ? { traced: (location, begin) => tracing.transfers.bring(location, begin) } : {}),
       verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),

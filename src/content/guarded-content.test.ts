@@ -198,3 +198,43 @@ test('a client that leaves while the source is asked is not waited for', async (
   client.abort()
   expect(await work).toBe('cancelled')
 })
+
+describe('a layer that comes from other nodes', () => {
+  const evil = repositoryOf('evil.example', 'x/y')
+  const bytes = Buffer.alloc(200_000, 'of a private image')
+  const hers = repositoryOf('corp.example', 'org/private')
+  let digest: Digest
+  let open: () => void
+
+  /** Half of it is read when they say whose it is. */
+  async function readHalf() {
+    const gate = Promise.withResolvers<void>()
+    open = gate.resolve
+    digest = content.addBlob({ bytes, chunk: 100_000, gate: { at: 100_000, open: gate.promise } })
+    door.let(evil, 'anyone')
+    const reader = await as(stranger).open(evil, digest)
+    const chunks = reader.read({ start: 0, end: bytes.length }, signal)[Symbol.asyncIterator]()
+    expect((await chunks.next()).value).toHaveLength(100_000)
+    await store.put({ digest, kind: 'blob' }, bytes)
+    return { reader, chunks }
+  }
+
+  test('is given no further when they say that it is of a private repository of another registry', async () => {
+    const { reader, chunks } = await readHalf()
+    rights.owned(digest, [hers])
+    open()
+    expect(await codeOf(chunks.next() as Promise<unknown>)).toBe('no-blob')
+    reader.close()
+    expect(content.openReaders).toBe(0)
+  })
+
+  test('is given whole when the registry by whose name it was asked for has shown that it has it', async () => {
+    const { reader, chunks } = await readHalf()
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    rights.owned(digest, [hers])
+    open()
+    expect((await chunks.next()).value).toHaveLength(100_000)
+    expect((await chunks.next()).done).toBe(true)
+    reader.close()
+  })
+})

@@ -5,7 +5,7 @@ import { contentsOf, isElsewhere } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Rights } from '../rights/rights.ts'
 import type { Visitor } from '../rights/visitor.ts'
-import type { Door } from '../source/door.ts'
+import type { Asker, Door, Named } from '../source/door.ts'
 import { refusals } from '../source/lent.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Passed } from '../source/source.ts'
@@ -71,8 +71,9 @@ export class GuardedContent implements Content {
     const open = () => content.open(repository, digest, span, signal)
     const opening = (await rights.expects(this.#visitor, named)) ? open() : undefined
     opening?.catch(() => {})
+    let asker: Asker | undefined
     try {
-      await unlessAborted(rights.admit(this.#visitor, named), signal)
+      asker = await unlessAborted(rights.admit(this.#visitor, named), signal)
     } catch (error) {
       opening?.then(
         (reader) => reader.close(),
@@ -80,7 +81,26 @@ export class GuardedContent implements Content {
       )
       throw error
     }
-    return this.#given(opening, open)
+    const reader = await this.#given(opening, open)
+    return reader.file ? reader : this.#settled(named, asker, reader)
+  }
+
+  /** Other nodes may say of what comes from them that it is of another registry: what is not given yet waits for that. */
+  #settled(named: Named, asker: Asker | undefined, reader: BlobReader): BlobReader {
+    const { rights } = this.#guard
+    return {
+      digest: reader.digest,
+      size: reader.size,
+      mediaType: reader.mediaType,
+      async *read(span, signal) {
+        for await (const bytes of reader.read(span, signal)) {
+          if (rights.doubtful(named)) await unlessAborted(rights.settle(named, asker), signal)
+          yield bytes
+        }
+      },
+      provenance: () => reader.provenance(),
+      close: () => reader.close(),
+    }
   }
 
   /** Asked of the source in the client's own name: what it answers is what the client may know. */

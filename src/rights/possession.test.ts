@@ -82,6 +82,33 @@ describe('what a registry gives', () => {
   })
 })
 
+describe('what other nodes say of private repositories', () => {
+  test('is passed on, one of each registry, and nothing that is for anyone', () => {
+    const mirror = repositoryOf('mirror.example', 'org/private')
+    for (const repository of [hers, other, evil]) store.seenIn(digest, repository)
+    possession.brought({ repository: mirror, digest })
+    open = [evil]
+    expect(possession.owners(digest).map(({ registry }) => registry)).toEqual(['mirror.example', 'corp.example'])
+  })
+
+  test('is news once for each registry, and of so many registries only', () => {
+    expect([possession.told(digest, hers), possession.told(digest, other)]).toEqual([true, false])
+    const told = Array.from({ length: 100 }, (_, i) => possession.told(digest, repositoryOf(`r${i}.example`, 'x')))
+    expect(told.filter(Boolean)).toHaveLength(15)
+  })
+
+  test('makes what is read by the name of another registry doubtful, until that has shown it', async () => {
+    expect(possession.doubtful(named(evil))).toBe(false)
+    possession.told(digest, hers)
+    store.seenIn(digest, hers)
+    expect([possession.doubtful(named(evil)), possession.doubtful(named(other))]).toEqual([true, false])
+    await store.put({ digest, kind: 'blob' }, bytes)
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    expect(await outcome('anyone')).toBe('shown')
+    expect(possession.doubtful(named(evil))).toBe(false)
+  })
+})
+
 describe('what is questioned', () => {
   beforeEach(async () => {
     await store.put({ digest, kind: 'blob' }, bytes)
@@ -167,6 +194,23 @@ describe('what is questioned', () => {
     await store.put({ digest, kind: 'blob' }, bytes)
     expect(await outcome(undefined)).toBe('unavailable')
     expect(await outcome('anyone')).toBe('shown')
+  })
+
+  test('is asked for when the first of it has come, within a bound', async () => {
+    await store.remove(digest)
+    const blob = store.create({ digest, size: bytes.length, kind: 'blob' })
+    door.has.set(`evil.example/x/y ${digest}`, bytes)
+    const waiting = outcome('anyone')
+    await clock.run(1000)
+    expect(door.asked).toEqual([])
+    await blob.write(1, bytes.subarray(blob.layout.pieceLength, 2 * blob.layout.pieceLength))
+    await clock.run(100)
+    expect(await waiting).toBe('shown')
+    await store.remove(digest)
+    store.create({ digest, size: bytes.length, kind: 'blob' })
+    const vain = outcome('anyone')
+    await clock.run(6000)
+    expect(await vain).toBe('unavailable')
   })
 
   test('is not given where nothing of it is here to be compared, or nobody to ask for', async () => {

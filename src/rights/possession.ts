@@ -27,12 +27,19 @@ export interface PossessionOptions {
 /** More than anybody guesses, of content that has runs of the same byte. */
 const sampleBytes = 64 * 1024
 const failedMs = 10_000
+/** How long a piece to be compared is waited for, and how often it is looked whether it is here, in ms. */
+const patienceMs = 5_000
+const lookMs = 20
+/** Of one digest. Anybody who is let into the cluster may tell. */
+const mostTold = 16
 const mostProven = 20_000
 
 export class Possession {
   readonly #o: PossessionOptions
   /** For whom content came here that no client of this node has asked for. */
   readonly #brought = new LRUCache<Digest, Repository>({ max: 50_000 })
+  /** Registries of which another node said that they keep it private. */
+  readonly #told = new LRUCache<Digest, ReadonlySet<string>>({ max: 50_000 })
   readonly #proven = new LRUCache<string, true>({ max: mostProven })
   readonly #failed = new LRUCache<string, { failure: Failure; until: number }>({ max: 4096 })
   readonly #asking = new Map<string, Promise<void>>()
@@ -41,14 +48,37 @@ export class Possession {
     this.#o = options
   }
 
+  /** Private repositories that have it, one of each registry. */
+  owners(digest: Digest): Repository[] {
+    const brought = this.#brought.get(digest)
+    const known = this.#o.store.repositoriesOf(digest)
+    const owners = new Map<string, Repository>()
+    for (const repository of brought ? [brought, ...known] : known) {
+      if (!owners.has(repository.registry) && !this.#o.isPublic(repository)) owners.set(repository.registry, repository)
+    }
+    return [...owners.values()]
+  }
+
+  /** Another node has it from a private repository there. False if that is no news, or more than one needs to know. */
+  told(digest: Digest, { registry }: Repository): boolean {
+    const told = this.#told.get(digest) ?? new Set<string>()
+    if (told.has(registry) || told.size >= mostTold) return false
+    this.#told.set(digest, new Set([...told, registry]))
+    return true
+  }
+
+  /** As {@link disputed}, for what came up since the client was let in; costs little where nothing did. */
+  doubtful(named: Named): boolean {
+    const { repository, reference } = named
+    const told = isDigest(reference) ? this.#told.get(reference) : undefined
+    if (!told || (told.size === 1 && told.has(repository.registry))) return false
+    return this.disputed(named)
+  }
+
   /** Content of a private repository of another registry; what is of one registry, that registry itself keeps apart. */
   disputed({ repository, reference }: Named): boolean {
     if (!isDigest(reference) || this.#proven.get(keyOf(repository, reference))) return false
-    const brought = this.#brought.get(reference)
-    const known = this.#o.store.repositoriesOf(reference)
-    return (brought ? [brought, ...known] : known).some(
-      (other) => other.registry !== repository.registry && !this.#o.isPublic(other),
-    )
+    return this.owners(reference).some(({ registry }) => registry !== repository.registry)
   }
 
   /** The first name counts: a second one is a claim. */
@@ -72,15 +102,15 @@ export class Possession {
   }
 
   async #ask(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
-    const { store, door, clock, random } = this.#o
+    const { door, clock } = this.#o
     const { repository, reference } = named
-    const blob = store.find(reference)
-    const span = blob && sampleOf(blob, random)
+    const span = asker && (await this.#sample(reference))
     try {
       if (!span || asker === undefined) {
         throw new Failure('unavailable', `it is not here to be compared with what ${repository.registry} has`)
       }
-      if (span.start < span.end) await door.shows(named, asker, span.start, await blob.read(span))
+      const { blob, start, end } = span
+      if (start < end) await door.shows(named, asker, start, await blob.read({ start, end }))
       this.#proven.set(keyOf(repository, reference), true)
     } catch (error) {
       const failure = Failure.from(error)
@@ -91,6 +121,18 @@ export class Possession {
       if (span && asker !== undefined)
         this.#failed.set(this.#question(named, asker), { failure, until: clock.now() + failedMs })
       throw failure
+    }
+  }
+
+  /** Of what has just begun to come there is a piece in a moment. */
+  async #sample(digest: Digest): Promise<(Span & { readonly blob: Blob }) | undefined> {
+    const { store, clock, random } = this.#o
+    for (let waited = 0; ; waited += lookMs) {
+      const blob = store.find(digest)
+      const span = blob && sampleOf(blob, random)
+      if (span) return { blob, ...span }
+      if (!blob || waited >= patienceMs) return undefined
+      await new Promise<void>((resolve) => clock.after(lookMs, resolve))
     }
   }
 

@@ -41,11 +41,15 @@ beforeEach(() => {
   rights = make()
 })
 
-function make(loginsFor: LoginsFor = 'root', renew?: () => Promise<void>): Rights {
+function make(
+  loginsFor: LoginsFor = 'root',
+  renew?: () => Promise<void>,
+  learned: (digest: Digest) => void = () => {},
+): Rights {
   const metrics = createMetrics()
   const key = new Uint8Array(32)
   const random = seededRandom(1)
-  return new Rights({ store, door, clock, random, log, metrics, loginsFor, key, ...(renew ? { renew } : {}) })
+  return new Rights({ store, door, clock, random, log, metrics, loginsFor, key, learned, ...(renew ? { renew } : {}) })
 }
 
 async function outcome(who: Visitor, named: Named = v1, proof?: Promise<unknown>): Promise<string> {
@@ -255,6 +259,34 @@ describe('content that no manifest of the repository is known to list', () => {
     await outcome(stranger)
     expect(await outcome(stranger, layer)).toBe('in')
     expect(door.asked).toHaveLength(1)
+  })
+})
+
+describe('what a node that holds it says', () => {
+  const secret = digestOf(Buffer.from('of a private image'))
+  const hers = repositoryOf('corp.example', 'org/private')
+  const asked: Named = { repository: app, kind: 'blob', reference: secret }
+
+  test('about whose it is counts for who was let in already, is passed on, and outlives a restart', async () => {
+    const learned: Digest[] = []
+    rights = make('root', undefined, (digest) => void learned.push(digest))
+    door.let(app, 'anyone')
+    expect(await outcome(stranger, asked)).toBe('in')
+    expect(rights.doubtful(asked)).toBe(false)
+    rights.owned(secret, [hers])
+    expect([rights.doubtful(asked), rights.doubtful({ ...asked, repository: hers })]).toEqual([true, false])
+    expect(rights.owners(secret)).toEqual([hers])
+    await store.put({ digest: secret, kind: 'blob' }, Buffer.from('of a private image'))
+    await expect(rights.settle(asked, 'anyone')).rejects.toMatchObject({ code: 'no-blob' })
+    expect(learned).toEqual([secret])
+    rights = make()
+    expect(await outcome(stranger, asked)).toBe('no-blob')
+  })
+
+  test('of what is for anyone is told to nobody', async () => {
+    door.let(app, 'anyone')
+    expect(await outcome(stranger, asked)).toBe('in')
+    expect(rights.owners(secret)).toEqual([])
   })
 })
 

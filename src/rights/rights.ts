@@ -31,6 +31,8 @@ export interface RightsOptions {
   readonly metrics: Pick<Metrics, 'rightsChecks'>
   /** For whom the logins of this node count. */
   readonly loginsFor: LoginsFor
+  /** It is known now that a private repository has it. */
+  readonly learned?: (digest: Digest) => void
   /** Of the hash that credentials are remembered by; random, of this process alone. */
   readonly key: Uint8Array
   /** Has whoever asks the source for the whole cluster ask again; what that says arrives by {@link Rights.heard}. */
@@ -199,6 +201,23 @@ export class Rights {
     this.#possession.brought(location)
   }
 
+  /** Private repositories that have it, for nodes that fetch it from here. */
+  owners(digest: Digest): Repository[] {
+    return this.#possession.owners(digest)
+  }
+
+  /** A node that has it, which members believe, says that these private repositories have it. */
+  owned(digest: Digest, repositories: readonly Repository[]): void {
+    for (const repository of repositories) {
+      if (this.#possession.told(digest, repository)) this.contains(repository, [digest])
+    }
+  }
+
+  /** Whether {@link settle} has something to do, of what came up since the client was let in. */
+  doubtful(named: Named): boolean {
+    return this.#possession.doubtful(named)
+  }
+
   /** The repository has these, as a manifest of it says or the source. */
   contains(repository: Repository, digests: Iterable<Digest>): void {
     for (const digest of digests) {
@@ -206,6 +225,7 @@ export class Rights {
       if (this.#places.get(key)) continue
       this.#places.set(key, true)
       this.#o.store.seenIn(digest, repository)
+      if (!this.#last('anyone', repository)) this.#o.learned?.(digest)
     }
   }
 

@@ -4,9 +4,10 @@
  */
 import type { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
-import type { FrameOf } from '../wire/messages.ts'
+import { type FrameOf, mostPrivate } from '../wire/messages.ts'
 import type { Session } from '../wire/wire.ts'
 
 interface Audience {
@@ -17,18 +18,28 @@ interface Audience {
   readonly told: Map<Session, number>
 }
 
+export interface AudiencesOptions {
+  readonly store: Pick<BlobStore, 'find'>
+  /** It comes to others through this node. */
+  readonly feeding: (digest: Digest) => boolean
+  /** Private repositories that have it. */
+  readonly owners?: (digest: Digest) => readonly Repository[]
+}
+
 const mostWantsPerSession = 4096
 
 export class Audiences {
   readonly #store: Pick<BlobStore, 'find'>
   readonly #feeding: (digest: Digest) => boolean
+  readonly #owners: (digest: Digest) => readonly Repository[]
   readonly #audiences = new Map<Digest, Audience>()
   readonly #wants = new Map<Session, Set<Digest>>()
   readonly #news = new Set<Digest>()
 
-  constructor(store: Pick<BlobStore, 'find'>, feeding: (digest: Digest) => boolean) {
+  constructor({ store, feeding, owners = () => [] }: AudiencesOptions) {
     this.#store = store
     this.#feeding = feeding
+    this.#owners = owners
   }
 
   /** Sessions that want the blob. */
@@ -64,7 +75,7 @@ export class Audiences {
     this.#wants.delete(session)
   }
 
-  /** A blob that was unknown so far has its size: whoever waits for it is told. */
+  /** Whoever waits for it is told what there is to know of it: its size, or whose it is. */
   begun(blob: Blob): void {
     const audience = this.#audiences.get(blob.digest)
     if (!audience) return
@@ -121,7 +132,7 @@ export class Audiences {
 
   #introduce(blob: Blob, audience: Audience, session: Session): void {
     this.#teach(blob, audience, [session])
-    session.send(stateFrame(blob, this.#feeding(blob.digest)))
+    session.send(stateFrame(blob, this.#feeding(blob.digest), this.#owners(blob.digest)))
   }
 
   /** Sends the segments that these sessions have not been sent; always before the pieces they describe. */
@@ -144,7 +155,7 @@ export class Audiences {
   }
 }
 
-function stateFrame(blob: Blob, feeding: boolean): FrameOf<'state'> {
+function stateFrame(blob: Blob, feeding: boolean, owners: readonly Repository[]): FrameOf<'state'> {
   return {
     t: 'state',
     digest: blob.digest,
@@ -154,6 +165,7 @@ function stateFrame(blob: Blob, feeding: boolean): FrameOf<'state'> {
     feeding,
     ...(blob.mediaType ? { mediaType: blob.mediaType } : {}),
     have: blob.have.bytes.toBase64(),
+    ...(owners.length > 0 ? { private: owners.slice(0, mostPrivate) } : {}),
   }
 }
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { FakeSession } from '../../test/fakes/session.ts'
 import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 import type { SwarmNode } from '../../test/fakes/swarm-node.ts'
+import { repositoryOf } from '../oci/reference.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { layoutOf } from '../piece/layout.ts'
 import { pieceDigest, pieceDigestBytes, segmentPayload } from '../piece/metainfo.ts'
@@ -88,6 +89,18 @@ describe('a parent', () => {
     expect(parents()).not.toContain('ann')
     expect(session.all('unwant').length).toBe(1)
     expect([...node.swarm.transfers()]).toEqual([transfer])
+  })
+
+  test('says which private repositories have it before any piece of it counts; an older one does not say', () => {
+    const told: unknown[] = []
+    node.owned = (digest, repositories) => {
+      const bob = transfer.describe().parents.find(({ id }) => id === 'bob')!
+      told.push([digest, repositories, bob.inFlight])
+    }
+    node.swarm.frame(puppet('ann'), state({}, 1))
+    const repositories = [repositoryOf('corp.example', 'org/private')]
+    node.swarm.frame(puppet('bob'), state({ private: repositories }, 2))
+    expect(told).toEqual([[blob.digest, repositories, 0]])
   })
 
   test('that tells of pieces before it told its state is not believed yet', () => {

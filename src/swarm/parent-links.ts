@@ -6,6 +6,7 @@ import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { apart } from '../cluster/zone.ts'
 import { Failure, isFailureCode } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, layoutOf } from '../piece/layout.ts'
 import { type Segment, type SegmentVerdict, segmentEnd, segmentPayload } from '../piece/metainfo.ts'
@@ -17,6 +18,8 @@ export interface LinkEvents {
   /** A parent says how large the blob is; false if that contradicts what is known. */
   sized(size: number, mediaType: string | undefined): boolean
   layout(): Layout | undefined
+  /** A parent says which private repositories have it; before it says what it holds. */
+  owned(repositories: readonly Repository[]): void
   held(parent: NodeId, have: Bitmap, feeding: boolean): void
   has(parent: NodeId, pieces: readonly number[]): void
   /** Everything that the segment states is known already, and the same. */
@@ -173,6 +176,7 @@ export class ParentLinks {
   }
 
   #state(link: Link, frame: FrameOf<'state'>): void {
+    if (frame.private) this.#events.owned(frame.private)
     if (!this.#events.sized(frame.size, frame.mediaType) || frame.pieceLength !== layoutOf(frame.size).pieceLength) {
       return this.#leave(link.card.id, `says the blob has ${frame.size} bytes in pieces of ${frame.pieceLength}`)
     }

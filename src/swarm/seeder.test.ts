@@ -5,10 +5,12 @@ import { FakeSession } from '../../test/fakes/session.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { digestOf } from '../oci/digest.ts'
+import { type Repository, repositoryOf } from '../oci/reference.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { pieceDigest } from '../piece/metainfo.ts'
 import { Bucket } from '../rate.ts'
+import { parseFrame } from '../wire/messages.ts'
 import type { PieceOnDisk, WantedPieces } from '../wire/wire.ts'
 import { Seeder, type SeederOptions } from './seeder.ts'
 import { signedSegments } from './source-feed.ts'
@@ -114,6 +116,20 @@ describe('a session that wants a blob', () => {
     session.take()
     rig.clock.advance(10 * batchMs)
     expect(session.sent).toEqual([])
+  })
+
+  test('is told of private repositories that have the blob, in the state, and again when there is news of them', async () => {
+    const owners: Repository[] = []
+    const rig = new Rig({ owners: () => owners })
+    const blob = await rig.add(1)
+    const [plain] = rig.want('ann').all('state')
+    expect(plain).not.toHaveProperty('private')
+    for (let i = 0; i < 20; i++) owners.push(repositoryOf(`r${i}.example`, 'org/private'))
+    const session = rig.want('bob')
+    rig.seeder.begun(blob)
+    const told = session.all('state').map((frame) => frame.private)
+    expect(told).toEqual([owners.slice(0, 8), owners.slice(0, 8)])
+    expect(() => parseFrame(JSON.stringify(session.all('state')[0]))).not.toThrow()
   })
 
   test('is sent each statement once', async () => {

@@ -8,12 +8,15 @@ import type { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { PieceOnDisk, Session, WantedPieces } from '../wire/wire.ts'
-import { Audiences } from './audiences.ts'
+import { Audiences, type AudiencesOptions } from './audiences.ts'
 import { nextBatch, usualBatchMs } from './batch.ts'
 import { type Upload, Uploader, type UploaderOptions } from './uploader.ts'
 import { defaultUploadTuning } from './uploads.ts'
 
-export interface SeederOptions extends Omit<UploaderOptions, 'tuning'>, Partial<Pick<UploaderOptions, 'tuning'>> {
+export interface SeederOptions
+  extends Omit<UploaderOptions, 'tuning'>,
+    Partial<Pick<UploaderOptions, 'tuning'>>,
+    Pick<AudiencesOptions, 'owners'> {
   readonly store: BlobStore
   /** Shortest time between two batches of news about pieces, in ms. */
   readonly batchMs?: number
@@ -30,9 +33,9 @@ export class Seeder {
   #batchedAt = Number.NEGATIVE_INFINITY
 
   constructor({ tuning = defaultUploadTuning, batchMs = usualBatchMs, ...options }: SeederOptions) {
-    const { store, clock, feeding } = options
+    const { store, clock } = options
     this.uploadSlots = tuning.mostSlots
-    this.#audiences = new Audiences(store, feeding)
+    this.#audiences = new Audiences(options)
     this.#uploader = new Uploader({ ...options, tuning })
     this.#clock = clock
     this.#batchMs = batchMs
@@ -71,7 +74,7 @@ export class Seeder {
     this.#uploader.left(session.peer.id)
   }
 
-  /** A blob that was unknown so far has its size. */
+  /** A blob that was unknown so far has its size, or it is known now whose it is. */
   begun(blob: Blob): void {
     this.#audiences.begun(blob)
   }

@@ -15,6 +15,7 @@ import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { segmentEnd } from '../piece/metainfo.ts'
 import type { Location, Source } from '../source/source.ts'
@@ -50,6 +51,8 @@ export interface TransferDeps {
   readonly metrics: Metrics
   readonly tuning: Tuning
   verify(node: NodeId, payload: Uint8Array, signature: Uint8Array): boolean
+  /** A node that has the blob says which private repositories have it. */
+  owned?(digest: Digest, repositories: readonly Repository[]): void
 }
 
 export interface TransferFacts {
@@ -271,12 +274,14 @@ export class Transfer {
   }
 
   #linkEvents(): LinkEvents {
+    const { digest } = this.location
     return {
       sized: (size, mediaType) => {
         if (!this.#blob && !this.#over) this.#begin(this.#create(size, mediaType))
         return this.#blob?.size === size
       },
       layout: () => this.#blob?.layout,
+      owned: (repositories) => this.#d.owned?.(digest, repositories),
       held: (parent, have, feeding) => this.#apply({ type: 'parent-joined', parent, have, feeding }),
       has: (parent, pieces) => {
         if (parent === this.#reader && this.#isNews(pieces)) this.#readerToldAt = this.#d.clock.now()

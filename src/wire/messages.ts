@@ -27,6 +27,8 @@ const mostDigestBytes = mostPieces * 32
 const signatureBytes = 128
 const piece = z.number().int().min(0).max(mostPiece)
 const pieces = z.array(piece).max(mostPieces)
+/** How many private repositories are told of a blob. */
+export const mostPrivate = 8
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4)
 const short = z.string().max(512)
 
@@ -67,6 +69,8 @@ const state = z.object({
   feeding: z.boolean(),
   /** Bitmap, base64. */
   have: base64(wireRules.bitmapBytes),
+  /** Repositories, one of each registry, that have it and are not for anyone: what another registry says of it, it has to show. */
+  private: z.array(repository).max(mostPrivate).optional(),
 })
 /** Pieces that came since `state`. */
 const have = z.object({ t: z.literal('have'), digest, pieces })

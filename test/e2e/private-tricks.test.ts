@@ -9,6 +9,7 @@ import { syntheticLayer } from '../lab/layers.ts'
 import { LabNode } from '../lab/node.ts'
 import { LabRegistry } from '../lab/registry.ts'
 import { tryRun } from '../lab/run.ts'
+import { until } from '../lab/until.ts'
 
 const missing = ['skopeo', 'curl', 'docker-registry', 'setpriv'].filter((program) => !Bun.which(program))
 if (process.getuid?.() !== 0) missing.push('root, to be somebody else')
@@ -84,13 +85,13 @@ describe.skipIf(missing.length > 0)('who has no rights to a private image and kn
   })
 
   /** What curl got for `[path, ...options]`: the status, and whether there is anything of the image in the body. */
-  async function ask([path, ...options]: readonly string[], who: readonly string[] = somebody) {
+  async function ask([path, ...options]: readonly string[], who: readonly string[] = somebody, at = node) {
     const file = join(dir, `body-${crypto.randomUUID()}`)
     writeFileSync(file, '', { mode: 0o666 })
     await tryRun(['chmod', '0666', file])
     await tryRun(['chmod', '0755', dir])
     const command = ['curl', '--silent', '--path-as-is', '--globoff', '--output', file, '--write-out', '%{http_code}']
-    const { stdout } = await tryRun([...who, ...command, ...options, `${node.mirror}${path}`])
+    const { stdout } = await tryRun([...who, ...command, ...options, `${at.mirror}${path}`])
     const body = readFileSync(file)
     rmSync(file)
     // Of the manifest what nobody can make up from the digests of the layers: that of the config.
@@ -163,7 +164,7 @@ describe.skipIf(missing.length > 0)('who has no rights to a private image and kn
     await tricks([`/v2/open.lab/org/common/blobs/uploads/${layer}?${from}`, '--request', 'PUT'])
     await tricks([`/v2/open.lab/org/common/referrers/${image.digest}`], [`/v2/corp.lab/org/app/referrers/${layer}`])
     await tricks(['/v2/corp.lab/org/app/tags/list'], ['/v2/_catalog'])
-  })
+  }, 60_000)
 
   test('has nothing by what it says about itself', async () => {
     const lies = [
@@ -236,9 +237,38 @@ describe.skipIf(missing.length > 0)('who has no rights to a private image and kn
     expect(before.stdout).toBe('200')
   }, 60_000)
 
+  test('has nothing of another node either, which has never heard of the image and fetches from this one', async () => {
+    const address = '127.0.73.2'
+    const others = ['--upstream', `corp.lab=${corp.url}`, '--upstream', `liar.lab=${liar.url}`]
+    const flags = ['--no-mdns', '--join', node.p2p, ...others]
+    const other = await new LabNode({ address, dir: join(dir, 'other'), flags }).ready()
+    try {
+      await until(
+        'the nodes know each other',
+        20,
+        async () => (await other.metric('shoal_members', { mode: 'seed' })) >= 2,
+      )
+      liar.baits.clear()
+      for (const what of [`blobs/${layer}`, `manifests/${image.digest}`]) {
+        for (let i = 0; i < 2; i++) {
+          const got = await ask([`/v2/liar.lab/x/y/${what}`, '--max-time', '10'], somebody, other)
+          expect({ what, leaks: got.leaks }).toEqual({ what, leaks: false })
+        }
+        // It has been there, or nothing was tried.
+        expect(await other.metric('shoal_peer_received_bytes_total')).toBeGreaterThan(0)
+        expect(await ask([`/v2/corp.lab/org/app/${what}`, '--user', shown], somebody, other)).toEqual({
+          status: 200,
+          leaks: true,
+        })
+      }
+    } finally {
+      await other.process.stop()
+    }
+  }, 60_000)
+
   test('leaves who has them with all of it', async () => {
     for (const request of named('corp.lab/org/app')) {
       expect(await ask([...request, '--user', shown])).toMatchObject({ leaks: true })
     }
-  })
+  }, 60_000)
 })

@@ -3,6 +3,7 @@ import { seededRandom } from '../../src/clock.ts'
 import { MemberTable } from '../../src/cluster/member-table.ts'
 import type { Mode } from '../../src/cluster/node-info.ts'
 import type { Digest } from '../../src/oci/digest.ts'
+import type { Repository } from '../../src/oci/reference.ts'
 import { Scheduler } from '../../src/scheduler/service.ts'
 import { Swarms } from '../../src/scheduler/swarms.ts'
 import type { Location } from '../../src/source/source.ts'
@@ -41,6 +42,8 @@ export class SwarmNode {
   readonly soonAt: number[] = []
   /** What it sends in place of a piece. */
   forge: (piece: number, bytes: Uint8Array) => Uint8Array = (_, bytes) => bytes
+  /** Told which private repositories have a blob. */
+  owned: (digest: Digest, repositories: readonly Repository[]) => void = () => {}
   /** It tells nobody what it holds to be the digests of pieces. */
   mute = false
   readonly #network: SwarmNetwork
@@ -93,6 +96,7 @@ export class SwarmNode {
       seeder: this.seeder,
       directory,
       verify: (node, payload, signature) => Buffer.compare(network.sign(node, payload), signature) === 0,
+      owned: (digest, repositories) => this.owned(digest, repositories),
       changed: (digest, soon) => {
         if (soon) this.soonAt.push(clock.now())
         this.#announce(digest)

@@ -18,6 +18,10 @@ export const frames = json(
   { t: 'want', digest },
   { t: 'unwant', digest },
   { t: 'state', digest, size: 3_000_000, pieceLength: 262_144, kind: 'blob', feeding: true, have: 'Dw8=' },
+  {
+    ...{ t: 'state', digest, size: 3_000_000, pieceLength: 262_144, kind: 'blob', feeding: false, have: '' },
+    private: [{ registry: 'corp.example', name: 'org/app' }],
+  },
   { t: 'have', digest, pieces: [0, 1, 2, 11] },
   { t: 'got', digest, piece: 4 },
   { t: 'got', digest, piece: 4, dropped: true },
