@@ -39,14 +39,16 @@ interface Reading {
   done: number
   size: number
   failure: Failure | undefined
-  /** Clock time until which a failure is the answer. */
-  until: number
+  /** What was read of a server that names no versions. */
+  result: Resolved | undefined
 }
 
 /** Files that are read at the same time. */
 const atOnce = 2
 const mostWaiting = 64
 const failureKeptMs = 5_000
+/** For who asked while it was read: what they are told counts as long as a tag does. */
+const resultKeptMs = 10_000
 /** For schedulers to hear that the file is here before others are told its name: else one would read it again. */
 const spreadMs = 500
 
@@ -67,7 +69,7 @@ export class Files {
     if (digest !== undefined && size !== undefined) return { digest, size, mediaType }
     const known = this.#known(repository, version)
     if (known) return known
-    throw this.#progressOf(repository, version)
+    return this.#progressOf(repository, version)
   }
 
   close(): void {
@@ -78,32 +80,35 @@ export class Files {
     return validator === undefined ? undefined : this.#o.store.tag(repository, tagOf(validator))
   }
 
-  /** Begins to read it unless somebody has; how far that is, or why it cannot be. */
-  #progressOf(repository: Repository, { validator, size }: FileVersion & { readonly size?: number }): Failure {
+  /** Begins to read it unless somebody has. @throws {Failure} how far that is, or why it cannot be */
+  #progressOf(repository: Repository, { validator, size }: FileVersion & { readonly size?: number }): Resolved {
     const key = `${formatRepository(repository)} ${validator ?? ''}`
     const running = this.#readings.get(key)
-    if (running && (running.failure === undefined || running.until > this.#o.clock.now())) {
-      return running.failure ?? readingFailure(repository, running)
-    }
+    if (running?.result) return running.result
+    if (running) throw running.failure ?? readingFailure(repository, running)
     if (this.#readings.size >= mostWaiting || this.#running >= atOnce) {
-      return new Failure('reading', `${urlOfFile(repository)} waits until other files are read`)
+      throw new Failure('reading', `${urlOfFile(repository)} waits until other files are read`)
     }
-    const reading: Reading = { done: 0, size: size ?? 0, failure: undefined, until: 0 }
+    const reading: Reading = { done: 0, size: size ?? 0, failure: undefined, result: undefined }
     this.#readings.set(key, reading)
     this.#running++
     this.#read(repository, reading)
       .then(
-        () => void this.#readings.delete(key),
+        () => this.#forget(key, reading.result ? resultKeptMs : 0),
         (error: unknown) => {
           reading.failure = Failure.from(error)
-          reading.until = this.#o.clock.now() + failureKeptMs
-          this.#o.clock.after(failureKeptMs, () => this.#readings.delete(key))
+          this.#forget(key, failureKeptMs)
         },
       )
       .finally(() => {
         this.#running--
       })
-    return readingFailure(repository, reading)
+    throw readingFailure(repository, reading)
+  }
+
+  #forget(key: string, ms: number): void {
+    if (ms === 0) this.#readings.delete(key)
+    else this.#o.clock.after(ms, () => this.#readings.delete(key))
   }
 
   async #read(repository: Repository, reading: Reading): Promise<void> {
@@ -111,13 +116,6 @@ export class Files {
     const file = await source.openNow(repository, this.#stop.signal)
     reading.size = file.size
     const { validator } = file.version
-    if (validator === undefined) {
-      throw new Failure(
-        'corrupt',
-        `${urlOfFile(repository)}: its server does not say when it changes (no ETag, no Last-Modified), so that it ` +
-          'cannot be shared by its URL; give --digest',
-      )
-    }
     await checkRoom(file.size, dir, store.usage().limit)
     const spool = await openNameless(dir)
     try {
@@ -126,7 +124,8 @@ export class Files {
       stored(repository, digest)
       await pause(clock, spreadMs, this.#stop.signal)
       const record = { digest, size: file.size, mediaType, resolvedAt: clock.wall() }
-      store.setTag(repository, tagOf(validator), record)
+      if (validator !== undefined) store.setTag(repository, tagOf(validator), record)
+      else reading.result = record
       log.info('a file was read for its digest', { url: formatRepository(repository), digest, bytes: file.size })
     } finally {
       await spool.close()

@@ -67,7 +67,7 @@ describe('an image consists of', () => {
   test('the index and all that it leads to, where all platforms are wanted', async () => {
     const image = await shelf.image('org/app:v1', 'all')
     const blobs = ['c1', 'shared', 'l1', 'c2', 'l2'].map((text) => blob(text).digest)
-    expect(digests(image)).toEqual([index.digest, one.digest, two.digest, ...blobs])
+    expect(digests(image)).toEqual([one.digest, two.digest, index.digest, ...blobs])
     expect(image.entry.digest).toBe(index.digest)
   })
 
@@ -86,6 +86,34 @@ describe('an image consists of', () => {
     for (let depth = 0; depth < 8; depth++)
       inner = shelf.put({ manifests: [descriptor(inner)] }, manifestTypes.ociIndex, 'deep')
     expect(await shelf.image('org/app:deep', 'all').catch((error) => Failure.from(error).code)).toBe('corrupt')
+  })
+
+  test('what Docker pushed in its own form, in OCI’s', async () => {
+    const layer = { ...blob('l'), mediaType: 'application/vnd.docker.image.rootfs.diff.tar.gzip' }
+    const config = { ...blob('c'), mediaType: 'application/vnd.docker.container.image.v1+json' }
+    const own = { schemaVersion: 2, mediaType: manifestTypes.dockerManifest, config, layers: [layer] }
+    const inner = shelf.put(own, manifestTypes.dockerManifest)
+    const list = { mediaType: manifestTypes.dockerList, manifests: [descriptor(inner, amd64), descriptor(one, arm64)] }
+    shelf.put(list, manifestTypes.dockerList, 'docker')
+    const { entry, parts } = await shelf.image('org/app:docker', 'all')
+    const byDigest = new Map(parts.map((part) => [part.digest, part]))
+    const index = JSON.parse(Buffer.from(byDigest.get(entry.digest)!.bytes!).toString())
+    expect([entry.mediaType, index.mediaType]).toEqual([manifestTypes.ociIndex, manifestTypes.ociIndex])
+    expect(index.manifests.map((manifest: Entry) => manifest.mediaType)).toEqual(
+      Array(2).fill(manifestTypes.ociManifest),
+    )
+    // What was OCI's already stays, byte for byte.
+    expect(index.manifests[1].digest).toBe(one.digest)
+    const changed = byDigest.get(index.manifests[0].digest)!
+    expect([changed.size, digestOf(changed.bytes!)]).toEqual([index.manifests[0].size, changed.digest])
+    const manifest = JSON.parse(Buffer.from(changed.bytes!).toString())
+    expect(manifest).toEqual({
+      ...own,
+      mediaType: manifestTypes.ociManifest,
+      config: { ...config, mediaType: 'application/vnd.oci.image.config.v1+json' },
+      layers: [{ ...layer, mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip' }],
+    })
+    expect([byDigest.has(config.digest), byDigest.has(inner.digest)]).toEqual([true, false])
   })
 
   test('by digest, nothing that is found by a tag', async () => {

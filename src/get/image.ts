@@ -1,8 +1,9 @@
 /** An image, or several, as the files of an OCI image layout (image spec, "Image Layout"). */
 import { Failure } from '../failure.ts'
-import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import { contentsOf, type Descriptor, isElsewhere } from '../oci/media.ts'
 import { formatReference, type Reference, type Repository } from '../oci/reference.ts'
+import { inOciForm, ociType } from './oci-form.ts'
 import { choose, type Platform } from './platform.ts'
 
 /** Content that the layout has at {@link pathOf}; `bytes` of what is here already, being small. */
@@ -37,6 +38,8 @@ export interface Image {
   readonly parts: readonly Part[]
 }
 
+type Stored = Pick<Entry, 'mediaType' | 'digest' | 'size'>
+
 /** Indexes may hold indexes. */
 const mostNested = 4
 export const refName = 'org.opencontainers.image.ref.name'
@@ -55,13 +58,11 @@ export async function imageOf(reference: Reference, platform: Platform, read: Re
   const chosen = index && platform !== 'all' ? choose(contents.manifests, platform) : undefined
   const top = chosen ? await child(reference, chosen, read) : asked
   const parts = new Map<Digest, Part>()
-  await gather(reference, top, parts, read, 0)
+  const stored = await gather(reference, top, parts, read, 0)
   const [manifests, rest] = [[...parts.values()].filter(({ bytes }) => bytes), [...parts.values()]]
   return {
     entry: {
-      mediaType: top.mediaType,
-      digest: top.digest,
-      size: top.bytes.length,
+      ...stored,
       ...(chosen?.platform ? { platform: platformFields(chosen.platform) } : {}),
       annotations: { ...(tag ? { [refName]: tag } : {}), [fullName]: formatReference(reference) },
     },
@@ -69,25 +70,29 @@ export async function imageOf(reference: Reference, platform: Platform, read: Re
   }
 }
 
+/** Puts a manifest and all that it leads to into `parts`. @returns what the manifest is known by there */
 async function gather(
   repository: Repository,
-  manifest: Manifest,
+  { bytes: asked, digest: known, mediaType }: Manifest,
   parts: Map<Digest, Part>,
   read: ReadManifest,
   depth: number,
-): Promise<void> {
-  const { digest, bytes } = manifest
-  if (depth > mostNested) throw new Failure('corrupt', `${digest} is an index of indexes, too many in each other`)
-  parts.set(digest, { repository, digest, size: bytes.length, bytes })
-  const { manifests, blobs } = contentsOf(bytes)
+): Promise<Stored> {
+  if (depth > mostNested) throw new Failure('corrupt', 'the image is an index of indexes, too many in each other')
+  const { manifests, blobs } = contentsOf(asked)
+  const replaced = new Map<string, Stored>()
   for (const descriptor of manifests) {
-    if (parts.has(descriptor.digest)) continue
-    await gather(repository, await child(repository, descriptor, read), parts, read, depth + 1)
+    const stored = await gather(repository, await child(repository, descriptor, read), parts, read, depth + 1)
+    if (stored.digest !== descriptor.digest) replaced.set(descriptor.digest, stored)
   }
+  const bytes = inOciForm(asked, mediaType, replaced)
+  const digest = bytes === asked ? known : digestOf(bytes)
+  parts.set(digest, { repository, digest, size: bytes.length, bytes })
   for (const { digest, size, mediaType } of blobs) {
     // Where a layer is elsewhere, the registry need not have it, and the manifest says where it is.
     if (!parts.has(digest) && !isElsewhere(mediaType)) parts.set(digest, { repository, digest, size })
   }
+  return { mediaType: ociType(mediaType), digest, size: bytes.length }
 }
 
 async function child(repository: Repository, descriptor: Descriptor, read: ReadManifest): Promise<Manifest> {
