@@ -50,6 +50,18 @@ export interface Recorded {
   row(): BlobRow
 }
 
+/**
+ * Pages after which the log is brought into the catalog. That waits for the disk on the main thread, so it is to be seldom;
+ * but the log's file stays as long as it ever was, and counts for the store's limit: in a small store it would leave no
+ * room for blobs.
+ */
+function logPages(limitBytes: number): number {
+  return Math.max(64, Math.min(4000, Math.floor(limitBytes / logShare / pageBytes)))
+}
+
+const logShare = 16
+const pageBytes = 4096
+
 export class Catalog {
   readonly #db: Database
   readonly #spare: Spare
@@ -65,15 +77,14 @@ export class Catalog {
   #closed = false
 
   /** @throws {Failure} for a newer schema; an SQLite error that {@link isDamage} knows for a file that is no catalog */
-  constructor(path: string, spare: Spare, clock: Clock, log: Log) {
+  constructor(path: string, spare: Spare, clock: Clock, log: Log, limitBytes = Number.POSITIVE_INFINITY) {
     this.#spare = spare
     this.#db = new Database(path, { create: true, strict: true })
     this.#clock = clock
     this.#log = log
     try {
       this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
-      // A checkpoint waits for the disk on the main thread: fewer of them.
-      this.#db.exec('PRAGMA wal_autocheckpoint = 4000')
+      this.#db.exec(`PRAGMA wal_autocheckpoint = ${logPages(limitBytes)}`)
       const check = this.#db.query<{ quick_check: string }, []>('PRAGMA quick_check(1)').get()
       if (check?.quick_check !== 'ok') throw new DamagedCatalog(check?.quick_check ?? 'unreadable')
       migrate(this.#db, path)

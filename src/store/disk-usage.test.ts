@@ -67,6 +67,21 @@ test('what others put into the directory is not its own', async () => {
   expect(besideBlobs(dir)).toBe(store.usage().disk)
 })
 
+test('in a small store the log of the catalog stays small, however much comes and goes', async () => {
+  const dir = newDir()
+  const limitBytes = 16 * 1024 * 1024
+  const clock = new FakeClock()
+  const store = await openStore(dir, { limitBytes, clock })
+  for (let i = 0; i < 200; i++) {
+    const { digest, bytes } = sample(10, i)
+    await store.put({ digest, kind: 'blob' }, bytes)
+    // Long enough for it to be recorded.
+    clock.advance(1000)
+    await store.remove(digest)
+  }
+  expect(statSync(join(dir, 'shoal.db-wal')).size).toBeWithin(4096, limitBytes / 8)
+})
+
 test('the limit is for all of it: what the catalog takes is not there for blobs', async () => {
   const catalog = pieceLength
   const store = await openStore(newDir(), {

@@ -85,7 +85,7 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
   function openCatalog(): { catalog: Catalog; rebuild: boolean } {
     const path = dir.catalog
     try {
-      return { catalog: new Catalog(path, spare, clock, log), rebuild: false }
+      return { catalog: new Catalog(path, spare, clock, log, options.limitBytes), rebuild: false }
     } catch (error) {
       if (!isDamage(error)) throw error
       const aside = `${path}.damaged-${new Date(clock.wall()).toISOString().replaceAll(':', '')}`
@@ -97,7 +97,7 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
         movedTo: aside,
         error: error instanceof Error ? error.message : String(error),
       })
-      const catalog = new Catalog(path, spare, clock, log)
+      const catalog = new Catalog(path, spare, clock, log, options.limitBytes)
       const { pins, bans, trouble } = salvage(aside)
       for (const pin of pins) catalog.pin(pin)
       for (const { node, reason, until } of bans) catalog.ban(node, reason, until)
