@@ -109,14 +109,23 @@ function diskOf({ store }: Settings, node: NodeFacts | undefined, service: boole
 
 /** What a node started here, or by the unit, runs with. Wrong ones are told, and the defaults stand in for them. */
 function settingsOf(command: Command, { variables, host }: Context) {
-  const service = host.exists(places.variables) ? variablesOf(host.read(places.variables)) : {}
   try {
-    const { settings, file } = load(flagsOf(command), { ...service, ...variables }, host)
+    const service = readIfAllowed(places.variables, host)
+    const { settings, file } = load(flagsOf(command), { ...variablesOf(service), ...variables }, host)
     return { settings, problems: [], root: host.root, ...(file === undefined ? {} : { file }) }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const { settings } = load({}, {}, { ...host, exists: () => false })
     return { settings, problems: error.problems, root: host.root }
+  }
+}
+
+/** Variables of a service may be for root alone; what they say is then not known, as that node's token is not. */
+function readIfAllowed(path: string, host: Context['host']): string {
+  try {
+    return host.exists(path) ? host.read(path) : ''
+  } catch {
+    return ''
   }
 }
 

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'bun:test'
+import { afterEach, expect, setDefaultTimeout, test } from 'bun:test'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +13,9 @@ import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { newClusterKey } from './keygen.ts'
 import { run } from './program.ts'
+
+// Every process of the machine is looked at, however many there are.
+setDefaultTimeout(20_000)
 
 const closers: (() => unknown)[] = []
 afterEach(async () => {
