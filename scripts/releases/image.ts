@@ -92,7 +92,7 @@ async function manifestOf(
   for (const entries of [[...base, ...library], binaryLayer(binary)]) {
     const tar = await tarOf(entries, facts.date)
     contents.push(`sha256:${sha256(tar)}`)
-    layers.push(keep(media.layer, gzipSync(tar, { level: 9 })))
+    layers.push(keep(media.layer, gzipSync(tar, { level: 6 })))
   }
   const created = facts.date.toISOString().replace('.000Z', 'Z')
   const config = {
