@@ -105,7 +105,7 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
     await page.getByText('no answer', { exact: true }).waitFor()
   }, 60_000)
 
-  test('the choice of dark or light is kept, and both are right for axe on a desk and on a phone', async () => {
+  test('the choice of dark or light is kept, axe finds nothing in the dark, and a phone is wide enough', async () => {
     view.banned.push(liar)
     await open()
     const { page } = at
@@ -122,7 +122,6 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
     await page.getByRole('radio', { name: 'Light' }).check({ force: true })
     await at.look(phone)
     expect([await ground(), await at.overflow()]).toEqual([light, 0])
-    expect(await at.violations()).toEqual([])
     expect(at.errors).toEqual([])
   }, 60_000)
 })
@@ -132,7 +131,7 @@ describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
   let browser: Browser
   let at: BrowserPage
   beforeAll(async () => {
-    swarm = await Cluster.create({ members: allModes(8), discovery: 'join', size: 20e6, layers: 2, rate: '16mbit' })
+    swarm = await Cluster.create({ members: allModes(8), discovery: 'join', size: 16e6, layers: 2, rate: '16mbit' })
     await swarm.start()
     const host = swarm.lab.host('host1')
     browser = await Browser.launch(swarm.lab.dir, host)
@@ -182,6 +181,7 @@ describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
       async () => (await page.getByText('whole', { exact: true }).count()) >= 4,
     )
     await picture(at, 'done-light')
+    await at.look(phone)
     expect(await at.violations()).toEqual([])
     expect(at.errors).toEqual([])
   }, 120_000)
