@@ -46,7 +46,7 @@ test('whatever is written, completed, spoilt and removed, it is what the file sy
     await again.close()
   })
   await fc.assert(property, { numRuns: 8 })
-})
+}, 60_000)
 
 test('a small blob takes a block, a sparse one what was written of it, and the catalog counts', async () => {
   const dir = newDir()

@@ -8,14 +8,18 @@ const namespaces =
   Bun.which('unshare') !== null && Bun.spawnSync(['unshare', '--user', '--map-root-user', '--mount', 'true']).success
 const child = join(import.meta.dir, '../../test/fakes/full-disk.ts')
 
-test.skipIf(!namespaces)('on a full disk old blobs make room, new ones fail cleanly, and the store opens again', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'shoal-full-'))
-  try {
-    const command = ['unshare', '--user', '--map-root-user', '--mount', process.execPath, child, dir]
-    const { stdout, stderr } = Bun.spawnSync(command, { timeout: 30_000 })
-    expect(stderr.toString()).toBe('')
-    expect(JSON.parse(stdout.toString())).toEqual({ evicted: true, failures: ['no-space'], whole: true, wrong: [] })
-  } finally {
-    rmSync(dir, { recursive: true })
-  }
-})
+test.skipIf(!namespaces)(
+  'on a full disk old blobs make room, new ones fail cleanly, and the store opens again',
+  () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shoal-full-'))
+    try {
+      const command = ['unshare', '--user', '--map-root-user', '--mount', process.execPath, child, dir]
+      const { stdout, stderr } = Bun.spawnSync(command, { timeout: 30_000 })
+      expect(stderr.toString()).toBe('')
+      expect(JSON.parse(stdout.toString())).toEqual({ evicted: true, failures: ['no-space'], whole: true, wrong: [] })
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  },
+  60_000,
+)

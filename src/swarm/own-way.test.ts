@@ -32,7 +32,7 @@ test('it does not while a scheduler says that a seed gets on with it, and does i
   expect(await network.until(() => peer.source.sent > 0, 40_000)).toBe(true)
   expect(await network.until(() => reader.over, 120_000)).toBe(true)
   expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
-})
+}, 60_000)
 
 test('it does soon when no scheduler answers any more', async () => {
   const peer = network.nodes[2]!
@@ -42,7 +42,7 @@ test('it does soon when no scheduler answers any more', async () => {
   expect(await network.until(() => peer.source.sent > 0, 20_000)).toBe(true)
   expect(await network.until(() => reader.over)).toBe(true)
   expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
-})
+}, 60_000)
 
 test('a node through which a blob comes to others says once a second how far it is', async () => {
   const [, seed, peer] = network.nodes
@@ -54,7 +54,7 @@ test('a node through which a blob comes to others says once a second how far it 
   expect(gaps.length).toBeGreaterThan(3)
   for (const gap of gaps) expect(gap).toBeWithin(1000, 2000)
   expect(peer!.soonAt.length).toBeLessThan(3)
-})
+}, 60_000)
 
 test('children of a node are told when it begins to read the source', async () => {
   const [, , peer, child] = network.nodes
@@ -66,7 +66,7 @@ test('children of a node are told when it begins to read the source', async () =
   expect(session.all('state').map(({ feeding }) => feeding)).toEqual([false])
   transfer.fetch(false)
   expect(session.all('state').map(({ feeding }) => feeding)).toEqual([false, true])
-})
+}, 60_000)
 
 test('what was read from the source is stated when it is about to be recorded, or it would count for nothing after a restart', async () => {
   const peer = network.nodes[2]!
@@ -80,7 +80,7 @@ test('what was read from the source is stated when it is about to be recorded, o
   expect(await network.until(() => unstated().length > 0)).toBe(true)
   peer.store.record()
   expect(unstated()).toEqual([])
-})
+}, 60_000)
 
 test('a node that reads the source stops when the one that was named for it gets on with it again', async () => {
   const [, seed, peer] = network.nodes
@@ -103,4 +103,4 @@ test('a node that reads the source stops when the one that was named for it gets
   expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
   expect(peer!.source.sent).toBeLessThan(0.2 * blob.bytes.length)
   expect(network.sourceBytes).toBeLessThan(1.1 * blob.bytes.length)
-})
+}, 60_000)
