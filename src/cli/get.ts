@@ -115,8 +115,9 @@ async function carryOutOne(job: Job, base: string, options: Options, context: Co
 
 function summaryOf(title: string, { path, bytes }: Saved, seconds: number, shares: Shares | undefined): string {
   const to = path === '-' ? 'standard output' : path
-  const from = shares ? `, ${sharesText(shares)}` : ''
-  return `${title} is in ${to}: ${prettyBytes(bytes, { binary: true })} in ${duration(Math.ceil(seconds))}${from}`
+  const from = shares && sharesText(shares)
+  const size = prettyBytes(bytes, { binary: true })
+  return `${title} is in ${to}: ${size} in ${duration(Math.ceil(seconds))}${from ? `, ${from}` : ''}`
 }
 
 /** As it was asked for, for people. */

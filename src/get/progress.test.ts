@@ -23,9 +23,9 @@ test.each([
   [{ store: 0, swarm: 3, source: 1 }, '75% from peers'],
   [{ store: 9, swarm: 0, source: 1 }, '0% from peers'],
   [{ store: 9, swarm: 0, source: 0 }, 'all from this node'],
-  [{ store: 0, swarm: 0, source: 0 }, '0% from peers'],
+  [{ store: 0, swarm: 0, source: 0 }, undefined],
 ])('of %p it is said: %s', (shares, text) => {
-  expect(sharesText(shares)).toBe(text)
+  expect(sharesText(shares)).toBe(text as string)
 })
 
 test.each([

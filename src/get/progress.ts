@@ -21,20 +21,21 @@ export function lineOf({ name, total, done, perSecond, shares }: Figures, bar: s
   const percent = total === 0 ? 100 : Math.floor((100 * done) / total)
   const left = total - done
   const seconds = perSecond > 0 ? Math.ceil(left / perSecond) : undefined
+  const from = shares && sharesText(shares)
   const short = name.length > widestName ? `…${name.slice(1 - widestName)}` : name
   return [
     `${short} ${bar} ${String(percent).padStart(3)}%`,
     `${bytes(done)} of ${bytes(total)}`,
     `${bytes(perSecond)}/s`,
     ...(left === 0 ? [] : [`ETA ${seconds === undefined ? '-' : duration(seconds)}`]),
-    ...(shares ? [sharesText(shares)] : []),
+    ...(from ? [from] : []),
   ].join('  ')
 }
 
-/** `84% from peers`, of what was not at this node before. */
-export function sharesText({ store, swarm, source }: Shares): string {
+/** `84% from peers`, of what was not at this node before; undefined where nothing has come. */
+export function sharesText({ store, swarm, source }: Shares): string | undefined {
   const came = swarm + source
-  if (came === 0) return store > 0 ? 'all from this node' : '0% from peers'
+  if (came === 0) return store > 0 ? 'all from this node' : undefined
   return `${Math.floor((100 * swarm) / came)}% from peers`
 }
 
