@@ -30,7 +30,7 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'shoal-ui-'))
     browser = await Browser.launch(dir)
-  }, 90_000)
+  }, 180_000)
   afterAll(async () => {
     await browser?.close()
     rmSync(dir, { recursive: true, force: true })
@@ -65,14 +65,14 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
     expect(await asked.count()).toBe(0)
     // What the browser says of an answer that is 401 is what it should say.
     expect(at.errors.filter((error) => !error.includes('401'))).toEqual([])
-  }, 60_000)
+  }, 180_000)
 
   test('a blob is found and removed by keyboard alone, and one that is pinned says so and stays', async () => {
     await open()
     const { page } = at
     await page.getByRole('searchbox', { name: 'Search blobs' }).fill('ghcr.io')
     const rows = page.getByRole('region', { name: 'Blobs' }).last().locator('tbody tr')
-    await until('two are left', 10, async () => (await rows.count()) === 2)
+    await until('two are left', 40, async () => (await rows.count()) === 2)
     const remove = view.removeBlob.bind(view)
     view.removeBlob = (digest) =>
       Promise.reject(new Failure('pinned', `${digest} is pinned for ever: unpin that first`))
@@ -86,24 +86,24 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
     view.removeBlob = remove
     await dialog.getByRole('button', { name: 'Remove' }).press('Enter')
     await dialog.waitFor({ state: 'detached' })
-    await until('one is left', 10, async () => (await rows.count()) === 1)
+    await until('one is left', 40, async () => (await rows.count()) === 1)
     await rows.first().getByRole('button').press('Enter')
     await page.keyboard.press('Escape')
     await dialog.waitFor({ state: 'detached' })
     expect(view.stored.size).toBe(2)
     expect(at.errors.filter((error) => !error.includes('409'))).toEqual([])
-  }, 60_000)
+  }, 180_000)
 
   test('a ban is lifted, and a node that does not answer any more is not taken for one that is well', async () => {
     view.banned.push(liar)
     await open()
     const { page } = at
     await page.getByRole('button', { name: /^Lift the ban/ }).click()
-    await until('it is lifted', 10, () => view.banned.length === 0)
+    await until('it is lifted', 40, () => view.banned.length === 0)
     await page.getByText('ready', { exact: true }).waitFor()
     await server.close()
     await page.getByText('no answer', { exact: true }).waitFor()
-  }, 60_000)
+  }, 180_000)
 
   test('the choice of dark or light is kept, axe finds nothing in the dark, and a phone is wide enough', async () => {
     view.banned.push(liar)
@@ -123,7 +123,7 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
     await at.look(phone)
     expect([await ground(), await at.overflow()]).toEqual([light, 0])
     expect(at.errors).toEqual([])
-  }, 60_000)
+  }, 180_000)
 })
 
 describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
@@ -147,9 +147,9 @@ describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
     await page.getByText('Nothing moves right now.').waitFor()
     await page.getByText('The store is empty.', { exact: false }).waitFor()
     const members = page.getByRole('region', { name: 'Members' }).last().locator('tbody tr')
-    await until('eight members', 20, async () => (await members.count()) === 8)
+    await until('eight members', 60, async () => (await members.count()) === 8)
     await picture(at, 'idle-dark')
-  }, 60_000)
+  }, 180_000)
 
   test('a pull by all of them is visible while it happens, and what it saved when it is over', async () => {
     const { page } = at
@@ -157,9 +157,9 @@ describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
     pulls.catch(() => {})
     await page.getByText('lab/image', { exact: false }).first().waitFor()
     const others = page.locator('.pulls h3 ~ .layers > li')
-    await until('seven other hosts fetch', 30, async () => (await others.count()) === 7)
+    await until('seven other hosts fetch', 60, async () => (await others.count()) === 7)
     const drawn = page.locator('.lines .peers')
-    await until('many lines between nodes', 30, async () => (await drawn.count()) >= 8)
+    await until('many lines between nodes', 60, async () => (await drawn.count()) >= 8)
     const words = (await page.getByRole('img', { name: /^The swarm/ }).getAttribute('aria-label')) ?? ''
     expect(words).toMatch(/8 nodes, 8 fetching, [\d.]+ [KM]iB\/s between nodes/)
     await picture(at, 'pull-dark')
@@ -171,7 +171,7 @@ describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
     await pulls
     await page.getByText('Nothing is being fetched.', { exact: false }).waitFor()
     // Eight got it, and one had to read it.
-    await until('most was saved', 20, async () =>
+    await until('most was saved', 60, async () =>
       /8[0-9]% of .* on 8 nodes/.test((await page.locator('.tile.saved').textContent()) ?? ''),
     )
     await at.look(desk)
@@ -184,5 +184,5 @@ describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
     await at.look(phone)
     expect(await at.violations()).toEqual([])
     expect(at.errors).toEqual([])
-  }, 120_000)
+  }, 240_000)
 })

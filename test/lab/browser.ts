@@ -65,6 +65,8 @@ export class Browser {
       reducedMotion: 'reduce',
     })
     const page = await context.newPage()
+    // For a machine that has much else to do.
+    page.setDefaultTimeout(60_000)
     const errors: string[] = []
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) errors.push(`${message.text()} ${message.location().url}`)
