@@ -131,7 +131,7 @@ describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
   let browser: Browser
   let at: BrowserPage
   beforeAll(async () => {
-    swarm = await Cluster.create({ members: allModes(8), discovery: 'join', size: 16e6, layers: 2, rate: '16mbit' })
+    swarm = await Cluster.create({ members: allModes(8), discovery: 'join', size: 20e6, layers: 2, rate: '16mbit' })
     await swarm.start()
     const host = swarm.lab.host('host1')
     browser = await Browser.launch(swarm.lab.dir, host)
@@ -160,8 +160,9 @@ describe.skipIf(obstacle !== undefined)('on a node of eight', () => {
     await until('seven other hosts fetch', 60, async () => (await others.count()) === 7)
     const drawn = page.locator('.lines .peers')
     await until('many lines between nodes', 60, async () => (await drawn.count()) >= 8)
-    const words = (await page.getByRole('img', { name: /^The swarm/ }).getAttribute('aria-label')) ?? ''
-    expect(words).toMatch(/8 nodes, 8 fetching, [\d.]+ [KM]iB\/s between nodes/)
+    const said = page.getByRole('img', { name: /^The swarm/ })
+    const all = /8 nodes, 8 fetching, [\d.]+ [KM]iB\/s between nodes/
+    await until('it is said in words', 60, async () => all.test((await said.getAttribute('aria-label')) ?? ''))
     await picture(at, 'pull-dark')
     await at.look(desk)
     await picture(at, 'pull-light')
