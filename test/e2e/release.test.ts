@@ -1,6 +1,6 @@
 /** A release of one platform, as `scripts/release` makes it, in the hands of those who get it. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { scratchRoot } from '../lab/lab.ts'
 import { run, tryRun } from '../lab/run.ts'
@@ -31,7 +31,10 @@ describe.skipIf(obstacle !== '')('a release', () => {
 
   test('says what is in it, truly, and who says so', async () => {
     const { stdout } = await tryRun(['sh', '-c', `cd ${join(dir, 'release')} && sha256sum --check --strict SHA256SUMS`])
-    expect(stdout.match(/: OK$/gm)).toHaveLength(4)
+    const checked = [...stdout.matchAll(/^(.*): OK$/gm)].map(([, name]) => name!)
+    const sums = ['SHA256SUMS', 'SHA256SUMS.sig']
+    expect([...checked, ...sums].sort()).toEqual(readdirSync(join(dir, 'release')).sort())
+    expect(checked).toContain(`shoal-${target}`)
     const verify = ['openssl', 'pkeyutl', '-verify', '-rawin', '-pubin', '-inkey', join(dir, 'public')]
     const signed = await tryRun([...verify, '-in', file('SHA256SUMS'), '-sigfile', file('SHA256SUMS.sig')])
     expect(signed.stdout).toContain('Signature Verified Successfully')
