@@ -15,11 +15,47 @@ export interface Ends {
   readonly localPort: number
 }
 
+/**
+ * A text that changes, and takes long to read. Whoever asks gets one whose reading began after that; all who ask while one is
+ * being read share the next. The kernel lists seven thousand connections in 50 ms: with a reading for each, a flood of them
+ * kept every other client waiting for many seconds.
+ */
+export class SharedReading {
+  readonly #read: () => Promise<string>
+  #current: Promise<string> | undefined
+  #next: Promise<string> | undefined
+
+  constructor(read: () => Promise<string>) {
+    this.#read = read
+  }
+
+  get(): Promise<string> {
+    if (!this.#current) return this.#begin()
+    this.#next ??= this.#current.then(() => {
+      this.#next = undefined
+      return this.#begin()
+    })
+    return this.#next
+  }
+
+  #begin(): Promise<string> {
+    const current = this.#read().then((text) => {
+      if (this.#current === current) this.#current = undefined
+      return text
+    })
+    this.#current = current
+    return current
+  }
+}
+
+const tables = ['/proc/net/tcp', '/proc/net/tcp6'].map(
+  (file) => new SharedReading(() => readFile(file, 'latin1').catch(() => '')),
+)
+
 /** The uid of the client's socket; undefined when it is not on this host, or cannot be told. */
 export async function localUser(ends: Ends): Promise<number | undefined> {
-  for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
-    const table = await readFile(file, 'latin1').catch(() => '')
-    const uid = ownerIn(table, ends)
+  for (const table of tables) {
+    const uid = ownerIn(await table.get(), ends)
     if (uid !== undefined) return uid
   }
   return undefined
