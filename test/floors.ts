@@ -3,7 +3,7 @@
  * folders and files directly below `src`.
  */
 export const floors: readonly (readonly string[])[] = [
-  ['failure.ts', 'clock.ts', 'build-info.ts', 'fair-line.ts', 'hardening.ts', 'notify.ts', 'json.ts'],
+  ['failure.ts', 'clock.ts', 'build-info.ts', 'fair-line.ts', 'hardening.ts', 'notify.ts', 'json.ts', 'span.ts'],
   ['oci', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts'],
   ['config', 'piece', 'file-limit.ts'],
   ['store', 'cluster', 'install'],

@@ -1,8 +1,10 @@
 /** What `shoal status` prints for people: from facts to text, nothing else. */
+
 import Table from 'cli-table3'
 import prettyBytes from 'pretty-bytes'
 import type { BanFacts, BlobPage, MemberFacts, NodeFacts, Transfers } from '../admin/view.ts'
 import { shortDigest } from '../oci/digest.ts'
+import { largestUnits } from '../span.ts'
 
 export interface StatusFacts {
   readonly node: NodeFacts
@@ -149,17 +151,7 @@ function share(part: number, whole: number): string {
 
 /** `3d 4h`, `5m 2s`, `0s`: the two largest units. */
 function span(seconds: number): string {
-  const whole = Math.floor(seconds)
-  const parts = [
-    [Math.floor(whole / 86_400), 'd'],
-    [Math.floor(whole / 3600) % 24, 'h'],
-    [Math.floor(whole / 60) % 60, 'm'],
-    [whole % 60, 's'],
-  ] as const
-  const first = parts.findIndex(([count]) => count > 0)
-  if (first < 0) return '0s'
-  return parts
-    .slice(first, first + 2)
+  return largestUnits(seconds)
     .map(([count, unit]) => `${count}${unit}`)
     .join(' ')
 }

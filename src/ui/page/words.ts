@@ -1,5 +1,6 @@
 /** Numbers, times and names as the page writes them. Pure. */
 import prettyBytes from 'pretty-bytes'
+import { largestUnits } from '../../span.ts'
 
 export function bytes(count: number): string {
   return prettyBytes(Math.round(count), { binary: true, maximumFractionDigits: count >= 1024 ? 1 : 0 })
@@ -17,17 +18,7 @@ export function share(part: number, whole: number): number {
 
 /** `3d 4h`, `5m 2s`: the two largest units. */
 export function span(seconds: number): string {
-  const whole = Math.max(0, Math.floor(seconds))
-  const parts = [
-    [Math.floor(whole / 86_400), 'd'],
-    [Math.floor(whole / 3600) % 24, 'h'],
-    [Math.floor(whole / 60) % 60, 'm'],
-    [whole % 60, 's'],
-  ] as const
-  const first = parts.findIndex(([count]) => count > 0)
-  if (first < 0) return '0s'
-  return parts
-    .slice(first, first + 2)
+  return largestUnits(seconds)
     .filter(([count], i) => i === 0 || count > 0)
     .map(([count, unit]) => `${count}${unit}`)
     .join(' ')
