@@ -92,9 +92,8 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.get('/api/v1/node', (c) => c.json(view.node()))
   app.get('/api/v1/members', (c) => c.json({ members: view.members() }))
   app.get('/api/v1/blobs', (c) => {
-    const query = blobQuery.safeParse(c.req.query())
-    if (!query.success) throw badQuery(query.error)
-    const { filter, state, limit, offset } = query.data
+    const query = queryOf(c, blobQuery)
+    const { filter, state, limit, offset } = query
     return c.json(pageOf(view.blobs(), { limit, offset, ...(filter ? { filter } : {}), ...(state ? { state } : {}) }))
   })
   app.get('/api/v1/blobs/:digest', (c) => {
@@ -118,9 +117,8 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
     return c.json({ pins })
   })
   app.put('/api/v1/blobs/:name/pin', async (c) => {
-    const query = pinQuery.safeParse(c.req.query())
-    if (!query.success) throw badQuery(query.error)
-    const pinned = await view.pin(c.req.param('name'), query.data.for)
+    const query = queryOf(c, pinQuery)
+    const pinned = await view.pin(c.req.param('name'), query.for)
     options.log.info('pinned through the admin port', { ...pinned })
     return c.json({ pins: [pinned] })
   })
@@ -131,24 +129,21 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
     return c.body(null, 204)
   })
   const eviction = async (c: Context, carryOut: boolean) => {
-    const query = evictionQuery.safeParse(c.req.query())
-    if (!query.success) throw badQuery(query.error)
-    return c.json(await view.evict(query.data.to, carryOut))
+    const query = queryOf(c, evictionQuery)
+    return c.json(await view.evict(query.to, carryOut))
   }
   app.get('/api/v1/eviction', (c) => eviction(c, false))
   app.post('/api/v1/eviction', (c) => eviction(c, true))
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
   app.get('/api/v1/history', async (c) => {
-    const query = historyQuery.safeParse(c.req.query())
-    if (!query.success) throw badQuery(query.error)
-    return c.json(await view.history(query.data.span))
+    const query = queryOf(c, historyQuery)
+    return c.json(await view.history(query.span))
   })
   app.get('/api/v1/cluster', async (c) => c.json(await view.cluster()))
   app.get('/api/v1/cluster/history', async (c) => {
-    const query = historyQuery.safeParse(c.req.query())
-    if (!query.success) throw badQuery(query.error)
-    return c.json(await view.clusterHistory(query.data.span))
+    const query = queryOf(c, historyQuery)
+    return c.json(await view.clusterHistory(query.span))
   })
   app.get('/api/v1/faults', async (c) => c.json(await view.faults()))
   app.get('/api/v1/bans', (c) => c.json({ bans: view.bans() }))
@@ -162,9 +157,8 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
 
   app.get('/api/v1/log-level', (c) => c.json(view.logLevel()))
   app.put('/api/v1/log-level', (c) => {
-    const query = levelQuery.safeParse(c.req.query())
-    if (!query.success) throw badQuery(query.error)
-    return c.json(view.setLogLevel(query.data.level, query.data.for))
+    const query = queryOf(c, levelQuery)
+    return c.json(view.setLogLevel(query.level, query.for))
   })
 
   offered.offer(app)
@@ -182,8 +176,12 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   return app
 }
 
-function badQuery({ issues: [issue] }: z.ZodError): Failure {
-  return new Failure('bad-request', `${issue?.path.join('.')}: ${issue?.message}`)
+/** @throws {Failure} `bad-request` */
+function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
+  const query = schema.safeParse(c.req.query())
+  if (query.success) return query.data
+  const [issue] = query.error.issues
+  throw new Failure('bad-request', `${issue?.path.join('.')}: ${issue?.message}`)
 }
 
 function notHere(digest: string): Failure {
