@@ -1,28 +1,16 @@
 import { afterEach, expect, test } from 'bun:test'
-import { FakeContext } from '../../test/fakes/context.ts'
-import { FakeNodeView } from '../../test/fakes/node-view.ts'
-import { createAdmin, serveAdmin } from '../admin/admin.ts'
+import { FakeShell } from '../../test/fakes/shell.ts'
 import { evictionSchema } from '../admin/view.ts'
-import { formatAddress } from '../listen.ts'
-import { silentLog } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
-import { run } from './program.ts'
 
-const closers: (() => Promise<unknown>)[] = []
+const shells: FakeShell[] = []
 afterEach(async () => {
-  await Promise.all(closers.splice(0).map((close) => close()))
+  await Promise.all(shells.splice(0).map((shell) => shell.close()))
 })
 
 function node() {
-  const view = new FakeNodeView()
-  const server = serveAdmin(createAdmin(view, createMetrics(), { log: silentLog }), { host: '127.0.0.1', port: 0 })
-  closers.push(() => server.close())
-  const gc = async (...args: string[]) => {
-    const context = new FakeContext()
-    const code = await run(['gc', '--admin-addr', formatAddress(server.address), ...args], context)
-    return { code, out: context.printed.join('\n'), err: context.complained.join('\n') }
-  }
-  return { view, gc }
+  const shell = new FakeShell()
+  shells.push(shell)
+  return { view: shell.view, gc: (...args: string[]) => shell.shoal('gc', ...args) }
 }
 
 test('a dry run says what would go and why, and nothing goes', async () => {
