@@ -82,7 +82,8 @@ describe.skipIf(obstacle !== undefined)('status in the middle of a pull', () => 
     const typescript = join(host.dir, 'typescript')
     const drawn = `tr '\\033' '\\n' <${typescript} 2>/dev/null | grep -c '^\\[H'`
     const operator = `for i in $(seq 100); do [ "$(${drawn})" -ge 3 ] && break; sleep 0.1; done; printf '\\003'`
-    const watch = `${builtBinary} status --watch --interval 200ms`
+    // Ctrl-C is for it alone, whichever shell script(1) has.
+    const watch = `exec ${builtBinary} status --watch --interval 200ms`
     await host.exec(['sh', '-c', `(${operator}) | script --quiet --flush --return --command '${watch}' ${typescript}`])
     const screen = readFileSync(typescript, 'utf8')
     expect(screen.split('\u001b[H').length).toBeGreaterThan(3)

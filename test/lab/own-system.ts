@@ -60,7 +60,8 @@ export class OwnSystem {
   /** Runs it as at a terminal where each question is answered with yes. */
   answered(line: string): Promise<Output> {
     const terminal = `cd / && printf 'y\\ny\\n' | script --quiet --return --command "$1" /dev/null`
-    return tryRun(this.#inside(['bash', '-c', terminal, '-', line]), this.#env)
+    // The shell that script(1) runs the line with; else that of whoever runs the tests, or sh.
+    return tryRun(this.#inside(['bash', '-c', terminal, '-', line]), { ...this.#env, SHELL: '/bin/bash' })
   }
 
   /** Starts a program there; the lab ends it. */
