@@ -1,0 +1,166 @@
+/**
+ * What a cluster must not forget when a node is lost: tags and their history, what a repository of its own contains,
+ * preheat jobs, work that is owed to others, bans. Who holds which piece is not among it: that is soft.
+ *
+ * Two implementations, which pass `test/conformance/state.ts`: SQLite in the data directory of one seed, and PostgreSQL
+ * for several nodes that share one truth. Every method throws {@link Failure} `unavailable` when the database cannot be
+ * asked; what a method has resolved for is on disk.
+ */
+import type { NodeId } from '../cluster/node-info.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { BlobKind } from '../store/blob-store.ts'
+
+export interface State {
+  readonly tags: TagIndex
+  readonly contents: ContentIndex
+  readonly jobs: Jobs
+  readonly work: WorkQueue
+  readonly bans: SharedBans
+  close(): Promise<void>
+}
+
+/** What a tag pointed to from `at` on. */
+export interface TagEntry {
+  /** Absent: from then on there was no such tag. */
+  readonly digest?: Digest
+  readonly mediaType: string
+  readonly size: number
+  /** Wall time in ms. */
+  readonly at: number
+  /** Who said so: a node's id, or the name of an uploader. */
+  readonly by: string
+}
+
+/** A line of the history of all tags, for whoever keeps a copy. */
+export interface TagChange extends TagEntry {
+  readonly repository: Repository
+  readonly tag: Tag
+  /** Grows with every change here. */
+  readonly number: number
+}
+
+export interface Page<T> {
+  /** Those after this one, in the order of their code units. */
+  readonly after?: T
+  readonly limit: number
+}
+
+export interface TagIndex {
+  get(repository: Repository, tag: Tag): Promise<TagEntry | undefined>
+  /**
+   * Adds a line to the history, unless the tag says the same already. An entry older than the newest one goes where it
+   * belongs in the history, and changes nothing of what the tag points to.
+   */
+  set(repository: Repository, tag: Tag, entry: TagEntry): Promise<void>
+  /** The newest first. */
+  history(repository: Repository, tag: Tag, limit: number): Promise<TagEntry[]>
+  /** Tags that point to something now. */
+  list(repository: Repository, page: Page<string>): Promise<Tag[]>
+  /** Repositories with a tag or content. */
+  repositories(page: Page<string>): Promise<Repository[]>
+  /** Changes after number `after`, in order. */
+  changes(after: number, limit: number): Promise<TagChange[]>
+  /** Drops lines of the history that ended before `before`, wall ms; never what a tag points to now. */
+  forget(before: number): Promise<void>
+}
+
+/** A manifest or blob that a repository of the cluster's own has. */
+export interface Content {
+  readonly digest: Digest
+  readonly kind: BlobKind
+  readonly mediaType: string
+  readonly size: number
+  readonly at: number
+  /** Of a manifest: what it refers to as its subject, and how the list of referrers describes it. */
+  readonly subject?: Digest
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+  /** Of a manifest: digests of all that it names. */
+  readonly parts?: readonly Digest[]
+}
+
+export interface ContentIndex {
+  find(repository: Repository, digest: Digest): Promise<Content | undefined>
+  /** Again: replaced. */
+  add(repository: Repository, content: Content): Promise<void>
+  /** False if it was not there. */
+  remove(repository: Repository, digest: Digest): Promise<boolean>
+  /** All of a repository, or its manifests or blobs alone, by digest. */
+  list(repository: Repository, page: Page<Digest>, kind?: BlobKind): Promise<Content[]>
+  referrers(repository: Repository, subject: Digest): Promise<Content[]>
+  repositoriesOf(digest: Digest): Promise<Repository[]>
+}
+
+export type JobState = 'pending' | 'running' | 'done' | 'failed' | 'cancelled'
+
+/** Work of minutes, that an operator asked for and looks at. `body` belongs to who runs that kind. */
+export interface Job<T = unknown> {
+  /** From 1 on. */
+  readonly id: number
+  readonly kind: string
+  /** Asking for what is asked for already gives the job there is. */
+  readonly key: string
+  readonly state: JobState
+  readonly reason?: string
+  readonly body: T
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** Who runs it, until when (wall ms) unless it says so again: after that, another may. */
+  readonly owner?: NodeId
+  readonly leasedUntil?: number
+}
+
+export interface Jobs {
+  /** The new job; or the one of that kind and key that is pending or running. */
+  add(job: { kind: string; key: string; body: unknown; at: number }): Promise<{ job: Job; created: boolean }>
+  find(id: number): Promise<Job | undefined>
+  /** The newest first. */
+  list(kind: string, limit: number): Promise<Job[]>
+  /** A job that is not over and that nobody holds, which `owner` holds from now on. */
+  claim(kind: string, owner: NodeId, now: number, leaseMs: number): Promise<Job | undefined>
+  /** False if `owner` does not hold it any more, or it is over: then nothing was changed. */
+  update(
+    id: number,
+    owner: NodeId,
+    change: Partial<Pick<Job, 'state' | 'reason' | 'body' | 'leasedUntil'>> & { updatedAt: number },
+  ): Promise<boolean>
+  /** False if there is none, or it is over. */
+  cancel(id: number, now: number): Promise<boolean>
+  /** Drops jobs that were over before `before`, wall ms. */
+  forget(before: number): Promise<void>
+}
+
+/** One thing that is owed to somebody out of reach perhaps: a blob to an object store, a tag to another cluster. */
+export interface Work<T = unknown> {
+  readonly id: number
+  readonly kind: string
+  readonly key: string
+  readonly body: T
+  /** Wall ms. */
+  readonly addedAt: number
+  readonly dueAt: number
+  readonly tries: number
+  readonly lastError?: string
+}
+
+export interface WorkQueue {
+  /** What has the same kind and key and is not claimed is replaced by it. */
+  add(work: { kind: string; key: string; body: unknown; at: number; dueAt?: number }): Promise<void>
+  /** What is due longest, hidden from others until the lease ends. */
+  claim(kind: string, now: number, leaseMs: number): Promise<Work | undefined>
+  /** Longer; false if it is not there any more. */
+  extend(id: number, until: number): Promise<boolean>
+  done(id: number): Promise<void>
+  /** Counts a try. */
+  retry(id: number, dueAt: number, error: string): Promise<void>
+  /** The oldest first. */
+  list(kind: string, limit: number): Promise<Work[]>
+  count(kind: string): Promise<{ waiting: number; oldestAt?: number }>
+}
+
+export interface SharedBans {
+  list(): Promise<{ node: NodeId; reason: string; until: number }[]>
+  put(ban: { node: NodeId; reason: string; until: number }): Promise<void>
+  remove(node: NodeId): Promise<boolean>
+}
