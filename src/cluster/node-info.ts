@@ -42,6 +42,8 @@ export const nodeInfoSchema = z.object({
   epoch: z.string().max(64),
   /** Unsaid by nodes that speak version 1 alone. */
   protocols: protocolsSchema.optional(),
+  /** Patterns of the repositories that this node, a seed, keeps for the cluster. */
+  homes: z.array(z.string().max(256)).max(64).optional(),
 })
 export type NodeInfo = z.infer<typeof nodeInfoSchema>
 

@@ -18,6 +18,7 @@ export function tracedOutbound(to: Outbound, traces: Traces, transfers: Transfer
     announce: (node, announce) => to.announce(node, announce),
     ping: (node) => to.ping(node),
     vitals: (node, request) => to.vitals(node, request),
+    call: (node, asked, request) => to.call(node, asked, request),
     schedule: (node, request) =>
       transfers.within(request.location.digest, () =>
         call('ask for parents', { peer: node.id, ...about(request) }, () => to.schedule(node, request), told),

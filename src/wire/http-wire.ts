@@ -10,6 +10,7 @@ import type { Digest } from '../oci/digest.ts'
 import { Gate } from '../rate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Traces } from '../telemetry/traces.ts'
+import { type Call, callPath } from './calls.ts'
 import { deadline } from './deadline.ts'
 import type { Encryption } from './encryption.ts'
 import {
@@ -98,6 +99,10 @@ export class HttpWire implements Outbound {
 
   async vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals> {
     return this.#post(node, routes.vitals, request, vitalsSchema)
+  }
+
+  async call<Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A> {
+    return this.#post(node, callPath(call.name), request, call.reply)
   }
 
   async order(node: NodeInfo, order: FetchOrder): Promise<void> {

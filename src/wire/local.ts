@@ -2,6 +2,7 @@
 import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Call, Calls } from './calls.ts'
 import type {
   Announce,
   AnnounceReply,
@@ -13,17 +14,20 @@ import type {
   Vitals,
   VitalsRequest,
 } from './messages.ts'
+import { parse } from './messages.ts'
 import type { Inbound, Outbound, PieceAnswer, Session, WantedPieces } from './wire.ts'
 
 export class LocalFirst implements Outbound {
   readonly #self: NodeId
   readonly #inbound: () => Inbound
   readonly #remote: Outbound
+  readonly #calls: Calls
 
-  constructor(self: NodeId, inbound: () => Inbound, remote: Outbound) {
+  constructor(self: NodeId, inbound: () => Inbound, remote: Outbound, calls: Calls) {
     this.#self = self
     this.#inbound = inbound
     this.#remote = remote
+    this.#calls = calls
   }
 
   async session(node: NodeCard): Promise<Session> {
@@ -60,6 +64,11 @@ export class LocalFirst implements Outbound {
 
   async vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals> {
     return node.id === this.#self ? this.#inbound().vitals(request) : this.#remote.vitals(node, request)
+  }
+
+  async call<Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A> {
+    if (node.id !== this.#self) return this.#remote.call(node, call, request)
+    return parse(call.reply, await this.#calls.answer(call.name, request))
   }
 
   async ping(node: NodeCard): Promise<number> {

@@ -22,6 +22,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { Seldom } from '../telemetry/seldom.ts'
 import type { Traces } from '../telemetry/traces.ts'
 import { Admission } from './admission.ts'
+import { Calls } from './calls.ts'
 import { KadDirectory } from './directory.ts'
 import { type Encryption, encrypt, plain } from './encryption.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
@@ -59,6 +60,8 @@ export interface NetworkOptions {
   readonly ring: KeyRing | undefined
   /** Speak TLS with the others, and with no others. */
   readonly encrypt: boolean
+  /** What it keeps for the cluster. */
+  readonly homes?: readonly string[]
   /** Limit for pieces from other nodes, in bytes per second. */
   readonly downloadRate: number | undefined
   /** Counts pieces from other nodes. */
@@ -80,6 +83,8 @@ export class Network {
   readonly membership: Membership
   readonly outbound: Outbound
   readonly directory: Directory
+  /** Where parts of the node say what they answer to others. */
+  readonly calls: Calls
   readonly #heartbeat: Heartbeat
   readonly #join: (inbound: Inbound, source: AnnounceSource) => Promise<void>
   readonly #stop: () => Promise<void>
@@ -90,6 +95,7 @@ export class Network {
     membership: Membership
     outbound: Outbound
     directory: Directory
+    calls: Calls
     heartbeat: Heartbeat
     join: (inbound: Inbound, source: AnnounceSource) => Promise<void>
     stop: () => Promise<void>
@@ -98,6 +104,7 @@ export class Network {
     this.membership = parts.membership
     this.outbound = parts.outbound
     this.directory = parts.directory
+    this.calls = parts.calls
     this.#heartbeat = parts.heartbeat
     this.#join = parts.join
     this.#stop = parts.stop
@@ -121,7 +128,9 @@ export class Network {
     const advertise = options.advertise ?? pickAddress(networkInterfaces(), options.peerAddr.host)
     const encryption = options.encrypt ? await encrypt(identity, advertise, clock) : plain
 
+    const calls = new Calls()
     const server = startPeerServer({
+      calls,
       address: options.peerAddr,
       self: () => self,
       inbound: () => inbound,
@@ -169,7 +178,7 @@ export class Network {
       metrics,
       traces: options.traces,
     })
-    const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http)
+    const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http, calls)
     const greeter = new Greeter({ table, clock, log, seldom })
     const joiner = new Joiner({ host, greeter, table, join, lookup: options.lookup, clock, random, log })
     const directory = new KadDirectory({ host, joiner, table, clock, log })
@@ -188,6 +197,7 @@ export class Network {
       membership: table,
       outbound,
       directory,
+      calls,
       heartbeat,
       async join(from, announces) {
         inbound = heard(from, table, clock)
@@ -282,6 +292,7 @@ function describe(options: NetworkOptions, advertise: string, server: RunningPee
     ...(options.zone !== undefined && { zone: options.zone }),
     version: options.version,
     protocols: spoken,
+    ...(options.homes && options.homes.length > 0 && { homes: [...options.homes] }),
     // Later starts have greater epochs, as long as the host's clock goes forward.
     epoch: `${options.clock.wall().toString(36)}-${Math.floor(options.random() * 0xffff_ffff).toString(36)}`,
   }

@@ -15,6 +15,7 @@ import { type Digest, parseDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { type Admit, type Guest, sealed } from './admission.ts'
+import type { Calls } from './calls.ts'
 import { deadline } from './deadline.ts'
 import type { Intake } from './intake.ts'
 import { fetchOrderSchema, parse, resolveSchema, vitalsRequestSchema } from './messages.ts'
@@ -29,6 +30,8 @@ export interface PeerAppOptions {
   readonly self: () => NodeInfo | undefined
   /** Undefined while the node is not ready to answer. */
   readonly inbound: () => Inbound | undefined
+  /** What parts of the node answer beside that. */
+  readonly calls?: Calls
   readonly admit: Admit
   /** Told of everyone who is not admitted. */
   readonly refused: (refusal: Refusal, sender: string | null) => void
@@ -101,6 +104,13 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
 
   app.post(routes.vitals, async (c) => answer(c, await ready().vitals(await read(c, vitalsRequestSchema))))
 
+  app.post('/shoal/v1/:call', async (c, next) => {
+    const name = c.req.param('call')
+    if (!options.calls?.knows(name)) return next()
+    ready()
+    return answer(c, await options.calls.answer(name, await readJson(c)))
+  })
+
   function answer(c: Context<Env>, value: object): Response {
     const reply = JSON.stringify(value)
     return c.body(reply, 200, { 'content-type': 'application/json', ...sealed(c.get('guest'), 200, reply) })
@@ -131,18 +141,20 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   }
 
   async function read<T extends object>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
+    return parse(schema, await readJson(c))
+  }
+
+  async function readJson(c: Context<Env>): Promise<unknown> {
     const letGo = intake.body(c.req.raw, c.get('host'))
     const text = await deadline(clock, wireRules.bodyDeadline, 'the body did not arrive in time', () =>
       textOf(c.req.raw),
     ).finally(letGo)
     c.get('guest')?.pass?.bring(text)
-    let value: unknown
     try {
-      value = parseJson(text)
+      return parseJson(text)
     } catch (cause) {
       throw new Failure('bad-request', 'the body is not JSON', { cause })
     }
-    return parse(schema, value)
   }
 
   return app

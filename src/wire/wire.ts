@@ -4,6 +4,7 @@
  */
 import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Call } from './calls.ts'
 import type {
   Announce,
   AnnounceReply,
@@ -73,6 +74,8 @@ export interface Outbound {
   order(node: NodeInfo, order: FetchOrder): Promise<void>
   resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply>
   vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals>
+  /** A call of one part of a node, see `calls.ts`. */
+  call<Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A>
   /** Round trip to the peer port in ms. */
   ping(node: NodeCard): Promise<number>
 }

@@ -48,6 +48,7 @@ export class LoneNode {
       order: nobody,
       resolve: nobody,
       vitals: nobody,
+      call: nobody,
       ping: nobody,
     }
     const directory = { provide: () => {}, withdraw: () => {}, find: async () => [] }
