@@ -9,9 +9,13 @@
 import type { NodeId } from '../cluster/node-info.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
-import type { BlobKind } from '../store/blob-store.ts'
+import type { Ban, BlobKind } from '../store/blob-store.ts'
 
 export interface State {
+  /** Names the database: nodes that say the same share it. @throws {Failure} `unavailable` */
+  id(): Promise<string>
+  /** Why the database could not be asked when it was tried last. */
+  readonly trouble: string | undefined
   readonly tags: TagIndex
   readonly contents: ContentIndex
   readonly jobs: Jobs
@@ -30,9 +34,11 @@ export interface TagEntry {
   readonly at: number
   /** Who said so: a node's id, or the name of an uploader. */
   readonly by: string
+  /** Wall ms at which it was last said to be so; absent in what is told to {@link TagIndex.set}: at `at`. */
+  readonly seenAt?: number
 }
 
-/** A line of the history of all tags, for whoever keeps a copy. */
+/** A line of the history of all tags, for whoever keeps a copy. Those that were dropped by {@link TagIndex.forget} are not among them. */
 export interface TagChange extends TagEntry {
   readonly repository: Repository
   readonly tag: Tag
@@ -48,12 +54,20 @@ export interface Page<T> {
 
 export interface TagIndex {
   get(repository: Repository, tag: Tag): Promise<TagEntry | undefined>
+  /** What it pointed to at that time; without a digest: it did not exist. */
+  at(repository: Repository, tag: Tag, wall: number): Promise<TagEntry | undefined>
   /**
-   * Adds a line to the history, unless the tag says the same already. An entry older than the newest one goes where it
-   * belongs in the history, and changes nothing of what the tag points to.
+   * Adds a line to the history, unless the tag says the same already: then it has been seen. An entry older than the newest
+   * one goes where it belongs in the history, and changes nothing of what the tag points to, so that whoever hears
+   * the same entries, in whatever order, ends with the same. Of two of one time, that of the greater `by` counts.
    */
   set(repository: Repository, tag: Tag, entry: TagEntry): Promise<void>
-  /** The newest first. */
+  /**
+   * Changes what the tag points to from now on (a push, a deletion): the newest line, whatever clocks said of those
+   * before. Resolves with the entry as it stands, `at` moved on if it had to be.
+   */
+  point(repository: Repository, tag: Tag, entry: TagEntry): Promise<TagEntry>
+  /** The newest first; lines without a digest too. */
   history(repository: Repository, tag: Tag, limit: number): Promise<TagEntry[]>
   /** Tags that point to something now. */
   list(repository: Repository, page: Page<string>): Promise<Tag[]>
@@ -61,8 +75,11 @@ export interface TagIndex {
   repositories(page: Page<string>): Promise<Repository[]>
   /** Changes after number `after`, in order. */
   changes(after: number, limit: number): Promise<TagChange[]>
-  /** Drops lines of the history that ended before `before`, wall ms; never what a tag points to now. */
-  forget(before: number): Promise<void>
+  /**
+   * Drops lines of the history that ended before `before`, wall ms, and tags that nobody has seen since then, but for
+   * those of repositories that `keep` says yes to: what these point to always stays.
+   */
+  forget(before: number, keep: (repository: Repository) => boolean): Promise<void>
 }
 
 /** A manifest or blob that a repository of the cluster's own has. */
@@ -147,12 +164,12 @@ export interface Work<T = unknown> {
 export interface WorkQueue {
   /** What has the same kind and key and is not claimed is replaced by it. */
   add(work: { kind: string; key: string; body: unknown; at: number; dueAt?: number }): Promise<void>
-  /** What is due longest, hidden from others until the lease ends. */
+  /** What is due longest, hidden from others until the lease ends. Of one key, the older is done before the newer is given. */
   claim(kind: string, now: number, leaseMs: number): Promise<Work | undefined>
   /** Longer; false if it is not there any more. */
   extend(id: number, until: number): Promise<boolean>
   done(id: number): Promise<void>
-  /** Counts a try. */
+  /** Counts a try. Where newer work of the same key has come meanwhile, that takes its place. */
   retry(id: number, dueAt: number, error: string): Promise<void>
   /** The oldest first. */
   list(kind: string, limit: number): Promise<Work[]>
@@ -160,7 +177,9 @@ export interface WorkQueue {
 }
 
 export interface SharedBans {
-  list(): Promise<{ node: NodeId; reason: string; until: number }[]>
-  put(ban: { node: NodeId; reason: string; until: number }): Promise<void>
+  /** Those that end after `now`, wall ms. */
+  list(now: number): Promise<Ban[]>
+  put(ban: Ban): Promise<void>
+  /** False if there was none. */
   remove(node: NodeId): Promise<boolean>
 }

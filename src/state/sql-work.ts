@@ -1,0 +1,96 @@
+/** Work that is owed: for a kind and key one piece at most waits, and one is under way. */
+import { numberIn, optionalNumber, optionalText, type Row, type Sql, textIn } from './sql.ts'
+import type { Work, WorkQueue } from './state.ts'
+
+const columns = 'id, kind, key, body, added_at, due_at, tries, last_error'
+
+export class SqlWork implements WorkQueue {
+  readonly #sql: Sql
+
+  constructor(sql: Sql) {
+    this.#sql = sql
+  }
+
+  async add(work: { kind: string; key: string; body: unknown; at: number; dueAt?: number }): Promise<void> {
+    const { kind, key, body, at, dueAt = at } = work
+    await this.#sql.rows(
+      `INSERT INTO work (kind, key, body, added_at, due_at, tries) VALUES ($1, $2, $3, $4, $5, 0)
+       ON CONFLICT (kind, key) WHERE claimed_until IS NULL DO UPDATE SET body = excluded.body,
+         added_at = excluded.added_at, due_at = excluded.due_at, tries = 0, last_error = NULL`,
+      [kind, key, JSON.stringify(body), at, dueAt],
+    )
+  }
+
+  async claim(kind: string, now: number, leaseMs: number): Promise<Work | undefined> {
+    const [row] = await this.#sql.rows(
+      `UPDATE work SET claimed_until = $3 WHERE id = (
+         SELECT id FROM work WHERE kind = $1 AND due_at <= $2 AND (claimed_until IS NULL OR claimed_until <= $2)
+         AND NOT EXISTS (
+           SELECT 1 FROM work older WHERE older.kind = work.kind AND older.key = work.key AND older.id < work.id)
+         ORDER BY due_at, id LIMIT 1 ${this.#sql.dialect.skipLocked})
+       RETURNING ${columns}`,
+      [kind, now, now + leaseMs],
+    )
+    return row && workOf(row)
+  }
+
+  async extend(id: number, until: number): Promise<boolean> {
+    const rows = await this.#sql.rows(
+      'UPDATE work SET claimed_until = $2 WHERE id = $1 AND claimed_until IS NOT NULL RETURNING id',
+      [id, until],
+    )
+    return rows.length > 0
+  }
+
+  async done(id: number): Promise<void> {
+    await this.#sql.rows('DELETE FROM work WHERE id = $1', [id])
+  }
+
+  async retry(id: number, dueAt: number, error: string): Promise<void> {
+    await this.#sql.transaction(async (sql) => {
+      if (sql.dialect.inTurn) await sql.rows(sql.dialect.inTurn)
+      const replaced = await sql.rows(
+        `DELETE FROM work WHERE id = $1 AND EXISTS (
+           SELECT 1 FROM work newer WHERE newer.kind = work.kind AND newer.key = work.key AND newer.id > work.id)
+         RETURNING id`,
+        [id],
+      )
+      if (replaced.length > 0) return
+      await sql.rows(
+        'UPDATE work SET claimed_until = NULL, due_at = $2, tries = tries + 1, last_error = $3 WHERE id = $1',
+        [id, dueAt, error],
+      )
+    })
+  }
+
+  async list(kind: string, limit: number): Promise<Work[]> {
+    const rows = await this.#sql.rows(`SELECT ${columns} FROM work WHERE kind = $1 ORDER BY added_at, id LIMIT $2`, [
+      kind,
+      limit,
+    ])
+    return rows.map(workOf)
+  }
+
+  async count(kind: string): Promise<{ waiting: number; oldestAt?: number }> {
+    const [row] = await this.#sql.rows(
+      'SELECT COUNT(*) AS waiting, MIN(added_at) AS oldest_at FROM work WHERE kind = $1',
+      [kind],
+    )
+    const oldestAt = row && optionalNumber(row, 'oldest_at')
+    return { waiting: row ? numberIn(row, 'waiting') : 0, ...(oldestAt === undefined ? {} : { oldestAt }) }
+  }
+}
+
+function workOf(row: Row): Work {
+  const lastError = optionalText(row, 'last_error')
+  return {
+    id: numberIn(row, 'id'),
+    kind: textIn(row, 'kind'),
+    key: textIn(row, 'key'),
+    body: JSON.parse(textIn(row, 'body')),
+    addedAt: numberIn(row, 'added_at'),
+    dueAt: numberIn(row, 'due_at'),
+    tries: numberIn(row, 'tries'),
+    ...(lastError === undefined ? {} : { lastError }),
+  }
+}

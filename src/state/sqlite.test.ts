@@ -1,0 +1,51 @@
+import { Database } from 'bun:sqlite'
+import { afterEach, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describeState } from '../../test/conformance/state.ts'
+import { openSqlite } from './sqlite.ts'
+
+const folders: string[] = []
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+function file(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'shoal-state-'))
+  folders.push(folder)
+  return join(folder, 'state.db')
+}
+
+describeState(
+  'SQLite',
+  async () => {
+    const path = file()
+    return { open: () => openSqlite(path), drop: async () => {} }
+  },
+  { shared: false },
+)
+
+test('lives in memory too', async () => {
+  const state = await openSqlite(':memory:')
+  await state.bans.put({ node: 'n1', reason: 'lied', until: 100 })
+  expect(await state.bans.list(0)).toHaveLength(1)
+  await state.close()
+})
+
+test('a file of a newer shoal is left alone, and the message says what to do', async () => {
+  const path = file()
+  await (await openSqlite(path)).close()
+  const db = new Database(path)
+  db.exec('UPDATE shoal SET version = 99')
+  db.close()
+  const failure = await openSqlite(path).catch((error) => error)
+  expect([failure.code, failure.message]).toEqual(['internal', expect.stringContaining('newer shoal (schema 99')])
+})
+
+test('a file that is no database is unavailable, and named', async () => {
+  const path = file()
+  writeFileSync(path, 'not a database, by any means\n'.repeat(100))
+  const failure = await openSqlite(path).catch((error) => error)
+  expect([failure.code, failure.message]).toEqual(['unavailable', expect.stringContaining(path)])
+})

@@ -1,0 +1,112 @@
+/**
+ * The state of one node, in a file of its own: the catalog beside it may lose its last moments, this may not. What a
+ * statement has returned for is on the disk.
+ */
+import { Database, SQLiteError } from 'bun:sqlite'
+import { Failure } from '../failure.ts'
+import { migrate } from './schema.ts'
+import { type Dialect, type Row, type Sql, storable, type Value } from './sql.ts'
+import { SqlState } from './sql-state.ts'
+import type { State } from './state.ts'
+
+const sqlite: Dialect = {
+  // Never a number twice, even when the last rows are gone.
+  serial: 'INTEGER PRIMARY KEY AUTOINCREMENT',
+  text: 'TEXT',
+  skipLocked: '',
+  inTurn: undefined,
+}
+
+/**
+ * `path` may be `:memory:`.
+ * @throws {Failure} `internal` for a file that a newer shoal wrote, `unavailable` for one that cannot be read or written
+ */
+export async function openSqlite(path: string): Promise<State> {
+  const sql = new SqliteSql(path)
+  try {
+    await migrate(sql, path)
+  } catch (error) {
+    await sql.close()
+    throw error
+  }
+  return new SqlState(
+    sql,
+    () => sql.trouble,
+    () => sql.close(),
+  )
+}
+
+class SqliteSql implements Sql {
+  readonly dialect = sqlite
+  /** Why the last statement failed, if the file was to blame. */
+  trouble: string | undefined
+  readonly #db: Database
+  readonly #path: string
+  /** The end of the line for the connection: a transaction has it to itself. */
+  #turn: Promise<unknown> = Promise.resolve()
+  #closed = false
+
+  constructor(path: string) {
+    this.#path = path
+    this.#db = this.#guarded(() => new Database(path, { create: true, strict: true, safeIntegers: false }))
+    this.#guarded(() =>
+      this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL'),
+    )
+  }
+
+  rows(text: string, values: readonly Value[] = []): Promise<Row[]> {
+    return this.#alone(async () => this.#run(text, values))
+  }
+
+  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.#alone(async () => {
+      this.#run('BEGIN IMMEDIATE')
+      try {
+        const inside: Sql = {
+          dialect: sqlite,
+          rows: async (text, values) => this.#run(text, values),
+          transaction: (work) => work(inside),
+        }
+        const result = await work(inside)
+        this.#run('COMMIT')
+        return result
+      } catch (error) {
+        if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
+        throw error
+      }
+    })
+  }
+
+  /** After what is under way. */
+  close(): Promise<void> {
+    return this.#alone(async () => {
+      this.#closed = true
+      this.#db.close()
+    })
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work)
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  #run(text: string, values: readonly Value[] = []): Row[] {
+    if (this.#closed) throw new Failure('unavailable', `${this.#path} is closed`)
+    return this.#guarded(() =>
+      this.#db.query<Row, Value[]>(text.replace(/\$(\d+)/g, '?$1')).all(...values.map(storable)),
+    )
+  }
+
+  #guarded<T>(work: () => T): T {
+    try {
+      const result = work()
+      this.trouble = undefined
+      return result
+    } catch (error) {
+      if (!(error instanceof SQLiteError)) throw error
+      this.trouble = `${this.#path}: ${error.message}`
+      throw new Failure('unavailable', this.trouble, { cause: error })
+    }
+  }
+}
