@@ -136,6 +136,16 @@ test('whatever the flows and costs, each is served within one item of its share 
   )
 })
 
+test('tells in how many flows of a share somebody waits', () => {
+  const line = new FairLine<Item>()
+  fill(line, ['a', 'ann'], 3)
+  fill(line, ['a', 'bob'], 1)
+  fill(line, ['b', 'cat'], 1)
+  expect(['a', 'b', 'c'].map((top) => line.flowsIn(top))).toEqual([2, 1, 0])
+  while (line.next(costOf));
+  expect(line.flowsIn('a')).toBe(0)
+})
+
 test('who comes and goes leaves nothing behind', () => {
   const line = new FairLine<Item>()
   fill(line, ['huge'], 20_000)

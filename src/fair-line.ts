@@ -119,6 +119,11 @@ export class FairLine<T> {
     return this.#places.size
   }
 
+  /** How many flows somebody waits in, of those right below the flow of that name at the top. */
+  flowsIn(top: string): number {
+    return this.#root.flows.get(top)?.order.length ?? 0
+  }
+
   /** Who waits, longest first. */
   waiting(): IterableIterator<T> {
     return this.#places.keys()

@@ -34,7 +34,7 @@ class Rig {
 
   constructor(options: Partial<SeederOptions> = {}) {
     const { store, clock } = this
-    const tuning = { leastSlots: 2, mostSlots: 2, mostWaiting: 4 }
+    const tuning = { leastSlots: 2, mostSlots: 2, crowdSlots: 2, mostWaiting: 4 }
     this.seeder = new Seeder({ store, clock, tuning, feeding: () => this.feeding, batchMs, ...options })
     rigs.push(this)
   }
@@ -427,7 +427,7 @@ describe('a limited uplink', () => {
     const rig = new Rig({
       limit: new Bucket(bytesPerSecond, 0),
       sent,
-      tuning: { leastSlots: 2, mostSlots: 64, mostWaiting: 64 },
+      tuning: { leastSlots: 2, mostSlots: 64, crowdSlots: 2, mostWaiting: 64 },
     })
     await rig.add(0, 1, 2, 3, 4, 5)
     let [longest, refused] = [0, 0]

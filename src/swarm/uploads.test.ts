@@ -4,7 +4,7 @@ import { layoutOf } from '../piece/layout.ts'
 import { type Grant, UploadQueue, type UploadTuning } from './uploads.ts'
 
 const layout = layoutOf(8 * 256 * 1024)
-const tuning: UploadTuning = { leastSlots: 4, mostSlots: 16, mostWaiting: 6 }
+const tuning: UploadTuning = { leastSlots: 4, mostSlots: 16, crowdSlots: 4, mostWaiting: 6 }
 const blob = 'the blob'
 
 class Line {
@@ -275,6 +275,28 @@ describe('slots', () => {
     expect(near).toBeGreaterThan(5)
     expect(far).toBeGreaterThan(near)
     expect(slotsAfter(1, 500)).toBe(tuning.mostSlots)
+  })
+
+  /** With `children` that wait for pieces of a blob, and some for the same in the background. */
+  function slotsFor(children: number, pieces: number, background = 0): number {
+    const long = layoutOf(pieces * 512 * 1024)
+    const tuned = { ...tuning, crowdSlots: 8, mostWaiting: 100 }
+    const queue = new UploadQueue(tuned, (name) =>
+      name === blob ? { layout: long, have: Bitmap.full(long.count), feeding: false } : undefined,
+    )
+    for (let id = 0; id < children + background; id++) {
+      queue.ask({ id, peer: `${id}`, digest: blob, wanted: { pieces: [0] }, background: id >= children, at: 0 })
+    }
+    return queue.slots(0)
+  }
+
+  test('grow with the children that wait, one for two of them, up to what a crowd gets', () => {
+    expect([2, 8, 10, 12, 16, 60].map((children) => slotsFor(children, 1024))).toEqual([4, 4, 5, 6, 8, 8])
+    expect(slotsFor(4, 1024, 40)).toBe(4)
+  })
+
+  test('stay few for a blob of few pieces, which wait for each other to be passed on', () => {
+    expect([200, 400, 1024].map((pieces) => slotsFor(60, pieces))).toEqual([4, 6, 8])
   })
 
   test('count what broke off as free, and its piece as not sent', () => {

@@ -47,10 +47,12 @@ export interface UploadTuning {
   /** Pieces under way at once, least and most; between them the measured delay and rate of the link decide. */
   readonly leastSlots: number
   readonly mostSlots: number
+  /** The least where many children wait. */
+  readonly crowdSlots: number
   readonly mostWaiting: number
 }
 
-export const defaultUploadTuning: UploadTuning = { leastSlots: 4, mostSlots: 64, mostWaiting: 1024 }
+export const defaultUploadTuning: UploadTuning = { leastSlots: 4, mostSlots: 64, crowdSlots: 8, mostWaiting: 1024 }
 
 interface Sending {
   readonly peer: string
@@ -60,6 +62,13 @@ interface Sending {
   readonly counts: boolean
 }
 
+/**
+ * A child whose link others fill as well keeps its slot for as long as they do, and this node's link waits: the more
+ * children it has, the more of them have to be sent to at once. With few, pieces would only take longer to be passed on.
+ */
+const childrenPerSlot = 2
+/** And a piece takes the longer to be passed on, which is for a blob of few pieces the longer part of its time. */
+const piecesPerSlot = 64
 /** How much more than what the link holds is put on it, so that it never runs dry. */
 const headroom = 1.25
 /** A slow child waits for so long while others keep the link full. */
@@ -105,11 +114,22 @@ export class UploadQueue<A extends Ask = Ask> {
 
   /** Pieces that may be under way at once. */
   slots(now: number): number {
-    const { leastSlots, mostSlots } = this.#tuning
+    const { mostSlots } = this.#tuning
+    const leastSlots = this.#leastSlots()
     if (!this.#delivered || this.#sending.size === 0 || this.#leastMs === Number.POSITIVE_INFINITY) return leastSlots
     const usual = this.#sendingBytes / this.#sending.size
     const full = (headroom * this.#delivered.perMs(now) * this.#leastMs) / Math.max(1, usual)
     return Math.max(leastSlots, Math.min(mostSlots, Math.ceil(full)))
+  }
+
+  #leastSlots(): number {
+    const { leastSlots, crowdSlots } = this.#tuning
+    const wanted = Math.min(crowdSlots, Math.ceil(this.#waiting.flowsIn(shareOf(false)) / childrenPerSlot))
+    if (wanted <= leastSlots) return leastSlots
+    let pieces = 0
+    // What is asked for in the background only is not held by the name of its crowd, and counts for nothing.
+    for (const crowd of this.#crowds.keys()) pieces += this.#held(crowd)?.layout.count ?? 0
+    return Math.max(leastSlots, Math.min(wanted, Math.floor(pieces / piecesPerSlot)))
   }
 
   /** False when the line is too long: the asker should try elsewhere, or later. */
