@@ -12,18 +12,19 @@ export interface Backend extends Source {
   readonly writes?: BackendWrites
 }
 
+/** What is stored: `read` gives its bytes from a place on, verified, and may be called more than once. */
+export interface Kept {
+  readonly size: number
+  readonly mediaType: string
+  read(start: number): AsyncIterable<Uint8Array>
+}
+
 export interface BackendWrites {
-  /**
-   * Stores content whole, or not at all. What is there already is not sent again. `read` gives its bytes from a place on,
-   * verified, and may be called more than once.
-   */
-  put(
-    location: Location,
-    content: { readonly size: number; readonly mediaType: string; read(start: number): AsyncIterable<Uint8Array> },
-    signal?: AbortSignal,
-  ): Promise<void>
+  /** Stores content whole, or not at all. What is there already is not sent again. */
+  put(location: Location, content: Kept, signal?: AbortSignal): Promise<void>
   /** What is not there is no error. */
   remove(location: Location, signal?: AbortSignal): Promise<void>
-  setTag(repository: Repository, tag: Tag, to: Resolved, signal?: AbortSignal): Promise<void>
+  /** `at`: when it came to point there, wall ms. Where the backend knows of something later, that stays. */
+  setTag(repository: Repository, tag: Tag, to: Resolved, at: number, signal?: AbortSignal): Promise<void>
   removeTag(repository: Repository, tag: Tag, signal?: AbortSignal): Promise<void>
 }
