@@ -1,16 +1,18 @@
-/** Questions to a registry: OCI distribution spec, "Pull". Pure. */
+/** Questions to a registry: OCI distribution spec, "Pull" and "Push". Pure. */
 import { Failure } from '../failure.ts'
 import { shortDigest } from '../oci/digest.ts'
 import { acceptManifests } from '../oci/media.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
+import type { Request } from './exchange.ts'
 import type { Subject } from './refusals.ts'
 import type { Location } from './source.ts'
 import type { Upstream } from './upstreams.ts'
 
 export interface Ask {
-  readonly method: 'GET' | 'HEAD'
-  /** Below the repository: `blobs/sha256:...`. */
-  readonly path: string
+  readonly method: Request['method']
+  /** Below the repository: `blobs/sha256:...`; or where the registry said to go on with an upload. */
+  readonly path: string | URL
+  readonly content?: Request['content']
   readonly headers?: Readonly<Record<string, string>>
   readonly subject: Subject
   /** Statuses that are answers beside 2xx. */
@@ -42,7 +44,8 @@ export function aboutOf(subject: Subject): string {
 }
 
 /** @throws {Failure} `bad-request` for a path that leads out of the repository */
-export function urlOf(upstream: Upstream, repository: Repository, path: string): URL {
+export function urlOf(upstream: Upstream, repository: Repository, path: string | URL): URL {
+  if (path instanceof URL) return path
   const root = `${upstream.base}/${repository.name}/`
   const url = new URL(root + path)
   if (url.href.startsWith(root)) return url

@@ -144,7 +144,7 @@ export class Authenticator {
     const request = tokenRequest(realm, service, scopeOf(repository, challenge), credential)
     const answer = await this.#exchange.send(upstream, request)
     const presented = { account: upstream.account, file: this.#credentials.file, withCredentials }
-    const subject: Subject = { repository, what: 'a token to pull', missing: 'denied' }
+    const subject: Subject = { repository, what: 'a token', missing: 'denied' }
     if (answer.status !== 200) {
       if (withCredentials) this.#credentials.refused(upstream.account)
       throw await failureOf(answer, subject, presented, this.#clock.wall())

@@ -14,7 +14,10 @@ import { connectionFailure, unreachable } from './unreachable.ts'
 import type { Upstream } from './upstreams.ts'
 
 export interface Timeouts {
-  /** To connect and to receive the headers of an answer; for each redirect anew. */
+  /**
+   * To connect and to receive the headers of an answer; for each redirect anew, and where content is sent for each part
+   * of it that is taken.
+   */
   readonly headersMs: number
   /** Between two chunks of a body. */
   readonly idleMs: number
@@ -22,11 +25,19 @@ export interface Timeouts {
 
 export const defaultTimeouts: Timeouts = { headersMs: 15_000, idleMs: 30_000 }
 
+/** Content that is sent. */
+export interface Outgoing {
+  readonly size: number
+  /** So many bytes; asked for anew with every try. How long they take to come is not the other side's fault. */
+  bytes(): Uint8Array | AsyncIterable<Uint8Array>
+}
+
 export interface Request {
-  readonly method: 'GET' | 'HEAD' | 'POST'
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly url: URL
   readonly headers?: Readonly<Record<string, string>>
   readonly authorization?: Secret
+  readonly content?: Outgoing
   /** A form, sent to `url` alone: never after a redirect. */
   readonly form?: URLSearchParams
 }
@@ -35,6 +46,8 @@ export const maxRedirects = 5
 /** Of one name, for one request. */
 const mostAddresses = 4
 const redirects = new Set([301, 302, 303, 307, 308])
+/** RFC 9110: what follows such a redirect is the same request, with the same content. */
+const repeating = new Set([307, 308])
 
 export class Exchange {
   readonly #clock: Clock
@@ -65,7 +78,7 @@ export class Exchange {
       const to = redirects.has(answer.status) ? answer.headers.get('location') : null
       if (to === null) return answer
       await answer.discard()
-      url = nextUrl(upstream, request, url, to)
+      url = nextUrl(upstream, request, url, to, answer.status)
     }
     throw new Failure(
       'unavailable',
@@ -98,6 +111,7 @@ export class Exchange {
       'accept-encoding': 'identity',
       'user-agent': 'shoal',
       ...(address === undefined ? {} : { host: url.host }),
+      ...(request.content ? { 'content-length': String(request.content.size) } : {}),
     }
     if (request.authorization && url.origin === request.url.origin) {
       headers.authorization = request.authorization.reveal()
@@ -106,11 +120,8 @@ export class Exchange {
     const give = () => controller.abort()
     signal?.addEventListener('abort', give, { once: true })
     const unlink = () => signal?.removeEventListener('abort', give)
-    let late = false
-    const cancel = this.#clock.after(this.#timeouts.headersMs, () => {
-      late = true
-      controller.abort()
-    })
+    const patience = this.#patience(controller)
+    const body = outgoing(request, patience)
     const count = (status: string) => this.#metrics.sourceRequests.inc({ source: upstream.registry, status })
     try {
       const response = await fetch(address === undefined ? url : at(address, url), {
@@ -120,7 +131,7 @@ export class Exchange {
         decompress: false,
         proxy: proxy ?? false,
         signal: controller.signal,
-        ...(request.form ? { body: request.form } : {}),
+        ...(body.is === undefined ? {} : { body: body.is }),
         // Connections to one address under different names are not shared: each was made sure of under its name.
         tls: {
           ...(upstream.tls ? { ca: upstream.tls.ca } : {}),
@@ -140,6 +151,9 @@ export class Exchange {
     } catch (error) {
       unlink()
       if (signal?.aborted) throw cancelled()
+      // It is not the other side that failed.
+      if (body.failed) throw body.failed.error
+      const { late } = patience
       count(late ? 'timeout' : 'error')
       const another = address !== undefined && (await this.#reach.failed(url, address))
       // The next would have to be waited for as long, and whoever asks has waited long enough.
@@ -147,8 +161,68 @@ export class Exchange {
       if (another && more) return undefined
       throw connectionFailure(upstream, url, error)
     } finally {
-      cancel()
+      patience.end()
     }
+  }
+
+  /** For an answer. It is suspended while this node is the one that is waited for. */
+  #patience(controller: AbortController): Patience {
+    let cancel = () => {}
+    let over = false
+    const patience: Patience = {
+      late: false,
+      resume: () => {
+        cancel()
+        if (over) return
+        cancel = this.#clock.after(this.#timeouts.headersMs, () => {
+          patience.late = true
+          controller.abort()
+        })
+      },
+      suspend: () => cancel(),
+      end: () => {
+        over = true
+        cancel()
+      },
+    }
+    patience.resume()
+    return patience
+  }
+}
+
+interface Patience {
+  late: boolean
+  resume(): void
+  suspend(): void
+  /** An answer is here; what is still being sent, for it may come early, is waited for no more. */
+  end(): void
+}
+
+interface Body {
+  readonly is: Uint8Array<ArrayBuffer> | URLSearchParams | AsyncIterable<Uint8Array> | undefined
+  /** What kept the content from coming. */
+  failed?: { readonly error: unknown }
+}
+
+function outgoing({ form, content }: Request, patience: Patience): Body {
+  const bytes = content?.bytes()
+  if (bytes === undefined) return { is: form }
+  if (bytes instanceof Uint8Array) return { is: new Uint8Array(bytes) }
+  const body: Body = { is: timed(bytes) }
+  return body
+
+  async function* timed(bytes: AsyncIterable<Uint8Array>) {
+    try {
+      for await (const chunk of bytes) {
+        patience.resume()
+        yield chunk
+        patience.suspend()
+      }
+    } catch (error) {
+      body.failed = { error }
+      throw error
+    }
+    patience.resume()
   }
 }
 
@@ -158,7 +232,7 @@ function at(address: string, url: URL): URL {
   return there
 }
 
-function nextUrl(upstream: Upstream, request: Request, from: URL, location: string): URL {
+function nextUrl(upstream: Upstream, request: Request, from: URL, location: string, status: number): URL {
   const refuse = (why: string) =>
     new Failure('unavailable', `registry ${upstream.registry} redirected from ${from.host} ${why}`)
   let to: URL
@@ -168,6 +242,8 @@ function nextUrl(upstream: Upstream, request: Request, from: URL, location: stri
     throw refuse('to something that is not a URL')
   }
   if (request.form) throw refuse('a request that carries credentials; they are not sent on')
+  const reads = request.method === 'GET' || request.method === 'HEAD'
+  if (!reads && !repeating.has(status)) throw refuse(`a ${request.method} in a way that would make a GET of it`)
   if (to.protocol !== 'https:' && to.protocol !== 'http:')
     throw refuse(`to a ${to.protocol} URL, which is not followed`)
   if (from.protocol === 'https:' && to.protocol === 'http:') {

@@ -10,6 +10,8 @@ export interface Subject {
   /** `manifest v1`, `blob sha256:0123456789ab` */
   readonly what: string
   readonly missing: Extract<FailureCode, 'no-manifest' | 'no-blob' | 'no-name' | 'denied'>
+  /** It is to be put there, or taken away. */
+  readonly written?: boolean
 }
 
 /** How this node presented itself. */
@@ -35,7 +37,8 @@ export async function failureOf(
   const said = codes.length > 0 ? ` (${codes.join(', ')})` : ''
   const elsewhere = answer.url.origin === answer.upstream.origin ? '' : ` from ${answer.url.host}`
   const about = `${subject.what} of ${formatRepository(subject.repository)}`
-  const heading = `registry ${registry} did not give ${about}: HTTP ${status}${said}${elsewhere}`
+  const did = subject.written ? 'did not take' : 'did not give'
+  const heading = `registry ${registry} ${did} ${about}: HTTP ${status}${said}${elsewhere}`
   if (status === 401 || status === 403) {
     return new Failure(
       'denied',
@@ -64,7 +67,7 @@ export async function failureOf(
     const wait = parseRetryAfter(answer.headers.get('retry-after'), wallNow)
     return new Transient('unavailable', `${heading}; the registry has a problem of its own`, detail, wait)
   }
-  const code = status >= 500 ? 'unavailable' : 'corrupt'
+  const code = status >= 500 ? 'unavailable' : subject.written ? 'bad-request' : 'corrupt'
   return new Failure(code, `${heading}, which is not an answer this request can have`, { detail })
 }
 

@@ -36,14 +36,19 @@ export class RegistryClient {
    */
   async once(ask: Ask, signal: AbortSignal | undefined): Promise<Answer> {
     const { upstreams, exchange, authenticator, retry } = this.#parts
-    const { method, headers = {}, subject } = ask
+    const { method, headers = {}, content, subject } = ask
     const { repository } = subject
     const upstream = upstreams.find(repository.registry)
     const url = urlOf(upstream, repository, ask.path)
     const send = (authorization: Authorization | undefined) =>
       exchange.send(
         upstream,
-        { method, url, headers, ...(authorization ? { authorization: authorization.header } : {}) },
+        {
+          ...{ method, url, headers },
+          ...(content ? { content } : {}),
+          // An upload may go on at another host, whose business this registry's credentials are not.
+          ...(authorization && url.origin === upstream.origin ? { authorization: authorization.header } : {}),
+        },
         signal,
       )
     let authorization = await authenticator.present(upstream, repository)
