@@ -1,16 +1,18 @@
 /** Which backend a URL means, and what is wrong with one that means none. */
-import { statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { awsCredentials, type Environment } from './aws-credentials.ts'
 import type { Backend } from './backend.ts'
 import { FolderObjects } from './folder-objects.ts'
 import { ObjectBackend } from './object-backend.ts'
+import { OciLayouts } from './oci-layout.ts'
+import { RegistryBackend, type RegistryBackendOptions } from './registry-backend.ts'
 import { S3Objects } from './s3-objects.ts'
 import { s3Place } from './s3-place.ts'
 import { signFor } from './s3-signature.ts'
-import { WebClient, type WebOptions } from './web-client.ts'
+import { WebClient } from './web-client.ts'
 import { WebObjects } from './web-objects.ts'
 
-export interface BackendOptions extends WebOptions {
+export interface BackendOptions extends RegistryBackendOptions {
   readonly env: Environment
   /** With profiles as AWS's tools have them, for object stores. */
   readonly awsFile?: string
@@ -24,8 +26,19 @@ export function backendOf(text: string, options: BackendOptions): Backend {
     throw new Error(`the backend ${url.protocol}//${url.host} must not hold credentials in its URL; ${credentialsHelp}`)
   }
   switch (url.protocol) {
-    case 'file:':
-      return new ObjectBackend(new FolderObjects(folderOf(url), options.clock))
+    case 'file:': {
+      const dir = folderOf(url)
+      return new ObjectBackend(new FolderObjects(dir, options.clock, isWritable(dir)))
+    }
+    case 'oci:': {
+      const dir = folderOf(url)
+      return new OciLayouts(dir, options.clock, isWritable(dir))
+    }
+    case 'registry+http:':
+    case 'registry+https:': {
+      mustBePlain(url)
+      return new RegistryBackend(new URL(url.href.slice('registry+'.length)), options)
+    }
     case 's3:': {
       const place = s3Place(url, options.env)
       const sign = signFor(awsCredentials(options.env, options.awsFile), place.region)
@@ -33,8 +46,7 @@ export function backendOf(text: string, options: BackendOptions): Backend {
     }
     case 'http:':
     case 'https:': {
-      if (url.search !== '' || url.hash !== '')
-        throw new Error(`the backend ${url.origin}/ must not have a ? or # in its URL`)
+      mustBePlain(url)
       const base = url.href.replace(/\/*$/, '/')
       return new ObjectBackend(new WebObjects(new WebClient(base, url, options)))
     }
@@ -46,6 +58,20 @@ export function backendOf(text: string, options: BackendOptions): Backend {
 const expected =
   'give s3://bucket/prefix?endpoint=..., file:///directory, http(s)://server/path, oci:///directory or registry+https://host'
 const credentialsHelp = 'see --home-credentials-file for object stores, and --credentials-file for registries'
+
+function mustBePlain(url: URL): void {
+  if (url.search === '' && url.hash === '') return
+  throw new Error(`the backend ${url.protocol}//${url.host} must not have a ? or # in its URL`)
+}
+
+function isWritable(dir: string): boolean {
+  try {
+    accessSync(dir, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
 
 function folderOf(url: URL): string {
   if (url.host !== '')
