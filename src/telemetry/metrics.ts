@@ -64,6 +64,7 @@ export function createMetrics() {
     storeBytes: gauge('shoal_store_bytes', 'Bytes in the store'),
     storeDiskBytes: gauge('shoal_store_disk_bytes', 'Bytes of the disk that the store takes, its catalog included'),
     storeLimitBytes: gauge('shoal_store_limit_bytes', 'Bytes of the disk that the store may take'),
+    stateUp: gauge('shoal_state_up', '1 while the state of the cluster can be asked, 0 while it is out of reach'),
     storeTrouble: gauge('shoal_store_trouble', '1 while the store does not take what it should, else 0'),
     evictedBytes: counter('shoal_evicted_bytes_total', 'Bytes of the disk freed by dropping blobs'),
     diskBytes: gauge('shoal_disk_bytes', 'Size of the file system that the store is on'),
