@@ -35,6 +35,7 @@ import { Swarms } from './scheduler/swarms.ts'
 import { FileSource, type FileSourceOptions } from './source/file-source.ts'
 import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
 import { Sources } from './source/sources.ts'
+import { openState, whereStateIs } from './state/open-state.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { Announcer } from './swarm/announcer.ts'
 import { Bans } from './swarm/bans.ts'
@@ -47,7 +48,7 @@ import { Recent } from './telemetry/faults.ts'
 import { History, readTotals, spans } from './telemetry/history.ts'
 import type { Fields, Log, LogLevel } from './telemetry/log.ts'
 import { LogLevels } from './telemetry/log-level.ts'
-import { createMetrics } from './telemetry/metrics.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { createLog } from './telemetry/pino.ts'
 import { Tracing } from './tracing/tracing.ts'
 import { dashboard } from './ui/dashboard.ts'
@@ -111,6 +112,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
     })
     undo.push(() => store.close())
+    const kept = await stateOf(settings, { clock, log, metrics })
+    undo.push(() => kept?.state.close())
     const identity = await Identity.load(dataDir)
     const tracing = await tracingOf(settings, identity.id, clock, log)
     undo.push(() => tracing?.close())
@@ -353,6 +356,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       membership,
       store,
       bans,
+      state: kept,
       mender,
       swarm,
       seeder,
@@ -433,6 +437,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await network.close()
         await tracing?.close()
         keyFile?.close()
+        await kept?.state.close()
         await store.close()
         await admin.close()
         stopWatching()
@@ -449,6 +454,13 @@ async function tracingOf({ trace, node }: Settings, id: string, clock: Clock, lo
   const { createTraces } = await import('./telemetry/otel.ts')
   const { version } = buildInfo
   return new Tracing(createTraces({ endpoint: trace.endpoint, version, node: id, zone: node.zone, clock, log }), clock)
+}
+
+/** Peers keep none, unless they are told where. */
+async function stateOf({ node, state }: Settings, parts: { clock: Clock; log: Log; metrics: Metrics }) {
+  if (!node.modes.some((mode) => mode !== 'peer') && state.url === undefined) return undefined
+  const options = { ...state, dataDir: node.dataDir, ...parts }
+  return { state: await openState(options), where: whereStateIs(options) }
 }
 
 function upstreamsOf({ source }: Settings): Map<string, { url: URL }> {

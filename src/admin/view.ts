@@ -45,6 +45,11 @@ export const nodeSchema = z.object({
     partial: count,
     trouble: z.string().optional(),
   }),
+  /**
+   * What must not be lost with a node: `where` it is kept, `trouble` why it could not be asked when it was tried last.
+   * Absent on nodes that keep none.
+   */
+  state: z.object({ where: z.string(), trouble: z.string().optional() }).optional(),
   /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
   scrub: z.object({ due: count, damaged: count }),
   rates: z.object({ received: rate, sent: rate, source: rate }),

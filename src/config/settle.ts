@@ -36,7 +36,8 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
   const caFile = readable('ca-file', values, loading)
   const dataDir = values['data-dir']!
   for (const name of ['state-password-file', 'state-ca-file'] as const) {
-    if (values[name] && !values.state) problems.add(`${labelOf(name)}: it is for ${flagOf('state')}, which is not given`)
+    if (values[name] && !values.state)
+      problems.add(`${labelOf(name)}: it is for ${flagOf('state')}, which is not given`)
   }
   if (values.state && values['state-ca-file'] && values.state.host.startsWith('/')) {
     problems.add(`${labelOf('state-ca-file')}: a socket of this host has no certificate; leave it out`)

@@ -15,7 +15,9 @@ test('reads host, port, user, database and how to be sure of the server', () => 
     database: 'x',
     sslMode: 'verify-full',
   })
-  expect(parseStateUrl('postgres://shoal@localhost/images?host=/run/postgresql')).toMatchObject({ host: '/run/postgresql' })
+  expect(parseStateUrl('postgres://shoal@localhost/images?host=/run/postgresql')).toMatchObject({
+    host: '/run/postgresql',
+  })
 })
 
 test.each([

@@ -22,6 +22,15 @@ export interface StateOptions {
   readonly metrics: Pick<Metrics, 'stateUp'>
 }
 
+/** For messages: no secret is in it. */
+export function whereStateIs({ url, dataDir }: Pick<StateOptions, 'url' | 'dataDir'>): string {
+  return url ? formatStateUrl(url) : fileIn(dataDir)
+}
+
+function fileIn(dataDir: string): string {
+  return join(dataDir, 'state.db')
+}
+
 /** More than a server takes for a statement, and a connection before. */
 const deadlineMs = 15_000
 
@@ -31,8 +40,8 @@ const deadlineMs = 15_000
  */
 export async function openState(options: StateOptions): Promise<State> {
   const { url, dataDir, clock, log, metrics } = options
-  const path = join(dataDir, 'state.db')
-  const name = url ? formatStateUrl(url) : path
+  const path = fileIn(dataDir)
+  const name = whereStateIs(options)
   const sql = new LateSql({
     name,
     dialect: url ? postgres : sqlite,

@@ -7,11 +7,11 @@ import { FakeClock } from '../../test/fakes/clock.ts'
 import { LabPostgres, postgresFolder } from '../../test/lab/postgres.ts'
 import { systemClock } from '../clock.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { openState, type StateOptions } from './open-state.ts'
 import type { State } from './state.ts'
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const app = repositoryOf('docker.io', 'corp/app')
 
 describe.skipIf(postgresFolder === undefined)('with a PostgreSQL', () => {
@@ -41,7 +41,7 @@ describe.skipIf(postgresFolder === undefined)('with a PostgreSQL', () => {
       passwordFile,
       dataDir: dir,
       clock: systemClock,
-      log: silent,
+      log: silentLog,
       metrics,
       ...more,
     })
@@ -146,7 +146,7 @@ test('a server that is not there does not keep a node from starting, and is said
   const said: string[] = []
   const metrics = createMetrics()
   const clock = new FakeClock()
-  const log = { ...silent, warn: (message: string) => void said.push(message) }
+  const log = { ...silentLog, warn: (message: string) => void said.push(message) }
   const url = { host: '/nonexistent', port: 5432, user: 'shoal', database: 'x' }
   const state = await openState({ url, dataDir: '/nonexistent', clock, log, metrics })
   expect(await state.tags.get(app, parseTag('v1')).catch((error) => error.code)).toBe('unavailable')

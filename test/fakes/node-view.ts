@@ -13,6 +13,7 @@ export class FakeNodeView implements NodeView {
   level: LogLevelFacts = { level: 'info', configured: 'info' }
   notReady: string[] = []
   trouble: string | undefined
+  stateTrouble: string | undefined
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
 
@@ -63,6 +64,10 @@ export class FakeNodeView implements NodeView {
         complete: 2,
         partial: 1,
         ...(this.trouble === undefined ? {} : { trouble: this.trouble }),
+      },
+      state: {
+        where: 'postgres://shoal@db/images',
+        ...(this.stateTrouble === undefined ? {} : { trouble: this.stateTrouble }),
       },
       scrub: { due: 0, damaged: 1 },
       rates: { received: 11_000_000, sent: 0, source: 512 },
