@@ -91,6 +91,15 @@ export class Swarm implements SessionHandler {
     this.fetch(location).fetch(true)
   }
 
+  /** Nobody here wants it any more: it stops, unless other nodes wait for it. True when there is nothing to stop. */
+  relinquish(digest: Digest): boolean {
+    const transfer = this.#transfers.get(digest)
+    if (!transfer?.unwanted) return true
+    if (this.#o.seeder.audience(digest).size > 0) return false
+    transfer.stop('nobody wants it any more')
+    return true
+  }
+
   opened(): void {}
 
   frame(session: Session, frame: Frame): void {

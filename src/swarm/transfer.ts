@@ -116,6 +116,8 @@ export class Transfer {
   #stopTicking = () => {}
   #progressAt: number
   #readers = new Map<number, number>()
+  /** Those who want it here without reading it. */
+  #keepers = 0
   #nextReader = 1
   #readAt: number
   #ordered = false
@@ -165,6 +167,10 @@ export class Transfer {
   /** Nobody reads it, so whatever somebody reads goes first. */
   get background(): boolean {
     return this.#readers.size === 0
+  }
+  /** Nobody here wants it, read or unread. */
+  get unwanted(): boolean {
+    return this.#readers.size === 0 && this.#keepers === 0
   }
   /** What an operator sees of it. */
   describe(): TransferFacts {
@@ -257,6 +263,18 @@ export class Transfer {
     this.#readers.delete(reader)
     this.#readAt = this.#d.clock.now()
     this.#apply({ type: 'reader-left', reader })
+  }
+
+  /** Somebody wants it here and does not read it, until the result is called: it goes on, in the background. */
+  keep(): () => void {
+    this.#keepers++
+    let kept = true
+    return () => {
+      if (!kept) return
+      kept = false
+      this.#keepers--
+      this.#readAt = this.#d.clock.now()
+    }
   }
 
   /** Pieces of it that were here turned out to be wrong. */
@@ -530,8 +548,7 @@ export class Transfer {
       this.fetch(false)
     }
     if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
-    if (this.#readers.size === 0 && !this.#ordered && now - this.#readAt > unreadMs)
-      this.stop('nobody reads it any more')
+    if (this.unwanted && !this.#ordered && now - this.#readAt > unreadMs) this.stop('nobody reads it any more')
   }
 
   #end(failure: Failure | undefined): void {
