@@ -3,6 +3,7 @@ import { bytesOf } from '../test/fakes/bytes.ts'
 import { settle } from '../test/fakes/clock.ts'
 import { LoneNode } from '../test/fakes/lone-node.ts'
 import { infoOf } from '../test/fakes/members.ts'
+import { FakePreheats } from '../test/fakes/preheats.ts'
 import { blobSchema, memberSchema, type NodeView, nodeSchema, swarmSchema, transfersSchema } from './admin/view.ts'
 import { seededRandom } from './clock.ts'
 import { Meter } from './meter.ts'
@@ -29,6 +30,7 @@ beforeEach(() => {
   view = viewOf({
     ...parts(),
     swarms,
+    preheats: new FakePreheats(),
     notReady: () => notReady,
   })
 })
@@ -45,7 +47,6 @@ function parts() {
     membership,
     store,
     bans,
-    state: { where: '/var/lib/shoal/state.db', state: { trouble: undefined } },
     mender: { due: 2, damaged: 1 },
     swarm,
     seeder,
@@ -70,14 +71,6 @@ test('the metrics of a node say how it is before anything happened', async () =>
   for (const line of ['shoal_ready 1', 'shoal_store_trouble 0', 'shoal_downloads_stalled 0', 'shoal_bans 0']) {
     expect(text.split('\n')).toContain(line)
   }
-})
-
-test('says where tags and jobs are kept, and why they cannot be asked for', () => {
-  expect(view.node().state).toEqual({ where: '/var/lib/shoal/state.db' })
-  const state = { where: 'postgres://shoal@db/images', state: { trouble: 'no route to host' } }
-  const told = viewOf({ ...parts(), swarms, state, notReady: () => [] }).node()
-  expect(told.state).toEqual({ where: 'postgres://shoal@db/images', trouble: 'no route to host' })
-  expect(told.notReady).toEqual([])
 })
 
 test('a pinned blob is not removed before it is unpinned', async () => {
@@ -177,7 +170,9 @@ test('a swarm is shown with its members and why they were named, the latest deci
 })
 
 test('a node that is no scheduler has no swarms to show', () => {
-  expect(viewOf({ ...parts(), swarms: undefined, notReady: () => [] }).swarms()).toEqual([])
+  expect(viewOf({ ...parts(), swarms: undefined, preheats: new FakePreheats(), notReady: () => [] }).swarms()).toEqual(
+    [],
+  )
 })
 
 test('what the store holds is measured when metrics are asked for', async () => {

@@ -24,9 +24,9 @@ import { Failure } from './failure.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
 import { formatRepository } from './oci/reference.ts'
+import type { Preheats } from './preheat/preheats.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
-import type { State } from './state/state.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Holding, Plan } from './store/eviction.ts'
 import { diskAt } from './store/free-space.ts'
@@ -50,11 +50,11 @@ export interface NodeParts {
   readonly membership: Membership
   readonly store: BlobStore
   readonly bans: Bans
-  readonly state: { readonly where: string; readonly state: Pick<State, 'trouble'> } | undefined
   readonly mender: Pick<Mender, 'due' | 'damaged'>
   readonly swarm: Swarm
   readonly seeder: Seeder
   readonly swarms: Swarms | undefined
+  readonly preheats: Preheats
   readonly levels: LogLevels
   readonly clock: Clock
   readonly metrics: Metrics
@@ -74,6 +74,7 @@ export function viewOf(parts: NodeParts): NodeView {
   /** A reading of the clock as ISO time. */
   const iso = (at: number) => new Date(clock.wall() - (clock.now() - at)).toISOString()
   return {
+    preheats: parts.preheats,
     node: () => nodeFacts(parts, startedAt, iso),
     members: () => membership.all().map(({ info, seenAt }) => memberFacts(parts, info.id, seenAt)),
     blobs: function* (): Iterable<BlobFacts> {
@@ -206,7 +207,6 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
       encrypted: settings.cluster.encrypt,
     },
     store: store.usage(),
-    ...(parts.state ? { state: stateFacts(parts.state) } : {}),
     scrub: { due: mender.due, damaged: mender.damaged },
     rates: {
       received: rates.received.perSecond(now),
@@ -215,10 +215,6 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
     },
     notReady: parts.notReady(),
   }
-}
-
-function stateFacts({ where, state: { trouble } }: NonNullable<NodeParts['state']>): NodeFacts['state'] {
-  return { where, ...(trouble === undefined ? {} : { trouble }) }
 }
 
 function memberFacts(parts: NodeParts, id: string, seenAt: number): MemberFacts {

@@ -3,6 +3,7 @@
  * reverse when it ends. Longer than most files, for it is the one place where all parts are named.
  */
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { createAdmin, serveAdmin } from './admin/admin.ts'
 import { buildInfo } from './build-info.ts'
 import { type Clock, every, systemClock } from './clock.ts'
@@ -25,6 +26,7 @@ import { ownBinary } from './install/own-binary.ts'
 import { formatAddress, isLoopback } from './listen.ts'
 import { Meter } from './meter.ts'
 import { viewOf } from './node-view.ts'
+import { preheatOf } from './preheat/assembly.ts'
 import { Bucket, Gate } from './rate.ts'
 import { createRegistry, pullLog } from './registry/registry.ts'
 import { serveRegistry, serverLimits } from './registry/server.ts'
@@ -32,10 +34,12 @@ import { Rights } from './rights/rights.ts'
 import type { Visitor } from './rights/visitor.ts'
 import { Scheduler } from './scheduler/service.ts'
 import { Swarms } from './scheduler/swarms.ts'
+import { Courtesy } from './source/courtesy.ts'
 import { FileSource, type FileSourceOptions } from './source/file-source.ts'
 import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
+import type { Location } from './source/source.ts'
 import { Sources } from './source/sources.ts'
-import { openState, whereStateIs } from './state/open-state.ts'
+import { openSqlite } from './state/sqlite.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { Announcer } from './swarm/announcer.ts'
 import { Bans } from './swarm/bans.ts'
@@ -48,7 +52,7 @@ import { Recent } from './telemetry/faults.ts'
 import { History, readTotals, spans } from './telemetry/history.ts'
 import type { Fields, Log, LogLevel } from './telemetry/log.ts'
 import { LogLevels } from './telemetry/log-level.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics } from './telemetry/metrics.ts'
 import { createLog } from './telemetry/pino.ts'
 import { Tracing } from './tracing/tracing.ts'
 import { dashboard } from './ui/dashboard.ts'
@@ -112,8 +116,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
     })
     undo.push(() => store.close())
-    const kept = await stateOf(settings, { clock, log, metrics })
-    undo.push(() => kept?.state.close())
+    const state = await openSqlite(join(dataDir, 'state.db'))
+    undo.push(() => state.close())
     const identity = await Identity.load(dataDir)
     const tracing = await tracingOf(settings, identity.id, clock, log)
     undo.push(() => tracing?.close())
@@ -122,11 +126,13 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const started = clock.now()
     const rates = { received: new Meter(started), sent: new Meter(started), source: new Meter(started) }
     const sourceGate = sourceRate === undefined ? undefined : new Gate({ clock, bytesPerSecond: sourceRate })
+    const courtesy = new Courtesy(clock)
     const sourceLimit: SourceLimit = async (bytes, digest) => {
       rates.source.add(bytes, clock.now())
-      if (!sourceGate) return
       const unread = digest !== undefined && (swarm.find(digest)?.background ?? false)
-      await sourceGate.enter(bytes, { of: digest ?? '', background: unread && !seeder.wanted(digest) })
+      const background = unread && !seeder.wanted(digest)
+      if (!sourceGate) return courtesy.pass(bytes, background)
+      await sourceGate.enter(bytes, { of: digest ?? '', background })
       sourceGate.leave()
     }
 
@@ -288,6 +294,13 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       owners: (key) => planner.owners(key),
     })
 
+    const content = new NodeContent({ store, swarm, source: asked, tags })
+    const ordered = (location: Location) => rights.ordered(location)
+    const { calls } = network
+    const about = { modes, calls, membership, outbound, clock, log, metrics }
+    const preheat = preheatOf({ ...about, jobs: state.jobs, store, swarm, content, door: source, ordered })
+    undo.push(() => preheat.close())
+
     const history = new History()
     const remember = async () => history.add({ at: clock.wall(), ...(await readTotals(metrics)) })
     await remember()
@@ -324,7 +337,6 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     undo.push(() => swarm.close('the node ends'))
     mender.start()
 
-    const content = new NodeContent({ store, swarm, source: asked, tags })
     const pulls = pullLog({ clock, log, metrics }, (summary) => tracing?.pulls.pulled(summary))
     const contentFor = (visitor: Visitor) => new GuardedContent({ content, rights, door: source }, visitor)
     const files = fileLimit()
@@ -356,11 +368,11 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       membership,
       store,
       bans,
-      state: kept,
       mender,
       swarm,
       seeder,
       swarms,
+      preheats: preheat.preheats,
       levels,
       clock,
       metrics,
@@ -431,14 +443,15 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await registry.close(drainMs)
         pulls.close()
         await seeder.drain(uploadDrainMs)
+        await preheat.close()
         mender.close()
         urls.close()
         swarm.close('the node ends')
         await network.close()
         await tracing?.close()
         keyFile?.close()
-        await kept?.state.close()
         await store.close()
+        await state.close()
         await admin.close()
         stopWatching()
         stopRemembering()
@@ -454,13 +467,6 @@ async function tracingOf({ trace, node }: Settings, id: string, clock: Clock, lo
   const { createTraces } = await import('./telemetry/otel.ts')
   const { version } = buildInfo
   return new Tracing(createTraces({ endpoint: trace.endpoint, version, node: id, zone: node.zone, clock, log }), clock)
-}
-
-/** Peers keep none, unless they are told where. */
-async function stateOf({ node, state }: Settings, parts: { clock: Clock; log: Log; metrics: Metrics }) {
-  if (!node.modes.some((mode) => mode !== 'peer') && state.url === undefined) return undefined
-  const options = { ...state, dataDir: node.dataDir, ...parts }
-  return { state: await openState(options), where: whereStateIs(options) }
 }
 
 function upstreamsOf({ source }: Settings): Map<string, { url: URL }> {

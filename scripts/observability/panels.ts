@@ -300,6 +300,18 @@ export const rows: readonly Row[] = [
         unit: 'Bps',
         queries: [q(sum('', rate('shoal_scrubbed_bytes_total')), 'bytes')],
       },
+      {
+        title: 'Preheats',
+        help: 'That run now, and those that ended since the nodes that ran them were started.',
+        unit: 'none',
+        queries: [q(sum('state', 'shoal_preheats{$scope}'), '{{state}}')],
+      },
+      {
+        title: 'Preheated',
+        help: 'Blobs that came to nodes before anybody asked for them.',
+        unit: 'Bps',
+        queries: [q(sum('', rate('shoal_preheated_bytes_total')), 'bytes')],
+      },
     ],
   },
   {

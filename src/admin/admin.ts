@@ -16,6 +16,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { pageOf } from './blob-facts.ts'
 import { installer } from './installer.ts'
 import { foreign } from './pages.ts'
+import { preheatRoutes } from './preheats.ts'
 import { historySpans, type NodeView } from './view.ts'
 
 export interface AdminOptions {
@@ -60,13 +61,10 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   })
   app.get('/healthz', (c) => c.json({ status: 'alive' }))
   app.get('/readyz', (c) => {
-    const { notReady: reasons, store, state } = view.node()
+    const { notReady: reasons, store } = view.node()
     const ready = reasons.length === 0
     // It serves without its store as well; which blob there was no room for is not for whoever asks here.
-    const warnings = [
-      ...(store.trouble === undefined ? [] : ['the store has no room; `shoal status` says why']),
-      ...(state?.trouble === undefined ? [] : ['the state of the cluster is out of reach; `shoal status` says why']),
-    ]
+    const warnings = store.trouble === undefined ? [] : ['the store has no room; `shoal status` says why']
     return c.json({ ready, reasons, ...(warnings.length > 0 ? { warnings } : {}) }, ready ? 200 : 503)
   })
 
@@ -137,6 +135,7 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   }
   app.get('/api/v1/eviction', (c) => eviction(c, false))
   app.post('/api/v1/eviction', (c) => eviction(c, true))
+  preheatRoutes(app, view.preheats)
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
   app.get('/api/v1/history', async (c) => {

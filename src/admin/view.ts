@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import type { Preheats } from '../preheat/preheats.ts'
 import { type LogLevel, logLevels } from '../telemetry/log.ts'
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
@@ -45,11 +46,6 @@ export const nodeSchema = z.object({
     partial: count,
     trouble: z.string().optional(),
   }),
-  /**
-   * What must not be lost with a node: `where` it is kept, `trouble` why it could not be asked when it was tried last.
-   * Absent on nodes that keep none.
-   */
-  state: z.object({ where: z.string(), trouble: z.string().optional() }).optional(),
   /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
   scrub: z.object({ due: count, damaged: count }),
   rates: z.object({ received: rate, sent: rate, source: rate }),
@@ -257,6 +253,7 @@ export type FaultFacts = z.infer<typeof faultsSchema>
 
 /** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
 export interface NodeView {
+  readonly preheats: Preheats
   node(): NodeFacts
   members(): MemberFacts[]
   /** In no particular order. */

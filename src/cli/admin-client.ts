@@ -24,8 +24,8 @@ export class AdminClient {
   }
 
   /** @throws {CommandError} */
-  post<T>(path: string, schema: z.ZodType<T>): Promise<T> {
-    return this.#ask('POST', path, schema)
+  post<T>(path: string, schema: z.ZodType<T>, body?: object): Promise<T> {
+    return this.#ask('POST', path, schema, body)
   }
 
   /** @throws {CommandError} */
@@ -38,8 +38,8 @@ export class AdminClient {
     await this.#told('DELETE', path)
   }
 
-  async #ask<T>(method: Method, path: string, schema: z.ZodType<T>): Promise<T> {
-    const parsed = schema.safeParse(await this.#told(method, path))
+  async #ask<T>(method: Method, path: string, schema: z.ZodType<T>, sent?: object): Promise<T> {
+    const parsed = schema.safeParse(await this.#told(method, path, sent))
     if (parsed.success) return parsed.data
     throw new CommandError(
       `what answers at ${this.#where} is no shoal node of this version; name the node's admin address with --admin-addr`,
@@ -47,8 +47,8 @@ export class AdminClient {
   }
 
   /** The body of an answer that is no refusal. */
-  async #told(method: Method, path: string): Promise<unknown> {
-    const answer = await this.#fetch(method, path)
+  async #told(method: Method, path: string, sent?: object): Promise<unknown> {
+    const answer = await this.#fetch(method, path, sent)
     const body: unknown = await answer.json().catch(() => undefined)
     if (answer.status === 401) {
       throw new CommandError(`the node at ${this.#where} wants its token; name the file it is in with --token-file`)
@@ -60,11 +60,12 @@ export class AdminClient {
     return body
   }
 
-  async #fetch(method: Method, path: string): Promise<Response> {
+  async #fetch(method: Method, path: string, sent: object | undefined): Promise<Response> {
     try {
       return await fetch(`http://${this.#where}${path}`, {
         method,
-        headers: this.#headers,
+        headers: { ...this.#headers, ...(sent ? { 'content-type': 'application/json' } : {}) },
+        ...(sent ? { body: JSON.stringify(sent) } : {}),
         redirect: 'error',
         // HTTP_PROXY is meant for what lies outside; Bun would use it for 127.0.0.1 too.
         proxy: false,

@@ -13,6 +13,7 @@ import { install } from './install.ts'
 import { keygen } from './keygen.ts'
 import { logLevel } from './log-level.ts'
 import { pin, unpin } from './pin.ts'
+import { preheat } from './preheat.ts'
 import { status } from './status.ts'
 import { uninstall } from './uninstall.ts'
 import { up } from './up.ts'
@@ -50,6 +51,7 @@ export function programOf(context: Context, done: (code: ExitCode) => void): Com
   doctor(program, context, done)
   logLevel(program, context)
   get(program, context)
+  preheat(program, context)
   gc(program, context)
   pin(program, context)
   unpin(program, context)

@@ -5,7 +5,6 @@
 import type { Address } from '../listen.ts'
 import type { LogLevel } from '../telemetry/log.ts'
 import type { Secret } from './secret.ts'
-import type { StateUrl } from './state-url.ts'
 
 /** What a node can do; `all` stands for the three of them. */
 export const modes = ['peer', 'seed', 'scheduler'] as const
@@ -104,17 +103,6 @@ export interface ClusterSettings {
   readonly encrypt: boolean
 }
 
-/** What must not be lost with a node: tags, jobs, what is owed. */
-export interface StateSettings {
-  /** A PostgreSQL that nodes share; absent: a file of this node's own. */
-  readonly url?: StateUrl
-  /** Readable files. */
-  readonly passwordFile?: string
-  readonly caFile?: string
-  /** How long it is remembered what tags pointed to before, ms. */
-  readonly tagHistoryMs: number
-}
-
 export interface LogSettings {
   readonly level: LogLevel
   readonly format: LogFormat
@@ -137,7 +125,6 @@ export interface Settings {
   readonly source: SourceSettings
   readonly limits: LimitSettings
   readonly cluster: ClusterSettings
-  readonly state: StateSettings
   readonly log: LogSettings
   readonly trace: TraceSettings
 }

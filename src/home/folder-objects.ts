@@ -17,14 +17,13 @@ const incoming = '.incoming'
 export class FolderObjects implements Objects, ObjectLists, ObjectWrites {
   readonly name: string
   readonly lists = this
-  readonly writes?: ObjectWrites
+  readonly writes = this
   readonly #dir: string
   readonly #clock: Clock
   #swept: Promise<void> | undefined
 
-  constructor(dir: string, clock: Clock, writable = true) {
+  constructor(dir: string, clock: Clock) {
     this.name = `file://${dir}`
-    if (writable) this.writes = this
     this.#dir = dir
     this.#clock = clock
   }

@@ -51,6 +51,9 @@ export interface Preheats {
   find(id: number): Promise<PreheatJob | undefined>
   /** The newest first. */
   list(limit: number): Promise<PreheatJob[]>
-  /** False if there is none, or it is over. What was brought stays, and is not pinned any more. */
+  /**
+   * What was brought stays, and is not pinned any more. One that is over and pinned something lets it go. False if there is
+   * none, or nothing of it is left.
+   */
   cancel(id: number): Promise<boolean>
 }

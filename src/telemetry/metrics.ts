@@ -64,7 +64,6 @@ export function createMetrics() {
     storeBytes: gauge('shoal_store_bytes', 'Bytes in the store'),
     storeDiskBytes: gauge('shoal_store_disk_bytes', 'Bytes of the disk that the store takes, its catalog included'),
     storeLimitBytes: gauge('shoal_store_limit_bytes', 'Bytes of the disk that the store may take'),
-    stateUp: gauge('shoal_state_up', '1 while the state of the cluster can be asked, 0 while it is out of reach'),
     storeTrouble: gauge('shoal_store_trouble', '1 while the store does not take what it should, else 0'),
     evictedBytes: counter('shoal_evicted_bytes_total', 'Bytes of the disk freed by dropping blobs'),
     diskBytes: gauge('shoal_disk_bytes', 'Size of the file system that the store is on'),
@@ -79,6 +78,10 @@ export function createMetrics() {
       [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25],
     ),
     schedulersSilent: counter('shoal_schedulers_silent_total', 'Questions for parents that no scheduler answered'),
+    preheats: gauge('shoal_preheats', 'Preheats that this node runs, and those that it has run since its start', [
+      'state',
+    ]),
+    preheatedBytes: counter('shoal_preheated_bytes_total', 'Bytes of blobs that came to this node for preheats'),
     ready: gauge('shoal_ready', '1 while this node can serve, else 0'),
     logLines: counter('shoal_log_lines_total', 'Lines logged', ['level']),
     buildInfo: gauge('shoal_build_info', 'Constant 1, labelled by what is running', ['version', 'commit', 'bun']),
@@ -88,6 +91,7 @@ export function createMetrics() {
   for (const level of logLevels) metrics.logLines.inc({ level }, 0)
   for (const result of ['done', 'left', 'broken']) metrics.blobSends.inc({ result }, 0)
   for (const result of ['whole', 'part']) metrics.pulls.inc({ result }, 0)
+  for (const state of ['running', 'done', 'failed', 'cancelled']) metrics.preheats.set({ state }, 0)
   metrics.notServed.inc({ code: 'unavailable' }, 0)
   metrics.piecesRejected.inc({ reason: 'digest' }, 0)
   return metrics

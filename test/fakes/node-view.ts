@@ -2,6 +2,7 @@
 import type { BlobFacts, LogLevelFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import type { LogLevel } from '../../src/telemetry/log.ts'
+import { FakePreheats } from './preheats.ts'
 
 const time = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, minute)).toISOString()
 const digest = (text: string) => digestOf(new TextEncoder().encode(text))
@@ -13,9 +14,9 @@ export class FakeNodeView implements NodeView {
   level: LogLevelFacts = { level: 'info', configured: 'info' }
   notReady: string[] = []
   trouble: string | undefined
-  stateTrouble: string | undefined
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
+  readonly preheats = new FakePreheats()
 
   constructor() {
     const MiB = 1024 ** 2
@@ -64,10 +65,6 @@ export class FakeNodeView implements NodeView {
         complete: 2,
         partial: 1,
         ...(this.trouble === undefined ? {} : { trouble: this.trouble }),
-      },
-      state: {
-        where: 'postgres://shoal@db/images',
-        ...(this.stateTrouble === undefined ? {} : { trouble: this.stateTrouble }),
       },
       scrub: { due: 0, damaged: 1 },
       rates: { received: 11_000_000, sent: 0, source: 512 },

@@ -9,6 +9,7 @@ import fromSpegel from './from-spegel.md' with { type: 'text' }
 import harbor from './harbor.md' with { type: 'text' }
 import kubernetes from './kubernetes.md' with { type: 'text' }
 import { type Topic, topicOf } from './page.ts'
+import preheat from './preheat.md' with { type: 'text' }
 import privateImages from './private-images.md' with { type: 'text' }
 import proxy from './proxy.md' with { type: 'text' }
 import quickstart from './quickstart.md' with { type: 'text' }
@@ -22,6 +23,7 @@ export const topics: readonly Topic[] = [
   topicOf('cluster', cluster),
   topicOf('security', security),
   topicOf('private-images', privateImages),
+  topicOf('preheat', preheat),
   topicOf('ten-hosts', tenHosts),
   topicOf('data-centre', dataCentre),
   topicOf('kubernetes', kubernetes),
