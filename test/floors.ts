@@ -9,7 +9,7 @@ export const floors: readonly (readonly string[])[] = [
   ['store', 'cluster', 'install'],
   ['source', 'wire', 'configure', 'get', 'kubernetes', 'state'],
   ['swarm', 'scheduler', 'rights', 'home'],
-  ['content'],
+  ['content', 'engine'],
   ['preheat', 'push', 'replicate', 'keep'],
   ['registry', 'admin', 'harbor', 'mount'],
   ['ui'],

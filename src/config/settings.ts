@@ -103,6 +103,13 @@ export interface ClusterSettings {
   readonly encrypt: boolean
 }
 
+/** The content store of the engine on this host: found out, left alone, or in this folder. */
+export type EngineContentSetting = 'auto' | 'off' | { readonly dir: string }
+
+export interface EngineSettings {
+  readonly content: EngineContentSetting
+}
+
 export interface LogSettings {
   readonly level: LogLevel
   readonly format: LogFormat
@@ -125,6 +132,7 @@ export interface Settings {
   readonly source: SourceSettings
   readonly limits: LimitSettings
   readonly cluster: ClusterSettings
+  readonly engine: EngineSettings
   readonly log: LogSettings
   readonly trace: TraceSettings
 }

@@ -67,6 +67,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       ...present('sourceRate', values['source-rate']),
     },
     cluster: { ...present('keyFile', keyFile), encrypt: values.encrypt! },
+    engine: { content: values['engine-content']! },
     trace: { ...present('endpoint', values['trace-endpoint']) },
     log: { level: values['log-level']!, format: values['log-format']!, color: host.color },
   }

@@ -10,6 +10,7 @@ import {
   choice,
   duration,
   endpoint,
+  engineContent,
   host,
   join,
   type Kind,
@@ -106,6 +107,12 @@ export const table = {
     default: '1%',
   }),
   'cache-ttl': one(lifetime, '<time>', 'drop blobs that were not used for so long', { shown: 'never' }),
+  'engine-content': one(
+    engineContent,
+    '<dir>',
+    'content store of the containerd here, read where it lies, with no second copy; a folder, auto or off',
+    { default: 'auto' },
+  ),
   'scrub-every': one(duration, '<time>', 'read each blob on the disk again so often, to mend what rotted; 0: never', {
     default: '7d',
   }),

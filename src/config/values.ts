@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { type Address, isIPv4, parseAddress, parseHost } from '../listen.ts'
 import { parseRegistry } from '../oci/reference.ts'
-import type { Upstream } from './settings.ts'
+import type { EngineContentSetting, Upstream } from './settings.ts'
 
 /** A kind made from a function that answers undefined for text it does not understand. */
 function kind<T>(expected: string, parse: (text: string) => T | undefined) {
@@ -118,6 +118,13 @@ export const zone: Kind<string> = kind('region/zone/rack, or the first one or tw
 export const path: Kind<string> = kind('a path', (text) => {
   if (text === '') return undefined
   return isAbsolute(text) ? text : resolve(text)
+})
+
+/** `auto`, `off`, or a folder. */
+export const engineContent: Kind<EngineContentSetting> = kind('auto, off, or an absolute path', (text) => {
+  if (text === 'auto' || text === 'off') return text
+  // A word that is none of these is a slip, not a folder in the current one.
+  return isAbsolute(text) ? { dir: text } : undefined
 })
 
 export const defaultP2pPort = 4882

@@ -152,7 +152,7 @@ function refuseInline(values: Values, file: string): void {
 }
 
 /** What `imports` brings in, by files in folders; of patterns, those with a star in the name. */
-function imported({ imports }: Values, file: string, files: Files): (readonly [string, Values])[] {
+export function imported({ imports }: Values, file: string, files: Files): (readonly [string, Values])[] {
   if (!Array.isArray(imports)) return []
   return imports
     .filter((each) => typeof each === 'string')

@@ -41,6 +41,8 @@ export interface Blob extends BlobSpec {
   readonly path: string
   /** Wall time in ms of the last use. */
   readonly usedAt: number
+  /** The file is another program's: it is read where it lies, never written or deleted, and takes none of the room here. */
+  readonly borrowed: boolean
 
   /**
    * Stores the bytes of a piece that the caller has verified; resolves once they are written and the piece is in
@@ -103,6 +105,8 @@ export interface StoreUsage {
   readonly disk: number
   readonly complete: number
   readonly partial: number
+  /** Of these, blobs that are read from files of another program; absent if there are none. */
+  readonly borrowed?: { readonly blobs: number; readonly bytes: number }
   /** What the store may take of the disk; undefined if unlimited. */
   readonly limit?: number
   /** Why it took something not or not all of it lately, in a sentence; undefined while there is room. */

@@ -38,6 +38,8 @@ export interface BlobRow {
   readonly addedAt: number
   /** Wall ms at which all of it was last seen to be right; 0 for never. */
   readonly verifiedAt?: number
+  /** The file of another program that it is read from; `mtime` is that file's then. */
+  readonly borrowed?: string | null
 }
 
 type PinRow = Pick<Pin, 'digest' | 'reason'> & { readonly until: number | null }
@@ -237,8 +239,20 @@ export class Catalog {
       this.#sql.forgetSegments.run(digest)
     }
     for (const blob of this.#dirty) {
-      const { digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt, verifiedAt = 0 } = blob.row()
-      this.#sql.save.run(digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt, verifiedAt)
+      const {
+        digest,
+        size,
+        kind,
+        mediaType,
+        state,
+        bitmap,
+        mtime,
+        usedAt,
+        addedAt,
+        verifiedAt = 0,
+        borrowed = null,
+      } = blob.row()
+      this.#sql.save.run(digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt, verifiedAt, borrowed)
     }
     if (this.#db.inTransaction) this.#db.exec('COMMIT')
     this.#changes.length = 0
@@ -307,15 +321,16 @@ export function catalogFailure(error: unknown, path: string): Failure {
 /** Made with `query`: Bun finalizes those at close, others keep the file open and its WAL behind. */
 function statements(db: Database) {
   const blob = `digest, size, kind, media_type AS mediaType, state, bitmap, mtime, used_at AS usedAt, added_at AS addedAt,
-    verified_at AS verifiedAt`
+    verified_at AS verifiedAt, borrowed`
   return {
     blobs: db.query<BlobRow, []>(`SELECT ${blob} FROM blobs`),
     save: db.query(
-      `INSERT INTO blobs (digest, size, kind, media_type, state, bitmap, mtime, used_at, added_at, verified_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET
+      `INSERT INTO blobs (digest, size, kind, media_type, state, bitmap, mtime, used_at, added_at, verified_at,
+         borrowed)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET
          size = excluded.size, kind = excluded.kind, media_type = excluded.media_type, state = excluded.state,
          bitmap = excluded.bitmap, mtime = excluded.mtime, used_at = excluded.used_at,
-         verified_at = excluded.verified_at`,
+         verified_at = excluded.verified_at, borrowed = excluded.borrowed`,
     ),
     forgetBlob: db.query('DELETE FROM blobs WHERE digest = ?'),
     segments: db.query<Segment, [string]>(

@@ -11,6 +11,7 @@ import { type Layout, layoutOf, pieceAt, pieceBytes, pieceStart } from '../piece
 import { Metainfo, type Segment } from '../piece/metainfo.ts'
 import { onDisk } from './beside.ts'
 import type { Blob, BlobKind, BlobSpec, Span } from './blob-store.ts'
+import { type BorrowedFile, isAway } from './borrowed.ts'
 import type { BlobRow, Recorded } from './catalog.ts'
 import { codeOf, isDiskFull } from './data-dir.ts'
 import type { Keeper } from './keeper.ts'
@@ -26,7 +27,8 @@ export class DiskBlob implements Blob, Recorded {
   readonly size: number
   readonly layout: Layout
   readonly have: Bitmap
-  readonly path: string
+  /** Where the store has its own file of it, or would have. */
+  readonly own: string
   kind: BlobKind
   mediaType?: string
   complete: boolean
@@ -42,6 +44,8 @@ export class DiskBlob implements Blob, Recorded {
   #metainfo: Metainfo | undefined
   #hash: WholeHash | undefined
   #finishing: Promise<void> | undefined
+  /** The file of another program that it is read from. */
+  #borrowed: string | null
   readonly #writing = new Map<number, Promise<void>>()
   #syncing: Promise<void> | undefined
   #users = 0
@@ -56,7 +60,8 @@ export class DiskBlob implements Blob, Recorded {
     this.layout = layoutOf(row.size)
     this.complete = row.state === 'complete'
     this.have = this.complete ? Bitmap.full(this.layout.count) : new Bitmap(this.layout.count, row.bitmap ?? undefined)
-    this.path = path
+    this.own = path
+    this.#borrowed = row.borrowed ?? null
     this.kind = row.kind
     this.usedAt = row.usedAt
     this.#keeper = keeper
@@ -76,6 +81,14 @@ export class DiskBlob implements Blob, Recorded {
       for (const segment of this.#keeper.segments(this.digest)) this.#metainfo.add(segment)
     }
     return this.#metainfo
+  }
+
+  get path(): string {
+    return this.#borrowed ?? this.own
+  }
+
+  get borrowed(): boolean {
+    return this.#borrowed !== null
   }
 
   /** Bytes of pieces that are there. */
@@ -106,7 +119,7 @@ export class DiskBlob implements Blob, Recorded {
   }
 
   /** Complete, and would be after a power cut. */
-  get #durable(): boolean {
+  get durable(): boolean {
     return this.complete && this.#mtime !== null
   }
 
@@ -120,13 +133,27 @@ export class DiskBlob implements Blob, Recorded {
       size: this.size,
       kind: this.kind,
       mediaType: this.mediaType ?? null,
-      state: this.#durable ? 'complete' : 'partial',
-      bitmap: this.#durable ? null : this.have.bytes,
+      state: this.durable ? 'complete' : 'partial',
+      bitmap: this.durable ? null : this.have.bytes,
       mtime: this.#mtime,
       usedAt: this.usedAt,
       addedAt: this.#addedAt,
       verifiedAt: this.#verifiedAt,
+      borrowed: this.#borrowed,
     }
+  }
+
+  /** From now on it is read from `file`, all of which has just been seen to be right. For a durable blob that nobody uses. */
+  borrow({ path, mtime, changedAt }: BorrowedFile): void {
+    this.#borrowed = path
+    this.#mtime = mtime
+    this.#changedAt = changedAt
+    this.#verifiedAt = this.#keeper.wall()
+    for (let piece = 0; piece < this.layout.count; piece++) this.#soundness.saw(piece)
+    const own = this.#disk
+    this.#disk = 0
+    this.#keeper.grew(this, 0, -own)
+    this.#keeper.changed(this)
   }
 
   /** Somebody knows more about it than whoever made it did. */
@@ -259,6 +286,8 @@ export class DiskBlob implements Blob, Recorded {
       }
     }
     if (this.gone || this.#finishing) return
+    // It is nobody's here to mend.
+    if (this.borrowed) this.#damaged(`${wrong.length} pieces of ${this.path} are not what they should be`)
     // Somebody else found the same meanwhile, and it may have been mended: it was seen to be right since.
     const lost = wrong.filter((each) => this.have.has(each) && !this.#soundness.has(each))
     if (lost.length === 0) return
@@ -332,7 +361,7 @@ export class DiskBlob implements Blob, Recorded {
 
   async #sync(): Promise<void> {
     // Writes that come meanwhile, and completion, take another round.
-    while (!this.gone && !this.#durable && (this.#unsynced || this.complete)) {
+    while (!this.gone && !this.durable && (this.#unsynced || this.complete)) {
       const complete = this.complete
       this.#unsynced = false
       try {
@@ -351,7 +380,7 @@ export class DiskBlob implements Blob, Recorded {
 
   /** Asks the file system what the file takes. */
   #measure(): void {
-    if (this.gone) return
+    if (this.gone || this.borrowed) return
     const stat = statSync(this.path, { throwIfNoEntry: false })
     const disk = stat ? onDisk(stat.blocks) : 0
     const grown = disk - this.#disk
@@ -395,8 +424,12 @@ export class DiskBlob implements Blob, Recorded {
     const create = writing && this.bytes === 0
     if (create) mkdirSync(dirname(this.path), { recursive: true })
     try {
-      return await this.#keeper.files.use(this.path, create, task)
+      return await this.#keeper.files.use(this.path, create, task, this.borrowed)
     } catch (error) {
+      if (this.borrowed && isAway(error)) {
+        this.#keeper.left(this)
+        this.#check()
+      }
       if (codeOf(error) === 'ENOENT' && !create) this.#damaged('its file is missing')
       throw error
     }

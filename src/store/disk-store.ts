@@ -24,6 +24,7 @@ import type {
   TagRecord,
 } from './blob-store.ts'
 import type { BlobTree } from './blob-tree.ts'
+import type { BorrowedFile, Borrower } from './borrowed.ts'
 import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
 import type { Plan } from './eviction.ts'
@@ -40,7 +41,7 @@ export type { DiskStoreOptions } from './open-store.ts'
 /** How often the store looks after its limits and its pins although nothing was written, in ms. */
 const tendMs = 10_000
 
-export class DiskStore implements BlobStore, Keeper {
+export class DiskStore implements BlobStore, Borrower, Keeper {
   readonly files = new OpenFiles()
   readonly #options: DiskStoreOptions
   readonly #log: Log
@@ -166,11 +167,15 @@ export class DiskStore implements BlobStore, Keeper {
   usage(): StoreUsage {
     const { limitBytes: limit } = this.#options
     const { trouble } = this.#room
+    const borrowed = [...this.#blobs.values()].filter((blob) => blob.borrowed)
     return {
       bytes: this.#bytes,
       disk: this.#disk + this.#beside.bytes,
       complete: this.#complete,
       partial: this.#blobs.size - this.#complete,
+      ...(borrowed.length > 0 && {
+        borrowed: { blobs: borrowed.length, bytes: borrowed.reduce((sum, { size }) => sum + size, 0) },
+      }),
       ...(limit === undefined ? {} : { limit }),
       ...(trouble === undefined ? {} : { trouble }),
     }
@@ -277,6 +282,40 @@ export class DiskStore implements BlobStore, Keeper {
     this.#release()
   }
 
+  // ---- Borrower ----
+
+  borrow(spec: BlobSpec, file: BorrowedFile): DiskBlob | undefined {
+    this.checkOpen()
+    const { digest, size } = spec
+    const known = this.#blobs.get(digest)
+    if (!known) return this.#borrowUnknown(spec, file)
+    if (known.held || !known.durable || known.size !== size) return undefined
+    const { path } = known
+    known.borrow(file)
+    // Before the file goes that the catalog speaks of.
+    this.#catalog.commit()
+    this.#delete(known, path)
+    return known
+  }
+
+  giveBack(digest: Digest, reason: string): boolean {
+    const blob = this.#blobs.get(digest)
+    if (!blob?.borrowed || this.#closed) return false
+    this.#drop([blob], reason)
+    return true
+  }
+
+  #borrowUnknown({ digest, size, kind, mediaType = null }: BlobSpec, file: BorrowedFile): DiskBlob | undefined {
+    if (this.#catalog.owes(digest)) return undefined
+    const now = this.wall()
+    const row = { digest, size, kind, mediaType, state: 'complete', bitmap: null, mtime: file.mtime } as const
+    const blob = new DiskBlob(this, this.#tree.pathOf(digest), { ...row, usedAt: now, addedAt: now })
+    blob.borrow(file)
+    this.#add(blob)
+    this.#report()
+    return blob
+  }
+
   // ---- Keeper ----
 
   wall(): number {
@@ -341,6 +380,10 @@ export class DiskStore implements BlobStore, Keeper {
     this.#drop([blob], reason)
   }
 
+  left({ digest }: DiskBlob): void {
+    this.giveBack(digest, 'the file of another program that it was read from is away')
+  }
+
   lost(blob: DiskBlob, pieces: readonly number[], whole: boolean): void {
     if (blob.gone || this.#closed) return
     for (const piece of pieces) this.#bytes -= pieceBytes(blob.layout, piece)
@@ -382,13 +425,17 @@ export class DiskStore implements BlobStore, Keeper {
       this.#blobs.delete(blob.digest)
       this.#doomed.delete(blob)
       blob.gone = true
-      const closed = this.files.drop(blob.path)
       this.#log.debug('blob removed', { digest: blob.digest, bytes: blob.bytes, reason })
-      return Promise.all([closed, this.#tree.discard(blob.digest)])
+      return this.#delete(blob, blob.path)
     })
     this.#report()
     for (const blob of blobs) for (const listener of this.#listeners) this.#tell(listener, blob)
-    const done = Promise.all(deletions)
+    return Promise.all(deletions).then(() => {})
+  }
+
+  /** Closes the file at `path`, and deletes the one that is the store's own, if there is one. */
+  #delete({ digest }: DiskBlob, path: string): Promise<void> {
+    const done: Promise<void> = Promise.all([this.files.drop(path), this.#tree.discard(digest)])
       .then(() => this.#spare.keep())
       .catch((error: Error) => this.#log.warn('could not delete a file; the next start will', { error: error.message }))
       .finally(() => this.#deletions.delete(done))

@@ -12,6 +12,8 @@ export interface Holding {
   readonly complete: boolean
   /** Somebody asked that it stays until then, wall time in ms; Infinity: until told otherwise. */
   readonly pinnedUntil?: number | undefined
+  /** Its file is another program's, which alone decides how long it stays. */
+  readonly borrowed?: boolean
 }
 
 export interface Limits {
@@ -32,6 +34,7 @@ export type Reason =
   | 'pinned'
   | `pinned until ${string}`
   | 'within the limits'
+  | 'of the engine'
 
 export interface Plan {
   readonly remove: readonly Holding[]
@@ -58,7 +61,8 @@ export function planEviction(holdings: Iterable<Holding>, limits: Limits): Plan 
   for (const holding of holdings) {
     const { pinnedUntil = 0 } = holding
     const expired = limits.ttlMs !== undefined && limits.now - holding.usedAt > limits.ttlMs
-    if (holding.held) decide(keep, holding, 'in use')
+    if (holding.borrowed) decide(keep, holding, 'of the engine')
+    else if (holding.held) decide(keep, holding, 'in use')
     else if (pinnedUntil > limits.now) decide(keep, holding, pinnedReason(pinnedUntil))
     else if (expired) {
       decide(remove, holding, 'expired')

@@ -28,6 +28,8 @@ export interface Keeper {
   segments(digest: Digest): readonly Segment[]
   /** The bytes are not what the catalog says. */
   damaged(blob: DiskBlob, reason: string): void
+  /** The other program's file that it is read from is away. */
+  left(blob: DiskBlob): void
   /** Pieces turned out to be wrong, and are not claimed any more; `whole`: the blob was complete. */
   lost(blob: DiskBlob, pieces: readonly number[], whole: boolean): void
   /** Nobody uses it any more. */

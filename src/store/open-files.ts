@@ -25,9 +25,12 @@ export class OpenFiles {
     return this.#open.size
   }
 
-  /** Runs `task` with the file open. `create`: makes it if it is not there. Throws what open(2) says. */
-  async use<T>(path: string, create: boolean, task: (fd: number) => Promise<T>): Promise<T> {
-    const entry = this.#take(path, create)
+  /**
+   * Runs `task` with the file open. `create`: makes it if it is not there; `foreign`: it is another program's, and only
+   * read. Throws what open(2) says.
+   */
+  async use<T>(path: string, create: boolean, task: (fd: number) => Promise<T>, foreign = false): Promise<T> {
+    const entry = this.#take(path, create, foreign)
     try {
       return await task(entry.fd)
     } finally {
@@ -59,11 +62,11 @@ export class OpenFiles {
     return closed
   }
 
-  #take(path: string, create: boolean): Open {
+  #take(path: string, create: boolean, foreign: boolean): Open {
     const known = this.#open.get(path)
     if (known) this.#open.delete(path)
     const entry = known ?? {
-      fd: openSync(path, constants.O_RDWR | (create ? constants.O_CREAT : 0), 0o600),
+      fd: openSync(path, (foreign ? constants.O_RDONLY : constants.O_RDWR) | (create ? constants.O_CREAT : 0), 0o600),
       users: 0,
       dropped: false,
     }

@@ -8,6 +8,7 @@ import { Metainfo } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { BlobTree, type FoundFile } from './blob-tree.ts'
+import { isUnchanged } from './borrowed.ts'
 import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
 import { type DataDir, openDataDir } from './data-dir.ts'
 import { DiskBlob } from './disk-blob.ts'
@@ -73,7 +74,10 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
     await opening.sweep(rows)
     await tree.emptyTrash()
     const blobs: Parts['blobs'] = (keeper) =>
-      rows.map((row) => new DiskBlob(keeper, tree.pathOf(row.digest), row, files.get(row.digest)?.disk))
+      rows.map((row) => {
+        const disk = row.borrowed ? 0 : files.get(row.digest)?.disk
+        return new DiskBlob(keeper, tree.pathOf(row.digest), row, disk)
+      })
     log.debug('store opened', { dir: options.dir, blobs: rows.length })
     spare.keep()
     return { tree, catalog, spare, blobs, release: dir.unlock }
@@ -139,6 +143,11 @@ class Opening {
     if (!trusted) log.info('the machine went down under the node; incomplete blobs are checked piece by piece')
     for (const row of this.#catalog.rows()) {
       const { digest } = row
+      if (row.borrowed) {
+        if (isUnchanged(row.borrowed, row)) rows.push(row)
+        else this.#forget(row, 'the file it was read from is another one now, or gone', false)
+        continue
+      }
       const verdict = judge(row, this.#files.get(digest), trusted)
       if (verdict.do === 'keep') {
         const claimed = row.state === 'complete' ? row : this.#verifiable(row)
@@ -176,7 +185,7 @@ class Opening {
 
   /** Deletes files that no row speaks of. */
   async sweep(rows: readonly BlobRow[]): Promise<void> {
-    const recorded = new Set(rows.map((row) => row.digest))
+    const recorded = new Set(rows.filter((row) => !row.borrowed).map((row) => row.digest))
     let swept = 0
     for (const digest of this.#files.keys()) {
       if (recorded.has(digest)) continue

@@ -62,6 +62,8 @@ const steps: readonly string[] = [
      until  INTEGER,                   -- wall ms; NULL: until it is unpinned
      PRIMARY KEY (digest, reason)
    ) WITHOUT ROWID;`,
+  // A file of another program that the blob is read from; NULL: the store has a file of its own.
+  'ALTER TABLE blobs ADD COLUMN borrowed TEXT',
 ]
 
 export const schemaVersion = steps.length

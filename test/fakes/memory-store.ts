@@ -241,6 +241,7 @@ export class MemoryBlob implements Blob {
   complete = false
   gone = false
   doomed = false
+  readonly borrowed = false
   usedAt: number
   bytes = 0
   verifiedAt = 0

@@ -1,0 +1,262 @@
+/**
+ * What the engine on this host holds already. An image that was pulled through this node lies on the host twice, here and
+ * in the engine's content store; a blob whose file there has the same bytes is read from that file, and the one here goes.
+ * The file stays the engine's: when it removes it, the blob is gone from this node at once, and others are told.
+ *
+ * Whose content it is matters more than where it lies. A blob that came through this node is known by where it came from,
+ * and stays as private as it was. Of one that the engine had from elsewhere nothing is known but what manifests say that
+ * this node has served, and anybody can write a manifest: such a blob is used only once a registry that is said to have it
+ * has shown bytes of it from a place that it could not know beforehand (`proof.ts`).
+ */
+import { type Clock, pause } from '../clock.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Blob, BlobKind, BlobStore } from '../store/blob-store.ts'
+import type { Borrower } from '../store/borrowed.ts'
+import { type Signer, signedSegments } from '../swarm/source-feed.ts'
+import type { Log } from '../telemetry/log.ts'
+import { ContentFolder } from './folder.ts'
+import { type Found, judge } from './judge.ts'
+import { type Surveyed, survey } from './survey.ts'
+
+export interface EngineContentOptions {
+  readonly store: BlobStore & Borrower
+  /** Folders to look into, as they are now. */
+  readonly folders: () => readonly string[]
+  readonly signer: Signer
+  /** Pulls go first. */
+  readonly busy: () => boolean
+  /** Whether a registry that is said to have it has shown that it has what is in the file; see `proof.ts`. */
+  readonly prove: (digest: Digest, path: string, size: number) => Promise<boolean>
+  /** The blob is here now, and was not before. */
+  readonly came: (blob: Blob) => void
+  readonly clock: Clock
+  readonly log: Log
+}
+
+type Candidate = Found & { readonly digest: Digest; readonly path: string }
+
+/** How often it is looked at what is there, although nothing was told, in ms. */
+const lookMs = 60_000
+/** News are gathered for so long: an image is many files. */
+const gatherMs = 100
+/** A twentieth of a core, and what a slow disk reads beside other work. */
+const bytesPerSecond = 32 * 1024 * 1024
+const busyMs = 1000
+/** Files are looked at in turns of so many: a content store may have thousands. */
+const turn = 100
+/** A blob whose registry did not show it is not asked about for so long, in ms. */
+const provenMs = 10 * 60_000
+
+export class EngineContent {
+  readonly #o: EngineContentOptions
+  readonly #abort = new AbortController()
+  readonly #folders = new Map<string, ContentFolder>()
+  /** `changedAt` of files that are not to be used as they are. */
+  readonly #refused = new Map<Digest, number>()
+  /** `changedAt` of files that blobs are read from. */
+  readonly #borrowed = new Map<Digest, number>()
+  /** Clock time until which it makes no sense to ask who has it. */
+  readonly #unproven = new Map<Digest, number>()
+  readonly #trouble = new Map<string, string>()
+  #giving = false
+  #wake: (() => void) | undefined
+
+  constructor(options: EngineContentOptions) {
+    this.#o = options
+    options.store.onGone((blob) => this.#gone(blob))
+  }
+
+  start(): void {
+    void this.#run().catch(() => {})
+  }
+
+  close(): void {
+    this.#abort.abort()
+    for (const folder of this.#folders.values()) folder.close()
+    this.#wake?.()
+  }
+
+  /** Folders that are looked into, and why one cannot be. */
+  get folders(): { readonly path: string; readonly trouble?: string }[] {
+    return [...this.#folders.keys()].map((path) => {
+      const trouble = this.#trouble.get(path)
+      return { path, ...(trouble === undefined ? {} : { trouble }) }
+    })
+  }
+
+  async #run(): Promise<void> {
+    const { clock, log } = this.#o
+    const { signal } = this.#abort
+    while (!signal.aborted) {
+      const again = await this.#look().catch((error: Error) => {
+        if (!signal.aborted) log.warn('could not look at what the engine holds', { error: error.message })
+        return lookMs
+      })
+      await this.#sleep(Math.min(again, lookMs))
+      if (!signal.aborted) await pause(clock, gatherMs, signal).catch(() => {})
+    }
+  }
+
+  /** Resolves when it is time, or there are news. */
+  #sleep(ms: number): Promise<void> {
+    if (this.#abort.signal.aborted) return Promise.resolve()
+    return new Promise((resolve) => {
+      const cancel = this.#o.clock.after(ms, () => this.#wake?.())
+      this.#wake = () => {
+        cancel()
+        this.#wake = undefined
+        resolve()
+      }
+    })
+  }
+
+  /** Resolves to when to look again, in ms. */
+  async #look(): Promise<number> {
+    this.#take(this.#o.folders())
+    let again = lookMs
+    const here = new Set<string>()
+    for (const folder of this.#folders.values()) {
+      const digests = await this.#list(folder)
+      for (let i = 0; i < digests.length; i++) {
+        const wait = await this.#consider(folder, digests[i]!)
+        if (wait !== undefined) again = Math.min(again, wait)
+        here.add(folder.pathOf(digests[i]!))
+        if (i % turn === turn - 1) await pause(this.#o.clock, 1, this.#abort.signal)
+      }
+    }
+    for (const blob of [...this.#o.store.all()]) {
+      if (blob.borrowed && !here.has(blob.path)) this.#giveBack(blob.digest, 'the engine has removed it')
+    }
+    this.#forget()
+    return again
+  }
+
+  #take(paths: readonly string[]): void {
+    for (const [path, folder] of this.#folders) {
+      if (paths.includes(path)) continue
+      folder.close()
+      this.#folders.delete(path)
+      this.#trouble.delete(path)
+    }
+    for (const path of paths) {
+      if (this.#folders.has(path)) continue
+      const folder: ContentFolder = new ContentFolder(path, (digest) => this.#changed(folder, digest))
+      this.#folders.set(path, folder)
+    }
+  }
+
+  async #list(folder: ContentFolder): Promise<Digest[]> {
+    try {
+      const digests = await folder.list()
+      this.#trouble.delete(folder.path)
+      return digests
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      if (this.#trouble.get(folder.path) !== message) {
+        this.#o.log.info('what the engine holds cannot be read; this node keeps copies of its own', { error: message })
+      }
+      this.#trouble.set(folder.path, message)
+      return []
+    }
+  }
+
+  /** What went is not here any more from this moment on; what came has time. */
+  #changed(folder: ContentFolder, digest: Digest): void {
+    const blob = this.#o.store.find(digest)
+    if (blob?.borrowed && blob.path === folder.pathOf(digest) && !folder.find(digest)) {
+      this.#giveBack(digest, 'the engine has removed it')
+    }
+    this.#wake?.()
+  }
+
+  /** Resolves to when it is worth another look, if that is soon. */
+  async #consider(folder: ContentFolder, digest: Digest): Promise<number | undefined> {
+    const { store, clock } = this.#o
+    const found = folder.find(digest)
+    if (!found) return undefined
+    const held = store.find(digest)
+    // Another engine has it too.
+    if (held?.borrowed && held.path !== found.path) return undefined
+    if (held?.borrowed && !this.#borrowed.has(digest)) this.#borrowed.set(digest, found.changedAt)
+    const verdict = judge(found, held, {
+      now: clock.wall(),
+      pinned: store.pins(digest).length > 0,
+      known: held !== undefined || store.repositoriesOf(digest).length > 0,
+      refused: this.#refused.get(digest),
+      borrowedAt: this.#borrowed.get(digest),
+    })
+    if (verdict.do === 'wait') return verdict.ms
+    if (verdict.do === 'give back') this.#giveBack(digest, verdict.reason)
+    if (verdict.do === 'borrow') await this.#borrow({ ...found, digest }, held)
+    if (verdict.do === 'prove') await this.#prove({ ...found, digest })
+    return undefined
+  }
+
+  async #prove(candidate: Candidate): Promise<void> {
+    const { clock, prove } = this.#o
+    const { digest, path, size } = candidate
+    if ((this.#unproven.get(digest) ?? 0) > clock.now()) return
+    if (await prove(digest, path, size).catch(() => false)) await this.#borrow(candidate, undefined)
+    else this.#unproven.set(digest, clock.now() + provenMs)
+  }
+
+  async #borrow(candidate: Candidate, held: Blob | undefined): Promise<void> {
+    const { store, log } = this.#o
+    const { digest, path, changedAt, size } = candidate
+    const found = await this.#survey(candidate, held)
+    if (found === undefined) return
+    if (found === 'wrong') {
+      this.#refused.set(digest, changedAt)
+      log.error('a file of the engine is not what its name says; pull the image anew there', { file: path })
+      return
+    }
+    const kind: BlobKind = held?.kind ?? 'blob'
+    const blob = store.borrow({ digest, size, kind }, found.file)
+    if (!blob) return
+    this.#borrowed.set(digest, found.file.changedAt)
+    const { known } = blob.metainfo
+    const unstated = found.pieces.filter(({ piece }) => !known.has(piece))
+    for (const segment of signedSegments(blob, unstated, this.#o.signer)) blob.learn(segment)
+    log.info('a blob is read from where the engine keeps it', {
+      digest,
+      bytes: size,
+      ownFile: held ? 'deleted' : 'none',
+    })
+    if (!held) this.#o.came(blob)
+  }
+
+  async #survey({ path, digest }: Candidate, held: Blob | undefined): Promise<Surveyed | 'wrong' | undefined> {
+    const { clock, busy } = this.#o
+    const { signal } = this.#abort
+    while (busy()) await pause(clock, busyMs, signal)
+    return survey(path, digest, held?.metainfo, (bytes) =>
+      pause(clock, Math.max(1, (bytes / bytesPerSecond) * 1000), signal),
+    ).catch((error: Error) => {
+      if (!signal.aborted) this.#o.log.debug('a file of the engine was not read', { file: path, error: error.message })
+      return undefined
+    })
+  }
+
+  #giveBack(digest: Digest, reason: string): void {
+    this.#giving = true
+    const given = this.#o.store.giveBack(digest, reason)
+    this.#giving = false
+    this.#borrowed.delete(digest)
+    if (given) this.#o.log.info('a blob is not here any more', { digest, reason })
+  }
+
+  /** Somebody had it removed here, or its file was found wrong: it is left alone until the engine has another one. */
+  #gone({ digest, borrowed }: Blob): void {
+    const changedAt = this.#borrowed.get(digest)
+    this.#borrowed.delete(digest)
+    if (borrowed && !this.#giving && changedAt !== undefined) this.#refused.set(digest, changedAt)
+  }
+
+  #forget(): void {
+    const now = this.#o.clock.now()
+    for (const [digest, until] of this.#unproven) if (until <= now) this.#unproven.delete(digest)
+    for (const digest of this.#refused.keys()) {
+      if (![...this.#folders.values()].some((folder) => folder.find(digest))) this.#refused.delete(digest)
+    }
+  }
+}
