@@ -48,6 +48,7 @@ function parts() {
     store,
     bans,
     mender: { due: 2, damaged: 1 },
+    engine: { folders: () => [{ path: '/var/lib/containerd/blobs', trouble: 'EACCES' }] },
     swarm,
     seeder,
     clock,

@@ -20,6 +20,7 @@ import type { Membership } from './cluster/membership.ts'
 import { modes } from './cluster/node-info.ts'
 import type { Settings } from './config/settings.ts'
 import { type Pinned, Pinning } from './content/pinning.ts'
+import type { Engine } from './engine/of-node.ts'
 import { Failure } from './failure.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
@@ -51,6 +52,7 @@ export interface NodeParts {
   readonly store: BlobStore
   readonly bans: Bans
   readonly mender: Pick<Mender, 'due' | 'damaged'>
+  readonly engine: Pick<Engine, 'folders'>
   readonly swarm: Swarm
   readonly seeder: Seeder
   readonly swarms: Swarms | undefined
@@ -130,6 +132,8 @@ export function viewOf(parts: NodeParts): NodeView {
       metrics.storeBytes.set(usage.bytes)
       metrics.storeDiskBytes.set(usage.disk)
       metrics.storeLimitBytes.set(usage.limit ?? Number.POSITIVE_INFINITY)
+      metrics.engineBlobs.set(usage.borrowed?.blobs ?? 0)
+      metrics.engineBytes.set(usage.borrowed?.bytes ?? 0)
       metrics.storeTrouble.set(usage.trouble === undefined ? 0 : 1)
       setTransfers(parts)
       setDisk(parts)
@@ -208,6 +212,7 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
     },
     store: store.usage(),
     scrub: { due: mender.due, damaged: mender.damaged },
+    engine: { folders: parts.engine.folders() },
     rates: {
       received: rates.received.perSecond(now),
       sent: rates.sent.perSecond(now),

@@ -19,6 +19,7 @@ import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Parts } from './content/parts.ts'
 import { Tags } from './content/tags.ts'
+import { engineOf } from './engine/of-node.ts'
 import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
 import { harden } from './hardening.ts'
@@ -336,6 +337,22 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     })
     undo.push(() => swarm.close('the node ends'))
     mender.start()
+    const engine = engineOf({
+      setting: settings.engine.content,
+      store,
+      door: source,
+      signer: identity,
+      busy: () => !swarm.idle,
+      came: ({ digest }) => {
+        const owner = announcer.changed(digest)
+        if (owner) network.announceSoon(owner)
+      },
+      clock,
+      random,
+      log,
+    })
+    undo.push(() => engine.close())
+    engine.start()
 
     const pulls = pullLog({ clock, log, metrics }, (summary) => tracing?.pulls.pulled(summary))
     const contentFor = (visitor: Visitor) => new GuardedContent({ content, rights, door: source }, visitor)
@@ -369,6 +386,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       store,
       bans,
       mender,
+      engine,
       swarm,
       seeder,
       swarms,
@@ -445,6 +463,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await seeder.drain(uploadDrainMs)
         await preheat.close()
         mender.close()
+        engine.close()
         urls.close()
         swarm.close('the node ends')
         await network.close()

@@ -14,6 +14,7 @@ export function blobFacts(blob: Blob, store: Pick<BlobStore, 'repositoriesOf'>):
     size: blob.size,
     bytes: bytesHeld(blob),
     complete: blob.complete,
+    ...(blob.borrowed ? { borrowed: true } : {}),
     pieces: { have: have.count, total: layout.count },
     usedAt: new Date(blob.usedAt).toISOString(),
     repositories: store.repositoriesOf(blob.digest).map(formatRepository),

@@ -44,8 +44,12 @@ export const nodeSchema = z.object({
     limit: count.optional(),
     complete: count,
     partial: count,
+    /** Of the whole ones, those that are read from where the engine keeps them; they take nothing of `disk`. */
+    borrowed: z.object({ blobs: count, bytes: count }).optional(),
     trouble: z.string().optional(),
   }),
+  /** Where the engine of this host keeps its content, and why it is not read there. Absent of older nodes. */
+  engine: z.object({ folders: z.array(z.object({ path: z.string(), trouble: z.string().optional() })) }).optional(),
   /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
   scrub: z.object({ due: count, damaged: count }),
   rates: z.object({ received: rate, sent: rate, source: rate }),
@@ -74,6 +78,8 @@ export const blobSchema = z.object({
   /** Bytes of it that are here. */
   bytes: count,
   complete: z.boolean(),
+  /** It is read from where the engine keeps it. */
+  borrowed: z.boolean().optional(),
   pieces: held,
   usedAt: time,
   /** `docker.io/library/debian` */

@@ -38,7 +38,7 @@ export function renderStatus({ node, members, blobs, transfers, bans }: StatusFa
       blobs.blobs.map((blob) => [
         shortDigest(blob.digest),
         bytes(blob.size),
-        blob.complete ? 'whole' : share(blob.bytes, blob.size),
+        blob.complete ? (blob.borrowed ? 'whole, of the engine' : 'whole') : share(blob.bytes, blob.size),
         blob.kind,
         blob.repositories[0] ?? '',
       ]),
@@ -96,9 +96,19 @@ function describe(node: NodeFacts): string {
     `  mirror   ${addresses.registry}`,
     `  peers    ${addresses.peer}, ${addresses.p2p.join(', ')}`,
     `  store    ${bytes(store.disk)}${limit} on disk, ${store.complete} whole, ${store.partial} in part, in ${node.dataDir}`,
+    ...engineLines(node),
     `  scrub    ${scrub.due} ${scrub.due === 1 ? 'blob' : 'blobs'} due, ${scrub.damaged} wrong ${scrub.damaged === 1 ? 'piece' : 'pieces'} found`,
     `  rates    ${bytes(rates.received)}/s from peers, ${bytes(rates.source)}/s from sources, ${bytes(rates.sent)}/s to peers`,
   ].join('\n')
+}
+
+/** Nothing where there is no engine that keeps blobs. */
+function engineLines({ engine, store: { borrowed = { blobs: 0, bytes: 0 } } }: NodeFacts): string[] {
+  if (engine === undefined || engine.folders.length === 0) return []
+  const { blobs } = borrowed
+  const folders = engine.folders.map(({ path, trouble }) => (trouble === undefined ? path : `${path} (${trouble})`))
+  const held = `${blobs} ${blobs === 1 ? 'blob' : 'blobs'} of ${bytes(borrowed.bytes)} ${blobs === 1 ? 'is' : 'are'} read from its files`
+  return [`  engine   ${held}, in ${folders.join(' and ')}`]
 }
 
 function section(title: string, head: string[], rows: string[][]): string {

@@ -36,6 +36,18 @@ test('names who is banned whole, so that the ban can be lifted', async () => {
   expect(out).toMatch(new RegExp(`${other} +\\S+Z +sent wrong bytes`))
 })
 
+test('says what it reads from the files of the engine, and from where', async () => {
+  const view = new FakeNodeView()
+  view.engine = [{ path: '/var/lib/containerd/blobs' }, { path: '/data/blobs', trouble: 'EACCES: permission denied' }]
+  view.borrowed = { blobs: 1, bytes: 50 * 1024 ** 2 }
+  const layer = [...view.stored.values()].find(({ size }) => size === 50 * 1024 ** 2)!
+  view.stored.set(layer.digest, { ...layer, borrowed: true })
+  const { out } = await status(new FakeContext(), '--admin-addr', node(view))
+  const folders = '/var/lib/containerd/blobs and /data/blobs (EACCES: permission denied)'
+  expect(out).toContain(`  engine   1 blob of 50 MiB is read from its files, in ${folders}`)
+  expect(out).toContain('whole, of the engine')
+})
+
 test('prints the node, its members, blobs and transfers for people', async () => {
   const { code, out, err } = await status(new FakeContext(), '--admin-addr', node())
   expect({ code, err }).toEqual({ code: 0, err: '' })

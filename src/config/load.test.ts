@@ -54,6 +54,7 @@ describe('settings', () => {
         onlyListed: false,
         tagTtlMs: 60_000,
       },
+      engine: { content: 'auto' },
       limits: {},
       cluster: { encrypt: false },
       trace: {},

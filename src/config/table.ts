@@ -110,7 +110,7 @@ export const table = {
   'engine-content': one(
     engineContent,
     '<dir>',
-    'content store of the containerd here, read where it lies, with no second copy; a folder, auto or off',
+    'use what containerd keeps, with no copy here: auto, off, or where it lies',
     { default: 'auto' },
   ),
   'scrub-every': one(duration, '<time>', 'read each blob on the disk again so often, to mend what rotted; 0: never', {

@@ -41,6 +41,7 @@ function makeBlob() {
       relieved.push(bytes)
     },
     grew() {},
+    left() {},
     troubled() {},
     pinnedUntil: () => undefined,
     recording() {},

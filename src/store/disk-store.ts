@@ -305,10 +305,11 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
     return true
   }
 
-  #borrowUnknown({ digest, size, kind, mediaType = null }: BlobSpec, file: BorrowedFile): DiskBlob | undefined {
+  #borrowUnknown({ digest, size, kind, mediaType }: BlobSpec, file: BorrowedFile): DiskBlob | undefined {
     if (this.#catalog.owes(digest)) return undefined
     const now = this.wall()
-    const row = { digest, size, kind, mediaType, state: 'complete', bitmap: null, mtime: file.mtime } as const
+    const whole = { state: 'complete', bitmap: null, mtime: file.mtime } as const
+    const row = { digest, size, kind, mediaType: mediaType ?? null, ...whole }
     const blob = new DiskBlob(this, this.#tree.pathOf(digest), { ...row, usedAt: now, addedAt: now })
     blob.borrow(file)
     this.#add(blob)

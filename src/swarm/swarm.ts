@@ -66,6 +66,11 @@ export class Swarm implements SessionHandler {
     return this.#transfers.values()
   }
 
+  /** Nothing is on its way to this node. */
+  get idle(): boolean {
+    return this.#transfers.size === 0
+  }
+
   find(digest: Digest): Transfer | undefined {
     return this.#transfers.get(digest)
   }

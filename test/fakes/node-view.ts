@@ -14,6 +14,9 @@ export class FakeNodeView implements NodeView {
   level: LogLevelFacts = { level: 'info', configured: 'info' }
   notReady: string[] = []
   trouble: string | undefined
+  /** Where the engine's content lies; none unless given. */
+  engine: { path: string; trouble?: string }[] = []
+  borrowed: { blobs: number; bytes: number } | undefined
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
   readonly preheats = new FakePreheats()
@@ -64,9 +67,11 @@ export class FakeNodeView implements NodeView {
         limit: 20 * 1024 ** 3,
         complete: 2,
         partial: 1,
+        ...(this.borrowed === undefined ? {} : { borrowed: this.borrowed }),
         ...(this.trouble === undefined ? {} : { trouble: this.trouble }),
       },
       scrub: { due: 0, damaged: 1 },
+      engine: { folders: this.engine },
       rates: { received: 11_000_000, sent: 0, source: 512 },
       notReady: this.notReady,
     }
