@@ -37,6 +37,8 @@ type Candidate = Found & { readonly digest: Digest; readonly path: string }
 
 /** How often it is looked at what is there, although nothing was told, in ms. */
 const lookMs = 60_000
+/** While there is no folder to be told about: an engine makes it with its first blob. */
+const waitMs = 2000
 /** News are gathered for so long: an image is many files. */
 const gatherMs = 100
 /** A twentieth of a core, and what a slow disk reads beside other work. */
@@ -113,10 +115,11 @@ export class EngineContent {
   /** Resolves to when to look again, in ms. */
   async #look(): Promise<number> {
     this.#take(this.#o.folders())
-    let again = lookMs
+    let again = this.#folders.size > 0 ? lookMs : waitMs
     const here = new Set<string>()
     for (const folder of this.#folders.values()) {
       const digests = await this.#list(folder)
+      if (!folder.watched) again = waitMs
       for (let i = 0; i < digests.length; i++) {
         const wait = await this.#consider(folder, digests[i]!)
         if (wait !== undefined) again = Math.min(again, wait)

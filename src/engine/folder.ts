@@ -45,6 +45,11 @@ export class ContentFolder {
     return stat?.isFile() ? { path, size: stat.size, changedAt: stat.ctimeMs } : undefined
   }
 
+  /** Whether the kernel tells what changes. */
+  get watched(): boolean {
+    return this.#watcher !== undefined
+  }
+
   close(): void {
     this.#watcher?.close()
     this.#watcher = undefined

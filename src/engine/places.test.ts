@@ -71,13 +71,18 @@ describe('where the content store of containerd is', () => {
 
   test('may be named: its root, its content store, the folder of blobs', () => {
     const named = (dir: string) => placesOf({ dir }, hostOf({}), only(usual))
-    for (const dir of ['/var/lib/containerd', `${usual}/../..`, `${usual}/..`, usual]) {
-      expect(named(dir.replace(`sha256/../..`, '..'))).toEqual([{ path: usual }])
+    const blobs = usual.replace('/sha256', '')
+    for (const dir of ['/var/lib/containerd', blobs.replace('/blobs', ''), blobs, usual]) {
+      expect(named(dir)).toEqual([{ path: usual }])
     }
   })
 
-  test('that is named and not there is told, for it may come', () => {
-    expect(placesOf({ dir: '/nowhere' }, hostOf({}), only())).toEqual([{ path: '/nowhere' }])
+  test('that is named may have nothing in it yet', () => {
+    const there = `/data/${content}`
+    const store = '/data/io.containerd.content.v1.content'
+    for (const dir of ['/data', store, `${store}/blobs`, there]) {
+      expect(placesOf({ dir }, hostOf({}), only())).toEqual([{ path: there }])
+    }
   })
 
   test('is not looked for when it is off', () => {

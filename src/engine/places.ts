@@ -4,7 +4,7 @@
  * with containerd's image store dockerd keeps them in the containerd that it uses.
  */
 import { statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { EngineContentSetting } from '../config/settings.ts'
 import { imported } from '../configure/containerd.ts'
 import { type Files, Refusal } from '../configure/plan.ts'
@@ -55,11 +55,18 @@ export function placesOf(setting: EngineContentSetting, files: Files, look: Look
   return [...places.values()]
 }
 
-/** Somebody may name containerd's root, its content store, or the folder of blobs itself. */
+/**
+ * Somebody may name containerd's root, its content store, or the folders of blobs in it; of one that has nothing in it yet
+ * the name tells which.
+ */
 function inRoot(dir: string, look: Look): string {
-  const below = [join(plugin, 'blobs', 'sha256'), join('blobs', 'sha256'), 'sha256']
-  const found = below.map((path) => join(dir, path)).find((path) => look(path) === 'folder')
-  return found ?? dir
+  const below = [join(plugin, 'blobs', 'sha256'), join('blobs', 'sha256'), 'sha256'].map((path) => join(dir, path))
+  const found = below.find((path) => look(path) === 'folder')
+  if (found !== undefined) return found
+  const [root, store, blobs] = below as [string, string, string]
+  const name = basename(dir)
+  if (name === 'sha256') return dir
+  return name === 'blobs' ? blobs : name === plugin ? store : root
 }
 
 function settingsIn(config: string, files: Files): { root?: string; discards: boolean } {

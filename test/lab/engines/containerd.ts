@@ -1,7 +1,7 @@
 /** containerd, and `ctr`, which pulls by itself and gives it what it pulled. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Digest, parseDigest } from '../../../src/oci/digest.ts'
+import { type Digest, hexOf, parseDigest } from '../../../src/oci/digest.ts'
 import type { Host } from '../host.ts'
 import type { LabProcess } from '../process.ts'
 import { answering, enclosed, engineDir } from './enclosure.ts'
@@ -11,6 +11,8 @@ const snapshotter = ['--snapshotter', 'native']
 
 export class Containerd {
   readonly process: LabProcess
+  /** What it was told to keep everything below. */
+  readonly root: string
   readonly #host: Host
   readonly #ctr: readonly string[]
   readonly #hostsDir: string
@@ -19,15 +21,17 @@ export class Containerd {
   private constructor(host: Host, process: LabProcess, ctr: readonly string[], dir: string) {
     this.#host = host
     this.process = process
+    this.root = join(dir, 'root')
     this.#ctr = ctr
     this.#hostsDir = join(dir, 'hosts.d')
     // The usual one is below /run, where the two do not see the same.
     this.#fifoDir = join(dir, 'fifo')
   }
 
+  /** In the host's folder; after the end of another one there it goes on with what that had. */
   static async start(host: Host): Promise<Containerd> {
     const dir = engineDir(host, 'containerd')
-    mkdirSync(dir)
+    mkdirSync(dir, { recursive: true })
     const socket = join(dir, 'containerd.sock')
     const config = join(dir, 'config.toml')
     writeFileSync(
@@ -72,6 +76,16 @@ export class Containerd {
   /** Of all manifests, configs and layers it has. */
   async contents(): Promise<Set<string>> {
     return new Set((await this.ctr('content', 'list', '--quiet')).split('\n').filter(Boolean))
+  }
+
+  /** Where it keeps the bytes of a digest. */
+  blobFile(digest: Digest): string {
+    return join(this.root, 'io.containerd.content.v1.content', 'blobs', 'sha256', hexOf(digest))
+  }
+
+  /** Returns when nothing of the image is on the disk any more that no other image needs. */
+  async remove(reference: string): Promise<void> {
+    await this.ctr('images', 'remove', '--sync', reference)
   }
 
   /** What a container of the image prints. */
