@@ -47,6 +47,7 @@ function parts() {
     membership,
     store,
     bans,
+    state: { where: '/var/lib/shoal/state.db', state: { trouble: undefined } },
     mender: { due: 2, damaged: 1 },
     engine: { folders: () => [{ path: '/var/lib/containerd/blobs', trouble: 'EACCES' }] },
     swarm,
@@ -72,6 +73,14 @@ test('the metrics of a node say how it is before anything happened', async () =>
   for (const line of ['shoal_ready 1', 'shoal_store_trouble 0', 'shoal_downloads_stalled 0', 'shoal_bans 0']) {
     expect(text.split('\n')).toContain(line)
   }
+})
+
+test('says where tags and jobs are kept, and why they cannot be asked for', () => {
+  expect(view.node().state).toEqual({ where: '/var/lib/shoal/state.db' })
+  const state = { where: 'postgres://shoal@db/images', state: { trouble: 'no route to host' } }
+  const told = viewOf({ ...parts(), swarms, preheats: new FakePreheats(), state, notReady: () => [] }).node()
+  expect(told.state).toEqual({ where: 'postgres://shoal@db/images', trouble: 'no route to host' })
+  expect(told.notReady).toEqual([])
 })
 
 test('a pinned blob is not removed before it is unpinned', async () => {

@@ -28,6 +28,7 @@ import { formatRepository } from './oci/reference.ts'
 import type { Preheats } from './preheat/preheats.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
+import type { State } from './state/state.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Holding, Plan } from './store/eviction.ts'
 import { diskAt } from './store/free-space.ts'
@@ -51,6 +52,7 @@ export interface NodeParts {
   readonly membership: Membership
   readonly store: BlobStore
   readonly bans: Bans
+  readonly state: { readonly where: string; readonly state: Pick<State, 'trouble'> } | undefined
   readonly mender: Pick<Mender, 'due' | 'damaged'>
   readonly engine: Pick<Engine, 'folders'>
   readonly swarm: Swarm
@@ -211,6 +213,7 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
       encrypted: settings.cluster.encrypt,
     },
     store: store.usage(),
+    ...(parts.state ? { state: stateFacts(parts.state) } : {}),
     scrub: { due: mender.due, damaged: mender.damaged },
     engine: { folders: parts.engine.folders() },
     rates: {
@@ -220,6 +223,10 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
     },
     notReady: parts.notReady(),
   }
+}
+
+function stateFacts({ where, state: { trouble } }: NonNullable<NodeParts['state']>): NodeFacts['state'] {
+  return { where, ...(trouble === undefined ? {} : { trouble }) }
 }
 
 function memberFacts(parts: NodeParts, id: string, seenAt: number): MemberFacts {

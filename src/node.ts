@@ -3,7 +3,6 @@
  * reverse when it ends. Longer than most files, for it is the one place where all parts are named.
  */
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { createAdmin, serveAdmin } from './admin/admin.ts'
 import { buildInfo } from './build-info.ts'
 import { type Clock, every, systemClock } from './clock.ts'
@@ -40,7 +39,7 @@ import { FileSource, type FileSourceOptions } from './source/file-source.ts'
 import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
 import type { Location } from './source/source.ts'
 import { Sources } from './source/sources.ts'
-import { openSqlite } from './state/sqlite.ts'
+import { openState, whereStateIs } from './state/open-state.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { Announcer } from './swarm/announcer.ts'
 import { Bans } from './swarm/bans.ts'
@@ -53,7 +52,7 @@ import { Recent } from './telemetry/faults.ts'
 import { History, readTotals, spans } from './telemetry/history.ts'
 import type { Fields, Log, LogLevel } from './telemetry/log.ts'
 import { LogLevels } from './telemetry/log-level.ts'
-import { createMetrics } from './telemetry/metrics.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { createLog } from './telemetry/pino.ts'
 import { Tracing } from './tracing/tracing.ts'
 import { dashboard } from './ui/dashboard.ts'
@@ -117,8 +116,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
     })
     undo.push(() => store.close())
-    const state = await openSqlite(join(dataDir, 'state.db'))
-    undo.push(() => state.close())
+    const kept = await stateOf(settings, { clock, log, metrics })
+    undo.push(() => kept?.state.close())
     const identity = await Identity.load(dataDir)
     const tracing = await tracingOf(settings, identity.id, clock, log)
     undo.push(() => tracing?.close())
@@ -299,7 +298,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const ordered = (location: Location) => rights.ordered(location)
     const { calls } = network
     const about = { modes, calls, membership, outbound, clock, log, metrics }
-    const preheat = preheatOf({ ...about, jobs: state.jobs, store, swarm, content, door: source, ordered })
+    const preheat = preheatOf({ ...about, jobs: kept?.state.jobs, store, swarm, content, door: source, ordered })
     undo.push(() => preheat.close())
 
     const history = new History()
@@ -385,6 +384,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       membership,
       store,
       bans,
+      state: kept,
       mender,
       engine,
       swarm,
@@ -469,8 +469,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await network.close()
         await tracing?.close()
         keyFile?.close()
+        await kept?.state.close()
         await store.close()
-        await state.close()
         await admin.close()
         stopWatching()
         stopRemembering()
@@ -486,6 +486,13 @@ async function tracingOf({ trace, node }: Settings, id: string, clock: Clock, lo
   const { createTraces } = await import('./telemetry/otel.ts')
   const { version } = buildInfo
   return new Tracing(createTraces({ endpoint: trace.endpoint, version, node: id, zone: node.zone, clock, log }), clock)
+}
+
+/** Peers keep none, unless they are told where. */
+async function stateOf({ node, state }: Settings, parts: { clock: Clock; log: Log; metrics: Metrics }) {
+  if (!node.modes.some((mode) => mode !== 'peer') && state.url === undefined) return undefined
+  const options = { ...state, dataDir: node.dataDir, ...parts }
+  return { state: await openState(options), where: whereStateIs(options) }
 }
 
 function upstreamsOf({ source }: Settings): Map<string, { url: URL }> {

@@ -287,10 +287,11 @@ export const rows: readonly Row[] = [
       },
       {
         title: 'Trouble, and rot',
-        help: 'Stores that do not take what they should, and pieces that had become wrong on a disk.',
+        help: 'Stores that do not take what they should, databases out of reach, and pieces that had become wrong on a disk.',
         unit: 'none',
         queries: [
           q('shoal_store_trouble{$scope} == 1', 'trouble {{instance}}'),
+          q('shoal_state_up{$scope} == 0', 'state out of reach {{instance}}'),
           q('increase(shoal_pieces_damaged_total{$scope}[$__rate_interval]) > 0', 'rot {{instance}}'),
         ],
       },
@@ -299,6 +300,18 @@ export const rows: readonly Row[] = [
         help: 'Blobs that are looked at whether they are still right.',
         unit: 'Bps',
         queries: [q(sum('', rate('shoal_scrubbed_bytes_total')), 'bytes')],
+      },
+      {
+        title: "In engines' stores",
+        help: 'Read from where the engine of the host keeps it: it takes no disk here.',
+        unit: 'bytes',
+        queries: [q(sum('', 'shoal_engine_bytes{$scope}'), 'bytes')],
+      },
+      {
+        title: "Blobs in engines' stores",
+        help: 'How many these are.',
+        unit: 'none',
+        queries: [q(sum('', 'shoal_engine_blobs{$scope}'), 'blobs')],
       },
       {
         title: 'Preheats',

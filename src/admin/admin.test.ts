@@ -48,6 +48,14 @@ describe('health', () => {
     expect([not.status, await not.json()]).toEqual([503, { ready: false, reasons: ['the store is full'] }])
   })
 
+  test('warns of a state out of reach, and stays ready, for pulls go on without it', async () => {
+    const { app, view } = admin()
+    view.stateTrouble = 'postgres://shoal@db/images: connection refused'
+    const answer = await app.request('/readyz')
+    const warnings = ['the state of the cluster is out of reach; `shoal status` says why']
+    expect([answer.status, await answer.json()]).toEqual([200, { ready: true, reasons: [], warnings }])
+  })
+
   test('warns of a store without room, and stays ready, for it serves all the same', async () => {
     const { app, view } = admin()
     view.trouble = 'no room for sha256:0123456789ab'

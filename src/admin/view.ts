@@ -50,6 +50,11 @@ export const nodeSchema = z.object({
   }),
   /** Where the engine of this host keeps its content, and why it is not read there. Absent of older nodes. */
   engine: z.object({ folders: z.array(z.object({ path: z.string(), trouble: z.string().optional() })) }).optional(),
+  /**
+   * What must not be lost with a node: `where` it is kept, `trouble` why it could not be asked when it was tried last.
+   * Absent on nodes that keep none.
+   */
+  state: z.object({ where: z.string(), trouble: z.string().optional() }).optional(),
   /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
   scrub: z.object({ due: count, damaged: count }),
   rates: z.object({ received: rate, sent: rate, source: rate }),

@@ -90,6 +90,7 @@ function describe(node: NodeFacts): string {
     `Node ${node.id}`,
     `  state    ${node.notReady.length === 0 ? 'ready' : `not ready: ${node.notReady.join('; ')}`}`,
     ...(store.trouble === undefined ? [] : [`  trouble  ${store.trouble}`]),
+    ...(node.state?.trouble === undefined ? [] : [`  trouble  no tags and jobs: ${node.state.trouble}`]),
     `  version  ${node.version} (${node.commit}), up ${span(node.uptimeSeconds)}`,
     `  modes    ${node.modes.join(', ')}${node.zone ? `; zone ${node.zone}` : ''}`,
     `  cluster  ${cluster.admission === 'keyed' ? keyed(cluster) : open}${cluster.encrypted ? '; encrypted' : ''}`,
@@ -97,6 +98,7 @@ function describe(node: NodeFacts): string {
     `  peers    ${addresses.peer}, ${addresses.p2p.join(', ')}`,
     `  store    ${bytes(store.disk)}${limit} on disk, ${store.complete} whole, ${store.partial} in part, in ${node.dataDir}`,
     ...engineLines(node),
+    ...(node.state === undefined ? [] : [`  keeps    tags and jobs in ${node.state.where}`]),
     `  scrub    ${scrub.due} ${scrub.due === 1 ? 'blob' : 'blobs'} due, ${scrub.damaged} wrong ${scrub.damaged === 1 ? 'piece' : 'pieces'} found`,
     `  rates    ${bytes(rates.received)}/s from peers, ${bytes(rates.source)}/s from sources, ${bytes(rates.sent)}/s to peers`,
   ].join('\n')

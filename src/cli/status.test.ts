@@ -60,6 +60,7 @@ test('prints the node, its members, blobs and transfers for people', async () =>
       mirror   127.0.0.1:4880
       peers    http://10.0.0.7:4881, /ip4/10.0.0.7/tcp/4882
       store    70 MiB of 20 GiB on disk, 2 whole, 1 in part, in /var/lib/shoal
+      keeps    tags and jobs in postgres://shoal@db/images
       scrub    0 blobs due, 1 wrong piece found
       rates    10.5 MiB/s from peers, 512 B/s from sources, 0 B/s to peers
 
@@ -102,10 +103,13 @@ test('says what keeps a node from being ready, and that a quiet one has no trans
   const view = new FakeNodeView()
   view.notReady = ['the store is full']
   view.trouble = 'no room for sha256:0123456789ab'
+  view.stateTrouble = 'connection refused'
   view.transfers = () => ({ downloads: [], uploads: [] })
   const { out } = await status(new FakeContext(), '--admin-addr', node(view))
   expect(out).toContain('not ready: the store is full')
   expect(out).toContain('\n  trouble  no room for sha256:0123456789ab\n')
+  expect(out).toContain('\n  trouble  no tags and jobs: connection refused\n')
+  expect(out).toContain('\n  keeps    tags and jobs in postgres://shoal@db/images\n')
   expect(out).toContain('Downloads: none\n\nUploads: none')
 })
 

@@ -4,6 +4,7 @@ import type { Flags, Variables } from './given.ts'
 import type { Host } from './host.ts'
 import { load, loadOne } from './load.ts'
 import { ConfigError } from './problem.ts'
+import { stateUrlExpected } from './state-url.ts'
 import { names, table } from './table.ts'
 
 const GiB = 1024 ** 3
@@ -57,6 +58,7 @@ describe('settings', () => {
       engine: { content: 'auto' },
       limits: {},
       cluster: { encrypt: false },
+      state: { tagHistoryMs: 90 * 86_400_000 },
       trace: {},
       log: { level: 'info', format: 'json', color: false },
     })
@@ -227,6 +229,11 @@ describe('what is wrong is answered exactly', () => {
     [{ upstream: ['ghcr.io'] }, `--upstream "ghcr.io": ${upstream}`],
     [{ upstream: ['g.io=https://me:pw@g.io'] }, `--upstream "g.io=https://[redacted]@g.io": ${upstream}`],
     [{ upstream: ['g.io=http://a', 'g.io=http://b'] }, '--upstream: g.io is listed twice'],
+    [
+      { state: ['postgres://shoal:pw@db/images'] },
+      `--state "postgres://[redacted]@db/images": expected ${stateUrlExpected}`,
+    ],
+    [{ 'state-ca-file': ['/short'] }, '--state-ca-file: it is for --state, which is not given'],
     [{ zone: ['a/b/c/d'] }, '--zone "a/b/c/d": expected region/zone/rack, or the first one or two of them'],
     [{ 'log-level': ['loud'] }, '--log-level "loud": expected debug, info, warn or error'],
     [{ 'log-format': ['xml'] }, '--log-format "xml": expected text or json'],

@@ -5,6 +5,7 @@
 import type { Address } from '../listen.ts'
 import type { LogLevel } from '../telemetry/log.ts'
 import type { Secret } from './secret.ts'
+import type { StateUrl } from './state-url.ts'
 
 /** What a node can do; `all` stands for the three of them. */
 export const modes = ['peer', 'seed', 'scheduler'] as const
@@ -110,6 +111,17 @@ export interface EngineSettings {
   readonly content: EngineContentSetting
 }
 
+/** What must not be lost with a node: tags, jobs, what is owed. */
+export interface StateSettings {
+  /** A PostgreSQL that nodes share; absent: a file of this node's own. */
+  readonly url?: StateUrl
+  /** Readable files. */
+  readonly passwordFile?: string
+  readonly caFile?: string
+  /** How long it is remembered what tags pointed to before, ms. */
+  readonly tagHistoryMs: number
+}
+
 export interface LogSettings {
   readonly level: LogLevel
   readonly format: LogFormat
@@ -133,6 +145,7 @@ export interface Settings {
   readonly limits: LimitSettings
   readonly cluster: ClusterSettings
   readonly engine: EngineSettings
+  readonly state: StateSettings
   readonly log: LogSettings
   readonly trace: TraceSettings
 }

@@ -35,6 +35,15 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
   const credentialsFile = readable('credentials-file', values, loading)
   const caFile = readable('ca-file', values, loading)
   const dataDir = values['data-dir']!
+  for (const name of ['state-password-file', 'state-ca-file'] as const) {
+    if (values[name] && !values.state)
+      problems.add(`${labelOf(name)}: it is for ${flagOf('state')}, which is not given`)
+  }
+  if (values.state && values['state-ca-file'] && values.state.host.startsWith('/')) {
+    problems.add(`${labelOf('state-ca-file')}: a socket of this host has no certificate; leave it out`)
+  }
+  const passwordFile = readable('state-password-file', values, loading)
+  const stateCaFile = readable('state-ca-file', values, loading)
   return {
     node: {
       modes: modes.filter((mode) => values.mode.includes(mode) || values.mode.includes('all')),
@@ -68,6 +77,12 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
     },
     cluster: { ...present('keyFile', keyFile), encrypt: values.encrypt! },
     engine: { content: values['engine-content']! },
+    state: {
+      ...present('url', values.state),
+      ...present('passwordFile', passwordFile),
+      ...present('caFile', stateCaFile),
+      tagHistoryMs: values['tag-history']!,
+    },
     trace: { ...present('endpoint', values['trace-endpoint']) },
     log: { level: values['log-level']!, format: values['log-format']!, color: host.color },
   }
@@ -118,7 +133,7 @@ function clash(a: Address, b: Address): boolean {
   return a.port !== 0 && a.port === b.port && (a.host === b.host || everywhere(a.host) || everywhere(b.host))
 }
 
-type FileName = 'cluster-key-file' | 'credentials-file' | 'ca-file'
+type FileName = 'cluster-key-file' | 'credentials-file' | 'ca-file' | 'state-password-file' | 'state-ca-file'
 
 /** The path, once it is sure that it can be read: a wrong one should stop the start, not the first pull. */
 function readable(name: FileName, values: Values, { problems, read }: Loading): string | undefined {

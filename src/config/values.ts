@@ -9,6 +9,7 @@ import { Failure } from '../failure.ts'
 import { type Address, isIPv4, parseAddress, parseHost } from '../listen.ts'
 import { parseRegistry } from '../oci/reference.ts'
 import type { EngineContentSetting, Upstream } from './settings.ts'
+import { parseStateUrl, type StateUrl, stateUrlExpected } from './state-url.ts'
 
 /** A kind made from a function that answers undefined for text it does not understand. */
 function kind<T>(expected: string, parse: (text: string) => T | undefined) {
@@ -172,6 +173,9 @@ export const upstream: Kind<Upstream> = kind(
     return { registry, url: url.href.replace(/\/+$/, '') }
   },
 )
+
+/** Where several nodes share their state. */
+export const stateUrl: Kind<StateUrl> = kind(stateUrlExpected, parseStateUrl)
 
 function registryOf(name: string): string | undefined {
   try {

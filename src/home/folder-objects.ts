@@ -17,13 +17,14 @@ const incoming = '.incoming'
 export class FolderObjects implements Objects, ObjectLists, ObjectWrites {
   readonly name: string
   readonly lists = this
-  readonly writes = this
+  readonly writes?: ObjectWrites
   readonly #dir: string
   readonly #clock: Clock
   #swept: Promise<void> | undefined
 
-  constructor(dir: string, clock: Clock) {
+  constructor(dir: string, clock: Clock, writable = true) {
     this.name = `file://${dir}`
+    if (writable) this.writes = this
     this.#dir = dir
     this.#clock = clock
   }

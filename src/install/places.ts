@@ -33,7 +33,9 @@ export const copied: Partial<Record<Name, string>> = {
   'admin-token-file': join(settingsDir, 'admin.token'),
   'credentials-file': join(settingsDir, 'docker.json'),
   'ca-file': join(settingsDir, 'ca.pem'),
+  'state-password-file': join(settingsDir, 'state.password'),
+  'state-ca-file': join(settingsDir, 'state-ca.pem'),
 }
 
 /** What a node makes in its data directory: the rest there is somebody else's. */
-export const ownData = /^(?:blobs|node\.key|shoal\.(?:db|lock|pid|spare)\b.*)$/
+export const ownData = /^(?:blobs|node\.key|shoal\.(?:db|lock|pid|spare)\b.*|state\.db(?:-.*)?)$/

@@ -1,5 +1,6 @@
 /** What a node has of preheating: it takes errands whatever it is, and runs preheats where it is a scheduler. */
 import type { Mode } from '../cluster/node-info.ts'
+import type { Jobs } from '../state/state.ts'
 import type { Calls } from '../wire/calls.ts'
 import { Bringer, type BringerOptions } from './bringer.ts'
 import { errandCall } from './errand.ts'
@@ -7,20 +8,22 @@ import { answerFor, ForwardedPreheats, preheatsCall } from './forwarded.ts'
 import { PreheatJobs, type PreheatJobsOptions } from './preheat-jobs.ts'
 import type { Preheats } from './preheats.ts'
 
-export interface PreheatDeps extends Omit<PreheatJobsOptions, 'metrics'>, BringerOptions {
+export interface PreheatDeps extends Omit<PreheatJobsOptions, 'metrics' | 'jobs'>, BringerOptions {
   readonly metrics: PreheatJobsOptions['metrics'] & BringerOptions['metrics']
+  /** Undefined where nothing is kept: such a node runs no preheats. */
+  readonly jobs: Jobs | undefined
   readonly modes: readonly Mode[]
   readonly calls: Calls
 }
 
 export function preheatOf(deps: PreheatDeps): { readonly preheats: Preheats; close(): Promise<void> } {
-  const { modes, calls, membership, outbound } = deps
+  const { modes, calls, membership, outbound, jobs } = deps
   const bringer = new Bringer(deps)
   calls.on(errandCall, async (errand) => bringer.answer(errand))
-  if (!modes.includes('scheduler')) {
+  if (!modes.includes('scheduler') || !jobs) {
     return { preheats: new ForwardedPreheats(membership, outbound), close: async () => bringer.close() }
   }
-  const preheats = new PreheatJobs(deps)
+  const preheats = new PreheatJobs({ ...deps, jobs })
   calls.on(preheatsCall, (asked) => answerFor(preheats, asked))
   return {
     preheats,

@@ -4,12 +4,13 @@
  */
 import { Database, SQLiteError } from 'bun:sqlite'
 import { Failure } from '../failure.ts'
+import type { OpenSql } from './late.ts'
 import { migrate } from './schema.ts'
 import { type Dialect, type Row, type Sql, storable, type Value } from './sql.ts'
 import { SqlState } from './sql-state.ts'
 import type { State } from './state.ts'
 
-const sqlite: Dialect = {
+export const sqlite: Dialect = {
   // Never a number twice, even when the last rows are gone.
   serial: 'INTEGER PRIMARY KEY AUTOINCREMENT',
   text: 'TEXT',
@@ -21,25 +22,29 @@ const sqlite: Dialect = {
  * `path` may be `:memory:`.
  * @throws {Failure} `internal` for a file that a newer shoal wrote, `unavailable` for one that cannot be read or written
  */
-export async function openSqlite(path: string): Promise<State> {
+export async function openSqliteFile(path: string): Promise<OpenSql> {
   const sql = new SqliteSql(path)
   try {
     await migrate(sql, path)
+    return sql
   } catch (error) {
     await sql.close()
     throw error
   }
+}
+
+/** A state of its own, for whoever needs one that is there at once. */
+export async function openSqlite(path: string): Promise<State> {
+  const sql = await openSqliteFile(path)
   return new SqlState(
     sql,
-    () => sql.trouble,
+    () => undefined,
     () => sql.close(),
   )
 }
 
-class SqliteSql implements Sql {
+class SqliteSql implements OpenSql {
   readonly dialect = sqlite
-  /** Why the last statement failed, if the file was to blame. */
-  trouble: string | undefined
   readonly #db: Database
   readonly #path: string
   /** The end of the line for the connection: a transaction has it to itself. */
@@ -100,13 +105,10 @@ class SqliteSql implements Sql {
 
   #guarded<T>(work: () => T): T {
     try {
-      const result = work()
-      this.trouble = undefined
-      return result
+      return work()
     } catch (error) {
       if (!(error instanceof SQLiteError)) throw error
-      this.trouble = `${this.#path}: ${error.message}`
-      throw new Failure('unavailable', this.trouble, { cause: error })
+      throw new Failure('unavailable', `${this.#path}: ${error.message}`, { cause: error })
     }
   }
 }

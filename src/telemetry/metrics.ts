@@ -66,6 +66,7 @@ export function createMetrics() {
     storeLimitBytes: gauge('shoal_store_limit_bytes', 'Bytes of the disk that the store may take'),
     engineBlobs: gauge('shoal_engine_blobs', 'Blobs that are read from where the engine keeps them'),
     engineBytes: gauge('shoal_engine_bytes', 'Bytes of those, which take nothing of the disk here'),
+    stateUp: gauge('shoal_state_up', '1 while the state of the cluster can be asked, 0 while it is out of reach'),
     storeTrouble: gauge('shoal_store_trouble', '1 while the store does not take what it should, else 0'),
     evictedBytes: counter('shoal_evicted_bytes_total', 'Bytes of the disk freed by dropping blobs'),
     diskBytes: gauge('shoal_disk_bytes', 'Size of the file system that the store is on'),

@@ -21,6 +21,8 @@ export interface BackendFixture {
   readonly referrers?: boolean
   readonly separate?: boolean
   readonly ordered?: boolean
+  /** Take a tag away and leave the manifest. */
+  readonly untags?: boolean
   stop(): Promise<void>
 }
 
@@ -146,7 +148,7 @@ export function backendConformance(name: string, start: () => Promise<BackendFix
       const { manifest } = await layOut(writes)
       const tag = parseTag('short-lived')
       await writes.setTag(repository, tag, resolvedOf(manifest), 1000)
-      for (let times = 0; times < 2; times++) {
+      for (let times = 0; times < (fixture.untags === false ? 0 : 2); times++) {
         await writes.removeTag(repository, tag)
         await refuses(backend.resolve(repository, tag), 'no-manifest')
       }

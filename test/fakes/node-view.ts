@@ -17,6 +17,7 @@ export class FakeNodeView implements NodeView {
   /** Where the engine's content lies; none unless given. */
   engine: { path: string; trouble?: string }[] = []
   borrowed: { blobs: number; bytes: number } | undefined
+  stateTrouble: string | undefined
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
   readonly preheats = new FakePreheats()
@@ -69,6 +70,10 @@ export class FakeNodeView implements NodeView {
         partial: 1,
         ...(this.borrowed === undefined ? {} : { borrowed: this.borrowed }),
         ...(this.trouble === undefined ? {} : { trouble: this.trouble }),
+      },
+      state: {
+        where: 'postgres://shoal@db/images',
+        ...(this.stateTrouble === undefined ? {} : { trouble: this.stateTrouble }),
       },
       scrub: { due: 0, damaged: 1 },
       engine: { folders: this.engine },

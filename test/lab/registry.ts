@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Digest, hexOf } from '../../src/oci/digest.ts'
+import { freePort } from './free-port.ts'
 import type { Host } from './host.ts'
 import { LabProcess } from './process.ts'
 import { tryRun } from './run.ts'
@@ -170,13 +171,6 @@ export async function serveFolder(
     await Bun.sleep(50)
   }
   throw new Error(`no file server at ${host.address}:${port}: ${server.logged().slice(-1000)}`)
-}
-
-function freePort(): number {
-  const probe = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  const port = probe.port
-  probe.stop(true)
-  return port
 }
 
 /** Lines of Apache's combined format, which docker-registry writes between its own. */

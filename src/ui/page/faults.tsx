@@ -12,7 +12,7 @@ export interface FaultsProps {
 }
 
 export function Faults({ node, bans, faults, now, onLift }: FaultsProps) {
-  const standing = [...node.notReady, ...(node.store.trouble === undefined ? [] : [node.store.trouble])]
+  const standing = [...node.notReady, node.store.trouble, node.state?.trouble].filter((each) => each !== undefined)
   const quiet = standing.length + bans.length + faults.counts.length + faults.recent.length === 0
   return (
     <section class="card" aria-labelledby="faults">

@@ -1,0 +1,48 @@
+import { afterAll, expect, test } from 'bun:test'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { backendConformance, layOut } from '../../test/conformance/backend.ts'
+import { webOptions } from '../../test/fakes/web-options.ts'
+import { repositoryOf } from '../oci/reference.ts'
+import { backendOf } from './backend-of.ts'
+
+const folders: string[] = []
+afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))))
+
+async function folder(): Promise<string> {
+  const made = await mkdtemp(join(tmpdir(), 'shoal-layouts-'))
+  folders.push(made)
+  return made
+}
+
+backendConformance('OCI image layouts', async () => {
+  const dir = await folder()
+  return { again: () => backendOf(`oci://${dir}`, webOptions()), stop: async () => {} }
+})
+
+test('each repository is a layout of its own, in which every tag has one entry', async () => {
+  const dir = await folder()
+  const { writes } = backendOf(`oci://${dir}`, webOptions())
+  for (let times = 0; times < 2; times++) await layOut(writes!, repositoryOf('apps.corp', 'team/app'))
+  const layout = join(dir, 'apps.corp/team/app')
+  expect(JSON.parse(await readFile(join(layout, 'oci-layout'), 'utf8'))).toEqual({ imageLayoutVersion: '1.0.0' })
+  const index = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as {
+    manifests: { annotations: Record<string, string> }[]
+  }
+  const names = index.manifests.map(({ annotations }) => annotations['org.opencontainers.image.ref.name'])
+  expect(names.sort()).toEqual(['a', 'b', 'v1'])
+})
+
+test('tags that are set at the same time are all there', async () => {
+  const dir = await folder()
+  const backend = backendOf(`oci://${dir}`, webOptions())
+  const repository = repositoryOf('apps.corp', 'app')
+  await layOut(backend.writes!, repository)
+  const to = await backend.resolve(repository, 'v1' as never)
+  const tags = Array.from({ length: 20 }, (_, i) => `t${i}`)
+  await Promise.all(tags.map((tag) => backend.writes!.setTag(repository, tag as never, to, 2000)))
+  const { body } = await backend.pass(repository, 'tags/list', '', undefined)
+  const listed = (JSON.parse(new TextDecoder().decode(body)) as { tags: string[] }).tags
+  expect(listed).toEqual([...tags, 'a', 'b', 'v1'].sort())
+})
