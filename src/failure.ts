@@ -18,6 +18,17 @@ const kinds = {
   'read-only': { oci: 'UNSUPPORTED', status: 405, retry: false },
   /** An endpoint of the API that a mirror has no answer for. */
   unsupported: { oci: 'UNSUPPORTED', status: 404, retry: false },
+  /** An upload that never was, has ended, or is of another repository. */
+  'no-upload': { oci: 'BLOB_UPLOAD_UNKNOWN', status: 404, retry: false },
+  'bad-upload': { oci: 'BLOB_UPLOAD_INVALID', status: 400, retry: false },
+  'bad-manifest': { oci: 'MANIFEST_INVALID', status: 400, retry: false },
+  /** A manifest was pushed before what it names. */
+  'missing-parts': { oci: 'MANIFEST_BLOB_UNKNOWN', status: 400, retry: false },
+  'too-large': { oci: 'SIZE_INVALID', status: 413, retry: false },
+  /** Whoever it is may not do that here. Never for pulls. */
+  forbidden: { oci: 'DENIED', status: 403, retry: false },
+  /** It cannot be taken now. Never for pulls. */
+  'try-later': { oci: 'UNAVAILABLE', status: 503, retry: true },
   'no-blob': { oci: 'BLOB_UNKNOWN', status: 404, retry: false },
   'no-manifest': { oci: 'MANIFEST_UNKNOWN', status: 404, retry: false },
   'no-name': { oci: 'NAME_UNKNOWN', status: 404, retry: false },

@@ -325,6 +325,27 @@ export const rows: readonly Row[] = [
         unit: 'Bps',
         queries: [q(sum('', rate('shoal_preheated_bytes_total')), 'bytes')],
       },
+      {
+        title: 'Owed to backends',
+        help: 'What was pushed and is not where it is kept for good, and what came there or did not.',
+        unit: 'none',
+        queries: [
+          q('shoal_home_owed{$scope} > 0', 'owed {{instance}}'),
+          q(sum('result', range('shoal_home_writes_total')), '{{result}}'),
+        ],
+      },
+      {
+        title: 'Sent to backends',
+        help: 'Content of images that were pushed here.',
+        unit: 'Bps',
+        queries: [q(sum('', rate('shoal_home_written_bytes_total')), 'bytes')],
+      },
+      {
+        title: 'Longest owed',
+        help: 'For how long a backend has been owed what was pushed.',
+        unit: 's',
+        queries: [q('max(shoal_home_owed_seconds{$scope})', 'oldest')],
+      },
     ],
   },
   {

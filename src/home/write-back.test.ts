@@ -1,0 +1,247 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { collect, refuses } from '../../test/conformance/source.ts'
+import { bytesOf } from '../../test/fakes/bytes.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { Failure, type FailureCode } from '../failure.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { manifestTypes } from '../oci/media.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import type { Location } from '../source/source.ts'
+import { openSqlite } from '../state/sqlite.ts'
+import type { Content, State } from '../state/state.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import type { Backend, BackendWrites } from './backend.ts'
+import { FolderObjects } from './folder-objects.ts'
+import { Homes } from './homes.ts'
+import { ObjectBackend } from './object-backend.ts'
+import { WriteBack, type WriteBackOptions, type WriteMode } from './write-back.ts'
+
+const repository = repositoryOf('apps.corp', 'team/app')
+const tag = parseTag('v1')
+const layer = bytesOf(300_000, 5)
+const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, layers: [{ digest: digestOf(layer) }] }))
+
+let dir: string
+let clock: FakeClock
+let state: State
+let store: MemoryStore
+let writeBack: WriteBack
+/** What the backend was asked to do, in order. */
+let asked: string[]
+/** What it answers instead, if anything. */
+let trouble: FailureCode | undefined
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'shoal-write-back-'))
+  clock = new FakeClock()
+  state = await openSqlite(':memory:')
+  store = new MemoryStore({ clock })
+  asked = []
+  trouble = undefined
+})
+afterEach(async () => {
+  await writeBack.close()
+  await state.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+function begin(mode: WriteMode, bring = noBring): WriteBack {
+  writeBack = new WriteBack({
+    homes: new Homes([{ pattern: 'apps.corp/**', backend: watched() }]),
+    state,
+    store,
+    bring,
+    mode,
+    pinnedFor: 'home',
+    clock,
+    random: () => 0,
+    log: silentLog,
+    metrics: createMetrics(),
+  })
+  writeBack.start()
+  return writeBack
+}
+
+const noBring: WriteBackOptions['bring'] = async () => {
+  throw new Failure('unavailable', 'nobody has it')
+}
+
+const backend = () => new ObjectBackend(new FolderObjects(dir, clock))
+
+/** A backend that notes what it is asked, and fails when it should. */
+function watched(): Backend {
+  const inner = backend()
+  const writes = inner.writes!
+  const note = async <T>(what: string, work: () => Promise<T>) => {
+    if (trouble) throw new Failure(trouble, 'the backend is not there')
+    asked.push(what)
+    return work()
+  }
+  const noted: BackendWrites = {
+    put: (location, ...rest) => note(`put ${location.kind}`, () => writes.put(location, ...rest)),
+    remove: (location, ...rest) => note(`remove ${location.kind}`, () => writes.remove(location, ...rest)),
+    setTag: (...rest) => note('tag', () => writes.setTag(...rest)),
+    removeTag: (...rest) => note('untag', () => writes.removeTag(...rest)),
+  }
+  return {
+    name: inner.name,
+    writes: noted,
+    resolve: (...rest) => inner.resolve(...rest),
+    stat: (...rest) => inner.stat(...rest),
+    open: (...rest) => inner.open(...rest),
+    pass: (...rest) => inner.pass(...rest),
+  }
+}
+
+/** As a push leaves it: in the store, pinned, and in the state. */
+async function pushed(): Promise<void> {
+  for (const [bytes, kind, parts] of [
+    [layer, 'blob', []],
+    [manifest, 'manifest', [digestOf(layer)]],
+  ] as const) {
+    const digest = digestOf(bytes)
+    const mediaType = kind === 'manifest' ? manifestTypes.ociManifest : 'application/octet-stream'
+    await store.put({ digest, kind, mediaType }, bytes)
+    store.pin({ digest, reason: 'home' })
+    const content: Content = { digest, kind, mediaType, size: bytes.length, at: clock.wall(), parts }
+    await state.contents.add(repository, content)
+  }
+  await setTag()
+}
+
+function setTag(): Promise<void> {
+  const to = { digest: digestOf(manifest), mediaType: manifestTypes.ociManifest, size: manifest.length }
+  return state.tags.set(repository, tag, { ...to, at: clock.wall(), by: 'ann' })
+}
+
+const at = (kind: Location['kind'], bytes: Uint8Array): Location => ({ repository, kind, digest: digestOf(bytes) })
+const reasons = (digest: Digest) => store.pins(digest).map(({ reason }) => reason)
+
+/** Lets time go on until it is so. */
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tried = 0; tried < 2000; tried++) {
+    if (await holds()) return
+    clock.advance(250)
+    await Bun.sleep(1)
+  }
+  throw new Error('it did not become so')
+}
+const nothingOwed = async () => (await state.work.count('write-back')).waiting === 0
+
+describe('what is written through', () => {
+  test('is at the backend when the client hears of it, and is not pinned any more', async () => {
+    begin('through')
+    await pushed()
+    await writeBack.content(repository, digestOf(layer))
+    expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+    expect(reasons(digestOf(layer))).toEqual([])
+    await writeBack.content(repository, digestOf(manifest))
+    await writeBack.tag(repository, tag)
+    expect((await backend().resolve(repository, tag)).digest).toBe(digestOf(manifest))
+    expect(asked).toEqual(['put blob', 'put manifest', 'tag'])
+  })
+
+  test('and is not taken is told to the client, stays pinned, and is brought there later', async () => {
+    begin('through')
+    await pushed()
+    trouble = 'unavailable'
+    const failure = await refuses(writeBack.content(repository, digestOf(layer)), 'try-later')
+    expect(failure.message).toContain('the backend is not there')
+    expect(reasons(digestOf(layer)).sort()).toEqual(['home', 'owed to the backend of apps.corp/team/app'])
+    trouble = undefined
+    await until(nothingOwed)
+    expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+    expect(reasons(digestOf(layer))).toEqual([])
+  })
+
+  test('and can never be taken is not held against the client', async () => {
+    begin('through')
+    await pushed()
+    trouble = 'bad-request'
+    await writeBack.tag(repository, tag)
+    expect(await nothingOwed()).toBe(true)
+  })
+})
+
+describe('what is written back', () => {
+  test('comes to the backend with all that it names, in order', async () => {
+    begin('back')
+    await pushed()
+    await writeBack.tag(repository, tag)
+    await until(nothingOwed)
+    expect(asked).toEqual(['put blob', 'put manifest', 'tag'])
+    const { body } = await backend().open(at('blob', layer), 0)
+    expect(digestOf(await collect(body))).toBe(digestOf(layer))
+  })
+
+  test('is owed until the backend is there, whatever becomes of the node', async () => {
+    begin('back')
+    await pushed()
+    trouble = 'unavailable'
+    await writeBack.content(repository, digestOf(layer))
+    await until(async () => ((await writeBack.facts()).some[0]?.tries ?? 0) >= 3)
+    const [owed] = (await writeBack.facts()).some
+    expect(owed?.what).toBe(`content apps.corp/team/app@${digestOf(layer)}`)
+    expect(owed?.error).toBe('the backend is not there')
+    await writeBack.close()
+    trouble = undefined
+    begin('back')
+    await until(nothingOwed)
+    expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+  })
+
+  test('is what the state says by then: a tag that was deleted meanwhile goes', async () => {
+    begin('back')
+    await pushed()
+    await writeBack.tag(repository, tag)
+    await until(nothingOwed)
+    trouble = 'unavailable'
+    clock.advance(1000)
+    await setTag()
+    await writeBack.tag(repository, tag)
+    await until(async () => ((await writeBack.facts()).some[0]?.tries ?? 0) >= 1)
+    await state.tags.set(repository, tag, { mediaType: '', size: 0, at: clock.wall() + 1, by: 'ann' })
+    await writeBack.tag(repository, tag)
+    trouble = undefined
+    await until(nothingOwed)
+    await refuses(backend().resolve(repository, tag), 'no-manifest')
+  })
+
+  test('goes from the backend when it was deleted', async () => {
+    begin('back')
+    await pushed()
+    await writeBack.content(repository, digestOf(layer))
+    await until(nothingOwed)
+    await state.contents.remove(repository, digestOf(layer))
+    await writeBack.content(repository, digestOf(layer))
+    await until(nothingOwed)
+    await refuses(backend().stat(at('blob', layer)), 'no-blob')
+  })
+
+  test('is brought from another seed where this one does not have it', async () => {
+    const elsewhere = new MemoryStore({ clock })
+    await elsewhere.put({ digest: digestOf(layer), kind: 'blob' }, layer)
+    begin('back', async ({ digest }) => elsewhere.find(digest)!)
+    await pushed()
+    await store.remove(digestOf(layer))
+    await writeBack.content(repository, digestOf(layer))
+    await until(nothingOwed)
+    expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+  })
+
+  test('stays pinned for a repository that nothing else keeps', async () => {
+    begin('back')
+    await pushed()
+    const other = repositoryOf('elsewhere.corp', 'app')
+    const content = (await state.contents.find(repository, digestOf(layer)))!
+    await state.contents.add(other, content)
+    await writeBack.content(repository, digestOf(layer))
+    await until(nothingOwed)
+    expect(reasons(digestOf(layer))).toEqual(['home'])
+  })
+})

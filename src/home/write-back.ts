@@ -1,0 +1,292 @@
+/**
+ * Brings to backends what was pushed. What is owed is written down in the cluster's state before anybody hears that the
+ * push is done, and is worked off in the right order: blobs before the manifest that names them, the manifest before the
+ * tag that points to it. What to write is looked up at that moment, so that a debt of yesterday does not undo what
+ * was pushed today. Until the backend has content, it is pinned in this seed's store; then it is pinned no more.
+ *
+ * In the mode `through` the client waits for the backend and hears its failure; what failed is owed all the same, for the
+ * push is in the cluster's state by then.
+ */
+import { type Clock, every, type Random } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import type { Location } from '../source/source.ts'
+import type { Content, State, Work } from '../state/state.ts'
+import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Backend, BackendWrites } from './backend.ts'
+import type { Home, Homes } from './homes.ts'
+import { type Debt, isHopeless, keyOf, owedPin, parseDebt, waitOf } from './owed.ts'
+import { keptOf } from './verified.ts'
+
+export const writeModes = ['through', 'back'] as const
+export type WriteMode = (typeof writeModes)[number]
+
+export interface WriteBackOptions {
+  readonly homes: Homes
+  readonly state: Pick<State, 'tags' | 'contents' | 'work'>
+  readonly store: Pick<BlobStore, 'find' | 'pin' | 'unpin'>
+  /** Brings content here that this seed does not have whole. */
+  readonly bring: (location: Location, size: number, signal: AbortSignal) => Promise<Blob>
+  readonly mode: WriteMode
+  /** Why content of the cluster's own is pinned, where nothing else keeps it. */
+  readonly pinnedFor: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: Pick<Metrics, 'homeOwed' | 'homeOwedSeconds' | 'homeWrites' | 'homeWrittenBytes'>
+}
+
+const kind = 'write-back'
+const leaseMs = 60_000
+const extendMs = 20_000
+const lookMs = 1_000
+/** Debts that are worked off at the same time. */
+const atOnce = 4
+/** To people; all are counted. */
+const mostShown = 100
+
+export interface OwedFacts {
+  readonly waiting: number
+  /** Wall ms. */
+  readonly oldestAt?: number
+  /** The oldest, and those that failed say why. */
+  readonly some: readonly {
+    readonly what: string
+    readonly tries: number
+    readonly dueAt: number
+    readonly error?: string
+  }[]
+}
+
+export class WriteBack {
+  readonly #o: WriteBackOptions
+  readonly #log: Log
+  readonly #stop = new AbortController()
+  readonly #running = new Set<Promise<void>>()
+  #cancel = () => {}
+  #looking = false
+
+  constructor(options: WriteBackOptions) {
+    this.#o = options
+    this.#log = options.log.child({ part: 'home' })
+  }
+
+  start(): void {
+    this.#cancel = every(this.#o.clock, lookMs, () => void this.#look())
+    void this.#look()
+  }
+
+  /** What is under way is given up, and is owed to the next start. */
+  async close(): Promise<void> {
+    this.#cancel()
+    this.#stop.abort()
+    await Promise.allSettled(this.#running)
+  }
+
+  /** Content was pushed or deleted. Resolves when the client may hear of it. @throws {Failure} `try-later` */
+  content(repository: Repository, digest: Digest): Promise<void> {
+    return this.#changed({ what: 'content', repository, digest })
+  }
+
+  /** A tag was set or deleted. @throws {Failure} `try-later` */
+  tag(repository: Repository, tag: Tag): Promise<void> {
+    return this.#changed({ what: 'tag', repository, tag })
+  }
+
+  async facts(): Promise<OwedFacts> {
+    const { work } = this.#o.state
+    const [{ waiting, oldestAt }, oldest] = await Promise.all([work.count(kind), work.list(kind, mostShown)])
+    return {
+      waiting,
+      ...(oldestAt === undefined ? {} : { oldestAt }),
+      some: oldest.map(({ key, tries, dueAt, lastError }) => ({
+        what: key,
+        tries,
+        dueAt,
+        ...(lastError === undefined ? {} : { error: lastError }),
+      })),
+    }
+  }
+
+  async #changed(debt: Debt): Promise<void> {
+    const { homes, mode, clock } = this.#o
+    if (!homes.of(debt.repository)?.backend?.writes) return
+    if (mode === 'back') return this.#owe(debt, clock.wall())
+    try {
+      await this.#settle(debt, this.#stop.signal)
+    } catch (error) {
+      const failure = Failure.from(error)
+      if (isHopeless(failure)) return this.#giveUp(debt, failure)
+      this.#o.metrics.homeWrites.inc({ result: 'failed' })
+      await this.#owe(debt, clock.wall() + waitOf(0, this.#o.random))
+      throw new Failure('try-later', `it is here, but not where it is kept for good: ${failure.message}`, {
+        cause: error,
+      })
+    }
+  }
+
+  async #owe(debt: Debt, dueAt: number): Promise<void> {
+    const { state, store, clock } = this.#o
+    if (debt.what === 'content') store.pin({ digest: debt.digest, reason: owedPin(debt.repository) })
+    await state.work.add({ kind, key: keyOf(debt), body: debt, at: clock.wall(), dueAt })
+    void this.#look()
+  }
+
+  /** Takes up what is due, as much as may be worked on at once. */
+  async #look(): Promise<void> {
+    if (this.#looking) return
+    this.#looking = true
+    const { state, clock, log } = this.#o
+    try {
+      while (this.#running.size < atOnce && !this.#stop.signal.aborted) {
+        const work = await state.work.claim(kind, clock.wall(), leaseMs)
+        if (!work) break
+        const done = this.#work(work)
+          .catch((error: Error) => log.warn('what is owed to a backend could not be noted', { error: error.message }))
+          .finally(() => {
+            this.#running.delete(done)
+            void this.#look()
+          })
+        this.#running.add(done)
+      }
+      const { waiting, oldestAt } = await state.work.count(kind)
+      this.#o.metrics.homeOwed.set(waiting)
+      this.#o.metrics.homeOwedSeconds.set(oldestAt === undefined ? 0 : Math.max(0, clock.wall() - oldestAt) / 1000)
+    } catch (error) {
+      log.debug('what is owed to backends cannot be asked for now', { error: Failure.from(error).message })
+    } finally {
+      this.#looking = false
+    }
+  }
+
+  async #work({ id, body, tries }: Work): Promise<void> {
+    const { state, clock, random, metrics } = this.#o
+    const stopExtending = every(
+      clock,
+      extendMs,
+      () => void state.work.extend(id, clock.wall() + leaseMs).catch(() => {}),
+    )
+    let debt: Debt | undefined
+    try {
+      debt = parseDebt(body)
+      await this.#settle(debt, this.#stop.signal)
+      await state.work.done(id)
+    } catch (error) {
+      const failure = Failure.from(error)
+      if (this.#stop.signal.aborted) return await state.work.retry(id, clock.wall(), 'the node ended')
+      if (isHopeless(failure)) {
+        if (debt) this.#giveUp(debt, failure)
+        return await state.work.done(id)
+      }
+      metrics.homeWrites.inc({ result: 'failed' })
+      const wait = waitOf(tries, random)
+      this.#log.warn('a backend did not take what it is owed; trying again', {
+        what: debt ? keyOf(debt) : String(id),
+        tries: tries + 1,
+        seconds: Math.round(wait / 1000),
+        error: failure.message,
+      })
+      await state.work.retry(id, clock.wall() + wait, failure.message)
+    } finally {
+      stopExtending()
+    }
+  }
+
+  #giveUp(debt: Debt, failure: Failure): void {
+    this.#o.metrics.homeWrites.inc({ result: 'given up' })
+    this.#log.error('a backend cannot take what it is owed; it is not tried again', {
+      what: keyOf(debt),
+      error: failure.message,
+    })
+  }
+
+  /** Makes the backend say what the state says. @throws {Failure} */
+  async #settle(debt: Debt, signal: AbortSignal): Promise<void> {
+    const { homes, state, metrics } = this.#o
+    const { repository } = debt
+    const home = homes.of(repository)
+    const writes = home?.backend?.writes
+    // The setting may have changed since.
+    if (!writes) return
+    if (debt.what === 'content') {
+      const content = await state.contents.find(repository, debt.digest)
+      if (content) await this.#put(home.backend, writes, repository, content, signal)
+      else await this.#remove(writes, repository, debt.digest, signal)
+      await this.#settled(debt.repository, debt.digest)
+    } else {
+      // Of a tag that was deleted `get` knows nothing, and its history does.
+      const [entry] = await state.tags.history(repository, debt.tag, 1)
+      if (entry?.digest) {
+        const { digest, mediaType, size, at } = entry
+        const content = await state.contents.find(repository, digest)
+        if (content) await this.#put(home.backend, writes, repository, content, signal)
+        await writes.setTag(repository, debt.tag, { digest, mediaType, size }, at, signal)
+      } else if (entry) await writes.removeTag(repository, debt.tag, signal)
+    }
+    metrics.homeWrites.inc({ result: 'done' })
+  }
+
+  /** What it names goes first. What the backend has already costs a question. */
+  async #put(
+    backend: Backend,
+    writes: BackendWrites,
+    repository: Repository,
+    content: Content,
+    signal: AbortSignal,
+    seen = new Set<Digest>(),
+  ): Promise<void> {
+    for (const part of content.parts ?? []) {
+      if (seen.has(part)) continue
+      seen.add(part)
+      const known = await this.#o.state.contents.find(repository, part)
+      // What the state does not know of was there before it.
+      if (known) await this.#put(backend, writes, repository, known, signal, seen)
+    }
+    const { kind, digest, mediaType, size } = content
+    const location: Location = { repository, kind, digest }
+    if (await has(backend, location, size, signal)) return
+    const blob = await this.#whole(location, size, signal)
+    const letGo = blob.hold()
+    try {
+      await writes.put(location, keptOf(blob, mediaType), signal)
+      this.#o.metrics.homeWrittenBytes.inc(size)
+    } finally {
+      letGo()
+    }
+  }
+
+  async #remove(writes: BackendWrites, repository: Repository, digest: Digest, signal: AbortSignal): Promise<void> {
+    // Which of the two it was is not known any more.
+    for (const kind of ['manifest', 'blob'] as const) await writes.remove({ repository, kind, digest }, signal)
+  }
+
+  async #whole(location: Location, size: number, signal: AbortSignal): Promise<Blob> {
+    const held = this.#o.store.find(location.digest)
+    return held?.complete ? held : this.#o.bring(location, size, signal)
+  }
+
+  /** The store need not keep it any more, unless for another repository. */
+  async #settled(repository: Repository, digest: Digest): Promise<void> {
+    const { homes, state, store, pinnedFor } = this.#o
+    store.unpin(digest, owedPin(repository))
+    const all = await state.contents.repositoriesOf(digest)
+    if (all.every((each) => isKept(homes.of(each)))) store.unpin(digest, pinnedFor)
+  }
+}
+
+function isKept(home: Home | undefined): boolean {
+  return home?.backend?.writes !== undefined
+}
+
+async function has(backend: Backend, location: Location, size: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    return (await backend.stat(location, signal)).size === size
+  } catch (error) {
+    const { code } = Failure.from(error)
+    if (code === 'no-blob' || code === 'no-manifest' || code === 'no-name') return false
+    throw error
+  }
+}
