@@ -23,7 +23,7 @@ export const commitEvery = 75
 const retryEvery = 5000
 /** More are not kept for another try. */
 const mostChanges = 2000
-/** How long it is remembered where a blob was seen that is not here (any more), in ms. */
+/** How long it is remembered where a blob was seen that is not here (any more), or which tag was its, in ms. */
 const keepSightings = 30 * 24 * 3600_000
 
 export interface BlobRow {
@@ -104,10 +104,7 @@ export class Catalog {
     const fresh = this.#sql.getMeta.get('boot') === null
     this.#sql.setMeta.run('closed', 'no')
     this.#sql.setMeta.run('boot', bootId)
-    this.#sql.pruneBans.run(this.#clock.wall())
-    this.#sql.prunePins.run(this.#clock.wall())
-    this.#sql.pruneSightings.run(this.#clock.wall() - keepSightings)
-    this.#sql.pruneGrants.run(this.#clock.wall() - keepSightings)
+    this.#prune()
     // To the disk at once: a "closed" that survives a power cut would vouch for bytes that did not.
     this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     return clean || sameBoot || fresh
@@ -188,9 +185,14 @@ export class Catalog {
     this.#change(() => this.#sql.unpin.run(digest, reason))
   }
 
-  /** Forgets those that are over. */
+  /** Forgets pins that are over. */
   prunePins(): void {
     this.#change(() => this.#sql.prunePins.run(this.#clock.wall()))
+  }
+
+  /** Forgets all that is over, or too old to mean anything. */
+  prune(): void {
+    this.#change(() => this.#prune())
   }
 
   bans(): Ban[] {
@@ -258,6 +260,15 @@ export class Catalog {
     this.#changes.length = 0
     this.#owed.clear()
     this.#dirty.clear()
+  }
+
+  #prune(): void {
+    const now = this.#clock.wall()
+    this.#sql.pruneBans.run(now)
+    this.#sql.prunePins.run(now)
+    this.#sql.pruneSightings.run(now - keepSightings)
+    this.#sql.pruneTags.run(now - keepSightings)
+    this.#sql.pruneGrants.run(now - keepSightings)
   }
 
   #begin(): void {
@@ -346,6 +357,8 @@ function statements(db: Database) {
       `INSERT OR REPLACE INTO tags (registry, repository, tag, digest, media_type, size, resolved_at)
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
     ),
+    // While the source is out of reach tags grow old, and those of what is here are still good.
+    pruneTags: db.query('DELETE FROM tags WHERE resolved_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
     see: db.query('INSERT OR REPLACE INTO seen_in (digest, registry, repository, seen_at) VALUES (?, ?, ?, ?)'),
     sightings: db.query<Repository, [string]>(
       'SELECT registry, repository AS name FROM seen_in WHERE digest = ? ORDER BY seen_at DESC, registry, repository',

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { describeBlobStore, sample } from '../../test/conformance/blob-store.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
+import type { Digest } from '../oci/digest.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 
 const pieceLength = 256 * 1024
@@ -61,6 +63,26 @@ describe('a running store', () => {
     const third = sample(pieceLength, 3)
     expect(await messageOf(store.put({ digest: third.digest, kind: 'blob' }, third.bytes))).toContain('--keep-free')
     expect(store.find(next.digest)?.complete).toBe(true)
+  })
+
+  test('forgets a tag that nobody has resolved for a month, once what it named is not here', async () => {
+    const clock = new FakeClock()
+    const store = await openStore(newDir(), { clock })
+    const [here, gone] = [sample(1000, 1), sample(1000, 2)]
+    await store.put({ digest: here.digest, kind: 'manifest' }, here.bytes)
+    const repository = repositoryOf('docker.io', 'library/debian')
+    const day = 24 * 3600_000
+    const set = (tag: string, digest: Digest, days: number) => {
+      const record = { digest, mediaType: 'application/m', size: 1000, resolvedAt: clock.wall() - days * day }
+      store.setTag(repository, parseTag(tag), record)
+    }
+    set('here', here.digest, 40)
+    set('gone', gone.digest, 40)
+    set('fresh', gone.digest, 20)
+    const known = () => ['here', 'gone', 'fresh'].filter((tag) => store.tag(repository, parseTag(tag)))
+    expect(known()).toEqual(['here', 'gone', 'fresh'])
+    clock.advance(day + 60_000)
+    expect(known()).toEqual(['here', 'fresh'])
   })
 
   test('gives way within seconds while nothing is written: to others on the disk, and to a lower limit after a restart', async () => {

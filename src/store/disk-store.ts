@@ -40,6 +40,8 @@ export type { DiskStoreOptions } from './open-store.ts'
 
 /** How often the store looks after its limits and its pins although nothing was written, in ms. */
 const tendMs = 10_000
+/** What is too old to mean anything is taken out of the catalog so often, in ms. */
+const pruneEvery = 24 * 3600_000
 
 export class DiskStore implements BlobStore, Borrower, Keeper {
   readonly files = new OpenFiles()
@@ -65,6 +67,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
   #bytes = 0
   #disk = 0
   #complete = 0
+  /** The catalog, of what is too old. It was when it was opened. */
+  #prunedAt: number
   #closed = false
   #closing: Promise<void> | undefined
 
@@ -99,6 +103,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
     for (const blob of parts.blobs(this)) this.#add(blob)
     this.#report()
     const { ttlMs = Number.POSITIVE_INFINITY, clock } = options
+    this.#prunedAt = clock.now()
     this.#stopTending = every(clock, Math.min(tendMs, ttlMs / 4), () => this.#tend())
     this.#room.tend()
   }
@@ -406,6 +411,11 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
 
   #tend(): void {
     if (this.#pins.prune()) this.#catalog.prunePins()
+    const now = this.#options.clock.now()
+    if (now - this.#prunedAt > pruneEvery) {
+      this.#prunedAt = now
+      this.#catalog.prune()
+    }
     this.#room.tend()
   }
 

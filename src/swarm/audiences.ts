@@ -138,12 +138,13 @@ export class Audiences {
   /** Sends the segments that these sessions have not been sent; always before the pieces they describe. */
   #teach(blob: Blob, audience: Audience, sessions: readonly Session[]): void {
     const { segments } = blob.metainfo
-    const least = Math.min(...sessions.map((session) => audience.told.get(session) ?? 0))
-    for (let i = least; i < segments.length; i++) {
-      const frame = metaFrame(blob, segments[i]!)
-      for (const session of sessions) if ((audience.told.get(session) ?? 0) <= i) session.send(frame)
-    }
+    const before = sessions.map((session) => audience.told.get(session) ?? 0)
+    // First: who does not take what it is sent is closed meanwhile, and must not be remembered after that.
     for (const session of sessions) audience.told.set(session, segments.length)
+    for (let i = Math.min(...before); i < segments.length; i++) {
+      const frame = metaFrame(blob, segments[i]!)
+      for (const [k, session] of sessions.entries()) if (before[k]! <= i) session.send(frame)
+    }
   }
 
   #leaveAudience(session: Session, digest: Digest): void {

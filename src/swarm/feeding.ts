@@ -53,9 +53,14 @@ export class Feeding {
   readonly #d: FeedingDeps
   readonly #places: Places
   readonly #host: FeedingHost
-  readonly #abort = new AbortController()
+  /** Of the reading that goes on, or the last. */
+  #abort = new AbortController()
+  #closed = false
   #feed: SourceFeed | undefined
   #running = false
+  /** Asked for while the reading before it was being given up. */
+  #again = false
+  #startedAt = 0
   #failure: Failure | undefined
 
   constructor(deps: FeedingDeps, places: Places, host: FeedingHost) {
@@ -73,15 +78,31 @@ export class Feeding {
   }
 
   start(): void {
-    if (this.#running || this.#abort.signal.aborted) return
+    if (this.#closed) return
+    if (this.#running) {
+      this.#again = this.#abort.signal.aborted
+      return
+    }
+    this.#abort = new AbortController()
     this.#running = true
+    this.#again = false
+    this.#startedAt = this.#d.clock.now()
     this.#failure = undefined
     this.#host.running(true)
-    void this.#run().finally(() => {
+    void this.#run(this.#abort.signal).finally(() => {
       this.#running = false
       this.#feed = undefined
       this.#host.running(false)
+      if (this.#again) this.start()
     })
+  }
+
+  /** Gives up a reading that has brought nothing for so long. */
+  leave(quietMs: number): void {
+    const heardAt = Math.max(this.#startedAt, this.#feed?.heardAt ?? 0)
+    if (!this.#running || this.#d.clock.now() - heardAt < quietMs) return
+    this.#again = false
+    this.#abort.abort()
   }
 
   /** States at once what has been read and not been stated yet. */
@@ -90,27 +111,31 @@ export class Feeding {
   }
 
   close(): void {
+    this.#closed = true
     this.#abort.abort()
   }
 
-  async #run(): Promise<void> {
-    for (let again = true; again; ) {
+  async #run(signal: AbortSignal): Promise<void> {
+    let contradicted: Failure | undefined
+    for (;;) {
       const place = this.#places.current
-      const failure = await this.#read(place)
-      if (!failure) return
-      again = !failure.unkept && failure.code !== 'corrupt' && this.#places.failed(place)
-      if (again) continue
+      const failed = await this.#read(place, signal)
+      if (!failed) return
+      // What one place contradicts, another may confirm.
+      if (failed.code === 'corrupt') contradicted ??= failed
+      if (!failed.unkept && this.#places.failed(place)) continue
+      const failure = failed.unkept ? failed : (contradicted ?? failed)
       this.#failure = failure
       if (failure.code === 'corrupt') await this.#startOver(failure)
       // While somebody else holds what is missing this is not the end.
       if (failure.unkept || failure.code === 'corrupt' || !this.#host.hopeful()) this.#host.failed(failure)
+      return
     }
   }
 
   /** Resolves to why it has not all of what nobody else has. */
-  async #read(location: Location): Promise<Failure | undefined> {
+  async #read(location: Location, signal: AbortSignal): Promise<Failure | undefined> {
     const { source, clock, log, signer } = this.#d
-    const { signal } = this.#abort
     try {
       if (!this.#host.blob()) {
         const stat = await source.stat(location, signal)

@@ -36,12 +36,16 @@ interface Link {
   session?: Session
   /** Set when the parent said what it holds. */
   joined: boolean
+  /** It came back while it was dialled: a dial that began before that may well fail. */
+  returned?: boolean
   /** Pieces whose digests it told us itself, as we believe them. */
   vouched?: Bitmap
 }
 
 /** A node that was sent to another site has links to so many there, however many it has at its own. */
 const mostAcross = 8
+/** Parents that are remembered when they are lost. */
+const mostLost = 64
 
 export class ParentLinks {
   readonly #d: TransferDeps
@@ -52,6 +56,8 @@ export class ParentLinks {
   readonly #doubtful = new Set<NodeId>()
   /** Nodes from which nothing can be taken, for they say, or pass on, what is not believed. */
   readonly #discredited = new Set<NodeId>()
+  /** Parents that could not be reached any more, the last of them. */
+  readonly #lost = new Set<NodeId>()
   #closed = false
 
   constructor(deps: TransferDeps, digest: Digest, events: LinkEvents) {
@@ -91,10 +97,23 @@ export class ParentLinks {
         if (this.#links.get(card.id) === link && !this.#closed) this.#subscribe(link, session)
       },
       (error: Error) => {
+        if (this.#links.get(card.id) !== link) return this.#d.membership.doubt(card.id)
+        if (link.returned) {
+          this.#links.delete(card.id)
+          return this.connect(card)
+        }
         this.#d.membership.doubt(card.id)
-        if (this.#links.get(card.id) === link) this.#leave(card.id, `could not be reached: ${error.message}`)
+        this.#lose(card.id)
+        this.#leave(card.id, `could not be reached: ${error.message}`)
       },
     )
+  }
+
+  /** That node is a member again, or anew. What a parent holds is not to be read from the source. */
+  returned(card: NodeCard): void {
+    const link = this.#links.get(card.id)
+    if (link) link.returned = !link.session
+    else if (this.#lost.has(card.id)) this.connect(card)
   }
 
   /** Uses a session that the other side opened. */
@@ -141,7 +160,9 @@ export class ParentLinks {
 
   closed(session: Session, reason: string): void {
     const link = this.#links.get(session.peer.id)
-    if (link?.session === session) this.#leave(session.peer.id, `session closed: ${reason}`)
+    if (link?.session !== session) return
+    this.#lose(session.peer.id)
+    this.#leave(session.peer.id, `session closed: ${reason}`)
   }
 
   /** The download left the parent. */
@@ -170,7 +191,15 @@ export class ParentLinks {
     return this.#d.bans.has(id) || this.#d.bans.doubts.distrusts(id, this.#digest)
   }
 
+  #lose(id: NodeId): void {
+    // Deleted first: the one that was lost last is kept longest.
+    this.#lost.delete(id)
+    this.#lost.add(id)
+    if (this.#lost.size > mostLost) this.#lost.delete(this.#lost.values().next().value!)
+  }
+
   #subscribe(link: Link, session: Session): void {
+    this.#lost.delete(link.card.id)
     link.session = session
     session.send({ t: 'want', digest: this.#digest })
   }

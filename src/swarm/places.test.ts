@@ -72,7 +72,7 @@ describe('a blob that two clients ask for by different names', () => {
     }
   }
 
-  test.each(['denied', 'no-blob', 'no-name', 'unavailable'] as const)(
+  test.each(['denied', 'no-blob', 'no-name', 'unavailable', 'corrupt'] as const)(
     'comes by the one that works where the other is %s, and both have it',
     async (code) => {
       onlyIn('org/copy', code)
@@ -114,5 +114,14 @@ describe('a blob that two clients ask for by different names', () => {
     const readers = [node.reader(blob.location), node.reader({ ...blob.location, repository: other })]
     expect(await network.until(() => readers.every(({ over }) => over))).toBe(true)
     for (const { outcome } of readers) expect(Failure.from(outcome)).toMatchObject({ code: 'denied' })
+  })
+
+  test('is not to be had when one name gives other bytes and the other none, and who asks learns of the other bytes', async () => {
+    const node = network.nodes[1]!
+    node.source.refuses = ({ repository }) =>
+      new Failure(repository === other ? 'no-blob' : 'corrupt', `not in ${repository.name}`)
+    const readers = [node.reader(blob.location), node.reader({ ...blob.location, repository: other })]
+    expect(await network.until(() => readers.every(({ over }) => over))).toBe(true)
+    for (const { outcome } of readers) expect(Failure.from(outcome)).toMatchObject({ code: 'corrupt' })
   })
 })

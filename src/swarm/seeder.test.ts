@@ -178,6 +178,23 @@ describe('a session that wants a blob', () => {
     expect([...rig.seeder.audience(digest)]).toEqual([cat!])
   })
 
+  test('that is closed because it does not take what it is told is forgotten', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const session = rig.want('ann')
+    await rig.add(1)
+    // As a session ends whose other side does not read.
+    session.send = () => rig.seeder.closed(session)
+    rig.clock.advance(batchMs)
+    expect([...rig.seeder.audience(digest)]).toEqual([])
+    // What it was told is no longer held against it.
+    const taken: string[] = []
+    session.send = ({ t }) => void taken.push(t)
+    rig.want('bob')
+    rig.seeder.want(session, digest)
+    expect(taken).toEqual(['meta', 'meta', 'state'])
+  })
+
   test('may want many blobs, but not without end', () => {
     const rig = new Rig()
     const session = new FakeSession('ann')

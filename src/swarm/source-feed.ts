@@ -62,10 +62,17 @@ export class SourceFeed {
   /** Pieces on their way to the disk while the source is read on. */
   readonly #writing = new Set<Promise<void>>()
   #failure: unknown
+  #heardAt: number
 
   constructor(options: FeedOptions) {
     this.#o = options
     this.#layout = options.blob.layout
+    this.#heardAt = options.clock.now()
+  }
+
+  /** When the source last sent something, be it less than a piece. */
+  get heardAt(): number {
+    return this.#heardAt
   }
 
   /** Runs until nothing is needed from the source any more. @throws {Failure} what the source said */
@@ -115,6 +122,7 @@ export class SourceFeed {
     if (layout.size === 0) await this.#take(fresh.begin(piece++, false))
     try {
       for await (const chunk of body) {
+        this.#heardAt = this.#o.clock.now()
         for (let at = 0; at < chunk.length; ) {
           if (piece >= layout.count)
             throw new Failure('corrupt', `the source sent more than ${layout.size} bytes of ${blob.digest}`)

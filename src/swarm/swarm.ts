@@ -58,6 +58,9 @@ export class Swarm implements SessionHandler {
       options.directory.withdraw(blob.digest)
       changed(blob.digest, true)
     })
+    options.membership.onJoin((node) => {
+      for (const transfer of [...this.#transfers.values()]) transfer.returned(node)
+    })
     options.store.onRecording((blob) => this.#transfers.get(blob.digest)?.state())
     options.store.onDamaged((blob, pieces) => this.#transfers.get(blob.digest)?.lost(pieces))
   }

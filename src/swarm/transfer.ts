@@ -11,7 +11,7 @@
  */
 import { type Clock, every, type Random } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
-import type { NodeCard, NodeId } from '../cluster/node-info.ts'
+import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
@@ -219,6 +219,13 @@ export class Transfer {
     this.#links.adopt(session)
   }
 
+  /** That node is a member again, or anew: a parent that was lost is one again, and an owner may know of others. */
+  returned({ id, url, zone }: NodeInfo): void {
+    if (this.#over) return
+    this.#links.returned({ id, url, ...(zone ? { zone } : {}) })
+    if (this.#d.planner.owners(this.location.digest)[0]?.id === id) this.#asking.ask()
+  }
+
   frame(session: Session, frame: Frame): void {
     this.#links.frame(session, frame)
   }
@@ -398,6 +405,10 @@ export class Transfer {
         this.#elsewhereUntil = reply.elsewhere
           ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
           : Number.NEGATIVE_INFINITY
+        const { id } = this.#d.membership.self
+        // Its connection to the source hangs, and would come to life again beside that of the node named now.
+        const replaced = reply.fetcher !== undefined && reply.fetcher !== id && (this.#ordered || this.#reader === id)
+        if (replaced) this.#feeding.leave(this.#d.tuning.stallMs)
         if (this.#reader !== reply.fetcher) this.#readerToldAt = Number.NEGATIVE_INFINITY
         this.#reader = reply.fetcher
         const leads = reply.leads ?? false
@@ -405,7 +416,7 @@ export class Transfer {
         this.#leads = leads
         if (!led) this.#lead()
         for (const parent of reply.parents) this.#links.connect(parent.node)
-        if (reply.fetcher === this.#d.membership.self.id) this.fetch(false)
+        if (reply.fetcher === id) this.fetch(false)
       },
     }
   }

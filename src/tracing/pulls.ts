@@ -14,6 +14,8 @@ import { type Span, spanned, type Traces } from '../telemetry/traces.ts'
 const quietMs = 35_000
 /** Pulls at once; of more, requests are traces of their own. */
 const mostPulls = 256
+/** Of one pull. A client that never stops asking, for ever new content, does not end its pull. */
+const mostDigests = 4096
 
 interface Pull {
   readonly client: string
@@ -54,6 +56,7 @@ export class PullSpans {
     const pull = this.#pull(client, repository)
     if (!pull) return this.#traces.continued(undefined, answer)
     pull.digests.add(wanted)
+    if (pull.digests.size > mostDigests) pull.digests.delete(pull.digests.values().next().value!)
     this.#enter(pull)
     try {
       return await pull.span.within(answer)

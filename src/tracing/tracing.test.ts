@@ -243,6 +243,22 @@ describe('a pull', () => {
     expect([traces.spans.every(({ ended }) => ended), clock.pending]).toEqual([true, 0])
   })
 
+  test('without end, of ever new content, keeps what was asked for last', async () => {
+    const blobs = Array.from({ length: 5000 }, (_, i) => digestOf(new TextEncoder().encode(String(i))))
+    for (const each of blobs) await tracing.pulls.request(asked(), { ...of.blob, digest: each } as RegistryRequest, ok)
+    const pulls = tracing.pulls.tracked(tracker())
+    pulls.sending('10.0.0.1', blobs[0]!)
+    clock.advance(20_000)
+    const over = pulls.sending('10.0.0.1', blobs.at(-1)!)
+    clock.advance(40_000)
+    // The last belongs to it, and keeps it open; the first does not any more.
+    expect(traces.named('pull').ended).toBe(false)
+    over(bytes)
+    clock.advance(35_000)
+    expect(traces.named('pull')).toMatchObject({ ended: true, ago: 35_000 })
+    tracing.pulls.close()
+  })
+
   test('by a client that traces is in its trace', async () => {
     traces.begin('build', 'client')
     await request('manifest', ok, '0')

@@ -6,6 +6,8 @@ export const wireRules = {
   pingDeadline: 1_500,
   /** Opening a session, hello exchange included. */
   dialDeadline: 4_000,
+  /** Of two nodes that dial each other one waits for the other's socket; a dial older than this may hang, and has no claim. */
+  dialTurn: 1_000,
   /** The other side's hello frame after a socket opened. */
   helloDeadline: 5_000,
   /** Sessions are pinged so often, and given up after so long a silence. */

@@ -146,6 +146,19 @@ test('two nodes that dial each other at once end up with one session, and nobody
   expect(b.inbound.frames).toHaveLength(1)
 })
 
+test('a dial that hangs keeps out the socket of the other side for a moment only', async () => {
+  deaf.add(b.self.url)
+  const waiting = a.sessions.get(b.self)
+  await clock.run(wireRules.dialTurn / 2)
+  // It gives way at first, for the socket that it was dialled with may be on its way, and tries again when none comes.
+  const other = b.sessions.get(a.self)
+  await clock.run(wireRules.dialTurn)
+  expect([a.open, b.open]).toEqual([[], []])
+  await clock.run(wireRules.dialTurn)
+  expect([await waiting, await other]).toEqual([a.open[0]!, b.open[0]!])
+  expect([a.inbound.closings, b.inbound.closings, dials]).toEqual([[], [], 3])
+})
+
 test('a peer that falls silent is given up within seconds, on both sides, with no word from the network', async () => {
   await a.sessions.get(b.self)
   await clock.run(60_000)

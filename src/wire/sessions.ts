@@ -22,6 +22,9 @@ interface Pending {
   readonly promise: Promise<Session>
   readonly resolve: (session: Session) => void
   readonly fail: (reason: string) => void
+  /** The other side's socket was given way to: if it does not come, this one is dialled once more. */
+  readonly wait: () => void
+  readonly since: number
   session: SocketSession | undefined
 }
 
@@ -104,8 +107,10 @@ export class Sessions implements SessionEvents {
   closed(session: SocketSession, reason: string, greeted: boolean): void {
     this.#all.delete(session)
     for (const pending of this.#pending.values()) {
+      if (pending.session !== session) continue
       // A duplicate gives way to the other side's socket, which is on its way: its hello resolves the pending dial.
-      if (pending.session === session && reason !== 'duplicate') pending.fail(reason)
+      if (reason === 'duplicate') pending.wait()
+      else pending.fail(reason)
     }
     if (!greeted) return
     const id = session.peer.id
@@ -119,27 +124,37 @@ export class Sessions implements SessionEvents {
 
   #prefers(session: SocketSession): boolean {
     const id = session.peer.id
+    const now = this.#options.clock.now()
     const smaller = this.#options.self.id < id
     const open = this.#open.get(id)
     if (open) {
       // An old session may be dead without our knowing: who dials anew knows better.
-      const age = this.#options.clock.now() - (this.#all.get(open) ?? 0)
+      const age = now - (this.#all.get(open) ?? 0)
       if (open.dialled === session.dialled || age > wireRules.dialDeadline) return true
       return session.dialled === smaller
     }
-    return session.dialled || !smaller || !this.#pending.has(id)
+    const pending = this.#pending.get(id)
+    return session.dialled || !smaller || !pending || now - pending.since > wireRules.dialTurn
   }
 
   #dial(node: NodeCard): Promise<Session> {
     if (this.#closed) return Promise.reject(new Failure('unavailable', 'this node stops'))
     const { promise, resolve, reject } = Promise.withResolvers<Session>()
+    const { clock } = this.#options
     const settle = () => {
       cancelDeadline()
+      cancelWait()
       if (this.#pending.get(node.id) === pending) this.#pending.delete(node.id)
     }
     const pending: Pending = {
       promise,
       session: undefined,
+      since: clock.now(),
+      wait: () => {
+        pending.session = undefined
+        cancelWait()
+        cancelWait = clock.after(1.5 * wireRules.dialTurn, attempt)
+      },
       resolve: (session) => {
         settle()
         if (session !== pending.session) giveUp()
@@ -152,16 +167,20 @@ export class Sessions implements SessionEvents {
       },
     }
     this.#pending.set(node.id, pending)
-    const cancelDeadline = this.#options.clock.after(wireRules.dialDeadline, () => pending.fail('it did not answer'))
+    const cancelDeadline = clock.after(wireRules.dialDeadline, () => pending.fail('it did not answer'))
+    let cancelWait = () => {}
     let giveUp = () => {}
-    giveUp = this.#options.dial(
-      node,
-      (pipe) => {
-        pending.session = this.#watch(pipe, true, node.id)
-        return pending.session
-      },
-      (reason) => pending.fail(reason),
-    )
+    const attempt = () => {
+      giveUp = this.#options.dial(
+        node,
+        (pipe) => {
+          pending.session = this.#watch(pipe, true, node.id)
+          return pending.session
+        },
+        (reason) => pending.fail(reason),
+      )
+    }
+    attempt()
     return promise
   }
 

@@ -27,7 +27,7 @@ describe.skipIf(obstacle !== undefined)('status in the middle of a pull', () => 
   let taker = ''
   beforeAll(async () => {
     // Long enough for all that is looked at below.
-    swarm = await Cluster.create({ members: allModes(2), discovery: 'join', size: 60e6, rate: '40mbit' })
+    swarm = await Cluster.create({ members: allModes(2), discovery: 'join', size: 80e6, rate: '40mbit' })
     await swarm.start()
     pulls = Promise.all(swarm.pullers.map((name) => swarm.pull(name)))
     pulls.catch(() => {})
@@ -69,11 +69,17 @@ describe.skipIf(obstacle !== undefined)('status in the middle of a pull', () => 
     expect(text).toMatch(/state +ready/)
     expect(text).toContain('Members (2)')
     expect(text).toContain('this node')
-    expect(text).toContain('Downloads (1)')
-    const row = text.split('\n').find((line) => line.includes(shortDigest(swarm.layer.digest)) && line.includes('/s'))
-    expect(row).toMatch(/57\.2 MiB +[0-9]+% +[0-9.]+ MiB\/s/)
-    const uploads = (await status(giver)).split('Uploads')[1]
-    expect(uploads).toMatch(new RegExp(`${shortDigest(swarm.layer.digest)} +[0-9.]+ MiB +[0-9.]+ MiB/s`))
+    // On a busy machine the other node may bring nothing for a moment, or little.
+    const layer = shortDigest(swarm.layer.digest)
+    const rate = '[0-9.]+ ([kMG]i)?B/s'
+    await until('the taker shows the layer with its rate', 10, async () => {
+      const [, downloads = ''] = (await status(taker)).split('Downloads (1)')
+      return new RegExp(`${layer}.* 76\\.3 MiB +[0-9]+% +${rate}`).test(downloads)
+    })
+    await until('the giver shows what it sends of it', 10, async () => {
+      const [, uploads = ''] = (await status(giver)).split('Uploads')
+      return new RegExp(`${layer} +[0-9.]+ MiB +${rate}`).test(uploads)
+    })
   })
 
   test('that is watched is drawn again and again on a terminal, and ends with what was seen last', async () => {

@@ -30,6 +30,8 @@ export class SwarmNetwork {
   readonly seed: number
   readonly nodes: SwarmNode[] = []
   readonly #sessions = new Map<string, FakeSession>()
+  /** Nodes that are cut off from all others. */
+  readonly #away = new Set<SwarmNode>()
 
   constructor({ nodes, seed = 1, options = () => ({}) }: NetworkInit) {
     this.seed = seed
@@ -72,12 +74,40 @@ export class SwarmNetwork {
   die(node: SwarmNode): void {
     node.alive = false
     node.swarm.close('it died')
+    this.clock.after(deathMs, () => this.#part(node, 'it died'))
+  }
+
+  /** Nothing gets from it to the others any more, or from them to it; both sides notice after a while. */
+  cutOff(node: SwarmNode): void {
+    this.#away.add(node)
     this.clock.after(deathMs, () => {
-      for (const session of [...this.#sessions.values()]) {
-        if (session.local === node || session.remote === node) session.close('it fell silent')
-      }
-      for (const other of this.nodes) other.membership.drop(node.id, this.clock.now(), 'it died')
+      if (this.#away.has(node)) this.#part(node, 'it does not answer')
     })
+  }
+
+  /** The end of that: both sides hear of each other. */
+  bringBack(node: SwarmNode): void {
+    this.#away.delete(node)
+    for (const other of this.nodes) {
+      if (other === node || !this.reaches(node, other)) continue
+      node.membership.heard(other.membership.self, this.clock.now())
+      other.membership.heard(node.membership.self, this.clock.now())
+    }
+  }
+
+  reaches(one: SwarmNode, other: SwarmNode): boolean {
+    return one.alive && other.alive && !this.#away.has(one) && !this.#away.has(other)
+  }
+
+  #part(node: SwarmNode, reason: string): void {
+    for (const session of [...this.#sessions.values()]) {
+      if (session.local === node || session.remote === node) session.close('it fell silent')
+    }
+    for (const other of this.nodes) {
+      if (other === node) continue
+      other.membership.drop(node.id, this.clock.now(), reason)
+      if (node.alive) node.membership.drop(other.id, this.clock.now(), reason)
+    }
   }
 
   close(): void {
@@ -90,9 +120,10 @@ export class SwarmNetwork {
   }
 
   announce(node: SwarmNode, digests: readonly Digest[]): void {
-    if (!node.alive) return
+    const [scheduler] = this.nodes
+    if (node !== scheduler && !this.reaches(node, scheduler!)) return
     const held = digests.flatMap((digest) => node.store.find(digest) ?? [])
-    this.nodes[0]!.scheduler!.announce({
+    scheduler!.scheduler!.announce({
       node: node.membership.self,
       uploads: node.seeder.uploads,
       uploadSlots: node.seeder.uploadSlots,
@@ -107,7 +138,7 @@ export class SwarmNetwork {
     const reach = async (id: string): Promise<SwarmNode> => {
       await this.#pause(latencyMs)
       const node = this.node(id)
-      if (node.alive && self.alive) return node
+      if (node === self ? node.alive : this.reaches(self, node)) return node
       await this.#pause(deathMs)
       throw new Failure('unavailable', `${id} does not answer`)
     }
@@ -121,7 +152,7 @@ export class SwarmNetwork {
         await this.#pause(latencyMs)
         chosen(offer.piece)
         await this.#pause(pieceMs)
-        const broken = !parent.alive || signal.aborted
+        const broken = !this.reaches(self, parent) || signal.aborted
         offer.done(!broken)
         if (signal.aborted) throw new Failure('cancelled', 'given up while it was fetched')
         if (broken) throw new Failure('unavailable', `${id} broke off`)
@@ -147,8 +178,8 @@ export class SwarmNetwork {
   #session(local: SwarmNode, remote: SwarmNode): Session {
     const known = this.#sessions.get(`${local.id} ${remote.id}`)
     if (known?.open) return known
-    const here = new FakeSession(this.clock, local, remote)
-    const there = new FakeSession(this.clock, remote, local)
+    const here = new FakeSession(this, local, remote)
+    const there = new FakeSession(this, remote, local)
     here.other = there
     there.other = here
     this.#sessions.set(`${local.id} ${remote.id}`, here)
@@ -164,7 +195,7 @@ class FakeSession implements Session {
   other: FakeSession | undefined
 
   constructor(
-    readonly clock: FakeClock,
+    readonly network: SwarmNetwork,
     readonly local: SwarmNode,
     readonly remote: SwarmNode,
   ) {
@@ -176,9 +207,9 @@ class FakeSession implements Session {
     if (!this.open || !this.local.alive || (this.local.mute && frame.t === 'meta')) return
     // As the wire does: nothing that the other side changes later.
     const copy = structuredClone(frame)
-    this.clock.after(latencyMs, () => {
+    this.network.clock.after(latencyMs, () => {
       const { other } = this
-      if (other?.open && other.local.alive) other.local.swarm.frame(other, copy)
+      if (other?.open && this.network.reaches(this.local, other.local)) other.local.swarm.frame(other, copy)
     })
   }
 
@@ -186,6 +217,6 @@ class FakeSession implements Session {
     if (!this.open) return
     this.open = false
     if (this.local.alive) this.local.swarm.closed(this, reason)
-    this.clock.after(latencyMs, () => this.other?.close(reason))
+    this.network.clock.after(latencyMs, () => this.other?.close(reason))
   }
 }
