@@ -17,6 +17,7 @@ import { Files } from './content/files.ts'
 import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Parts } from './content/parts.ts'
+import { TagIndexing } from './content/tag-index.ts'
 import { Tags } from './content/tags.ts'
 import { engineOf } from './engine/of-node.ts'
 import { Failure } from './failure.ts'
@@ -282,6 +283,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       rights,
       door: source,
       owners: (key) => planner.owners(key),
+      ...(kept ? { index: new TagIndexing({ ...kept, self: () => identity.id, owned: () => false, clock, log }) } : {}),
     })
     const parts: Parts = new Parts({
       store,

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
@@ -6,10 +6,13 @@ import { MemberTable } from '../cluster/member-table.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
-import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
 import type { Vouched } from '../rights/rights.ts'
 import type { Resolved } from '../source/source.ts'
+import { openSqlite } from '../state/sqlite.ts'
+import type { State } from '../state/state.ts'
 import { silentLog } from '../telemetry/log.ts'
+import { TagIndexing } from './tag-index.ts'
 import { Tags } from './tags.ts'
 
 const repository = repositoryOf('docker.io', 'library/debian')
@@ -47,7 +50,7 @@ class Node {
   login = false
   readonly tags: Tags
 
-  constructor(info: NodeInfo, owners: () => Node[], own: Pick<FakeSource, 'resolve'> = source) {
+  constructor(info: NodeInfo, owners: () => Node[], own: Pick<FakeSource, 'resolve'> = source, state?: State) {
     this.table = new MemberTable(info, () => clock.now())
     this.table.onDoubt((id) => this.doubted.push(id))
     const none = () => Promise.reject(new Failure('internal', 'not asked for in these tests'))
@@ -69,6 +72,7 @@ class Node {
       rights: { vouch: () => this.vouched, heard: (_, vouched) => this.heard.push(vouched) },
       door: { lender: () => this.lender, hasLogin: async () => this.login },
       owners: () => owners().map((node) => node.table.self),
+      ...(state ? { index: indexOver(state, info.id) } : {}),
     })
   }
   get id(): string {
@@ -81,6 +85,10 @@ class Node {
       return Failure.from(error).code
     }
   }
+}
+
+function indexOver(state: Pick<State, 'tags'>, self: string, owned: (of: Repository) => boolean = () => false) {
+  return new TagIndexing({ state, self: () => self, owned, clock, log: silentLog })
 }
 
 const down = new Set<string>()
@@ -319,3 +327,90 @@ describe('a cluster', () => {
     expect(owners[1]!.store.tag(repository, tag)).toBeUndefined()
   })
 })
+
+describe('with an index that the cluster shares', () => {
+  let state: State
+  const written = () => state.tags.history(repository, tag, 10)
+  const sharing = (id: string) => new Node(infoOf(id), () => [], source, state)
+  /** What is written down is not waited for. */
+  const writes = (lines: number) => eventually(async () => expect(await written()).toHaveLength(lines))
+
+  beforeEach(async () => {
+    state = await openSqlite(':memory:')
+  })
+  afterEach(() => state.close())
+
+  test('what the source said is known to a node that never asked it, once the source is down', async () => {
+    await sharing('first').resolve()
+    await writes(1)
+    expect(await written()).toMatchObject([{ digest: one, by: 'first', at: clock.wall() }])
+    source.answer = new Failure('unavailable', 'down')
+    clock.advance(10 * ttlMs)
+    const second = sharing('second')
+    expect(await second.resolve()).toBe(one)
+    expect(second.store.tag(repository, tag)?.digest).toBe(one)
+    source.answer = new Failure('no-manifest', 'gone')
+    clock.advance(5000)
+    expect(await second.resolve()).toBe('no-manifest')
+  })
+
+  test('a node that knows an older digest than the index serves that of the index', async () => {
+    const node = sharing('first')
+    await node.resolve()
+    await writes(1)
+    clock.advance(ttlMs)
+    source.answer = at('two')
+    await sharing('second').resolve()
+    await writes(2)
+    clock.advance(ttlMs)
+    source.answer = new Failure('unavailable', 'down')
+    expect(await node.resolve()).toBe(two)
+  })
+
+  test('a tag that moved while its source was asked is not moved back', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    source.gate = promise
+    const asking = sharing('first').resolve()
+    await settle()
+    clock.advance(10)
+    await state.tags.point(repository, tag, { ...at('two'), at: clock.wall(), by: 'ann' })
+    resolve()
+    await asking
+    await writes(2)
+    expect(await state.tags.get(repository, tag)).toMatchObject({ digest: two })
+  })
+
+  test('nobody but who pushes says what tags of the cluster’s own repositories point to', async () => {
+    const index = indexOver(state, 'first', ({ name }) => name === repository.name)
+    index.said(repository, tag, at('one'), clock.wall())
+    const other = repositoryOf('docker.io', 'library/other')
+    index.said(other, tag, at('one'), clock.wall())
+    await eventually(async () => expect(await state.tags.get(other, tag)).toBeDefined())
+    expect(await written()).toEqual([])
+  })
+
+  test('a pull does not wait for an index that does not answer, nor fail for one that is out of reach', async () => {
+    source.answer = new Failure('unavailable', 'down')
+    const never = new Promise<never>(() => {})
+    const silent = indexOver({ tags: { ...state.tags, get: () => never } } as unknown as State, 'first')
+    const last = silent.last(repository, tag)
+    await clock.run(2000)
+    expect(await last).toBeUndefined()
+    await state.close()
+    expect(await sharing('second').resolve()).toBe('unavailable')
+    source.answer = at('one')
+    expect(await sharing('third').resolve()).toBe(one)
+    state = await openSqlite(':memory:')
+  })
+})
+
+async function eventually(holds: () => Promise<void>): Promise<void> {
+  for (let i = 0; ; i++) {
+    try {
+      return await holds()
+    } catch (error) {
+      if (i === 100) throw error
+      await Bun.sleep(5)
+    }
+  }
+}

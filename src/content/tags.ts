@@ -1,7 +1,7 @@
 /**
  * From tag to digest. A tag is resolved at its source at most once per `ttlMs` for the whole cluster: nodes ask the
  * scheduler that owns the tag, and that one asks the source. While the source is out of reach the last known digest is
- * served, at the owner and here; when the source says the tag is gone, it is gone. A failure is remembered for a moment
+ * served, at the owner and here, or what the cluster's index of tags has; when the source says the tag is gone, it is gone. A failure is remembered for a moment
  * too: a thousand nodes that ask for a tag that does not exist are one question to the source, and while it is down
  * not every pull waits for it.
  *
@@ -22,6 +22,7 @@ import type { BlobStore, TagRecord } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { ResolveReply, ResolveTag } from '../wire/messages.ts'
 import type { Outbound } from '../wire/wire.ts'
+import type { KnownTags } from './tag-index.ts'
 
 export interface TagsOptions {
   readonly store: BlobStore
@@ -33,6 +34,8 @@ export interface TagsOptions {
   readonly ttlMs: number
   readonly rights: Pick<Rights, 'heard' | 'vouch'>
   readonly door: Pick<Door, 'lender' | 'hasLogin'>
+  /** Absent on nodes that keep none. */
+  readonly index?: KnownTags
   /** Schedulers in the order in which they own `key`. */
   owners(key: string): NodeInfo[]
 }
@@ -110,7 +113,7 @@ export class Tags {
     const image = formatReference({ ...repository, tag })
     const asked = this.#asked(repository, tag)
     return this.#once(`source ${asked}`, async () => {
-      const { store, source, clock, log } = this.#o
+      const { store, source, clock, log, index } = this.#o
       const known = store.tag(repository, tag)
       if (known && this.#fresh(known)) return known
       const failed = this.#failed.get(asked)
@@ -118,26 +121,37 @@ export class Tags {
         if (known && outOfReach.has(failed.failure.code)) return known
         throw failed.failure
       }
+      const askedAt = clock.wall()
       try {
         const resolved = await source.resolve(repository, tag)
+        index?.said(repository, tag, resolved, askedAt)
         const record = { ...resolved, resolvedAt: clock.wall() }
         this.#failed.delete(asked)
         store.setTag(repository, tag, record)
         return record
       } catch (error) {
         const failure = Failure.from(error)
-        const stale = known && outOfReach.has(failure.code)
+        const stale = outOfReach.has(failure.code) ? await this.#lastKnown(repository, tag, known) : undefined
         if (stale || failure.code === 'no-manifest') this.#failed.set(asked, { failure, at: clock.now() })
         if (!stale) throw failure
         log.warn('the source is out of reach; the last known digest is served', {
           image,
-          digest: known.digest,
-          ageSeconds: Math.round((clock.wall() - known.resolvedAt) / 1000),
+          digest: stale.digest,
+          ageSeconds: Math.round((clock.wall() - stale.resolvedAt) / 1000),
           error: failure.message,
         })
-        return known
+        return stale
       }
     })
+  }
+
+  /** Here, or in the index: then from now on here too. */
+  async #lastKnown(repository: Repository, tag: Tag, known: TagRecord | undefined): Promise<TagRecord | undefined> {
+    const { index, store } = this.#o
+    const written = await index?.last(repository, tag)
+    if (!written || written.resolvedAt <= (known?.resolvedAt ?? 0)) return known
+    store.setTag(repository, tag, written)
+    return written
   }
 
   /** What is asked, and in whose name. */
