@@ -12,7 +12,7 @@ import type { EngineContentSetting, Upstream } from './settings.ts'
 import { parseStateUrl, type StateUrl, stateUrlExpected } from './state-url.ts'
 
 /** A kind made from a function that answers undefined for text it does not understand. */
-function kind<T>(expected: string, parse: (text: string) => T | undefined) {
+export function kind<T>(expected: string, parse: (text: string) => T | undefined) {
   return z.string().transform((text, context): T => {
     const value = parse(text.trim())
     if (value !== undefined) return value

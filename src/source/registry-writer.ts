@@ -5,7 +5,7 @@
 import type { Clock, Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest, shortDigest } from '../oci/digest.ts'
-import { acceptManifests } from '../oci/media.ts'
+import { acceptManifests, maxManifestBytes } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -99,6 +99,21 @@ export class RegistryWriter {
     const digest = head.headers.get('docker-content-digest') ?? ''
     if (isDigest(digest)) return digest
     throw new Failure('corrupt', `registry ${repository.registry} does not say which digest its tag ${tag} has`)
+  }
+
+  /** Undefined if it is not there. */
+  async manifest(
+    repository: Repository,
+    reference: Tag | Digest,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const subject: Subject = { repository, what: `manifest ${reference}`, missing: 'no-manifest' }
+    const headers = { accept: acceptManifests }
+    const ask = { method: 'GET', path: `manifests/${reference}`, headers, subject, also: [404] } as const
+    const answer = await this.#client.request(ask, signal)
+    if (answer.status !== 404) return answer.bytes(maxManifestBytes)
+    await answer.discard()
+    return undefined
   }
 
   /** `from`: repositories of that registry that have the blob already, as far as one knows. */

@@ -1,0 +1,78 @@
+import { describe, expect, test } from 'bun:test'
+import { patternOf, replication } from './rules.ts'
+
+describe('a rule of replication', () => {
+  const rest = { deletes: false }
+  test.each([
+    [
+      'apps.corp/**=https://seed.other:4880',
+      {
+        pattern: 'apps.corp/**',
+        origin: 'https://seed.other:4880',
+        prefix: '{registry}',
+        target: 'https://seed.other:4880',
+      },
+    ],
+    [
+      'ours/*=http://10.0.0.9:5000/',
+      {
+        pattern: 'docker.io/ours/*',
+        origin: 'http://10.0.0.9:5000',
+        prefix: '{registry}',
+        target: 'http://10.0.0.9:5000',
+      },
+    ],
+    [
+      '**=https://harbor.corp/mirror',
+      { pattern: '**', origin: 'https://harbor.corp', prefix: 'mirror', target: 'https://harbor.corp/mirror' },
+    ],
+    [
+      '**=https://harbor.corp/{name}',
+      { pattern: '**', origin: 'https://harbor.corp', prefix: '', target: 'https://harbor.corp/{name}' },
+    ],
+    [
+      '**=https://h.corp/all/{registry}/{name} deletes',
+      {
+        pattern: '**',
+        origin: 'https://h.corp',
+        prefix: 'all/{registry}',
+        target: 'https://h.corp/all/{registry}/{name}',
+        deletes: true,
+      },
+    ],
+  ])('%s', (text, expected) => {
+    expect(replication.parse(text)).toEqual({ ...rest, ...expected })
+  })
+
+  test.each([
+    'apps.corp/**',
+    'apps.corp/**=seed.other',
+    'apps.corp/**=ftp://seed.other',
+    '=https://seed.other',
+    'apps.corp=https://seed.other',
+    'apps.corp/**=https://me:secret@seed.other',
+    'apps.corp/**=https://seed.other?x=1',
+    'apps.corp/**=https://seed.other/{tag}',
+    'apps.corp/**=https://seed.other/{name}/more',
+    'apps.corp/**=https://seed.other/Upper',
+    'apps.corp/**=https://seed.other delete',
+    `apps.corp/**=https://seed.other/${'a/'.repeat(300)}`,
+  ])('%s is refused in words that help, and no password is repeated', (text) => {
+    const { error } = replication.safeParse(text)
+    expect(error?.issues[0]?.message).toContain("such as 'apps.corp/**=https://seed.other:4880'")
+    expect(error?.issues[0]?.message).not.toContain('secret')
+  })
+})
+
+test.each([
+  ['app', 'docker.io/library/app'],
+  ['ours/app', 'docker.io/ours/app'],
+  ['apps.corp:5000/x', 'apps.corp:5000/x'],
+  ['*.corp/**', '*.corp/**'],
+  ['{a,b}.corp/**', '{a,b}.corp/**'],
+  ['', undefined],
+  ['apps.corp', undefined],
+  ['a b', undefined],
+])('the pattern %p means %p', (text, expected) => {
+  expect(patternOf(text)).toBe(expected)
+})
