@@ -26,6 +26,7 @@ import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
 import { formatRepository } from './oci/reference.ts'
 import type { Preheats } from './preheat/preheats.ts'
+import type { Replication } from './replicate/replication.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
 import type { State } from './state/state.ts'
@@ -59,6 +60,7 @@ export interface NodeParts {
   readonly seeder: Seeder
   readonly swarms: Swarms | undefined
   readonly preheats: Preheats
+  readonly replication: Replication | undefined
   readonly levels: LogLevels
   readonly clock: Clock
   readonly metrics: Metrics
@@ -79,6 +81,7 @@ export function viewOf(parts: NodeParts): NodeView {
   const iso = (at: number) => new Date(clock.wall() - (clock.now() - at)).toISOString()
   return {
     preheats: parts.preheats,
+    replication: parts.replication,
     node: () => nodeFacts(parts, startedAt, iso),
     members: () => membership.all().map(({ info, seenAt }) => memberFacts(parts, info.id, seenAt)),
     blobs: function* (): Iterable<BlobFacts> {

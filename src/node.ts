@@ -31,6 +31,7 @@ import { preheatOf } from './preheat/assembly.ts'
 import { Bucket, Gate } from './rate.ts'
 import { createRegistry, pullLog } from './registry/registry.ts'
 import { serveRegistry, serverLimits } from './registry/server.ts'
+import { replicationOf } from './replicate/assembly.ts'
 import { Rights } from './rights/rights.ts'
 import type { Visitor } from './rights/visitor.ts'
 import { Scheduler } from './scheduler/service.ts'
@@ -302,6 +303,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const about = { modes, calls, membership, outbound, clock, log, metrics }
     const preheat = preheatOf({ ...about, jobs: kept?.state.jobs, store, swarm, content, door: source, ordered })
     undo.push(() => preheat.close())
+    const replication = replicationOf({ settings, state, content, node: identity.id, clock, random, log, metrics })
+    undo.push(() => replication?.close())
 
     const history = new History()
     const remember = async () => history.add({ at: clock.wall(), ...(await readTotals(metrics)) })
@@ -393,6 +396,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       seeder,
       swarms,
       preheats: preheat.preheats,
+      replication,
       levels,
       clock,
       metrics,
@@ -464,6 +468,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         pulls.close()
         await seeder.drain(uploadDrainMs)
         await preheat.close()
+        await replication?.close()
         mender.close()
         engine.close()
         urls.close()

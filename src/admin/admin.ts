@@ -17,6 +17,7 @@ import { pageOf } from './blob-facts.ts'
 import { installer } from './installer.ts'
 import { foreign } from './pages.ts'
 import { preheatRoutes } from './preheats.ts'
+import { replicationRoutes } from './replication.ts'
 import { historySpans, type NodeView } from './view.ts'
 
 export interface AdminOptions {
@@ -139,6 +140,7 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.get('/api/v1/eviction', (c) => eviction(c, false))
   app.post('/api/v1/eviction', (c) => eviction(c, true))
   preheatRoutes(app, view.preheats)
+  replicationRoutes(app, view.replication)
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
   app.get('/api/v1/history', async (c) => {

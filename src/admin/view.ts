@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { Preheats } from '../preheat/preheats.ts'
+import type { Replication } from '../replicate/replication.ts'
 import { type LogLevel, logLevels } from '../telemetry/log.ts'
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
@@ -265,6 +266,8 @@ export type FaultFacts = z.infer<typeof faultsSchema>
 /** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
 export interface NodeView {
   readonly preheats: Preheats
+  /** Undefined where nothing is copied to others. */
+  readonly replication: Pick<Replication, 'progress'> | undefined
   node(): NodeFacts
   members(): MemberFacts[]
   /** In no particular order. */

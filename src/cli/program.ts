@@ -14,6 +14,7 @@ import { keygen } from './keygen.ts'
 import { logLevel } from './log-level.ts'
 import { pin, unpin } from './pin.ts'
 import { preheat } from './preheat.ts'
+import { replication } from './replication.ts'
 import { status } from './status.ts'
 import { uninstall } from './uninstall.ts'
 import { up } from './up.ts'
@@ -55,6 +56,7 @@ export function programOf(context: Context, done: (code: ExitCode) => void): Com
   gc(program, context)
   pin(program, context)
   unpin(program, context)
+  replication(program, context)
   configure(program, context)
   keygen(program, context)
   install(program, context)

@@ -4,6 +4,7 @@
  */
 import type { Address } from '../listen.ts'
 import type { LogLevel } from '../telemetry/log.ts'
+import type { ReplicationRule } from './rules.ts'
 import type { Secret } from './secret.ts'
 import type { StateUrl } from './state-url.ts'
 
@@ -97,6 +98,12 @@ export interface LimitSettings {
   readonly sourceRate?: number
 }
 
+export interface ReplicationSettings {
+  readonly rules: readonly ReplicationRule[]
+  /** Bytes per second; absent: unlimited. */
+  readonly rate?: number
+}
+
 export interface ClusterSettings {
   /** A readable file; what is in it is checked by whoever parses cluster keys. */
   readonly keyFile?: string
@@ -143,6 +150,7 @@ export interface Settings {
   readonly admin: AdminSettings
   readonly source: SourceSettings
   readonly limits: LimitSettings
+  readonly replication: ReplicationSettings
   readonly cluster: ClusterSettings
   readonly engine: EngineSettings
   readonly state: StateSettings

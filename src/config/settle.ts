@@ -3,7 +3,7 @@ import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import type { Host } from './host.ts'
 import type { Problems } from './problem.ts'
 import type { Secret } from './secret.ts'
-import { modes, type Settings, type Upstream } from './settings.ts'
+import { modes, type ReplicationSettings, type Settings, type Upstream } from './settings.ts'
 import { dockerHubUpstream, flagOf, type Name, type Values } from './table.ts'
 import { type Size, upstream } from './values.ts'
 
@@ -75,6 +75,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       ...present('uploadRate', values['upload-rate']),
       ...present('sourceRate', values['source-rate']),
     },
+    replication: replicationOf(values, loading),
     cluster: { ...present('keyFile', keyFile), encrypt: values.encrypt! },
     engine: { content: values['engine-content']! },
     state: {
@@ -112,6 +113,23 @@ function upstreamsOf(values: Values, { problems, labelOf }: Loading): readonly U
   const hub = upstream.parse(dockerHubUpstream)
   if (known.has(hub.registry) || values['only-listed-upstreams']) return [...known.values()]
   return [hub, ...known.values()]
+}
+
+function replicationOf(values: Values, { problems, labelOf }: Loading): ReplicationSettings {
+  const { replicate: rules, 'replicate-rate': rate } = values
+  const said = (name: Name, what: string) => problems.add(`${labelOf(name)}: ${what}`)
+  if (rules.length > 0 && !values.mode.includes('seed') && !values.mode.includes('all')) {
+    said('replicate', `it is seeds that copy to others; add seed to ${flagOf('mode')}, or leave it to those`)
+  }
+  const known = new Set<string>()
+  for (const { pattern, target } of rules) {
+    if (known.has(`${pattern}=${target}`)) said('replicate', `${pattern}=${target} is listed twice`)
+    known.add(`${pattern}=${target}`)
+  }
+  if (rate !== undefined && rules.length === 0) {
+    said('replicate-rate', `nothing is copied to others; give ${flagOf('replicate')} too`)
+  }
+  return { rules, ...present('rate', rate) }
 }
 
 const ports = ['registry-addr', 'peer-addr', 'p2p-addr', 'admin-addr'] as const

@@ -4,6 +4,7 @@
  */
 import { logLevels } from '../telemetry/log.ts'
 import type { Host } from './host.ts'
+import { replication } from './rules.ts'
 import { logFormats, loginsFor, modes } from './settings.ts'
 import {
   address,
@@ -120,6 +121,12 @@ export const table = {
   'download-rate': one(rate, '<rate>', 'limit for pieces from other nodes: 100MB/s, 1Gbit/s', { shown: 'unlimited' }),
   'upload-rate': one(rate, '<rate>', 'limit for pieces to other nodes', { shown: 'unlimited' }),
   'source-rate': one(rate, '<rate>', 'limit for bytes from sources', { shown: 'unlimited' }),
+  replicate: many(
+    replication,
+    '<pattern=url>',
+    'copy repositories to another cluster or registry: apps.corp/**=https://seed.other:4880; repeatable',
+  ),
+  'replicate-rate': one(rate, '<rate>', 'limit for bytes to those', { shown: 'unlimited' }),
   'tag-ttl': one(duration, '<time>', 'how long a resolved tag is believed', { default: '60s' }),
   state: one(stateUrl, '<url>', 'PostgreSQL that seeds and schedulers share: postgres://USER@HOST/DATABASE', {
     shown: 'state.db in the data directory',

@@ -1,6 +1,7 @@
 /** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
 import type { BlobFacts, LogLevelFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import type { Progress } from '../../src/replicate/replication.ts'
 import type { LogLevel } from '../../src/telemetry/log.ts'
 import { FakePreheats } from './preheats.ts'
 
@@ -21,6 +22,8 @@ export class FakeNodeView implements NodeView {
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
   readonly preheats = new FakePreheats()
+  replicated: Progress[] = []
+  readonly replication = { progress: async () => this.replicated }
 
   constructor() {
     const MiB = 1024 ** 2

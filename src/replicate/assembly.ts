@@ -1,0 +1,21 @@
+/** What a node has of replication: nothing, unless it has rules for it. */
+import type { ReplicationSettings, SourceSettings } from '../config/settings.ts'
+import { Replication, type ReplicationParts } from './replication.ts'
+
+export interface ReplicationDeps extends Omit<ReplicationParts, 'rules' | 'rate' | 'writer'> {
+  readonly settings: {
+    readonly replication: ReplicationSettings
+    readonly source: Pick<SourceSettings, 'credentialsFile' | 'caFile'>
+  }
+}
+
+/** Under way already. */
+export function replicationOf({ settings, ...parts }: ReplicationDeps): Replication | undefined {
+  const { rules, rate } = settings.replication
+  if (rules.length === 0) return undefined
+  const { credentialsFile, caFile } = settings.source
+  const writer = { ...(credentialsFile ? { credentialsFile } : {}), ...(caFile ? { caFile } : {}) }
+  const replication = new Replication({ ...parts, rules, rate, writer })
+  replication.start()
+  return replication
+}
