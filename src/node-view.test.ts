@@ -31,6 +31,7 @@ beforeEach(() => {
     ...parts(),
     swarms,
     preheats: new FakePreheats(),
+    replication: undefined,
     notReady: () => notReady,
   })
 })
@@ -180,9 +181,15 @@ test('a swarm is shown with its members and why they were named, the latest deci
 })
 
 test('a node that is no scheduler has no swarms to show', () => {
-  expect(viewOf({ ...parts(), swarms: undefined, preheats: new FakePreheats(), notReady: () => [] }).swarms()).toEqual(
-    [],
-  )
+  expect(
+    viewOf({
+      ...parts(),
+      swarms: undefined,
+      preheats: new FakePreheats(),
+      replication: undefined,
+      notReady: () => [],
+    }).swarms(),
+  ).toEqual([])
 })
 
 test('what the store holds is measured when metrics are asked for', async () => {

@@ -303,7 +303,16 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const about = { modes, calls, membership, outbound, clock, log, metrics }
     const preheat = preheatOf({ ...about, jobs: kept?.state.jobs, store, swarm, content, door: source, ordered })
     undo.push(() => preheat.close())
-    const replication = replicationOf({ settings, state, content, node: identity.id, clock, random, log, metrics })
+    const replication = replicationOf({
+      settings,
+      state: kept?.state,
+      content,
+      node: identity.id,
+      clock,
+      random,
+      log,
+      metrics,
+    })
     undo.push(() => replication?.close())
 
     const history = new History()

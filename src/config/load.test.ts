@@ -47,6 +47,7 @@ describe('settings', () => {
       node: { modes: ['peer', 'seed', 'scheduler'], dataDir: '/var/lib/shoal' },
       store: { dataDir: '/var/lib/shoal', scrubEveryMs: 604_800_000, keepFree: { share: 0.01 }, cacheBytes: 80 * GiB },
       registry: { address: { host: '127.0.0.1', port: 4880 }, loginsFor: 'root' },
+      replication: { rules: [] },
       peer: { address: { host: '0.0.0.0', port: 4881 } },
       p2p: { address: { host: '0.0.0.0', port: 4882 }, join: [], mdns: true },
       admin: { address: { host: '127.0.0.1', port: 4883 } },
@@ -258,7 +259,7 @@ describe('what is wrong is answered exactly', () => {
 
   const variables: [Variables, string][] = [
     [{ SHOAL_CACHE_SIZ: '1' }, 'SHOAL_CACHE_SIZ: there is no such variable; did you mean SHOAL_CACHE_SIZE?'],
-    [{ SHOAL_FROBNICATE: '1' }, 'SHOAL_FROBNICATE: there is no such variable; `shoal up --help` lists what there is'],
+    [{ SHOAL_WIBBLE: '1' }, 'SHOAL_WIBBLE: there is no such variable; `shoal up --help` lists what there is'],
     [{ SHOAL_MDNS: 'maybe' }, 'SHOAL_MDNS "maybe": expected true or false'],
     [{ SHOAL_UPLOAD_RATE: 'fast' }, `SHOAL_UPLOAD_RATE "fast": ${rate}`],
     [{ SHOAL_ADMIN_ADDR: '10.0.0.7:1' }, `SHOAL_ADMIN_ADDR "10.0.0.7:1": ${needsToken}`],

@@ -124,7 +124,7 @@ export const table = {
   replicate: many(
     replication,
     '<pattern=url>',
-    'copy repositories to another cluster or registry: apps.corp/**=https://seed.other:4880; repeatable',
+    'copy repositories elsewhere: apps.corp/**=https://b.corp:4880; repeatable',
   ),
   'replicate-rate': one(rate, '<rate>', 'limit for bytes to those', { shown: 'unlimited' }),
   'tag-ttl': one(duration, '<time>', 'how long a resolved tag is believed', { default: '60s' }),

@@ -1,8 +1,11 @@
 /** What a node has of replication: nothing, unless it has rules for it. */
 import type { ReplicationSettings, SourceSettings } from '../config/settings.ts'
+import type { State } from '../state/state.ts'
 import { Replication, type ReplicationParts } from './replication.ts'
 
-export interface ReplicationDeps extends Omit<ReplicationParts, 'rules' | 'rate' | 'writer'> {
+export interface ReplicationDeps extends Omit<ReplicationParts, 'state' | 'rules' | 'rate' | 'writer'> {
+  /** Seeds have one, and only those copy. */
+  readonly state: State | undefined
   readonly settings: {
     readonly replication: ReplicationSettings
     readonly source: Pick<SourceSettings, 'credentialsFile' | 'caFile'>
@@ -10,12 +13,12 @@ export interface ReplicationDeps extends Omit<ReplicationParts, 'rules' | 'rate'
 }
 
 /** Under way already. */
-export function replicationOf({ settings, ...parts }: ReplicationDeps): Replication | undefined {
+export function replicationOf({ settings, state, ...parts }: ReplicationDeps): Replication | undefined {
   const { rules, rate } = settings.replication
-  if (rules.length === 0) return undefined
+  if (rules.length === 0 || !state) return undefined
   const { credentialsFile, caFile } = settings.source
   const writer = { ...(credentialsFile ? { credentialsFile } : {}), ...(caFile ? { caFile } : {}) }
-  const replication = new Replication({ ...parts, rules, rate, writer })
+  const replication = new Replication({ ...parts, state, rules, rate, writer })
   replication.start()
   return replication
 }
