@@ -79,7 +79,14 @@ test('the metrics of a node say how it is before anything happened', async () =>
 test('says where tags and jobs are kept, and why they cannot be asked for', () => {
   expect(view.node().state).toEqual({ where: '/var/lib/shoal/state.db' })
   const state = { where: 'postgres://shoal@db/images', state: { trouble: 'no route to host' } }
-  const told = viewOf({ ...parts(), swarms, preheats: new FakePreheats(), state, notReady: () => [] }).node()
+  const told = viewOf({
+    ...parts(),
+    swarms,
+    preheats: new FakePreheats(),
+    replication: undefined,
+    state,
+    notReady: () => [],
+  }).node()
   expect(told.state).toEqual({ where: 'postgres://shoal@db/images', trouble: 'no route to host' })
   expect(told.notReady).toEqual([])
 })

@@ -26,7 +26,7 @@ import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
 import { formatRepository } from './oci/reference.ts'
 import type { Preheats } from './preheat/preheats.ts'
-import type { Replication } from './replicate/replication.ts'
+import type { Replicating } from './replicate/progress.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
 import type { State } from './state/state.ts'
@@ -60,7 +60,7 @@ export interface NodeParts {
   readonly seeder: Seeder
   readonly swarms: Swarms | undefined
   readonly preheats: Preheats
-  readonly replication: Replication | undefined
+  readonly replication: Replicating | undefined
   readonly levels: LogLevels
   readonly clock: Clock
   readonly metrics: Metrics

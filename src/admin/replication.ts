@@ -1,7 +1,7 @@
 /** Replication over the admin port: what the API tells of it. */
 import type { Hono } from 'hono'
 import { z } from 'zod'
-import type { Progress, Replication } from '../replicate/replication.ts'
+import type { Progress, Replicating } from '../replicate/progress.ts'
 
 const count = z.number().int().min(0)
 const time = z.iso.datetime()
@@ -34,7 +34,7 @@ export const replicationSchema = z.object({
 export type ReplicationFacts = z.infer<typeof replicationSchema>
 
 /** `replication`: absent where nothing is copied. */
-export function replicationRoutes(app: Hono, replication: Pick<Replication, 'progress'> | undefined): void {
+export function replicationRoutes(app: Hono, replication: Replicating | undefined): void {
   app.get('/api/v1/replication', async (c) => {
     const rules = ((await replication?.progress()) ?? []).map(ruleFacts)
     return c.json({ rules } satisfies ReplicationFacts)

@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { Preheats } from '../preheat/preheats.ts'
-import type { Replication } from '../replicate/replication.ts'
+import type { Replicating } from '../replicate/progress.ts'
 import { type LogLevel, logLevels } from '../telemetry/log.ts'
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
@@ -267,7 +267,7 @@ export type FaultFacts = z.infer<typeof faultsSchema>
 export interface NodeView {
   readonly preheats: Preheats
   /** Undefined where nothing is copied to others. */
-  readonly replication: Pick<Replication, 'progress'> | undefined
+  readonly replication: Replicating | undefined
   node(): NodeFacts
   members(): MemberFacts[]
   /** In no particular order. */

@@ -6,6 +6,7 @@ import { Gate } from '../rate.ts'
 import type { RegistryWriterOptions } from '../source/registry-writer.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { progressOf } from './feed.ts'
+import type { Progress, Replicating } from './progress.ts'
 import { Stream, type StreamParts } from './stream.ts'
 import { Target } from './target.ts'
 import { kindOf } from './task.ts'
@@ -18,31 +19,10 @@ export interface ReplicationParts extends Omit<StreamParts, 'target' | 'metrics'
   readonly metrics: Metrics
 }
 
-export interface Waiting {
-  /** `docker.io/corp/app:v1` */
-  readonly what: string
-  /** Wall ms. */
-  readonly addedAt: number
-  readonly dueAt: number
-  readonly tries: number
-  readonly lastError?: string
-}
-
-export interface Progress {
-  readonly pattern: string
-  readonly target: string
-  readonly deletes: boolean
-  readonly waiting: number
-  /** How long the oldest of what is not there yet waits, ms; 0 where everything is there. */
-  readonly lagMs: number
-  /** The oldest of them. */
-  readonly oldest: readonly Waiting[]
-}
-
 const mostShown = 20
 const measureEveryMs = 5000
 
-export class Replication {
+export class Replication implements Replicating {
   readonly #o: ReplicationParts
   readonly #targets: readonly Target[]
   readonly #streams: readonly Stream[]
@@ -72,7 +52,6 @@ export class Replication {
     await Promise.all(this.#streams.map((stream) => stream.close()))
   }
 
-  /** @throws {Failure} `unavailable` while the state is out of reach */
   progress(): Promise<Progress[]> {
     return Promise.all(this.#targets.map((target) => progressAt(target, this.#o)))
   }

@@ -1,7 +1,7 @@
 /** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
 import type { BlobFacts, LogLevelFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
-import type { Progress } from '../../src/replicate/replication.ts'
+import type { Progress } from '../../src/replicate/progress.ts'
 import type { LogLevel } from '../../src/telemetry/log.ts'
 import { FakePreheats } from './preheats.ts'
 
