@@ -1,10 +1,13 @@
 /** `shoal install`: this binary becomes a service of this host, with the settings that the command line names. */
+import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { buildInfo } from '../build-info.ts'
 import type { Flags, Variables } from '../config/given.ts'
 import { load } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
 import { names } from '../config/table.ts'
+import { Disk } from '../configure/disk.ts'
+import { placesOf } from '../engine/places.ts'
 import { unit } from '../install/bundled.ts'
 import { type Machine, machineAt } from '../install/machine.ts'
 import { places, unitName, user } from '../install/places.ts'
@@ -55,6 +58,8 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
     record: machine.read(places.record),
     dataDir: settings.node.dataDir,
     dropIn: machine.read(places.dropIn),
+    engineBlobs: engineBlobsOf(settings),
+    engineDropIn: machine.read(places.engineDropIn),
     unit: { before: machine.read(places.unit), after: unit },
     active: machine.systemd === 'running' && machine.active(),
     start: options.start,
@@ -77,6 +82,13 @@ function settingsFrom(text: string, copies: readonly Copy[], variables: Variable
   }
   // The variables are those of the service, and not of this shell.
   return load({ config: [places.settings] }, variables, installed).settings
+}
+
+/** Those of a containerd that the operator named: what is found out by itself is not opened to the service unasked. */
+function engineBlobsOf({ engine: { content } }: Settings): string | undefined {
+  if (typeof content === 'string') return undefined
+  const [place] = placesOf(content, new Disk('/'))
+  return place && dirname(place.path)
 }
 
 export function hasUser(machine: Machine): boolean {

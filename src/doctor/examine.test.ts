@@ -55,6 +55,25 @@ const fine: Facts = {
   cluster: { ...well.cluster, node: keyed.cluster },
 }
 
+test('what containerd keeps and the node may not read is told, with how to show it to the service', () => {
+  const path = '/data/containerd/io.containerd.content.v1.content/blobs/sha256'
+  const noted = (trouble: string, service = true) => {
+    const engine = { folders: [{ path, trouble }] }
+    const findings = examine({ ...fine, own: { ...fine.own, service, node: { ...keyed, engine } } })
+    return findings.filter(({ what }) => what.includes('containerd keeps'))
+  }
+  const [found] = noted(`EACCES: permission denied, stat '${path}'`)
+  expect(found).toMatchObject({
+    level: 'note',
+    what: 'the node may not read what containerd keeps in /data/containerd',
+  })
+  expect(found?.remedy).toStartWith('shoal install --engine-content /data/containerd ')
+  expect(noted('EACCES: permission denied', false)[0]?.remedy).toContain('as root')
+  // An engine that is told to keep no layers, or that has none yet.
+  expect(noted('/etc/containerd/config.toml has discard_unpacked_layers')).toEqual([])
+  expect(noted('ENOENT: no such file or directory')).toEqual([])
+})
+
 test('of a host on which all is well each check says so', () => {
   const findings = examine(fine)
   expect(findings.filter(({ level }) => level !== 'good' && level !== 'note')).toEqual([])

@@ -45,6 +45,22 @@ export function judgeNode(facts: OwnFacts): Finding[] {
   ]
 }
 
+/** Whether images are on this host once more than they need be. */
+function ofEngine({ engine }: NodeFacts, service: boolean): Finding[] {
+  return (engine?.folders ?? []).flatMap(({ path, trouble }) => {
+    if (trouble === undefined || !/EACCES|EPERM/.test(trouble)) return []
+    const root = path.replace(/\/io\.containerd\.content\.v1\.content\/.*$/, '')
+    return [
+      note(`the node may not read what containerd keeps in ${root}`, {
+        why: 'what containerd pulls through the node takes its bytes twice on this host',
+        remedy: service
+          ? `shoal install --engine-content ${root}   # shows the blobs there to the service, and nothing else`
+          : 'run the node as root, or as a service: shoal install --help',
+      }),
+    ]
+  })
+}
+
 function ofRunning({ bans, build, addresses, service }: OwnFacts, node: NodeFacts): Finding[] {
   const found = node.notReady.map((reason) =>
     problem(`the node is not ready: ${reason}`, {
@@ -60,6 +76,7 @@ function ofRunning({ bans, build, addresses, service }: OwnFacts, node: NodeFact
       }),
     )
   }
+  found.push(...ofEngine(node, service))
   if (node.version !== build.version || node.commit !== build.commit) {
     found.push(
       warning(`the node is ${node.version} (${node.commit}), and this program ${build.version} (${build.commit})`, {

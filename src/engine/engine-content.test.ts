@@ -211,6 +211,21 @@ describe('what the engine holds', () => {
     await soon('the blob is read there', () => blob.borrowed)
   })
 
+  test('is copied when somebody asks that it stays, and stays when the engine removes it', async () => {
+    const engine = new Engine()
+    engine.commit(bytes)
+    const { store, blob } = await holding()
+    watching(store, engine)
+    await soon('the blob is read there', () => blob.borrowed)
+    store.pin({ digest, reason: 'a test' })
+    engine.commit(bytesOf(100_000, 5))
+    await soon('the blob is here again', () => !blob.borrowed)
+    engine.remove(digest)
+    await soon('the folder was looked into', () => !existsSync(engine.pathOf(digest)))
+    expect(blob.gone).toBe(false)
+    expect(await blob.read({ start: 0, end: bytes.length })).toEqual(bytes)
+  })
+
   test('is left alone after somebody had it removed from the node', async () => {
     const engine = new Engine()
     engine.commit(bytes)

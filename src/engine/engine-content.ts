@@ -1,7 +1,9 @@
 /**
  * What the engine on this host holds already. An image that was pulled through this node lies on the host twice, here and
  * in the engine's content store; a blob whose file there has the same bytes is read from that file, and the one here goes.
- * The file stays the engine's: when it removes it, the blob is gone from this node at once, and others are told.
+ * The file stays the engine's: when it removes it, the blob is gone from this node at once, and others are told. It is not a
+ * hard link, which would keep what the engine removes on the disk, wants one file system for both, and is not for a user
+ * who does not own the file. What is pinned has a file of its own here, and is on the host twice.
  *
  * Whose content it is matters more than where it lies. A blob that came through this node is known by where it came from,
  * and stays as private as it was. Of one that the engine had from elsewhere nothing is known but what manifests say that
@@ -9,6 +11,7 @@
  * has shown bytes of it from a place that it could not know beforehand (`proof.ts`).
  */
 import { type Clock, pause } from '../clock.ts'
+import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Blob, BlobKind, BlobStore } from '../store/blob-store.ts'
 import type { Borrower } from '../store/borrowed.ts'
@@ -190,6 +193,7 @@ export class EngineContent {
     })
     if (verdict.do === 'wait') return verdict.ms
     if (verdict.do === 'give back') this.#giveBack(digest, verdict.reason)
+    if (verdict.do === 'take back') await this.#takeBack(digest)
     if (verdict.do === 'borrow') await this.#borrow({ ...found, digest }, held)
     if (verdict.do === 'prove') await this.#prove({ ...found, digest })
     return undefined
@@ -238,6 +242,16 @@ export class EngineContent {
       if (!signal.aborted) this.#o.log.debug('a file of the engine was not read', { file: path, error: error.message })
       return undefined
     })
+  }
+
+  async #takeBack(digest: Digest): Promise<void> {
+    const { store, log } = this.#o
+    try {
+      if (await store.takeBack(digest)) log.info('a pinned blob has a file of its own again', { digest })
+    } catch (error) {
+      const { message } = Failure.from(error)
+      log.warn('a pinned blob is only in a file of the engine, and could not be copied', { digest, error: message })
+    }
   }
 
   #giveBack(digest: Digest, reason: string): void {

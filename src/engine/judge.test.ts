@@ -46,6 +46,12 @@ describe('a file of the engine', () => {
     expect(judge({ ...found, changedAt: now + 3600_000 }, whole, usual).do).toBe('borrow')
   })
 
+  test('of a blob that was pinned since is copied, for the engine may remove it at any time', () => {
+    const borrowed = { ...whole, borrowed: true }
+    const pinned = { ...usual, borrowedAt: found.changedAt, pinned: true }
+    expect(judge(found, borrowed, pinned)).toEqual({ do: 'take back' })
+  })
+
   test('that became another one is given back', () => {
     const borrowed = { ...whole, borrowed: true }
     expect(judge(found, borrowed, { ...usual, borrowedAt: found.changedAt - 1 }).do).toBe('give back')

@@ -28,6 +28,8 @@ export type Verdict =
   | { readonly do: 'borrow' }
   /** The blob is not here. Only once its registry has shown that it has it may it be given to others. */
   | { readonly do: 'prove' }
+  /** It is borrowed, and somebody asked that it stays: the engine may remove its file at any time. */
+  | { readonly do: 'take back' }
   /** It is borrowed, and the file is another one now. */
   | { readonly do: 'give back'; readonly reason: string }
   | { readonly do: 'wait'; readonly ms: number }
@@ -45,7 +47,7 @@ export function judge(found: Found, held: Held | undefined, circumstances: Circu
     if (found.size !== held.size || (borrowedAt !== undefined && borrowedAt !== found.changedAt)) {
       return { do: 'give back', reason: 'the engine has another file of it now' }
     }
-    return leave('it is read there')
+    return pinned ? { do: 'take back' } : leave('it is read there')
   }
   if (found.size < leastBytes || held?.kind === 'manifest') return leave('it is small')
   if (refused === found.changedAt) return leave('it is not to be used')

@@ -44,6 +44,15 @@ describe('where the content store of containerd is', () => {
     expect(placesOf('auto', hostOf({}), only(usual, k3s)).map(({ path }) => path)).toEqual([usual, k3s])
   })
 
+  test('may be shut to this user, and be shown to it elsewhere', () => {
+    const shown = '/run/shoal-engine/blobs/sha256'
+    const look: Look = (path) => (path === usual ? 'shut' : path === shown ? 'folder' : 'nothing')
+    expect(placesOf('auto', hostOf({}), look)).toEqual([{ path: shown }])
+    expect(placesOf({ dir: '/var/lib/containerd' }, hostOf({}), look)).toEqual([{ path: shown }])
+    const open: Look = (path) => (path === usual || path === shown ? 'folder' : 'nothing')
+    expect(placesOf('auto', hostOf({}), open)).toEqual([{ path: usual }])
+  })
+
   test('may be shut to this user, which is told', () => {
     expect(placesOf('auto', hostOf({}), (path) => (path === usual ? 'shut' : 'nothing'))).toEqual([{ path: usual }])
   })

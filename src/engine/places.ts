@@ -10,6 +10,7 @@ import { imported } from '../configure/containerd.ts'
 import { type Files, Refusal } from '../configure/plan.ts'
 import { textOf } from '../configure/text.ts'
 import { parse, type Values, valueAt } from '../configure/toml.ts'
+import { engineBlobs } from '../install/places.ts'
 
 export interface Place {
   /** The folder of blobs. */
@@ -39,18 +40,25 @@ const discards = [
   ['plugins', 'cri', 'containerd', 'discard_unpacked_layers'],
 ]
 
+/** A service cannot look into the folders of others, but its unit may show it the blobs elsewhere. */
+function open(path: string, look: Look): string {
+  const shown = join(engineBlobs, 'sha256')
+  return look(path) === 'shut' && look(shown) === 'folder' ? shown : path
+}
+
 /** What is at a path: a folder, nothing, or something that this user may not look at. */
 export type Look = (path: string) => 'folder' | 'nothing' | 'shut'
 
 export function placesOf(setting: EngineContentSetting, files: Files, look: Look = lookAt): Place[] {
   if (setting === 'off') return []
-  if (setting !== 'auto') return [{ path: inRoot(setting.dir, look) }]
+  if (setting !== 'auto') return [{ path: open(inRoot(setting.dir, look), look) }]
   const places = new Map<string, Place>()
   for (const { config, root } of usual) {
     const said = settingsIn(config, files)
     const path = join(said.root ?? root, plugin, 'blobs', 'sha256')
     if (places.has(path) || look(path) === 'nothing') continue
-    places.set(path, said.discards ? { path, unused: `${config} has discard_unpacked_layers` } : { path })
+    const place = { path: open(path, look) }
+    places.set(path, said.discards ? { ...place, unused: `${config} has discard_unpacked_layers` } : place)
   }
   return [...places.values()]
 }

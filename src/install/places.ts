@@ -7,6 +7,9 @@ export const unitName = 'shoal.service'
 export const user = 'shoal'
 export const usualData = '/var/lib/shoal'
 
+/** Where the service sees the blobs of the engine. */
+export const engineBlobs = '/run/shoal-engine/blobs'
+
 const settingsDir = '/etc/shoal'
 const dropInDir = `/etc/systemd/system/${unitName}.d`
 
@@ -16,6 +19,8 @@ export const places = {
   dropInDir,
   /** For data that is elsewhere than the unit has it. */
   dropIn: join(dropInDir, 'data-dir.conf'),
+  /** For blobs of the engine, which lie in a folder that is shut to the service. */
+  engineDropIn: join(dropInDir, 'engine-content.conf'),
   settingsDir,
   settings: defaultConfigFile,
   /** Names, one a line, of what an installation put into the directory of settings. */

@@ -12,6 +12,7 @@ const fresh: Wanted = {
   record: undefined,
   dataDir: '/var/lib/shoal',
   dropIn: undefined,
+  engineDropIn: undefined,
   unit: { before: undefined, after: '[Unit]\n' },
   active: false,
   start: true,
@@ -99,6 +100,26 @@ suite('an installation', () => {
   })
 })
 
+suite('blobs of the engine, where the operator says where they are', () => {
+  const path = '/etc/systemd/system/shoal.service.d/engine-content.conf'
+  const text = '[Service]\nBindReadOnlyPaths=-/data/50%%/blobs:/run/shoal-engine/blobs\n'
+
+  test('are shown to the service where it can read them, and nothing else of the engine', () => {
+    const plan = installPlan({ ...fresh, engineBlobs: '/data/50%/blobs' })
+    expect(plan).toContainEqual({ do: 'write', path, text })
+    const again = { ...installed, engineBlobs: '/data/50%/blobs', engineDropIn: text }
+    expect(said(again)).toEqual(['run systemctl enable shoal.service'])
+  })
+
+  test('are not any more when they are not named any more', () => {
+    expect(said({ ...installed, engineDropIn: text })).toContain(`remove ${path}`)
+  })
+
+  test('are nothing that is shown unasked', () => {
+    expect(said(fresh).join()).not.toContain('engine')
+  })
+})
+
 const there: Found = {
   systemd: 'running',
   binary: true,
@@ -150,7 +171,7 @@ suite('a removal', () => {
         { path: '/srv', names: ['blobs', 'node.key', 'photos', 'shoaling'] },
         { path: '/var/lib/shoal', names: [] },
       ],
-      dropIns: ['data-dir.conf', 'override.conf'],
+      dropIns: ['data-dir.conf', 'engine-content.conf', 'override.conf'],
     }
     const { steps, left } = uninstallPlan(found)
     expect(left).toEqual([

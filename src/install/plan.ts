@@ -1,6 +1,6 @@
 /** What is to be done to a host so that shoal is on it, or off it again. Pure: facts in, steps out. */
 import { basename, join } from 'node:path'
-import { ownData, places, unitName, user, usualData } from './places.ts'
+import { engineBlobs, ownData, places, unitName, user, usualData } from './places.ts'
 import type { Copy } from './settings-file.ts'
 import type { Step } from './step.ts'
 
@@ -24,6 +24,9 @@ export interface Wanted {
   readonly record: string | undefined
   readonly dataDir: string
   readonly dropIn: string | undefined
+  /** The folder of blobs of the engine that the operator named; absent: none. */
+  readonly engineBlobs?: string | undefined
+  readonly engineDropIn: string | undefined
   readonly unit: Change
   /** The unit runs. */
   readonly active: boolean
@@ -36,7 +39,11 @@ export function installPlan(wanted: Wanted): Step[] {
   const withUnit = systemd !== 'absent'
   const systemctl = (...words: string[]): Step => ({ do: 'run', command: ['systemctl', ...words] })
   const units = withUnit
-    ? [...write(places.unit, wanted.unit), ...write(places.dropIn, { before: wanted.dropIn, after: dropInFor(wanted) })]
+    ? [
+        ...write(places.unit, wanted.unit),
+        ...write(places.dropIn, { before: wanted.dropIn, after: dropInFor(wanted) }),
+        ...write(places.engineDropIn, { before: wanted.engineDropIn, after: engineDropInFor(wanted) }),
+      ]
     : []
   const steps: Step[] = [
     ...(wanted.binarySame ? [] : [{ do: 'binary', path: places.binary } as const]),
@@ -78,6 +85,14 @@ function dropInFor(wanted: Wanted): string | undefined {
   return elsewhere(wanted) ? `[Service]\nReadWritePaths=${wanted.dataDir.replaceAll('%', '%%')}\n` : undefined
 }
 
+/**
+ * Blobs are open to all, and only the folders above them are not: seen from elsewhere they can be read, by a service
+ * without any capability, and nothing else of the engine can.
+ */
+function engineDropInFor({ engineBlobs: from }: Wanted): string | undefined {
+  return from && `[Service]\nBindReadOnlyPaths=-${from.replaceAll('%', '%%')}:${engineBlobs}\n`
+}
+
 /** What was brought stays on record; a file that the operator had put in its place before is not shoal's to remove. */
 function recordOf({ record, settings, copies }: Wanted): string | undefined {
   const before = namesIn(record)
@@ -104,6 +119,8 @@ export interface Found {
   readonly keepData: boolean
 }
 
+const ownDropIns = new Set<string>([places.dropIn, places.engineDropIn])
+
 export interface UninstallPlan {
   readonly steps: Step[]
   /** Paths that stay: kept on demand, or not shoal's own, such as a key that was there before. */
@@ -117,7 +134,7 @@ export function uninstallPlan(found: Found): UninstallPlan {
   const settingsDir = found.settingsDir?.filter((name) => name !== basename(places.undo) || undo.left.length > 0)
   const recorded = new Set([...namesIn(found.record), basename(places.record), basename(places.settings)])
   const parts = [
-    emptied(places.dropInDir, found.dropIns, (name) => join(places.dropInDir, name) === places.dropIn),
+    emptied(places.dropInDir, found.dropIns, (name) => ownDropIns.has(join(places.dropInDir, name))),
     ...found.data.map(({ path, names }) => emptied(path, names, (name) => !keepData && ownData.test(name))),
     emptied(places.settingsDir, settingsDir, (name) => !keepData && recorded.has(name)),
   ]

@@ -1,7 +1,7 @@
 /** Where files of blobs lie: `<root>/<algorithm>/<first 2 hex digits>/<hex>`, and a trash beside them. */
-import { readdirSync, renameSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
 import { onDisk } from './beside.ts'
 import { codeOf } from './data-dir.ts'
@@ -44,12 +44,24 @@ export class BlobTree {
     return found
   }
 
+  /** A path where a file may be made that is to be moved into its place; what is left there goes at the next start. */
+  aside(): string {
+    return join(this.#trash, `${process.pid}-${this.#discarded++}`)
+  }
+
+  /** Puts what was made {@link aside} into the place of the blob. */
+  place(aside: string, digest: Digest): void {
+    const path = this.pathOf(digest)
+    mkdirSync(dirname(path), { recursive: true })
+    renameSync(aside, path)
+  }
+
   /**
    * The path is free on return; resolves when the blocks are. Deleting a big file takes long, so it is moved away
    * first: whoever makes the blob anew cannot have its file deleted by a straggler.
    */
   discard(digest: Digest): Promise<void> {
-    const grave = join(this.#trash, `${process.pid}-${this.#discarded++}`)
+    const grave = this.aside()
     try {
       renameSync(this.pathOf(digest), grave)
     } catch (error) {

@@ -3,6 +3,7 @@ import {
   chmodSync,
   existsSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -198,6 +199,41 @@ describe('a blob that is read from a file of another program', () => {
     await store.put({ digest: digestOf(other), kind: 'blob' }, other)
     expect(store.find(digest)?.complete).toBe(true)
     expect(store.usage()).toMatchObject({ complete: 2 })
+  })
+
+  test('has a file of its own again when it is taken back, also after a restart', async () => {
+    const dir = newDir()
+    const store = await openStore(dir)
+    const path = theirs()
+    const blob = store.borrow(spec, factsOf(path))!
+    expect(await store.takeBack(digest)).toBe(true)
+    rmSync(path)
+    expect(blob.borrowed).toBe(false)
+    expect(store.usage().borrowed).toBeUndefined()
+    expect(store.find(digest)!.disk).toBeGreaterThanOrEqual(bytes.length)
+    expect(await blob.read(all)).toEqual(bytes)
+    expect(await store.takeBack(digest)).toBe(false)
+    await store.close()
+    const again = (await openStore(dir)).find(digest)!
+    expect([again.complete, again.borrowed]).toEqual([true, false])
+    expect(await again.read(all)).toEqual(bytes)
+  })
+
+  test('is not taken back where there is no room, nor when the file goes meanwhile', async () => {
+    const small = await openStore(newDir(), { limitBytes: 600_000, beside: () => 0 })
+    const path = theirs()
+    const blob = small.borrow(spec, factsOf(path))!
+    expect(await messageOf(small.takeBack(digest))).toContain('--cache-size')
+    expect(blob).toMatchObject({ borrowed: true, gone: false })
+    const dir = newDir()
+    const store = await openStore(dir)
+    store.borrow(spec, factsOf(path))
+    const taking = messageOf(store.takeBack(digest))
+    rmSync(path)
+    store.giveBack(digest, 'a test')
+    expect(await taking).not.toBe('')
+    expect(store.find(digest)).toBeUndefined()
+    expect(readdirSync(join(dir, 'blobs', '.trash'))).toEqual([])
   })
 
   test('of a file that was replaced is looked at anew before it is given to anybody', async () => {

@@ -143,6 +143,15 @@ export class DiskBlob implements Blob, Recorded {
     }
   }
 
+  /** From now on it is read from its own file, which was written meanwhile. */
+  takeBack(mtime: number): void {
+    this.#borrowed = null
+    this.#mtime = mtime
+    this.#changedAt = changeTime(this.own)
+    this.#measure()
+    this.#keeper.changed(this)
+  }
+
   /** From now on it is read from `file`, all of which has just been seen to be right. For a durable blob that nobody uses. */
   borrow({ path, mtime, changedAt }: BorrowedFile): void {
     this.#borrowed = path

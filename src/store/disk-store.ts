@@ -4,6 +4,7 @@
  *
  * Longer than most files, for it is the whole of the `BlobStore` contract; most of it hands on to the parts beside it.
  */
+import { rmSync } from 'node:fs'
 import pLimit from 'p-limit'
 import { every } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -24,7 +25,7 @@ import type {
   TagRecord,
 } from './blob-store.ts'
 import type { BlobTree } from './blob-tree.ts'
-import type { BorrowedFile, Borrower } from './borrowed.ts'
+import { type BorrowedFile, type Borrower, copyTo } from './borrowed.ts'
 import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
 import type { Plan } from './eviction.ts'
@@ -301,6 +302,28 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
     this.#catalog.commit()
     this.#delete(known, path)
     return known
+  }
+
+  async takeBack(digest: Digest): Promise<boolean> {
+    this.checkOpen()
+    const blob = this.#blobs.get(digest)
+    if (!blob?.borrowed) return false
+    const { path } = blob
+    const letGo = blob.hold()
+    const written = this.#room.reserve(blob, blob.size)
+    const aside = this.#tree.aside()
+    try {
+      const mtime = await copyTo(aside, blob)
+      if (blob.gone || this.#closed || blob.path !== path) return false
+      this.#tree.place(aside, digest)
+      blob.takeBack(mtime)
+      void this.files.drop(path)
+      return true
+    } finally {
+      rmSync(aside, { force: true })
+      written()
+      letGo()
+    }
   }
 
   giveBack(digest: Digest, reason: string): boolean {

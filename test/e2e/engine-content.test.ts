@@ -1,25 +1,38 @@
 /**
- * One copy of an image on a host with containerd. The image has 50 MB; SHOAL_ENGINE_IMAGE_BYTES makes it another size. What
+ * One copy of an image on a host with containerd. The image has 20 MB; SHOAL_ENGINE_IMAGE_BYTES makes it another size. What
  * was on the disk before and after is printed.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
-import type { Digest } from '../../src/oci/digest.ts'
+import { nodeSchema } from '../../src/admin/view.ts'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { FakeRegistry, noise } from '../fakes/registry.ts'
 import { Containerd } from '../lab/engines/containerd.ts'
 import { engineObstacle } from '../lab/engines/obstacle.ts'
 import type { Host } from '../lab/host.ts'
 import { pushImage, writeImage } from '../lab/image.ts'
-import { Lab } from '../lab/lab.ts'
+import { Lab, scratchRoot } from '../lab/lab.ts'
 import { type Layer, layerSizes, syntheticLayers } from '../lab/layers.ts'
-import { LabNode } from '../lab/node.ts'
-import { pullOn } from '../lab/pull.ts'
+import { builtBinary, LabNode } from '../lab/node.ts'
+import { LabProcess } from '../lab/process.ts'
+import { pull, pullOn } from '../lab/pull.ts'
 import { LabRegistry } from '../lab/registry.ts'
 import { run } from '../lab/run.ts'
 import { until } from '../lab/until.ts'
 
 const obstacle = await engineObstacle('containerd and a node with one copy', ['containerd', 'ctr', 'runc'])
-const imageBytes = Number(process.env.SHOAL_ENGINE_IMAGE_BYTES ?? 50_000_000)
+const imageBytes = Number(process.env.SHOAL_ENGINE_IMAGE_BYTES ?? 20_000_000)
 /** There is no such host: what comes from it came through a node. */
 const registryName = 'registry.lab'
 const reference = `${registryName}/org/image:v1`
@@ -143,4 +156,72 @@ describe.skipIf(obstacle !== undefined)('an image that was pulled through the no
     await containerd.pull(reference)
     expect(layersSent()).toBe(before)
   }, 120_000)
+})
+
+const notRoot = process.getuid?.() === 0 && Bun.which('setpriv') ? undefined : 'not root, or no setpriv'
+if (notRoot) console.log(`skipped: what an engine keeps, and a node without privileges: ${notRoot}`)
+
+describe.skipIf(notRoot !== undefined)('a folder of an engine that is shut to all but root', () => {
+  const nobody = 65534
+  const address = `127.78.${process.pid % 250}.1`
+  const admin = `http://${address}:14883`
+  const bytes = noise(2_000_000, 1)
+  let dir: string
+  let blobs: string
+  const undo: (() => unknown)[] = []
+  afterEach(async () => {
+    for (const step of undo.splice(0).reverse()) await step()
+  })
+
+  /** A node as the unit runs it, which pulls an image, and sees the blobs where the unit shows them. */
+  async function nodeOfNobody(): Promise<void> {
+    dir = mkdtempSync(join(scratchRoot, 'shoal-shut-'))
+    undo.push(() => rmSync(dir, { recursive: true, force: true }))
+    const [root, binary, home] = ['containerd', 'shoal', 'home'].map((name) => join(dir, name)) as [
+      string,
+      string,
+      string,
+    ]
+    blobs = join(root, 'io.containerd.content.v1.content', 'blobs')
+    mkdirSync(join(blobs, 'sha256'), { recursive: true })
+    chmodSync(root, 0o700)
+    mkdirSync(home)
+    copyFileSync(builtBinary, binary)
+    for (const path of [dir, binary, home]) chownSync(path, nobody, nobody)
+    const registry = await FakeRegistry.start()
+    undo.push(() => registry.stop())
+    registry.image('team/app', 'v1', [bytes])
+    const show = 'mkdir -p /run/shoal-engine/blobs && mount --bind -o ro "$1" /run/shoal-engine/blobs'
+    const setup = `mount -t tmpfs tmpfs /run && ${show} && shift && exec "$@"`
+    const drop = ['--reuid', String(nobody), '--regid', String(nobody), '--clear-groups', '--no-new-privs']
+    const caps = ['--inh-caps=-all', '--bounding-set=-all']
+    const ports = ['registry', 'peer', 'p2p', 'admin'].flatMap((name, i) => [
+      `--${name}-addr`,
+      `${address}:${14880 + i}`,
+    ])
+    const flags = ['--no-mdns', '--advertise', address, '--upstream', `docker.io=http://${registry.host}`]
+    const up = [binary, 'up', '--data-dir', join(home, 'data'), '--engine-content', root, ...ports, ...flags]
+    const command = ['unshare', '--mount', 'sh', '-c', setup, 'sh', blobs, 'setpriv', ...drop, ...caps, '--', ...up]
+    const node = new LabProcess(command, { log: join(dir, 'node.log'), cwd: '/', env: { HOME: home } })
+    undo.push(() => node.stop(3000))
+    await until('it is ready', 30, async () => {
+      if (!node.running) throw new Error(`it ended: ${node.logged().slice(-1000)}`)
+      return (await fetch(`${admin}/readyz`).catch(() => undefined))?.ok === true
+    })
+    await pull(`http://${address}:14880`, 'team/app', 'v1')
+  }
+
+  const engine = async () => {
+    const node = nodeSchema.parse(await (await fetch(`${admin}/api/v1/node`)).json())
+    return { folders: node.engine?.folders, borrowed: node.store.borrowed }
+  }
+
+  test('is read where the unit shows it, by a node without any privilege', async () => {
+    await nodeOfNobody()
+    const path = join(blobs, 'sha256', digestOf(bytes).slice(7))
+    writeFileSync(path, bytes)
+    chmodSync(path, 0o444)
+    await until('the layer is read there', 30, async () => (await engine()).borrowed?.bytes === bytes.length)
+    expect((await engine()).folders).toEqual([{ path: '/run/shoal-engine/blobs/sha256' }])
+  }, 60_000)
 })
