@@ -11,6 +11,8 @@ import { viewOf } from './node-view.ts'
 import { digestOf } from './oci/digest.ts'
 import { repositoryOf } from './oci/reference.ts'
 import { Swarms } from './scheduler/swarms.ts'
+import { openSqlite } from './state/sqlite.ts'
+import type { State } from './state/state.ts'
 import { Recent } from './telemetry/faults.ts'
 import { History } from './telemetry/history.ts'
 import { LogLevels } from './telemetry/log-level.ts'
@@ -23,7 +25,10 @@ let node: LoneNode
 let swarms: Swarms
 let notReady: string[]
 let view: NodeView
-beforeEach(() => {
+let stateTags: State['tags']
+beforeEach(async () => {
+  const { tags } = await openSqlite(':memory:')
+  stateTags = tags
   node = new LoneNode()
   swarms = new Swarms(seededRandom(1))
   notReady = []
@@ -48,7 +53,7 @@ function parts() {
     membership,
     store,
     bans,
-    state: { where: '/var/lib/shoal/state.db', state: { trouble: undefined } },
+    state: { where: '/var/lib/shoal/state.db', state: { trouble: undefined, tags: stateTags } },
     mender: { due: 2, damaged: 1 },
     engine: { folders: () => [{ path: '/var/lib/containerd/blobs', trouble: 'EACCES' }] },
     swarm,
@@ -78,7 +83,7 @@ test('the metrics of a node say how it is before anything happened', async () =>
 
 test('says where tags and jobs are kept, and why they cannot be asked for', () => {
   expect(view.node().state).toEqual({ where: '/var/lib/shoal/state.db' })
-  const state = { where: 'postgres://shoal@db/images', state: { trouble: 'no route to host' } }
+  const state = { where: 'postgres://shoal@db/images', state: { trouble: 'no route to host', tags: stateTags } }
   const told = viewOf({
     ...parts(),
     swarms,

@@ -53,7 +53,7 @@ export interface NodeParts {
   readonly membership: Membership
   readonly store: BlobStore
   readonly bans: Bans
-  readonly state: { readonly where: string; readonly state: Pick<State, 'trouble'> } | undefined
+  readonly state: { readonly where: string; readonly state: Pick<State, 'trouble' | 'tags'> } | undefined
   readonly mender: Pick<Mender, 'due' | 'damaged'>
   readonly engine: Pick<Engine, 'folders'>
   readonly swarm: Swarm
@@ -80,6 +80,7 @@ export function viewOf(parts: NodeParts): NodeView {
   /** A reading of the clock as ISO time. */
   const iso = (at: number) => new Date(clock.wall() - (clock.now() - at)).toISOString()
   return {
+    tags: parts.state?.state.tags,
     preheats: parts.preheats,
     replication: parts.replication,
     node: () => nodeFacts(parts, startedAt, iso),

@@ -18,6 +18,7 @@ import { installer } from './installer.ts'
 import { foreign } from './pages.ts'
 import { preheatRoutes } from './preheats.ts'
 import { replicationRoutes } from './replication.ts'
+import { tagRoutes } from './tags.ts'
 import { historySpans, type NodeView } from './view.ts'
 
 export interface AdminOptions {
@@ -141,6 +142,10 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.post('/api/v1/eviction', (c) => eviction(c, true))
   preheatRoutes(app, view.preheats)
   replicationRoutes(app, view.replication)
+  app.route(
+    '/api/v1/tags',
+    tagRoutes(() => view.tags),
+  )
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
   app.get('/api/v1/history', async (c) => {

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { Preheats } from '../preheat/preheats.ts'
 import type { Replicating } from '../replicate/progress.ts'
+import type { TagIndex } from '../state/state.ts'
 import { type LogLevel, logLevels } from '../telemetry/log.ts'
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
@@ -268,6 +269,8 @@ export interface NodeView {
   readonly preheats: Preheats
   /** Undefined where nothing is copied to others. */
   readonly replication: Replicating | undefined
+  /** Undefined on nodes that keep none. */
+  readonly tags: TagIndex | undefined
   node(): NodeFacts
   members(): MemberFacts[]
   /** In no particular order. */

@@ -16,6 +16,7 @@ import { pin, unpin } from './pin.ts'
 import { preheat } from './preheat.ts'
 import { replication } from './replication.ts'
 import { status } from './status.ts'
+import { tags } from './tags.ts'
 import { uninstall } from './uninstall.ts'
 import { up } from './up.ts'
 import { version } from './version.ts'
@@ -53,6 +54,7 @@ export function programOf(context: Context, done: (code: ExitCode) => void): Com
   logLevel(program, context)
   get(program, context)
   preheat(program, context)
+  tags(program, context)
   gc(program, context)
   pin(program, context)
   unpin(program, context)

@@ -2,6 +2,7 @@
 import type { BlobFacts, LogLevelFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import type { Progress } from '../../src/replicate/progress.ts'
+import type { TagIndex } from '../../src/state/state.ts'
 import type { LogLevel } from '../../src/telemetry/log.ts'
 import { FakePreheats } from './preheats.ts'
 
@@ -24,6 +25,7 @@ export class FakeNodeView implements NodeView {
   readonly preheats = new FakePreheats()
   replicated: Progress[] = []
   readonly replication = { progress: async () => this.replicated }
+  tags: TagIndex | undefined
 
   constructor() {
     const MiB = 1024 ** 2
