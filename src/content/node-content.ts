@@ -8,6 +8,7 @@ import type { Bitmap } from '../piece/bitmap.ts'
 import { mostBlobBytes, pieceAt } from '../piece/layout.ts'
 import type { Location, Passed, Source } from '../source/source.ts'
 import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
+import type { Passage } from '../swarm/passage.ts'
 import { type Arrival, readArriving, readChecked } from '../swarm/reader.ts'
 import type { BlobReader, BlobStat, Content, Manifest, Provenance, WholeFile } from './content.ts'
 import { isRight, readWhole } from './read-whole.ts'
@@ -16,7 +17,10 @@ import { through } from './through.ts'
 
 export interface NodeContentOptions {
   readonly store: BlobStore
-  readonly swarm: { fetch(location: Location, size?: number): Arrival }
+  readonly swarm: {
+    fetch(location: Location, size?: number): Arrival
+    passage?(location: Location, size: number): Pick<Passage, 'read' | 'doubt'>
+  }
   readonly source: Source
   readonly tags: Tags
 }
@@ -85,11 +89,11 @@ export class NodeContent implements Content {
 
   /**
    * `arrival` brings what is not whole. What lay on the disk for long is looked at before it is sent, and what is not right
-   * any more comes anew, also when all of the file is gone. What there is no room for comes from the source, and is not
-   * kept; a part of it only to who `goesOn`.
+   * any more comes anew, also when all of the file is gone. What there is no room for comes from other nodes or the
+   * source, and is not kept; a part of it only to who `goesOn`.
    */
   #reader(repository: Repository, opened: Blob, goesOn: boolean, arrival?: Arrival): BlobReader {
-    const { swarm, source } = this.#o
+    const { store, swarm, source } = this.#o
     const { digest, size, kind } = opened
     const location: Location = { repository, kind, digest }
     let blob = opened
@@ -146,10 +150,17 @@ export class NodeContent implements Content {
             }
             const passable = span.end === size && (span.start === 0 || goesOn)
             if (!transfer || !passable || !Failure.from(error).unkept) throw error
+            const passage = swarm.passage?.(location, size)
             const known = { blob, from: span.start, given: at, doubts: transfer.doubts }
-            for await (const bytes of through({ source, location, size, signal, ...known })) {
-              before.source += bytes.length
-              yield bytes
+            const gave = (from: keyof Provenance, bytes: number) => {
+              before[from] += bytes
+            }
+            try {
+              yield* through({ source, location, size, signal, gave, ...known, ...(passage ? { passage } : {}) })
+            } catch (wrong) {
+              // Some of it may lie here, and nobody can say which part is wrong.
+              if (Failure.from(wrong).code === 'corrupt' && !blob.complete) await store.remove(digest)
+              throw wrong
             }
             return
           }
@@ -174,7 +185,7 @@ export class NodeContent implements Content {
     const location = { repository, kind: 'manifest', digest } as const
     const { bytes, mediaType: kept } = await this.#whole(location, size, signal).then(
       async (blob) => ({ bytes: await readWhole(blob), mediaType: blob.mediaType }),
-      (error: unknown) => this.#passed(location, error, signal),
+      (error: unknown) => this.#passed(location, size, error, signal),
     )
     const contents = contentsOf(bytes)
     for (const { digest: part, size: bytesOfPart, mediaType: type } of [...contents.manifests, ...contents.blobs]) {
@@ -184,12 +195,22 @@ export class NodeContent implements Content {
   }
 
   /** A manifest that there was no room for. @throws `failure`, if it is another one */
-  async #passed(location: Location, failure: unknown, signal = new AbortController().signal) {
+  async #passed(
+    location: Location,
+    known: number | undefined,
+    failure: unknown,
+    signal = new AbortController().signal,
+  ): Promise<{ bytes: Uint8Array<ArrayBuffer>; mediaType: string | undefined }> {
     if (!Failure.from(failure).unkept) throw failure
-    const { size, mediaType } = await this.#o.source.stat(location, signal)
+    const { source, swarm } = this.#o
+    const { size, mediaType } =
+      known === undefined ? await source.stat(location, signal) : { size: known, mediaType: undefined }
     checkManifestSize(location.repository, location.digest, size)
+    const passage = swarm.passage?.(location, size)
     const chunks: Uint8Array[] = []
-    for await (const chunk of through({ source: this.#o.source, location, size, signal })) chunks.push(chunk.slice())
+    for await (const chunk of through({ source, location, size, signal, ...(passage ? { passage } : {}) })) {
+      chunks.push(chunk.slice())
+    }
     return { bytes: new Uint8Array(Buffer.concat(chunks)), mediaType }
   }
 

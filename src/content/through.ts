@@ -1,7 +1,7 @@
 /**
- * A blob that this node has no room for, or no disk that takes it, passed from its source to the client without being
- * kept: all of it, or all from some byte on, for an engine that goes on where an answer broke off. The source is read
- * from the beginning even so, for of a part nobody could say that it is right.
+ * A blob that this node has no room for, or no disk that takes it, passed from other nodes, or from its source, to the
+ * client without being kept: all of it, or all from some byte on, for an engine that goes on where an answer broke off. It
+ * is read from the beginning even so, for of a part nobody could say that it is right.
  *
  * What is promised of other blobs holds for these too: the last piece is given only once the whole digest was verified,
  * and what was given before is what went into it. So what is stored of the blob is hashed from the disk and not read
@@ -12,10 +12,14 @@ import { algorithmOf, hexOf } from '../oci/digest.ts'
 import { layoutOf, pieceStart } from '../piece/layout.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob } from '../store/blob-store.ts'
+import type { Passage } from '../swarm/passage.ts'
 import { type Arrival, readChecked } from '../swarm/reader.ts'
+import type { Provenance } from './content.ts'
 
 export interface Through {
   readonly source: Pick<Source, 'open'>
+  /** What other nodes have of it, as far as that goes. */
+  readonly passage?: Pick<Passage, 'read' | 'doubt'>
   readonly location: Location
   readonly size: number
   /** What is stored of it. */
@@ -27,25 +31,30 @@ export interface Through {
   /** What was given of pieces that are not stored. */
   readonly doubts?: Arrival['doubts']
   readonly signal: AbortSignal
+  /** Told of all that is given to the client, before it is. */
+  readonly gave?: (from: keyof Provenance, bytes: number) => void
 }
 
 /** A chunk is valid until the next is asked for. @throws {Failure} what the source says; `corrupt` for wrong bytes */
 export async function* through(options: Through): AsyncGenerator<Uint8Array> {
-  const { source, location, size, blob, from: wanted = 0, given = wanted, signal } = options
+  const { source, passage, location, size, blob, from: wanted = 0, given = wanted, signal, gave } = options
   const { digest } = location
   const layout = layoutOf(size)
   const lastPiece = size === 0 ? 0 : pieceStart(layout, layout.count - 1)
   const hasher = new Bun.CryptoHasher(algorithmOf(digest))
   const last: Uint8Array[] = []
+  let from: keyof Provenance = 'store'
   let at = 0
 
   /** What of the next bytes the client gets now. */
   const take = (bytes: Uint8Array): Uint8Array => {
-    const from = at
+    const start = at
     hasher.update(bytes)
     at += bytes.length
-    if (at > lastPiece) last.push(bytes.slice(Math.max(0, Math.max(lastPiece, given) - from)))
-    return bytes.subarray(Math.max(0, given - from), Math.max(0, lastPiece - from))
+    if (at > lastPiece) last.push(bytes.slice(Math.max(0, Math.max(lastPiece, given) - start)))
+    const now = bytes.subarray(Math.max(0, given - start), Math.max(0, lastPiece - start))
+    gave?.(from, now.length)
+    return now
   }
 
   const stored = blob && !blob.gone ? Math.min(pieceStart(layout, blob.have.nextMissing(0)), size) : 0
@@ -57,7 +66,16 @@ export async function* through(options: Through): AsyncGenerator<Uint8Array> {
       if (now.length > 0) yield now
     }
   }
+  if (at < size && passage) {
+    from = 'swarm'
+    for await (const bytes of passage.read(at, signal)) {
+      again.compare(at, bytes)
+      const now = take(bytes)
+      if (now.length > 0) yield now
+    }
+  }
   if (at < size || size === 0) {
+    from = 'source'
     const answer = await source.open(location, at, signal)
     if (answer.size !== size) {
       throw new Failure('corrupt', `the source says ${digest} has ${answer.size} bytes, ${size} were expected`)
@@ -71,8 +89,14 @@ export async function* through(options: Through): AsyncGenerator<Uint8Array> {
   }
   if (at < size) throw new Failure('corrupt', `the source ended after ${at} of ${size} bytes of ${digest}`)
   const hex = hasher.digest('hex')
-  if (hex !== hexOf(digest)) throw new Failure('corrupt', `the source gave bytes for ${digest} whose digest is ${hex}`)
-  yield* last
+  if (hex !== hexOf(digest)) {
+    passage?.doubt()
+    throw new Failure('corrupt', `what came for ${digest} has the digest ${hex}`)
+  }
+  for (const bytes of last) {
+    gave?.(from, bytes.length)
+    yield bytes
+  }
 }
 
 /** What the client has of it and the disk has not: it must be what comes now. */

@@ -7,6 +7,7 @@ import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { pieceBytes } from '../piece/layout.ts'
+import type { Metainfo } from '../piece/metainfo.ts'
 import type { Blob } from '../store/blob-store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Outbound } from '../wire/wire.ts'
@@ -136,15 +137,7 @@ export class Arrivals {
   }
 
   #reject(blob: Blob, piece: number, from: NodeCard): void {
-    this.#d.metrics.piecesRejected.inc({ reason: 'digest' })
-    // Or a third node stated a lie about the piece, and this parent has not told us yet that it knows better.
-    const signer = blob.metainfo.signerOf(piece) ?? from.id
-    const believed = blob.metainfo.digestOf(piece)
-    if (signer === from.id || this.#host.vouches(from.id, piece)) {
-      // It may be its disk.
-      this.#host.wrong(from.id, piece)
-      this.#d.bans.add(from.id, `sent wrong bytes for piece ${piece} of ${blob.digest}`)
-    } else if (believed) this.#d.bans.doubts.accuse(from.id, blob.digest, piece, believed)
+    wrongPiece(this.#d, this.#host, blob.metainfo, piece, from.id)
     this.#host.apply({ type: 'rejected', piece, parent: from.id })
   }
 
@@ -161,4 +154,23 @@ export class Arrivals {
       cancel()
     }
   }
+}
+
+/** That node sent other bytes than those that were stated to be the piece: it is banned, or somebody lies. */
+export function wrongPiece(
+  { bans, metrics }: Pick<ArrivalsDeps, 'bans' | 'metrics'>,
+  links: Pick<ArrivalsHost, 'vouches' | 'wrong'>,
+  metainfo: Metainfo,
+  piece: number,
+  from: NodeId,
+): void {
+  metrics.piecesRejected.inc({ reason: 'digest' })
+  // Or a third node stated a lie about the piece, and this parent has not told us yet that it knows better.
+  const signer = metainfo.signerOf(piece) ?? from
+  const believed = metainfo.digestOf(piece)
+  if (signer === from || links.vouches(from, piece)) {
+    // It may be its disk.
+    links.wrong(from, piece)
+    bans.add(from, `sent wrong bytes for piece ${piece} of ${metainfo.digest}`)
+  } else if (believed) bans.doubts.accuse(from, metainfo.digest, piece, believed)
 }

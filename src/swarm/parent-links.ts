@@ -176,6 +176,11 @@ export class ParentLinks {
     else if (!link.joined || reason === 'does not answer') this.#d.membership.doubt(id)
   }
 
+  /** Tells the parents once more that the blob is wanted. */
+  again(): void {
+    for (const { session } of this.#links.values()) session?.send({ t: 'want', digest: this.#digest })
+  }
+
   close(): void {
     this.#closed = true
     for (const link of this.#links.values()) link.session?.send({ t: 'unwant', digest: this.#digest })

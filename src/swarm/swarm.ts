@@ -8,6 +8,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Location } from '../source/source.ts'
 import type { Frame } from '../wire/messages.ts'
 import type { Directory, Session, SessionHandler } from '../wire/wire.ts'
+import { Passage } from './passage.ts'
 import type { Seeder } from './seeder.ts'
 import { Transfer, type TransferDeps, type TransferEvents } from './transfer.ts'
 
@@ -29,6 +30,8 @@ export interface SwarmOptions extends TransferDeps {
 export class Swarm implements SessionHandler {
   readonly #o: SwarmOptions
   readonly #transfers = new Map<Digest, Transfer>()
+  /** Blobs that are read through this node without being kept. */
+  readonly #passages = new Map<Digest, Set<Passage>>()
   readonly #events: TransferEvents
   /** Complete blobs of which there is no provider record yet. */
   readonly #unpublished = new Set<Digest>()
@@ -93,6 +96,22 @@ export class Swarm implements SessionHandler {
     return transfer
   }
 
+  /** For a blob that cannot be stored here: what other nodes have of it. To be read, and once. */
+  passage(location: Location, size: number): Passage {
+    const { digest } = location
+    const passages = this.#passages.get(digest) ?? new Set()
+    this.#passages.set(digest, passages)
+    const passage = new Passage(this.#o, location, size, () => {
+      passages.delete(passage)
+      if (passages.size === 0 && this.#passages.get(digest) === passages) this.#passages.delete(digest)
+      // Others count on neither: this node has nothing of it, and will not read the source for them.
+      this.#o.changed(digest, true)
+      this.#others(digest)
+    })
+    passages.add(passage)
+    return passage
+  }
+
   /** A scheduler named this node as the one that reads the blob from its source. */
   order(location: Location): void {
     if (this.#o.store.find(location.digest)?.complete) return
@@ -124,24 +143,36 @@ export class Swarm implements SessionHandler {
         return this.#o.seeder.got(session, frame.digest, frame.piece, frame.dropped)
       case 'gone':
         if (frame.code === 'corrupt') this.#o.bans.doubts.retract(session.peer.id, frame.digest)
-        return this.#transfers.get(frame.digest)?.frame(session, frame)
+        return this.#told(session, frame)
       case 'wrong':
         return this.#o.complaint?.(frame.digest, frame.piece)
       case 'state':
       case 'have':
       case 'meta':
-        return this.#transfers.get(frame.digest)?.frame(session, frame)
+        return this.#told(session, frame)
     }
   }
 
   closed(session: Session, reason: string): void {
     this.#o.seeder.closed(session)
     for (const transfer of [...this.#transfers.values()]) transfer.sessionClosed(session, reason)
+    for (const passages of this.#passages.values()) for (const each of passages) each.sessionClosed(session, reason)
   }
 
   close(reason: string): void {
     for (const transfer of [...this.#transfers.values()]) transfer.stop(reason)
     this.#o.seeder.close()
+  }
+
+  #told(session: Session, frame: Frame & { digest: Digest }): void {
+    this.#transfers.get(frame.digest)?.frame(session, frame)
+    for (const passage of this.#passages.get(frame.digest) ?? []) passage.frame(session, frame)
+  }
+
+  /** One that ends tells its parents that the blob is not wanted; others here may want it. */
+  #others(digest: Digest): void {
+    this.#transfers.get(digest)?.again()
+    for (const passage of this.#passages.get(digest) ?? []) passage.again()
   }
 
   /** The transfer that brings it already, from now on also for who asks by this name. */
@@ -164,6 +195,7 @@ export class Swarm implements SessionHandler {
     const { digest } = transfer.location
     this.#transfers.delete(digest)
     this.#toldAt.delete(digest)
+    this.#others(digest)
     const { log, seeder, clock, changed, directory, metrics } = this.#o
     metrics.downloadsEnded.inc({ result: failure?.code ?? 'complete' })
     const fields = {

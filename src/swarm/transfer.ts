@@ -234,6 +234,11 @@ export class Transfer {
     this.#links.closed(session, reason)
   }
 
+  /** Somebody else here told the parents that this node does not want the blob any more. */
+  again(): void {
+    if (!this.#over) this.#links.again()
+  }
+
   /** What the source is sending, see {@link Fresh}: from byte `at` on, if that is here. */
   fresh(at: number): FreshBytes | undefined {
     return this.#over ? undefined : this.#fresh?.at(at)

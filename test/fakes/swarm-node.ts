@@ -25,6 +25,8 @@ export interface SwarmNodeOptions {
   readonly modes?: Mode[]
   /** False: it believes whatever it read from the source, and goes on serving it. */
   readonly checkWhole?: boolean
+  /** Of its store. */
+  readonly limitBytes?: number
 }
 
 export class SwarmNode {
@@ -49,14 +51,15 @@ export class SwarmNode {
   readonly #network: SwarmNetwork
   readonly #changed = new Set<Digest>()
 
-  constructor(network: SwarmNetwork, index: number, { modes = ['peer'], checkWhole = true }: SwarmNodeOptions) {
+  constructor(network: SwarmNetwork, index: number, options: SwarmNodeOptions) {
+    const { modes = ['peer'], checkWhole = true, limitBytes = Number.POSITIVE_INFINITY } = options
     this.#network = network
     this.id = `node${String(index).padStart(3, '0')}`
     const { clock } = network
     const { metrics } = this
     const log = silentLog
     this.membership = new MemberTable(infoOf(this.id, { modes }), () => clock.now())
-    this.store = new MemoryStore({ clock, checkWhole })
+    this.store = new MemoryStore({ clock, checkWhole, limitBytes })
     const { store, membership } = this
     this.seeder = new Seeder({ store, clock, feeding: (digest) => this.swarm.find(digest)?.leads ?? false })
     this.bans = new Bans({ store, clock, log, metrics })
