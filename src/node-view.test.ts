@@ -7,7 +7,7 @@ import { FakePreheats } from '../test/fakes/preheats.ts'
 import { blobSchema, memberSchema, type NodeView, nodeSchema, swarmSchema, transfersSchema } from './admin/view.ts'
 import { seededRandom } from './clock.ts'
 import { Meter } from './meter.ts'
-import { viewOf } from './node-view.ts'
+import { type NodeParts, viewOf } from './node-view.ts'
 import { digestOf } from './oci/digest.ts'
 import { repositoryOf } from './oci/reference.ts'
 import { Swarms } from './scheduler/swarms.ts'
@@ -24,6 +24,7 @@ const layer = bytesOf(1_000_000)
 let node: LoneNode
 let swarms: Swarms
 let notReady: string[]
+let endpoints: ReturnType<NodeParts['endpoints']>
 let view: NodeView
 let stateTags: State['tags']
 beforeEach(async () => {
@@ -32,6 +33,7 @@ beforeEach(async () => {
   node = new LoneNode()
   swarms = new Swarms(seededRandom(1))
   notReady = []
+  endpoints = []
   view = viewOf({
     ...parts(),
     swarms,
@@ -64,8 +66,18 @@ function parts() {
     recent: new Recent(clock),
     cluster: { now: () => Promise.reject(), history: () => Promise.reject() },
     rates: { received: meter(), sent: meter(), source: meter() },
+    endpoints: () => endpoints,
   }
 }
+
+test('endpoints are told where a registry has several, with the time since which one is out of use', () => {
+  expect(view.node().sources).toBeUndefined()
+  const down = { url: 'https://a/v2', state: 'down', reason: 'it is gone' } as const
+  const up = { url: 'https://b/v2', state: 'up' } as const
+  endpoints = [{ registry: 'r.io', endpoints: [{ ...down, since: node.clock.now() }, up] }]
+  const at = new Date(node.clock.wall()).toISOString()
+  expect(nodeSchema.parse(view.node()).sources).toEqual([{ registry: 'r.io', endpoints: [{ ...down, since: at }, up] }])
+})
 
 test('the log level is told and changed, with the end of its time as a date', () => {
   expect(view.logLevel()).toEqual({ level: 'warn', configured: 'warn' })

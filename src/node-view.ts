@@ -29,6 +29,7 @@ import type { Preheats } from './preheat/preheats.ts'
 import type { Replicating } from './replicate/progress.ts'
 import type { Decision, DescribedSwarm } from './scheduler/decision.ts'
 import type { Swarms } from './scheduler/swarms.ts'
+import type { RegistrySource } from './source/registry-source.ts'
 import type { State } from './state/state.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Holding, Plan } from './store/eviction.ts'
@@ -69,6 +70,8 @@ export interface NodeParts {
   /** Warnings and errors that it logged. */
   readonly recent: Recent
   readonly rates: { readonly received: Meter; readonly sent: Meter; readonly source: Meter }
+  /** Of registries that have several. */
+  endpoints(): ReturnType<RegistrySource['endpoints']>
   /** What is in the way of serving, one sentence each. */
   notReady(): string[]
 }
@@ -220,6 +223,7 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
     ...(parts.state ? { state: stateFacts(parts.state) } : {}),
     scrub: { due: mender.due, damaged: mender.damaged },
     engine: { folders: parts.engine.folders() },
+    ...sourcesOf(parts.endpoints(), iso),
     rates: {
       received: rates.received.perSecond(now),
       sent: rates.sent.perSecond(now),
@@ -231,6 +235,18 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
 
 function stateFacts({ where, state: { trouble } }: NonNullable<NodeParts['state']>): NodeFacts['state'] {
   return { where, ...(trouble === undefined ? {} : { trouble }) }
+}
+
+function sourcesOf(several: ReturnType<RegistrySource['endpoints']>, iso: Iso): Pick<NodeFacts, 'sources'> {
+  if (several.length === 0) return {}
+  const sources = several.map(({ registry, endpoints }) => ({
+    registry,
+    endpoints: endpoints.map(({ since, ...each }) => ({
+      ...each,
+      ...(since === undefined ? {} : { since: iso(since) }),
+    })),
+  }))
+  return { sources }
 }
 
 function memberFacts(parts: NodeParts, id: string, seenAt: number): MemberFacts {

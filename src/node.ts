@@ -22,6 +22,7 @@ import { Tags } from './content/tags.ts'
 import { engineOf } from './engine/of-node.ts'
 import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
+import { harbor } from './harbor/harbor.ts'
 import { harden } from './hardening.ts'
 import { ownBinary } from './install/own-binary.ts'
 import { formatAddress, isLoopback } from './listen.ts'
@@ -41,6 +42,7 @@ import { FileSource, type FileSourceOptions } from './source/file-source.ts'
 import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
 import type { Location } from './source/source.ts'
 import { Sources } from './source/sources.ts'
+import type { ListedUpstreams } from './source/upstreams.ts'
 import { openState, whereStateIs } from './state/open-state.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { Announcer } from './swarm/announcer.ts'
@@ -151,6 +153,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     }
     const { credentialsFile } = settings.source
     const registries = new RegistrySource({ ...sourceOptions, ...(credentialsFile ? { credentialsFile } : {}) })
+    undo.push(() => registries.close())
     const webServers = new FileSource(sourceOptions)
     const urls = new Files({
       source: webServers,
@@ -390,6 +393,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const registryAddress = formatAddress({ host: registry.hostname, port: registry.port })
 
     let closing = false
+    const notReady = () => (closing ? ['the node is shutting down'] : [])
     const addresses = { registry: registryAddress, admin: formatAddress(settings.admin.address) }
     const view = viewOf({
       settings,
@@ -413,11 +417,20 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       history,
       cluster: vitals,
       recent,
-      notReady: () => (closing ? ['the node is shutting down'] : []),
+      endpoints: () => registries.endpoints(),
+      notReady,
     })
     const { token } = settings.admin
     const binary = ownBinary()
-    const options = { log, pages: dashboard(), ...(token ? { token } : {}), ...(binary ? { binary } : {}) }
+    const guard = { log, ...(token ? { token } : {}) }
+    const provider = harbor({
+      ...guard,
+      preheats: preheat.preheats,
+      names: (url) => registries.leadingTo(url),
+      notReady,
+      addressOf: (node) => membership.find(node)?.url,
+    })
+    const options = { ...guard, pages: dashboard(), provider, ...(binary ? { binary } : {}) }
     const admin = serveAdmin(createAdmin(view, metrics, options), settings.admin.address)
     undo.push(() => admin.close())
     addresses.admin = formatAddress(admin.address)
@@ -481,6 +494,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         mender.close()
         engine.close()
         urls.close()
+        registries.close()
         swarm.close('the node ends')
         await network.close()
         await tracing?.close()
@@ -511,8 +525,9 @@ async function stateOf({ node, state }: Settings, parts: { clock: Clock; log: Lo
   return { state: await openState(options), where: whereStateIs(options) }
 }
 
-function upstreamsOf({ source }: Settings): Map<string, { url: URL }> {
-  return new Map(source.upstreams.map(({ registry, url }) => [registry, { url: new URL(url) }]))
+function upstreamsOf({ source }: Settings): ListedUpstreams {
+  const byRegistry = Map.groupBy(source.upstreams, ({ registry }) => registry)
+  return new Map([...byRegistry].map(([registry, all]) => [registry, all.map(({ url }) => ({ url: new URL(url) }))]))
 }
 
 function summaryOf(

@@ -9,6 +9,7 @@ import { createAdmin } from '../src/admin/admin.ts'
 import { run } from '../src/cli/program.ts'
 import { flagOf, names, settingOf, variableOf } from '../src/config/table.ts'
 import { toggle } from '../src/config/values.ts'
+import { harbor } from '../src/harbor/harbor.ts'
 import { silentLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
 import { dashboard } from '../src/ui/dashboard.ts'
@@ -72,7 +73,10 @@ describe('what the README lists is what there is', () => {
   })
 
   test('every endpoint of the admin port', () => {
-    const { routes } = createAdmin(new FakeNodeView(), createMetrics(), { log: silentLog, pages: dashboard() })
+    const view = new FakeNodeView()
+    const none = { names: () => [], notReady: () => [], addressOf: () => undefined }
+    const provider = harbor({ ...none, preheats: view.preheats, log: silentLog })
+    const { routes } = createAdmin(view, createMetrics(), { log: silentLog, pages: dashboard(), provider })
     // What looks at every request is no endpoint.
     const endpoints = routes.flatMap(({ method, path }) => (method === 'ALL' ? [] : [`${method} ${path}`]))
     expect(firstCells(block('endpoints')).sort()).toEqual(endpoints.sort())

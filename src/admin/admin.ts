@@ -28,6 +28,8 @@ export interface AdminOptions {
   readonly binary?: OwnBinary
   /** Pages that tell nothing of the node by themselves: for anybody. */
   readonly pages?: Hono
+  /** Calls of other programs, which have ways of their own to show the token. */
+  readonly provider?: Hono
   readonly log: Log
 }
 
@@ -74,6 +76,8 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   })
 
   if (options.pages) app.route('/', options.pages)
+
+  if (options.provider) app.route('/', options.provider)
 
   const offered = installer(view, options.binary)
   app.use('/shoal', offered.byKey)
@@ -221,7 +225,7 @@ export interface AdminLimits {
   readonly bodyBytes: number
 }
 
-export const adminLimits: AdminLimits = { requests: 128, idleSeconds: 10, bodyBytes: 64 * 1024 }
+export const adminLimits: AdminLimits = { requests: 128, idleSeconds: 10, bodyBytes: 256 * 1024 }
 
 /** @throws {ListenError} when the address cannot be had */
 export function serveAdmin(app: Hono, address: Address, limits = adminLimits): AdminServer {

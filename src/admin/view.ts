@@ -60,6 +60,23 @@ export const nodeSchema = z.object({
   /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
   scrub: z.object({ due: count, damaged: count }),
   rates: z.object({ received: rate, sent: rate, source: rate }),
+  /** Registries that are at several places, in order of preference, and which of those are in use. */
+  sources: z
+    .array(
+      z.object({
+        registry: z.string(),
+        endpoints: z.array(
+          z.object({
+            url: z.string(),
+            /** `trying`: it answers again, and has not served anything yet. */
+            state: z.enum(['up', 'down', 'trying']),
+            since: time.optional(),
+            reason: z.string().optional(),
+          }),
+        ),
+      }),
+    )
+    .optional(),
   /** Empty when the node can serve; else one sentence for each thing that is in the way. */
   notReady: z.array(z.string()),
 })

@@ -30,6 +30,13 @@ export function renderStatus({ node, members, blobs, transfers, bans }: StatusFa
         member.self ? 'this node' : `${span(member.secondsSinceHeard)} ago`,
       ]),
     ),
+    ...(node.sources ?? []).map(({ registry, endpoints }) =>
+      section(
+        `Endpoints of ${registry} (${endpoints.length})`,
+        ['url', 'state', 'since', 'reason'],
+        endpoints.map(({ url, state, since = '', reason = '' }) => [url, state, since, reason]),
+      ),
+    ),
     section(
       blobs.total > blobs.blobs.length
         ? `Blobs (the last ${blobs.blobs.length} of ${blobs.total})`

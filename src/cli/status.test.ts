@@ -48,6 +48,23 @@ test('says what it reads from the files of the engine, and from where', async ()
   expect(out).toContain('whole, of the engine')
 })
 
+test('shows which endpoints of a registry are in use, where it has several', async () => {
+  const view = new FakeNodeView()
+  view.sources = [
+    {
+      registry: 'docker.io',
+      endpoints: [
+        { url: 'https://mirror/v2', state: 'down', since: '2026-01-01T12:00:00.000Z', reason: 'nothing listens there' },
+        { url: 'https://registry-1.docker.io/v2', state: 'up' },
+      ],
+    },
+  ]
+  const { out } = await status(new FakeContext(), '--admin-addr', node(view))
+  expect(out).toContain('Endpoints of docker.io (2)')
+  expect(out).toMatch(/https:\/\/mirror\/v2 +down +2026-01-01T12:00:00.000Z +nothing listens there\n/)
+  expect(out).toMatch(/https:\/\/registry-1.docker.io\/v2 +up\n/)
+})
+
 test('prints the node, its members, blobs and transfers for people', async () => {
   const { code, out, err } = await status(new FakeContext(), '--admin-addr', node())
   expect({ code, err }).toEqual({ code: 0, err: '' })

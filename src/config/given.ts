@@ -88,9 +88,16 @@ export function fromYaml(text: string, file: string, problems: Problems): Givens
       return node.items.filter(isScalar).map((item) => ({ text: textOf(item), at: label(item) }))
     }
     if (name === 'upstream' && isMap(node)) {
-      const pairs = node.items.flatMap(({ key, value }) => (isScalar(key) && isScalar(value) ? [{ key, value }] : []))
-      if (pairs.length === node.items.length) {
-        return pairs.map(({ key, value }) => ({ text: `${textOf(key)}=${textOf(value)}`, at: label(key) }))
+      const pairs = node.items.map(({ key, value }) => {
+        const values = isSeq(value) ? value.items : [value]
+        return isScalar(key) && values.length > 0 && values.every(isScalar)
+          ? { key, values: values.filter(isScalar) }
+          : undefined
+      })
+      if (pairs.every((pair) => pair !== undefined)) {
+        return pairs.flatMap(({ key, values }) =>
+          values.map((value) => ({ text: `${textOf(key)}=${textOf(value)}`, at: label(key) })),
+        )
       }
     }
     if (name === 'upstream') return 'a map of NAME: URL, or a list of NAME=URL'

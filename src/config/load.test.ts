@@ -191,6 +191,15 @@ describe('upstreams', () => {
     ])
     expect(list).toEqual(map)
   })
+
+  test('may have several places for one registry, which are kept in their order', () => {
+    const both = [
+      { registry: 'docker.io', url: 'https://harbor.corp/v2/hub' },
+      { registry: 'docker.io', url: 'https://registry-1.docker.io' },
+    ]
+    expect(upstreams({ upstream: both.map(({ registry, url }) => `${registry}=${url}`) })).toEqual(both)
+    expect(upstreams({}, `upstream:\n  docker.io: [${both.map(({ url }) => url).join(', ')}]\n`)).toEqual(both)
+  })
 })
 
 test('an admin port for others comes with its token, which does not print', () => {
@@ -229,12 +238,16 @@ describe('what is wrong is answered exactly', () => {
     ],
     [{ upstream: ['ghcr.io'] }, `--upstream "ghcr.io": ${upstream}`],
     [{ upstream: ['g.io=https://me:pw@g.io'] }, `--upstream "g.io=https://[redacted]@g.io": ${upstream}`],
-    [{ upstream: ['g.io=http://a', 'g.io=http://b'] }, '--upstream: g.io is listed twice'],
     [
       { state: ['postgres://shoal:pw@db/images'] },
       `--state "postgres://[redacted]@db/images": expected ${stateUrlExpected}`,
     ],
     [{ 'state-ca-file': ['/short'] }, '--state-ca-file: it is for --state, which is not given'],
+    [{ upstream: ['g.io=http://a', 'g.io=http://b', 'g.io=http://a/'] }, '--upstream: g.io=http://a is listed twice'],
+    [
+      { upstream: Array.from({ length: 9 }, (_, i) => `g.io=http://h${i}`) },
+      '--upstream: g.io is listed at more than 8 places',
+    ],
     [{ zone: ['a/b/c/d'] }, '--zone "a/b/c/d": expected region/zone/rack, or the first one or two of them'],
     [{ 'log-level': ['loud'] }, '--log-level "loud": expected debug, info, warn or error'],
     [{ 'log-format': ['xml'] }, '--log-format "xml": expected text or json'],
@@ -280,7 +293,9 @@ describe('what is wrong is answered exactly', () => {
       'join: [a, /ip4/1.2.3.4]',
       'join "/ip4/1.2.3.4": expected host, host:port (of the libp2p address), or a multiaddr such as /ip4/10.0.0.7/tcp/4882',
     ],
-    ['upstream: { a.io: [1] }', 'upstream: expected a map of NAME: URL, or a list of NAME=URL'],
+    ['upstream: { a.io: [[1]] }', 'upstream: expected a map of NAME: URL, or a list of NAME=URL'],
+    ['upstream: { a.io: [] }', 'upstream: expected a map of NAME: URL, or a list of NAME=URL'],
+    ['upstream: { a.io: [1] }', `upstream "a.io=1": ${upstream}`],
     ['upstream: { a.io: ftp://a.io }', `upstream "a.io=ftp://a.io": ${upstream}`],
     ['tag-ttl: 1s\ntag-ttl: 2s', 'Map keys must be unique'],
     ['- zone', 'expected a map of settings, such as "zone: eu/a"'],

@@ -77,7 +77,7 @@ export interface Upstream {
 }
 
 export interface SourceSettings {
-  /** Each registry at most once. */
+  /** Of a registry that is listed more than once, in order of preference. */
   readonly upstreams: readonly Upstream[]
   /** False: a registry that is not among `upstreams` is reached at `https://<its name>`. */
   readonly onlyListed: boolean

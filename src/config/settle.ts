@@ -103,16 +103,23 @@ function bytesOf(size: Size, dataDir: string, host: Host): number {
   return Math.floor((free + held) * size.share)
 }
 
+/** Of one registry: what none of them has is asked of all of them. */
+const mostEndpoints = 8
+
 /** Docker Hub's images are not at https://docker.io, so its entry stays unless only what is listed may be reached. */
 function upstreamsOf(values: Values, { problems, labelOf }: Loading): readonly Upstream[] {
-  const known = new Map<string, Upstream>()
-  for (const entry of values.upstream) {
-    if (known.has(entry.registry)) problems.add(`${labelOf('upstream')}: ${entry.registry} is listed twice`)
-    known.set(entry.registry, entry)
+  const listed = values.upstream
+  for (const [i, { registry, url }] of listed.entries()) {
+    const before = listed.slice(0, i).filter((each) => each.registry === registry)
+    if (before.some((each) => each.url === url))
+      problems.add(`${labelOf('upstream')}: ${registry}=${url} is listed twice`)
+    if (before.length === mostEndpoints) {
+      problems.add(`${labelOf('upstream')}: ${registry} is listed at more than ${mostEndpoints} places`)
+    }
   }
   const hub = upstream.parse(dockerHubUpstream)
-  if (known.has(hub.registry) || values['only-listed-upstreams']) return [...known.values()]
-  return [hub, ...known.values()]
+  const hubListed = listed.some(({ registry }) => registry === hub.registry)
+  return hubListed || values['only-listed-upstreams'] ? listed : [hub, ...listed]
 }
 
 function replicationOf(values: Values, { problems, labelOf }: Loading): ReplicationSettings {

@@ -80,7 +80,7 @@ export const table = {
   advertise: one(host, '<host>', 'the address that others reach this node at', { shown: 'picked from the interfaces' }),
   join: many(join, '<addr>', 'seed list: host, host:port of the libp2p address, or a multiaddr; repeatable'),
   mdns: flag('find other nodes of the local network by multicast DNS', { default: 'true' }),
-  upstream: many(upstream, '<name=url>', 'where a registry is, http:// for a plain one; repeatable', {
+  upstream: many(upstream, '<name=url>', 'where a registry is, http:// for a plain one; again: another place of it', {
     default: dockerHubUpstream,
   }),
   'only-listed-upstreams': flag('never talk to a registry that no --upstream names', { default: 'false' }),

@@ -16,6 +16,13 @@ describe('sources', () => {
     ])
   })
 
+  test('one of several endpoints that does not answer is a warning, as long as another does', () => {
+    const failed = 'registry docker.io cannot be used now: nothing listens there'
+    const mirror = { ...hub, url: 'https://mirror.corp', failed }
+    expect(said(judgeSources([mirror, { ...hub, status: 401 }], true))).toEqual([`warning: ${failed}`, 'good'])
+    expect(said(judgeSources([mirror, { ...hub, failed }], true))).toEqual([`problem: ${failed}`, `problem: ${failed}`])
+  })
+
   test.each([
     [{ ...hub, failed: 'it has a certificate that is not trusted' }, 'shoal up --ca-file FILE'],
     [{ ...hub, failed: 'its name cannot be resolved' }, 'getent hosts registry-1.docker.io'],

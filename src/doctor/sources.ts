@@ -19,8 +19,14 @@ export function judgeSources(sources: readonly SourceFacts[], reads: boolean): F
   return sources.map((source) => {
     const { registry, url, status, failed, proxy } = source
     const way = proxy === undefined ? '' : ` through the proxy ${proxy}`
-    if (status !== undefined && (status < 400 || status === 401)) return good(`${registry} answers at ${url}${way}`)
+    if (answers(source)) return good(`${registry} answers at ${url}${way}`)
     const what = failed ?? `${registry} answers ${status} at ${url}`
+    if (sources.some((other) => other.registry === registry && answers(other))) {
+      return warning(`${what}${way}`, {
+        why: `${registry} is read at another of its endpoints meanwhile`,
+        remedy: remedyFor(source),
+      })
+    }
     const level = reads ? problem : warning
     return level(`${what}${way}`, {
       why: reads
@@ -29,6 +35,10 @@ export function judgeSources(sources: readonly SourceFacts[], reads: boolean): F
       remedy: remedyFor(source),
     })
   })
+}
+
+function answers({ status }: SourceFacts): boolean {
+  return status !== undefined && (status < 400 || status === 401)
 }
 
 function remedyFor({ registry, url, status, failed }: SourceFacts): string {

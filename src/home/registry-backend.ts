@@ -30,7 +30,7 @@ export class RegistryBackend implements Backend {
     this.#registry = url.host
     const prefix = url.pathname.replace(/\/+$/, '')
     const common = {
-      upstreams: new Map([[url.host, { url: new URL(`${url.origin}/v2${prefix}`) }]]),
+      upstreams: new Map([[url.host, [{ url: new URL(`${url.origin}/v2${prefix}`) }]]]),
       clock,
       random,
       log,

@@ -58,7 +58,7 @@ export class WebClient {
   /** @throws {Error} for a CA file that cannot be used */
   constructor(name: string, at: URL, options: WebOptions, sign: Sign = async (question) => question) {
     const { clock, random, log, metrics, caFile } = options
-    const upstreams = new Map([[name, { url: new URL(at.origin) }]])
+    const upstreams = new Map([[name, [{ url: new URL(at.origin) }]]])
     this.name = name
     this.#o = options
     this.#upstream = new Upstreams(upstreams, { onlyListed: true, ...(caFile ? { caFile } : {}) }).find(name)

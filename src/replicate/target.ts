@@ -51,7 +51,7 @@ export class Target {
     let writer = this.#writers.get(prefix)
     if (!writer) {
       const url = new URL(prefix === '' ? this.rule.origin : `${this.rule.origin}/v2/${prefix}`)
-      writer = new RegistryWriter({ ...this.#options, upstreams: new Map([[this.#registry, { url }]]) })
+      writer = new RegistryWriter({ ...this.#options, upstreams: new Map([[this.#registry, [{ url }]]]) })
       this.#writers.set(prefix, writer)
     }
     return { writer, repository: { registry: this.#registry, name: repository.name }, referrers: this.#referrers }

@@ -17,6 +17,10 @@ export interface Ask {
   readonly subject: Subject
   /** Statuses that are answers beside 2xx. */
   readonly also?: readonly number[]
+  /** It is the same wherever it is: an endpoint that does not have it does not say that there is none. */
+  readonly anywhere?: boolean
+  /** Bases of endpoints to be asked after the others. */
+  readonly avoid?: ReadonlySet<string>
 }
 
 export function askFor({ repository, kind, digest }: Location): Ask {
@@ -26,11 +30,13 @@ export function askFor({ repository, kind, digest }: Location): Ask {
         path: `manifests/${digest}`,
         headers: { accept: acceptManifests },
         subject: { repository, what: `manifest ${shortDigest(digest)}`, missing: 'no-manifest' },
+        anywhere: true,
       }
     : {
         method: 'GET',
         path: `blobs/${digest}`,
         subject: { repository, what: `blob ${shortDigest(digest)}`, missing: 'no-blob' },
+        anywhere: true,
       }
 }
 

@@ -27,9 +27,9 @@ export const noCredentials: Credentials = {
   refused() {},
 }
 
-/** What a client showed, for the one account it was shown for: the registry's name may come to lead elsewhere. */
-export function only(credential: Credential, account: string): Credentials {
-  return { ...noCredentials, find: async (asked) => (asked === account ? credential : undefined) }
+/** What a client showed, for the accounts it was shown for: the registry's name may come to lead elsewhere. */
+export function only(credential: Credential, accounts: readonly string[]): Credentials {
+  return { ...noCredentials, find: async (asked) => (accounts.includes(asked) ? credential : undefined) }
 }
 
 export interface DockerCredentialsOptions {

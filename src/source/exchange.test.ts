@@ -212,7 +212,7 @@ describe.skipIf(openssl === null)('a registry behind TLS', () => {
   afterEach(() => registry.stop())
 
   test('is trusted with its own CA file', async () => {
-    const upstreams = new Map([[registry.host, { url: registry.url, caFile }]])
+    const upstreams = new Map([[registry.host, [{ url: registry.url, caFile }]]])
     expect(digestOf(await read(sourceOver(registry, { upstreams })))).toBe(digest)
   })
 

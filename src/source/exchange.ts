@@ -40,6 +40,8 @@ export interface Request {
   readonly content?: Outgoing
   /** A form, sent to `url` alone: never after a redirect. */
   readonly form?: URLSearchParams
+  /** There is somebody else to ask: the headers of an answer are waited for a third of the time. */
+  readonly impatient?: boolean
 }
 
 export const maxRedirects = 5
@@ -120,7 +122,8 @@ export class Exchange {
     const give = () => controller.abort()
     signal?.addEventListener('abort', give, { once: true })
     const unlink = () => signal?.removeEventListener('abort', give)
-    const patience = this.#patience(controller)
+    const patienceMs = this.#timeouts.headersMs / (request.impatient ? 3 : 1)
+    const patience = this.#patience(controller, patienceMs)
     const body = outgoing(request, patience)
     const count = (status: string) => this.#metrics.sourceRequests.inc({ source: upstream.registry, status })
     try {
@@ -157,7 +160,7 @@ export class Exchange {
       count(late ? 'timeout' : 'error')
       const another = address !== undefined && (await this.#reach.failed(url, address))
       // The next would have to be waited for as long, and whoever asks has waited long enough.
-      if (late) throw unreachable(upstream, url, `no answer within ${this.#timeouts.headersMs / 1000} s`)
+      if (late) throw unreachable(upstream, url, `no answer within ${patienceMs / 1000} s`)
       if (another && more) return undefined
       throw connectionFailure(upstream, url, error)
     } finally {
@@ -166,7 +169,7 @@ export class Exchange {
   }
 
   /** For an answer. It is suspended while this node is the one that is waited for. */
-  #patience(controller: AbortController): Patience {
+  #patience(controller: AbortController, ms: number): Patience {
     let cancel = () => {}
     let over = false
     const patience: Patience = {
@@ -174,7 +177,7 @@ export class Exchange {
       resume: () => {
         cancel()
         if (over) return
-        cancel = this.#clock.after(this.#timeouts.headersMs, () => {
+        cancel = this.#clock.after(ms, () => {
           patience.late = true
           controller.abort()
         })

@@ -64,7 +64,7 @@ function answer({ method, headers: { range } }: IncomingMessage, response: Serve
 function setUp(options: Partial<FileSourceOptions> = {}) {
   const metrics = createMetrics()
   const url = origin
-  const upstreams = new Map([['files.corp', { url: new URL(url) }]])
+  const upstreams = new Map([['files.corp', [{ url: new URL(url) }]]])
   const clock = new HurriedClock()
   const patient = { headersMs: 600_000, idleMs: 600_000 }
   const common = { clock, random: seededRandom(1), log: new RecordedLog(), metrics, timeouts: patient }

@@ -21,7 +21,7 @@ import { resumedBody } from './resumed-body.ts'
 import { defaultRetry, type RetryTools, retrying } from './retry.ts'
 import { sameBytes } from './same-bytes.ts'
 import type { Location, OpenBody, Passed, Resolved, Source, Stat } from './source.ts'
-import { type UpstreamOptions, Upstreams } from './upstreams.ts'
+import { type ListedUpstreams, Upstreams } from './upstreams.ts'
 
 export type FileSourceOptions = Omit<RegistrySourceOptions, 'credentialsFile'>
 
@@ -47,7 +47,7 @@ export class FileSource implements Source, Door {
   }
 
   /** Where servers are, from now on. @throws {Error} for a URL that cannot be used; all stay then */
-  reroute(upstreams: ReadonlyMap<string, UpstreamOptions>, onlyListed: boolean): void {
+  reroute(upstreams: ListedUpstreams, onlyListed: boolean): void {
     this.#upstreams.replace(upstreams, onlyListed)
   }
 

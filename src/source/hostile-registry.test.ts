@@ -44,7 +44,7 @@ async function registryThatSays(begin: string | Buffer, more = '') {
   const bound = server.address()
   const url = new URL(`http://127.0.0.1:${typeof bound === 'object' && bound ? bound.port : 0}`)
   const source = new RegistrySource({
-    upstreams: new Map([[url.host, { url }]]),
+    upstreams: new Map([[url.host, [{ url }]]]),
     onlyListed: true,
     clock: systemClock,
     random: seededRandom(1),

@@ -2,8 +2,8 @@ import { expect, test } from 'bun:test'
 import { relativeLink } from './link.ts'
 import { Upstreams } from './upstreams.ts'
 
-const plain = new Upstreams(new Map([['r.io', { url: new URL('https://mirror.corp:5000') }]]), { onlyListed: true })
-const prefixed = new Upstreams(new Map([['r.io', { url: new URL('https://harbor.corp/v2/hub') }]]), {
+const plain = new Upstreams(new Map([['r.io', [{ url: new URL('https://mirror.corp:5000') }]]]), { onlyListed: true })
+const prefixed = new Upstreams(new Map([['r.io', [{ url: new URL('https://harbor.corp/v2/hub') }]]]), {
   onlyListed: true,
 })
 

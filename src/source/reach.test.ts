@@ -13,7 +13,7 @@ const names: Record<string, string[]> = {
 }
 
 const upstreamAt = (origin: string, listed = false): Upstream => {
-  return { registry: 'r.example', base: `${origin}/v2`, account: 'r.example', origin, listed }
+  return { registry: 'r.example', base: `${origin}/v2`, root: `${origin}/v2/`, account: 'r.example', origin, listed }
 }
 
 function setUp(options: ReachOptions = {}) {

@@ -3,13 +3,16 @@ import type { Repository } from '../oci/reference.ts'
 import type { Answer } from './answer.ts'
 import { type Ask, urlOf } from './ask.ts'
 import type { Authenticator, Authorization } from './authenticator.ts'
+import type { Endpoints } from './endpoints.ts'
 import type { Exchange } from './exchange.ts'
 import { failureOf } from './refusals.ts'
 import { type RetryTools, retrying } from './retry.ts'
-import type { Upstreams } from './upstreams.ts'
+import type { Upstream, Upstreams } from './upstreams.ts'
 
 export interface RegistryClientParts {
   readonly upstreams: Upstreams
+  /** Absent: the registry is where it is preferred to be, for whoever writes goes on where it began. */
+  readonly endpoints?: Endpoints
   readonly exchange: Exchange
   readonly authenticator: Authenticator
   readonly retry: RetryTools
@@ -30,21 +33,28 @@ export class RegistryClient {
   }
 
   /**
-   * An answer with a status of 2xx or among `ask.also`, for the caller to read or close. A 401 is met with a better
-   * login, once.
+   * An answer with a status of 2xx or among `ask.also`, for the caller to read or close, of the first of the registry's
+   * endpoints that has one. A 401 is met with a better login, once.
    * @throws {Failure} `not-listed` and all that {@link failureOf} makes of other statuses
    */
   async once(ask: Ask, signal: AbortSignal | undefined): Promise<Answer> {
-    const { upstreams, exchange, authenticator, retry } = this.#parts
+    const { upstreams, endpoints } = this.#parts
+    const all = upstreams.all(ask.subject.repository.registry)
+    if (!endpoints) return this.#at(all[0]!, ask, false, signal)
+    return endpoints.first(all, ask, (upstream, more) => this.#at(upstream, ask, more, signal))
+  }
+
+  /** `more`: there is another to be asked, so that this one is not waited for as long. */
+  async #at(upstream: Upstream, ask: Ask, more: boolean, signal: AbortSignal | undefined): Promise<Answer> {
+    const { exchange, authenticator, retry } = this.#parts
     const { method, headers = {}, content, subject } = ask
     const { repository } = subject
-    const upstream = upstreams.find(repository.registry)
     const url = urlOf(upstream, repository, ask.path)
     const send = (authorization: Authorization | undefined) =>
       exchange.send(
         upstream,
         {
-          ...{ method, url, headers },
+          ...{ method, url, headers, impatient: more },
           ...(content ? { content } : {}),
           // An upload may go on at another host, whose business this registry's credentials are not.
           ...(authorization && url.origin === upstream.origin ? { authorization: authorization.header } : {}),

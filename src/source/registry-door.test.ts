@@ -179,7 +179,7 @@ describe('what a client showed', () => {
     try {
       other.image('org/app', 'v1', [noise(1000)])
       other.auth = { kind: 'basic', ...ann }
-      source.reroute(new Map([[repository.registry, { url: new URL(`http://${other.host}`) }]]), true)
+      source.reroute(new Map([[repository.registry, [{ url: new URL(`http://${other.host}`) }]]]), true)
       expect(await codeOf(source.resolve(repository, tag))).toBe('denied')
       expect(other.requests.length).toBeGreaterThan(0)
       for (const { headers } of other.requests) expect(headers.authorization).toBeUndefined()

@@ -19,7 +19,7 @@ const password = 'hunter2'
 
 function sourceAt(host: string, credentialsFile?: string): RegistrySource {
   return new RegistrySource({
-    upstreams: new Map([[host, { url: new URL(`http://${host}`) }]]),
+    upstreams: new Map([[host, [{ url: new URL(`http://${host}`) }]]]),
     onlyListed: true,
     clock: systemClock,
     random: seededRandom(1),

@@ -16,6 +16,7 @@ import { parseContentLength, parseContentRange } from './content-range.ts'
 import { type Credentials, DockerCredentials, noCredentials, only } from './credentials.ts'
 import type { Credential } from './docker-config.ts'
 import type { Asker, Door, Named } from './door.ts'
+import { type EndpointFacts, Endpoints } from './endpoints.ts'
 import { defaultTimeouts, Exchange, type Timeouts } from './exchange.ts'
 import { LendingClient } from './lent.ts'
 import { relativeLink } from './link.ts'
@@ -26,13 +27,12 @@ import { resumedBody } from './resumed-body.ts'
 import { defaultRetry, type RetryPolicy, type RetryTools } from './retry.ts'
 import { sameBytes } from './same-bytes.ts'
 import type { Location, OpenBody, Passed, Resolved, Source, Stat } from './source.ts'
-import { type UpstreamOptions, Upstreams } from './upstreams.ts'
+import { type ListedUpstreams, type Upstream, Upstreams } from './upstreams.ts'
 
 export type SourceLimit = (bytes: number, digest: Digest | undefined) => Promise<void>
 
 export interface RegistrySourceOptions {
-  /** By registry, as references name it. */
-  readonly upstreams: ReadonlyMap<string, UpstreamOptions>
+  readonly upstreams: ListedUpstreams
   /** Refuse a registry that `upstreams` does not have; otherwise it is reached at `https://<registry>`. */
   readonly onlyListed: boolean
   /** PEM file of certificate authorities that are trusted for every registry beside the usual ones. */
@@ -42,7 +42,9 @@ export interface RegistrySourceOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
-  readonly metrics: Pick<Metrics, 'sourceBytes' | 'sourceRequests'>
+  /** The last three are for registries at several places. */
+  readonly metrics: Pick<Metrics, 'sourceBytes' | 'sourceRequests'> &
+    Partial<Pick<Metrics, 'endpointUp' | 'endpointFailures' | 'endpointBytes'>>
   /**
    * Awaited with the length of every chunk of content that has arrived, and with the digest of the content where that
    * is known; what it withholds, the registry keeps.
@@ -58,6 +60,8 @@ export interface RegistrySourceOptions {
 export const maxPassedBytes = 16 * 1024 * 1024
 /** For a question whose answer a client waits for, and that need not be answered. */
 const doorTimeouts: Timeouts = { headersMs: 5_000, idleMs: 5_000 }
+/** To see whether an endpoint that was down answers again. */
+const checkTimeouts: Timeouts = { headersMs: 5_000, idleMs: 5_000 }
 /** Headers of a passed answer that mean something to who asked. */
 const passedHeaders = ['content-type', 'content-encoding', 'docker-content-digest', 'oci-filters-applied']
 
@@ -73,6 +77,7 @@ export class RegistrySource implements Source, Door {
   ) => RegistryClient
   readonly #credentials: Credentials
   readonly #upstreams: Upstreams
+  readonly #endpoints: Endpoints
   readonly #retry: RetryTools
   readonly #doorTimeouts: Timeouts
   readonly #metrics: RegistrySourceOptions['metrics']
@@ -91,14 +96,19 @@ export class RegistrySource implements Source, Door {
     this.#upstreams = upstreams
     this.#credentials = file === undefined ? noCredentials : new DockerCredentials({ file, clock, log })
     const usual = options.timeouts ?? defaultTimeouts
+    const knock = new Exchange(clock, options.timeouts ?? checkTimeouts, metrics, reach)
+    const endpoints = new Endpoints({ clock, log, metrics, check: (upstream) => saysRegistry(knock, upstream) })
+    endpoints.keep(upstreams.several())
+    this.#endpoints = endpoints
     this.#clientFor = (credentials, timeouts = usual, told = undefined) => {
       const exchange = new Exchange(clock, timeouts, metrics, reach)
       const authenticator = new Authenticator(exchange, credentials, clock, challenges)
-      return new RegistryClient({ upstreams, exchange, authenticator, retry, ...(told ? { admitted: told } : {}) })
+      const admitted = told ? { admitted: told } : {}
+      return new RegistryClient({ upstreams, endpoints, exchange, authenticator, retry, ...admitted })
     }
     this.#own = this.#clientFor(this.#credentials, usual, admitted)
     const clientOf = (credential: Credential, { registry }: Repository) =>
-      this.#clientFor(only(credential, upstreams.find(registry).account))
+      this.#clientFor(only(credential, accountsOf(upstreams.all(registry))))
     this.#client = new LendingClient(this.#own, clientOf, clock)
     this.#metrics = metrics
     this.#limit = options.limit
@@ -134,7 +144,8 @@ export class RegistrySource implements Source, Door {
   async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
     const ask = askFor(location)
     const about = aboutOf(ask.subject)
-    const reopen = (from: number) => this.#client.once(rangedFrom(ask, from), signal)
+    const { avoid, elsewhere } = this.#elsewhere(location.repository)
+    const reopen = (from: number) => this.#client.once({ ...rangedFrom(ask, from), avoid }, signal)
     const first = await this.#client.request({ ...rangedFrom(ask, start), also: [416] }, signal)
     if (first.status === 416) {
       await first.discard()
@@ -148,9 +159,29 @@ export class RegistrySource implements Source, Door {
       first.close()
       throw beyondEnd(about, start, size)
     }
-    const received = (bytes: number) => this.#received(location.repository, bytes, location.digest)
-    const body = resumedBody({ about, size, start, first, reopen, received, retry: this.#retry, signal })
+    const received = (bytes: number, { upstream }: Answer) => {
+      this.#endpoints.received(upstream, bytes)
+      return this.#received(location.repository, bytes, location.digest)
+    }
+    const body = resumedBody({ about, size, start, first, reopen, received, elsewhere, retry: this.#retry, signal })
     return { size, mediaType, body }
+  }
+
+  /** For one body: which endpoints it broke off at, until it did at all of them. */
+  #elsewhere({ registry }: Repository) {
+    const avoid = new Set<string>()
+    const elsewhere = ({ upstream }: Answer, failure: Failure) => {
+      const all = this.#upstreams.all(registry)
+      if (all.length === 1) return false
+      this.#endpoints.broke(upstream, failure)
+      // Again at the same: the others are out of use, and it is asked for want of a better one.
+      const again = avoid.has(upstream.base)
+      avoid.add(upstream.base)
+      if (!again && all.some(({ base }) => !avoid.has(base))) return true
+      avoid.clear()
+      return false
+    }
+    return { avoid, elsewhere }
   }
 
   async admits({ repository, kind, reference }: Named, asker: Asker): Promise<void> {
@@ -180,12 +211,29 @@ export class RegistrySource implements Source, Door {
   }
 
   /** Where registries are, from now on. @throws {Error} for a URL that cannot be used; all stay then */
-  reroute(upstreams: ReadonlyMap<string, UpstreamOptions>, onlyListed: boolean): void {
+  reroute(upstreams: ListedUpstreams, onlyListed: boolean): void {
     this.#upstreams.replace(upstreams, onlyListed)
+    this.#endpoints.keep(this.#upstreams.several())
+  }
+
+  /** Registries that are at several places, and what is thought of each. */
+  endpoints(): { readonly registry: string; readonly endpoints: readonly EndpointFacts[] }[] {
+    const several = this.#upstreams.several()
+    return several.map((all) => ({ registry: all[0]!.registry, endpoints: this.#endpoints.facts(all) }))
+  }
+
+  /** As {@link Upstreams.leadingTo}. */
+  leadingTo(url: URL) {
+    return this.#upstreams.leadingTo(url)
+  }
+
+  close(): void {
+    this.#endpoints.close()
   }
 
   async hasLogin(registry: string): Promise<boolean> {
-    return (await this.#credentials.find(this.#upstreams.find(registry).account)) !== undefined
+    const accounts = accountsOf(this.#upstreams.all(registry))
+    return (await Promise.all(accounts.map((each) => this.#credentials.find(each)))).some((each) => each !== undefined)
   }
 
   lend(repository: Repository, credential: Credential): void {
@@ -248,7 +296,7 @@ export class RegistrySource implements Source, Door {
 
   #credentialsOf(asker: Asker, { registry }: Repository): Credentials {
     if (asker === 'anyone') return noCredentials
-    return asker === 'node' ? this.#credentials : only(asker, this.#upstreams.find(registry).account)
+    return asker === 'node' ? this.#credentials : only(asker, accountsOf(this.#upstreams.all(registry)))
   }
 
   /** A length is missing where the server sends in chunks; then HEAD knows it. */
@@ -283,6 +331,21 @@ export class RegistrySource implements Source, Door {
 }
 
 const defaultType = 'application/octet-stream'
+
+function accountsOf(upstreams: readonly Upstream[]): string[] {
+  return upstreams.map(({ account }) => account)
+}
+
+/** In nobody's name: that it wants a login is an answer too. */
+async function saysRegistry(exchange: Exchange, upstream: Upstream): Promise<boolean> {
+  try {
+    const answer = await exchange.send(upstream, { method: 'GET', url: new URL(upstream.root) })
+    await answer.discard()
+    return answer.status < 400 || answer.status === 401 || answer.status === 403
+  } catch {
+    return false
+  }
+}
 
 function resolvedBy(head: Answer): Resolved | undefined {
   const digest = head.headers.get('docker-content-digest') ?? ''

@@ -35,7 +35,7 @@ function optionsFor(url: string, options: Partial<RegistryWriterOptions> = {}) {
     log,
     host,
     options: {
-      upstreams: new Map([[host, { url: new URL(url) }]]),
+      upstreams: new Map([[host, [{ url: new URL(url) }]]]),
       credentialsFile,
       clock: new HurriedClock(),
       random: seededRandom(1),
@@ -279,7 +279,7 @@ describe('a registry that is not at its best', () => {
       const url = new URL(`http://127.0.0.1:${deaf.port}`)
       const writer = new RegistryWriter({
         ...options,
-        upstreams: new Map([[host, { url }]]),
+        upstreams: new Map([[host, [{ url }]]]),
         timeouts: { headersMs: 20_000, idleMs: 20_000 },
       })
       const failure = await refuses(writer.putBlob(repositoryOf(host, 'org/app'), readable(small)), 'unavailable')

@@ -20,11 +20,11 @@ import { RegistryClient } from './registry-client.ts'
 import { defaultRetry, pauseAfter, type RetryPolicy, type RetryTools, retrying } from './retry.ts'
 import type { Location } from './source.ts'
 import { endOf, sessionOf, type UploadSession } from './upload-session.ts'
-import { type UpstreamOptions, Upstreams } from './upstreams.ts'
+import { type ListedUpstreams, Upstreams } from './upstreams.ts'
 
 export interface RegistryWriterOptions {
-  /** By registry, as references name it. No other is written to. */
-  readonly upstreams: ReadonlyMap<string, UpstreamOptions>
+  /** No other registry is written to, and each at the endpoint that is preferred. */
+  readonly upstreams: ListedUpstreams
   /** PEM file of certificate authorities that are trusted beside the usual ones. */
   readonly caFile?: string
   /** A Docker `config.json`; without one every registry is asked anonymously. */

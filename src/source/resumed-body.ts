@@ -18,7 +18,9 @@ export interface BodyPlan {
   /** Asks again, from `start` on. */
   readonly reopen: (start: number) => Promise<Answer>
   /** Called with every run of bytes that arrives, skipped ones too; the next is read when it resolves. */
-  readonly received: (bytes: number) => Promise<void>
+  readonly received: (bytes: number, from: Answer) => Promise<void>
+  /** Told of a connection that broke off or brought what cannot be; true: there is another place to ask, at once. */
+  readonly elsewhere?: (from: Answer, error: Failure) => boolean
   readonly retry: RetryTools
   readonly signal: AbortSignal | undefined
 }
@@ -39,7 +41,7 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
         let at = firstByte(answer, position, plan)
         for await (const batch of answer.batches()) {
           const length = batch.reduce((sum, chunk) => sum + chunk.length, 0)
-          await unlessAborted(plan.received(length), plan.signal)
+          await unlessAborted(plan.received(length, answer), plan.signal)
           for (const chunk of batch) {
             const fresh = at < position ? chunk.subarray(position - at) : chunk
             at += chunk.length
@@ -52,10 +54,13 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
         if (position === plan.size) return
         throw new Failure('corrupt', `${plan.about} ended after ${position} of ${plan.size} bytes`)
       } catch (error) {
+        const broken = answer
         answer?.close()
         answer = undefined
         // All bytes are here; how the connection ended no longer matters.
         if (error instanceof Transient && position === plan.size) return
+        if (broken && error instanceof Failure && error.code !== 'cancelled' && plan.elsewhere?.(broken, error))
+          continue
         failed = position - from >= progressBytes ? 1 : failed + 1
         from = position
         await pauseAfter(failed, error, plan.retry, plan.signal)

@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), 'shoal-upstreams-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 function at(url: string) {
-  return new Upstreams(new Map([['r.io', { url: new URL(url) }]]), { onlyListed: true }).find('r.io')
+  return new Upstreams(new Map([['r.io', [{ url: new URL(url) }]]]), { onlyListed: true }).find('r.io')
 }
 
 describe('Upstreams', () => {
@@ -26,11 +26,11 @@ describe('Upstreams', () => {
   })
 
   test('others can be put in their place; what cannot be used changes nothing', () => {
-    const upstreams = new Upstreams(new Map([['r.io', { url: new URL('http://one') }]]), { onlyListed: false })
-    upstreams.replace(new Map([['r.io', { url: new URL('http://two') }]]), true)
+    const upstreams = new Upstreams(new Map([['r.io', [{ url: new URL('http://one') }]]]), { onlyListed: false })
+    upstreams.replace(new Map([['r.io', [{ url: new URL('http://two') }]]]), true)
     expect(upstreams.find('r.io').base).toBe('http://two/v2')
     expect(() => upstreams.find('ghcr.io')).toThrow('not among')
-    expect(() => upstreams.replace(new Map([['r.io', { url: new URL('ftp://three') }]]), false)).toThrow('ftp:')
+    expect(() => upstreams.replace(new Map([['r.io', [{ url: new URL('ftp://three') }]]]), false)).toThrow('ftp:')
     expect(upstreams.find('r.io').base).toBe('http://two/v2')
     expect(() => upstreams.find('ghcr.io')).toThrow('not among')
   })

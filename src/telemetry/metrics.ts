@@ -28,6 +28,16 @@ export function createMetrics() {
     registry,
     sourceBytes: ofSource('shoal_source_bytes_total', 'Bytes received from sources'),
     sourceRequests: ofSource('shoal_source_requests_total', 'Requests sent to sources', ['status']),
+    endpointUp: gauge('shoal_endpoint_up', '1 while an endpoint of a registry that has several is in use, else 0', [
+      'source',
+      'endpoint',
+    ]),
+    endpointBytes: ofSource('shoal_endpoint_bytes_total', 'Bytes received from each of the endpoints of a registry', [
+      'endpoint',
+    ]),
+    endpointFailures: ofSource('shoal_endpoint_failures_total', 'Requests that endpoints of a registry failed at', [
+      'endpoint',
+    ]),
     rightsChecks: ofSource('shoal_rights_checks_total', 'Rights of clients that sources were asked about', ['outcome']),
     peerReceivedBytes: counter('shoal_peer_received_bytes_total', 'Bytes of pieces received from other nodes'),
     peerSentBytes: counter('shoal_peer_sent_bytes_total', 'Bytes of pieces sent to other nodes'),

@@ -1,5 +1,5 @@
 /** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
-import type { BlobFacts, LogLevelFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
+import type { BlobFacts, LogLevelFacts, NodeFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import type { Progress } from '../../src/replicate/progress.ts'
 import type { TagIndex } from '../../src/state/state.ts'
@@ -20,6 +20,7 @@ export class FakeNodeView implements NodeView {
   engine: { path: string; trouble?: string }[] = []
   borrowed: { blobs: number; bytes: number } | undefined
   stateTrouble: string | undefined
+  sources: NodeFacts['sources']
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
   readonly preheats = new FakePreheats()
@@ -82,6 +83,7 @@ export class FakeNodeView implements NodeView {
       },
       scrub: { due: 0, damaged: 1 },
       engine: { folders: this.engine },
+      ...(this.sources ? { sources: this.sources } : {}),
       rates: { received: 11_000_000, sent: 0, source: 512 },
       notReady: this.notReady,
     }

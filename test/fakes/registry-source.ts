@@ -56,7 +56,7 @@ export function sourceOver(registry: FakeRegistry, options: Partial<RegistrySour
   const log = new RecordedLog()
   const metrics = createMetrics()
   const source = new RegistrySource({
-    upstreams: new Map([[registry.host, { url: registry.url }]]),
+    upstreams: new Map([[registry.host, [{ url: registry.url }]]]),
     onlyListed: true,
     clock,
     random: seededRandom(1),

@@ -93,10 +93,10 @@ async function askSource(
   const proxy = proxyOf(new URL(url))
   const facts = { registry, url, ...(proxy === undefined ? {} : { proxy }) }
   try {
-    const listed = new Map([[registry, { url: new URL(url) }]])
+    const listed = new Map([[registry, [{ url: new URL(url) }]]])
     const upstream = new Upstreams(listed, { onlyListed, ...(caFile === undefined ? {} : { caFile }) }).find(registry)
     const asked = clock.wall()
-    const answer = await exchange.send(upstream, { method: 'GET', url: new URL(`${upstream.base}/`) })
+    const answer = await exchange.send(upstream, { method: 'GET', url: new URL(upstream.root) })
     answer.close()
     const ahead = aheadOf(answer.headers, asked, clock.wall())
     return {
