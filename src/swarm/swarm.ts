@@ -118,11 +118,14 @@ export class Swarm implements SessionHandler {
     this.fetch(location).fetch(true)
   }
 
-  /** Nobody here wants it any more: it stops, unless other nodes wait for it. True when there is nothing to stop. */
+  /**
+   * Nobody here wants it any more: it stops, unless other nodes wait for what this one reads from the source. Whoever does
+   * not read it is a parent among others, and they might wait for each other. True when there is nothing left to stop.
+   */
   relinquish(digest: Digest): boolean {
     const transfer = this.#transfers.get(digest)
     if (!transfer?.unwanted) return true
-    if (this.#o.seeder.audience(digest).size > 0) return false
+    if (transfer.feeding && this.#o.seeder.audience(digest).size > 0) return false
     transfer.stop('nobody wants it any more')
     return true
   }
