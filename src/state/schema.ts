@@ -32,8 +32,15 @@ const steps: readonly ((dialect: Dialect) => readonly string[])[] = [
        artifact_type ${text},
        annotations   ${text},
        parts         ${text},
+       removed       INTEGER NOT NULL,
+       said_at       BIGINT NOT NULL,
+       number        BIGINT NOT NULL,
        PRIMARY KEY (repository, digest)
      )`,
+    'CREATE UNIQUE INDEX contents_by_number ON contents (number)',
+    // Who takes the next number keeps others from it until he has committed: so numbers are seen in order.
+    'CREATE TABLE content_number (last BIGINT NOT NULL)',
+    'INSERT INTO content_number (last) VALUES (0)',
     'CREATE INDEX contents_by_digest ON contents (digest)',
     'CREATE INDEX contents_by_subject ON contents (repository, subject) WHERE subject IS NOT NULL',
     `CREATE TABLE jobs (

@@ -1,12 +1,13 @@
-/** What repositories of the cluster's own contain. */
+/** What repositories of the cluster's own contain; of what was removed a line stays for a while, for copies to hear of. */
 import type { Digest } from '../oci/digest.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { BlobKind } from '../store/blob-store.ts'
 import { numberIn, optionalText, type Row, type Sql, textIn, type Value } from './sql.ts'
 import { repositoryIn } from './sql-tags.ts'
-import type { Content, ContentIndex, Page } from './state.ts'
+import type { Content, ContentChange, ContentIndex, Page } from './state.ts'
 
-const columns = 'digest, kind, media_type, size, at, subject, artifact_type, annotations, parts'
+const facts = 'kind, media_type, size, at, subject, artifact_type, annotations, parts'
+const columns = `repository, digest, ${facts}, removed, said_at, number`
 
 export class SqlContents implements ContentIndex {
   readonly #sql: Sql
@@ -20,55 +21,112 @@ export class SqlContents implements ContentIndex {
   }
 
   async add(repository: Repository, content: Content): Promise<void> {
-    const { digest, kind, mediaType, size, at, subject, artifactType, annotations, parts } = content
-    await this.#sql.rows(
-      `INSERT INTO contents (repository, ${columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-       ON CONFLICT (repository, digest) DO UPDATE SET kind = excluded.kind, media_type = excluded.media_type,
-         size = excluded.size, at = excluded.at, subject = excluded.subject, artifact_type = excluded.artifact_type,
-         annotations = excluded.annotations, parts = excluded.parts`,
-      [
-        formatRepository(repository),
-        digest,
-        kind,
-        mediaType,
-        size,
-        at,
-        subject ?? null,
-        artifactType ?? null,
-        annotations ? JSON.stringify(annotations) : null,
-        parts ? JSON.stringify(parts) : null,
-      ],
-    )
+    const name = formatRepository(repository)
+    await this.#sql.transaction(async (sql) => {
+      const known = await rowOf(sql, name, content.digest)
+      await write(sql, name, content, Math.max(content.at, known ? numberIn(known, 'said_at') + 1 : 0), false)
+    })
   }
 
-  async remove(repository: Repository, digest: Digest): Promise<boolean> {
-    const rows = await this.#sql.rows('DELETE FROM contents WHERE repository = $1 AND digest = $2 RETURNING digest', [
-      formatRepository(repository),
-      digest,
-    ])
-    return rows.length > 0
+  remove(repository: Repository, digest: Digest): Promise<boolean> {
+    const name = formatRepository(repository)
+    return this.#sql.transaction(async (sql) => {
+      const known = await rowOf(sql, name, digest)
+      if (!known || numberIn(known, 'removed') === 1) return false
+      await write(sql, name, contentOf(known), numberIn(known, 'said_at') + 1, true)
+      return true
+    })
   }
 
   list(repository: Repository, { after, limit }: Page<Digest>, kind?: BlobKind): Promise<Content[]> {
     const values = [formatRepository(repository), after ?? '', limit]
     return this.#those(
-      `repository = $1 AND digest > $2 ${kind === undefined ? '' : 'AND kind = $4'} ORDER BY digest LIMIT $3`,
+      `repository = $1 AND digest > $2 ${kind === undefined ? '' : 'AND kind = $4'}`,
       kind === undefined ? values : [...values, kind],
+      'ORDER BY digest LIMIT $3',
     )
   }
 
   referrers(repository: Repository, subject: Digest): Promise<Content[]> {
-    return this.#those('repository = $1 AND subject = $2 ORDER BY digest', [formatRepository(repository), subject])
+    return this.#those('repository = $1 AND subject = $2', [formatRepository(repository), subject], 'ORDER BY digest')
   }
 
   async repositoriesOf(digest: Digest): Promise<Repository[]> {
-    const rows = await this.#sql.rows('SELECT repository FROM contents WHERE digest = $1 ORDER BY repository', [digest])
+    const rows = await this.#sql.rows(
+      'SELECT repository FROM contents WHERE digest = $1 AND removed = 0 ORDER BY repository',
+      [digest],
+    )
     return rows.map(repositoryIn)
   }
 
-  async #those(where: string, values: readonly Value[]): Promise<Content[]> {
-    return (await this.#sql.rows(`SELECT ${columns} FROM contents WHERE ${where}`, values)).map(contentOf)
+  async changes(after: number, limit: number): Promise<ContentChange[]> {
+    const rows = await this.#sql.rows(`SELECT ${columns} FROM contents WHERE number > $1 ORDER BY number LIMIT $2`, [
+      after,
+      limit,
+    ])
+    return rows.map((row) => ({
+      repository: repositoryIn(row),
+      digest: textIn(row, 'digest') as Digest,
+      ...(numberIn(row, 'removed') === 1 ? {} : { content: contentOf(row) }),
+      saidAt: numberIn(row, 'said_at'),
+      number: numberIn(row, 'number'),
+    }))
   }
+
+  async learn({ repository, digest, content, saidAt }: Omit<ContentChange, 'number'>): Promise<void> {
+    const name = formatRepository(repository)
+    await this.#sql.transaction(async (sql) => {
+      const known = await rowOf(sql, name, digest)
+      if (known && numberIn(known, 'said_at') >= saidAt) return
+      const last = known ? contentOf(known) : { digest, kind: 'blob' as const, mediaType: '', size: 0, at: saidAt }
+      await write(sql, name, content ?? last, saidAt, content === undefined)
+    })
+  }
+
+  async forget(before: number): Promise<void> {
+    await this.#sql.rows('DELETE FROM contents WHERE removed = 1 AND said_at < $1', [before])
+  }
+
+  async #those(where: string, values: readonly Value[], order = ''): Promise<Content[]> {
+    const rows = await this.#sql.rows(`SELECT ${columns} FROM contents WHERE ${where} AND removed = 0 ${order}`, values)
+    return rows.map(contentOf)
+  }
+}
+
+async function rowOf(sql: Sql, repository: string, digest: Digest): Promise<Row | undefined> {
+  // The number first: whoever writes the same content meanwhile has to wait.
+  await sql.rows('UPDATE content_number SET last = last + 1')
+  const rows = await sql.rows(`SELECT ${columns} FROM contents WHERE repository = $1 AND digest = $2`, [
+    repository,
+    digest,
+  ])
+  return rows[0]
+}
+
+async function write(sql: Sql, repository: string, content: Content, saidAt: number, removed: boolean): Promise<void> {
+  const { digest, kind, mediaType, size, at, subject, artifactType, annotations, parts } = content
+  await sql.rows(
+    `INSERT INTO contents (${columns})
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, (SELECT last FROM content_number))
+     ON CONFLICT (repository, digest) DO UPDATE SET kind = excluded.kind, media_type = excluded.media_type,
+       size = excluded.size, at = excluded.at, subject = excluded.subject, artifact_type = excluded.artifact_type,
+       annotations = excluded.annotations, parts = excluded.parts, removed = excluded.removed,
+       said_at = excluded.said_at, number = excluded.number`,
+    [
+      repository,
+      digest,
+      kind,
+      mediaType,
+      size,
+      at,
+      subject ?? null,
+      artifactType ?? null,
+      annotations ? JSON.stringify(annotations) : null,
+      parts ? JSON.stringify(parts) : null,
+      removed ? 1 : 0,
+      saidAt,
+    ],
+  )
 }
 
 function contentOf(row: Row): Content {

@@ -20,7 +20,7 @@ export class SqlTags implements TagIndex {
 
   async get(repository: Repository, tag: Tag): Promise<TagEntry | undefined> {
     const line = await newestOf(this.#sql, [formatRepository(repository), tag])
-    return line && line.digest !== '' ? entryOf(line) : undefined
+    return line && entryOf(line)
   }
 
   async at(repository: Repository, tag: Tag, wall: number): Promise<TagEntry | undefined> {
@@ -71,7 +71,7 @@ export class SqlTags implements TagIndex {
   async repositories({ after = '', limit }: Page<string>): Promise<Repository[]> {
     const rows = await this.#sql.rows(
       `SELECT repository FROM tag_lines WHERE newest = 1 AND digest <> '' AND repository > $1
-       UNION SELECT repository FROM contents WHERE repository > $1 ORDER BY repository LIMIT $2`,
+       UNION SELECT repository FROM contents WHERE repository > $1 AND removed = 0 ORDER BY repository LIMIT $2`,
       [after, limit],
     )
     return rows.map((row) => repositoryIn(row))
@@ -138,8 +138,11 @@ async function state(sql: Sql, name: Name, entry: TagEntry): Promise<void> {
   const [before] = await linesOf(sql, 'AND (at, said_by, digest) <= ($3, $4, $5)', 'DESC', place)
   const end = before && { ...before, at: before.seenAt, by: before.seenBy }
   if (before?.digest === said.digest) {
-    if (isAfter(said, end!)) await seen(sql, before.number, said)
-    return
+    if (!isAfter(said, end!)) return
+    if (sameDay(said.at, before.seenAt)) return seen(sql, before.number, said)
+    // Copies hear of it once a day, so that they do not take the tag for forgotten.
+    await sql.rows('DELETE FROM tag_lines WHERE number = $1', [before.number])
+    return insert(sql, name, { ...before, seenAt: said.at, seenBy: said.by })
   }
   const [next] = await linesOf(sql, 'AND (at, said_by, digest) > ($3, $4, $5)', 'ASC', place)
   if (before && isAfter(end!, said)) {
@@ -155,6 +158,12 @@ async function state(sql: Sql, name: Name, entry: TagEntry): Promise<void> {
     if (before && !next) await ended(sql, before.number)
     await insert(sql, name, { ...said, newest: !next })
   }
+}
+
+const dayMs = 86_400_000
+
+function sameDay(a: number, b: number): boolean {
+  return Math.floor(a / dayMs) === Math.floor(b / dayMs)
 }
 
 async function seen(sql: Sql, number: number, { at, by }: Pick<Line, 'at' | 'by'>): Promise<void> {

@@ -53,6 +53,7 @@ export interface Page<T> {
 }
 
 export interface TagIndex {
+  /** Without a digest where it was taken away; undefined where nothing was ever said of it. */
   get(repository: Repository, tag: Tag): Promise<TagEntry | undefined>
   /** What it pointed to at that time; without a digest: it did not exist. */
   at(repository: Repository, tag: Tag, wall: number): Promise<TagEntry | undefined>
@@ -97,6 +98,18 @@ export interface Content {
   readonly parts?: readonly Digest[]
 }
 
+/** What a copy is told: that a repository has something, or has it no more. */
+export interface ContentChange {
+  readonly repository: Repository
+  readonly digest: Digest
+  /** Absent: it was removed. */
+  readonly content?: Content
+  /** Wall ms of the change; later ones count. */
+  readonly saidAt: number
+  /** Grows with every change here. */
+  readonly number: number
+}
+
 export interface ContentIndex {
   find(repository: Repository, digest: Digest): Promise<Content | undefined>
   /** Again: replaced. */
@@ -107,6 +120,12 @@ export interface ContentIndex {
   list(repository: Repository, page: Page<Digest>, kind?: BlobKind): Promise<Content[]>
   referrers(repository: Repository, subject: Digest): Promise<Content[]>
   repositoriesOf(digest: Digest): Promise<Repository[]>
+  /** Changes after number `after`, in order: of each content the last one. */
+  changes(after: number, limit: number): Promise<ContentChange[]>
+  /** What another copy says, unless this one has it from later. */
+  learn(change: Omit<ContentChange, 'number'>): Promise<void>
+  /** Drops the memory of what was removed before `before`, wall ms. */
+  forget(before: number): Promise<void>
 }
 
 export type JobState = 'pending' | 'running' | 'done' | 'failed' | 'cancelled'

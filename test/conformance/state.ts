@@ -58,7 +58,7 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
       test('a tag that was taken away is none, and its history says so', async () => {
         await state.tags.set(app, v1, entry(a, 10))
         await state.tags.set(app, v1, entry(undefined, 20))
-        expect(await state.tags.get(app, v1)).toBeUndefined()
+        expect(await state.tags.get(app, v1)).toEqual({ ...entry(undefined, 20), seenAt: 20 })
         expect(await told()).toEqual([
           [undefined, 20],
           [a, 10],
@@ -149,7 +149,7 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await state.tags.point(app, v1, entry(b, 500))).toMatchObject({ digest: b, at: 1001 })
         expect(await state.tags.get(app, v1)).toMatchObject({ digest: b })
         expect(await state.tags.point(app, v1, entry(undefined, 600))).toMatchObject({ at: 1002 })
-        expect(await state.tags.get(app, v1)).toBeUndefined()
+        expect((await state.tags.get(app, v1))?.digest).toBeUndefined()
         expect(await state.tags.point(other, v1, entry(b, 5))).toMatchObject({ digest: b, at: 5 })
       })
 
@@ -205,6 +205,19 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         } finally {
           await copy.drop()
         }
+      })
+
+      test('copies hear once a day that a tag is still seen', async () => {
+        const day = 86_400_000
+        const last = async () => (await state.tags.changes(0, 100)).at(-1)
+        await state.tags.set(app, v1, entry(a, day + 1))
+        const { number } = (await last())!
+        await state.tags.set(app, v1, entry(a, day + 2))
+        expect((await last())!.number).toBe(number)
+        await state.tags.set(app, v1, entry(a, 2 * day))
+        expect(await last()).toMatchObject({ digest: a, at: day + 1, seenAt: 2 * day })
+        expect((await last())!.number).toBeGreaterThan(number)
+        expect(await told()).toEqual([[a, day + 1]])
       })
 
       test('forgets what ended long ago, and tags that nobody has seen since, but not those to be kept', async () => {
@@ -275,6 +288,50 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await listed({ after: digests[1]!, limit: 2 })).toEqual(digests.slice(2))
         expect(await listed({ limit: 9 }, 'manifest')).toEqual([digests[1]!])
         expect(await listed({ after: digests[0]!, limit: 9 }, 'blob')).toEqual([digests[2]!])
+      })
+
+      test('changes give a copy that has the same, whichever of two heard what first', async () => {
+        const copy = await make()
+        try {
+          const second = await copy.open()
+          opened.push(second)
+          const follow = async (from: State, to: State) => {
+            for (const { number: _, ...change } of await from.contents.changes(0, 100)) await to.contents.learn(change)
+          }
+          const has = async (of: State) => (await of.contents.list(app, { limit: 9 })).map(({ digest }) => digest)
+          await state.contents.add(app, { ...content(a), at: 10 })
+          await state.contents.add(app, { ...content(b), at: 11 })
+          await follow(state, second)
+          expect(await has(second)).toEqual([a, b].sort())
+          await second.contents.remove(app, a)
+          await state.contents.add(app, { ...content(b), size: 77, at: 20 })
+          await follow(state, second)
+          await follow(second, state)
+          expect([await has(state), await has(second)]).toEqual([[b], [b]])
+          expect(await second.contents.find(app, b)).toMatchObject({ size: 77 })
+          // A clock that is behind does not undo what somebody does now.
+          await state.contents.add(app, { ...content(a), at: 1 })
+          await follow(state, second)
+          expect(await has(second)).toEqual([a, b].sort())
+        } finally {
+          await copy.drop()
+        }
+      })
+
+      test('changes come in the order of their numbers, of each content the last, until it is forgotten', async () => {
+        await state.contents.add(app, { ...content(a), at: 10 })
+        await state.contents.add(app, { ...content(b), at: 10 })
+        await state.contents.add(app, { ...content(a), at: 12 })
+        const [first, last] = await state.contents.changes(0, 9)
+        expect([first?.digest, last?.digest]).toEqual([b, a])
+        expect(last!.number).toBeGreaterThan(first!.number)
+        expect(await state.contents.changes(first!.number, 9)).toEqual([last!])
+        await state.contents.remove(app, b)
+        const [removed] = await state.contents.changes(last!.number, 9)
+        expect([removed?.digest, removed?.content]).toEqual([b, undefined])
+        expect(await state.contents.repositoriesOf(b)).toEqual([])
+        await state.contents.forget(removed!.saidAt + 1)
+        expect((await state.contents.changes(0, 9)).map(({ digest }) => digest)).toEqual([a])
       })
 
       test('knows referrers of a subject, and repositories of a digest', async () => {
