@@ -24,14 +24,14 @@ afterEach(async () => {
   undo = new AsyncDisposableStack()
 })
 
-/** One node whose data is on a disk of its own. */
-async function nodeOn(disk: string): Promise<Stage> {
+/** A node whose data is on a disk of its own, and others that have room. */
+async function nodeOn(disk: string, others = 0): Promise<Stage> {
   const dir = mkdtempSync(join(scratchRoot, 'shoal-space-'))
   undo.defer(() => rmSync(dir, { recursive: true, force: true }))
   const binary = mounting(`mount -t tmpfs -o size=${disk} none data`)
   return Stage.open(
     { dir, undo, random: seededRandom(1), processes: [], notes: [] },
-    { nodes: 1, layers: [1000], binary },
+    { nodes: 1 + others, layers: [1000], binary },
   )
 }
 
@@ -108,6 +108,18 @@ describe.skipIf(obstacle !== undefined)('on a small disk', () => {
     const { store } = facts.parse(await (await ask(stage, 'GET', '/api/v1/node')).json())
     expect(store.trouble).toMatch(/no room for sha256:.*--keep-free|more than fit into the whole store/)
     await pulled(stage, 'small')
+  }, 120_000)
+
+  test('an image larger than it comes from another node that has it, and nothing of it from the registry', async () => {
+    const stage = await nodeOn('24m', 1)
+    publish(stage, 'enormous', 40)
+    await pull(stage.node(1).mirror, 'team/enormous', 'v1')
+    const before = stage.registry.sentBytes()
+    expect((await pulled(stage, 'enormous')).bytes).toBeGreaterThan(40 * MB)
+    expect(stage.registry.sentBytes() - before).toBeLessThan(MB)
+    const sent = (from: string) => stage.node(0).metric('shoal_registry_sent_bytes_total', { from })
+    expect(await sent('swarm')).toBeGreaterThan(39 * MB)
+    expect(await sent('source')).toBeLessThan(MB)
   }, 120_000)
 
   test('what was used least goes, with the reason in the log; what is pinned stays, and fills the disk if need be', async () => {
