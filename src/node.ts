@@ -24,10 +24,14 @@ import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
 import { harbor } from './harbor/harbor.ts'
 import { harden } from './hardening.ts'
+import { backendOf } from './home/backend-of.ts'
 import { ownBinary } from './install/own-binary.ts'
 import { formatAddress, isLoopback } from './listen.ts'
 import { Meter } from './meter.ts'
+import { NodeHome } from './node-home.ts'
 import { viewOf } from './node-view.ts'
+import type { Digest } from './oci/digest.ts'
+import type { Repository } from './oci/reference.ts'
 import { preheatOf } from './preheat/assembly.ts'
 import { Bucket, Gate } from './rate.ts'
 import { createRegistry, pullLog } from './registry/registry.ts'
@@ -168,9 +172,27 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       },
     })
     undo.push(() => urls.close())
+    const { caFile } = settings.source
+    const home: NodeHome = new NodeHome({
+      settings,
+      state: kept?.state,
+      backend: (url) =>
+        backendOf(url, {
+          env: process.env,
+          clock,
+          random,
+          log,
+          metrics,
+          limit: (bytes) => sourceLimit(bytes, undefined),
+          ...(caFile === undefined ? {} : { caFile }),
+          ...(credentialsFile ? { dockerFile: credentialsFile } : {}),
+        }),
+      network: () => network,
+    })
     const source = new Sources({
       registries,
       files: webServers,
+      homes: home.source,
       resolveFile: (repository) => urls.resolve(repository),
     })
     const asked = tracing?.source(source) ?? source
@@ -203,6 +225,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       mdns: settings.p2p.mdns,
       ring,
       encrypt,
+      homes: home.patterns,
       downloadRate,
       received: rates.received,
       clock,
@@ -228,7 +251,16 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const swarms = modes.includes('scheduler') ? new Swarms(random, settings.source.zone) : undefined
     const scheduler =
       swarms &&
-      new Scheduler({ swarms, membership, outbound, clock, log, metrics, orderSelf: (order) => inbound.order(order) })
+      new Scheduler({
+        swarms,
+        membership,
+        outbound,
+        clock,
+        log,
+        metrics,
+        readers: (repository) => home.readers(repository),
+        orderSelf: (order) => inbound.order(order),
+      })
     const choose = (request: Schedule) => {
       if (!scheduler) throw new Failure('no-name', 'this node is not a scheduler')
       return scheduler.schedule(request)
@@ -346,6 +378,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       vitals: (request) => vitals.own(request),
     }
     const inbound = tracing?.inbound(answers) ?? answers
+    home.join(network)
     await network.join(inbound, {
       uploads: () => seeder.uploads,
       uploadSlots: seeder.uploadSlots,
@@ -371,10 +404,28 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     engine.start()
 
     const pulls = pullLog({ clock, log, metrics }, (summary) => tracing?.pulls.pulled(summary))
-    const contentFor = (visitor: Visitor) => new GuardedContent({ content, rights, door: source }, visitor)
+    const homeParts = {
+      network,
+      store,
+      signer: identity,
+      open: (repository: Repository) => rights.given(repository, 'anyone'),
+      stored: (digest: Digest) => {
+        const blob = store.find(digest)
+        if (blob) seeder.begun(blob)
+        const owner = announcer.changed(digest)
+        if (owner) network.announceSoon(owner)
+      },
+      clock,
+      log,
+    }
+    const own = await home.serve(homeParts)
+    undo.push(() => home.close())
+    const contentFor = (visitor: Visitor) =>
+      home.content(content, new GuardedContent({ content, rights, door: source }, visitor), homeParts)
     const files = fileLimit()
     const app = createRegistry({
       content: contentFor,
+      own,
       log,
       metrics,
       clock,
@@ -487,6 +538,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         levels.close()
         log.info('node ends', { reason })
         await registry.close(drainMs)
+        await home.close()
         pulls.close()
         await seeder.drain(uploadDrainMs)
         await preheat.close()

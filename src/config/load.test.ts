@@ -48,6 +48,7 @@ describe('settings', () => {
       store: { dataDir: '/var/lib/shoal', scrubEveryMs: 604_800_000, keepFree: { share: 0.01 }, cacheBytes: 80 * GiB },
       registry: { address: { host: '127.0.0.1', port: 4880 }, loginsFor: 'root' },
       replication: { rules: [] },
+      home: { patterns: [] },
       peer: { address: { host: '0.0.0.0', port: 4881 } },
       p2p: { address: { host: '0.0.0.0', port: 4882 }, join: [], mdns: true },
       admin: { address: { host: '127.0.0.1', port: 4883 } },

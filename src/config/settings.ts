@@ -49,6 +49,27 @@ export interface RegistrySettings {
   readonly loginsFor: LoginsFor
 }
 
+/** Repositories that are the cluster's own. */
+export interface HomePattern {
+  /** `apps.corp/**`: a registry's name, and a pattern of its repositories. */
+  readonly pattern: string
+  /** URL of where they are kept beside the stores of seeds; without credentials. */
+  readonly backend?: string
+}
+
+export interface HomeSettings {
+  readonly patterns: readonly HomePattern[]
+  /** Absent: nothing can be pushed here. */
+  readonly push?: PushSettings
+}
+
+export interface PushSettings {
+  /** A readable htpasswd file; absent: who is on this host may push. */
+  readonly usersFile?: string
+  /** What was pushed can be deleted. */
+  readonly deletes: boolean
+}
+
 export interface PeerSettings {
   readonly address: Address
 }
@@ -145,6 +166,7 @@ export interface Settings {
   readonly node: NodeSettings
   readonly store: StoreSettings
   readonly registry: RegistrySettings
+  readonly home: HomeSettings
   readonly peer: PeerSettings
   readonly p2p: P2pSettings
   readonly admin: AdminSettings

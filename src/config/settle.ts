@@ -3,7 +3,7 @@ import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import type { Host } from './host.ts'
 import type { Problems } from './problem.ts'
 import type { Secret } from './secret.ts'
-import { modes, type ReplicationSettings, type Settings, type Upstream } from './settings.ts'
+import { type HomeSettings, modes, type ReplicationSettings, type Settings, type Upstream } from './settings.ts'
 import { dockerHubUpstream, flagOf, type Name, type Values } from './table.ts'
 import { type Size, upstream } from './values.ts'
 
@@ -59,6 +59,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       scrubEveryMs: values['scrub-every']!,
     },
     registry: { address: values['registry-addr']!, loginsFor: values['logins-for']! },
+    home: homeOf(values, loading),
     peer: { address: values['peer-addr']! },
     p2p: { address: values['p2p-addr']!, join: values.join, mdns: values.mdns! },
     admin: { address: admin, ...present('token', token), ...present('tokenFile', token && values['admin-token-file']) },
@@ -139,6 +140,29 @@ function replicationOf(values: Values, { problems, labelOf }: Loading): Replicat
   return { rules, ...present('rate', rate) }
 }
 
+function homeOf(values: Values, loading: Loading): HomeSettings {
+  const { problems, labelOf } = loading
+  const patterns = values.home
+  const known = new Set<string>()
+  for (const { pattern } of patterns) {
+    if (known.has(pattern)) problems.add(`${labelOf('home')}: ${pattern} is listed twice`)
+    known.add(pattern)
+  }
+  if (!values.push) {
+    for (const name of ['push-users-file', 'push-deletes'] as const) {
+      if (values[name]) problems.add(`${labelOf(name)}: nothing can be pushed to this node; give ${flagOf('push')} too`)
+    }
+    return { patterns }
+  }
+  const add = `add for example ${flagOf('home')} 'apps.corp/**'`
+  if (patterns.length === 0) problems.add(`${labelOf('push')}: no repository is the cluster's own; ${add}`)
+  if (!values.mode.includes('seed') && !values.mode.includes('all')) {
+    problems.add(`${labelOf('push')}: what is pushed is kept by seeds; add seed to ${flagOf('mode')}`)
+  }
+  const usersFile = readable('push-users-file', values, loading)
+  return { patterns, push: { ...present('usersFile', usersFile), deletes: values['push-deletes']! } }
+}
+
 const ports = ['registry-addr', 'peer-addr', 'p2p-addr', 'admin-addr'] as const
 
 /** Two of this node's own ports in each other's way would be reported as "in use by another program" at start. */
@@ -158,7 +182,13 @@ function clash(a: Address, b: Address): boolean {
   return a.port !== 0 && a.port === b.port && (a.host === b.host || everywhere(a.host) || everywhere(b.host))
 }
 
-type FileName = 'cluster-key-file' | 'credentials-file' | 'ca-file' | 'state-password-file' | 'state-ca-file'
+type FileName =
+  | 'cluster-key-file'
+  | 'credentials-file'
+  | 'ca-file'
+  | 'push-users-file'
+  | 'state-password-file'
+  | 'state-ca-file'
 
 /** The path, once it is sure that it can be read: a wrong one should stop the start, not the first pull. */
 function readable(name: FileName, values: Values, { problems, read }: Loading): string | undefined {

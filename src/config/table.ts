@@ -12,6 +12,7 @@ import {
   duration,
   endpoint,
   engineContent,
+  home,
   host,
   join,
   type Kind,
@@ -101,6 +102,16 @@ export const table = {
       default: 'root',
     },
   ),
+  home: many(
+    home,
+    '<pattern[=url]>',
+    "repositories that are the cluster's own: apps.corp/**, and where they are kept beside seeds; repeatable",
+  ),
+  push: flag('take what is pushed to repositories that a --home names; for a seed', { default: 'false' }),
+  'push-users-file': one(path, '<file>', 'who may push: an htpasswd file with bcrypt hashes', {
+    shown: 'whoever is on this host',
+  }),
+  'push-deletes': flag('let those who may push delete tags, manifests and blobs', { default: 'false' }),
   'ca-file': one(path, '<file>', 'PEM certificates to trust for sources, beside the usual ones'),
   'cache-size': one(size, '<size>', 'what the store may take: 20GiB, or a share of what is free or its own: 80%', {
     default: '80%',

@@ -7,8 +7,8 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { type Address, isIPv4, parseAddress, parseHost } from '../listen.ts'
-import { parseRegistry } from '../oci/reference.ts'
-import type { EngineContentSetting, Upstream } from './settings.ts'
+import { dockerHub, looksLikeRegistry, parseRegistry } from '../oci/reference.ts'
+import type { EngineContentSetting, HomePattern, Upstream } from './settings.ts'
 import { parseStateUrl, type StateUrl, stateUrlExpected } from './state-url.ts'
 
 /** A kind made from a function that answers undefined for text it does not understand. */
@@ -176,6 +176,30 @@ export const upstream: Kind<Upstream> = kind(
 
 /** Where several nodes share their state. */
 export const stateUrl: Kind<StateUrl> = kind(stateUrlExpected, parseStateUrl)
+const mostPattern = 256
+
+/**
+ * `apps.corp/**`, `apps.corp/team/*=file:///srv/images`. The registry stands there in full: a pattern that takes in others
+ * would take their images away from everybody.
+ */
+export const home: Kind<HomePattern> = kind(
+  'a pattern such as apps.corp/** or docker.io/ours/*, and perhaps = and the URL of a backend without credentials',
+  (text) => {
+    const equals = text.indexOf('=')
+    const said = (equals < 0 ? text : text.slice(0, equals)).trim()
+    const first = said.split('/', 1)[0]!
+    const pattern = looksLikeRegistry(first) ? said : `${dockerHub}/${said}`
+    const slash = pattern.indexOf('/')
+    const registry = registryOf(pattern.slice(0, Math.max(slash, 0)))
+    const names = pattern.slice(slash + 1)
+    if (!registry || pattern.length > mostPattern || !/^[a-z0-9*?._-]+(?:\/[a-z0-9*?._-]+)*$/.test(names))
+      return undefined
+    const whole = `${registry}/${names}`
+    if (equals < 0) return { pattern: whole }
+    const url = URL.parse(text.slice(equals + 1).trim())
+    return url && !url.username && !url.password ? { pattern: whole, backend: url.href } : undefined
+  },
+)
 
 function registryOf(name: string): string | undefined {
   try {

@@ -3,11 +3,11 @@
  * and at the backend of their pattern, and never asked for at a registry out in the world.
  */
 import picomatch from 'picomatch'
-import { formatRepository, type Repository } from '../oci/reference.ts'
+import { formatRepository, looksLikeRegistry, type Repository } from '../oci/reference.ts'
 import type { Backend } from './backend.ts'
 
 export interface Home {
-  /** `apps.corp/**`; without a registry in front it is Docker Hub's name that is meant. */
+  /** `apps.corp/**`, with the registry in full. */
   readonly pattern: string
   /** Absent: seeds' own stores are all there is. */
   readonly backend?: Backend
@@ -20,11 +20,30 @@ export class Homes {
   /** The first pattern that matches counts. */
   constructor(all: readonly Home[]) {
     this.all = all
-    this.#matchers = all.map(({ pattern }) => picomatch(pattern))
+    this.#matchers = all.map(({ pattern }) => matcherOf(pattern))
+  }
+
+  get patterns(): string[] {
+    return this.all.map(({ pattern }) => pattern)
   }
 
   of(repository: Repository): Home | undefined {
     const name = formatRepository(repository)
     return this.all[this.#matchers.findIndex((matches) => matches(name))]
   }
+}
+
+/** Of the power of patterns only what takes no time to match: they come from other nodes, too. */
+export function matcherOf(pattern: string): (name: string) => boolean {
+  return picomatch(pattern, { noextglob: true, nobrace: true, nobracket: true, nonegate: true })
+}
+
+/** One that another node may say: its registry stands there in full, so that it takes no other registry's images away. */
+export function isPattern(text: string): boolean {
+  const slash = text.indexOf('/')
+  const [registry, names] = [text.slice(0, Math.max(slash, 0)), text.slice(slash + 1)]
+  if (!/^[a-z0-9.:[\]-]+$/.test(registry) || !looksLikeRegistry(registry)) return false
+  return (
+    text.length <= 256 && /^[a-z0-9*?._-]+(?:\/[a-z0-9*?._-]+)*$/.test(names) && (names.match(/\*+/g)?.length ?? 0) <= 8
+  )
 }

@@ -21,6 +21,10 @@ export function renderFailure(failure: Failure, method: string, log: Log, random
   })
   if (failure.status === 401) headers.set('www-authenticate', challenge)
   if (failure.status === 405) headers.set('allow', 'GET, HEAD')
+  // Of an upload: where it is, and what there is of it.
+  for (const name of ['location', 'range']) {
+    if (typeof failure.detail[name] === 'string') headers.set(name, failure.detail[name])
+  }
   if (failure.status === 429 && typeof failure.detail.waitMs === 'number') {
     headers.set('retry-after', String(Math.ceil(failure.detail.waitMs / 1000)))
   }

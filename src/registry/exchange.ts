@@ -4,17 +4,28 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import type { Clock } from '../clock.ts'
 import type { Content } from '../content/content.ts'
+import type { Passed } from '../source/source.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Sending } from './file-bytes.ts'
 import type { Pulls } from './pulls.ts'
 import type { Shares } from './shares.ts'
 import type { Tokens } from './tokens.ts'
+import type { Pushing } from './writes.ts'
 
 /** Empty when the app is called without a socket. */
 export type Environment = { Bindings: Partial<HttpBindings> }
 
+/** Repositories of the cluster's own, on a seed that keeps them. */
+export interface Own {
+  /** `search` is the query of the request. */
+  catalog(search: string): Promise<Passed>
+  /** Absent: nothing is pushed here. */
+  readonly pushing?: Pushing | undefined
+}
+
 export interface Services {
+  readonly own?: Own | undefined
   readonly content: Content
   readonly log: Log
   readonly metrics: Metrics
@@ -38,6 +49,14 @@ export interface Exchange {
   header(name: string): string | undefined
 }
 
+/** What the client sends, as it comes; nothing where it sends none. */
+export function bodyOf(c: Context<Environment>): AsyncIterable<Uint8Array> {
+  const { incoming }: Partial<HttpBindings> = c.env ?? {}
+  return incoming ?? c.req.raw.body ?? nothing()
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
 export function exchangeOf(c: Context<Environment>): Exchange {
   // Without a socket hono leaves it undefined, whatever its type says.
   const { incoming, outgoing }: Partial<HttpBindings> = c.env ?? {}
@@ -47,7 +66,10 @@ export function exchangeOf(c: Context<Environment>): Exchange {
     method: c.req.method === 'HEAD' ? 'HEAD' : 'GET',
     target,
     client: incoming?.socket.remoteAddress ?? 'unknown',
-    signal: c.req.raw.signal,
+    get signal() {
+      // To make it is to begin with the body, which whoever reads that does by itself.
+      return c.req.raw.signal
+    },
     outgoing,
     socket: incoming?.socket,
     header: (name) => c.req.header(name),

@@ -1,4 +1,6 @@
 /** `tags/list` and `referrers/<digest>`: asked of the source as they are, for a mirror cannot know them. */
+import { Failure } from '../failure.ts'
+import type { Passed } from '../source/source.ts'
 import { safeType } from './body.ts'
 import type { Exchange, Services } from './exchange.ts'
 import type { PassedRequest } from './request.ts'
@@ -9,7 +11,16 @@ const keptHeaders = ['oci-filters-applied', 'retry-after', 'content-encoding']
 export async function answerPassed(exchange: Exchange, request: PassedRequest, { content }: Services) {
   const { repository, path, search } = request
   const accept = exchange.header('accept')
-  const answer = await content.pass(repository, path, search, accept, exchange.signal)
+  return rendered(exchange, await content.pass(repository, path, search, accept, exchange.signal))
+}
+
+/** `GET /v2/_catalog`: repositories of the cluster's own. */
+export async function answerCatalog(exchange: Exchange, { search }: { search: string }, { own }: Services) {
+  if (!own) throw new Failure('unsupported', 'a mirror has no catalogue: ask the registry itself')
+  return rendered(exchange, await own.catalog(search))
+}
+
+function rendered(exchange: Exchange, answer: Passed): Response {
   const headers = new Headers({
     'docker-distribution-api-version': 'registry/2.0',
     'content-type': safeType(answer.headers.get('content-type') ?? 'application/json'),

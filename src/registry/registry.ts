@@ -1,23 +1,26 @@
 /** The OCI distribution API, the part that pulls, in front of {@link Content}. */
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import type { Clock, Random } from '../clock.ts'
 import type { Content } from '../content/content.ts'
 import { Failure, type FailureCode } from '../failure.ts'
+import { isLoopback } from '../listen.ts'
 import type { Visitor } from '../rights/visitor.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { answerBlob } from './blobs.ts'
 import { visitorAt } from './clients.ts'
 import { challenge, renderFailure } from './errors.ts'
-import { type Environment, type Exchange, exchangeOf, type Services } from './exchange.ts'
+import { bodyOf, type Environment, type Exchange, exchangeOf, type Own, type Services } from './exchange.ts'
 import { Sending } from './file-bytes.ts'
 import { answerFile, answerShares } from './files.ts'
 import { answerManifest } from './manifests.ts'
-import { answerPassed } from './passed.ts'
+import { answerCatalog, answerPassed } from './passed.ts'
 import { type PullSummary, type Pulls, PullTracker } from './pulls.ts'
 import { kindOfTarget, parseRequest, type RegistryRequest } from './request.ts'
 import { Shares } from './shares.ts'
 import { answerToken, sendForToken, Tokens } from './tokens.ts'
+import { parseWrite } from './write-request.ts'
+import { answerWrite, type Written } from './writes.ts'
 
 export interface RegistryInit {
   /** What clients get: for each what it may have, or the same for all. */
@@ -25,6 +28,8 @@ export interface RegistryInit {
   readonly log: Log
   readonly metrics: Metrics
   readonly clock: Clock
+  /** Absent: this node keeps none. */
+  readonly own?: Own | undefined
   /** For the ids of unexpected errors. */
   readonly random?: Random
   /** Default: one that logs each pull. Given by who wants to close it, so that pulls under way are logged too. */
@@ -46,6 +51,18 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
   const sending = new Sending()
   const tokens = new Tokens(init.clock)
   const shares = new Shares()
+  /** Undefined for a request that reads, or that this node cannot write. */
+  const written = async (c: Context<Environment>, exchange: Exchange) => {
+    const pushing = init.own?.pushing
+    const request = pushing && parseWrite(c.req.method, exchange.target)
+    return request && answerWrite(writtenOf(c, exchange, tokens), request, pushing, init.clock)
+  }
+  const read = async (exchange: Exchange, method: string) => {
+    const request = parseRequest(method, exchange.target, init.own !== undefined)
+    const services = { ...init, pulls, sending, tokens, shares, content: contentFor(exchange) }
+    const work = () => answer(exchange, request, services)
+    return traced ? traced(exchange, request, work) : work()
+  }
   const app: RegistryApp = new Hono<Environment>()
   app.all('*', async (c) => {
     const { method } = c.req
@@ -54,10 +71,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
     let response: Response
     let status: number
     try {
-      const request = parseRequest(method, target)
-      const services = { ...init, pulls, sending, tokens, shares, content: contentFor(exchange) }
-      const work = () => answer(exchange, request, services)
-      response = await (traced ? traced(exchange, request, work) : work())
+      response = (await written(c, exchange)) ?? (await read(exchange, method))
       // A blob's status was written by hand.
       status = outgoing?.headersSent ? outgoing.statusCode : response.status
     } catch (error) {
@@ -90,13 +104,26 @@ export function pullLog(
   })
 }
 
+function writtenOf(c: Context<Environment>, { client, target, header }: Exchange, tokens: Tokens): Written {
+  return {
+    target,
+    header,
+    authorization: tokens.meant(header('authorization')),
+    local: isLoopback(client.replace(/^::ffff:/i, '')),
+    browser: header('origin') !== undefined,
+    body: bodyOf(c),
+  }
+}
+
 async function answer(exchange: Exchange, request: RegistryRequest, services: Services): Promise<Response> {
   switch (request.kind) {
+    case 'catalog':
+      return answerCatalog(exchange, request, services)
     case 'token':
-      return answerToken(exchange, services.tokens)
+      return answerToken(exchange, services)
     case 'base':
       return (
-        sendForToken(exchange) ??
+        sendForToken(exchange, services.own?.pushing?.users !== undefined) ??
         new Response(exchange.method === 'HEAD' ? null : '{}', {
           headers: {
             'content-type': 'application/json',

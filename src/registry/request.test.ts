@@ -17,7 +17,7 @@ function codeOf(method: string, target: string): string {
 /** `kind registry/name what?search` */
 function read(target: string): string {
   const request = parseRequest('GET', target)
-  if (request.kind === 'base' || request.kind === 'token') return request.kind
+  if (request.kind === 'base' || request.kind === 'token' || request.kind === 'catalog') return request.kind
   if (request.kind === 'download') return `download ${request.id}`
   const name = `${request.repository.registry}/${request.repository.name}`
   if (request.kind === 'manifest') return `manifest ${name} ${request.reference}`
@@ -142,7 +142,9 @@ test.each([
   ['/v2/app/blobs/nonsense', 'blob'],
   ['/v2/app/tags/list', 'tags'],
   ['/v2/app/referrers/x', 'referrers'],
-  ['/v2/_catalog', 'other'],
+  ['/v2/_catalog', 'catalog'],
+  ['/v2/app/blobs/uploads/', 'upload'],
+  ['/v2/app/blobs/uploads/some-id?digest=x', 'upload'],
   ['/etc/manifests/passwd', 'other'],
 ])('metrics count %s as %s whether it was served or not', (target, kind) => {
   expect<string>(kindOfTarget(target)).toBe(kind)

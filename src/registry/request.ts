@@ -12,6 +12,7 @@ import { tokenPath } from './tokens.ts'
 export type RegistryRequest =
   | { readonly kind: 'base' }
   | { readonly kind: 'token' }
+  | { readonly kind: 'catalog'; readonly search: string }
   | { readonly kind: 'manifest'; readonly repository: Repository; readonly reference: Tag | Digest }
   | { readonly kind: 'blob'; readonly repository: Repository; readonly digest: Digest }
   | { readonly kind: 'file'; readonly repository: Repository }
@@ -29,7 +30,7 @@ export interface PassedRequest {
 /** `?url=<URL>` says which digest a file has now, `&digest=<digest>` gives it: not of the specification. */
 export const filePath = '/shoal/file'
 
-export type RequestKind = RegistryRequest['kind'] | 'other'
+export type RequestKind = RegistryRequest['kind'] | 'upload' | 'other'
 
 /** 255 for a name, 255 for a registry before it, 135 for a digest, and the words between. */
 export const longestPath = 1024
@@ -38,10 +39,10 @@ export const longestQuery = 2048
 const pathPattern = /^\/[A-Za-z0-9._:/[\]-]*$/
 
 /**
- * `target` is the request target as it came: path and query.
+ * `target` is the request target as it came: path and query. `own`: the node keeps repositories itself.
  * @throws {Failure} `read-only`, `bad-request`, `bad-name`, `bad-digest`, `bad-reference`, `no-name`, `unsupported`
  */
-export function parseRequest(method: string, target: string): RegistryRequest {
+export function parseRequest(method: string, target: string, own = false): RegistryRequest {
   if (method !== 'GET' && method !== 'HEAD') {
     throw new Failure('read-only', 'this is a pull-through mirror: push to the registry itself')
   }
@@ -57,6 +58,7 @@ export function parseRequest(method: string, target: string): RegistryRequest {
     throw new Failure('bad-name', 'the path has an empty or dot segment: expected /v2/<repository>/<what>')
   }
   if (segments.length === 1 && segments[0] === '_catalog') {
+    if (own) return { kind: 'catalog', search: query }
     throw new Failure('unsupported', 'a mirror has no catalogue: ask the registry itself')
   }
   const last = segments.at(-1) ?? ''
@@ -89,13 +91,15 @@ export function kindOfTarget(target: string): RequestKind {
   if (path === tokenPath) return 'token'
   if (path === filePath) return 'file'
   if (path === sharesPath) return 'download'
+  if (path === '/v2/_catalog') return 'catalog'
+  if (/^\/v2\/.+\/blobs\/uploads(?:\/[^/]*)?$/s.test(path)) return 'upload'
   const word = /^\/v2\/.+\/(manifests|blobs|tags|referrers)\/[^/]*$/s.exec(path)?.[1]
   if (word === 'manifests') return 'manifest'
   if (word === 'blobs') return 'blob'
   return word === 'tags' || word === 'referrers' ? word : 'other'
 }
 
-function split(target: string): [path: string, query: string] {
+export function split(target: string): [path: string, query: string] {
   const mark = target.indexOf('?')
   const path = mark < 0 ? target : target.slice(0, mark)
   const query = mark < 0 ? '' : target.slice(mark + 1)
@@ -117,7 +121,7 @@ function split(target: string): [path: string, query: string] {
   return [path, query]
 }
 
-function parseManifestReference(text: string): Tag | Digest {
+export function parseManifestReference(text: string): Tag | Digest {
   if (isDigest(text)) return text
   // A colon is in no tag: whoever sends one means a digest, and is told what is wrong with it.
   return text.includes(':') ? parseDigest(text) : parseTag(text)

@@ -8,7 +8,9 @@ import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { Secret } from '../config/secret.ts'
-import type { Exchange } from './exchange.ts'
+import { Failure } from '../failure.ts'
+import { basicLogin } from '../push/pushers.ts'
+import type { Exchange, Services } from './exchange.ts'
 
 export const tokenPath = '/shoal/token'
 
@@ -61,24 +63,35 @@ export class Tokens {
 
 /**
  * Sends dockerd on this host for a token; undefined for other clients. Over a network a login would be readable on its
- * way.
+ * way; where users push, they have chosen so, or have put TLS in front of this port.
  */
-export function sendForToken({ header, socket, method }: Exchange): Response | undefined {
+export function sendForToken({ header, socket, method }: Exchange, pushed = false): Response | undefined {
   const host = header('host') ?? ''
   const local = /^(?:::ffff:)?127\.|^::1$/.test(socket?.remoteAddress ?? '')
-  if (!local || header('authorization') !== undefined || !/^docker\//.test(header('user-agent') ?? '')) return undefined
+  if ((!local && !pushed) || header('authorization') !== undefined || !/^docker\//.test(header('user-agent') ?? ''))
+    return undefined
   if (!/^[a-z0-9.:[\]-]+$/i.test(host)) return undefined
+  const scheme = header('x-forwarded-proto') === 'https' ? 'https' : 'http'
   const body = '{"errors":[{"code":"UNAUTHORIZED","message":"a token is needed, with or without a login"}]}'
   const headers = {
     'content-type': 'application/json',
     'content-length': String(Buffer.byteLength(body)),
     'docker-distribution-api-version': 'registry/2.0',
-    'www-authenticate': `Bearer realm="http://${host}${tokenPath}",service="shoal"`,
+    'www-authenticate': `Bearer realm="${scheme}://${host}${tokenPath}",service="shoal"`,
   }
   return new Response(method === 'HEAD' ? null : body, { status: 401, headers })
 }
 
-export function answerToken({ header, method }: Exchange, tokens: Tokens): Response {
+/** Who shows the wrong password of somebody who may push is told so: docker login believes whatever gives it a token. */
+export async function answerToken(
+  { header, method }: Exchange,
+  { tokens, own }: Pick<Services, 'tokens' | 'own'>,
+): Promise<Response> {
+  const users = own?.pushing?.users
+  const login = basicLogin(header('authorization'))
+  if (users && login && (await users.knows(login.name)) && !(await users.verify(login.name, login.password))) {
+    throw new Failure('unauthorized', 'this is not the password of a user who may push here')
+  }
   const body = JSON.stringify({ token: tokens.issue(header('authorization')), expires_in: lifeSeconds })
   const headers = {
     'content-type': 'application/json',

@@ -17,6 +17,8 @@ export interface Asked {
   readonly connected: readonly string[]
   readonly failed: readonly { readonly node: string; readonly reason: string; readonly refused?: string | undefined }[]
   readonly stalled: boolean
+  /** Seeds that can read it; absent: any. */
+  readonly readers?: ReadonlySet<string> | undefined
 }
 
 export interface Decision {

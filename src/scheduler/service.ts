@@ -5,6 +5,7 @@
 import type { Clock } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
+import type { Repository } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Announce, FetchOrder, Parent, Schedule, ScheduleReply } from '../wire/messages.ts'
@@ -19,6 +20,8 @@ export interface SchedulerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
+  /** Seeds that can read the repository; undefined: any. */
+  readonly readers?: (repository: Repository) => ReadonlySet<string> | undefined
   /** Carries out an order for this node itself. */
   orderSelf(order: FetchOrder): void
 }
@@ -65,6 +68,7 @@ export class Scheduler {
         connected: request.connected,
         failed: request.failed,
         stalled: request.stalled,
+        readers: this.#o.readers?.(request.location.repository),
       },
       started,
     )

@@ -206,19 +206,21 @@ export class Swarms {
     }
     if (swarm.fetcher || this.#wholeElsewhere(swarm, asked, asker, now)) return undefined
     // Where the source turned a seed away, the asking node's own credentials may do: it is the one with the engine.
-    const id = refused ? asker : this.#chooseFetcher(swarm, asker, now)
+    const id = refused && !asked.readers ? asker : this.#chooseFetcher(swarm, asked, asker, now)
     reasons.push(`${id}${id === asker ? ', which asks,' : ''} reads the source`)
     swarm.fetcher = leadOf(id, now)
     this.#touch(swarm, this.#holder(swarm, id, now), now)
     return id === asker ? undefined : id
   }
 
-  #chooseFetcher(swarm: Swarm, asker: string, now: number): string {
+  #chooseFetcher(swarm: Swarm, { readers }: Asked, asker: string, now: number): string {
     for (const [id, failedAt] of swarm.failedSeeds) {
       if (now - failedAt > fetcherPenaltyMs) swarm.failedSeeds.delete(id)
     }
     // A seed that has all of it would have nothing to read.
-    const able = [...this.#seeds].filter((id) => !swarm.failedSeeds.has(id) && !swarm.holders.get(id)?.complete)
+    const able = [...this.#seeds].filter(
+      (id) => !swarm.failedSeeds.has(id) && !swarm.holders.get(id)?.complete && (readers?.has(id) ?? true),
+    )
     return ownerOf(swarm.digest, this.#nearSource(able)) ?? asker
   }
 

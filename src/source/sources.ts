@@ -1,4 +1,4 @@
-/** Registries and files behind one face: what is asked for says which of them has it. */
+/** Registries, files and repositories of the cluster's own behind one face: what is asked for says which of them has it. */
 import { isOrigin } from '../oci/file.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Credential } from './docker-config.ts'
@@ -10,6 +10,8 @@ export type AnySource = Source & Door
 export interface SourcesOptions {
   readonly registries: AnySource
   readonly files: AnySource
+  /** Repositories of the cluster's own. */
+  readonly homes?: AnySource & { has(repository: Repository): boolean }
   /** What a URL leads to now. */
   readonly resolveFile: (repository: Repository, signal?: AbortSignal) => Promise<Resolved>
 }
@@ -22,8 +24,8 @@ export class Sources implements Source, Door {
   }
 
   resolve(repository: Repository, tag: Tag, signal?: AbortSignal): Promise<Resolved> {
-    const { registries, resolveFile } = this.#o
-    return isOrigin(repository.registry) ? resolveFile(repository, signal) : registries.resolve(repository, tag, signal)
+    if (isOrigin(repository.registry)) return this.#o.resolveFile(repository, signal)
+    return this.#of(repository).resolve(repository, tag, signal)
   }
   stat(location: Location, signal?: AbortSignal): Promise<Stat> {
     return this.#of(location.repository).stat(location, signal)
@@ -63,8 +65,9 @@ export class Sources implements Source, Door {
     return this.#at(registry).takesLogins(registry)
   }
 
-  #of({ registry }: Repository): AnySource {
-    return this.#at(registry)
+  #of(repository: Repository): AnySource {
+    const { homes } = this.#o
+    return homes?.has(repository) ? homes : this.#at(repository.registry)
   }
   #at(registry: string): AnySource {
     return isOrigin(registry) ? this.#o.files : this.#o.registries

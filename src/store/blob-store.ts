@@ -120,6 +120,25 @@ export interface Ban {
   readonly until: number
 }
 
+/** Bytes that are not of any blob yet. One thing at a time; does not outlive the process. */
+export interface Spool {
+  /** How many there are. */
+  readonly length: number
+  /** @throws {Failure} `no-space`, `no-disk`; then none of them is there */
+  append(bytes: Uint8Array): Promise<void>
+  /** Fills `into`. */
+  read(start: number, into: Uint8Array): Promise<Uint8Array>
+  /**
+   * They become a blob that is whole, and on the disk when this resolves. The caller has checked that they have the digest,
+   * and `segments` state their pieces. Nothing is copied, unless some of the blob was here.
+   */
+  keep(
+    spec: { readonly digest: Digest; readonly kind: BlobKind; readonly mediaType?: string },
+    segments: Iterable<Segment>,
+  ): Promise<Blob>
+  discard(): Promise<void>
+}
+
 /** Pieces of a blob turned out to be wrong, and it does not have them any more; `whole`: it was complete. */
 export type DamageListener = (blob: Blob, pieces: readonly number[], whole: boolean) => void
 
@@ -129,6 +148,8 @@ export interface BlobStore {
   create(spec: BlobSpec): Blob
   /** Stores a small blob at once. @throws {Failure} `corrupt` if `bytes` do not have the digest */
   put(spec: Omit<BlobSpec, 'size'>, bytes: Uint8Array): Promise<Blob>
+  /** Room for bytes whose digest is not known yet. */
+  spool(): Spool
   all(): Iterable<Blob>
   /** False if it was not there. A blob that is held is removed as soon as it is let go; pins do not matter. */
   remove(digest: Digest): Promise<boolean>

@@ -15,11 +15,14 @@ export interface FoundFile extends FileFacts {
 export class BlobTree {
   readonly #root: string
   readonly #trash: string
+  /** Where bytes lie that are no blob yet. */
+  readonly spools: string
   #discarded = 0
 
-  constructor(root: string, trash: string) {
+  constructor(root: string, trash: string, spools: string) {
     this.#root = root
     this.#trash = trash
+    this.spools = spools
   }
 
   pathOf(digest: Digest): string {

@@ -29,6 +29,8 @@ export interface DataDir {
   readonly blobs: string
   /** Files that are being deleted; what is left there is deleted at the next start. */
   readonly trash: string
+  /** What arrives before its digest is known; emptied at each start. */
+  readonly spools: string
   unlock(): void
 }
 
@@ -37,7 +39,13 @@ export interface DataDir {
  */
 export function openDataDir(dir: string, log: Log): DataDir {
   const blobs = join(dir, 'blobs')
-  const paths = { catalog: join(dir, 'shoal.db'), spare: join(dir, 'shoal.spare'), blobs, trash: join(blobs, '.trash') }
+  const paths = {
+    catalog: join(dir, 'shoal.db'),
+    spare: join(dir, 'shoal.spare'),
+    blobs,
+    trash: join(blobs, '.trash'),
+    spools: join(blobs, '.spool'),
+  }
   try {
     // For this user alone: layers of private images lie here.
     mkdirSync(paths.trash, { recursive: true, mode: 0o700 })

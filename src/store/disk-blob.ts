@@ -2,7 +2,7 @@
  * One blob in a sparse file. The store it belongs to decides about room, records and removal. Longer than most files:
  * writing, looking again, finishing and syncing all guard the same few fields of one blob against each other.
  */
-import { mkdirSync, statSync } from 'node:fs'
+import { mkdirSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Failure } from '../failure.ts'
 import { algorithmOf, type Digest, hexOf, shortDigest } from '../oci/digest.ts'
@@ -15,7 +15,7 @@ import { type BorrowedFile, isAway } from './borrowed.ts'
 import type { BlobRow, Recorded } from './catalog.ts'
 import { codeOf, isDiskFull } from './data-dir.ts'
 import type { Keeper } from './keeper.ts'
-import { readAt, syncAll, syncData, writeAt } from './open-files.ts'
+import { readAt, syncAll, syncData, syncDir, writeAt } from './open-files.ts'
 import { Soundness } from './soundness.ts'
 import { WholeHash } from './whole-hash.ts'
 
@@ -89,6 +89,10 @@ export class DiskBlob implements Blob, Recorded {
 
   get borrowed(): boolean {
     return this.#borrowed !== null
+  }
+
+  get name(): string {
+    return shortDigest(this.digest)
   }
 
   /** Bytes of pieces that are there. */
@@ -345,6 +349,34 @@ export class DiskBlob implements Blob, Recorded {
     } finally {
       letGo()
     }
+  }
+
+  /**
+   * A file of the same disk that has all of it, as the caller has seen, becomes its own. Resolves when that is so also after
+   * a power cut.
+   */
+  async take(file: string): Promise<void> {
+    this.#check()
+    mkdirSync(dirname(this.path), { recursive: true })
+    renameSync(file, this.path)
+    // Nothing may have been read from a file that was there before.
+    void this.#keeper.files.drop(this.path)
+    const before = this.bytes
+    for (let piece = 0; piece < this.layout.count; piece++) {
+      this.have.set(piece)
+      this.#soundness.saw(piece)
+    }
+    this.#hash = undefined
+    this.#changedAt = changeTime(this.path)
+    this.#keeper.grew(this, this.size - before, 0)
+    this.#measure()
+    this.#unsynced = true
+    this.complete = true
+    this.#verifiedAt = this.#keeper.wall()
+    this.#keeper.completed(this)
+    this.#keeper.changed(this)
+    await this.sync()
+    await syncDir(dirname(this.path))
   }
 
   hold(): () => void {

@@ -9,7 +9,7 @@ import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 
 const pieceLength = 256 * 1024
-const { newDir, openStore } = diskStores()
+const { newDir, openStore, killedNow } = diskStores()
 
 describeBlobStore('DiskStore', (setup) => openStore(newDir(), { ...setup, beside: () => 0 }))
 
@@ -24,6 +24,34 @@ describe('a running store', () => {
     expect(blob.path).toBe(join(dir, 'blobs', 'sha256', hex.slice(0, 2), hex))
     expect(statSync(blob.path).size).toBe(size)
     expect(statSync(blob.path).blocks * 512).toBeLessThan(2 * pieceLength)
+  })
+
+  test('makes a blob of what arrived without copying it, and knows it after a restart, killed or not', async () => {
+    const dir = newDir()
+    const store = await openStore(dir)
+    const it = sample(3 * pieceLength)
+    const spool = store.spool()
+    await spool.append(it.bytes)
+    const [name = ''] = readdirSync(join(dir, 'blobs/.spool'))
+    const { ino } = statSync(join(dir, 'blobs/.spool', name))
+    const blob = await spool.keep({ digest: it.digest, kind: 'blob' }, [it.segment()])
+    expect(statSync(blob.path).ino).toBe(ino)
+    const again = await openStore(killedNow(dir), { bootId: 'another' })
+    expect(again.find(it.digest)).toMatchObject({ complete: true, size: it.size })
+    expect(again.find(it.digest)!.metainfo.known.complete).toBe(true)
+    expect(await again.find(it.digest)!.check(1)).toBe(true)
+  })
+
+  test('forgets what had only begun to arrive when it starts again', async () => {
+    const dir = newDir()
+    const store = await openStore(dir)
+    const spool = store.spool()
+    await spool.append(sample(1000).bytes)
+    const copy = killedNow(dir)
+    await openStore(copy)
+    expect([readdirSync(join(dir, 'blobs/.spool')).length, readdirSync(join(copy, 'blobs/.spool'))]).toEqual([1, []])
+    await spool.discard()
+    expect(readdirSync(join(dir, 'blobs/.spool'))).toEqual([])
   })
 
   test('deletes the file of a blob that is removed', async () => {

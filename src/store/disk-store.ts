@@ -5,6 +5,7 @@
  * Longer than most files, for it is the whole of the `BlobStore` contract; most of it hands on to the parts beside it.
  */
 import { rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import pLimit from 'p-limit'
 import { every } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -21,6 +22,7 @@ import type {
   BlobStore,
   DamageListener,
   GrantHolder,
+  Spool,
   StoreUsage,
   TagRecord,
 } from './blob-store.ts'
@@ -31,11 +33,12 @@ import { DiskBlob } from './disk-blob.ts'
 import type { Plan } from './eviction.ts'
 import { diskAt, FreeSpace } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
-import { OpenFiles } from './open-files.ts'
+import { OpenFiles, readAt } from './open-files.ts'
 import { type DiskStoreOptions, openStore, type Parts } from './open-store.ts'
 import { type Pin, Pins } from './pins.ts'
-import { Room } from './room.ts'
+import { type Claim, Room } from './room.ts'
 import type { Spare } from './spare.ts'
+import { FileSpool, type Spooling } from './spool.ts'
 
 export type { DiskStoreOptions } from './open-store.ts'
 
@@ -44,7 +47,7 @@ const tendMs = 10_000
 /** What is too old to mean anything is taken out of the catalog so often, in ms. */
 const pruneEvery = 24 * 3600_000
 
-export class DiskStore implements BlobStore, Borrower, Keeper {
+export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   readonly files = new OpenFiles()
   readonly #options: DiskStoreOptions
   readonly #log: Log
@@ -67,6 +70,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
   readonly #beside: Beside
   #bytes = 0
   #disk = 0
+  /** Bytes that are no blob yet. */
+  #spooled = 0
   #complete = 0
   /** The catalog, of what is too old. It was when it was opened. */
   #prunedAt: number
@@ -97,7 +102,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
       {
         blobs: this.#blobs,
         disk: () => this.#disk,
-        beside: () => this.#beside.bytes,
+        beside: () => this.#aside,
         drop: (blobs, reason) => this.#drop(blobs, reason),
       },
     )
@@ -157,6 +162,11 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
     return blob
   }
 
+  spool(): Spool {
+    this.checkOpen()
+    return new FileSpool(this.#tree.spools, this)
+  }
+
   all(): Iterable<DiskBlob> {
     return this.#blobs.values()
   }
@@ -176,7 +186,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
     const borrowed = [...this.#blobs.values()].filter((blob) => blob.borrowed)
     return {
       bytes: this.#bytes,
-      disk: this.#disk + this.#beside.bytes,
+      disk: this.#disk + this.#aside,
       complete: this.#complete,
       partial: this.#blobs.size - this.#complete,
       ...(borrowed.length > 0 && {
@@ -293,6 +303,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
   borrow(spec: BlobSpec, file: BorrowedFile): DiskBlob | undefined {
     this.checkOpen()
     const { digest, size } = spec
+    // What is to stay cannot lie where another program may take it away.
+    if (this.#pins.of(digest).length > 0) return undefined
     const known = this.#blobs.get(digest)
     if (!known) return this.#borrowUnknown(spec, file)
     if (known.held || !known.durable || known.size !== size) return undefined
@@ -355,8 +367,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
     if (this.#closed) throw new Failure('unavailable', 'this node is stopping')
   }
 
-  reserve(blob: DiskBlob, bytes: number): () => void {
-    return this.#room.reserve(blob, bytes)
+  reserve(claim: Claim, bytes: number): () => void {
+    return this.#room.reserve(claim, bytes)
   }
 
   relieve(blob: DiskBlob, bytes: number): Promise<void> {
@@ -430,7 +442,40 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
     if (this.#doomed.has(blob) && !this.#closed) this.#drop([blob], 'removal was asked for')
   }
 
+  // ---- Spooling ----
+
+  took(bytes: number): void {
+    this.#spooled += bytes
+    this.#report()
+  }
+
+  async adopt(spec: BlobSpec, path: string, segments: Iterable<Segment>): Promise<DiskBlob> {
+    const borrowed = this.#blobs.get(spec.digest)
+    // It shall stay, and that file may go.
+    if (borrowed?.borrowed) this.#drop([borrowed], 'it has a file of its own from now on')
+    const known = this.#blobs.get(spec.digest)
+    const blob = this.create(spec)
+    const letGo = blob.hold()
+    try {
+      for (const segment of segments) blob.learn(segment)
+      if (!blob.complete) {
+        // Of what comes from elsewhere at this moment pieces are on their way to its file: those are completed instead.
+        if (known === blob) await fill(blob, path)
+        else await blob.take(path)
+      }
+      this.#catalog.commit()
+    } finally {
+      letGo()
+    }
+    return blob
+  }
+
   // ---- inside ----
+
+  /** Bytes of the disk that are not of blobs. */
+  get #aside(): number {
+    return this.#beside.bytes + this.#spooled
+  }
 
   #tend(): void {
     if (this.#pins.prune()) this.#catalog.prunePins()
@@ -488,8 +533,25 @@ export class DiskStore implements BlobStore, Borrower, Keeper {
   #report(): void {
     const { metrics } = this.#options
     metrics?.storeBytes.set(this.#bytes)
-    metrics?.storeDiskBytes.set(this.#disk + this.#beside.bytes)
+    metrics?.storeDiskBytes.set(this.#disk + this.#aside)
     metrics?.blobs.set({ state: 'complete' }, this.#complete)
     metrics?.blobs.set({ state: 'partial' }, this.#blobs.size - this.#complete)
+  }
+}
+
+/** Brings a blob what it lacks from a file that has all of it. */
+async function fill(blob: DiskBlob, path: string): Promise<void> {
+  const file = await open(path)
+  try {
+    for (let piece = 0; piece < blob.layout.count && !blob.complete; piece++) {
+      if (blob.have.has(piece)) continue
+      const bytes = new Uint8Array(pieceBytes(blob.layout, piece))
+      await readAt(file.fd, bytes, pieceStart(blob.layout, piece))
+      await blob.write(piece, bytes)
+    }
+    await blob.finish()
+    await blob.sync()
+  } finally {
+    await file.close()
   }
 }

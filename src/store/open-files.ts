@@ -85,7 +85,7 @@ export class OpenFiles {
 }
 
 /** Never fails: all that close(2) can complain about was said by write and fsync. */
-function closeOff(fd: number): Promise<void> {
+export function closeOff(fd: number): Promise<void> {
   return new Promise((resolve) => close(fd, () => resolve()))
 }
 
@@ -123,4 +123,14 @@ export async function syncAll(fd: number): Promise<number> {
     fstat(fd, (error, stats) => (error ? reject(error) : resolve(stats))),
   )
   return Math.floor(stats.mtimeMs)
+}
+
+/** What was renamed into the folder is there after a power cut. */
+export async function syncDir(path: string): Promise<void> {
+  const fd = openSync(path, constants.O_RDONLY)
+  try {
+    await new Promise<void>((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())))
+  } finally {
+    await closeOff(fd)
+  }
 }

@@ -18,6 +18,7 @@ import { judge } from './recovery.ts'
 import { dropWrongPieces, sniff, wholeSince } from './rehash.ts'
 import { salvage } from './salvage.ts'
 import { Spare } from './spare.ts'
+import { emptySpools } from './spool.ts'
 
 export interface DiskStoreOptions {
   readonly dir: string
@@ -64,7 +65,7 @@ export async function openStore(options: DiskStoreOptions): Promise<Parts> {
 
 async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare): Promise<Parts> {
   const { clock, log } = options
-  const tree = new BlobTree(dir.blobs, dir.trash)
+  const tree = new BlobTree(dir.blobs, dir.trash, dir.spools)
   const { catalog, rebuild } = openCatalog()
   try {
     const trusted = catalog.begin(options.bootId ?? bootId())
@@ -73,6 +74,7 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
     const rows = rebuild ? await opening.rebuild() : await opening.check(trusted)
     await opening.sweep(rows)
     await tree.emptyTrash()
+    emptySpools(dir.spools)
     const blobs: Parts['blobs'] = (keeper) =>
       rows.map((row) => {
         const disk = row.borrowed ? 0 : files.get(row.digest)?.disk

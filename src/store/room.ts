@@ -1,7 +1,7 @@
 /** Keeps a store within its limits: the shell that carries out what `eviction.ts` decides. */
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import { type Digest, shortDigest } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { DiskBlob } from './disk-blob.ts'
@@ -29,6 +29,17 @@ export interface Housed {
   drop(blobs: readonly DiskBlob[], reason: string): Promise<void>
 }
 
+/** Who asks for room. */
+export interface Claim {
+  readonly name: string
+  /** Bytes that it is to have, as far as that is known. */
+  readonly size: number
+  /** Of these, those that are there. */
+  readonly bytes: number
+  /** Bytes of the disk that it takes beside those. */
+  readonly leftover: number
+}
+
 /** Room is made for this much at a time, so that a full store does not plan anew for every piece. */
 const step = 64 * 1024 * 1024
 /** For so long a refusal is told as what is wrong with the store, in ms. */
@@ -37,7 +48,7 @@ const troubleMs = 60_000
 export class Room {
   readonly #limits: RoomLimits
   readonly #house: Housed
-  readonly #reserved = new Map<DiskBlob, number>()
+  readonly #reserved = new Map<Claim, number>()
   #reservedBytes = 0
   #relief: Promise<void> | undefined
   #refused: { readonly message: string; readonly at: number } | undefined
@@ -48,13 +59,13 @@ export class Room {
   }
 
   /** Sets `bytes` aside; the result gives them back. @throws {Failure} `no-space` */
-  reserve(blob: DiskBlob, bytes: number): () => void {
+  reserve(claim: Claim, bytes: number): () => void {
     const { limitBytes } = this.#limits
-    if (limitBytes !== undefined) this.#make(blob, bytes, limitBytes)
-    this.#spare(blob, bytes)
-    this.#reserve(blob, bytes)
+    if (limitBytes !== undefined) this.#make(claim, bytes, limitBytes)
+    this.#spare(claim, bytes)
+    this.#reserve(claim, bytes)
     this.#limits.space?.changed(-bytes)
-    return () => this.#reserve(blob, -bytes)
+    return () => this.#reserve(claim, -bytes)
   }
 
   /** What would go if blobs were to take no more than `bytes`, by default than the limit of the store leaves them. */
@@ -72,11 +83,11 @@ export class Room {
    * The disk is full, whatever the limit says: frees at least `bytes` if it can, and if the rest of the blob fits then.
    * Callers at once share one relief.
    */
-  relieve(blob: DiskBlob, bytes: number): Promise<void> {
+  relieve(claim: Claim, bytes: number): Promise<void> {
     const all = this.#house.disk()
-    if (!this.#relief && this.#plan(all, this.#rest(blob)).missing > 0) {
-      this.#limits.log.debug('nothing is evicted for a blob that would not fit even so', { digest: blob.digest })
-      this.troubled(`the disk is full, and what blobs can go would not make room for ${shortDigest(blob.digest)}`)
+    if (!this.#relief && this.#plan(all, this.#rest(claim)).missing > 0) {
+      this.#limits.log.debug('nothing is evicted for a blob that would not fit even so', { name: claim.name })
+      this.troubled(`the disk is full, and what blobs can go would not make room for ${claim.name}`)
       return Promise.resolve()
     }
     this.#relief ??= this.#evict(all, Math.max(bytes, step)).done.finally(() => {
@@ -107,19 +118,19 @@ export class Room {
     return this.#refused && now - this.#refused.at < troubleMs ? this.#refused.message : undefined
   }
 
-  #make(blob: DiskBlob, bytes: number, limit: number): void {
-    const name = shortDigest(blob.digest)
+  #make(claim: Claim, bytes: number, limit: number): void {
+    const { name } = claim
     const beside = this.#house.beside()
-    if (blob.size + beside > limit) {
+    if (claim.size + beside > limit) {
       const own = beside > 0 ? `, ${beside} of them for its catalog` : ''
       throw this.#refusal(
-        `${name} has ${blob.size} bytes, more than fit into the whole store (${limit} bytes${own}); raise --cache-size`,
+        `${name} has ${claim.size} bytes, more than fit into the whole store (${limit} bytes${own}); raise --cache-size`,
       )
     }
     const used = this.#house.disk() + beside + this.#reservedBytes
     if (used + bytes <= limit) return
     const allowed = limit - beside - this.#reservedBytes
-    const rest = this.#rest(blob)
+    const rest = this.#rest(claim)
     const whole = this.#plan(allowed, rest)
     // Nothing goes for a blob that would not become whole even so.
     if (whole.missing > 0) {
@@ -129,30 +140,30 @@ export class Room {
   }
 
   /** Others fill the disk as well: what is to stay free is theirs, and the blobs here are what can be spared. */
-  #spare(blob: DiskBlob, bytes: number): void {
+  #spare(claim: Claim, bytes: number): void {
     const { space } = this.#limits
     if (!space || space.room >= bytes) return
-    const rest = this.#rest(blob)
+    const rest = this.#rest(claim)
     const whole = this.#plan(this.#house.disk(), rest - space.room)
     if (whole.missing === 0) {
       this.#evict(this.#house.disk(), Math.max(bytes - space.room, Math.min(step, rest)))
       if (space.room >= bytes) return
     }
     throw this.#refusal(
-      `no room for ${shortDigest(blob.digest)}: the disk has ${Math.max(0, Math.ceil(rest - space.room))} bytes less ` +
+      `no room for ${claim.name}: the disk has ${Math.max(0, Math.ceil(rest - space.room))} bytes less ` +
         `than it takes beside what is to stay free, ${why(whole)}; free some space there, or lower --keep-free`,
     )
   }
 
   /** Bytes of the disk that the blob takes neither now nor of what is set aside. */
-  #rest(blob: DiskBlob): number {
-    return Math.max(0, blob.size - blob.bytes - blob.leftover - (this.#reserved.get(blob) ?? 0))
+  #rest(claim: Claim): number {
+    return Math.max(0, claim.size - claim.bytes - claim.leftover - (this.#reserved.get(claim) ?? 0))
   }
 
-  #reserve(blob: DiskBlob, bytes: number): void {
-    const reserved = (this.#reserved.get(blob) ?? 0) + bytes
-    if (reserved > 0) this.#reserved.set(blob, reserved)
-    else this.#reserved.delete(blob)
+  #reserve(claim: Claim, bytes: number): void {
+    const reserved = (this.#reserved.get(claim) ?? 0) + bytes
+    if (reserved > 0) this.#reserved.set(claim, reserved)
+    else this.#reserved.delete(claim)
     this.#reservedBytes += bytes
   }
 

@@ -33,15 +33,18 @@ const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4)
 const short = z.string().max(512)
 
 /** A registry's, or a file as {@link fileAt} has it. */
-const repository = z.object({ registry: z.string().max(300), name: z.string().max(2048) }).transform((r, ctx) => {
-  try {
-    return isOrigin(r.registry) ? fileAt(`${r.registry}/${r.name}`) : repositoryOf(r.registry, r.name)
-  } catch (error) {
-    ctx.addIssue({ code: 'custom', message: (error as Error).message })
-    return z.NEVER
-  }
-})
+export const repositorySchema = z
+  .object({ registry: z.string().max(300), name: z.string().max(2048) })
+  .transform((r, ctx) => {
+    try {
+      return isOrigin(r.registry) ? fileAt(`${r.registry}/${r.name}`) : repositoryOf(r.registry, r.name)
+    } catch (error) {
+      ctx.addIssue({ code: 'custom', message: (error as Error).message })
+      return z.NEVER
+    }
+  })
 
+const repository = repositorySchema
 export const locationSchema = z.object({ repository, kind: z.enum(['manifest', 'blob']), digest })
 
 // ---- sessions ----
@@ -261,7 +264,7 @@ export type ScheduleReply = z.infer<typeof scheduleReplySchema>
 export const fetchOrderSchema = z.object({ location: locationSchema })
 export type FetchOrder = z.infer<typeof fetchOrderSchema>
 
-const tag = z.string().transform((text, ctx) => {
+export const tagSchema = z.string().transform((text, ctx) => {
   try {
     return parseTag(text)
   } catch (error) {
@@ -271,7 +274,7 @@ const tag = z.string().transform((text, ctx) => {
 })
 
 /** `POST /shoal/v1/resolve`: which digest does this tag point to? */
-const resolveTag = z.object({ repository, tag })
+const resolveTag = z.object({ repository, tag: tagSchema })
 /** The same endpoint: does the repository have this? */
 const resolvePart = locationSchema
 export const resolveSchema = z.union([resolveTag, resolvePart])

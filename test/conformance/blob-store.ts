@@ -78,6 +78,71 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       expect(await codeOf(first.write(1, piece(1)))).toBe('unavailable')
     })
 
+    describe('bytes of which nobody knows yet what they are', () => {
+      const spooled = async ({ bytes }: { readonly bytes: Uint8Array }) => {
+        const spool = store.spool()
+        for (let at = 0; at < bytes.length; at += 100_000) await spool.append(bytes.subarray(at, at + 100_000))
+        return spool
+      }
+
+      test('become a blob that is whole, pinned or not, with its pieces stated', async () => {
+        const it = sample(3 * pieceLength + 5)
+        const spool = await spooled(it)
+        expect(spool.length).toBe(it.size)
+        expect(await spool.read(7, new Uint8Array(11))).toEqual(new Uint8Array(it.bytes.subarray(7, 18)))
+        const blob = await spool.keep({ digest: it.digest, kind: 'blob', mediaType: 'application/x' }, [it.segment()])
+        expect(blob).toMatchObject({ size: it.size, kind: 'blob', mediaType: 'application/x', complete: true })
+        expect([blob.sound(), blob.metainfo.known.complete, blob.have.complete]).toEqual([true, true, true])
+        expect(Buffer.from(await blob.read({ start: 0, end: it.size })).equals(it.bytes)).toBe(true)
+        expect(store.find(it.digest)).toBe(blob)
+        expect(countsOf(store)).toEqual({ bytes: it.size, complete: 1, partial: 0 })
+        expect(await codeOf(spool.append(it.bytes))).toBe('unavailable')
+      })
+
+      test('can be nothing at all', async () => {
+        const it = sample(0)
+        const blob = await store.spool().keep({ digest: it.digest, kind: 'blob' }, [])
+        expect([blob.complete, blob.size]).toEqual([true, 0])
+      })
+
+      test('complete what is here in part', async () => {
+        const it = sample(3 * pieceLength)
+        const known = store.create({ digest: it.digest, size: it.size, kind: 'blob' })
+        await known.write(1, it.piece(1))
+        const blob = await (await spooled(it)).keep({ digest: it.digest, kind: 'blob' }, [it.segment()])
+        expect(blob).toBe(known)
+        expect(blob.complete).toBe(true)
+        expect(Buffer.from(await blob.read({ start: 0, end: it.size })).equals(it.bytes)).toBe(true)
+      })
+
+      test('leave what is here whole as it is', async () => {
+        const it = sample(1000)
+        const known = await store.put({ digest: it.digest, kind: 'blob' }, it.bytes)
+        expect(await (await spooled(it)).keep({ digest: it.digest, kind: 'blob' }, [])).toBe(known)
+        expect(countsOf(store)).toEqual({ bytes: 1000, complete: 1, partial: 0 })
+      })
+
+      test('leave nothing behind when they are discarded', async () => {
+        const spool = await spooled(sample(5000))
+        await spool.discard()
+        await spool.discard()
+        expect(countsOf(store)).toEqual({ bytes: 0, complete: 0, partial: 0 })
+        expect(await codeOf(spool.append(new Uint8Array(1)))).toBe('unavailable')
+      })
+
+      test('count for what the store may hold', async () => {
+        store = await openWith(5 * pieceLength)
+        const old = sample(2 * pieceLength)
+        await store.put({ digest: old.digest, kind: 'blob' }, old.bytes)
+        const spool = await spooled(sample(4 * pieceLength, 2))
+        expect(store.find(old.digest)).toBeUndefined()
+        expect(await codeOf(spool.append(new Uint8Array(2 * pieceLength)))).toBe('no-space')
+        expect(spool.length).toBe(4 * pieceLength)
+        await spool.discard()
+        await store.put({ digest: old.digest, kind: 'blob' }, old.bytes)
+      })
+    })
+
     test('believes the size of a complete blob', async () => {
       const { digest, bytes, size } = sample(1000)
       const blob = await store.put({ digest, kind: 'blob' }, bytes)

@@ -17,6 +17,7 @@ import type {
   DamageListener,
   GrantHolder,
   Span,
+  Spool,
   StoreUsage,
   TagRecord,
 } from '../../src/store/blob-store.ts'
@@ -43,6 +44,8 @@ export class MemoryStore implements BlobStore {
   readonly #pins: Pins
   readonly #bans = new Map<string, { node: string; reason: string; until: number }>()
   #bytes = 0
+  /** Of these, what is no blob yet. */
+  #spooled = 0
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options
@@ -92,6 +95,10 @@ export class MemoryStore implements BlobStore {
       letGo()
     }
     return blob
+  }
+
+  spool(): Spool {
+    return new MemorySpool(this, (bytes) => this.#spool(bytes))
   }
 
   all(): Iterable<MemoryBlob> {
@@ -210,12 +217,71 @@ export class MemoryStore implements BlobStore {
     this.#bytes += bytes
   }
 
+  #spool(bytes: number): void {
+    const { limitBytes } = this.#options
+    if (limitBytes !== undefined && this.#bytes + bytes > limitBytes) {
+      const limits = { now: this.#options.clock.wall(), bytes: limitBytes - this.#spooled, wanted: bytes }
+      const plan = planEviction(this.#blobs.values(), limits)
+      if (plan.missing > 0) throw new Failure('no-space', `no room: the store may hold ${limitBytes} bytes`)
+      for (const { digest } of plan.remove) this.#drop(this.#blobs.get(digest)!)
+    }
+    this.#bytes += bytes
+    this.#spooled += bytes
+  }
+
   #drop(blob: MemoryBlob): void {
     if (blob.gone) return
     this.#bytes -= blob.bytes
     this.#blobs.delete(blob.digest)
     blob.gone = true
     for (const listener of this.#listeners) listener(blob)
+  }
+}
+
+class MemorySpool implements Spool {
+  readonly #store: MemoryStore
+  readonly #took: (bytes: number) => void
+  #bytes = Buffer.alloc(0)
+  #over = false
+
+  constructor(store: MemoryStore, took: (bytes: number) => void) {
+    this.#store = store
+    this.#took = took
+  }
+
+  get length(): number {
+    return this.#bytes.length
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    this.#check()
+    this.#took(bytes.length)
+    this.#bytes = Buffer.concat([this.#bytes, bytes])
+  }
+
+  async read(start: number, into: Uint8Array): Promise<Uint8Array> {
+    this.#check()
+    into.set(this.#bytes.subarray(start, start + into.length))
+    return into
+  }
+
+  async keep(spec: Omit<BlobSpec, 'size'>, segments: Iterable<Segment>): Promise<Blob> {
+    this.#check()
+    const bytes = this.#bytes
+    await this.discard()
+    const blob = this.#store.create({ ...spec, size: bytes.length })
+    for (const segment of segments) blob.learn(segment)
+    return this.#store.put(spec, bytes)
+  }
+
+  async discard(): Promise<void> {
+    if (this.#over) return
+    this.#over = true
+    this.#took(-this.#bytes.length)
+  }
+
+  #check(): void {
+    if (this.#over) throw new Failure('unavailable', 'the upload has ended')
   }
 }
 

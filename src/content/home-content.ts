@@ -1,0 +1,122 @@
+/**
+ * {@link Content} of repositories of the cluster's own. Whether they have something is asked of those that keep them, each
+ * time: what was pushed a moment ago is found, and what was deleted is not. While none of them answers, what this node knew
+ * last counts.
+ */
+import { Failure } from '../failure.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { contentsOf, isElsewhere } from '../oci/media.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+import { unlessAborted } from '../source/retry.ts'
+import type { Location, Passed, Resolved, Source, Stat } from '../source/source.ts'
+import type { BlobStore, Span } from '../store/blob-store.ts'
+import type { BlobReader, BlobStat, Content, Manifest } from './content.ts'
+
+export interface HomeContentOptions {
+  readonly content: Content
+  readonly home: Pick<Source, 'resolve' | 'stat' | 'pass'>
+  readonly store: Pick<BlobStore, 'find' | 'tag' | 'setTag' | 'seenIn' | 'repositoriesOf'>
+  /** Anybody may read the repository. */
+  readonly open: (repository: Repository) => void
+  /** Wall time in ms. */
+  readonly wall: () => number
+}
+
+export class HomeContent implements Content {
+  readonly #o: HomeContentOptions
+
+  constructor(options: HomeContentOptions) {
+    this.#o = options
+  }
+
+  async manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest> {
+    const { content, store, open } = this.#o
+    const { digest, mediaType } = await unlessAborted(this.#resolved(repository, reference), signal)
+    open(repository)
+    const { bytes } = await content.manifest(repository, digest, signal)
+    const { manifests, blobs } = contentsOf(bytes)
+    store.seenIn(digest, repository)
+    for (const part of [...manifests, ...blobs]) if (!isElsewhere(part.mediaType)) store.seenIn(part.digest, repository)
+    return { digest, mediaType, bytes }
+  }
+
+  async latest(): Promise<BlobStat> {
+    throw new Failure('no-name', 'no file on the web is kept in a repository')
+  }
+
+  async stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
+    const stat = await unlessAborted(this.#stat({ repository, kind: 'blob', digest }), signal)
+    return { digest, ...stat }
+  }
+
+  async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
+    await this.stat(repository, digest, signal)
+    this.#o.open(repository)
+    this.#o.store.seenIn(digest, repository)
+    return this.#o.content.open(repository, digest, span, signal)
+  }
+
+  pass(repository: Repository, path: string, search: string, accept?: string, signal?: AbortSignal): Promise<Passed> {
+    return this.#o.home.pass(repository, path, search, accept, signal)
+  }
+
+  async #resolved(repository: Repository, reference: Tag | Digest): Promise<Resolved> {
+    const { home, store, wall } = this.#o
+    if (isDigest(reference)) {
+      const stat = await this.#stat({ repository, kind: 'manifest', digest: reference })
+      return { digest: reference, ...stat }
+    }
+    try {
+      const resolved = await home.resolve(repository, reference)
+      store.setTag(repository, reference, { ...resolved, resolvedAt: wall() })
+      return resolved
+    } catch (error) {
+      const known = store.tag(repository, reference)
+      if (!known || Failure.from(error).code !== 'unavailable') throw error
+      return known
+    }
+  }
+
+  async #stat(location: Location): Promise<Stat> {
+    try {
+      return await this.#o.home.stat(location)
+    } catch (error) {
+      const known = this.#known(location)
+      if (!known || Failure.from(error).code !== 'unavailable') throw error
+      return known
+    }
+  }
+
+  #known({ repository, digest }: Location): Stat | undefined {
+    const { store } = this.#o
+    const blob = store.find(digest)
+    const same = ({ registry, name }: Repository) => registry === repository.registry && name === repository.name
+    if (!blob || !store.repositoriesOf(digest).some(same)) return undefined
+    return { size: blob.size, mediaType: blob.mediaType ?? 'application/octet-stream' }
+  }
+}
+
+/** Which of two answers for a repository. */
+export class ByHome implements Content {
+  readonly #of: (repository: Repository) => Content
+
+  constructor(isHome: (repository: Repository) => boolean, home: Content, world: Content) {
+    this.#of = (repository) => (isHome(repository) ? home : world)
+  }
+
+  manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest> {
+    return this.#of(repository).manifest(repository, reference, signal)
+  }
+  latest(repository: Repository, signal?: AbortSignal): Promise<BlobStat> {
+    return this.#of(repository).latest(repository, signal)
+  }
+  stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
+    return this.#of(repository).stat(repository, digest, signal)
+  }
+  open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
+    return this.#of(repository).open(repository, digest, span, signal)
+  }
+  pass(repository: Repository, ...rest: [string, string, string?, AbortSignal?]): Promise<Passed> {
+    return this.#of(repository).pass(repository, ...rest)
+  }
+}

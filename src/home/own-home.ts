@@ -1,0 +1,80 @@
+/**
+ * What a seed knows of the repositories that it keeps: tags and contents from the cluster's state, and what the backend has
+ * beside that.
+ */
+import { Failure } from '../failure.ts'
+import { parseDigest } from '../oci/digest.ts'
+import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
+import type { Location, OpenBody, Resolved, Stat } from '../source/source.ts'
+import type { State } from '../state/state.ts'
+import type { ListReply } from './calls.ts'
+import type { Homes } from './homes.ts'
+import { referrersOf, tagsOf } from './lists.ts'
+
+export interface OwnHomeOptions {
+  readonly homes: Homes
+  readonly state: State
+}
+
+export class OwnHome {
+  readonly #o: OwnHomeOptions
+
+  constructor(options: OwnHomeOptions) {
+    this.#o = options
+  }
+
+  /** Whether it is among those that this seed keeps. */
+  has(repository: Repository): boolean {
+    return this.#o.homes.of(repository) !== undefined
+  }
+
+  /** @throws {Failure} `no-manifest`, `unavailable` */
+  async resolve(repository: Repository, tag: Tag, signal?: AbortSignal): Promise<Resolved> {
+    this.#check(repository)
+    const entry = await this.#o.state.tags.get(repository, tag)
+    if (entry?.digest) return { digest: entry.digest, mediaType: entry.mediaType, size: entry.size }
+    const backend = this.#o.homes.of(repository)?.backend
+    // What was deleted here is gone, whatever the backend still says.
+    if (!entry && backend) return backend.resolve(repository, tag, signal)
+    throw new Failure('no-manifest', `there is no ${formatReference({ ...repository, tag })}`)
+  }
+
+  /** @throws {Failure} `no-manifest`, `no-blob`, `unavailable` */
+  async stat(location: Location, signal?: AbortSignal): Promise<Stat> {
+    const { repository, kind, digest } = location
+    this.#check(repository)
+    const content = await this.#o.state.contents.find(repository, digest)
+    if (content && (kind === 'blob' || content.kind === 'manifest')) {
+      return { size: content.size, mediaType: content.mediaType }
+    }
+    const backend = this.#o.homes.of(repository)?.backend
+    if (!content && backend) return backend.stat(location, signal)
+    const what = formatReference({ ...repository, digest })
+    throw new Failure(kind === 'manifest' ? 'no-manifest' : 'no-blob', `${what} was not pushed, or was deleted`)
+  }
+
+  /** What no store has any more. @throws {Failure} `no-manifest`, `no-blob`, `unavailable` */
+  async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
+    this.#check(location.repository)
+    const backend = this.#o.homes.of(location.repository)?.backend
+    if (backend) return backend.open(location, start, signal)
+    const what = formatReference({ ...location.repository, digest: location.digest })
+    throw new Failure('unavailable', `no seed that answers has ${what} any more, and it has no backend`)
+  }
+
+  /** `tags/list` and `referrers/<digest>`. @throws {Failure} `no-name`, `unsupported` */
+  async list(repository: Repository, path: string, search: string): Promise<ListReply> {
+    this.#check(repository)
+    const { state } = this.#o
+    if (path === 'tags/list') return tagsOf(state, repository, search)
+    const [word, subject] = path.split('/')
+    if (word === 'referrers' && subject) return referrersOf(state, repository, parseDigest(subject), search)
+    throw new Failure('unsupported', `there is no ${path} of a repository`)
+  }
+
+  #check(repository: Repository): void {
+    if (!this.has(repository)) {
+      throw new Failure('no-name', `this node does not keep ${formatRepository(repository)}`)
+    }
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * What becomes of what clients push: blobs and manifests go into the store, pinned; then the cluster's state says that the
+ * repository has them; then whoever keeps copies is told; and only then the client hears that it is done. In this order a
+ * node that is killed at any step has forgotten nothing that it acknowledged, and claims nothing that it does not have.
+ */
+import pLimit, { type LimitFunction } from 'p-limit'
+import { Failure } from '../failure.ts'
+import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts'
+import { maxManifestBytes } from '../oci/media.ts'
+import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
+import type { Content, State, TagEntry } from '../state/state.ts'
+import type { BlobStore, Spool } from '../store/blob-store.ts'
+import type { Signer } from '../swarm/source-feed.ts'
+import type { Log } from '../telemetry/log.ts'
+import { manifestFacts, type Part } from './manifest.ts'
+import { statementsOf } from './statements.ts'
+import type { Upload } from './upload.ts'
+import type { Uploads } from './uploads.ts'
+
+/** What a repository of the cluster's own has from now on, or not any more. */
+export type PushEvent =
+  | { readonly kind: 'content'; readonly repository: Repository; readonly content: Content }
+  | { readonly kind: 'tag'; readonly repository: Repository; readonly tag: Tag; readonly entry: TagEntry }
+  | { readonly kind: 'removed'; readonly repository: Repository; readonly content: Content }
+
+/** The client waits for it, and hears why it failed. */
+export type PushListener = (event: PushEvent) => Promise<void>
+
+export interface PusherOptions {
+  readonly store: Pick<BlobStore, 'find' | 'spool' | 'pin' | 'unpin' | 'seenIn'>
+  readonly state: State
+  readonly uploads: Uploads
+  readonly signer: Signer
+  /** A blob has become whole here: others are told. */
+  readonly stored: (digest: Digest) => void
+  /** Wall time in ms. */
+  readonly wall: () => number
+  readonly log: Log
+}
+
+/** Of blobs that a repository of the cluster's own has. */
+export const homePin = 'home'
+const octets = 'application/octet-stream'
+const mostTagsOfManifest = 1000
+
+export class Pusher {
+  readonly uploads: Uploads
+  readonly #o: PusherOptions
+  readonly #listeners: PushListener[] = []
+  /** By repository: what is checked is still so when it is written. */
+  readonly #turns = new Map<string, LimitFunction>()
+
+  constructor(options: PusherOptions) {
+    this.#o = options
+    this.uploads = options.uploads
+  }
+
+  onPushed(listener: PushListener): void {
+    this.#listeners.push(listener)
+  }
+
+  /** @throws {Failure} `bad-digest`, and then the upload is over; `try-later` */
+  async finish(upload: Upload, digest: Digest): Promise<void> {
+    await upload.alone(async () => {
+      try {
+        await upload.verify(digest)
+      } catch (error) {
+        await this.uploads.end(upload)
+        throw error
+      }
+      await this.#keep(upload.spool, { digest, kind: 'blob' })
+      await this.#contains(upload.repository, {
+        digest,
+        kind: 'blob',
+        mediaType: octets,
+        size: upload.length,
+        at: this.#o.wall(),
+      })
+      await this.uploads.end(upload)
+    })
+    const { log } = this.#o
+    log.debug('blob pushed', { repository: formatRepository(upload.repository), digest, bytes: upload.length })
+  }
+
+  /** A repository gets what another one has, `from` or any. False if it has not. */
+  async mount(repository: Repository, digest: Digest, from?: Repository): Promise<boolean> {
+    const { state, wall } = this.#o
+    const [other] = from ? [from] : await state.contents.repositoriesOf(digest)
+    const content = other && (await state.contents.find(other, digest))
+    if (content?.kind !== 'blob') return false
+    await this.#contains(repository, { ...content, at: wall() })
+    return true
+  }
+
+  /**
+   * @param mediaType the Content-Type it came with
+   * @throws {Failure} `bad-manifest`, `missing-parts`, `bad-digest`, `too-large`, `try-later`
+   */
+  async putManifest(
+    repository: Repository,
+    reference: Tag | Digest,
+    pushed: { readonly bytes: Uint8Array; readonly mediaType: string | undefined; readonly by: string },
+  ): Promise<Content> {
+    const { bytes, by } = pushed
+    if (bytes.length > maxManifestBytes) throw new Failure('too-large', `a manifest may have ${maxManifestBytes} bytes`)
+    const digest = digestOf(bytes, isDigest(reference) ? algorithmOf(reference) : 'sha256')
+    if (isDigest(reference) && reference !== digest) {
+      throw new Failure('bad-digest', `the manifest that came has the digest ${digest}, not ${reference}`)
+    }
+    const { parts, ...facts } = manifestFacts(bytes, pushed.mediaType)
+    const { mediaType } = facts
+    const { store, state, wall, log } = this.#o
+    return this.#alone(repository, async () => {
+      await this.#checkParts(repository, parts)
+      const spool = store.spool()
+      try {
+        await spool.append(bytes)
+        await this.#keep(spool, { digest, kind: 'manifest', mediaType })
+      } finally {
+        await spool.discard()
+      }
+      const at = wall()
+      const content: Content = {
+        ...facts,
+        digest,
+        kind: 'manifest',
+        size: bytes.length,
+        at,
+        parts: [...new Set(parts.map((part) => part.digest))],
+      }
+      await this.#contains(repository, content)
+      if (!isDigest(reference)) {
+        const entry: TagEntry = { digest, mediaType, size: bytes.length, at, by }
+        await state.tags.set(repository, reference, entry)
+        await this.#tell({ kind: 'tag', repository, tag: reference, entry })
+      }
+      const name = isDigest(reference) ? { digest: reference } : { tag: reference }
+      log.info('image pushed', { image: formatReference({ ...repository, ...name }), digest, by, bytes: bytes.length })
+      return content
+    })
+  }
+
+  /** @throws {Failure} `no-manifest` */
+  async deleteTag(repository: Repository, tag: Tag, by: string): Promise<void> {
+    const { state, log } = this.#o
+    const known = await state.tags.get(repository, tag)
+    const image = formatReference({ ...repository, tag })
+    if (!known?.digest) throw new Failure('no-manifest', `there is no ${image}`)
+    await this.#dropTag(repository, tag, known, by)
+    log.info('tag deleted', { image, digest: known.digest, by })
+  }
+
+  /** With the tags that point to it. @throws {Failure} `no-manifest` */
+  async deleteManifest(repository: Repository, digest: Digest, by: string): Promise<void> {
+    const { state, log } = this.#o
+    await this.#alone(repository, async () => {
+      const content = await state.contents.find(repository, digest)
+      const image = formatReference({ ...repository, digest })
+      if (content?.kind !== 'manifest') throw new Failure('no-manifest', `there is no ${image}`)
+      for (let after: { readonly after: string } | undefined; ; ) {
+        const tags = await state.tags.list(repository, { ...after, limit: mostTagsOfManifest })
+        for (const tag of tags) {
+          const entry = await state.tags.get(repository, tag)
+          if (entry?.digest === digest) await this.#dropTag(repository, tag, entry, by)
+        }
+        const last = tags.at(-1)
+        if (last === undefined || tags.length < mostTagsOfManifest) break
+        after = { after: last }
+      }
+      await this.#remove(repository, content)
+      log.info('manifest deleted', { image, by })
+    })
+  }
+
+  /** @throws {Failure} `no-blob` */
+  async deleteBlob(repository: Repository, digest: Digest, by: string): Promise<void> {
+    const { state, log } = this.#o
+    await this.#alone(repository, async () => {
+      const content = await state.contents.find(repository, digest)
+      const blob = formatReference({ ...repository, digest })
+      if (content?.kind !== 'blob') throw new Failure('no-blob', `there is no ${blob}`)
+      await this.#remove(repository, content)
+      log.info('blob deleted', { blob, by })
+    })
+  }
+
+  async #checkParts(repository: Repository, parts: readonly Part[]): Promise<void> {
+    const { contents } = this.#o.state
+    for (const { digest, kind, size } of parts) {
+      const known = await contents.find(repository, digest)
+      if (!known || (kind === 'manifest' && known.kind !== 'manifest')) {
+        const detail = { digest }
+        throw new Failure('missing-parts', `${formatRepository(repository)} does not have ${kind} ${digest}`, {
+          detail,
+        })
+      }
+      if (known.size !== size) {
+        throw new Failure('bad-manifest', `${digest} has ${known.size} bytes; the manifest says ${size}`)
+      }
+    }
+  }
+
+  /** Whole, on the disk, pinned, its pieces stated, and offered to others. */
+  async #keep(spool: Spool, spec: { digest: Digest; kind: 'blob' | 'manifest'; mediaType?: string }): Promise<void> {
+    const { store, signer, stored } = this.#o
+    store.pin({ digest: spec.digest, reason: homePin })
+    await spool.keep(spec, await statementsOf(spool, spec.digest, signer))
+    stored(spec.digest)
+  }
+
+  async #contains(repository: Repository, content: Content): Promise<void> {
+    const { state, store } = this.#o
+    const known = await state.contents.find(repository, content.digest)
+    store.pin({ digest: content.digest, reason: homePin })
+    // What is a manifest here does not become a mere blob because somebody uploads its bytes as well.
+    const kept = known?.kind === 'manifest' && content.kind === 'blob' ? known : content
+    await state.contents.add(repository, kept)
+    store.seenIn(content.digest, repository)
+    await this.#tell({ kind: 'content', repository, content: kept })
+  }
+
+  async #dropTag(repository: Repository, tag: Tag, known: TagEntry, by: string): Promise<void> {
+    const { state, wall } = this.#o
+    const { mediaType, size } = known
+    // Later than what it ends, whatever the clock says.
+    const entry: TagEntry = { mediaType, size, by, at: Math.max(wall(), known.at + 1) }
+    await state.tags.set(repository, tag, entry)
+    await this.#tell({ kind: 'tag', repository, tag, entry })
+  }
+
+  async #remove(repository: Repository, content: Content): Promise<void> {
+    const { state, store } = this.#o
+    await state.contents.remove(repository, content.digest)
+    const others = await state.contents.repositoriesOf(content.digest)
+    if (others.length === 0) store.unpin(content.digest, homePin)
+    await this.#tell({ kind: 'removed', repository, content })
+  }
+
+  async #tell(event: PushEvent): Promise<void> {
+    for (const listener of this.#listeners) await listener(event)
+  }
+
+  async #alone<T>(repository: Repository, work: () => Promise<T>): Promise<T> {
+    const key = formatRepository(repository)
+    const turn = this.#turns.get(key) ?? pLimit(1)
+    this.#turns.set(key, turn)
+    try {
+      return await turn(work)
+    } finally {
+      if (turn.activeCount + turn.pendingCount === 0) this.#turns.delete(key)
+    }
+  }
+}
