@@ -40,7 +40,7 @@ const pathPattern = /^\/[A-Za-z0-9._:/[\]-]*$/
 
 /**
  * `target` is the request target as it came: path and query. `own`: the node keeps repositories itself.
- * @throws {Failure} `read-only`, `bad-request`, `bad-name`, `bad-digest`, `bad-reference`, `no-name`, `unsupported`
+ * @throws {Failure} `read-only`, `bad-request`, `bad-name`, `bad-digest`, `no-manifest`, `no-name`, `unsupported`
  */
 export function parseRequest(method: string, target: string, own = false): RegistryRequest {
   if (method !== 'GET' && method !== 'HEAD') {
@@ -66,7 +66,7 @@ export function parseRequest(method: string, target: string, own = false): Regis
   const repository = () => repositoryOfRequest(segments.slice(0, -2).join('/'), parameters.get('ns') ?? undefined)
   switch (segments.at(-2)) {
     case 'manifests':
-      return { kind: 'manifest', repository: repository(), reference: parseManifestReference(last) }
+      return { kind: 'manifest', repository: repository(), reference: nameOfManifest(last) }
     case 'blobs':
       return { kind: 'blob', repository: repository(), digest: parseDigest(last) }
     case 'referrers':
@@ -119,6 +119,17 @@ export function split(target: string): [path: string, query: string] {
     throw new Failure('bad-name', 'the path has characters that no repository, tag or digest has')
   }
   return [path, query]
+}
+
+/** What cannot be the name of a manifest is not there: the distribution project's tests of conformance ask for it. */
+function nameOfManifest(text: string): Tag | Digest {
+  try {
+    return parseManifestReference(text)
+  } catch (error) {
+    const failure = Failure.from(error)
+    if (failure.code !== 'bad-reference') throw error
+    throw new Failure('no-manifest', failure.message, { cause: error })
+  }
 }
 
 export function parseManifestReference(text: string): Tag | Digest {
