@@ -9,6 +9,9 @@ import type { Content, ContentChange, ContentIndex, Page } from './state.ts'
 const facts = 'kind, media_type, size, at, subject, artifact_type, annotations, parts'
 const columns = `repository, digest, ${facts}, removed, said_at, number`
 
+/** What came within so many ms is not written again because somebody relies on it: nobody takes it away. */
+const freshMs = 30_000
+
 export class SqlContents implements ContentIndex {
   readonly #sql: Sql
 
@@ -28,12 +31,24 @@ export class SqlContents implements ContentIndex {
     })
   }
 
-  remove(repository: Repository, digest: Digest): Promise<boolean> {
+  remove(repository: Repository, digest: Digest, seen?: Pick<Content, 'at'>): Promise<boolean> {
+    const name = formatRepository(repository)
+    return this.#sql.transaction(async (sql) => {
+      const known = await rowOf(sql, name, digest)
+      if (!known || numberIn(known, 'removed') === 1 || (seen && numberIn(known, 'at') > seen.at)) return false
+      await write(sql, name, contentOf(known), numberIn(known, 'said_at') + 1, true)
+      return true
+    })
+  }
+
+  touch(repository: Repository, digest: Digest, at: number): Promise<boolean> {
     const name = formatRepository(repository)
     return this.#sql.transaction(async (sql) => {
       const known = await rowOf(sql, name, digest)
       if (!known || numberIn(known, 'removed') === 1) return false
-      await write(sql, name, contentOf(known), numberIn(known, 'said_at') + 1, true)
+      const content = contentOf(known)
+      if (content.at > at - freshMs) return true
+      await write(sql, name, { ...content, at }, Math.max(at, numberIn(known, 'said_at') + 1), false)
       return true
     })
   }

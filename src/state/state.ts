@@ -114,8 +114,16 @@ export interface ContentIndex {
   find(repository: Repository, digest: Digest): Promise<Content | undefined>
   /** Again: replaced. */
   add(repository: Repository, content: Content): Promise<void>
-  /** False if it was not there. */
-  remove(repository: Repository, digest: Digest): Promise<boolean>
+  /**
+   * False if it was not there. With `seen`, the content as it was when that was decided: also if it came anew since, or
+   * somebody touched it; then it stays.
+   */
+  remove(repository: Repository, digest: Digest, seen?: Pick<Content, 'at'>): Promise<boolean>
+  /**
+   * Somebody relies on it at this moment: whoever is about to take it away sees that, unless it is of the last half
+   * minute anyway. False if it is not there.
+   */
+  touch(repository: Repository, digest: Digest, at: number): Promise<boolean>
   /** All of a repository, or its manifests or blobs alone, by digest. */
   list(repository: Repository, page: Page<Digest>, kind?: BlobKind): Promise<Content[]>
   referrers(repository: Repository, subject: Digest): Promise<Content[]>

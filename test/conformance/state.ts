@@ -277,6 +277,19 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await state.contents.find(app, a)).toBeUndefined()
       })
 
+      test('what somebody relies on meanwhile is not taken away by who decided it before', async () => {
+        await state.contents.add(app, { ...content(a), at: 100 })
+        expect(await state.contents.touch(app, a, 60_000)).toBe(true)
+        expect(await state.contents.remove(app, a, { at: 100 })).toBe(false)
+        expect(await state.contents.find(app, a)).toEqual({ ...content(a), at: 60_000 })
+        // Young enough.
+        for (const at of [10, 60_001, 89_000]) expect(await state.contents.touch(app, a, at)).toBe(true)
+        expect((await state.contents.find(app, a))?.at).toBe(60_000)
+        expect(await state.contents.remove(app, a, { at: 60_000 })).toBe(true)
+        expect(await state.contents.touch(app, a, 200_000)).toBe(false)
+        expect(await state.contents.find(app, a)).toBeUndefined()
+      })
+
       test('lists by digest and page, all or of a kind', async () => {
         const digests = [a, b, c].sort()
         for (const digest of digests) {
