@@ -240,9 +240,14 @@ describe.skipIf(missing.length > 0)('a cluster with Harbor', () => {
       return sources.find(({ registry }) => registry === 'apps.test')?.endpoints.map((each) => each.state)
     }
     const states = async () => (await Promise.all(seeds.map(state))).map((each) => each?.join(' '))
+    // A body that broke off is no reason to leave it; that nobody listens there is.
+    await pullHere(peer.mirror, 'apps.test/team/beside', 'v1')
     expect(await states()).toContain('down up')
     const { port, dir: folder } = first
     first = await LabRegistry.start({ dir: folder, port })
     await until('it answers again', 20, async () => !(await states()).includes('down up'))
+    await push(await image(300_000), 'team/again')
+    await pullHere(peer.mirror, 'apps.test/team/again', 'v1')
+    expect(new Set(await states())).toEqual(new Set(['up up']))
   }, 90_000)
 })
