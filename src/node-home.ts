@@ -99,7 +99,14 @@ export class NodeHome {
 
   /** For one client: `world` for all that is not the cluster's own. */
   content(node: Content, world: Content, { store, open, clock }: NodeHomeParts): Content {
-    const home = new HomeContent({ content: node, home: this.source, store, open, wall: () => clock.wall() })
+    const { state } = this.#init
+    const wall = () => clock.wall()
+    // Who pushes asks first what is there already.
+    const told =
+      this.pusher && state
+        ? async (repository: Repository, digest: Digest) => void (await state.contents.touch(repository, digest, wall()))
+        : undefined
+    const home = new HomeContent({ content: node, home: this.source, store, open, wall, ...(told ? { told } : {}) })
     return new ByHome((repository) => this.source.has(repository), home, world)
   }
 

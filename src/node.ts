@@ -439,6 +439,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       hostname: settings.registry.address.host,
       port: settings.registry.address.port,
       limits: { connections: connectionsFor(serverLimits.connections, files) },
+      uploads: own?.pushing !== undefined,
       clock,
       log,
     })

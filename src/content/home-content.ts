@@ -18,6 +18,8 @@ export interface HomeContentOptions {
   readonly store: Pick<BlobStore, 'find' | 'tag' | 'setTag' | 'seenIn' | 'repositoriesOf'>
   /** Anybody may read the repository. */
   readonly open: (repository: Repository) => void
+  /** Somebody was told that it is there, and may rely on it. */
+  readonly told?: (repository: Repository, digest: Digest) => Promise<void>
   /** Wall time in ms. */
   readonly wall: () => number
 }
@@ -46,11 +48,12 @@ export class HomeContent implements Content {
 
   async stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
     const stat = await unlessAborted(this.#stat({ repository, kind: 'blob', digest }), signal)
+    await this.#o.told?.(repository, digest)
     return { digest, ...stat }
   }
 
   async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
-    await this.stat(repository, digest, signal)
+    await unlessAborted(this.#stat({ repository, kind: 'blob', digest }), signal)
     this.#o.open(repository)
     this.#o.store.seenIn(digest, repository)
     return this.#o.content.open(repository, digest, span, signal)

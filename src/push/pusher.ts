@@ -99,7 +99,13 @@ export class Pusher {
   async putManifest(
     repository: Repository,
     reference: Tag | Digest,
-    pushed: { readonly bytes: Uint8Array; readonly mediaType: string | undefined; readonly by: string },
+    pushed: {
+      readonly bytes: Uint8Array
+      readonly mediaType: string | undefined
+      /** Beside `reference`. */
+      readonly tags?: readonly Tag[]
+      readonly by: string
+    },
   ): Promise<Content> {
     const { bytes, by } = pushed
     if (bytes.length > maxManifestBytes) throw new Failure('too-large', `a manifest may have ${maxManifestBytes} bytes`)
@@ -129,10 +135,10 @@ export class Pusher {
         parts: [...new Set(parts.map((part) => part.digest))],
       }
       await this.#contains(repository, content)
-      if (!isDigest(reference)) {
-        const entry: TagEntry = { digest, mediaType, size: bytes.length, at, by }
-        await state.tags.set(repository, reference, entry)
-        await this.#tell({ kind: 'tag', repository, tag: reference, entry })
+      const tags = new Set([...(isDigest(reference) ? [] : [reference]), ...(pushed.tags ?? [])])
+      for (const tag of tags) {
+        const entry = await state.tags.point(repository, tag, { digest, mediaType, size: bytes.length, at, by })
+        await this.#tell({ kind: 'tag', repository, tag, entry })
       }
       const name = isDigest(reference) ? { digest: reference } : { tag: reference }
       log.info('image pushed', { image: formatReference({ ...repository, ...name }), digest, by, bytes: bytes.length })
@@ -185,6 +191,7 @@ export class Pusher {
   }
 
   async #checkParts(repository: Repository, parts: readonly Part[]): Promise<void> {
+    const { wall } = this.#o
     const { contents } = this.#o.state
     for (const { digest, kind, size } of parts) {
       const known = await contents.find(repository, digest)
@@ -194,6 +201,8 @@ export class Pusher {
           detail,
         })
       }
+      // Nobody takes it away for its age from now on.
+      await contents.touch(repository, digest, wall())
       if (known.size !== size) {
         throw new Failure('bad-manifest', `${digest} has ${known.size} bytes; the manifest says ${size}`)
       }
@@ -222,9 +231,7 @@ export class Pusher {
   async #dropTag(repository: Repository, tag: Tag, known: TagEntry, by: string): Promise<void> {
     const { state, wall } = this.#o
     const { mediaType, size } = known
-    // Later than what it ends, whatever the clock says.
-    const entry: TagEntry = { mediaType, size, by, at: Math.max(wall(), known.at + 1) }
-    await state.tags.set(repository, tag, entry)
+    const entry = await state.tags.point(repository, tag, { mediaType, size, by, at: wall() })
     await this.#tell({ kind: 'tag', repository, tag, entry })
   }
 

@@ -28,6 +28,8 @@ export interface ServeInit {
   /** 0 picks a free one. */
   readonly port: number
   readonly limits?: Partial<ServerLimits>
+  /** What is pushed takes as long as it takes, as long as it comes: see `push/upload.ts`. */
+  readonly uploads?: boolean
   readonly clock: Clock
   readonly log: Log
 }
@@ -66,7 +68,7 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
   const server = createServer({
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.requestMs,
-    requestTimeout: limits.requestMs,
+    requestTimeout: init.uploads ? 0 : limits.requestMs,
     keepAliveTimeout: limits.keepAliveMs,
     connectionsCheckingInterval: Math.min(5_000, limits.requestMs),
   })

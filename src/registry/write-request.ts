@@ -1,7 +1,7 @@
 /** Requests to the part of the API that writes, parsed once: OCI distribution spec, "Push" and "Content Management". */
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts'
-import { type Repository, repositoryOfRequest, type Tag } from '../oci/reference.ts'
+import { parseTag, type Repository, repositoryOfRequest, type Tag } from '../oci/reference.ts'
 import { parseManifestReference, split } from './request.ts'
 
 export type WriteRequest =
@@ -10,7 +10,13 @@ export type WriteRequest =
   | ({ readonly kind: 'status' } & AnUpload)
   | ({ readonly kind: 'cancel' } & AnUpload)
   | ({ readonly kind: 'finish'; readonly digest: Digest } & AnUpload)
-  | { readonly kind: 'put-manifest'; readonly repository: Repository; readonly reference: Tag | Digest }
+  | {
+      readonly kind: 'put-manifest'
+      readonly repository: Repository
+      readonly reference: Tag | Digest
+      /** Beside the one that it is put under. */
+      readonly tags: readonly Tag[]
+    }
   | { readonly kind: 'delete-manifest'; readonly repository: Repository; readonly reference: Tag | Digest }
   | { readonly kind: 'delete-blob'; readonly repository: Repository; readonly digest: Digest }
 
@@ -43,7 +49,8 @@ export function parseWrite(method: string, target: string): WriteRequest | undef
   if (begun) return parseUpload(method, repositoryOfRequest(begun[1]!, ns), '', parameters)
   const [, name = '', what, last = ''] = contentPattern.exec(path) ?? []
   if (method === 'PUT' && what === 'manifests') {
-    return { kind: 'put-manifest', repository: repositoryOfRequest(name, ns), reference: parseManifestReference(last) }
+    const reference = parseManifestReference(last)
+    return { kind: 'put-manifest', repository: repositoryOfRequest(name, ns), reference, tags: tagsIn(parameters) }
   }
   if (method === 'DELETE' && what === 'manifests') {
     return {
@@ -56,6 +63,16 @@ export function parseWrite(method: string, target: string): WriteRequest | undef
     return { kind: 'delete-blob', repository: repositoryOfRequest(name, ns), digest: parseDigest(last) }
   }
   throw new Failure('read-only', 'there is nothing here that could be written')
+}
+
+/** The specification has registries take ten at least. */
+const mostTags = 64
+
+/** `?tag=1.2.3&tag=1.2` */
+function tagsIn(parameters: URLSearchParams): Tag[] {
+  const tags = [...new Set(parameters.getAll('tag'))]
+  if (tags.length > mostTags) throw new Failure('bad-request', `a manifest is put under ${mostTags} tags at most`)
+  return tags.map(parseTag)
 }
 
 function parseUpload(method: string, repository: Repository, id: string, parameters: URLSearchParams): WriteRequest {

@@ -127,17 +127,18 @@ async function cancel({ repository, id }: Of<'cancel'>, by: string, pusher: Push
 
 async function putManifest(
   written: Written,
-  { repository, reference }: Of<'put-manifest'>,
+  { repository, reference, tags }: Of<'put-manifest'>,
   by: string,
   pusher: Pusher,
   clock: Clock,
 ): Promise<Response> {
   const bytes = await readManifest(written, clock)
-  const pushed = { bytes, mediaType: written.header('content-type'), by }
+  const pushed = { bytes, mediaType: written.header('content-type'), tags, by }
   const { digest, subject } = await pusher.putManifest(repository, reference, pushed)
   return answer(201, {
     location: place(written, `manifests/${digest}`),
     'docker-content-digest': digest,
+    ...(tags.length === 0 ? {} : { 'oci-tag': tags.join(', ') }),
     ...(subject === undefined ? {} : { 'oci-subject': subject }),
   })
 }
