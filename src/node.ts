@@ -17,9 +17,8 @@ import { Files } from './content/files.ts'
 import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Parts } from './content/parts.ts'
-import { TagIndexing } from './content/tag-index.ts'
 import { Tags } from './content/tags.ts'
-import { type Engine, engineOf } from './engine/of-node.ts'
+import { engineOf } from './engine/of-node.ts'
 import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
 import { harbor } from './harbor/harbor.ts'
@@ -29,6 +28,7 @@ import { ownBinary } from './install/own-binary.ts'
 import { formatAddress, isLoopback } from './listen.ts'
 import { Meter } from './meter.ts'
 import { NodeHome } from './node-home.ts'
+import { NodeState } from './node-state.ts'
 import { viewOf } from './node-view.ts'
 import type { Digest } from './oci/digest.ts'
 import type { Repository } from './oci/reference.ts'
@@ -47,7 +47,6 @@ import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
 import type { Location } from './source/source.ts'
 import { Sources } from './source/sources.ts'
 import type { ListedUpstreams } from './source/upstreams.ts'
-import { openState, whereStateIs } from './state/open-state.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { Announcer } from './swarm/announcer.ts'
 import { Bans } from './swarm/bans.ts'
@@ -60,7 +59,7 @@ import { Recent } from './telemetry/faults.ts'
 import { History, readTotals, spans } from './telemetry/history.ts'
 import type { Fields, Log, LogLevel } from './telemetry/log.ts'
 import { LogLevels } from './telemetry/log-level.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics } from './telemetry/metrics.ts'
 import { createLog } from './telemetry/pino.ts'
 import { Tracing } from './tracing/tracing.ts'
 import { dashboard } from './ui/dashboard.ts'
@@ -124,8 +123,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
     })
     undo.push(() => store.close())
-    const kept = await stateOf(settings, { clock, log, metrics })
-    undo.push(() => kept?.state.close())
+    const kept = await NodeState.open(settings, { clock, log, metrics })
+    undo.push(() => kept?.close())
     const identity = await Identity.load(dataDir)
     const tracing = await tracingOf(settings, identity.id, clock, log)
     undo.push(() => tracing?.close())
@@ -209,7 +208,6 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         const blob = store.find(digest)
         if (blob) seeder.begun(blob)
       },
-      placed: (digest) => engine.heard(digest),
       renew: (repository) => tags.renew(repository),
       inquire: (location, widely) => parts.inquire(location, widely),
     })
@@ -320,7 +318,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       rights,
       door: source,
       owners: (key) => planner.owners(key),
-      ...(kept ? { index: new TagIndexing({ ...kept, self: () => identity.id, owned: () => false, clock, log }) } : {}),
+      ...(kept ? { index: kept.index(identity.id, (repository) => home.source.has(repository)) } : {}),
     })
     const parts: Parts = new Parts({
       store,
@@ -359,21 +357,6 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
 
     const vitals = new ClusterVitals({ membership, outbound, swarm, history, metrics, rates, clock })
 
-    const engine: Engine = engineOf({
-      setting: settings.engine.content,
-      store,
-      door: source,
-      signer: identity,
-      busy: () => !swarm.idle,
-      came: ({ digest }) => {
-        const owner = announcer.changed(digest)
-        if (owner) network.announceSoon(owner)
-      },
-      clock,
-      random,
-      log,
-    })
-
     const roster = new Roster(membership)
     const answers: Inbound = {
       opened: () => swarm.opened(),
@@ -395,6 +378,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     }
     const inbound = tracing?.inbound(answers) ?? answers
     home.join(network)
+    kept?.join(network, bans, (repository) => home.source.has(repository))
     await network.join(inbound, {
       uploads: () => seeder.uploads,
       uploadSlots: seeder.uploadSlots,
@@ -402,6 +386,20 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     })
     undo.push(() => swarm.close('the node ends'))
     mender.start()
+    const engine = engineOf({
+      setting: settings.engine.content,
+      store,
+      door: source,
+      signer: identity,
+      busy: () => !swarm.idle,
+      came: ({ digest }) => {
+        const owner = announcer.changed(digest)
+        if (owner) network.announceSoon(owner)
+      },
+      clock,
+      random,
+      log,
+    })
     undo.push(() => engine.close())
     engine.start()
 
@@ -421,6 +419,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
     }
     const own = await home.serve(homeParts)
+    if (kept) home.pusher?.onPushed(kept.pushed)
     undo.push(() => home.close())
     const contentFor = (visitor: Visitor) =>
       home.content(content, new GuardedContent({ content, rights, door: source }, visitor), homeParts)
@@ -554,7 +553,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await network.close()
         await tracing?.close()
         keyFile?.close()
-        await kept?.state.close()
+        await kept?.close()
         await store.close()
         await admin.close()
         stopWatching()
@@ -571,13 +570,6 @@ async function tracingOf({ trace, node }: Settings, id: string, clock: Clock, lo
   const { createTraces } = await import('./telemetry/otel.ts')
   const { version } = buildInfo
   return new Tracing(createTraces({ endpoint: trace.endpoint, version, node: id, zone: node.zone, clock, log }), clock)
-}
-
-/** Peers keep none, unless they are told where. */
-async function stateOf({ node, state }: Settings, parts: { clock: Clock; log: Log; metrics: Metrics }) {
-  if (!node.modes.some((mode) => mode !== 'peer') && state.url === undefined) return undefined
-  const options = { ...state, dataDir: node.dataDir, ...parts }
-  return { state: await openState(options), where: whereStateIs(options) }
 }
 
 function upstreamsOf({ source }: Settings): ListedUpstreams {

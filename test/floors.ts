@@ -13,7 +13,7 @@ export const floors: readonly (readonly string[])[] = [
   ['preheat', 'push', 'replicate', 'keep'],
   ['registry', 'admin', 'harbor', 'mount'],
   ['ui'],
-  ['tracing', 'node-view.ts', 'node-home.ts', 'doctor'],
+  ['tracing', 'node-view.ts', 'node-home.ts', 'node-state.ts', 'doctor'],
   ['vitals.ts'],
   ['node.ts'],
   ['cli'],

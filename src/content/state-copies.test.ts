@@ -1,0 +1,211 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { FakeClock, settle } from '../../test/fakes/clock.ts'
+import { infoOf } from '../../test/fakes/members.ts'
+import { MemberTable } from '../cluster/member-table.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
+import { digestOf } from '../oci/digest.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { openSqlite } from '../state/sqlite.ts'
+import type { Content, ContentChange, State, TagChange } from '../state/state.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { type Call, Calls } from '../wire/calls.ts'
+import { fitting } from './copy-calls.ts'
+import { StateCopies } from './state-copies.ts'
+
+const app = repositoryOf('docker.io', 'corp/app')
+const [a, b] = ['a', 'b'].map((text) => digestOf(Buffer.from(text))) as [
+  ReturnType<typeof digestOf>,
+  ReturnType<typeof digestOf>,
+]
+const tagOf = (name: string) => parseTag(name)
+const content: Content = { digest: a, kind: 'manifest', mediaType: 'm', size: 5, at: 1, parts: [b] }
+
+let clock: FakeClock
+const seeds = new Map<string, Seed>()
+const down = new Set<string>()
+
+class Seed {
+  readonly calls = new Calls()
+  readonly table: MemberTable
+  readonly copies: StateCopies
+  asked = 0
+
+  constructor(
+    readonly info: NodeInfo,
+    readonly state: State,
+  ) {
+    this.table = new MemberTable(info, () => clock.now())
+    this.copies = new StateCopies({
+      state,
+      membership: this.table,
+      outbound: {
+        // As the wire does it: text in between.
+        call: async <Q extends object, A extends object>(to: NodeInfo, { name, reply }: Call<Q, A>, request: Q) => {
+          this.asked++
+          const seed = seeds.get(to.id)
+          if (!seed || down.has(to.id)) throw new Failure('unavailable', `${to.id} does not answer`)
+          const text = JSON.stringify(await seed.calls.answer(name, JSON.parse(JSON.stringify(request))))
+          expect(text.length).toBeLessThan(1024 * 1024)
+          return reply.parse(JSON.parse(text))
+        },
+      },
+      clock,
+      log: silentLog,
+    })
+    this.copies.answerOn(this.calls)
+    seeds.set(info.id, this)
+  }
+  knows(other: Seed) {
+    this.table.heard(other.info, clock.now())
+  }
+  async tag(name = 'v1') {
+    return (await this.state.tags.get(app, tagOf(name)))?.digest
+  }
+}
+
+const opened: State[] = []
+async function database(): Promise<State> {
+  const state = await openSqlite(':memory:')
+  opened.push(state)
+  return state
+}
+
+const id = (letter: string) => letter.repeat(44)
+async function pair(shared = false): Promise<[Seed, Seed]> {
+  const state = await database()
+  const one = new Seed(infoOf(id('a'), { modes: ['seed'] }), state)
+  const two = new Seed(infoOf(id('b'), { modes: ['seed'] }), shared ? state : await database())
+  one.copies.start()
+  two.copies.start()
+  one.knows(two)
+  two.knows(one)
+  await settle()
+  return [one, two]
+}
+
+beforeEach(() => {
+  clock = new FakeClock()
+  seeds.clear()
+  down.clear()
+})
+afterEach(async () => {
+  for (const seed of seeds.values()) seed.copies.close()
+  for (const state of opened.splice(0)) await state.close()
+})
+
+/** Time passes, and what it set off is over. */
+async function pass(ms: number): Promise<void> {
+  await clock.run(ms)
+  for (let i = 0; i < 50; i++) await settle()
+}
+const entry = (digest: typeof a | undefined, at = clock.wall()) => ({
+  ...(digest ? { digest } : {}),
+  mediaType: 'm',
+  size: 5,
+  at,
+  by: 'ann',
+})
+
+describe('seeds with a database each', () => {
+  test('have what was pushed to one of them at the other when the push is answered', async () => {
+    const [one, two] = await pair()
+    await one.state.contents.add(app, content)
+    await one.state.tags.point(app, tagOf('v1'), entry(a))
+    await one.copies.spread()
+    expect(await two.tag()).toBe(a)
+    expect(await two.state.contents.find(app, a)).toEqual(content)
+  })
+
+  test('hear of the rest within seconds, of both sides, and end with the same', async () => {
+    const [one, two] = await pair()
+    await one.state.tags.point(app, tagOf('v1'), entry(a))
+    await two.state.tags.point(app, tagOf('v1'), entry(b, clock.wall() + 1))
+    await two.state.tags.point(app, tagOf('v2'), entry(b))
+    await one.state.contents.add(app, content)
+    await pass(11_000)
+    expect([await one.tag(), await two.tag(), await one.tag('v2')]).toEqual([b, b, b])
+    expect(await one.state.tags.history(app, tagOf('v1'), 9)).toEqual(await two.state.tags.history(app, tagOf('v1'), 9))
+    await two.state.contents.remove(app, a)
+    await two.state.tags.point(app, tagOf('v1'), entry(undefined))
+    await pass(11_000)
+    expect([await one.tag(), await one.state.contents.find(app, a)]).toEqual([undefined, undefined])
+  })
+
+  test('give a seed that lost its disk everything back', async () => {
+    const [one, two] = await pair()
+    for (let i = 0; i < 600; i++) await one.state.tags.set(app, tagOf(`t${i}`), entry(a))
+    await one.copies.spread()
+    expect(await two.state.tags.list(app, { limit: 2000 })).toHaveLength(600)
+    const again = new Seed({ ...one.info, epoch: '2' }, await database())
+    again.copies.start()
+    again.knows(two)
+    two.knows(again)
+    const count = async () => (await again.state.tags.list(app, { limit: 2000 })).length
+    for (let i = 0; i < 100 && (await count()) < 600; i++) await pass(1000)
+    expect(await count()).toBe(600)
+    // What it says from now on has numbers of its own.
+    await again.state.tags.point(app, tagOf('new'), entry(b))
+    await again.copies.spread()
+    expect(await two.tag('new')).toBe(b)
+  })
+
+  test('answer a push also when no other seed can be reached, after a moment', async () => {
+    const [one, two] = await pair()
+    down.add(two.info.id)
+    await one.state.tags.point(app, tagOf('v1'), entry(a))
+    await one.copies.spread()
+    expect(await two.tag()).toBeUndefined()
+    down.clear()
+    await pass(6000)
+    expect(await two.tag()).toBe(a)
+  })
+
+  test('do not believe what is from a time that is yet to come', async () => {
+    const [one, two] = await pair()
+    await one.state.tags.point(app, tagOf('v1'), entry(a, clock.wall() + 7_200_000))
+    await one.state.tags.point(app, tagOf('v2'), entry(a))
+    await one.copies.spread()
+    expect([await two.tag('v1'), await two.tag('v2')]).toEqual([undefined, a])
+  })
+
+  test('listen to seeds alone', async () => {
+    const [one] = await pair()
+    const stranger = one.calls.answer('news', { node: id('c') })
+    expect(await stranger.catch((error) => error.code)).toBe('no-name')
+  })
+})
+
+test('seeds that share a database leave each other alone once they know', async () => {
+  const [one, two] = await pair(true)
+  await pass(6000)
+  const before = one.asked + two.asked
+  await pass(60_000)
+  await one.copies.spread()
+  expect(one.asked + two.asked).toBe(before)
+})
+
+describe('what fits into an answer', () => {
+  const tags = Array.from({ length: 3 }, (_, number) => ({ number })) as unknown as TagChange[]
+  const contents = (count: number, bytes: number) =>
+    Array.from({ length: count }, (_, number) => ({
+      number,
+      saidAt: 1,
+      pad: 'x'.repeat(bytes),
+    })) as unknown as ContentChange[]
+
+  test('is everything, where there is little', () => {
+    expect(fitting(contents(2, 10), tags)).toMatchObject({ all: true, tags })
+  })
+  test('is contents first, and no tags before all of these', () => {
+    const told = fitting(contents(10, 100_000), tags)
+    expect([told.contents.length, told.tags.length, told.all]).toEqual([5, 0, false])
+  })
+  test('is an index of twenty thousand images without what is in it', () => {
+    const parts = Array.from({ length: 20_000 }, () => a)
+    const change: ContentChange = { repository: app, digest: a, content: { ...content, parts }, saidAt: 1, number: 1 }
+    const told = fitting([change], tags)
+    expect(told.all).toBe(true)
+    expect(told.contents[0]?.content).toEqual({ digest: a, kind: 'manifest', mediaType: 'm', size: 5, at: 1 })
+  })
+})

@@ -1,0 +1,75 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { FakeClock, settle } from '../../test/fakes/clock.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { openSqlite } from '../state/sqlite.ts'
+import type { State } from '../state/state.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { Bans } from './bans.ts'
+import { SharedBans } from './shared-bans.ts'
+
+let clock: FakeClock
+let state: State
+const sharing: SharedBans[] = []
+
+beforeEach(async () => {
+  clock = new FakeClock()
+  state = await openSqlite(':memory:')
+})
+afterEach(async () => {
+  for (const each of sharing.splice(0)) each.close()
+  await state.close()
+})
+
+function node(): Bans {
+  const bans = new Bans({ store: new MemoryStore({ clock }), clock, log: silentLog, metrics: createMetrics() })
+  const shared = new SharedBans({ bans, shared: state.bans, clock, log: silentLog })
+  shared.start()
+  sharing.push(shared)
+  return bans
+}
+
+async function pass(ms: number): Promise<void> {
+  await clock.run(ms)
+  for (let i = 0; i < 10; i++) await settle()
+}
+
+test('what one node bans, all of them leave alone, and it ends for all', async () => {
+  const [a, b] = [node(), node()]
+  a.add('liar', 'sent wrong bytes')
+  await pass(20_000)
+  expect(b.has('liar')).toBe(true)
+  expect(b.list()).toEqual(a.list())
+  await pass(3_600_000)
+  expect([a.has('liar'), b.has('liar')]).toEqual([false, false])
+})
+
+test('what is lifted at one node is lifted at all, also at the one that banned it', async () => {
+  const [a, b, c] = [node(), node(), node()]
+  a.add('liar', 'sent wrong bytes')
+  await pass(20_000)
+  expect(b.lift('liar')).toBe(true)
+  expect(b.lift('liar')).toBe(false)
+  await pass(20_000)
+  expect([a.has('liar'), b.has('liar'), c.has('liar')]).toEqual([false, false, false])
+})
+
+test('a ban from while the database was out of reach is shared when it is back', async () => {
+  const store = state.bans
+  let down = true
+  const shared = new Proxy(store, {
+    get: (target, name: keyof typeof store) =>
+      down ? () => Promise.reject(new Error('down')) : target[name].bind(target),
+  })
+  const bans = new Bans({ store: new MemoryStore({ clock }), clock, log: silentLog, metrics: createMetrics() })
+  const one = new SharedBans({ bans, shared, clock, log: silentLog })
+  one.start()
+  sharing.push(one)
+  const other = node()
+  bans.add('liar', 'sent wrong bytes')
+  await pass(20_000)
+  expect([bans.has('liar'), other.has('liar')]).toEqual([true, false])
+  down = false
+  await pass(30_000)
+  expect([bans.has('liar'), other.has('liar')]).toEqual([true, true])
+})
