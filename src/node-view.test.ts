@@ -56,6 +56,7 @@ function parts() {
     store,
     bans,
     state: { where: '/var/lib/shoal/state.db', state: { trouble: undefined, tags: stateTags } },
+    keeping: { owed: { waiting: 3, oldestAt: clock.wall() - 90_000 }, facts: () => Promise.reject() },
     mender: { due: 2, damaged: 1 },
     engine: { folders: () => [{ path: '/var/lib/containerd/blobs', trouble: 'EACCES' }] },
     swarm,
@@ -91,6 +92,20 @@ test('the metrics of a node say how it is before anything happened', async () =>
   for (const line of ['shoal_ready 1', 'shoal_store_trouble 0', 'shoal_downloads_stalled 0', 'shoal_bans 0']) {
     expect(text.split('\n')).toContain(line)
   }
+})
+
+test('says what is owed to backends and for how long, where anything ever is', () => {
+  expect(view.node().owed).toEqual({ waiting: 3, oldestSeconds: 90 })
+  const keeping = { owed: undefined, facts: () => Promise.reject() }
+  const none = viewOf({
+    ...parts(),
+    keeping,
+    swarms,
+    preheats: new FakePreheats(),
+    replication: undefined,
+    notReady: () => [],
+  })
+  expect(none.node().owed).toBeUndefined()
 })
 
 test('says where tags and jobs are kept, and why they cannot be asked for', () => {

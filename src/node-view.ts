@@ -22,6 +22,8 @@ import type { Settings } from './config/settings.ts'
 import { type Pinned, Pinning } from './content/pinning.ts'
 import type { Engine } from './engine/of-node.ts'
 import { Failure } from './failure.ts'
+import type { Keeping } from './home/keeping.ts'
+import type { Owed } from './home/write-back.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
 import { formatRepository } from './oci/reference.ts'
@@ -62,6 +64,7 @@ export interface NodeParts {
   readonly swarms: Swarms | undefined
   readonly preheats: Preheats
   readonly replication: Replicating | undefined
+  readonly keeping: Pick<Keeping, 'owed' | 'facts'>
   readonly levels: LogLevels
   readonly clock: Clock
   readonly metrics: Metrics
@@ -86,6 +89,7 @@ export function viewOf(parts: NodeParts): NodeView {
     tags: parts.state?.state.tags,
     preheats: parts.preheats,
     replication: parts.replication,
+    keeping: parts.keeping,
     node: () => nodeFacts(parts, startedAt, iso),
     members: () => membership.all().map(({ info, seenAt }) => memberFacts(parts, info.id, seenAt)),
     blobs: function* (): Iterable<BlobFacts> {
@@ -221,6 +225,7 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
     },
     store: store.usage(),
     ...(parts.state ? { state: stateFacts(parts.state) } : {}),
+    ...owedFacts(parts.keeping.owed, clock.wall()),
     scrub: { due: mender.due, damaged: mender.damaged },
     engine: { folders: parts.engine.folders() },
     ...sourcesOf(parts.endpoints(), iso),
@@ -231,6 +236,12 @@ function nodeFacts(parts: NodeParts, startedAt: number, iso: Iso): NodeFacts {
     },
     notReady: parts.notReady(),
   }
+}
+
+function owedFacts(owed: Owed | undefined, wall: number): Pick<NodeFacts, 'owed'> {
+  if (!owed) return {}
+  const { waiting, oldestAt = wall } = owed
+  return { owed: { waiting, oldestSeconds: Math.max(0, Math.round((wall - oldestAt) / 1000)) } }
 }
 
 function stateFacts({ where, state: { trouble } }: NonNullable<NodeParts['state']>): NodeFacts['state'] {

@@ -13,6 +13,7 @@ import { Roster } from './cluster/roster.ts'
 import type { Changes } from './config/reload.ts'
 import { tellExposed } from './config/secret-file.ts'
 import type { Settings } from './config/settings.ts'
+import { bringWhole } from './content/bring.ts'
 import { Files } from './content/files.ts'
 import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
@@ -24,6 +25,7 @@ import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.t
 import { harbor } from './harbor/harbor.ts'
 import { harden } from './hardening.ts'
 import { backendOf } from './home/backend-of.ts'
+import { Keeping } from './home/keeping.ts'
 import { ownBinary } from './install/own-binary.ts'
 import { formatAddress, isLoopback } from './listen.ts'
 import { Meter } from './meter.ts'
@@ -33,6 +35,7 @@ import { viewOf } from './node-view.ts'
 import type { Digest } from './oci/digest.ts'
 import type { Repository } from './oci/reference.ts'
 import { preheatOf } from './preheat/assembly.ts'
+import { homePin } from './push/pusher.ts'
 import { Bucket, Gate } from './rate.ts'
 import { createRegistry, pullLog } from './registry/registry.ts'
 import { serveRegistry, serverLimits } from './registry/server.ts'
@@ -110,7 +113,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const { modes, dataDir, zone, advertise } = settings.node
     const { keyFile: keyPath, encrypt } = settings.cluster
     const keyFile = keyPath === undefined ? undefined : new KeyFile(keyPath, clock, log)
-    for (const file of [settings.admin.tokenFile, settings.source.credentialsFile]) if (file) tellExposed(file, log)
+    for (const file of [settings.admin.tokenFile, settings.source.credentialsFile, settings.keeping.credentialsFile])
+      if (file) tellExposed(file, log)
     const ring = keyFile?.ring
     undo.push(() => keyFile?.close())
     const store = await DiskStore.open({
@@ -185,6 +189,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
           limit: (bytes) => sourceLimit(bytes, undefined),
           ...(caFile === undefined ? {} : { caFile }),
           ...(credentialsFile ? { dockerFile: credentialsFile } : {}),
+          ...(settings.keeping.credentialsFile ? { awsFile: settings.keeping.credentialsFile } : {}),
         }),
       network: () => network,
     })
@@ -421,6 +426,22 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const own = await home.serve(homeParts)
     if (kept) home.pusher?.onPushed(kept.pushed)
     undo.push(() => home.close())
+    const keeping = new Keeping({
+      homes: home.homes,
+      state: kept?.state,
+      seed: modes.includes('seed'),
+      store,
+      bring: (location, size, signal) => bringWhole({ store, swarm }, location, size, signal),
+      mode: settings.keeping.write,
+      pinnedFor: homePin,
+      clock,
+      random,
+      log,
+      metrics,
+    })
+    home.pusher?.onPushed((event) => keeping.pushed(event))
+    keeping.start()
+    undo.push(() => keeping.close())
     const contentFor = (visitor: Visitor) =>
       home.content(content, new GuardedContent({ content, rights, door: source }, visitor), homeParts)
     const files = fileLimit()
@@ -462,6 +483,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       seeder,
       swarms,
       preheats: preheat.preheats,
+      keeping,
       replication,
       levels,
       clock,
@@ -544,6 +566,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         pulls.close()
         await seeder.drain(uploadDrainMs)
         await preheat.close()
+        await keeping.close()
         await replication?.close()
         mender.close()
         engine.close()

@@ -14,6 +14,7 @@ import { type Log, logLevels } from '../telemetry/log.ts'
 import { longestMs } from '../telemetry/log-level.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { pageOf } from './blob-facts.ts'
+import { homeRoutes } from './home.ts'
 import { installer } from './installer.ts'
 import { foreign } from './pages.ts'
 import { preheatRoutes } from './preheats.ts'
@@ -150,6 +151,7 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
     '/api/v1/tags',
     tagRoutes(() => view.tags),
   )
+  homeRoutes(app, view.keeping)
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
   app.get('/api/v1/history', async (c) => {

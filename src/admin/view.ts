@@ -8,6 +8,7 @@ import type { Preheats } from '../preheat/preheats.ts'
 import type { Replicating } from '../replicate/progress.ts'
 import type { TagIndex } from '../state/state.ts'
 import { type LogLevel, logLevels } from '../telemetry/log.ts'
+import type { KeepingView } from './home.ts'
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 const count = z.number().int().min(0)
@@ -57,6 +58,8 @@ export const nodeSchema = z.object({
    * Absent on nodes that keep none.
    */
   state: z.object({ where: z.string(), trouble: z.string().optional() }).optional(),
+  /** What was pushed and a backend does not have yet; absent where nothing is ever owed to one. */
+  owed: z.object({ waiting: count, oldestSeconds: z.number().min(0) }).optional(),
   /** Whole blobs that are due to be read again, and pieces that were found wrong on the disk since the start. */
   scrub: z.object({ due: count, damaged: count }),
   rates: z.object({ received: rate, sent: rate, source: rate }),
@@ -288,6 +291,7 @@ export interface NodeView {
   readonly replication: Replicating | undefined
   /** Undefined on nodes that keep none. */
   readonly tags: TagIndex | undefined
+  readonly keeping: KeepingView
   node(): NodeFacts
   members(): MemberFacts[]
   /** In no particular order. */

@@ -106,6 +106,11 @@ function describe(node: NodeFacts): string {
     `  store    ${bytes(store.disk)}${limit} on disk, ${store.complete} whole, ${store.partial} in part, in ${node.dataDir}`,
     ...engineLines(node),
     ...(node.state === undefined ? [] : [`  keeps    tags and jobs in ${node.state.where}`]),
+    ...(node.owed === undefined || node.owed.waiting === 0
+      ? []
+      : [
+          `  owes     ${node.owed.waiting} to backends, the oldest for ${span(node.owed.oldestSeconds)}: GET /api/v1/home says why`,
+        ]),
     `  scrub    ${scrub.due} ${scrub.due === 1 ? 'blob' : 'blobs'} due, ${scrub.damaged} wrong ${scrub.damaged === 1 ? 'piece' : 'pieces'} found`,
     `  rates    ${bytes(rates.received)}/s from peers, ${bytes(rates.source)}/s from sources, ${bytes(rates.sent)}/s to peers`,
   ].join('\n')

@@ -116,6 +116,15 @@ test('prints what the API tells as JSON, through the address in the variable', a
   })
 })
 
+test('says what is owed to backends as long as something is', async () => {
+  const view = new FakeNodeView()
+  const address = node(view)
+  const shown = async () => (await status(new FakeContext(), '--admin-addr', address)).out
+  expect(await shown()).not.toContain('owes')
+  view.keeps = { ...view.keeps, waiting: 3 }
+  expect(await shown()).toContain('\n  owes     3 to backends, the oldest for 2m 5s: GET /api/v1/home says why\n')
+})
+
 test('says what keeps a node from being ready, and that a quiet one has no transfers', async () => {
   const view = new FakeNodeView()
   view.notReady = ['the store is full']

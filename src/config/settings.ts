@@ -70,6 +70,17 @@ export interface PushSettings {
   readonly deletes: boolean
 }
 
+/** When a client that pushed hears that it is done: when the backend has it, or before. */
+export const homeWrites = ['through', 'back'] as const
+export type HomeWrite = (typeof homeWrites)[number]
+
+/** How what was pushed comes to where it is kept for good. */
+export interface KeepingSettings {
+  readonly write: HomeWrite
+  /** Access keys for object stores, in AWS's form. */
+  readonly credentialsFile?: string
+}
+
 export interface PeerSettings {
   readonly address: Address
 }
@@ -167,6 +178,7 @@ export interface Settings {
   readonly store: StoreSettings
   readonly registry: RegistrySettings
   readonly home: HomeSettings
+  readonly keeping: KeepingSettings
   readonly peer: PeerSettings
   readonly p2p: P2pSettings
   readonly admin: AdminSettings

@@ -58,6 +58,10 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       keepFree: values['keep-free']!,
       scrubEveryMs: values['scrub-every']!,
     },
+    keeping: {
+      write: values['home-write']!,
+      ...present('credentialsFile', readable('home-credentials-file', values, loading)),
+    },
     registry: { address: values['registry-addr']!, loginsFor: values['logins-for']! },
     home: homeOf(values, loading),
     peer: { address: values['peer-addr']! },
@@ -189,6 +193,7 @@ type FileName =
   | 'push-users-file'
   | 'state-password-file'
   | 'state-ca-file'
+  | 'home-credentials-file'
 
 /** The path, once it is sure that it can be read: a wrong one should stop the start, not the first pull. */
 function readable(name: FileName, values: Values, { problems, read }: Loading): string | undefined {

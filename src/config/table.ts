@@ -5,7 +5,7 @@
 import { logLevels } from '../telemetry/log.ts'
 import type { Host } from './host.ts'
 import { replication } from './rules.ts'
-import { logFormats, loginsFor, modes } from './settings.ts'
+import { homeWrites, logFormats, loginsFor, modes } from './settings.ts'
 import {
   address,
   choice,
@@ -112,6 +112,21 @@ export const table = {
     shown: 'whoever is on this host',
   }),
   'push-deletes': flag('let those who may push delete tags, manifests and blobs', { default: 'false' }),
+  'home-write': one(
+    choice(homeWrites),
+    '<when>',
+    'when who pushed hears that it is done: through: the backend has it; back: before',
+    { default: 'through' },
+  ),
+  'home-credentials-file': one(path, '<file>', 'access keys for object stores, in the form of ~/.aws/credentials', {
+    default: ({ root, home, service, exists }) =>
+      [
+        ...(service?.credentials ? [`${service.credentials}/aws`] : []),
+        `${home}/.aws/credentials`,
+        ...(root ? ['/root/.aws/credentials'] : []),
+      ].find((path) => exists(path)),
+    shown: '~/.aws/credentials if there',
+  }),
   'ca-file': one(path, '<file>', 'PEM certificates to trust for sources, beside the usual ones'),
   'cache-size': one(size, '<size>', 'what the store may take: 20GiB, or a share of what is free or its own: 80%', {
     default: '80%',

@@ -6,6 +6,7 @@ import { collect, refuses } from '../../test/conformance/source.ts'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import type { HomeWrite } from '../config/settings.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
@@ -19,7 +20,7 @@ import type { Backend, BackendWrites } from './backend.ts'
 import { FolderObjects } from './folder-objects.ts'
 import { Homes } from './homes.ts'
 import { ObjectBackend } from './object-backend.ts'
-import { WriteBack, type WriteBackOptions, type WriteMode } from './write-back.ts'
+import { WriteBack, type WriteBackOptions } from './write-back.ts'
 
 const repository = repositoryOf('apps.corp', 'team/app')
 const tag = parseTag('v1')
@@ -50,7 +51,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-function begin(mode: WriteMode, bring = noBring): WriteBack {
+function begin(mode: HomeWrite, bring = noBring): WriteBack {
   writeBack = new WriteBack({
     homes: new Homes([{ pattern: 'apps.corp/**', backend: watched() }]),
     state,

@@ -8,6 +8,7 @@
  * push is in the cluster's state by then.
  */
 import { type Clock, every, type Random } from '../clock.ts'
+import type { HomeWrite } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
@@ -21,16 +22,13 @@ import type { Home, Homes } from './homes.ts'
 import { type Debt, isHopeless, keyOf, owedPin, parseDebt, waitOf } from './owed.ts'
 import { keptOf } from './verified.ts'
 
-export const writeModes = ['through', 'back'] as const
-export type WriteMode = (typeof writeModes)[number]
-
 export interface WriteBackOptions {
   readonly homes: Homes
   readonly state: Pick<State, 'tags' | 'contents' | 'work'>
   readonly store: Pick<BlobStore, 'find' | 'pin' | 'unpin'>
   /** Brings content here that this seed does not have whole. */
   readonly bring: (location: Location, size: number, signal: AbortSignal) => Promise<Blob>
-  readonly mode: WriteMode
+  readonly mode: HomeWrite
   /** Why content of the cluster's own is pinned, where nothing else keeps it. */
   readonly pinnedFor: string
   readonly clock: Clock
@@ -48,14 +46,18 @@ const atOnce = 4
 /** To people; all are counted. */
 const mostShown = 100
 
-export interface OwedFacts {
+export interface Owed {
   readonly waiting: number
-  /** Wall ms. */
+  /** Since when the oldest waits, wall ms. */
   readonly oldestAt?: number
-  /** The oldest, and those that failed say why. */
+}
+
+export interface OwedFacts extends Owed {
+  /** The oldest of them; those that failed say why. */
   readonly some: readonly {
     readonly what: string
     readonly tries: number
+    /** Of the next try, wall ms. */
     readonly dueAt: number
     readonly error?: string
   }[]
@@ -68,6 +70,7 @@ export class WriteBack {
   readonly #running = new Set<Promise<void>>()
   #cancel = () => {}
   #looking = false
+  #owed: Owed = { waiting: 0 }
 
   constructor(options: WriteBackOptions) {
     this.#o = options
@@ -94,6 +97,11 @@ export class WriteBack {
   /** A tag was set or deleted. @throws {Failure} `try-later` */
   tag(repository: Repository, tag: Tag): Promise<void> {
     return this.#changed({ what: 'tag', repository, tag })
+  }
+
+  /** As of a moment ago. */
+  get owed(): Owed {
+    return this.#owed
   }
 
   async facts(): Promise<OwedFacts> {
@@ -153,6 +161,7 @@ export class WriteBack {
         this.#running.add(done)
       }
       const { waiting, oldestAt } = await state.work.count(kind)
+      this.#owed = { waiting, ...(oldestAt === undefined ? {} : { oldestAt }) }
       this.#o.metrics.homeOwed.set(waiting)
       this.#o.metrics.homeOwedSeconds.set(oldestAt === undefined ? 0 : Math.max(0, clock.wall() - oldestAt) / 1000)
     } catch (error) {

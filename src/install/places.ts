@@ -37,6 +37,7 @@ export const copied: Partial<Record<Name, string>> = {
   'cluster-key-file': join(settingsDir, 'cluster.key'),
   'admin-token-file': join(settingsDir, 'admin.token'),
   'credentials-file': join(settingsDir, 'docker.json'),
+  'home-credentials-file': join(settingsDir, 'aws.credentials'),
   'ca-file': join(settingsDir, 'ca.pem'),
   'state-password-file': join(settingsDir, 'state.password'),
   'state-ca-file': join(settingsDir, 'state-ca.pem'),

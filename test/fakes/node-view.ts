@@ -1,5 +1,6 @@
 /** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
 import type { BlobFacts, LogLevelFacts, NodeFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
+import type { KeepingFacts } from '../../src/home/keeping.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import type { Progress } from '../../src/replicate/progress.ts'
 import type { TagIndex } from '../../src/state/state.ts'
@@ -27,6 +28,8 @@ export class FakeNodeView implements NodeView {
   replicated: Progress[] = []
   readonly replication = { progress: async () => this.replicated }
   tags: TagIndex | undefined
+  keeps: KeepingFacts = { homes: [], mode: 'through', waiting: 0, some: [] }
+  readonly keeping = { facts: async () => this.keeps }
 
   constructor() {
     const MiB = 1024 ** 2
@@ -81,6 +84,7 @@ export class FakeNodeView implements NodeView {
         where: 'postgres://shoal@db/images',
         ...(this.stateTrouble === undefined ? {} : { trouble: this.stateTrouble }),
       },
+      ...(this.keeps.waiting === 0 ? {} : { owed: { waiting: this.keeps.waiting, oldestSeconds: 125 } }),
       scrub: { due: 0, damaged: 1 },
       engine: { folders: this.engine },
       ...(this.sources ? { sources: this.sources } : {}),
