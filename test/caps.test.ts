@@ -6,6 +6,8 @@ import { adminLimits } from '../src/admin/admin.ts'
 import { maxManifestBytes } from '../src/oci/media.ts'
 import { mostRanges } from '../src/oci/range.ts'
 import { mostBlobBytes } from '../src/piece/layout.ts'
+import { mostErrands } from '../src/preheat/bringer.ts'
+import { mostParts } from '../src/preheat/errand.ts'
 import { longestPath, longestQuery } from '../src/registry/request.ts'
 import { serverLimits } from '../src/registry/server.ts'
 import { mostAhead } from '../src/registry/turns.ts'
@@ -54,6 +56,7 @@ const caps = [
   ['', 'who waits for a piece; for how long', `${defaultUploadTuning.mostWaiting}; ${seconds(patienceMs)}`, '503'],
   ['', 'a piece that is not taken', seconds(wireRules.pieceDeadline), 'its turn is over'],
   ['', 'rest, an answer of which nothing is taken', `${wireRules.idleSeconds} s`, 'closed'],
+  ['', 'errands for preheats; blobs of one', `${mostErrands}; ${mostParts}`, '503; 400'],
   ['', 'sessions; a frame', `${mostSessions}; ${bytes(maxFrameBytes)}`, '503; closed'],
   [
     '',

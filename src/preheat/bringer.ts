@@ -30,7 +30,7 @@ export interface BringerOptions {
 
 /** Blobs on their way at once, of all errands. */
 const atOnce = 4
-const mostErrands = 256
+export const mostErrands = 256
 /** What nobody asked about for so long is forgotten once it is over, ms. */
 const forgottenAfterMs = 600_000
 /** Tries at a blob, and how long it waits before the next, ms. */

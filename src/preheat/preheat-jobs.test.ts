@@ -398,6 +398,28 @@ describe('logins that come with a request', () => {
     expect(places.find((each) => each !== self)?.errands[0]?.until).toBeNumber()
   })
 
+  test('of a second request help a job that is under way', async () => {
+    for (const each of places) each.answer = () => reply('running')
+    const jobs = scheduler()
+    const job = await jobs.start(asked())
+    expect((await jobs.start(asked({ authorizations: { 'docker.io': basic } }))).id).toBe(job.id)
+    expect(lent).toEqual(['docker.io/library/app basic'])
+  })
+
+  test('are with the node that was asked, which therefore runs it, however soon others look for jobs', async () => {
+    const jobs = scheduler()
+    const other = scheduler('other')
+    const add = state.jobs.add.bind(state.jobs)
+    state.jobs.add = async (job) => {
+      const added = await add(job)
+      expect(await state.jobs.claim('preheat', idOf('other'), time.wall(), 15_000)).toBeUndefined()
+      return added
+    }
+    const job = await jobs.start(asked({ authorizations: { 'docker.io': basic } }))
+    await pass(3000)
+    expect([await stateOf(other, job), lent]).toEqual(['done', ['docker.io/library/app basic']])
+  })
+
   test('are refused where they are none, or would go to a registry that nobody listed', async () => {
     const jobs = scheduler()
     const start = (authorizations: Record<string, string>) => refusal(jobs.start(asked({ authorizations })))

@@ -22,6 +22,11 @@ export interface PreheatJobsOptions extends RunDeps {
 
 const lookEveryMs = 2_000
 const mostRuns = 8
+/** Those that no other node could run as well. */
+const mostRunsWithLogins = 64
+/** Jobs that were over for so long are forgotten, ms, and how often that is looked for. */
+const keptMs = 30 * 86_400_000
+const forgetEveryMs = 3_600_000
 /** What was lent to jobs that somebody else runs, or that wait. */
 const mostLent = 256
 /** Nodes that do not hear that it is over: how often they are told, and how long apart, ms. */
@@ -39,12 +44,19 @@ export class PreheatJobs implements Preheats {
 
   constructor(options: PreheatJobsOptions) {
     this.#o = options
-    this.#stopLooking = every(options.clock, lookEveryMs, () => void this.#look())
+    const { clock, jobs } = options
+    const stops = [
+      every(clock, lookEveryMs, () => void this.#look()),
+      every(clock, forgetEveryMs, () => void jobs.forget(clock.wall() - keptMs).catch(() => {})),
+    ]
+    this.#stopLooking = () => {
+      for (const stop of stops) stop()
+    }
     void this.#look()
   }
 
   async start(request: PreheatRequest): Promise<PreheatJob> {
-    const { jobs, clock, door, log } = this.#o
+    const { jobs, clock, door, log, membership } = this.#o
     const asked = checked(request)
     const { authorizations = {} } = request
     const lends = Object.keys(authorizations).length > 0
@@ -56,8 +68,12 @@ export class PreheatJobs implements Preheats {
       ...(lends ? { lent: true as const } : {}),
       nodes: [],
     }
-    const { job, created } = await jobs.add({ kind: jobKind, key: keyOf(asked), body, at })
+    // Nobody else has the logins. Where there is no room here it is tried without them.
+    const mine = lending && this.#runs.size < mostRunsWithLogins
+    const held = mine ? { held: { owner: membership.self.id, until: at + runTimes.lease } } : {}
+    const { job, created } = await jobs.add({ kind: jobKind, key: keyOf(asked), body, at, ...held })
     if (lending) this.#lend(job.id, lending)
+    if (created && mine) await this.#run(job)
     if (created) log.info('preheat asked for', { job: job.id, what: asked.what, ...asked.target })
     // A look that is under way may have been there already.
     await this.#looking
@@ -119,6 +135,7 @@ export class PreheatJobs implements Preheats {
   }
 
   #lend(id: number, lending: Lending): void {
+    this.#runs.get(id)?.lend(lending)
     this.#lent.delete(id)
     this.#lent.set(id, lending)
     const [oldest] = this.#lent.keys()

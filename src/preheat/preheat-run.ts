@@ -45,7 +45,7 @@ export class PreheatRun {
   readonly #d: RunDeps
   readonly #job: Job
   readonly #name: string
-  readonly #lending: Lending | undefined
+  #lending: Lending | undefined
   readonly #stop = new AbortController()
   readonly #charges = new Map<NodeId, Charge>()
   readonly #limit = pLimit(askedAtOnce)
@@ -71,6 +71,12 @@ export class PreheatRun {
   /** As it is now, which is later than what is recorded. */
   describe(): PreheatJob {
     return told({ ...this.#job, state: 'running', body: this.#recorded(), updatedAt: this.#updatedAt })
+  }
+
+  /** Logins came with a second request for the same. */
+  lend(lending: Lending): void {
+    this.#lending = lending
+    lending.lend()
   }
 
   /** Stops to look after it; nodes go on with what they were told. */

@@ -13,14 +13,15 @@ export class SqlJobs implements Jobs {
     this.#sql = sql
   }
 
-  async add(job: { kind: string; key: string; body: unknown; at: number }): Promise<{ job: Job; created: boolean }> {
-    const { kind, key, body, at } = job
+  async add(job: Parameters<Jobs['add']>[0]): Promise<{ job: Job; created: boolean }> {
+    const { kind, key, body, at, held } = job
     // Between the two questions the one there was may have ended: then it is to be added after all.
     for (;;) {
       const [made] = await this.#sql.rows(
-        `INSERT INTO jobs (kind, key, state, body, created_at, updated_at) VALUES ($1, $2, 'pending', $3, $4, $4)
+        `INSERT INTO jobs (kind, key, state, body, created_at, updated_at, owner, leased_until)
+         VALUES ($1, $2, 'pending', $3, $4, $4, $5, $6)
          ON CONFLICT (kind, key) WHERE ${underWay} DO NOTHING RETURNING ${columns}`,
-        [kind, key, JSON.stringify(body), at],
+        [kind, key, JSON.stringify(body), at, held?.owner ?? null, held?.until ?? null],
       )
       if (made) return { job: jobOf(made), created: true }
       const [found] = await this.#those(`kind = $1 AND key = $2 AND ${underWay}`, [kind, key])

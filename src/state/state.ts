@@ -156,8 +156,17 @@ export interface Job<T = unknown> {
 }
 
 export interface Jobs {
-  /** The new job; or the one of that kind and key that is pending or running. */
-  add(job: { kind: string; key: string; body: unknown; at: number }): Promise<{ job: Job; created: boolean }>
+  /**
+   * The new job; or the one of that kind and key that is pending or running. `held`: by whom from the first moment on, for
+   * what nobody else could run as well.
+   */
+  add(job: {
+    kind: string
+    key: string
+    body: unknown
+    at: number
+    held?: { readonly owner: NodeId; readonly until: number }
+  }): Promise<{ job: Job; created: boolean }>
   find(id: number): Promise<Job | undefined>
   /** The newest first. */
   list(kind: string, limit: number): Promise<Job[]>

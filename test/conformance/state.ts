@@ -383,6 +383,11 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
       })
 
       test('one node at a time holds a job, until its lease ends', async () => {
+        const held = { owner: 'n1', until: 150 }
+        const { job: mine } = await state.jobs.add({ ...job(), kind: 'held', held })
+        expect(mine).toMatchObject({ owner: 'n1', leasedUntil: 150 })
+        expect(await state.jobs.claim('held', 'n2', 149, 50)).toBeUndefined()
+        expect(await state.jobs.claim('held', 'n2', 150, 50)).toMatchObject({ id: mine.id, owner: 'n2' })
         const { job: made } = await state.jobs.add(job())
         expect(await state.jobs.claim('other', 'n1', 100, 50)).toBeUndefined()
         expect(await state.jobs.claim('preheat', 'n1', 100, 50)).toMatchObject({
