@@ -19,7 +19,7 @@ import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Parts } from './content/parts.ts'
 import { Tags } from './content/tags.ts'
-import { engineOf } from './engine/of-node.ts'
+import { type Engine, engineOf } from './engine/of-node.ts'
 import { Failure } from './failure.ts'
 import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
 import { harbor } from './harbor/harbor.ts'
@@ -213,6 +213,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         const blob = store.find(digest)
         if (blob) seeder.begun(blob)
       },
+      placed: (digest) => engine.heard(digest),
       renew: (repository) => tags.renew(repository),
       inquire: (location, widely) => parts.inquire(location, widely),
     })
@@ -362,6 +363,21 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
 
     const vitals = new ClusterVitals({ membership, outbound, swarm, history, metrics, rates, clock })
 
+    const engine: Engine = engineOf({
+      setting: settings.engine.content,
+      store,
+      door: source,
+      signer: identity,
+      busy: () => !swarm.idle,
+      came: ({ digest }) => {
+        const owner = announcer.changed(digest)
+        if (owner) network.announceSoon(owner)
+      },
+      clock,
+      random,
+      log,
+    })
+
     const roster = new Roster(membership)
     const answers: Inbound = {
       opened: () => swarm.opened(),
@@ -391,20 +407,6 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     })
     undo.push(() => swarm.close('the node ends'))
     mender.start()
-    const engine = engineOf({
-      setting: settings.engine.content,
-      store,
-      door: source,
-      signer: identity,
-      busy: () => !swarm.idle,
-      came: ({ digest }) => {
-        const owner = announcer.changed(digest)
-        if (owner) network.announceSoon(owner)
-      },
-      clock,
-      random,
-      log,
-    })
     undo.push(() => engine.close())
     engine.start()
 

@@ -5,6 +5,7 @@ import { firstByte } from './first-byte.ts'
 import { guarded, hosts, layers } from './hosts.ts'
 import { killed } from './killed.ts'
 import { oneHost } from './one-host.ts'
+import { preheat } from './preheat.ts'
 import type { Scenario } from './scenario.ts'
 import { scheduler } from './scheduler.ts'
 import { simulation } from './simulation.ts'
@@ -22,6 +23,7 @@ export const scenarios: readonly Scenario[] = [
   zones,
   ...oneHost,
   firstByte,
+  preheat,
   ...costs,
   ...fairness,
   simulation,

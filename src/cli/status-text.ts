@@ -2,9 +2,11 @@
 
 import Table from 'cli-table3'
 import prettyBytes from 'pretty-bytes'
+import type { PreheatSummary } from '../admin/preheats.ts'
 import type { BanFacts, BlobPage, MemberFacts, NodeFacts, Transfers } from '../admin/view.ts'
 import { shortDigest } from '../oci/digest.ts'
 import { largestUnits } from '../span.ts'
+import { countsText } from './preheat-text.ts'
 
 export interface StatusFacts {
   readonly node: NodeFacts
@@ -13,9 +15,11 @@ export interface StatusFacts {
   readonly blobs: BlobPage
   readonly transfers: Transfers
   readonly bans: readonly BanFacts[]
+  /** Lately asked for; absent where nobody can say. */
+  readonly preheats?: readonly PreheatSummary[]
 }
 
-export function renderStatus({ node, members, blobs, transfers, bans }: StatusFacts): string {
+export function renderStatus({ node, members, blobs, transfers, bans, preheats = [] }: StatusFacts): string {
   return [
     describe(node),
     section(
@@ -71,6 +75,7 @@ export function renderStatus({ node, members, blobs, transfers, bans }: StatusFa
         upload.to === undefined ? '?' : shortNode(upload.to),
       ]),
     ),
+    ...preheatLines(preheats),
     // Ids whole: they are what lifts a ban.
     ...(bans.length === 0
       ? []
@@ -82,6 +87,19 @@ export function renderStatus({ node, members, blobs, transfers, bans }: StatusFa
           ),
         ]),
   ].join('\n\n')
+}
+
+/** Those under way: what is over is for `shoal preheat --list`. */
+function preheatLines(preheats: readonly PreheatSummary[]): string[] {
+  const running = preheats.filter(({ state }) => state === 'pending' || state === 'running')
+  if (running.length === 0) return []
+  const rows = running.map((preheat) => [
+    String(preheat.id),
+    preheat.what[0] ?? '',
+    countsText(preheat),
+    `${share(preheat.bytes, preheat.total)} of ${bytes(preheat.total)}`,
+  ])
+  return [section(`Preheats (${running.length} under way)`, ['id', 'what', 'nodes', 'there'], rows)]
 }
 
 function keyed({ key, alsoAdmit = [] }: NodeFacts['cluster']): string {

@@ -3,6 +3,7 @@ import { FakeContext } from '../../test/fakes/context.ts'
 import { FakeNodeView, other } from '../../test/fakes/node-view.ts'
 import { createAdmin, serveAdmin } from '../admin/admin.ts'
 import { Secret } from '../config/secret.ts'
+import { Failure } from '../failure.ts'
 import { formatAddress } from '../listen.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
@@ -34,6 +35,20 @@ test('names who is banned whole, so that the ban can be lifted', async () => {
   const { out } = await status(new FakeContext(), '--admin-addr', node(view))
   expect(out).toContain('Banned nodes (1)')
   expect(out).toMatch(new RegExp(`${other} +\\S+Z +sent wrong bytes`))
+})
+
+test('shows preheats that are under way, and goes without where nobody can say', async () => {
+  const view = new FakeNodeView()
+  const request = { what: ['debian:13'], platforms: 'all', target: { scope: 'all' } } as const
+  await view.preheats.start(request)
+  await view.preheats.cancel(1)
+  await view.preheats.start(request)
+  const { out } = await status(new FakeContext(), '--admin-addr', node(view))
+  expect(out).toContain('Preheats (1 under way)')
+  expect(out).toMatch(/^ *2 +docker\.io\/library\/debian:13 +2 running +25% of 8 KiB$/m)
+  view.preheats.list = () => Promise.reject(new Failure('unavailable', 'no scheduler is known here'))
+  const without = await status(new FakeContext(), '--admin-addr', node(view))
+  expect([without.code, without.out.includes('Preheats')]).toEqual([0, false])
 })
 
 test('says what it reads from the files of the engine, and from where', async () => {

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { z } from 'zod'
+import { preheatsSchema } from '../admin/preheats.ts'
 import { banSchema, blobPageSchema, memberSchema, nodeSchema, transfersSchema } from '../admin/view.ts'
 import { duration } from '../config/values.ts'
 import type { AdminClient } from './admin-client.ts'
@@ -36,14 +37,16 @@ export function status(program: Command, context: Context): void {
 }
 
 async function factsFrom(client: AdminClient): Promise<StatusFacts> {
-  const [node, { members }, blobs, transfers, { bans }] = await Promise.all([
+  const [node, { members }, blobs, transfers, { bans }, preheats] = await Promise.all([
     client.get('/api/v1/node', nodeSchema),
     client.get('/api/v1/members', z.object({ members: z.array(memberSchema) })),
     client.get('/api/v1/blobs?limit=10', blobPageSchema),
     client.get('/api/v1/transfers', transfersSchema),
     client.get('/api/v1/bans', z.object({ bans: z.array(banSchema) })),
+    // An older node has none to tell of, and one that knows no scheduler cannot say.
+    client.get('/api/v1/preheats?limit=20', preheatsSchema).catch(() => undefined),
   ])
-  return { node, members, blobs, transfers, bans }
+  return { node, members, blobs, transfers, bans, ...preheats }
 }
 
 function checked(text: string): number {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'bun:test'
+import { afterEach, describe, expect, spyOn, test } from 'bun:test'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -172,6 +172,18 @@ describe('what the engine holds', () => {
     expect([came, asked]).toEqual([[digest], [digest]])
   })
 
+  test('is used as soon as it is heard that a repository has it', async () => {
+    const engine = new Engine()
+    engine.commit(bytes)
+    const store = await openStore(newDir(), { clock })
+    const looked = spyOn(store, 'repositoriesOf')
+    const { content } = watching(store, engine)
+    await soon('it was looked at', () => looked.mock.calls.length > 0)
+    store.seenIn(digest, repository)
+    content.heard(digest)
+    await soon('the blob is here', () => store.find(digest)?.borrowed === true)
+  })
+
   test('is not used where no registry shows it, or nobody knows of one', async () => {
     const engine = new Engine()
     const other = bytesOf(200_000, 4)
@@ -215,15 +227,47 @@ describe('what the engine holds', () => {
     const engine = new Engine()
     engine.commit(bytes)
     const { store, blob } = await holding()
-    watching(store, engine)
+    watching(store, engine, { everyMs: 100 })
     await soon('the blob is read there', () => blob.borrowed)
     store.pin({ digest, reason: 'a test' })
-    engine.commit(bytesOf(100_000, 5))
     await soon('the blob is here again', () => !blob.borrowed)
     engine.remove(digest)
     await soon('the folder was looked into', () => !existsSync(engine.pathOf(digest)))
     expect(blob.gone).toBe(false)
     expect(await blob.read({ start: 0, end: bytes.length })).toEqual(bytes)
+  })
+
+  test('takes the place of what somebody reads as soon as nobody does, and is read but once for that', async () => {
+    const engine = new Engine()
+    engine.commit(bytes)
+    const { store, blob } = await holding()
+    const letGo = blob.hold()
+    let reads = 0
+    watching(store, engine, {
+      busy: () => {
+        reads++
+        return false
+      },
+    })
+    await soon('its file was read', () => reads > 0)
+    await Bun.sleep(300)
+    expect(blob.borrowed).toBe(false)
+    letGo()
+    await soon('the blob is read there', () => blob.borrowed)
+    expect(reads).toBe(1)
+  })
+
+  test('is looked at alone when it comes, however much there is besides', async () => {
+    const engine = new Engine()
+    const { store, blob } = await holding()
+    for (let seed = 10; seed < 60; seed++) engine.commit(bytesOf(70_000, seed))
+    const asked = spyOn(store, 'repositoriesOf')
+    const { content } = watching(store, engine)
+    await soon('all was looked at', () => asked.mock.calls.length >= 50 && content.folders.length > 0)
+    asked.mockClear()
+    engine.commit(bytes)
+    await soon('the blob is read there', () => blob.borrowed)
+    expect(asked).not.toHaveBeenCalled()
   })
 
   test('is left alone after somebody had it removed from the node', async () => {

@@ -34,12 +34,13 @@ export interface EngineContentOptions {
   readonly came: (blob: Blob) => void
   readonly clock: Clock
   readonly log: Log
+  /** How often it is looked at what is there, although nothing was told, in ms. */
+  readonly everyMs?: number
 }
 
-type Candidate = Found & { readonly digest: Digest; readonly path: string }
+type Candidate = Found & { readonly folder: ContentFolder; readonly digest: Digest; readonly path: string }
 
-/** How often it is looked at what is there, although nothing was told, in ms. */
-const lookMs = 60_000
+const usualMs = 60_000
 /** While there is no folder to be told about: an engine makes it with its first blob. */
 const waitMs = 2000
 /** News are gathered for so long: an image is many files. */
@@ -49,8 +50,13 @@ const bytesPerSecond = 32 * 1024 * 1024
 const busyMs = 1000
 /** Files are looked at in turns of so many: a content store may have thousands. */
 const turn = 100
-/** A blob whose registry did not show it is not asked about for so long, in ms. */
-const provenMs = 10 * 60_000
+/** After a try that came to nothing, in ms. */
+const laterMs = 10 * 60_000
+/** How often it is tried to take the place of a file that is in use, and how many times. */
+const idleMs = 200
+const idleTries = 150
+/** News beyond that are found by looking. */
+const mostDue = 10_000
 
 export class EngineContent {
   readonly #o: EngineContentOptions
@@ -60,8 +66,10 @@ export class EngineContent {
   readonly #refused = new Map<Digest, number>()
   /** `changedAt` of files that blobs are read from. */
   readonly #borrowed = new Map<Digest, number>()
-  /** Clock time until which it makes no sense to ask who has it. */
-  readonly #unproven = new Map<Digest, number>()
+  /** Clock time until which another try makes no sense: nobody showed it, or it was always in use. */
+  readonly #later = new Map<Digest, number>()
+  /** What is to be looked at before all is, by path; `at` is clock time. */
+  readonly #due = new Map<string, { readonly folder: ContentFolder; readonly digest: Digest; readonly at: number }>()
   readonly #trouble = new Map<string, string>()
   #giving = false
   #wake: (() => void) | undefined
@@ -81,6 +89,12 @@ export class EngineContent {
     this.#wake?.()
   }
 
+  /** A repository is known to have it now: what the engine had before may be of use. */
+  heard(digest: Digest): void {
+    if (this.#o.store.find(digest)) return
+    for (const folder of this.#folders.values()) if (folder.find(digest)) this.#soon(folder, digest)
+  }
+
   /** Folders that are looked into, and why one cannot be. */
   get folders(): { readonly path: string; readonly trouble?: string }[] {
     return [...this.#folders.keys()].map((path) => {
@@ -90,19 +104,21 @@ export class EngineContent {
   }
 
   async #run(): Promise<void> {
-    const { clock, log } = this.#o
+    const { clock, log, everyMs = usualMs } = this.#o
     const { signal } = this.#abort
+    let lookAt = clock.now()
     while (!signal.aborted) {
-      const again = await this.#look().catch((error: Error) => {
+      const all = clock.now() >= lookAt
+      await (all ? this.#look() : this.#catchUp()).catch((error: Error) => {
         if (!signal.aborted) log.warn('could not look at what the engine holds', { error: error.message })
-        return lookMs
       })
-      await this.#sleep(Math.min(again, lookMs))
-      if (!signal.aborted) await pause(clock, gatherMs, signal).catch(() => {})
+      if (all) lookAt = clock.now() + (this.#watches() ? everyMs : Math.min(waitMs, everyMs))
+      const next = Math.min(lookAt, ...[...this.#due.values()].map(({ at }) => at))
+      await this.#sleep(Math.max(gatherMs, next - clock.now()))
     }
   }
 
-  /** Resolves when it is time, or there are news. */
+  /** Resolves when it is time, or something is due sooner. */
   #sleep(ms: number): Promise<void> {
     if (this.#abort.signal.aborted) return Promise.resolve()
     return new Promise((resolve) => {
@@ -115,18 +131,19 @@ export class EngineContent {
     })
   }
 
-  /** Resolves to when to look again, in ms. */
-  async #look(): Promise<number> {
+  #watches(): boolean {
+    return this.#folders.size > 0 && [...this.#folders.values()].every(({ watched }) => watched)
+  }
+
+  /** At all that is there: also what nobody told of. */
+  async #look(): Promise<void> {
     this.#take(this.#o.folders())
-    let again = this.#folders.size > 0 ? lookMs : waitMs
     const here = new Set<string>()
     for (const folder of this.#folders.values()) {
       const digests = await this.#list(folder)
-      if (!folder.watched) again = waitMs
       for (let i = 0; i < digests.length; i++) {
-        const wait = await this.#consider(folder, digests[i]!)
-        if (wait !== undefined) again = Math.min(again, wait)
         here.add(folder.pathOf(digests[i]!))
+        await this.#consider(folder, digests[i]!)
         if (i % turn === turn - 1) await pause(this.#o.clock, 1, this.#abort.signal)
       }
     }
@@ -134,13 +151,27 @@ export class EngineContent {
       if (blob.borrowed && !here.has(blob.path)) this.#giveBack(blob.digest, 'the engine has removed it')
     }
     this.#forget()
-    return again
+  }
+
+  /** At what is due alone. */
+  async #catchUp(): Promise<void> {
+    const now = this.#o.clock.now()
+    for (const [path, { folder, digest, at }] of [...this.#due]) {
+      if (at > now) continue
+      this.#due.delete(path)
+      await this.#consider(folder, digest)
+    }
+  }
+
+  #dueIn(ms: number, folder: ContentFolder, digest: Digest): void {
+    this.#due.set(folder.pathOf(digest), { folder, digest, at: this.#o.clock.now() + ms })
   }
 
   #take(paths: readonly string[]): void {
     for (const [path, folder] of this.#folders) {
       if (paths.includes(path)) continue
       folder.close()
+      for (const [file, due] of this.#due) if (due.folder === folder) this.#due.delete(file)
       this.#folders.delete(path)
       this.#trouble.delete(path)
     }
@@ -172,17 +203,22 @@ export class EngineContent {
     if (blob?.borrowed && blob.path === folder.pathOf(digest) && !folder.find(digest)) {
       this.#giveBack(digest, 'the engine has removed it')
     }
+    this.#soon(folder, digest)
+  }
+
+  #soon(folder: ContentFolder, digest: Digest): void {
+    if (this.#due.size >= mostDue) return
+    this.#dueIn(gatherMs, folder, digest)
     this.#wake?.()
   }
 
-  /** Resolves to when it is worth another look, if that is soon. */
-  async #consider(folder: ContentFolder, digest: Digest): Promise<number | undefined> {
+  async #consider(folder: ContentFolder, digest: Digest): Promise<void> {
     const { store, clock } = this.#o
     const found = folder.find(digest)
-    if (!found) return undefined
+    if (!found) return
     const held = store.find(digest)
     // Another engine has it too.
-    if (held?.borrowed && held.path !== found.path) return undefined
+    if (held?.borrowed && held.path !== found.path) return
     if (held?.borrowed && !this.#borrowed.has(digest)) this.#borrowed.set(digest, found.changedAt)
     const verdict = judge(found, held, {
       now: clock.wall(),
@@ -191,20 +227,19 @@ export class EngineContent {
       refused: this.#refused.get(digest),
       borrowedAt: this.#borrowed.get(digest),
     })
-    if (verdict.do === 'wait') return verdict.ms
+    if (verdict.do === 'wait') this.#dueIn(verdict.ms, folder, digest)
     if (verdict.do === 'give back') this.#giveBack(digest, verdict.reason)
     if (verdict.do === 'take back') await this.#takeBack(digest)
-    if (verdict.do === 'borrow') await this.#borrow({ ...found, digest }, held)
-    if (verdict.do === 'prove') await this.#prove({ ...found, digest })
-    return undefined
+    if ((this.#later.get(digest) ?? 0) > clock.now()) return
+    if (verdict.do === 'borrow') await this.#borrow({ ...found, folder, digest }, held)
+    if (verdict.do === 'prove') await this.#prove({ ...found, folder, digest })
   }
 
   async #prove(candidate: Candidate): Promise<void> {
     const { clock, prove } = this.#o
     const { digest, path, size } = candidate
-    if ((this.#unproven.get(digest) ?? 0) > clock.now()) return
     if (await prove(digest, path, size).catch(() => false)) await this.#borrow(candidate, undefined)
-    else this.#unproven.set(digest, clock.now() + provenMs)
+    else this.#later.set(digest, clock.now() + laterMs)
   }
 
   async #borrow(candidate: Candidate, held: Blob | undefined): Promise<void> {
@@ -218,7 +253,7 @@ export class EngineContent {
       return
     }
     const kind: BlobKind = held?.kind ?? 'blob'
-    const blob = store.borrow({ digest, size, kind }, found.file)
+    const blob = await this.#whenIdle(candidate, () => store.borrow({ digest, size, kind }, found.file))
     if (!blob) return
     this.#borrowed.set(digest, found.file.changedAt)
     const { known } = blob.metainfo
@@ -230,6 +265,18 @@ export class EngineContent {
       ownFile: held ? 'deleted' : 'none',
     })
     if (!held) this.#o.came(blob)
+  }
+
+  /** Somebody may be reading it just now. What was read here is not read again for that, as long as the file is the same. */
+  async #whenIdle({ folder, digest, changedAt }: Candidate, take: () => Blob | undefined): Promise<Blob | undefined> {
+    for (let tries = 0; tries < idleTries; tries++) {
+      if (folder.find(digest)?.changedAt !== changedAt || this.#o.store.pins(digest).length > 0) return undefined
+      const blob = take()
+      if (blob) return blob
+      await pause(this.#o.clock, idleMs, this.#abort.signal)
+    }
+    this.#later.set(digest, this.#o.clock.now() + laterMs)
+    return undefined
   }
 
   async #survey({ path, digest }: Candidate, held: Blob | undefined): Promise<Surveyed | 'wrong' | undefined> {
@@ -271,7 +318,7 @@ export class EngineContent {
 
   #forget(): void {
     const now = this.#o.clock.now()
-    for (const [digest, until] of this.#unproven) if (until <= now) this.#unproven.delete(digest)
+    for (const [digest, until] of this.#later) if (until <= now) this.#later.delete(digest)
     for (const digest of this.#refused.keys()) {
       if (![...this.#folders.values()].some((folder) => folder.find(digest))) this.#refused.delete(digest)
     }

@@ -38,7 +38,7 @@ export type Verdict =
 /** Smaller ones are kept twice: manifests and configs, which the node should still have when the engine drops an image. */
 export const leastBytes = 64 * 1024
 /** An engine that keeps no layers once they are unpacked removes them by then, in ms. */
-export const settleMs = 5000
+export const settleMs = 3000
 
 export function judge(found: Found, held: Held | undefined, circumstances: Circumstances): Verdict {
   const { now, pinned, known, refused, borrowedAt } = circumstances

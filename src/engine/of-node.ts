@@ -2,6 +2,7 @@
 import type { Clock, Random } from '../clock.ts'
 import type { EngineContentSetting } from '../config/settings.ts'
 import { Disk } from '../configure/disk.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Door } from '../source/door.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Borrower } from '../store/borrowed.ts'
@@ -31,6 +32,8 @@ export interface EngineFolder {
 
 export interface Engine {
   start(): void
+  /** A repository has it. */
+  heard(digest: Digest): void
   folders(): EngineFolder[]
   close(): void
 }
@@ -49,6 +52,7 @@ export function engineOf({ setting, door, random, ...parts }: EngineParts): Engi
   })
   return {
     start: () => content.start(),
+    heard: (digest) => content.heard(digest),
     folders: () => [
       ...content.folders,
       ...places.flatMap(({ path, unused }) => (unused === undefined ? [] : [{ path, trouble: unused }])),

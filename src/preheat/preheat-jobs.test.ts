@@ -420,6 +420,20 @@ describe('logins that come with a request', () => {
     expect([await stateOf(other, job), lent]).toEqual(['done', ['docker.io/library/app basic']])
   })
 
+  test('are used by this node first: others are sent when it has all of it, and are not given up meanwhile', async () => {
+    const self = places.find(({ info }) => info.id === idOf('one'))!
+    const usual = self.answer
+    self.answer = () => reply('running')
+    const jobs = scheduler()
+    const job = await jobs.start(asked({ authorizations: { 'docker.io': basic } }))
+    await pass(130_000)
+    expect(places.map(({ errands }) => errands.length > 0)).toEqual([true, false, false])
+    self.answer = usual
+    await pass(5000)
+    expect(places.map(({ told }) => told?.length)).toEqual([2, 2, 2])
+    expect((await jobs.find(job.id))?.state).toBe('done')
+  })
+
   test('are refused where they are none, or would go to a registry that nobody listed', async () => {
     const jobs = scheduler()
     const start = (authorizations: Record<string, string>) => refusal(jobs.start(asked({ authorizations })))

@@ -156,7 +156,7 @@ export class PreheatRun {
     for (;;) {
       this.#choose()
       const now = clock.now()
-      const due = [...this.#charges.values()].filter((charge) => !isOver(charge) && charge.dueAt <= now)
+      const due = this.#ready(now).filter((charge) => !isOver(charge) && charge.dueAt <= now)
       await Promise.all(due.map((charge) => this.#limit(() => this.#visit(charge))))
       this.#stop.signal.throwIfAborted()
       const end = this.#charges.size > 0 ? outcome([...this.#charges.values()]) : undefined
@@ -181,6 +181,19 @@ export class PreheatRun {
     const { id } = membership.self
     this.#carrier = targets.some((target) => target.id === id) ? undefined : id
     add(id)
+  }
+
+  /**
+   * All, but while what was lent is used, this node alone until it has everything: another that is to have it could be
+   * named as the one that reads the source, and would be refused.
+   */
+  #ready(now: number): Charge[] {
+    const all = [...this.#charges.values()]
+    const own = this.#lending && this.#charges.get(this.#d.membership.self.id)
+    if (!own || isOver(own)) return all
+    // It is not their silence.
+    for (const charge of all) if (charge !== own) this.#charges.set(charge.node, { ...charge, heardAt: now })
+    return [own]
   }
 
   async #visit(charge: Charge): Promise<void> {

@@ -33,6 +33,8 @@ export interface RightsOptions {
   readonly loginsFor: LoginsFor
   /** It is known now that a private repository has it. */
   readonly learned?: (digest: Digest) => void
+  /** It is known now of some repository that it has it. */
+  readonly placed?: (digest: Digest) => void
   /** Of the hash that credentials are remembered by; random, of this process alone. */
   readonly key: Uint8Array
   /** Has whoever asks the source for the whole cluster ask again; what that says arrives by {@link Rights.heard}. */
@@ -226,6 +228,7 @@ export class Rights {
       this.#places.set(key, true)
       this.#o.store.seenIn(digest, repository)
       if (!this.#last('anyone', repository)) this.#o.learned?.(digest)
+      this.#o.placed?.(digest)
     }
   }
 

@@ -25,6 +25,14 @@ export function processMetrics(registers: Registry[]) {
         this.set(process.memoryUsage.rss())
       },
     }),
+    heapBytes: new Gauge({
+      name: 'process_heap_bytes',
+      help: 'Bytes of it that the script uses, as of the last collection of garbage',
+      registers,
+      collect() {
+        this.set(process.memoryUsage().heapUsed)
+      },
+    }),
     openFiles: new Gauge({
       name: 'process_open_fds',
       help: 'Files and connections that this process has open',

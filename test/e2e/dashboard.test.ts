@@ -94,12 +94,18 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
     expect(at.errors.filter((error) => !error.includes('409'))).toEqual([])
   }, 180_000)
 
-  test('a ban is lifted, and a node that does not answer any more is not taken for one that is well', async () => {
+  test('a ban is lifted, a preheat is cancelled, and a node that does not answer any more is not taken for one that is well', async () => {
     view.banned.push(liar)
+    await view.preheats.start({ what: ['debian:13'], platforms: 'all', target: { scope: 'all' } })
     await open()
     const { page } = at
     await page.getByRole('button', { name: /^Lift the ban/ }).click()
     await until('it is lifted', 40, () => view.banned.length === 0)
+    const preheats = page.getByRole('region', { name: 'Preheats' })
+    await preheats.getByText('0 of 2 nodes have it').waitFor()
+    await preheats.getByRole('button', { name: 'Cancel preheat 1' }).click()
+    await preheats.getByText('cancelled, 0 of 2 nodes have it').waitFor()
+    expect(await at.violations('[aria-labelledby=preheats]')).toEqual([])
     await page.getByText('ready', { exact: true }).waitFor()
     await server.close()
     await page.getByText('no answer', { exact: true }).waitFor()

@@ -4,6 +4,9 @@
  */
 import { connect } from 'node:net'
 
+/** What Harbor makes for the pull of one repository. */
+export const harborToken = 'eyJhbGciOiJSUzI1NiJ9.token-of-harbor.signature'
+
 /** As an instance of Harbor is given them. */
 export type HarborAuth =
   | { readonly mode: 'NONE' }
@@ -56,7 +59,7 @@ export class HarborClient {
         url: manifestUrl(image),
         tag: '',
         filtered_query_params: '',
-        headers: { Authorization: 'Bearer eyJhbGciOiJSUzI1NiJ9.token-of-harbor.signature' },
+        headers: { Authorization: `Bearer ${harborToken}` },
         scope: image.scope ?? '',
         concurrent_count: 0,
         timeout: 0,

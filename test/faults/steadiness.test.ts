@@ -30,6 +30,23 @@ describe('a figure', () => {
     expect(steadinessOf(samples(10, (minute) => Math.min(minute, 9) * 50)).rise).toBe(0)
   })
 
+  test('that is higher once, after a load that needed more than all before, is steady', () => {
+    const step = samples(10, (minute) => (minute < 21 ? 170 : 186))
+    const peaks = [200, 215, 220, 221, 219, 224, 287, 250, 230, 226]
+    expect(steadinessOf(step, peaks).slope).toBe(0)
+    expect(steadinessOf(step).rise).toBeGreaterThan(15)
+    // With too few rests after it nobody can tell.
+    expect(steadinessOf(step, [200, 215, 220, 221, 219, 224, 226, 225, 287, 230]).rise).toBeGreaterThan(15)
+  })
+
+  test('that grows all the time grows after such a load too', () => {
+    const leak = samples(10, (minute) => 150 + minute)
+    const peaks = Array.from({ length: 10 }, (_, i) => 220 + 3 * i)
+    expect(steadinessOf(leak, peaks).slope).toBeCloseTo(1)
+    peaks[6] = 287
+    expect(steadinessOf(leak, peaks).slope).toBeCloseTo(1)
+  })
+
   test('of which there is one rest, or nothing, says nothing', () => {
     expect(steadinessOf([])).toEqual({ rests: [], slope: 0, rise: 0 })
     expect(steadinessOf(samples(1, (minute) => minute)).slope).toBe(0)

@@ -25,6 +25,10 @@ export interface RegistryInit {
   readonly tls?: { readonly certificate: string; readonly key: string }
   /** Base URL that blobs are redirected to (307) instead of being sent: {@link serveFolder} on another host, over `<dir>/data`. */
   readonly redirect?: string
+  /** Where its content lies, for two of them over one storage. Default `<dir>/data`. */
+  readonly storage?: string
+  /** More of its configuration: `notifications`, `proxy`. */
+  readonly more?: Readonly<Record<string, unknown>>
 }
 
 export interface Access {
@@ -54,7 +58,8 @@ export class LabRegistry {
   static async start(init: RegistryInit): Promise<LabRegistry> {
     const port = init.port ?? (init.host ? 5000 : freePort())
     const address = init.address ?? init.host?.address ?? '127.0.0.1'
-    mkdirSync(join(init.dir, 'data'), { recursive: true })
+    const storage = init.storage ?? join(init.dir, 'data')
+    for (const folder of [init.dir, storage]) mkdirSync(folder, { recursive: true })
     const config = join(init.dir, 'config.yml')
     const htpasswd = join(init.dir, 'htpasswd')
     if (init.account) {
@@ -67,7 +72,7 @@ export class LabRegistry {
         version: '0.1',
         log: { level: 'warn', accesslog: { disabled: false } },
         storage: {
-          filesystem: { rootdirectory: join(init.dir, 'data') },
+          filesystem: { rootdirectory: storage },
           delete: { enabled: true },
           maintenance: { uploadpurging: { enabled: false } },
         },
@@ -81,6 +86,7 @@ export class LabRegistry {
         ...(init.redirect
           ? { middleware: { storage: [{ name: 'redirect', options: { baseurl: init.redirect } }] } }
           : {}),
+        ...init.more,
       }),
     )
     const scheme = init.tls ? 'https' : 'http'

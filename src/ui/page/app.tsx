@@ -6,6 +6,7 @@ import { type Facts, flowsOf, missingOf, nodesOf, pullingOf } from './facts.ts'
 import { Faults } from './faults.tsx'
 import { Header } from './header.tsx'
 import { Members } from './members.tsx'
+import { Preheats } from './preheats.tsx'
 import { Pulls } from './pulls.tsx'
 import { Swarm } from './swarm.tsx'
 import type { Theme } from './theme.ts'
@@ -31,6 +32,7 @@ export interface Actions {
   token(token: string): void
   remove(): void
   lift(node: string): void
+  cancelPreheat(id: number): void
 }
 
 export interface AppProps {
@@ -42,7 +44,7 @@ export interface AppProps {
 }
 
 export function App({ facts, choice, silence, now, actions }: AppProps) {
-  const { node, members, transfers, cluster, blobs, bans, faults, history, clusterHistory } = facts
+  const { node, members, transfers, cluster, blobs, bans, faults, history, clusterHistory, preheats } = facts
   const { choose } = actions
   return (
     <>
@@ -68,6 +70,7 @@ export function App({ facts, choice, silence, now, actions }: AppProps) {
             onSpan={(span) => choose({ span })}
           />
         )}
+        {preheats && preheats.length > 0 && <Preheats preheats={preheats} now={now} onCancel={actions.cancelPreheat} />}
         {members && (
           <Members members={members} search={choice.members} onSearch={(text) => choose({ members: text })} />
         )}

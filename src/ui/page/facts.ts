@@ -1,4 +1,5 @@
 /** What the page knows of its node, as the API tells it. */
+import type { PreheatSummary } from '../../admin/preheats.ts'
 import type {
   BanFacts,
   BlobPage,
@@ -25,6 +26,7 @@ export interface Facts {
   readonly bans?: readonly BanFacts[]
   readonly faults?: FaultFacts
   readonly history?: HistoryFacts
+  readonly preheats?: readonly PreheatSummary[]
 }
 
 /** Less is what is left of a measure that forgets, not something that moves. */

@@ -1,5 +1,6 @@
 /** Runs the page: asks the node, keeps what it answers and what the visitor chooses, and draws. */
 import { render } from 'preact'
+import type { PreheatSummary } from '../../admin/preheats.ts'
 import type {
   BanFacts,
   BlobPage,
@@ -11,7 +12,7 @@ import type {
   NodeFacts,
   Transfers,
 } from '../../admin/view.ts'
-import { Api, Unauthorized } from './api.ts'
+import { Api, Refused, Unauthorized } from './api.ts'
 import { type Actions, App, type Choice } from './app.tsx'
 import { blobQuery } from './blobs.tsx'
 import type { Facts } from './facts.ts'
@@ -61,6 +62,15 @@ const askClusterHistory = async () => {
   const clusterHistory = await api.get<ClusterHistoryFacts>(`/api/v1/cluster/history?span=${span}`)
   if (span === choice.span) learn({ clusterHistory })
 }
+const askPreheats = async () => {
+  try {
+    learn(await api.get<{ preheats: PreheatSummary[] }>('/api/v1/preheats?limit=5'))
+  } catch (error) {
+    // A node may know no scheduler that could say, and has all else to show.
+    if (!(error instanceof Refused)) throw error
+    learn({ preheats: [] })
+  }
+}
 const askBans = async () => learn(await api.get<{ bans: BanFacts[] }>('/api/v1/bans'))
 
 const questions: readonly Question[] = [
@@ -72,6 +82,7 @@ const questions: readonly Question[] = [
   { everyMs: 5000, ask: askClusterHistory },
   { everyMs: 5000, ask: askBlobs },
   { everyMs: 5000, ask: askBans },
+  { everyMs: 2000, ask: askPreheats },
   { everyMs: 5000, ask: async () => learn({ faults: await api.get<FaultFacts>('/api/v1/faults') }) },
 ]
 
@@ -122,6 +133,14 @@ const actions: Actions = {
     } catch (error) {
       if (error instanceof Unauthorized) failed(error)
       else actions.choose({ refusal: error instanceof Error ? error.message : String(error) })
+    }
+  },
+  async cancelPreheat(id) {
+    try {
+      await api.remove(`/api/v1/preheats/${id}`)
+      await askPreheats()
+    } catch (error) {
+      failed(error)
     }
   },
   async lift(node) {

@@ -1,4 +1,5 @@
 import type { DownloadFacts } from '../../admin/view.ts'
+import { Bar } from './bar.tsx'
 import type { Pulling } from './facts.ts'
 import { labelOf, source } from './picture.ts'
 import { held, type Pull, pullsOf } from './pulls-of.ts'
@@ -94,23 +95,5 @@ function Layer({ download }: { download: DownloadFacts }) {
       <span class="number">{share(held(download), size)}%</span>
       <span class="number">{rate(speed)}</span>
     </li>
-  )
-}
-
-/** Two parts: what came from peers or was here, and what the source had to send. */
-function Bar({ name, done, fromSource, size }: { name: string; done: number; fromSource: number; size: number }) {
-  const part = (amount: number) => `${size === 0 ? 0 : Math.min(100, (amount / size) * 100)}%`
-  return (
-    <div
-      class="bar"
-      role="progressbar"
-      aria-label={name}
-      aria-valuemin={0}
-      aria-valuemax={100}
-      aria-valuenow={share(done, size)}
-    >
-      <span class="part peers" style={{ width: part(Math.max(0, done - fromSource)) }} />
-      <span class="part source" style={{ width: part(Math.min(done, fromSource)) }} />
-    </div>
   )
 }

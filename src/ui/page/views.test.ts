@@ -9,6 +9,7 @@ import type { Facts } from './facts.ts'
 import { Faults } from './faults.tsx'
 import { Header } from './header.tsx'
 import { Members, matching } from './members.tsx'
+import { Preheats, stateOf } from './preheats.tsx'
 import { Pulls } from './pulls.tsx'
 import { Drawing, inWords } from './swarm.tsx'
 import { savedBy } from './tiles.tsx'
@@ -24,6 +25,41 @@ const wordsOf = (html: string) =>
 const page = () => ({ blobs: [...view.blobs()], total: 3, limit: 15, offset: 0 })
 const search = { filter: '', state: 'all' as const, offset: 0 }
 
+describe('preheats', () => {
+  const none = { pending: 0, running: 0, done: 0, failed: 0, cancelled: 0 }
+  const preheat = {
+    id: 3,
+    state: 'running' as const,
+    what: ['docker.io/library/debian:13', 'docker.io/library/alpine:3'],
+    platforms: 'all' as const,
+    scope: 'all' as const,
+    createdAt: new Date(now - 60_000).toISOString(),
+    updatedAt: new Date(now - 60_000).toISOString(),
+    bytes: 1024 ** 2,
+    total: 4 * 1024 ** 2,
+    counts: { ...none, running: 3, done: 1 },
+  }
+  const draw = (
+    ...preheats: (typeof preheat | (Omit<typeof preheat, 'state'> & { state: 'failed'; reason: string }))[]
+  ) => renderToString(h(Preheats, { preheats, now, onCancel: nothing }))
+
+  test('one that runs shows how far it is, and can be cancelled; one that is over says how it ended', () => {
+    const html = draw(preheat, { ...preheat, id: 2, state: 'failed', reason: 'no route to host' })
+    expect(html).toContain('aria-valuenow="25"')
+    expect(html.match(/aria-label="Cancel preheat 3"/g)).toHaveLength(1)
+    expect(wordsOf(html)).toContain('debian:13 and 1 more Cancel 1 of 4 nodes has it 1 MiB of 4 MiB')
+    expect(wordsOf(html)).toContain('1m ago failed, 1 of 4 nodes has it: no route to host 4 MiB')
+  })
+
+  test('how many nodes have it is said in words', () => {
+    expect(stateOf({ state: 'running', counts: none })).toBe('no node yet')
+    expect(stateOf({ state: 'done', counts: { ...none, done: 1 } })).toBe('1 of 1 node has it')
+    expect(stateOf({ state: 'cancelled', counts: { ...none, done: 2, cancelled: 9 } })).toBe(
+      'cancelled, 2 of 11 nodes have it',
+    )
+  })
+})
+
 describe('the page', () => {
   const choice: AppProps['choice'] = {
     theme: 'auto',
@@ -35,7 +71,7 @@ describe('the page', () => {
     refusal: '',
     token: undefined,
   }
-  const actions = { choose: nothing, token: nothing, remove: nothing, lift: nothing }
+  const actions = { choose: nothing, token: nothing, remove: nothing, lift: nothing, cancelPreheat: nothing }
   const draw = (facts: Facts, change: Partial<AppProps['choice']> = {}) =>
     renderToString(h(App, { facts, choice: { ...choice, ...change }, silence: undefined, now, actions }))
 

@@ -1,0 +1,77 @@
+/**
+ * Preheated hosts: what their first pull still takes from the source, and whether the first byte of a layer comes as
+ * soon as from a host that has served the image before.
+ */
+import { join } from 'node:path'
+import { Cluster } from '../../test/lab/cluster.ts'
+import { preheated } from '../../test/lab/preheat.ts'
+import { plan } from '../../test/lab/race.ts'
+import type { Scenario } from './scenario.ts'
+import { median } from './statistics.ts'
+
+const client = join(import.meta.dir, 'first-byte-client.ts')
+/** How often each host is asked again, once it is warm beyond doubt. */
+const again = 5
+
+export const preheat: Scenario = {
+  name: 'preheat',
+  title: 'preheat to all hosts, then a pull on all of them at once',
+  against: 'the same hosts when they have served it before',
+  shape: { hosts: 16, rate: '100mbit', size: 64 * 2 ** 20, layers: 1 },
+  quick: { size: 8 * 2 ** 20 },
+  async run({ shape, arrangement = 'all', say }) {
+    const cluster = await Cluster.create(plan({ ...shape, arrangement }))
+    try {
+      const { pullers, image } = cluster
+      const plain = await cluster.plain(pullers[0]!)
+      await cluster.start()
+      const began = performance.now()
+      const first = cluster.running[0]!
+      const { nodes } = await preheated(first, 'registry.lab/lab/image:latest', '--scope', 'all')
+      const seconds = (performance.now() - began) / 1000
+      say(
+        `${nodes.length} nodes preheated in ${seconds.toFixed(1)} s; one plain stream took ${plain.seconds.toFixed(1)} s`,
+      )
+      const before = await cluster.total('shoal_source_bytes_total')
+      // One host after the other: what is asked is what a host does, and not how sixteen share a few cores.
+      const ask = async (count: number) => {
+        const all: number[] = []
+        for (const name of pullers) {
+          const asked = [process.execPath, client, String(count), cluster.layerUrl(name)]
+          all.push(...(JSON.parse(await cluster.lab.host(name).exec(asked)) as number[]))
+        }
+        return all
+      }
+      const manifests = pullers.map((name) => {
+        const url = `${cluster.node(name).mirror}/v2/registry.lab/lab/image/manifests/latest`
+        return cluster.lab.host(name).exec(['curl', '--silent', '--fail', '--output', '/dev/null', url])
+      })
+      await Promise.all(manifests)
+      const cold = await ask(1)
+      const pulls = await Promise.all(pullers.map((name) => cluster.pull(name)))
+      for (const { digest } of pulls) {
+        if (digest !== image.digest) throw new Error(`a host got ${digest} instead of ${image.digest}`)
+      }
+      const read = (await cluster.total('shoal_source_bytes_total')) - before
+      const warm: number[] = []
+      for (let i = 0; i < again; i++) warm.push(...(await ask(1)))
+      say(`pulls read ${read} bytes of the source; first byte ${shown(cold)}, when warm ${shown(warm)}`)
+      return [
+        { name: 'pulls read of the source', value: read, unit: 'bytes', reach: { atMost: 0 } },
+        {
+          name: 'first byte, median',
+          value: median(cold) / median(warm),
+          unit: 'times that of a warm host',
+          reach: { atMost: 1.2 },
+        },
+        { name: 'preheat of all hosts', value: seconds / plain.seconds, unit: 'times one plain stream' },
+      ]
+    } finally {
+      await cluster.close()
+    }
+  },
+}
+
+function shown(ms: readonly number[]): string {
+  return `p50 ${median(ms).toFixed(2)} ms, at most ${Math.max(...ms).toFixed(2)} ms`
+}
