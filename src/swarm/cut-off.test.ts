@@ -37,6 +37,26 @@ test('a parent that was lost is asked again as soon as it is back, before the so
   expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
 }, 60_000)
 
+test('parents that were lost are tried when the source is back, before anybody has heard of them', async () => {
+  network = new SwarmNetwork({ nodes: 3, options: (index) => ({ modes: [index === 0 ? 'scheduler' : 'peer'] }) })
+  const [, whole, node] = network.nodes
+  const blob = network.blob(100)
+  whole!.fetch(blob.location, blob.bytes.length)
+  expect(await network.until(() => whole!.complete(blob.digest))).toBe(true)
+  const back = hung(node!)
+  const reader = node!.reader(blob.location)
+  expect(await network.until(() => (node!.store.find(blob.digest)?.have.count ?? 0) > 10)).toBe(true)
+  network.cutOff(node!)
+  expect(await network.until(() => node!.source.streams > 0, 20_000)).toBe(true)
+  await network.until(() => false, 3000)
+  slow(node!)
+  network.reconnect(node!)
+  back()
+  expect(await network.until(() => reader.over, 3000)).toBe(true)
+  expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
+  expect(node!.source.sent).toBeLessThan(1_000_000)
+}, 60_000)
+
 test('a parent that comes back while it is dialled in vain is dialled once more', async () => {
   network = new SwarmNetwork({ nodes: 3, options: (index) => ({ modes: [index === 0 ? 'scheduler' : 'peer'] }) })
   const [, whole, node] = network.nodes

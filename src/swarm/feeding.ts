@@ -41,6 +41,8 @@ export interface FeedingHost {
   stored(blob: Blob, piece: number, bytes: number): void
   /** These pieces may be offered to others. */
   stated(blob: Blob, pieces: readonly number[]): void
+  /** The source had sent nothing for so long (ms), and does now. */
+  heard(quiet: number): void
   /** The source says that the blob has another size than was said before. */
   sized(digest: Digest, size: number): void
   /** The source gives other bytes than those whose digest `signer` stated. */
@@ -148,6 +150,7 @@ export class Feeding {
         expecting: (from: number, to: number) => this.#host.apply({ type: 'feed', from, to }),
         stored: (piece: number, bytes: number) => this.#host.stored(blob, piece, bytes),
         stated: (pieces: readonly number[]) => this.#host.stated(blob, pieces),
+        heard: (quiet: number) => this.#host.heard(quiet),
       }
       this.#feed = new SourceFeed({
         source,

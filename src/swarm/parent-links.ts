@@ -57,7 +57,7 @@ export class ParentLinks {
   /** Nodes from which nothing can be taken, for they say, or pass on, what is not believed. */
   readonly #discredited = new Set<NodeId>()
   /** Parents that could not be reached any more, the last of them. */
-  readonly #lost = new Set<NodeId>()
+  readonly #lost = new Map<NodeId, NodeCard>()
   #closed = false
 
   constructor(deps: TransferDeps, digest: Digest, events: LinkEvents) {
@@ -103,7 +103,7 @@ export class ParentLinks {
           return this.connect(card)
         }
         this.#d.membership.doubt(card.id)
-        this.#lose(card.id)
+        this.#lose(card)
         this.#leave(card.id, `could not be reached: ${error.message}`)
       },
     )
@@ -114,6 +114,11 @@ export class ParentLinks {
     const link = this.#links.get(card.id)
     if (link) link.returned = !link.session
     else if (this.#lost.has(card.id)) this.connect(card)
+  }
+
+  /** What was out of reach may not be so any more: parents that were lost are tried. */
+  retry(): void {
+    for (const card of [...this.#lost.values()]) this.connect(card)
   }
 
   /** Uses a session that the other side opened. */
@@ -161,7 +166,7 @@ export class ParentLinks {
   closed(session: Session, reason: string): void {
     const link = this.#links.get(session.peer.id)
     if (link?.session !== session) return
-    this.#lose(session.peer.id)
+    this.#lose(link.card)
     this.#leave(session.peer.id, `session closed: ${reason}`)
   }
 
@@ -196,11 +201,11 @@ export class ParentLinks {
     return this.#d.bans.has(id) || this.#d.bans.doubts.distrusts(id, this.#digest)
   }
 
-  #lose(id: NodeId): void {
+  #lose(card: NodeCard): void {
     // Deleted first: the one that was lost last is kept longest.
-    this.#lost.delete(id)
-    this.#lost.add(id)
-    if (this.#lost.size > mostLost) this.#lost.delete(this.#lost.values().next().value!)
+    this.#lost.delete(card.id)
+    this.#lost.set(card.id, card)
+    if (this.#lost.size > mostLost) this.#lost.delete(this.#lost.keys().next().value!)
   }
 
   #subscribe(link: Link, session: Session): void {

@@ -34,6 +34,7 @@ function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterabl
     stated: [] as number[],
     expecting: [] as [number, number][],
     arrived: new Set<number>(),
+    quiet: [] as number[],
   }
   const stop = new AbortController()
   const feed = new SourceFeed({
@@ -52,6 +53,7 @@ function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterabl
       expecting: (from, to) => seen.expecting.push([from, to]),
       stored: (piece) => seen.stored.push(piece),
       stated: (pieces) => seen.stated.push(...pieces),
+      heard: (quiet) => seen.quiet.push(quiet),
     },
   })
   const run = () => feed.run(stop.signal)
@@ -107,6 +109,17 @@ describe('a feed', () => {
     expect(seen.stored).toEqual([0])
     await blob.finish()
     expect(blob.complete).toBe(true)
+  })
+
+  test('tells how long the source was silent when it speaks', async () => {
+    const { run, seen } = feedOf(bytesOf(2 * pieceLength))
+    source.chunk = pieceLength
+    const pauses = [3000, 10]
+    source.gate = () => new Promise((resolve) => clock.after(pauses.shift()!, resolve))
+    const running = run()
+    await clock.run(4000)
+    await running
+    expect(seen.quiet).toEqual([3000, 10])
   })
 
   test('states pieces soon, without waiting for the end or for a full batch', async () => {

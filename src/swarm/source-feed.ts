@@ -28,6 +28,8 @@ export interface FeedHost {
   stored(piece: number, bytes: number): void
   /** These pieces may be offered to others: their digests are signed and learned. */
   stated(pieces: readonly number[]): void
+  /** The source had sent nothing for so long (ms), and does now. */
+  heard(quiet: number): void
 }
 
 export interface FeedOptions {
@@ -122,7 +124,9 @@ export class SourceFeed {
     if (layout.size === 0) await this.#take(fresh.begin(piece++, false))
     try {
       for await (const chunk of body) {
-        this.#heardAt = this.#o.clock.now()
+        const now = this.#o.clock.now()
+        host.heard(now - this.#heardAt)
+        this.#heardAt = now
         for (let at = 0; at < chunk.length; ) {
           if (piece >= layout.count)
             throw new Failure('corrupt', `the source sent more than ${layout.size} bytes of ${blob.digest}`)

@@ -385,6 +385,10 @@ export class Transfer {
         }
         this.#events.learned(blob)
       },
+      // The network may be whole again, and what lost parents hold is not to be read from the source.
+      heard: (quiet) => {
+        if (quiet > this.#d.tuning.stallMs) this.#links.retry()
+      },
       sized: (digest, size) => this.#events.sized(digest, size),
       doubt: (blob, signer) => this.#suspect(blob, [signer]),
       failed: (failure) => this.#end(failure),

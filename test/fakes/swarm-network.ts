@@ -85,9 +85,14 @@ export class SwarmNetwork {
     })
   }
 
+  /** The end of that, of which nobody has heard yet. */
+  reconnect(node: SwarmNode): void {
+    this.#away.delete(node)
+  }
+
   /** The end of that: both sides hear of each other. */
   bringBack(node: SwarmNode): void {
-    this.#away.delete(node)
+    this.reconnect(node)
     for (const other of this.nodes) {
       if (other === node || !this.reaches(node, other)) continue
       node.membership.heard(other.membership.self, this.clock.now())
