@@ -1,0 +1,49 @@
+/** Transfers that nobody reads and somebody wants. */
+import { afterEach, expect, test } from 'bun:test'
+import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
+
+let network: SwarmNetwork
+afterEach(() => network.close())
+
+test('what somebody keeps goes on in the background, unread, for as long as it takes', async () => {
+  network = new SwarmNetwork({ nodes: 2 })
+  const { location, digest } = network.blob(4)
+  const [, node] = network.nodes
+  let open = () => {}
+  const gate = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  for (const each of network.nodes) each.source.gate = () => gate
+  const transfer = node!.fetch(location)
+  const letGo = transfer.keep()
+  await network.until(() => false, 70_000)
+  expect([node!.swarm.find(digest), transfer.background]).toEqual([transfer, true])
+  open()
+  expect(await network.until(() => node!.complete(digest))).toBe(true)
+  letGo()
+})
+
+test('what nobody wants any more stops at those who get it from others, and then at the one that reads it', async () => {
+  network = new SwarmNetwork({ nodes: 3 })
+  const { location, digest } = network.blob(40)
+  for (const each of network.nodes) {
+    each.source.gate = () => new Promise((resolve) => void network.clock.after(50, resolve))
+  }
+  const kept = network.nodes.map((node) => node.fetch(location).keep())
+  expect(await network.until(() => network.nodes.every((node) => (node.store.find(digest)?.have.count ?? 0) > 2))).toBe(
+    true,
+  )
+  const reader = network.nodes.find((node) => node.swarm.find(digest)?.feeding)!
+  const others = network.nodes.filter((node) => node !== reader)
+  // Wanted by somebody: it stays.
+  expect(others[0]!.swarm.relinquish(digest)).toBe(true)
+  expect(others[0]!.swarm.find(digest)).toBeDefined()
+  for (const letGo of kept) letGo()
+  expect(reader.swarm.relinquish(digest)).toBe(false)
+  for (const node of others) expect(node.swarm.relinquish(digest)).toBe(true)
+  expect(await network.until(() => reader.swarm.relinquish(digest), 5_000)).toBe(true)
+  const sent = network.sourceBytes
+  await network.until(() => false, 10_000)
+  expect(network.nodes.map((node) => node.swarm.find(digest))).toEqual([undefined, undefined, undefined])
+  expect(network.sourceBytes - sent).toBeLessThan(200_001)
+})
