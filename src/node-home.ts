@@ -16,6 +16,7 @@ import { catalogOf } from './home/lists.ts'
 import { OwnHome } from './home/own-home.ts'
 import type { Digest } from './oci/digest.ts'
 import type { Repository } from './oci/reference.ts'
+import { Copies, type CopiesOptions } from './push/copies.ts'
 import { Pusher } from './push/pusher.ts'
 import { Uploads } from './push/uploads.ts'
 import { Users } from './push/users.ts'
@@ -24,6 +25,7 @@ import type { State } from './state/state.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Signer } from './swarm/source-feed.ts'
 import type { Log } from './telemetry/log.ts'
+import type { Metrics } from './telemetry/metrics.ts'
 import type { Network } from './wire/network.ts'
 
 export interface NodeHomeInit {
@@ -43,8 +45,10 @@ export interface NodeHomeParts {
   readonly open: (repository: Repository) => void
   /** A blob has become whole here. */
   readonly stored: (digest: Digest) => void
+  readonly swarm: CopiesOptions['swarm']
   readonly clock: Clock
   readonly log: Log
+  readonly metrics: Metrics
 }
 
 export class NodeHome {
@@ -56,6 +60,7 @@ export class NodeHome {
   readonly #keepers: Keepers
   readonly #own: OwnHome | undefined
   #uploads: Uploads | undefined
+  #copies: Copies | undefined
 
   /** @throws {Failure} `bad-request` for the URL of a backend that is none */
   constructor(init: NodeHomeInit) {
@@ -104,7 +109,8 @@ export class NodeHome {
     // Who pushes asks first what is there already.
     const told =
       this.pusher && state
-        ? async (repository: Repository, digest: Digest) => void (await state.contents.touch(repository, digest, wall()))
+        ? async (repository: Repository, digest: Digest) =>
+            void (await state.contents.touch(repository, digest, wall()))
         : undefined
     const home = new HomeContent({ content: node, home: this.source, store, open, wall, ...(told ? { told } : {}) })
     return new ByHome((repository) => this.source.has(repository), home, world)
@@ -119,17 +125,21 @@ export class NodeHome {
       const { status, headers, body } = await catalogOf(state, search)
       return { status, headers: new Headers(headers), body: new TextEncoder().encode(body) }
     }
+    const { store, signer, stored, clock, log, metrics } = parts
+    this.#copies = new Copies({ ...parts, homes: this.homes, contents: state.contents })
+    this.#copies.start()
     if (!push) return { catalog }
-    const { store, signer, stored, clock, log } = parts
     const users = push.usersFile === undefined ? undefined : await openUsers(push.usersFile, clock, log)
     this.#uploads = new Uploads(store, clock)
-    const pusher = new Pusher({ store, state, uploads: this.#uploads, signer, stored, wall: () => clock.wall(), log })
+    const wall = () => clock.wall()
+    const pusher = new Pusher({ store, state, uploads: this.#uploads, signer, stored, wall, log, metrics })
     this.pusher = pusher
     const keeps = (repository: Repository) => this.source.keeps(repository)
     return { catalog, pushing: { pusher, users, deletes: push.deletes, keeps } }
   }
 
   async close(): Promise<void> {
+    this.#copies?.close()
     await this.#uploads?.close()
   }
 }

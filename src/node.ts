@@ -422,8 +422,10 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         const owner = announcer.changed(digest)
         if (owner) network.announceSoon(owner)
       },
+      swarm,
       clock,
       log,
+      metrics,
     }
     const own = await home.serve(homeParts)
     if (kept) home.pusher?.onPushed(kept.pushed)

@@ -12,6 +12,7 @@ import type { Content, State, TagEntry } from '../state/state.ts'
 import type { BlobStore, Spool } from '../store/blob-store.ts'
 import type { Signer } from '../swarm/source-feed.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import { manifestFacts, type Part } from './manifest.ts'
 import { statementsOf } from './statements.ts'
 import type { Upload } from './upload.ts'
@@ -36,6 +37,7 @@ export interface PusherOptions {
   /** Wall time in ms. */
   readonly wall: () => number
   readonly log: Log
+  readonly metrics: Pick<Metrics, 'pushedBytes'>
 }
 
 /** Of blobs that a repository of the cluster's own has. */
@@ -78,7 +80,8 @@ export class Pusher {
       })
       await this.uploads.end(upload)
     })
-    const { log } = this.#o
+    const { log, metrics } = this.#o
+    metrics.pushedBytes.inc(upload.length)
     log.debug('blob pushed', { repository: formatRepository(upload.repository), digest, bytes: upload.length })
   }
 

@@ -101,6 +101,8 @@ export function createMetrics() {
       'state',
     ]),
     preheatedBytes: counter('shoal_preheated_bytes_total', 'Bytes of blobs that came to this node for preheats'),
+    pushedBytes: counter('shoal_pushed_bytes_total', 'Bytes of blobs that clients pushed to this node'),
+    homeMissing: gauge('shoal_home_missing', 'Blobs of repositories that this seed keeps, and does not have yet'),
     homeOwed: gauge('shoal_home_owed', 'Blobs, manifests and tags that were pushed and a backend does not have yet'),
     homeOwedSeconds: gauge('shoal_home_owed_seconds', 'For how long the oldest of them has waited'),
     homeWrites: counter('shoal_home_writes_total', 'Blobs, manifests and tags brought to backends, or not', ['result']),

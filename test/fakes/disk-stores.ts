@@ -1,5 +1,5 @@
-/** Disk stores in directories that go away after each test. Called once at the top of a test file. */
-import { afterEach } from 'bun:test'
+/** Disk stores in directories that go away after each test, or after all. Called once at the top of a test file. */
+import { afterAll, afterEach } from 'bun:test'
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,9 +7,10 @@ import { DiskStore, type DiskStoreOptions } from '../../src/store/disk-store.ts'
 import { type Log, silentLog } from '../../src/telemetry/log.ts'
 import { FakeClock } from './clock.ts'
 
-export function diskStores() {
+export function diskStores({ each = true } = {}) {
   const cleanups: (() => Promise<void> | void)[] = []
-  afterEach(async () => {
+  const after = each ? afterEach : afterAll
+  after(async () => {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
   })
 

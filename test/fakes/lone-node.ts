@@ -4,6 +4,7 @@ import { MemberTable } from '../../src/cluster/member-table.ts'
 import { NodeContent } from '../../src/content/node-content.ts'
 import { Tags } from '../../src/content/tags.ts'
 import { Failure } from '../../src/failure.ts'
+import type { BlobStore } from '../../src/store/blob-store.ts'
 import { Bans } from '../../src/swarm/bans.ts'
 import { Planner } from '../../src/swarm/planner.ts'
 import { Seeder } from '../../src/swarm/seeder.ts'
@@ -17,12 +18,12 @@ import { infoOf } from './members.ts'
 import { MemoryStore } from './memory-store.ts'
 import { FakeSource } from './source.ts'
 
-export class LoneNode {
+export class LoneNode<S extends BlobStore = MemoryStore> {
   readonly clock = new FakeClock()
   readonly random: Random = seededRandom(1)
   readonly source = new FakeSource()
   readonly metrics = createMetrics()
-  readonly store: MemoryStore
+  readonly store: S
   readonly membership = new MemberTable(infoOf('self', { modes: ['peer', 'seed', 'scheduler'] }), () =>
     this.clock.now(),
   )
@@ -31,10 +32,11 @@ export class LoneNode {
   readonly swarm: Swarm
   readonly content: NodeContent
 
-  constructor(options: { limitBytes?: number } = {}) {
+  constructor(options: { limitBytes?: number } = {}, own?: S) {
     const { clock, random, source, metrics, membership } = this
     const log = silentLog
-    this.store = new MemoryStore({ clock, ...options })
+    // Without one it is the kind that it is by default.
+    this.store = own ?? (new MemoryStore({ clock, ...options }) as BlobStore as S)
     const store = this.store
     this.seeder = new Seeder({ store, clock, feeding: () => false })
     const nobody = async () => {
