@@ -27,6 +27,7 @@ import { harden } from './hardening.ts'
 import { backendOf } from './home/backend-of.ts'
 import { Keeping } from './home/keeping.ts'
 import { ownBinary } from './install/own-binary.ts'
+import { idleRule } from './keep/idle.ts'
 import { formatAddress, isLoopback } from './listen.ts'
 import { Meter } from './meter.ts'
 import { NodeHome } from './node-home.ts'
@@ -117,11 +118,13 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       if (file) tellExposed(file, log)
     const ring = keyFile?.ring
     undo.push(() => keyFile?.close())
+    const idle = idleRule(settings.store.keep, settings.store.cacheTtlMs, clock)
     const store = await DiskStore.open({
       dir: dataDir,
       limitBytes: settings.store.cacheBytes,
       keepFree: settings.store.keepFree,
       ...(settings.store.cacheTtlMs === undefined ? {} : { ttlMs: settings.store.cacheTtlMs }),
+      ...(idle ? { idle } : {}),
       clock,
       log,
       metrics,

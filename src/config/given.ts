@@ -111,6 +111,7 @@ function textOf(scalar: { source?: string; value: unknown }): string {
 }
 
 function split(name: Name, texts: readonly string[], at: string): Given[] {
-  const pieces = settingOf(name).many ? texts.flatMap((text) => text.split(',')) : texts.slice(-1)
+  const { many, separator = ',' } = settingOf(name)
+  const pieces = many ? texts.flatMap((text) => text.split(separator)) : texts.slice(-1)
   return pieces.map((text) => ({ text, at }))
 }

@@ -45,7 +45,13 @@ describe('settings', () => {
     expect(read).toBeUndefined()
     expect(settings).toEqual({
       node: { modes: ['peer', 'seed', 'scheduler'], dataDir: '/var/lib/shoal' },
-      store: { dataDir: '/var/lib/shoal', scrubEveryMs: 604_800_000, keepFree: { share: 0.01 }, cacheBytes: 80 * GiB },
+      store: {
+        dataDir: '/var/lib/shoal',
+        scrubEveryMs: 604_800_000,
+        keep: [],
+        keepFree: { share: 0.01 },
+        cacheBytes: 80 * GiB,
+      },
       registry: { address: { host: '127.0.0.1', port: 4880 }, loginsFor: 'root' },
       keeping: { write: 'through' },
       replication: { rules: [] },

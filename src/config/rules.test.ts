@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { patternOf, replication } from './rules.ts'
+import { keep, patternOf, replication } from './rules.ts'
 
 describe('a rule of replication', () => {
   const rest = { deletes: false }
@@ -75,4 +75,58 @@ test.each([
   ['a b', undefined],
 ])('the pattern %p means %p', (text, expected) => {
   expect(patternOf(text)).toBe(expected)
+})
+
+describe('a rule of what is kept', () => {
+  const [day, hour] = [86_400_000, 3_600_000]
+  test.each([
+    [
+      'apps.corp/**: tags=10, age=90d',
+      {
+        pattern: 'apps.corp/**',
+        all: false,
+        tags: 10,
+        ageMs: 90 * day,
+        graceMs: day,
+        text: 'apps.corp/**: tags=10, age=90d',
+      },
+    ],
+    [
+      'apps.corp:5000/base/*: all grace=1h',
+      { pattern: 'apps.corp:5000/base/*', all: true, graceMs: hour, text: 'apps.corp:5000/base/*: all, grace=1h' },
+    ],
+    [
+      'library/*:  idle=7d',
+      {
+        pattern: 'docker.io/library/*',
+        all: false,
+        idleMs: 7 * day,
+        graceMs: day,
+        text: 'docker.io/library/*: idle=7d',
+      },
+    ],
+  ])('%s', (text, expected) => {
+    expect(keep.parse(text)).toEqual(expected)
+  })
+
+  test.each([
+    ...[
+      'apps.corp/**',
+      'apps.corp/**: ',
+      'apps.corp/**:tags=10',
+      ': tags=10',
+      'apps.corp/**: tags=0',
+      'apps.corp/**: tags=many',
+    ],
+    ...[
+      'apps.corp/**: age=10',
+      'apps.corp/**: grace=1h',
+      'apps.corp/**: all tags=3',
+      'apps.corp/**: tags=3 tags=4',
+      'apps.corp/**: all=1',
+    ],
+    ...['apps.corp/**: idle=5s', 'apps.corp/**: toString=1'],
+  ])('%p is refused in words that help', (text) => {
+    expect(keep.safeParse(text).error?.issues[0]?.message).toContain("such as 'apps.corp/**: tags=10, age=90d'")
+  })
 })

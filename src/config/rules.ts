@@ -1,6 +1,6 @@
-/** Rules for repositories, as one writes them into settings: to whom they are copied. Patterns are those of picomatch. */
+/** Rules for repositories, as one writes them into settings: to whom they are copied, what of them is kept. Patterns are picomatch's. */
 import { dockerHub, looksLikeRegistry } from '../oci/reference.ts'
-import { type Kind, kind } from './values.ts'
+import { type Kind, kind, lifetime } from './values.ts'
 
 /** What is copied to whom. */
 export interface ReplicationRule {
@@ -54,4 +54,65 @@ function prefixOf(path: string): string | undefined {
   const trimmed = path.replace(/^\/+|\/+$/g, '')
   const [, before = ''] = /^(?:(.*)\/)?\{name\}$/.exec(trimmed) ?? [undefined, trimmed === '' ? '{registry}' : trimmed]
   return /^(?:(?:[a-z0-9._-]+|\{registry\})(?:\/|$))*$/.test(before) ? before : undefined
+}
+
+/** What of some repositories is kept, and for how long. */
+export interface KeepRule {
+  /** `apps.corp/**` */
+  readonly pattern: string
+  /** As it was written, for reasons. */
+  readonly text: string
+  /** Of what was pushed. Every tag stays; what no tag leads to does not. */
+  readonly all: boolean
+  /** Of what was pushed: so many tags of each repository stay, those set last. */
+  readonly tags?: number
+  /** Of what was pushed: tags that were set within so many ms stay. */
+  readonly ageMs?: number
+  /** Of what is cached: what was used within so many ms stays, room permitting. */
+  readonly idleMs?: number
+  /** Nothing that came within so many ms goes: a push may be under way. */
+  readonly graceMs: number
+}
+
+const dayMs = 86_400_000
+
+/** `apps.corp/**: tags=10, age=90d`, `docker.io/**: idle=7d`, `apps.corp/base/*: all` */
+export const keep: Kind<KeepRule> = kind(
+  "a pattern and what is kept of it, such as 'apps.corp/**: tags=10, age=90d' (the ten tags set last, and those of 90 " +
+    "days), 'apps.corp/base/*: all' or 'docker.io/**: idle=7d', and perhaps grace=1h",
+  (text) => {
+    const colon = text.lastIndexOf(': ')
+    const pattern = patternOf(text.slice(0, Math.max(0, colon)).trim())
+    if (pattern === undefined || text.length > mostText) return undefined
+    const terms = text
+      .slice(colon + 1)
+      .split(/[\s,]+/)
+      .filter((term) => term !== '')
+    const read: { all?: true; tags?: number; ageMs?: number; idleMs?: number; graceMs?: number } = {}
+    for (const term of terms) {
+      const [name = '', value] = term.split('=', 2)
+      const key = keyOf(name)
+      const parsed = key === undefined ? undefined : termValue(key, value)
+      if (key === undefined || parsed === undefined || key in read) return undefined
+      Object.assign(read, { [key]: parsed })
+    }
+    const { all = false, graceMs = dayMs, ...limits } = read
+    // Grace alone keeps nothing, and all of some does not mean anything.
+    const limited = limits.tags !== undefined || limits.ageMs !== undefined
+    if (all ? limited : !limited && limits.idleMs === undefined) return undefined
+    return { pattern, text: `${pattern}: ${terms.join(', ')}`, all, graceMs, ...limits }
+  },
+)
+
+const keys = { all: 'all', tags: 'tags', age: 'ageMs', idle: 'idleMs', grace: 'graceMs' } as const
+
+function keyOf(name: string): (typeof keys)[keyof typeof keys] | undefined {
+  return Object.hasOwn(keys, name) ? keys[name as keyof typeof keys] : undefined
+}
+
+function termValue(key: (typeof keys)[keyof typeof keys], value: string | undefined): number | true | undefined {
+  if (key === 'all') return value === undefined ? true : undefined
+  if (key !== 'tags') return lifetime.safeParse(value).data
+  const count = Number(/^[0-9]{1,6}$/.exec(value ?? '')?.[0] ?? 0)
+  return count > 0 ? count : undefined
 }

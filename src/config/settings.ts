@@ -4,7 +4,7 @@
  */
 import type { Address } from '../listen.ts'
 import type { LogLevel } from '../telemetry/log.ts'
-import type { ReplicationRule } from './rules.ts'
+import type { KeepRule, ReplicationRule } from './rules.ts'
 import type { Secret } from './secret.ts'
 import type { StateUrl } from './state-url.ts'
 
@@ -31,6 +31,8 @@ export interface StoreSettings {
   readonly cacheBytes: number
   /** A blob not used for so many ms is dropped; absent: never for its age. */
   readonly cacheTtlMs?: number
+  /** What of some repositories is kept, pushed and cached; the first that matches counts. */
+  readonly keep: readonly KeepRule[]
   /** What is left free on the disk: bytes, or a share of it. */
   readonly keepFree: { readonly bytes: number } | { readonly share: number }
   /** A whole blob is read again when so many ms have passed; 0: never. */

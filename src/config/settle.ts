@@ -55,6 +55,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       dataDir,
       cacheBytes: bytesOf(values['cache-size']!, dataDir, host),
       ...present('cacheTtlMs', values['cache-ttl']),
+      keep: values.keep,
       keepFree: values['keep-free']!,
       scrubEveryMs: values['scrub-every']!,
     },

@@ -4,7 +4,7 @@
  */
 import { logLevels } from '../telemetry/log.ts'
 import type { Host } from './host.ts'
-import { replication } from './rules.ts'
+import { keep, replication } from './rules.ts'
 import { homeWrites, logFormats, loginsFor, modes } from './settings.ts'
 import {
   address,
@@ -33,13 +33,15 @@ export interface Setting<T, Many extends boolean = boolean> {
   /** Placeholder in help; absent for a flag without a value. */
   readonly value?: string
   readonly help: string
+  /** What stands between several in one text; a comma where it is not said. */
+  readonly separator?: string
   /** What would have to be written to get the default; a function where it depends on the host. */
   readonly default?: string | ((host: Host) => string | undefined)
   /** The default in words, where it depends on the host. */
   readonly shown?: string
 }
 
-type Rest = Pick<Setting<unknown>, 'default' | 'shown'>
+type Rest = Pick<Setting<unknown>, 'default' | 'shown' | 'separator'>
 
 function one<T>(kind: Kind<T>, value: string, help: string, rest: Rest = {}): Setting<T, false> {
   return { kind, many: false, value, help, ...rest }
@@ -141,6 +143,10 @@ export const table = {
     'use what containerd keeps, with no copy here: auto, off, or where it lies',
     { default: 'auto' },
   ),
+  keep: many(keep, '<pattern: terms>', "what stays, by pattern: 'apps.corp/**: tags=10, age=90d'; repeatable", {
+    separator: ';',
+    shown: 'everything that is pushed',
+  }),
   'scrub-every': one(duration, '<time>', 'read each blob on the disk again so often, to mend what rotted; 0: never', {
     default: '7d',
   }),

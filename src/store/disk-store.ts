@@ -97,8 +97,10 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     const { keepFree, disk = diskAt(options.dir), beside = () => besideBlobs(options.dir) } = options
     this.#beside = new Beside(options.clock, beside)
     const space = keepFree && new FreeSpace(keepFree, options.clock, disk)
+    const { idle } = options
+    const idleOf = idle && ((digest: Digest) => idle(digest, () => this.#catalog.repositoriesOf(digest)))
     this.#room = new Room(
-      { ...options, space },
+      { ...options, space, idleOf },
       {
         blobs: this.#blobs,
         disk: () => this.#disk,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { Digest } from '../oci/digest.ts'
-import { type Holding, inTheWay, planEviction } from './eviction.ts'
+import { type Holding, type Idle, inTheWay, planEviction } from './eviction.ts'
 
 const holding = (name: string, disk: number, usedAt: number, more: Partial<Holding> = {}): Holding => ({
   digest: name as Digest,
@@ -91,4 +91,23 @@ describe('planEviction', () => {
     })
     fc.assert(property)
   })
+})
+
+test('a rule says of its blobs how long they may be unused, in the place of what holds for all', () => {
+  const holdings = [
+    holding('ruled', 1, 50),
+    holding('long', 1, 10),
+    holding('pinned', 1, 10, { pinnedUntil: 200 }),
+    holding('other', 1, 50),
+    holding('old', 1, 10),
+  ]
+  const rules: Record<string, Idle> = {
+    ruled: { ms: 30, rule: 'a: idle=30ms' },
+    long: { ms: Number.POSITIVE_INFINITY, rule: 'b' },
+    pinned: { ms: 30, rule: 'a: idle=30ms' },
+  }
+  const plan = planEviction(holdings, { now: 100, ttlMs: 60, idleOf: (digest) => rules[digest] })
+  expect(names(plan.remove)).toEqual(['ruled', 'old'])
+  expect(plan.reasons.get('ruled' as Digest)).toBe('unused for longer than "a: idle=30ms" keeps it')
+  expect(plan.reasons.get('old' as Digest)).toBe('expired')
 })

@@ -16,6 +16,13 @@ export interface Holding {
   readonly borrowed?: boolean
 }
 
+/** How long a blob may be unused. */
+export interface Idle {
+  readonly ms: number
+  /** Which rule says so. */
+  readonly rule: string
+}
+
 export interface Limits {
   /** Wall time in ms. */
   readonly now: number
@@ -23,12 +30,15 @@ export interface Limits {
   readonly bytes?: number
   /** Unused for longer than this, a blob goes. */
   readonly ttlMs?: number
+  /** Where a rule says otherwise of a blob. */
+  readonly idleOf?: ((digest: Digest) => Idle | undefined) | undefined
   /** Bytes that are about to be added. */
   readonly wanted?: number
 }
 
 export type Reason =
   | 'expired'
+  | `unused for longer than "${string}" keeps it`
   | 'least recently used'
   | 'in use'
   | 'pinned'
@@ -60,14 +70,17 @@ export function planEviction(holdings: Iterable<Holding>, limits: Limits): Plan 
   }
   for (const holding of holdings) {
     const { pinnedUntil = 0 } = holding
-    const expired = limits.ttlMs !== undefined && limits.now - holding.usedAt > limits.ttlMs
     if (holding.borrowed) decide(keep, holding, 'of the engine')
     else if (holding.held) decide(keep, holding, 'in use')
     else if (pinnedUntil > limits.now) decide(keep, holding, pinnedReason(pinnedUntil))
-    else if (expired) {
-      decide(remove, holding, 'expired')
-      continue
-    } else candidates.push(holding)
+    else {
+      const expired = expiry(holding, limits)
+      if (expired) {
+        decide(remove, holding, expired)
+        continue
+      }
+      candidates.push(holding)
+    }
     total += holding.disk
   }
   let excess = limits.bytes === undefined ? 0 : total + (limits.wanted ?? 0) - limits.bytes
@@ -79,6 +92,13 @@ export function planEviction(holdings: Iterable<Holding>, limits: Limits): Plan 
     } else decide(keep, holding, 'within the limits')
   }
   return { remove, keep, reasons, missing: Math.max(0, excess) }
+}
+
+function expiry({ digest, usedAt }: Holding, { now, ttlMs, idleOf }: Limits): Reason | undefined {
+  const idle = idleOf?.(digest)
+  const longest = idle?.ms ?? ttlMs
+  if (longest === undefined || now - usedAt <= longest) return undefined
+  return idle ? `unused for longer than "${idle.rule}" keeps it` : 'expired'
 }
 
 function pinnedReason(until: number): Reason {

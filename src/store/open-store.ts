@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, renameSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, layoutOf } from '../piece/layout.ts'
 import { Metainfo } from '../piece/metainfo.ts'
@@ -12,6 +13,7 @@ import { isUnchanged } from './borrowed.ts'
 import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
 import { type DataDir, openDataDir } from './data-dir.ts'
 import { DiskBlob } from './disk-blob.ts'
+import type { Idle } from './eviction.ts'
 import type { Disk, Share } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
 import { judge } from './recovery.ts'
@@ -28,6 +30,8 @@ export interface DiskStoreOptions {
   readonly beside?: () => number
   /** A blob unused for longer than this is removed; never if absent. */
   readonly ttlMs?: number
+  /** Where rules say otherwise of blobs that are known to be of these repositories. */
+  readonly idle?: (digest: Digest, repositories: () => Repository[]) => Idle | undefined
   /** What is to stay free on the disk; absent: nothing. */
   readonly keepFree?: Share
   /** The disk; found out by default. */

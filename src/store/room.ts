@@ -11,6 +11,7 @@ import type { FreeSpace } from './free-space.ts'
 export interface RoomLimits {
   readonly limitBytes?: number
   readonly ttlMs?: number
+  readonly idleOf?: Limits['idleOf']
   /** Absent: the disk may become full. */
   readonly space?: FreeSpace | undefined
   readonly clock: Clock
@@ -98,8 +99,8 @@ export class Room {
 
   /** Keeps to the limits while nothing is written: time goes by, others fill the disk, the operator set a lower limit. */
   tend(): void {
-    const { limitBytes, ttlMs, space } = this.#limits
-    if (ttlMs !== undefined) this.#evict(undefined, 0)
+    const { limitBytes, ttlMs, idleOf, space } = this.#limits
+    if (ttlMs !== undefined || idleOf) this.#evict(undefined, 0)
     if (limitBytes !== undefined) {
       const allowed = limitBytes - this.#house.beside() - this.#reservedBytes
       if (this.#house.disk() > allowed) this.#evict(allowed, 0)
@@ -173,10 +174,11 @@ export class Room {
   }
 
   #plan(limit: number | undefined, wanted: number): Plan {
-    const { ttlMs, clock } = this.#limits
+    const { ttlMs, idleOf, clock } = this.#limits
     return planEviction(this.#house.blobs.values(), {
       now: clock.wall(),
       wanted,
+      idleOf,
       ...(limit === undefined ? {} : { bytes: limit }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
     } satisfies Limits)

@@ -83,6 +83,7 @@ export function createMetrics() {
     diskFreeBytes: gauge('shoal_disk_free_bytes', 'Bytes that are free there for others than root'),
     scrubbedBytes: counter('shoal_scrubbed_bytes_total', 'Bytes read again from whole blobs to check them'),
     piecesDamaged: counter('shoal_pieces_damaged_total', 'Pieces on the disk that turned out to be wrong'),
+    keepRemoved: counter('shoal_keep_removed_total', 'Tags, manifests and blobs that rules did not keep', ['kind']),
     replicationWaiting: gauge('shoal_replication_waiting', 'Tags and manifests that are yet to be copied', ['target']),
     replicationLagSeconds: gauge('shoal_replication_lag_seconds', 'Seconds that the oldest of those waits', ['target']),
     replicationTasks: counter('shoal_replication_tasks_total', 'Tags and manifests copied, and tries that failed', [
@@ -117,6 +118,7 @@ export function createMetrics() {
   for (const result of ['done', 'left', 'broken']) metrics.blobSends.inc({ result }, 0)
   for (const result of ['whole', 'part']) metrics.pulls.inc({ result }, 0)
   for (const state of ['running', 'done', 'failed', 'cancelled']) metrics.preheats.set({ state }, 0)
+  for (const kind of ['tag', 'manifest', 'blob']) metrics.keepRemoved.inc({ kind }, 0)
   for (const result of ['done', 'failed']) metrics.replicationTasks.inc({ result }, 0)
   metrics.notServed.inc({ code: 'unavailable' }, 0)
   metrics.piecesRejected.inc({ reason: 'digest' }, 0)

@@ -1,0 +1,206 @@
+/**
+ * Carries out what rules say of repositories of the cluster's own: one node at a time, from time to time and when an
+ * operator says so. What it decides it decides from what the state says at that moment, and whoever takes things away looks
+ * again at each of them: what somebody pushed or asked for meanwhile stays.
+ */
+import picomatch from 'picomatch'
+import { type Clock, every } from '../clock.ts'
+import type { NodeId } from '../cluster/node-info.ts'
+import type { KeepRule } from '../config/rules.ts'
+import { Failure } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
+import type { Content, State, TagEntry } from '../state/state.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { type Inventory, type Item, type KeepPlan, planKeeping } from './plan.ts'
+
+/** Takes away what is still as it was when that was decided; false if it is not, and stays. */
+export interface Remover {
+  tag(repository: Repository, tag: Tag, entry: Pick<TagEntry, 'digest' | 'at'>): Promise<boolean>
+  content(repository: Repository, content: Content): Promise<boolean>
+}
+
+export interface KeepingParts {
+  readonly state: Pick<State, 'tags' | 'contents' | 'jobs'>
+  readonly rules: readonly KeepRule[]
+  /** Whether it is the cluster's own. */
+  readonly isHome: (repository: Repository) => boolean
+  /** For what an operator or a preheat wants it to stay. */
+  readonly pinnedFor: (digest: Digest) => string | undefined
+  readonly remover: Remover
+  readonly node: NodeId
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Pick<Metrics, 'keepRemoved'>
+}
+
+export interface KeptRepository {
+  readonly repository: Repository
+  readonly rule: KeepRule
+  readonly plan: KeepPlan
+}
+
+const kind = 'keep'
+const everyMs = 3_600_000
+/** A sweep that says nothing for so long has died with its node. */
+const leaseMs = 5 * 60_000
+const page = 1000
+
+export class Keeping {
+  readonly #o: KeepingParts
+  readonly #matchers: readonly ((name: string) => boolean)[]
+  #stop = () => {}
+  #sweeping: Promise<KeptRepository[]> | undefined
+
+  constructor(parts: KeepingParts) {
+    this.#o = parts
+    this.#matchers = parts.rules.map(({ pattern }) => picomatch(pattern))
+  }
+
+  /** The first rule that matches. */
+  ruleOf(repository: Repository): KeepRule | undefined {
+    const name = formatRepository(repository)
+    return this.#o.rules[this.#matchers.findIndex((matches) => matches(name))]
+  }
+
+  start(): void {
+    const { clock, log } = this.#o
+    this.#stop = every(clock, everyMs, () => {
+      this.sweep().catch((error: unknown) => {
+        const { code, message } = Failure.from(error)
+        // Another node is at it.
+        if (code !== 'try-later') log.warn('what rules do not keep could not be taken away for now', { error: message })
+      })
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#stop()
+    await this.#sweeping?.catch(() => {})
+  }
+
+  /** What would go and what would stay, of each repository that a rule is about. */
+  async plan(): Promise<KeptRepository[]> {
+    const found: KeptRepository[] = []
+    for await (const repository of this.#repositories()) {
+      const rule = this.ruleOf(repository)
+      if (rule) found.push({ repository, rule, plan: await this.#planOf(repository, rule) })
+    }
+    return found
+  }
+
+  /** Takes away what rules do not keep; what is said to go is gone then. @throws {Failure} `try-later` */
+  sweep(): Promise<KeptRepository[]> {
+    this.#sweeping ??= this.#sweep().finally(() => {
+      this.#sweeping = undefined
+    })
+    return this.#sweeping
+  }
+
+  async #sweep(): Promise<KeptRepository[]> {
+    const { state, clock, node } = this.#o
+    await state.jobs.add({ kind, key: 'sweep', body: {}, at: clock.wall() })
+    const job = await state.jobs.claim(kind, node, clock.wall(), leaseMs)
+    if (!job) throw new Failure('try-later', 'another node is about to take away what rules do not keep')
+    const hold = (ms: number) => {
+      const now = clock.wall()
+      return state.jobs.update(job.id, node, { updatedAt: now, leasedUntil: now + ms })
+    }
+    try {
+      const swept: KeptRepository[] = []
+      for await (const repository of this.#repositories()) {
+        const rule = this.ruleOf(repository)
+        if (!rule) continue
+        swept.push(await this.#sweepOne(repository, rule))
+        if (!(await hold(leaseMs))) throw new Failure('try-later', 'another node goes on with this')
+      }
+      return swept
+    } finally {
+      // Anybody's turn.
+      await hold(0)
+    }
+  }
+
+  async #sweepOne(repository: Repository, rule: KeepRule): Promise<KeptRepository> {
+    const { remover, log, metrics } = this.#o
+    const plan = await this.#planOf(repository, rule)
+    const [remove, keep]: [Item[], Item[]] = [[], [...plan.keep]]
+    for (const item of plan.remove) {
+      const gone = await (item.kind === 'tag'
+        ? remover.tag(repository, item.tag, item)
+        : remover.content(repository, item.content))
+      if (!gone) {
+        keep.push({ ...item, reason: 'it was asked for or changed meanwhile' })
+        continue
+      }
+      remove.push(item)
+      metrics.keepRemoved.inc({ kind: item.kind })
+      log.info('taken away by a rule', {
+        what: nameOf(repository, item),
+        kind: item.kind,
+        reason: item.reason,
+        rule: rule.text,
+      })
+    }
+    return { repository, rule, plan: { remove, keep } }
+  }
+
+  async #planOf(repository: Repository, rule: KeepRule): Promise<KeepPlan> {
+    const { clock, pinnedFor } = this.#o
+    const now = clock.wall()
+    // Contents first: what comes in between is younger than what is read, and tags that it is named by are seen.
+    const contents = await this.#contentsOf(repository)
+    const tags = await this.#tagsOf(repository)
+    return planKeeping({ tags, contents, pinnedFor }, rule, now)
+  }
+
+  async #tagsOf(repository: Repository): Promise<Inventory['tags']> {
+    const { tags } = this.#o.state
+    const found: { tag: Tag; entry: TagEntry & { digest: Digest } }[] = []
+    for await (const tag of pages(
+      (after) => tags.list(repository, { ...after, limit: page }),
+      (tag) => tag,
+    )) {
+      const entry = await tags.get(repository, tag)
+      if (entry?.digest) found.push({ tag, entry: { ...entry, digest: entry.digest } })
+    }
+    return found
+  }
+
+  #contentsOf(repository: Repository): Promise<Content[]> {
+    const { contents } = this.#o.state
+    return Array.fromAsync(
+      pages(
+        (after: { after?: Digest }) => contents.list(repository, { ...after, limit: page }),
+        ({ digest }) => digest,
+      ),
+    )
+  }
+
+  async *#repositories(): AsyncGenerator<Repository, void, undefined> {
+    const { state, isHome } = this.#o
+    const all = pages((after) => state.tags.repositories({ ...after, limit: page }), formatRepository)
+    for await (const repository of all) if (isHome(repository)) yield repository
+  }
+}
+
+async function* pages<T, K extends string>(
+  read: (after: { after?: K }) => Promise<T[]>,
+  keyOf: (item: T) => K,
+): AsyncGenerator<T, void, undefined> {
+  for (let after: { after?: K } = {}; ; ) {
+    const some = await read(after)
+    yield* some
+    const last = some.at(-1)
+    if (last === undefined || some.length < page) return
+    after = { after: keyOf(last) }
+  }
+}
+
+export function nameOf(repository: Repository, item: Item): string {
+  return formatReference({
+    ...repository,
+    ...(item.kind === 'tag' ? { tag: item.tag } : { digest: item.content.digest }),
+  })
+}
