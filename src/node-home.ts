@@ -14,10 +14,12 @@ import { Homes } from './home/homes.ts'
 import { Keepers } from './home/keepers.ts'
 import { catalogOf } from './home/lists.ts'
 import { OwnHome } from './home/own-home.ts'
+import { type KeepingDeps, keepingOf } from './keep/assembly.ts'
+import type { Keeping } from './keep/keeping.ts'
 import type { Digest } from './oci/digest.ts'
 import type { Repository } from './oci/reference.ts'
 import { Copies, type CopiesOptions } from './push/copies.ts'
-import { Pusher } from './push/pusher.ts'
+import { homePin, Pusher } from './push/pusher.ts'
 import { Uploads } from './push/uploads.ts'
 import { Users } from './push/users.ts'
 import type { Own } from './registry/exchange.ts'
@@ -136,6 +138,15 @@ export class NodeHome {
     this.pusher = pusher
     const keeps = (repository: Repository) => this.source.keeps(repository)
     return { catalog, pushing: { pusher, users, deletes: push.deletes, keeps } }
+  }
+
+  /** Takes away what rules do not keep of what is pushed; undefined where nothing is pushed. After {@link serve}. */
+  policy(parts: Omit<KeepingDeps, 'state' | 'isHome' | 'remover' | 'homePin'>): Keeping | undefined {
+    const { pusher } = this
+    const { state } = this.#init
+    if (!pusher || !state) return undefined
+    const isHome = (repository: Repository) => this.homes.of(repository) !== undefined
+    return keepingOf({ ...parts, state, isHome, remover: pusher, homePin })
   }
 
   async close(): Promise<void> {

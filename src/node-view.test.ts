@@ -39,6 +39,8 @@ beforeEach(async () => {
     swarms,
     preheats: new FakePreheats(),
     replication: undefined,
+    policy: undefined,
+
     notReady: () => notReady,
   })
 })
@@ -103,6 +105,7 @@ test('says what is owed to backends and for how long, where anything ever is', (
     swarms,
     preheats: new FakePreheats(),
     replication: undefined,
+    policy: undefined,
     notReady: () => [],
   })
   expect(none.node().owed).toBeUndefined()
@@ -116,6 +119,8 @@ test('says where tags and jobs are kept, and why they cannot be asked for', () =
     swarms,
     preheats: new FakePreheats(),
     replication: undefined,
+    policy: undefined,
+
     state,
     notReady: () => [],
   }).node()
@@ -226,6 +231,8 @@ test('a node that is no scheduler has no swarms to show', () => {
       swarms: undefined,
       preheats: new FakePreheats(),
       replication: undefined,
+      policy: undefined,
+
       notReady: () => [],
     }).swarms(),
   ).toEqual([])

@@ -6,6 +6,7 @@ import type {
   ClusterHistoryFacts,
   DownloadFacts,
   HistorySpan,
+  KeptFacts,
   MemberFacts,
   NodeFacts,
   NodeView,
@@ -24,6 +25,8 @@ import type { Engine } from './engine/of-node.ts'
 import { Failure } from './failure.ts'
 import type { Keeping } from './home/keeping.ts'
 import type { Owed } from './home/write-back.ts'
+import type { Keeps, KeptRepository } from './keep/kept.ts'
+import type { Item } from './keep/plan.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
 import { formatRepository } from './oci/reference.ts'
@@ -65,6 +68,7 @@ export interface NodeParts {
   readonly preheats: Preheats
   readonly replication: Replicating | undefined
   readonly keeping: Pick<Keeping, 'owed' | 'facts'>
+  readonly policy: Keeps | undefined
   readonly levels: LogLevels
   readonly clock: Clock
   readonly metrics: Metrics
@@ -110,8 +114,15 @@ export function viewOf(parts: NodeParts): NodeView {
     unpin: (name) => pinning.unpin(name),
     evict: async (bytes, carryOut) => {
       const limit = bytes ?? store.usage().limit
+      // What it lets go of may be evicted.
+      const kept = carryOut ? await parts.policy?.sweep() : await parts.policy?.plan()
       const plan = carryOut ? await store.evict(bytes) : store.plan(bytes)
-      return { ...(limit === undefined ? {} : { limit }), done: carryOut, ...evictionFacts(plan) }
+      return {
+        ...(limit === undefined ? {} : { limit }),
+        done: carryOut,
+        ...evictionFacts(plan),
+        ...(kept ? { pushed: kept.map(keptFacts) } : {}),
+      }
     },
     transfers: (): Transfers => ({
       downloads: [...swarm.transfers()].map((transfer) => downloadFacts(transfer, iso)),
@@ -186,6 +197,15 @@ function levelFacts({ until, ...facts }: LevelFacts) {
 
 function pinFacts({ until, ...pinned }: Pinned): PinFacts {
   return { ...pinned, ...(until === undefined ? {} : { until: new Date(until).toISOString() }) }
+}
+
+function keptFacts({ repository, rule, plan }: KeptRepository): KeptFacts {
+  const facts = (item: Item) =>
+    item.kind === 'tag'
+      ? { kind: item.kind, what: item.tag as string, reason: item.reason }
+      : { kind: item.kind, what: item.content.digest as string, bytes: item.content.size, reason: item.reason }
+  const { remove, keep } = plan
+  return { repository: formatRepository(repository), rule: rule.text, remove: remove.map(facts), keep: keep.map(facts) }
 }
 
 function evictionFacts({ remove, keep, reasons, missing }: Plan) {

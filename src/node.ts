@@ -346,17 +346,6 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const about = { modes, calls, membership, outbound, clock, log, metrics }
     const preheat = preheatOf({ ...about, jobs: kept?.state.jobs, store, swarm, content, door: source, ordered })
     undo.push(() => preheat.close())
-    const replication = replicationOf({
-      settings,
-      state: kept?.state,
-      content,
-      node: identity.id,
-      clock,
-      random,
-      log,
-      metrics,
-    })
-    undo.push(() => replication?.close())
 
     const history = new History()
     const remember = async () => history.add({ at: clock.wall(), ...(await readTotals(metrics)) })
@@ -449,6 +438,11 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     home.pusher?.onPushed((event) => keeping.pushed(event))
     keeping.start()
     undo.push(() => keeping.close())
+    const aboutState = { settings, state: kept?.state, node: identity.id, clock, random, log, metrics }
+    const replication = replicationOf({ ...aboutState, content: home.content(content, content, homeParts) })
+    undo.push(() => replication?.close())
+    const policy = home.policy({ ...aboutState, store })
+    undo.push(() => policy?.close())
     const contentFor = (visitor: Visitor) =>
       home.content(content, new GuardedContent({ content, rights, door: source }, visitor), homeParts)
     const files = fileLimit()
@@ -492,6 +486,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       preheats: preheat.preheats,
       keeping,
       replication,
+      policy,
       levels,
       clock,
       metrics,
@@ -575,6 +570,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await preheat.close()
         await keeping.close()
         await replication?.close()
+        await policy?.close()
         mender.close()
         engine.close()
         urls.close()

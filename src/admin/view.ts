@@ -195,6 +195,22 @@ export const banSchema = z.object({
 })
 export type BanFacts = z.infer<typeof banSchema>
 
+const itemSchema = z.object({
+  kind: z.enum(['tag', 'manifest', 'blob']),
+  /** A tag, or a digest. */
+  what: z.string(),
+  /** Of a manifest or blob. */
+  bytes: count.optional(),
+  reason: z.string(),
+})
+const keptSchema = z.object({
+  repository: z.string(),
+  rule: z.string(),
+  remove: z.array(itemSchema),
+  keep: z.array(itemSchema),
+})
+export type KeptFacts = z.infer<typeof keptSchema>
+
 export const evictionSchema = z.object({
   /** Bytes that the store may hold for this; absent when it has no limit. */
   limit: count.optional(),
@@ -204,6 +220,8 @@ export const evictionSchema = z.object({
   keep: z.array(z.object({ digest, bytes: count, usedAt: time, reason: z.string() })),
   /** Bytes over the limit still, all that may go being gone. */
   missing: count,
+  /** What rules say of what was pushed; absent where nothing is pushed. */
+  pushed: z.array(keptSchema).optional(),
 })
 export type EvictionFacts = z.infer<typeof evictionSchema>
 

@@ -2,6 +2,7 @@
 import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import type { Host } from './host.ts'
 import type { Problems } from './problem.ts'
+import type { KeepRule } from './rules.ts'
 import type { Secret } from './secret.ts'
 import { type HomeSettings, modes, type ReplicationSettings, type Settings, type Upstream } from './settings.ts'
 import { dockerHubUpstream, flagOf, type Name, type Values } from './table.ts'
@@ -55,7 +56,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       dataDir,
       cacheBytes: bytesOf(values['cache-size']!, dataDir, host),
       ...present('cacheTtlMs', values['cache-ttl']),
-      keep: values.keep,
+      keep: keepOf(values, loading),
       keepFree: values['keep-free']!,
       scrubEveryMs: values['scrub-every']!,
     },
@@ -126,6 +127,19 @@ function upstreamsOf(values: Values, { problems, labelOf }: Loading): readonly U
   const hub = upstream.parse(dockerHubUpstream)
   const hubListed = listed.some(({ registry }) => registry === hub.registry)
   return hubListed || values['only-listed-upstreams'] ? listed : [hub, ...listed]
+}
+
+function keepOf(values: Values, { problems, labelOf }: Loading): readonly KeepRule[] {
+  const vain = values.push
+    ? []
+    : values.keep.filter(({ all, tags, ageMs }) => all || tags !== undefined || ageMs !== undefined)
+  for (const { text } of vain) {
+    problems.add(
+      `${labelOf('keep')} "${text}": tags, age and all are about what is pushed, and nothing can be pushed to this ` +
+        `node; give ${flagOf('push')} too, or leave them to seeds that have it`,
+    )
+  }
+  return values.keep
 }
 
 function replicationOf(values: Values, { problems, labelOf }: Loading): ReplicationSettings {

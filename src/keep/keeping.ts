@@ -13,12 +13,15 @@ import { formatReference, formatRepository, type Repository, type Tag } from '..
 import type { Content, State, TagEntry } from '../state/state.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Keeps, KeptRepository } from './kept.ts'
 import { type Inventory, type Item, type KeepPlan, planKeeping } from './plan.ts'
 
 /** Takes away what is still as it was when that was decided; false if it is not, and stays. */
 export interface Remover {
-  tag(repository: Repository, tag: Tag, entry: Pick<TagEntry, 'digest' | 'at'>): Promise<boolean>
-  content(repository: Repository, content: Content): Promise<boolean>
+  expireTag(repository: Repository, tag: Tag, entry: TagEntry): Promise<boolean>
+  expireContent(repository: Repository, content: Content): Promise<boolean>
+  /** What no repository has any more is as any other content on this node. */
+  release(digest: Digest): Promise<void>
 }
 
 export interface KeepingParts {
@@ -28,17 +31,13 @@ export interface KeepingParts {
   readonly isHome: (repository: Repository) => boolean
   /** For what an operator or a preheat wants it to stay. */
   readonly pinnedFor: (digest: Digest) => string | undefined
+  /** What this node has pinned because a repository has it. */
+  readonly homePins: () => Iterable<Digest>
   readonly remover: Remover
   readonly node: NodeId
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Pick<Metrics, 'keepRemoved'>
-}
-
-export interface KeptRepository {
-  readonly repository: Repository
-  readonly rule: KeepRule
-  readonly plan: KeepPlan
 }
 
 const kind = 'keep'
@@ -47,7 +46,7 @@ const everyMs = 3_600_000
 const leaseMs = 5 * 60_000
 const page = 1000
 
-export class Keeping {
+export class Keeping implements Keeps {
   readonly #o: KeepingParts
   readonly #matchers: readonly ((name: string) => boolean)[]
   #stop = () => {}
@@ -65,14 +64,20 @@ export class Keeping {
   }
 
   start(): void {
-    const { clock, log } = this.#o
-    this.#stop = every(clock, everyMs, () => {
-      this.sweep().catch((error: unknown) => {
-        const { code, message } = Failure.from(error)
-        // Another node is at it.
-        if (code !== 'try-later') log.warn('what rules do not keep could not be taken away for now', { error: message })
+    this.#stop = every(this.#o.clock, everyMs, () => void this.tend())
+  }
+
+  /** From time to time: sweeps if no other node does, and lets go of what others took away. */
+  async tend(): Promise<void> {
+    const { log, remover, homePins } = this.#o
+    try {
+      await this.sweep().catch((error: unknown) => {
+        if (Failure.from(error).code !== 'try-later') throw error
       })
-    })
+      for (const digest of homePins()) await remover.release(digest)
+    } catch (error) {
+      log.warn('what rules do not keep could not be taken away for now', { error: Failure.from(error).message })
+    }
   }
 
   async close(): Promise<void> {
@@ -80,7 +85,6 @@ export class Keeping {
     await this.#sweeping?.catch(() => {})
   }
 
-  /** What would go and what would stay, of each repository that a rule is about. */
   async plan(): Promise<KeptRepository[]> {
     const found: KeptRepository[] = []
     for await (const repository of this.#repositories()) {
@@ -90,7 +94,6 @@ export class Keeping {
     return found
   }
 
-  /** Takes away what rules do not keep; what is said to go is gone then. @throws {Failure} `try-later` */
   sweep(): Promise<KeptRepository[]> {
     this.#sweeping ??= this.#sweep().finally(() => {
       this.#sweeping = undefined
@@ -99,7 +102,8 @@ export class Keeping {
   }
 
   async #sweep(): Promise<KeptRepository[]> {
-    const { state, clock, node } = this.#o
+    const { state, clock, node, rules } = this.#o
+    if (rules.length === 0) return []
     await state.jobs.add({ kind, key: 'sweep', body: {}, at: clock.wall() })
     const job = await state.jobs.claim(kind, node, clock.wall(), leaseMs)
     if (!job) throw new Failure('try-later', 'another node is about to take away what rules do not keep')
@@ -128,8 +132,8 @@ export class Keeping {
     const [remove, keep]: [Item[], Item[]] = [[], [...plan.keep]]
     for (const item of plan.remove) {
       const gone = await (item.kind === 'tag'
-        ? remover.tag(repository, item.tag, item)
-        : remover.content(repository, item.content))
+        ? remover.expireTag(repository, item.tag, item.entry)
+        : remover.expireContent(repository, item.content))
       if (!gone) {
         keep.push({ ...item, reason: 'it was asked for or changed meanwhile' })
         continue

@@ -162,7 +162,7 @@ test('whatever a repository has: nothing that stays names what goes, and nothing
         expect(remove.length + keep.length).toBe(contents.length + tags.length)
         const gone = new Set(remove.flatMap((item) => (item.kind === 'tag' ? [] : [item.content.digest])))
         for (const item of keep) {
-          if (item.kind === 'tag') expect(gone.has(item.digest)).toBe(false)
+          if (item.kind === 'tag') expect(gone.has(item.entry.digest)).toBe(false)
           else for (const part of item.content.parts ?? []) expect(gone.has(part)).toBe(false)
         }
         for (const item of [...remove, ...keep]) expect(item.reason).not.toBe('')

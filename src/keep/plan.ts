@@ -17,7 +17,12 @@ export interface Inventory {
 }
 
 export type Item =
-  | { readonly kind: 'tag'; readonly tag: Tag; readonly digest: Digest; readonly at: number; readonly reason: string }
+  | {
+      readonly kind: 'tag'
+      readonly tag: Tag
+      readonly entry: TagEntry & { readonly digest: Digest }
+      readonly reason: string
+    }
   | { readonly kind: 'manifest' | 'blob'; readonly content: Content; readonly reason: string }
 
 export interface KeepPlan {
@@ -38,20 +43,24 @@ type Contained = Extract<Item, { kind: 'manifest' | 'blob' }>
 
 function judgeTags({ tags, pinnedFor }: Inventory, rule: KeepRule, now: number) {
   const [remove, keep]: [Tagged[], Tagged[]] = [[], []]
-  const newest = [...tags].sort((a, b) => b.entry.at - a.entry.at || (a.tag < b.tag ? -1 : 1))
+  const newest = [...tags].sort((a, b) => setAt(b.entry) - setAt(a.entry) || (a.tag < b.tag ? -1 : 1))
   for (const [place, { tag, entry }] of newest.entries()) {
-    const { digest, at } = entry
-    const age = now - at
-    const pin = pinnedFor(digest)
-    const stays = (reason: string) => keep.push({ kind: 'tag', tag, digest, at, reason })
+    const age = now - setAt(entry)
+    const pin = pinnedFor(entry.digest)
+    const stays = (reason: string) => keep.push({ kind: 'tag', tag, entry, reason })
     if (rule.tags === undefined && rule.ageMs === undefined) stays('every tag stays')
     else if (rule.tags !== undefined && place < rule.tags) stays(`one of the ${rule.tags} that were set last`)
     else if (rule.ageMs !== undefined && age < rule.ageMs) stays(`set within ${span(rule.ageMs)}`)
     else if (age < rule.graceMs) stays('set a moment ago')
     else if (pin !== undefined) stays(`pinned for ${pin}`)
-    else remove.push({ kind: 'tag', tag, digest, at, reason: tagReason(rule, place, age) })
+    else remove.push({ kind: 'tag', tag, entry, reason: tagReason(rule, place, age) })
   }
   return { remove, keep }
+}
+
+/** Who pushes the same again has set it then. */
+function setAt({ at, seenAt = at }: TagEntry): number {
+  return Math.max(at, seenAt)
 }
 
 function tagReason({ tags, ageMs }: KeepRule, place: number, age: number): string {
@@ -99,7 +108,7 @@ function reachable(
     reasons.set(digest, reason)
     reached.push(content)
   }
-  for (const { tag, digest } of tags) reach(digest, `${tag} leads to it`)
+  for (const { tag, entry } of tags) reach(entry.digest, `${tag} leads to it`)
   for (const content of contents) {
     const reason = byItself(content)
     if (reason !== undefined) reach(content.digest, reason)

@@ -193,19 +193,37 @@ export class Pusher {
     })
   }
 
+  /** A rule does not keep the tag: it goes, if it still says the same. False if not. */
+  async expireTag(repository: Repository, tag: Tag, seen: TagEntry): Promise<boolean> {
+    // Whoever sets it from now on is later than this.
+    const now = this.#o.wall()
+    return this.#alone(repository, async () => {
+      const known = await this.#o.state.tags.get(repository, tag)
+      const { digest, at, seenAt } = seen
+      if (!known?.digest || known.digest !== digest || known.at !== at || known.seenAt !== seenAt) return false
+      await this.#dropTag(repository, tag, known, 'a rule', now)
+      return true
+    })
+  }
+
+  /** A rule does not keep it: it goes, if nobody brought it anew or relied on it since. False if somebody did. */
+  expireContent(repository: Repository, seen: Content): Promise<boolean> {
+    return this.#alone(repository, () => this.#remove(repository, seen, seen))
+  }
+
   async #checkParts(repository: Repository, parts: readonly Part[]): Promise<void> {
-    const { wall } = this.#o
-    const { contents } = this.#o.state
+    const { state, wall } = this.#o
+    const { contents } = state
     for (const { digest, kind, size } of parts) {
       const known = await contents.find(repository, digest)
-      if (!known || (kind === 'manifest' && known.kind !== 'manifest')) {
+      // Whoever is about to take it away sees that it is wanted again.
+      const there = known !== undefined && (await contents.touch(repository, digest, wall()))
+      if (!there || (kind === 'manifest' && known.kind !== 'manifest')) {
         const detail = { digest }
         throw new Failure('missing-parts', `${formatRepository(repository)} does not have ${kind} ${digest}`, {
           detail,
         })
       }
-      // Nobody takes it away for its age from now on.
-      await contents.touch(repository, digest, wall())
       if (known.size !== size) {
         throw new Failure('bad-manifest', `${digest} has ${known.size} bytes; the manifest says ${size}`)
       }
@@ -227,23 +245,39 @@ export class Pusher {
     // What is a manifest here does not become a mere blob because somebody uploads its bytes as well.
     const kept = known?.kind === 'manifest' && content.kind === 'blob' ? known : content
     await state.contents.add(repository, kept)
+    // Again: whoever took away the last of it meanwhile has let it go.
+    store.pin({ digest: content.digest, reason: homePin })
     store.seenIn(content.digest, repository)
     await this.#tell({ kind: 'content', repository, content: kept })
   }
 
-  async #dropTag(repository: Repository, tag: Tag, known: TagEntry, by: string): Promise<void> {
-    const { state, wall } = this.#o
+  async #dropTag(repository: Repository, tag: Tag, known: TagEntry, by: string, ruled?: number): Promise<void> {
+    const { state } = this.#o
     const { mediaType, size } = known
-    const entry = await state.tags.point(repository, tag, { mediaType, size, by, at: wall() })
+    // What a rule says is of the time when it was looked up: whoever sets the tag since is later.
+    const asked = { mediaType, size, by, at: ruled === undefined ? this.#o.wall() : Math.max(ruled, known.at + 1) }
+    const entry = ruled === undefined ? await state.tags.point(repository, tag, asked) : asked
+    if (ruled !== undefined) await state.tags.set(repository, tag, entry)
     await this.#tell({ kind: 'tag', repository, tag, entry })
   }
 
-  async #remove(repository: Repository, content: Content): Promise<void> {
-    const { state, store } = this.#o
-    await state.contents.remove(repository, content.digest)
-    const others = await state.contents.repositoriesOf(content.digest)
-    if (others.length === 0) store.unpin(content.digest, homePin)
+  /** With `seen`: only if it is still as it was. False if it is not there, or not as it was. */
+  async #remove(repository: Repository, content: Content, seen?: Pick<Content, 'at'>): Promise<boolean> {
+    const { state } = this.#o
+    if (!(await state.contents.remove(repository, content.digest, seen))) return false
+    await this.release(content.digest)
     await this.#tell({ kind: 'removed', repository, content })
+    return true
+  }
+
+  /** What no repository has is as any other content from now on. */
+  async release(digest: Digest): Promise<void> {
+    const { state, store } = this.#o
+    const owned = async () => (await state.contents.repositoriesOf(digest)).length > 0
+    if (await owned()) return
+    store.unpin(digest, homePin)
+    // Somebody may have brought it to one meanwhile.
+    if (await owned()) store.pin({ digest, reason: homePin })
   }
 
   async #tell(event: PushEvent): Promise<void> {

@@ -12,7 +12,7 @@ export interface ReplicationDeps extends Omit<ReplicationParts, 'state' | 'rules
   }
 }
 
-/** Under way already. */
+/** It copies from now on. */
 export function replicationOf({ settings, state, ...parts }: ReplicationDeps): Replication | undefined {
   const { rules, rate } = settings.replication
   if (rules.length === 0 || !state) return undefined

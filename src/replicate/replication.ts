@@ -81,7 +81,7 @@ async function progressAt(
   ])
   // What the feed has not come to yet waits too.
   const [untold] = feed
-    ? (await state.tags.changes(progressOf(feed).after, 100)).filter((change) => target.matches(change.repository))
+    ? (await state.tags.changes(progressOf(feed).tags, 100)).filter((change) => target.matches(change.repository))
     : []
   const since = Math.min(oldestAt ?? Number.POSITIVE_INFINITY, untold?.at ?? Number.POSITIVE_INFINITY)
   return {
