@@ -2,6 +2,7 @@
 import type { NodeId } from '../../src/cluster/node-info.ts'
 import { Pusher, type PusherOptions } from '../../src/push/pusher.ts'
 import { Uploads } from '../../src/push/uploads.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
 import type { FakeClock } from './clock.ts'
 import type { MemoryStore } from './memory-store.ts'
 
@@ -18,6 +19,7 @@ export function pusherOver({
     uploads: new Uploads(store, clock),
     signer: { id: 'n1' as NodeId, sign: () => new Uint8Array(64) },
     stored: () => {},
+    metrics: createMetrics(),
     wall: () => clock.wall(),
   })
 }
