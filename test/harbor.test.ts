@@ -157,6 +157,7 @@ describe('where the admin port wants a token', () => {
     await client.dragonflyHealth()
     await client.krakenHealth()
     await client.krakenPreheat(image)
+    await client.webhook(image, 'CloudEvents')
     expect((await client.dragonflyPreheat(image)).status).toBe('PENDING')
   })
 
@@ -172,6 +173,7 @@ describe('where the admin port wants a token', () => {
       () => client.dragonflyHealth(),
       () => client.krakenHealth(),
       () => client.krakenPreheat(image),
+      () => client.webhook(image, 'Default'),
       () => client.dragonflyPreheat(image),
       () => client.dragonflyProgress('1'),
     ]

@@ -168,6 +168,22 @@ export const rows: readonly Row[] = [
         queries: [q(sum('source, status', rate('shoal_source_requests_total')), '{{source}} {{status}}')],
       },
       {
+        title: 'Places of registries',
+        help: 'Of registries that are at several: how many nodes do without one of them, and what failed there.',
+        unit: 'none',
+        queries: [
+          q('count by (source, endpoint) (shoal_endpoint_up{$scope} == 0)', 'out of use: {{source}} {{endpoint}}'),
+          q(sum('source, endpoint', range('shoal_endpoint_failures_total')), 'failed: {{source}} {{endpoint}}'),
+        ],
+      },
+      {
+        title: 'Read at each place',
+        help: 'Of registries that are at several. The first that works is read.',
+        unit: 'Bps',
+        as: 'stack',
+        queries: [q(sum('source, endpoint', rate('shoal_endpoint_bytes_total')), '{{source}} {{endpoint}}')],
+      },
+      {
         title: 'Wrong bytes, and who sent them',
         help: 'Thrown away before anybody saw them; whoever sends them is banned.',
         unit: 'none',

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { nodeSchema } from '../../src/admin/view.ts'
 import { manifestTypes } from '../../src/oci/media.ts'
-import { HarborClient, type HarborImage, harborToken, webhookBody } from '../fakes/harbor.ts'
+import { HarborClient, type HarborImage, harborToken } from '../fakes/harbor.ts'
 import { FakeRegistry, noise } from '../fakes/registry.ts'
 import { pushImage, type Written, writeImage, writeIndex } from '../lab/image.ts'
 import { scratchRoot } from '../lab/lab.ts'
@@ -166,9 +166,7 @@ describe.skipIf(missing.length > 0)('a cluster with Harbor', () => {
     async (format) => {
       const written = await image(300_000)
       await push(written, 'team/hooked')
-      const body = webhookBody(asHarbor(second.url, 'team/hooked', written.digest), format)
-      const answer = await fetch(`${seeds[0]!.admin}/registry/notifications`, { method: 'POST', body })
-      expect(answer.status).toBe(202)
+      await client().webhook(asHarbor(second.url, 'team/hooked', written.digest), format)
       await until('the seeds have it', 20, () => onSeeds(written.digest))
     },
     60_000,

@@ -82,6 +82,19 @@ export class HarborClient {
     await this.#post('/registry/notifications', krakenBody(image))
   }
 
+  /** As its webhook job sends it: with the headers that it was given, and no others. */
+  async webhook(
+    image: HarborImage,
+    format: 'Default' | 'CloudEvents',
+    path = '/registry/notifications',
+  ): Promise<void> {
+    const body = webhookBody(image, format)
+    const type = format === 'Default' ? 'application/json' : 'application/cloudevents+json'
+    const set = [...this.#authorization(), `Content-Type: ${type}`]
+    const { status, body: said } = await this.#send('POST', path, set, body)
+    if (status < 200 || status >= 300) throw new Error(`abnormal response code: ${status}, body: ${said}`)
+  }
+
   async #get(path: string): Promise<string> {
     const { status, body } = await this.#exchange('GET', path)
     if (Math.trunc(status / 100) !== 2) throw new Error(`GET ${path} error: ${status} ${body}`)
@@ -95,10 +108,14 @@ export class HarborClient {
     return answer.body
   }
 
-  /** Go writes the host, the agent and the length first, then the headers that were set, sorted, and its own last. */
   #exchange(method: string, path: string, body?: string): Promise<Answered> {
     const set = ['Accept: application/json', ...this.#authorization()]
     if (body !== undefined) set.push('Content-Type: application/json')
+    return this.#send(method, path, set, body)
+  }
+
+  /** Go writes the host, the agent and the length first, then the headers that were set, sorted, and its own last. */
+  #send(method: string, path: string, set: string[], body?: string): Promise<Answered> {
     const head = [
       `${method} ${path} HTTP/1.1`,
       `Host: ${this.#host}`,

@@ -1,4 +1,5 @@
 /** Right inputs for every reader, to be changed. */
+import { krakenBody, webhookBody } from '../fakes/harbor.ts'
 
 const hex = '0123456789abcdef'.repeat(4)
 const digest = `sha256:${hex}`
@@ -86,6 +87,22 @@ export const dockerConfigs = json({
 export const helperOutputs = json(
   { ServerURL: 'ghcr.io', Username: 'me', Secret: 'pw' },
   { Username: '<token>', Secret: 't' },
+)
+const image = { endpoint: 'https://harbor.corp', repository: 'team/app', tag: 'v1', digest }
+const manifestUrl = 'https://harbor.corp/v2/team/app/manifests/v1'
+export const notifications = [
+  krakenBody(image),
+  webhookBody(image, 'Default'),
+  webhookBody(image, 'CloudEvents'),
+  ...json({
+    events: [
+      { action: 'push', target: { mediaType: 'x/y', digest, repository: 'team/app', url: manifestUrl, tag: 'v1' } },
+    ],
+  }),
+]
+export const dragonflyJobs = json(
+  { type: 'preheat', args: { type: 'image', url: manifestUrl, headers: { Authorization: 'Bearer x' }, scope: '' } },
+  { type: 'preheat', args: { type: 'file', urls: ['https://files.corp/a'], scope: 'all_peers', percentage: 30 } },
 )
 export const addresses = ['127.0.0.1', '::1', 'fe80::1%eth0', '::ffff:127.0.0.1', '64:ff9b::7f00:1', '2002:7f00:1::']
 export const clusterKeys = [`/key/swarm/psk/1.0.0/\n/base16/\n${hex}\n`]

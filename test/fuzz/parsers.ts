@@ -8,6 +8,10 @@ import { fromYaml } from '../../src/config/given.ts'
 import { ConfigError, Problems } from '../../src/config/problem.ts'
 import { address, duration, host, join, rate, size, upstream, zone } from '../../src/config/values.ts'
 import { Failure } from '../../src/failure.ts'
+import { jobSchema, requestOf } from '../../src/harbor/dragonfly.ts'
+import { pushesIn } from '../../src/harbor/events.ts'
+import type { Names } from '../../src/harbor/images.ts'
+import { parseJson } from '../../src/json.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { contentsOf, mediaTypeOf } from '../../src/oci/media.ts'
 import { parseRanges, resolveRanges } from '../../src/oci/range.ts'
@@ -42,6 +46,7 @@ export interface Parser {
 const bytes = (text: string) => new TextEncoder().encode(text)
 const parser = (name: string, corpus: readonly string[], read: Parser['read']): Parser => ({ name, corpus, read })
 const hearing = new Hearing()
+const names: Names = (url) => [{ registry: url.host, path: url.pathname.slice('/v2/'.length) }]
 
 /** The answer of a peer port, cut at places that the input itself chooses. */
 function answer(text: string): void {
@@ -64,6 +69,11 @@ export const parsers: readonly Parser[] = [
   parser('a list of pieces', ['3,17,4', '0', '99999999'], parseCandidates),
   parser('an answer of a peer port', right.answers, answer),
   parser('a record of multicast DNS', right.records, (text) => parseRecord(text.split('\n'))),
+  parser("a registry's notification", right.notifications, (text) => pushesIn(parseJson(text), names)),
+  parser("an order of Harbor's", right.dragonflyJobs, (text) => {
+    const job = jobSchema.safeParse(parseJson(text)).data
+    return job && requestOf(job, names)
+  }),
   parser('a request target', right.targets, (text) => [kindOfTarget(text), parseRequest('GET', text)]),
   parser('a range', right.ranges, (text) => resolveRanges(parseRanges(text), 1000)),
   parser('a digest', right.digests, parseDigest),
