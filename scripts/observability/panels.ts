@@ -362,6 +362,27 @@ export const rows: readonly Row[] = [
         unit: 's',
         queries: [q('max(shoal_home_owed_seconds{$scope})', 'oldest')],
       },
+      {
+        title: 'Owed to other clusters',
+        help: 'Tags and manifests that are yet to be copied, those that were, and tries that failed.',
+        unit: 'none',
+        queries: [
+          q('max by (target) (shoal_replication_waiting{$scope})', 'waiting: {{target}}'),
+          q(sum('result', range('shoal_replication_tasks_total')), '{{result}}'),
+        ],
+      },
+      {
+        title: 'Sent to other clusters',
+        help: 'Blobs that they did not have.',
+        unit: 'Bps',
+        queries: [q(sum('', rate('shoal_replication_sent_bytes_total')), 'bytes')],
+      },
+      {
+        title: 'How far behind other clusters are',
+        help: 'For how long the oldest waits that is yet to be copied.',
+        unit: 's',
+        queries: [q('max by (target) (shoal_replication_lag_seconds{$scope})', '{{target}}')],
+      },
     ],
   },
   {
@@ -378,6 +399,12 @@ export const rows: readonly Row[] = [
         help: 'The ten that take most.',
         unit: 'bytes',
         queries: [q('topk(10, process_resident_memory_bytes{$scope})', '{{instance}}')],
+      },
+      {
+        title: 'Memory that is used',
+        help: 'By the script, as of the last collection of garbage. The ten that use most.',
+        unit: 'bytes',
+        queries: [q('topk(10, process_heap_bytes{$scope})', '{{instance}}')],
       },
       {
         title: 'Files and connections',
