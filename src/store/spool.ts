@@ -40,6 +40,9 @@ export class FileSpool implements Spool, Claim {
   #expected = 0
   #busy = false
   #over = false
+  /** What is being done with the file. */
+  #work: Promise<unknown> = Promise.resolve()
+  #ended: Promise<void> | undefined
 
   constructor(dir: string, store: Spooling) {
     this.name = `upload ${crypto.randomUUID()}`
@@ -93,12 +96,20 @@ export class FileSpool implements Spool, Claim {
     })
   }
 
+  /** What is being done with it ends first: a descriptor that is closed may be another file's in that moment. */
   async discard(): Promise<void> {
-    if (!this.#over) await this.#end()
+    this.#over = true
+    await this.#work.catch(() => {})
+    await this.#end()
   }
 
-  async #end(): Promise<void> {
+  #end(): Promise<void> {
     this.#over = true
+    this.#ended ??= this.#close()
+    return this.#ended
+  }
+
+  async #close(): Promise<void> {
     this.#store.took(-this.#size)
     await closeOff(this.#fd)
     // It is not there any more where it has become a blob.
@@ -111,7 +122,9 @@ export class FileSpool implements Spool, Claim {
     if (this.#busy) throw new Failure('internal', 'two parts of an upload are handled at once')
     this.#busy = true
     try {
-      return await work()
+      const working = work()
+      this.#work = working
+      return await working
     } finally {
       this.#busy = false
     }

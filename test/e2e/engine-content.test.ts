@@ -63,7 +63,7 @@ describe.skipIf(obstacle !== undefined)('an image that was pulled through the no
     node = new LabNode({ host: host1, flags: [...flags(), '--engine-content', containerd.root] })
     other = new LabNode({ host: host2, flags: [...flags(), '--engine-content', 'off'] })
     await met()
-  }, 60_000)
+  }, 60_000 + imageBytes / 1000)
   afterAll(() => lab?.close())
 
   const flags = () => ['--upstream', `${registryName}=${registry.url}`]
@@ -102,7 +102,7 @@ describe.skipIf(obstacle !== undefined)('an image that was pulled through the no
     expect(await node.host!.exec(['curl', '--silent', `${node.admin}/api/v1/node`])).toContain(
       'io.containerd.content.v1',
     )
-  }, 120_000)
+  }, 120_000 + imageBytes / 1000)
 
   test('comes to another host from there, and the registry sends nothing of it', async () => {
     // It may have read some of them for the first one.

@@ -1,0 +1,70 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { bytesOf } from '../../test/fakes/bytes.ts'
+import { messageOf } from '../../test/fakes/disk-stores.ts'
+import { digestOf } from '../oci/digest.ts'
+import type { Blob } from './blob-store.ts'
+import { FileSpool, type Spooling } from './spool.ts'
+
+const bytes = bytesOf(1_000_000)
+const spec = { digest: digestOf(bytes), kind: 'blob' } as const
+
+let dir: string
+/** Bytes of the disk that the store believes uploads to take. */
+let taken: number
+let adopt: () => Promise<Blob>
+const store: Spooling = {
+  checkOpen() {},
+  reserve: () => () => {},
+  took(more) {
+    taken += more
+  },
+  adopt: () => adopt(),
+}
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'shoal-spool-'))
+  taken = 0
+  adopt = () => Promise.reject(new Error('nothing is kept here'))
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+describe('an upload that is given up', () => {
+  test('while it is written ends when that has ended, and takes nothing any more', async () => {
+    const spool = new FileSpool(dir, store)
+    const order: string[] = []
+    const writing = spool.append(bytes).then(() => order.push('written'))
+    await Promise.all([spool.discard().then(() => order.push('given up')), writing])
+    expect(order).toEqual(['written', 'given up'])
+    expect(taken).toBe(0)
+    expect(readdirSync(dir)).toEqual([])
+    expect(await messageOf(spool.append(bytes))).toBe('the upload has ended')
+  })
+
+  test('while it becomes a blob is one all the same, and ends once', async () => {
+    const spool = new FileSpool(dir, store)
+    await spool.append(bytes)
+    const gate = Promise.withResolvers<Blob>()
+    adopt = () => gate.promise
+    const keeping = spool.keep(spec, [])
+    const givenUp = Promise.all([spool.discard(), spool.discard()])
+    expect(readdirSync(dir)).toHaveLength(1)
+    const blob = { digest: spec.digest } as Blob
+    gate.resolve(blob)
+    expect(await keeping).toBe(blob)
+    await givenUp
+    expect(taken).toBe(0)
+  })
+
+  test('after a try to keep it that failed leaves nothing', async () => {
+    const spool = new FileSpool(dir, store)
+    await spool.append(bytes)
+    expect(await messageOf(spool.keep(spec, []))).toBe('nothing is kept here')
+    await spool.discard()
+    await spool.discard()
+    expect(taken).toBe(0)
+    expect(readdirSync(dir)).toEqual([])
+  })
+})
