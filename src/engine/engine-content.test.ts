@@ -227,7 +227,7 @@ describe('what the engine holds', () => {
     const engine = new Engine()
     engine.commit(bytes)
     const { store, blob } = await holding()
-    watching(store, engine, { everyMs: 100 })
+    watching(store, engine)
     await soon('the blob is read there', () => blob.borrowed)
     store.pin({ digest, reason: 'a test' })
     await soon('the blob is here again', () => !blob.borrowed)

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -66,6 +66,23 @@ function begin(mode: HomeWrite, bring = noBring): WriteBack {
   })
   writeBack.start()
   return writeBack
+}
+
+/** Does `work`, and `then` right after it has first asked which repositories have something. */
+async function meanwhile(work: () => Promise<unknown>, then: () => Promise<unknown>): Promise<void> {
+  const { contents } = state
+  const ask = contents.repositoriesOf.bind(contents)
+  let first = true
+  const spy = spyOn(contents, 'repositoriesOf').mockImplementation(async (digest) => {
+    const answer = await ask(digest)
+    if (first) {
+      first = false
+      await then()
+    }
+    return answer
+  })
+  await work()
+  spy.mockRestore()
 }
 
 const noBring: WriteBackOptions['bring'] = async () => {
@@ -145,6 +162,18 @@ describe('what is written through', () => {
     await writeBack.tag(repository, tag)
     expect((await backend().resolve(repository, tag)).digest).toBe(digestOf(manifest))
     expect(asked).toEqual(['put blob', 'put manifest', 'tag'])
+  })
+
+  test('stays pinned when a repository without a backend gets it in the moment in which it is not any more', async () => {
+    begin('through')
+    await pushed()
+    const digest = digestOf(layer)
+    const content = (await state.contents.find(repository, digest))!
+    await meanwhile(
+      () => writeBack.content(repository, digest),
+      () => state.contents.add(repositoryOf('other.corp', 'app'), content),
+    )
+    expect(reasons(digest)).toEqual(['home'])
   })
 
   test('and is not taken is told to the client, stays pinned, and is brought there later', async () => {

@@ -281,8 +281,11 @@ export class WriteBack {
   async #settled(repository: Repository, digest: Digest): Promise<void> {
     const { homes, state, store, pinnedFor } = this.#o
     store.unpin(digest, owedPin(repository))
-    const all = await state.contents.repositoriesOf(digest)
-    if (all.every((each) => isKept(homes.of(each)))) store.unpin(digest, pinnedFor)
+    const kept = async () => (await state.contents.repositoriesOf(digest)).every((each) => isKept(homes.of(each)))
+    if (!(await kept())) return
+    store.unpin(digest, pinnedFor)
+    // A repository without a backend may have got it while that was asked.
+    if (!(await kept())) store.pin({ digest, reason: pinnedFor })
   }
 }
 

@@ -214,6 +214,14 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.checkOpen()
     this.#pins.add(pin)
     this.#catalog.pin(pin)
+    // The file of another program may go at any moment.
+    if (!this.#blobs.get(pin.digest)?.borrowed) return
+    this.takeBack(pin.digest).catch((error: Error) =>
+      this.#log.warn('a pinned blob lies in a file of another program only, and could not be copied', {
+        digest: pin.digest,
+        error: error.message,
+      }),
+    )
   }
 
   unpin(digest: Digest, reason: string): boolean {
