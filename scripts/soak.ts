@@ -3,10 +3,12 @@ import { parseArgs } from 'node:util'
 import { choice, failing, within } from './lib/options.ts'
 import { faultSoak, faultSoaks } from './soaks/faults.ts'
 import { fuzzMessages, fuzzRequests } from './soaks/fuzz.ts'
+import { homeSoak } from './soaks/home.ts'
 import { strangersSoak } from './soaks/strangers.ts'
 
 const help = `usage: scripts/soak fuzz [--messages N] [--requests N] [--seed N]
        scripts/soak strangers [--tries N] [--only TEXT] [--output DIR]
+       scripts/soak home [--megabytes N] [--hosts N] [--output DIR]
        scripts/soak faults|kills|clients|peers|split|churn [--rounds N] [--minutes N] [--only TEXT] [--seed N]
                     [--output DIR] [--more]
 
@@ -16,6 +18,8 @@ fuzz      gives every reader of the code mutated messages, and a running node mu
 strangers a host beside a cluster with a key, and then one with --encrypt too, asks with tickets that are nearly right,
           dials, joins and listens. Default: 10,000 tries of each kind, two minutes for each of the two clusters.
           --only takes the one whose name has TEXT in it; a report is written to DIR.
+home      an image is pushed to a seed that keeps it in an object store, hosts pull it at once, all nodes are killed and lose
+          their disks; then a new host pulls it. Default: 1000 MB, 6 hosts; a report is written to DIR.
 faults    everything that is known to go wrong, with what is promised for each: registries that refuse, stall, break off
           and lie, killed nodes, cut links, full, read-only and broken disks, clocks that jump. Default: 10 rounds.
           --only takes those whose name has TEXT in it.
@@ -39,6 +43,8 @@ await failing('scripts/soak', help, async (args) => {
       messages: { type: 'string', default: '1000000' },
       requests: { type: 'string', default: '100000' },
       tries: { type: 'string', default: '10000' },
+      megabytes: { type: 'string', default: '1000' },
+      hosts: { type: 'string', default: '6' },
       seed: { type: 'string', default: '1' },
       rounds: { type: 'string' },
       minutes: { type: 'string' },
@@ -47,7 +53,12 @@ await failing('scripts/soak', help, async (args) => {
       output: { type: 'string', default: 'soak-results' },
     },
   })
-  const name = choice(positionals.join(' '), 'the name of a soak', ['fuzz', 'strangers', ...Object.keys(faultSoaks)])
+  const name = choice(positionals.join(' '), 'the name of a soak', [
+    'fuzz',
+    'strangers',
+    'home',
+    ...Object.keys(faultSoaks),
+  ])
   const seed = within(values.seed, '--seed', 0, 2 ** 31 - 1)
   if (name === 'fuzz') {
     const messages = within(values.messages, '--messages', 0, 1e9)
@@ -60,6 +71,13 @@ await failing('scripts/soak', help, async (args) => {
     return strangersSoak({
       tries: within(values.tries, '--tries', 1, 1_000_000),
       only: values.only,
+      output: values.output,
+    })
+  }
+  if (name === 'home') {
+    return homeSoak({
+      bytes: within(values.megabytes, '--megabytes', 1, 100_000) * 1e6,
+      hosts: within(values.hosts, '--hosts', 1, 100),
       output: values.output,
     })
   }

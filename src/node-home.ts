@@ -23,6 +23,7 @@ import { homePin, Pusher } from './push/pusher.ts'
 import { Uploads } from './push/uploads.ts'
 import { Users } from './push/users.ts'
 import type { Own } from './registry/exchange.ts'
+import type { Location } from './source/source.ts'
 import type { State } from './state/state.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Signer } from './swarm/source-feed.ts'
@@ -122,7 +123,8 @@ export class NodeHome {
   async serve(parts: NodeHomeParts): Promise<Own | undefined> {
     const { settings, state } = this.#init
     const { push } = settings.home
-    if (!this.#own || !state) return undefined
+    const own = this.#own
+    if (!own || !state) return undefined
     const catalog = async (search: string) => {
       const { status, headers, body } = await catalogOf(state, search)
       return { status, headers: new Headers(headers), body: new TextEncoder().encode(body) }
@@ -134,7 +136,8 @@ export class NodeHome {
     const users = push.usersFile === undefined ? undefined : await openUsers(push.usersFile, clock, log)
     this.#uploads = new Uploads(store, clock)
     const wall = () => clock.wall()
-    const pusher = new Pusher({ store, state, uploads: this.#uploads, signer, stored, wall, log, metrics })
+    const kept = (location: Location) => own.stat(location)
+    const pusher = new Pusher({ store, state, uploads: this.#uploads, signer, kept, stored, wall, log, metrics })
     this.pusher = pusher
     const keeps = (repository: Repository) => this.source.keeps(repository)
     return { catalog, pushing: { pusher, users, deletes: push.deletes, keeps } }

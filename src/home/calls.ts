@@ -11,16 +11,21 @@ const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest
 const mediaType = z.string().max(255)
 const size = z.number().int().min(0).max(mostBlobBytes)
 
+/** Backends may have to be asked for the answer, which takes longer than between nodes. */
+const deadlineMs = 15_000
+
 export const askTag: Call<{ repository: Repository; tag: Tag }, Resolved> = {
   name: 'home-tag',
   request: z.object({ repository: repositorySchema, tag: tagSchema }),
   reply: z.object({ digest, mediaType, size }),
+  deadlineMs,
 }
 
 export const askContent: Call<Location, Stat> = {
   name: 'home-content',
   request: locationSchema,
   reply: z.object({ mediaType, size }),
+  deadlineMs,
 }
 
 /** A list as the registry API has it. */
@@ -42,4 +47,5 @@ export const askList: Call<{ repository: Repository; path: string; search: strin
     headers: z.record(z.string().max(64), z.string().max(2048)),
     body: z.string(),
   }),
+  deadlineMs,
 }

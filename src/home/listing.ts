@@ -6,6 +6,8 @@ import { type ReferrerDescriptor, referrersIndex } from './referrer.ts'
 
 /** What a page has when nobody says; and what it has at most. */
 export const mostListed = 1000
+/** Who asks for more than a page is a seed that puts two lists together. */
+const mostAsked = 10_000
 
 export interface TagsAsked {
   readonly after: string
@@ -16,7 +18,7 @@ export interface TagsAsked {
 export function tagsAsked(search: string): TagsAsked {
   const query = new URLSearchParams(search)
   const n = query.get('n') ?? ''
-  const limit = /^\d{1,9}$/.test(n) ? Math.min(Number(n), mostListed) : mostListed
+  const limit = /^\d{1,9}$/.test(n) ? Math.min(Number(n), mostAsked) : mostListed
   return { after: query.get('last') ?? '', limit }
 }
 

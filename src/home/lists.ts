@@ -3,8 +3,10 @@ import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
-import type { Content, State } from '../state/state.ts'
+import type { State } from '../state/state.ts'
+import type { Beside } from './beside.ts'
 import type { ListReply } from './calls.ts'
+import type { ReferrerDescriptor } from './referrer.ts'
 
 const mostTags = 1000
 const mostRepositories = 1000
@@ -13,11 +15,18 @@ const mostReferrers = 200
 const mostListBytes = 768 * 1024
 
 /** `tags/list?n=<most>&last=<after>` @throws {Failure} `no-name`, `bad-request` */
-export async function tagsOf(state: State, repository: Repository, search: string): Promise<ListReply> {
+export async function tagsOf(
+  state: State,
+  repository: Repository,
+  search: string,
+  beside?: Beside,
+): Promise<ListReply> {
   const { limit, last } = pageIn(search, mostTags)
   const after = last === undefined ? {} : { after: last }
   // One more, to know whether there is another page.
-  const found = await state.tags.list(repository, { ...after, limit: limit + 1 })
+  const known = await state.tags.list(repository, { ...after, limit: limit + 1 })
+  const more = (await beside?.tags(repository, last ?? '', limit + 1, known.length > 0)) ?? []
+  const found = [...new Set([...known, ...more])].sort().slice(0, limit + 1)
   const tags = found.slice(0, limit)
   if (found.length === 0 && !(await isKnown(state, repository))) {
     throw new Failure('no-name', `nothing was pushed to ${formatRepository(repository)}`)
@@ -32,12 +41,15 @@ export async function referrersOf(
   repository: Repository,
   subject: Digest,
   search: string,
+  beside?: Beside,
 ): Promise<ListReply> {
   const parameters = new URLSearchParams(search)
   const { limit, last } = pageIn(search, mostReferrers)
   const type = parameters.get('artifactType') ?? ''
-  const all = await state.contents.referrers(repository, subject)
-  const wanted = all
+  const known = await state.contents.referrers(repository, subject)
+  const more = (await beside?.referrers(repository, subject, known.length > 0)) ?? []
+  const all = new Map([...more, ...known].map((each) => [each.digest, each]))
+  const wanted = [...all.values()]
     .filter(
       ({ artifactType, digest }) => (type === '' || artifactType === type) && (last === undefined || digest > last),
     )
@@ -75,7 +87,7 @@ async function isKnown(state: State, repository: Repository): Promise<boolean> {
   return some !== undefined || (await state.tags.list(repository, { limit: 1 })).length > 0
 }
 
-function descriptorOf({ mediaType, digest, size, artifactType, annotations }: Content) {
+function descriptorOf({ mediaType, digest, size, artifactType, annotations }: ReferrerDescriptor) {
   return {
     mediaType,
     digest,

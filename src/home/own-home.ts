@@ -7,6 +7,7 @@ import { parseDigest } from '../oci/digest.ts'
 import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
 import type { Location, OpenBody, Resolved, Stat } from '../source/source.ts'
 import type { State } from '../state/state.ts'
+import { Beside } from './beside.ts'
 import type { ListReply } from './calls.ts'
 import type { Homes } from './homes.ts'
 import { referrersOf, tagsOf } from './lists.ts'
@@ -66,9 +67,11 @@ export class OwnHome {
   async list(repository: Repository, path: string, search: string): Promise<ListReply> {
     this.#check(repository)
     const { state } = this.#o
-    if (path === 'tags/list') return tagsOf(state, repository, search)
+    const backend = this.#o.homes.of(repository)?.backend
+    const beside = backend && new Beside(backend, state)
+    if (path === 'tags/list') return tagsOf(state, repository, search, beside)
     const [word, subject] = path.split('/')
-    if (word === 'referrers' && subject) return referrersOf(state, repository, parseDigest(subject), search)
+    if (word === 'referrers' && subject) return referrersOf(state, repository, parseDigest(subject), search, beside)
     throw new Failure('unsupported', `there is no ${path} of a repository`)
   }
 

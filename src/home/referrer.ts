@@ -55,6 +55,12 @@ export function parseReferrer(bytes: Uint8Array): ReferrerDescriptor | undefined
   return descriptor.safeParse(jsonOf(bytes)).data
 }
 
+/** Those of an answer to `GET referrers/<digest>`; what is malformed is left out. */
+export function parseReferrers(index: unknown): ReferrerDescriptor[] {
+  const manifests = z.object({ manifests: z.array(z.unknown()) }).safeParse(index).data?.manifests ?? []
+  return manifests.map((each) => descriptor.safeParse(each).data).filter((one) => one !== undefined)
+}
+
 /** The answer to `GET referrers/<digest>`. */
 export function referrersIndex(manifests: readonly ReferrerDescriptor[]): Uint8Array {
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: manifestTypes.ociIndex, manifests }))

@@ -8,6 +8,7 @@ import { Failure } from '../failure.ts'
 import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { maxManifestBytes } from '../oci/media.ts'
 import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
+import type { Location, Stat } from '../source/source.ts'
 import type { Content, State, TagEntry } from '../state/state.ts'
 import type { BlobStore, Spool } from '../store/blob-store.ts'
 import type { Signer } from '../swarm/source-feed.ts'
@@ -32,6 +33,8 @@ export interface PusherOptions {
   readonly state: State
   readonly uploads: Uploads
   readonly signer: Signer
+  /** What the backend of the repository has, also of what the state does not tell of; absent: none. @throws {Failure} */
+  readonly kept?: (location: Location) => Promise<Stat>
   /** A blob has become whole here: others are told. */
   readonly stored: (digest: Digest) => void
   /** Wall time in ms. */
@@ -217,16 +220,34 @@ export class Pusher {
     for (const { digest, kind, size } of parts) {
       const known = await contents.find(repository, digest)
       // Whoever is about to take it away sees that it is wanted again.
-      const there = known !== undefined && (await contents.touch(repository, digest, wall()))
-      if (!there || (kind === 'manifest' && known.kind !== 'manifest')) {
+      const touched = known !== undefined && (await contents.touch(repository, digest, wall()))
+      const there = touched ? known : await this.#atBackend({ repository, kind, digest })
+      if (!there || (kind === 'manifest' && there.kind !== 'manifest')) {
         const detail = { digest }
         throw new Failure('missing-parts', `${formatRepository(repository)} does not have ${kind} ${digest}`, {
           detail,
         })
       }
-      if (known.size !== size) {
-        throw new Failure('bad-manifest', `${digest} has ${known.size} bytes; the manifest says ${size}`)
+      if (there.size !== size) {
+        throw new Failure('bad-manifest', `${digest} has ${there.size} bytes; the manifest says ${size}`)
       }
+    }
+  }
+
+  /** Who pushes was told that it is there, and sent it not: then it is, also where the state was lost. */
+  async #atBackend(location: Location): Promise<Pick<Content, 'kind' | 'size'> | undefined> {
+    const { repository, kind, digest } = location
+    const { state, kept, wall } = this.#o
+    if (!kept) return undefined
+    try {
+      const { size, mediaType } = await kept(location)
+      // Of a manifest the state would have to say what it names, and nobody has read it.
+      if (kind === 'blob') await state.contents.add(repository, { kind, digest, size, mediaType, at: wall() })
+      return { kind, size }
+    } catch (error) {
+      const { code } = Failure.from(error)
+      if (code === 'no-blob' || code === 'no-manifest') return undefined
+      throw error
     }
   }
 

@@ -12,6 +12,8 @@ export interface Call<Q extends object, A extends object> {
   readonly name: string
   readonly request: z.ZodType<Q>
   readonly reply: z.ZodType<A>
+  /** For an answer that others have to be asked for; the usual one unless given. */
+  readonly deadlineMs?: number
 }
 
 export const callPath = (name: string) => `/shoal/v1/${name}`

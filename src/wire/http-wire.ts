@@ -102,7 +102,7 @@ export class HttpWire implements Outbound {
   }
 
   async call<Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A> {
-    return this.#post(node, callPath(call.name), request, call.reply)
+    return this.#post(node, callPath(call.name), request, call.reply, call.deadlineMs)
   }
 
   async order(node: NodeInfo, order: FetchOrder): Promise<void> {
@@ -124,8 +124,8 @@ export class HttpWire implements Outbound {
     this.#http.close()
   }
 
-  async #post<T>(node: NodeCard, route: string, body: unknown, schema: z.ZodType<T>): Promise<T> {
-    const { text } = await this.#call(node, route, JSON.stringify(body))
+  async #post<T>(node: NodeCard, route: string, body: unknown, schema: z.ZodType<T>, ms?: number): Promise<T> {
+    const { text } = await this.#call(node, route, JSON.stringify(body), ms)
     try {
       return parse(schema, parseJson(text))
     } catch (error) {

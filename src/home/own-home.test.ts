@@ -1,0 +1,102 @@
+/** What a seed knows of its repositories when its state was lost, and a backend has them. */
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { keptOf, layOut } from '../../test/conformance/backend.ts'
+import { refuses } from '../../test/conformance/source.ts'
+import { systemClock } from '../clock.ts'
+import { digestOf } from '../oci/digest.ts'
+import { manifestTypes } from '../oci/media.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { openSqlite } from '../state/sqlite.ts'
+import type { State } from '../state/state.ts'
+import { FolderObjects } from './folder-objects.ts'
+import { Homes } from './homes.ts'
+import { ObjectBackend } from './object-backend.ts'
+import { OwnHome } from './own-home.ts'
+
+const repository = repositoryOf('apps.corp', 'team/app')
+let dir: string
+let state: State
+let backend: ObjectBackend
+let own: OwnHome
+let manifest: Uint8Array
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'shoal-own-home-'))
+  state = await openSqlite(':memory:')
+  backend = new ObjectBackend(new FolderObjects(dir, systemClock))
+  own = new OwnHome({ homes: new Homes([{ pattern: 'apps.corp/**', backend }]), state })
+  manifest = (await layOut(backend.writes!, repository)).manifest
+})
+afterEach(async () => {
+  await state.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+const tags = async (search = '') => {
+  const { body, headers } = await own.list(repository, 'tags/list', search)
+  return { tags: (JSON.parse(body) as { tags: string[] }).tags, more: 'link' in headers }
+}
+const set = (tag: string, digest: ReturnType<typeof digestOf> | undefined) =>
+  state.tags.set(repository, parseTag(tag), {
+    ...(digest ? { digest } : {}),
+    mediaType: manifestTypes.ociManifest,
+    size: manifest.length,
+    at: Date.now(),
+    by: 'ann',
+  })
+
+test('tags, content and bytes are those of the backend', async () => {
+  const { digest, size } = await own.resolve(repository, parseTag('v1'))
+  expect(digest).toBe(digestOf(manifest))
+  expect(await own.stat({ repository, kind: 'manifest', digest })).toEqual({
+    size,
+    mediaType: manifestTypes.ociManifest,
+  })
+  expect((await own.open({ repository, kind: 'manifest', digest }, 0)).size).toBe(manifest.length)
+  expect(await tags()).toEqual({ tags: ['a', 'b', 'v1'], more: false })
+})
+
+test('what is pushed since stands beside it in one list, page by page', async () => {
+  await set('aa', digestOf(manifest))
+  expect(await tags('?n=2')).toEqual({ tags: ['a', 'aa'], more: true })
+  expect(await tags('?n=2&last=aa')).toEqual({ tags: ['b', 'v1'], more: false })
+})
+
+test('what is deleted since is gone, whatever the backend still says', async () => {
+  await set('b', undefined)
+  expect((await tags()).tags).toEqual(['a', 'v1'])
+  await refuses(own.resolve(repository, parseTag('b')), 'no-manifest')
+})
+
+test('a backend that cannot be asked does not keep what the state knows from being listed', async () => {
+  await set('v2', digestOf(manifest))
+  const broken = new ObjectBackend(new FolderObjects(join(dir, 'file'), systemClock))
+  await Bun.write(join(dir, 'file'), '')
+  own = new OwnHome({ homes: new Homes([{ pattern: 'apps.corp/**', backend: broken }]), state })
+  expect((await tags()).tags).toEqual(['v2'])
+})
+
+test('referrers of both are in one list, each once', async () => {
+  const subject = digestOf(manifest)
+  const of = (type: string) =>
+    Buffer.from(JSON.stringify({ schemaVersion: 2, artifactType: type, subject: { digest: subject } }))
+  const put = async (bytes: Uint8Array) => {
+    const kept = keptOf(bytes, manifestTypes.ociManifest)
+    await backend.writes!.put({ repository, kind: 'manifest', digest: digestOf(bytes) }, kept)
+  }
+  const add = (bytes: Uint8Array, artifactType: string) => {
+    const common = { kind: 'manifest', mediaType: manifestTypes.ociManifest, at: Date.now() } as const
+    const content = { ...common, digest: digestOf(bytes), size: bytes.length, subject, artifactType }
+    return state.contents.add(repository, content)
+  }
+  await put(of('old/sbom'))
+  await put(of('both/sbom'))
+  await add(of('both/sbom'), 'both/sbom')
+  await add(of('new/sbom'), 'new/sbom')
+  const { body } = await own.list(repository, `referrers/${subject}`, '')
+  const { manifests } = JSON.parse(body) as { manifests: { artifactType: string }[] }
+  expect(manifests.map(({ artifactType }) => artifactType).sort()).toEqual(['both/sbom', 'new/sbom', 'old/sbom'])
+})

@@ -1,0 +1,58 @@
+/** A push after a seed's state was lost: clients do not send what they are told is there. */
+import { afterEach, expect, test } from 'bun:test'
+import { refuses } from '../../test/conformance/source.ts'
+import { bytesOf } from '../../test/fakes/bytes.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { Failure } from '../failure.ts'
+import { digestOf } from '../oci/digest.ts'
+import { manifestTypes } from '../oci/media.ts'
+import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { openSqlite } from '../state/sqlite.ts'
+import type { State } from '../state/state.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { Pusher } from './pusher.ts'
+import { Uploads } from './uploads.ts'
+
+const repository = repositoryOf('apps.corp', 'app')
+const layer = bytesOf(1000)
+const part = { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: digestOf(layer), size: layer.length }
+const manifest = Buffer.from(
+  JSON.stringify({ schemaVersion: 2, mediaType: manifestTypes.ociManifest, config: part, layers: [part] }),
+)
+let state: State | undefined
+afterEach(() => state?.close())
+
+async function pusherWith(atBackend: boolean): Promise<Pusher> {
+  state = await openSqlite(':memory:')
+  const clock = new FakeClock()
+  const store = new MemoryStore({ clock })
+  return new Pusher({
+    store,
+    state,
+    uploads: new Uploads(store, clock),
+    signer: { id: 'me' as never, sign: () => new Uint8Array(64) },
+    kept: async () => {
+      if (atBackend) return { size: layer.length, mediaType: 'application/octet-stream' }
+      throw new Failure('no-blob', 'it is not there')
+    },
+    stored: () => {},
+    wall: () => clock.wall(),
+    log: silentLog,
+    metrics: createMetrics(),
+  })
+}
+
+const push = (pusher: Pusher) =>
+  pusher.putManifest(repository, parseTag('v1'), { bytes: manifest, mediaType: manifestTypes.ociManifest, by: 'ann' })
+
+test('a manifest whose layers the backend has is taken, and the state knows of them again', async () => {
+  const pusher = await pusherWith(true)
+  expect((await push(pusher)).digest).toBe(digestOf(manifest))
+  expect((await state?.contents.find(repository, part.digest))?.size).toBe(layer.length)
+})
+
+test('a manifest whose layers nobody has is refused', async () => {
+  await refuses(push(await pusherWith(false)), 'missing-parts')
+})
