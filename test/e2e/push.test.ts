@@ -65,15 +65,19 @@ describe.skipIf(obstacle !== undefined)('images that were pushed to a seed', () 
     expect(wrong.code).toBe(1)
     await lab.host('seed').exec(skopeo('copy', '--dest-creds', login, ...to))
     expect(await pulled('skopeo')).toBe(images[0]!.digest)
-  })
+  }, 60_000)
 
-  test.skipIf(noPodman !== undefined)('by podman are pulled on another host', async () => {
-    const podman = new Podman(lab.host('seed'), { registry: 'unused.lab', mirror: `${here}/unused.lab` })
-    const id = (await podman.podman('pull', layout(images[1]!))).split('\n').at(-1)!
-    await podman.podman('push', '--tls-verify=false', '--creds', login, id, `docker://${image('podman')}`)
-    // podman packs layers anew.
-    expect(await pulled('podman')).toMatch(/^sha256:/)
-  })
+  test.skipIf(noPodman !== undefined)(
+    'by podman are pulled on another host',
+    async () => {
+      const podman = new Podman(lab.host('seed'), { registry: 'unused.lab', mirror: `${here}/unused.lab` })
+      const id = (await podman.podman('pull', layout(images[1]!))).split('\n').at(-1)!
+      await podman.podman('push', '--tls-verify=false', '--creds', login, id, `docker://${image('podman')}`)
+      // podman packs layers anew.
+      expect(await pulled('podman')).toMatch(/^sha256:/)
+    },
+    60_000,
+  )
 
   test.skipIf(noDocker !== undefined)(
     'by docker, after docker login, are pulled on another host',
@@ -115,5 +119,5 @@ describe.skipIf(obstacle !== undefined)('images that were pushed to a seed', () 
     const from = `docker://${image('skopeo')}`
     await lab.host('seed').exec(skopeo('copy', '--src-tls-verify=false', '--preserve-digests', from, `dir:${folder}`))
     expect(digestOf(await Bun.file(join(folder, 'manifest.json')).bytes())).toBe(images[0]!.digest)
-  })
+  }, 60_000)
 })
