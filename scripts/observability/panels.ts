@@ -342,6 +342,18 @@ export const rows: readonly Row[] = [
         queries: [q(sum('', rate('shoal_preheated_bytes_total')), 'bytes')],
       },
       {
+        title: 'Pushed',
+        help: 'Blobs that clients pushed to seeds.',
+        unit: 'Bps',
+        queries: [q(sum('', rate('shoal_pushed_bytes_total')), 'bytes')],
+      },
+      {
+        title: 'Missing copies',
+        help: 'Blobs of repositories that a seed keeps, and does not have yet.',
+        unit: 'none',
+        queries: [q('shoal_home_missing{$scope} > 0', 'missing {{instance}}')],
+      },
+      {
         title: 'Owed to backends',
         help: 'What was pushed and is not where it is kept for good, and what came there or did not.',
         unit: 'none',

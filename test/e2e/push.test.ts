@@ -71,8 +71,11 @@ describe.skipIf(obstacle !== undefined)('images that were pushed to a seed', () 
     'by podman are pulled on another host',
     async () => {
       const podman = new Podman(lab.host('seed'), { registry: 'unused.lab', mirror: `${here}/unused.lab` })
-      const id = (await podman.podman('pull', layout(images[1]!))).split('\n').at(-1)!
-      await podman.podman('push', '--tls-verify=false', '--creds', login, id, `docker://${image('podman')}`)
+      const archive = join(lab.dir, 'podman.tar')
+      await lab.host('seed').exec(skopeo('copy', layout(images[1]!), `docker-archive:${archive}:localhost/podman:v1`))
+      await podman.podman('load', '--input', archive)
+      const to = `docker://${image('podman')}`
+      await podman.podman('push', '--tls-verify=false', '--creds', login, 'localhost/podman:v1', to)
       // podman packs layers anew.
       expect(await pulled('podman')).toMatch(/^sha256:/)
     },
