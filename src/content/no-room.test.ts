@@ -74,7 +74,7 @@ test('it comes from those that have it, and the source is left alone', async () 
   expect([state.failure, right(), network.sourceBytes - before]).toEqual([undefined, true, 0])
   expect(came()).toEqual({ store: 0, swarm: blob.bytes.length, source: 0 })
   expect(full.store.find(blob.digest)?.complete ?? false).toBe(false)
-})
+}, 30_000)
 
 test('it comes from one that is only just getting it', async () => {
   const { whole, full } = nodes(1)
@@ -85,7 +85,7 @@ test('it comes from one that is only just getting it', async () => {
   const { state, right } = client(full)
   expect(await network.until(() => state.over)).toBe(true)
   expect([state.failure, right(), full.source.sent]).toEqual([undefined, true, 0])
-})
+}, 30_000)
 
 test('two clients at once do not end each other', async () => {
   const { whole, full } = nodes(1)
@@ -97,7 +97,7 @@ test('two clients at once do not end each other', async () => {
   const other = client(full)
   expect(await network.until(() => one.state.over && other.state.over)).toBe(true)
   expect([one.right(), other.right(), full.source.sent]).toEqual([true, true, 0])
-})
+}, 30_000)
 
 test('a client that goes away half way leaves nothing behind', async () => {
   const { whole, full } = nodes(1)
@@ -108,7 +108,7 @@ test('a client that goes away half way leaves nothing behind', async () => {
   expect(await network.until(() => state.over, 1000)).toBe(true)
   expect(full.source.sent).toBe(0)
   expect(await network.until(() => whole[0]!.seeder.audience(blob.digest).size === 0, 1000)).toBe(true)
-})
+}, 30_000)
 
 test('the source gives the rest when all that have it are gone', async () => {
   const { whole, full } = nodes(2)
@@ -120,14 +120,14 @@ test('the source gives the rest when all that have it are gone', async () => {
   expect([state.failure, right()]).toEqual([undefined, true])
   expect(full.source.sent).toBeWithin(1, blob.bytes.length - 9 * pieceLength)
   expect(came().swarm + came().source).toBe(blob.bytes.length)
-})
+}, 30_000)
 
 test('where nobody else has it the source is asked at once', async () => {
   const { full } = nodes(1)
   const { state, right } = client(full)
   expect(await network.until(() => state.over, 1500)).toBe(true)
   expect([state.failure, right()]).toEqual([undefined, true])
-})
+}, 30_000)
 
 test('a node that sends wrong bytes is banned, and another is asked', async () => {
   const { whole, full } = nodes(2)
@@ -138,7 +138,7 @@ test('a node that sends wrong bytes is banned, and another is asked', async () =
   expect(await network.until(() => state.over)).toBe(true)
   expect([state.failure, right()]).toEqual([undefined, true])
   expect([...full.store.bans()].map(({ node }) => node)).toEqual([whole[0]!.id])
-})
+}, 30_000)
 
 test('wrong bytes that others had from a wrong source do not reach their end, and who stated them is not believed again', async () => {
   const { whole, full } = nodes(1, { checkWhole: false })

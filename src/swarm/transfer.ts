@@ -219,10 +219,11 @@ export class Transfer {
     this.#links.adopt(session)
   }
 
-  /** That node is a member again, or anew: a parent that was lost is one again, and an owner may know of others. */
-  returned({ id, url, zone }: NodeInfo): void {
+  /** That node is a member again, or anew: a parent that was lost is one again, and an owner may spare the source. */
+  returned({ id, url, zone, modes }: NodeInfo): void {
     if (this.#over) return
     this.#links.returned({ id, url, ...(zone ? { zone } : {}) })
+    if (!this.#feeding.running || !modes.includes('scheduler')) return
     if (this.#d.planner.owners(this.location.digest)[0]?.id === id) this.#asking.ask()
   }
 

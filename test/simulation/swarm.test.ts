@@ -59,7 +59,7 @@ describe('one cold blob', () => {
     const fromSeed = network.nodes.slice(1).length
     const sent = seed!.seeder.sending().reduce((sum, { meter }) => sum + meter.total, 0)
     expect(sent / (64 * pieceLength)).toBeLessThan(fromSeed / 2)
-  })
+  }, 30_000)
 })
 
 describe('what is on the disk already', () => {
