@@ -104,12 +104,16 @@ export function pullLog(
   })
 }
 
+/** A proxy sets one of these at least. */
+const proxied = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-proto', 'x-real-ip']
+
 function writtenOf(c: Context<Environment>, { client, target, header }: Exchange, tokens: Tokens): Written {
   return {
     target,
     header,
     authorization: tokens.meant(header('authorization')),
-    local: isLoopback(client.replace(/^::ffff:/i, '')),
+    // Whoever comes through a proxy comes from it, and it may be on this host.
+    local: isLoopback(client.replace(/^::ffff:/i, '')) && !proxied.some((name) => header(name) !== undefined),
     browser: header('origin') !== undefined,
     body: bodyOf(c),
   }
