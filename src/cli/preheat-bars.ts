@@ -1,19 +1,13 @@
 /** A preheat at a terminal: a bar for each node, as many as one looks at, and one for all of them. */
 import { Format, MultiBar, type SingleBar } from 'cli-progress'
 import type { PreheatFacts } from '../admin/preheats.ts'
-import { barText, countsText, shortNode } from './preheat-text.ts'
+import { type BarLine, barText, countsText, noteOf, shortNode } from './preheat-text.ts'
 
 const mostBars = 16
 
-interface Line {
-  readonly name: string
-  readonly state: PreheatFacts['state']
-  readonly reason?: string | undefined
-}
-
 export class PreheatBars {
   readonly #bars: MultiBar
-  readonly #lines = new Map<string, { bar: SingleBar; line: Line }>()
+  readonly #lines = new Map<string, { bar: SingleBar; line: BarLine }>()
 
   constructor() {
     this.#bars = new MultiBar({
@@ -23,26 +17,22 @@ export class PreheatBars {
       hideCursor: false,
       linewrap: false,
       fps: 5,
-      format: (options, { progress, value, total }, { key }: { key: string }) => {
+      format: (options, { progress }, { key }: { key: string }) => {
         const known = this.#lines.get(key)
         const bar = Format.BarFormat(progress, { ...options, barsize: 20 })
-        return known ? barText(known.line, bar, value, total) : ''
+        return known ? barText(known.line, bar) : ''
       },
     })
   }
 
   show(facts: PreheatFacts): void {
-    const { nodes, state } = facts
-    for (const { node, state, reason, bytes, total = 0 } of nodes) {
+    const { nodes, bytes, total } = facts
+    for (const { node, bytes: here, total: all = 0, ...more } of nodes) {
       if (this.#lines.has(node) || this.#lines.size < mostBars) {
-        this.#set(node, { name: shortNode(node), state, reason }, bytes, total)
+        this.#set(node, { name: shortNode(node), bytes: here, total: all, note: noteOf(more) })
       }
     }
-    if (nodes.length > 1) {
-      const running = state === 'running' || state === 'pending'
-      const all: Line = { name: 'all', state: running ? 'pending' : state, reason: countsText(facts) }
-      this.#set('all', all, facts.bytes, facts.total)
-    }
+    if (nodes.length > 1) this.#set('all', { name: 'all', bytes, total, note: countsText(facts) })
   }
 
   /** Nothing of it stays on the screen: what comes next says how it ended. */
@@ -50,11 +40,12 @@ export class PreheatBars {
     this.#bars.stop()
   }
 
-  #set(key: string, line: Line, bytes: number, total: number): void {
-    const known = this.#lines.get(key)
-    const bar = known?.bar ?? this.#bars.create(total, 0, { key })
+  #set(key: string, line: BarLine): void {
+    // Nothing of nothing would be drawn as all of it.
+    const total = Math.max(1, line.total)
+    const bar = this.#lines.get(key)?.bar ?? this.#bars.create(total, 0, { key })
     this.#lines.set(key, { bar, line })
     bar.setTotal(total)
-    bar.update(bytes, { key })
+    bar.update(line.bytes, { key })
   }
 }

@@ -47,17 +47,24 @@ export function nodeText({ node, state, bytes: here, total, reason }: NodeFacts)
   return `${node}  ${state}${amount}${reason ? `  ${reason}` : ''}`
 }
 
+export interface BarLine {
+  readonly name: string
+  readonly bytes: number
+  readonly total: number
+  readonly note: string
+}
+
 /** A line of the picture: `..GqvT8xYz ######....  61%  164 MiB of 268 MiB`. */
-export function barText(
-  node: Pick<NodeFacts, 'state' | 'reason'> & { name: string },
-  bar: string,
-  here: number,
-  total: number,
-): string {
-  const { name, state, reason } = node
-  const percent = total === 0 ? (state === 'done' ? 100 : 0) : Math.floor((100 * here) / total)
-  const word = state === 'running' || state === 'done' ? '' : `  ${state}${reason ? `: ${reason}` : ''}`
-  return `${name.padEnd(10)} ${bar} ${String(percent).padStart(3)}%  ${bytes(here)} of ${bytes(total)}${word}`
+export function barText({ name, bytes: here, total, note }: BarLine, bar: string): string {
+  const percent = total === 0 ? 0 : Math.floor((100 * here) / total)
+  const amount = total === 0 ? [] : [`${String(percent).padStart(3)}%  ${bytes(here)} of ${bytes(total)}`]
+  return [`${name.padEnd(10)} ${bar}`, ...amount, ...(note ? [note] : [])].join('  ')
+}
+
+/** What there is to say of a node beside how far it is. */
+export function noteOf({ state, reason }: Pick<NodeFacts, 'state' | 'reason'>): string {
+  if (state === 'running' || state === 'done') return reason ?? ''
+  return reason ? `${state}: ${reason}` : state
 }
 
 /** The end of a node's id is what differs. */

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { FakeShell } from '../../test/fakes/shell.ts'
 import { type PreheatFacts, preheatSchema, preheatsSchema } from '../admin/preheats.ts'
-import { barText, countsText, detailText, summaryText } from './preheat-text.ts'
+import { barText, countsText, detailText, noteOf, summaryText } from './preheat-text.ts'
 import { run } from './program.ts'
 
 let shell: FakeShell
@@ -128,10 +128,10 @@ test('what it says of one is what was asked, for whom, how far it is, and why it
 
 test('a line of the picture has name, bar, share and bytes, and a word where it is neither running nor done', () => {
   const line = (state: PreheatFacts['state'], here: number, total: number, reason?: string) =>
-    barText({ name: '..abc', state, ...(reason ? { reason } : {}) }, '[#]', here, total)
-  expect([line('running', 1024, 4096), line('done', 0, 0), line('pending', 0, 0, 'no answer')]).toEqual([
-    '..abc      [#]  25%  1 KiB of 4 KiB',
-    '..abc      [#] 100%  0 B of 0 B',
-    '..abc      [#]   0%  0 B of 0 B  pending: no answer',
+    barText({ name: '..abc', bytes: here, total, note: noteOf({ state, ...(reason ? { reason } : {}) }) }, '[#]')
+  expect([line('running', 1024, 4096), line('done', 10, 10), line('pending', 0, 0, 'no answer')]).toEqual([
+    '..abc      [#]   25%  1 KiB of 4 KiB',
+    '..abc      [#]  100%  10 B of 10 B',
+    '..abc      [#]  pending: no answer',
   ])
 })

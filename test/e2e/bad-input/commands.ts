@@ -198,6 +198,13 @@ export function badCommands({ dir, taken, takenData }: Surroundings): readonly B
       code: 1,
       says: /cannot use .*plain-file\/data for data as .*choose another --data-dir/,
     },
+    { what: 'a preheat of nothing', args: ['preheat'], code: 2, says: /name the images and URLs to bring/ },
+    {
+      what: 'a preheat of a share of nothing',
+      args: ['preheat', 'debian', '--share', '0'],
+      code: 2,
+      says: /Expected a share above 0/,
+    },
     {
       what: 'status of no node',
       args: ['status', '--admin-addr', '127.0.0.1:1'],
