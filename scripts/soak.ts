@@ -4,11 +4,13 @@ import { choice, failing, within } from './lib/options.ts'
 import { faultSoak, faultSoaks } from './soaks/faults.ts'
 import { fuzzMessages, fuzzRequests } from './soaks/fuzz.ts'
 import { homeSoak } from './soaks/home.ts'
+import { stateSoak } from './soaks/state.ts'
 import { strangersSoak } from './soaks/strangers.ts'
 
 const help = `usage: scripts/soak fuzz [--messages N] [--requests N] [--seed N]
        scripts/soak strangers [--tries N] [--only TEXT] [--output DIR]
        scripts/soak home [--megabytes N] [--hosts N] [--output DIR]
+       scripts/soak state [--rounds N] [--minutes N] [--seed N] [--output DIR]
        scripts/soak faults|kills|clients|peers|split|churn [--rounds N] [--minutes N] [--only TEXT] [--seed N]
                     [--output DIR] [--more]
 
@@ -20,6 +22,9 @@ strangers a host beside a cluster with a key, and then one with --encrypt too, a
           --only takes the one whose name has TEXT in it; a report is written to DIR.
 home      an image is pushed to a seed that keeps it in an object store, hosts pull it at once, all nodes are killed and lose
           their disks; then a new host pulls it. Default: 1000 MB, 6 hosts; a report is written to DIR.
+state     two seeds and two schedulers over a PostgreSQL and an object store: in each round one of them is killed at a
+          random moment of pushes, a preheat and copying to another registry, in two of five with its disk; what was
+          acknowledged has to be there. At the end both seeds lose their disks at once. Default: 50 rounds.
 faults    everything that is known to go wrong, with what is promised for each: registries that refuse, stall, break off
           and lie, killed nodes, cut links, full, read-only and broken disks, clocks that jump. Default: 10 rounds.
           --only takes those whose name has TEXT in it.
@@ -57,6 +62,7 @@ await failing('scripts/soak', help, async (args) => {
     'fuzz',
     'strangers',
     'home',
+    'state',
     ...Object.keys(faultSoaks),
   ])
   const seed = within(values.seed, '--seed', 0, 2 ** 31 - 1)
@@ -78,6 +84,11 @@ await failing('scripts/soak', help, async (args) => {
     return homeSoak({
       bytes: within(values.megabytes, '--megabytes', 1, 100_000) * 1e6,
       hosts: within(values.hosts, '--hosts', 1, 100),
+  if (name === 'state') {
+    return stateSoak({
+      rounds: within(values.rounds ?? '50', '--rounds', 1, 10_000),
+      minutes: within(values.minutes ?? '120', '--minutes', 1, 10_000),
+      seed,
       output: values.output,
     })
   }

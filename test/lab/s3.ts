@@ -48,7 +48,7 @@ export class LabS3 {
     const command = [python, server, dir, address, String(port), accessKeyId, secretAccessKey, bucket]
     const log = join(dir, 's3.log')
     const process = host ? host.spawn(command, { log }) : new LabProcess(command, { log })
-    for (let attempt = 0; attempt < 300 && process.running; attempt++) {
+    for (let attempt = 0; attempt < 1200 && process.running; attempt++) {
       if (process.logged().includes('ready')) return new LabS3(`http://${address}:${port}`, dir, process)
       await Bun.sleep(50)
     }
