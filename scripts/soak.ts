@@ -84,6 +84,9 @@ await failing('scripts/soak', help, async (args) => {
     return homeSoak({
       bytes: within(values.megabytes, '--megabytes', 1, 100_000) * 1e6,
       hosts: within(values.hosts, '--hosts', 1, 100),
+      output: values.output,
+    })
+  }
   if (name === 'state') {
     return stateSoak({
       rounds: within(values.rounds ?? '50', '--rounds', 1, 10_000),
