@@ -4,6 +4,7 @@ import { choice, failing, within } from './lib/options.ts'
 import { faultSoak, faultSoaks } from './soaks/faults.ts'
 import { fuzzMessages, fuzzRequests } from './soaks/fuzz.ts'
 import { homeSoak } from './soaks/home.ts'
+import { replicationSoak } from './soaks/replication.ts'
 import { stateSoak } from './soaks/state.ts'
 import { strangersSoak } from './soaks/strangers.ts'
 
@@ -11,6 +12,7 @@ const help = `usage: scripts/soak fuzz [--messages N] [--requests N] [--seed N]
        scripts/soak strangers [--tries N] [--only TEXT] [--output DIR]
        scripts/soak home [--megabytes N] [--hosts N] [--output DIR]
        scripts/soak state [--rounds N] [--minutes N] [--seed N] [--output DIR]
+       scripts/soak replication [--pushes N] [--seconds N]
        scripts/soak faults|kills|clients|peers|split|churn [--rounds N] [--minutes N] [--only TEXT] [--seed N]
                     [--output DIR] [--more]
 
@@ -25,6 +27,8 @@ home      an image is pushed to a seed that keeps it in an object store, hosts p
 state     two seeds and two schedulers over a PostgreSQL and an object store: in each round one of them is killed at a
           random moment of pushes, a preheat and copying to another registry, in two of five with its disk; what was
           acknowledged has to be there. At the end both seeds lose their disks at once. Default: 50 rounds.
+replication pushes images to one cluster, which copies them to another; that one is killed and away for --seconds (default
+          60) at least, the first is killed once: in the end every tag and digest is the same. Default: 100 pushes.
 faults    everything that is known to go wrong, with what is promised for each: registries that refuse, stall, break off
           and lie, killed nodes, cut links, full, read-only and broken disks, clocks that jump. Default: 10 rounds.
           --only takes those whose name has TEXT in it.
@@ -51,6 +55,8 @@ await failing('scripts/soak', help, async (args) => {
       megabytes: { type: 'string', default: '1000' },
       hosts: { type: 'string', default: '6' },
       seed: { type: 'string', default: '1' },
+      pushes: { type: 'string', default: '100' },
+      seconds: { type: 'string', default: '60' },
       rounds: { type: 'string' },
       minutes: { type: 'string' },
       more: { type: 'boolean', default: false },
@@ -58,13 +64,8 @@ await failing('scripts/soak', help, async (args) => {
       output: { type: 'string', default: 'soak-results' },
     },
   })
-  const name = choice(positionals.join(' '), 'the name of a soak', [
-    'fuzz',
-    'strangers',
-    'home',
-    'state',
-    ...Object.keys(faultSoaks),
-  ])
+  const names = ['fuzz', 'strangers', 'home', 'state', 'replication', ...Object.keys(faultSoaks)]
+  const name = choice(positionals.join(' '), 'the name of a soak', names)
   const seed = within(values.seed, '--seed', 0, 2 ** 31 - 1)
   if (name === 'fuzz') {
     const messages = within(values.messages, '--messages', 0, 1e9)
@@ -72,6 +73,9 @@ await failing('scripts/soak', help, async (args) => {
     if (messages > 0) fuzzMessages(messages, seed)
     if (requests > 0) await fuzzRequests(requests, seed)
     return
+  }
+  if (name === 'replication') {
+    return replicationSoak(within(values.pushes, '--pushes', 4, 100_000), within(values.seconds, '--seconds', 0, 3600))
   }
   if (name === 'strangers') {
     return strangersSoak({

@@ -23,7 +23,8 @@ const progressSchema = z.object({
 })
 export type Progress = z.infer<typeof progressSchema>
 
-export const leaseMs = 30_000
+/** A node that says nothing for so long has died: what it had goes on elsewhere, or after its restart. */
+export const leaseMs = 10_000
 const page = 500
 
 export class Feed {
