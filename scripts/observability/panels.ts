@@ -352,6 +352,31 @@ export const rows: readonly Row[] = [
         help: 'Blobs of repositories that a seed keeps, and does not have yet.',
         unit: 'none',
         queries: [q('shoal_home_missing{$scope} > 0', 'missing {{instance}}')],
+        title: 'Not yet in other clusters',
+        help: 'Tags and manifests that are yet to be copied, and those that were copied or could not be.',
+        unit: 'none',
+        queries: [
+          q('max by (target) (shoal_replication_waiting{$scope})', '{{target}}'),
+          q(sum('result', range('shoal_replication_tasks_total')), '{{result}}'),
+        ],
+      },
+      {
+        title: 'Behind in other clusters',
+        help: 'For how long the oldest of those waits.',
+        unit: 's',
+        queries: [q('max by (target) (shoal_replication_lag_seconds{$scope})', '{{target}}')],
+      },
+      {
+        title: 'Sent to other clusters',
+        help: 'Blobs that were not there.',
+        unit: 'Bps',
+        queries: [q(sum('', rate('shoal_replication_sent_bytes_total')), 'bytes')],
+      },
+      {
+        title: 'Taken away by rules',
+        help: 'Tags, manifests and blobs that no --keep keeps.',
+        unit: 'none',
+        queries: [q(sum('kind', range('shoal_keep_removed_total')), '{{kind}}')],
       },
       {
         title: 'Owed to backends',
