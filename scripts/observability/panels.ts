@@ -352,6 +352,8 @@ export const rows: readonly Row[] = [
         help: 'Blobs of repositories that a seed keeps, and does not have yet.',
         unit: 'none',
         queries: [q('shoal_home_missing{$scope} > 0', 'missing {{instance}}')],
+      },
+      {
         title: 'Not yet in other clusters',
         help: 'Tags and manifests that are yet to be copied, and those that were copied or could not be.',
         unit: 'none',
