@@ -30,11 +30,13 @@ export class S3Objects implements Objects, ObjectLists, ObjectWrites {
   readonly writes = this
   readonly #client: WebClient
   readonly #place: S3Place
+  readonly #partBytes: number
 
-  constructor(client: WebClient, place: S3Place) {
+  constructor(client: WebClient, place: S3Place, partBytes = usualPartBytes) {
     this.name = client.name
     this.#client = client
     this.#place = place
+    this.#partBytes = partBytes
   }
 
   size(path: string, signal?: AbortSignal): Promise<number | undefined> {
@@ -72,7 +74,7 @@ export class S3Objects implements Objects, ObjectLists, ObjectWrites {
   }
 
   async put(path: string, content: Written, signal?: AbortSignal): Promise<void> {
-    const partBytes = Math.max(usualPartBytes, Math.ceil(content.size / mostParts))
+    const partBytes = Math.max(this.#partBytes, Math.ceil(content.size / mostParts))
     const parts = partsOf(content, partBytes)
     if (content.size > partBytes) return this.#putInParts(path, parts, signal)
     const { value = new Uint8Array(0) } = await parts.next()
@@ -89,24 +91,27 @@ export class S3Objects implements Objects, ObjectLists, ObjectWrites {
     const url = (query: Record<string, string>) => this.#urlOf(path, { ...query, uploadId: upload })
     const tags: string[] = []
     const sending = new Set<Promise<void>>()
+    let failure: { readonly error: unknown } | undefined
+    const send = async (at: number, part: Uint8Array) => {
+      const query = { partNumber: String(at + 1) }
+      try {
+        const headers = await this.#done({ method: 'PUT', url: url(query), content: bytesOf(part) }, about, signal)
+        tags[at] = headers.get('etag') ?? ''
+      } catch (error) {
+        failure ??= { error }
+      }
+    }
     try {
       let number = 0
       for await (const part of parts) {
-        const at = number++
-        const query = { partNumber: String(at + 1) }
-        const sent = this.#done({ method: 'PUT', url: url(query), content: bytesOf(part) }, about, signal).then(
-          (headers) => {
-            tags[at] = headers.get('etag') ?? ''
-          },
-        )
-        // Whoever waits for it is told; until then a failure of it is nobody's.
-        sent.catch(() => undefined)
-        const waiting = sent.finally(() => sending.delete(waiting))
-        waiting.catch(() => undefined)
-        sending.add(waiting)
+        const sent = send(number++, part).then(() => void sending.delete(sent))
+        sending.add(sent)
+        // No more is read than can be sent.
         if (sending.size >= partsAtOnce) await Promise.race(sending)
+        if (failure) break
       }
       await Promise.all(sending)
+      if (failure) throw failure.error
       const list = tags.map((tag, at) => `<Part><PartNumber>${at + 1}</PartNumber><ETag>${tag}</ETag></Part>`).join('')
       const content = bytesOf(Buffer.from(`<CompleteMultipartUpload>${list}</CompleteMultipartUpload>`))
       const answer = await this.#text({ method: 'POST', url: url({}), content }, about, signal)
