@@ -1,4 +1,5 @@
 /** Another registry as the place where repositories are kept: Debian's docker-registry. */
+import { setDefaultTimeout } from 'bun:test'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +7,8 @@ import { backendConformance } from '../../test/conformance/backend.ts'
 import { webOptions } from '../../test/fakes/web-options.ts'
 import { LabRegistry } from '../../test/lab/registry.ts'
 import { backendOf } from './backend-of.ts'
+
+setDefaultTimeout(30_000)
 
 const account = { user: 'seed', password: 'nobodys-secret' }
 

@@ -1,5 +1,5 @@
 /** The object store backend before a real one, OpenStack Swift. */
-import { afterAll, expect, test } from 'bun:test'
+import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +13,9 @@ import type { Location } from '../source/source.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { backendOf } from './backend-of.ts'
+
+// A store in Python, on a machine that has other work.
+setDefaultTimeout(60_000)
 
 const missing = await LabS3.missing()
 if (missing !== undefined) {
