@@ -168,6 +168,7 @@ function reportRefusal(log: Log, { target, client }: Exchange, method: string, s
   // An unexpected error has been logged with its id.
   if (failure.code === 'internal') return
   const fields = { method, target: target.slice(0, 256), client, status, code: failure.code, reason: failure.message }
+  if (failure.code === 'try-later') return log.warn('a push could not be taken; its client may try again', fields)
   if (status !== clientLeft && worthWarning.includes(failure.code)) {
     log.warn('not served: the engine goes to the registry by itself', fields)
   } else if (failure.code === 'unauthorized') {
