@@ -114,7 +114,12 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const { modes, dataDir, zone, advertise } = settings.node
     const { keyFile: keyPath, encrypt } = settings.cluster
     const keyFile = keyPath === undefined ? undefined : new KeyFile(keyPath, clock, log)
-    for (const file of [settings.admin.tokenFile, settings.source.credentialsFile, settings.keeping.credentialsFile])
+    for (const file of [
+      settings.admin.tokenFile,
+      settings.source.credentialsFile,
+      settings.keeping.credentialsFile,
+      settings.state.passwordFile,
+    ])
       if (file) tellExposed(file, log)
     const ring = keyFile?.ring
     undo.push(() => keyFile?.close())
