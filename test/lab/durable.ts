@@ -106,7 +106,8 @@ export class Durable {
     const begun = performance.now()
     const killed = victims[Math.floor(random() * victims.length)]!
     const diskLost = random() < 0.4
-    const [delay, rest] = [random() * 4000, random() * 2000]
+    // A preheat of so little is over soon.
+    const [delay, rest] = [random() * (random() < 0.5 ? 500 : 4000), random() * 2000]
     const going = new Set<'push' | 'preheat'>()
     let again = 0
     const before = this.#acknowledged.length
