@@ -66,6 +66,11 @@ export class Users {
     this.#log = log
   }
 
+  /** As it was when the file was last looked at. */
+  has(name: string): boolean {
+    return this.#users.has(name)
+  }
+
   async knows(name: string): Promise<boolean> {
     await this.#look()
     return this.#users.has(name)

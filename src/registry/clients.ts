@@ -1,5 +1,7 @@
 /** Who is at the other end of a request. */
 import type { Socket } from 'node:net'
+import { basicLogin } from '../push/pushers.ts'
+import type { Users } from '../push/users.ts'
 import { type Visitor, visitorOf } from '../rights/visitor.ts'
 import type { Exchange } from './exchange.ts'
 import { localUser } from './local-user.ts'
@@ -8,8 +10,11 @@ import type { Tokens } from './tokens.ts'
 /** By connection, whose ends and owner stay what they are. */
 const trusted = new WeakMap<Socket, Promise<boolean>>()
 
-export function visitorAt({ socket, header }: Exchange, tokens: Tokens): Visitor {
-  return visitorOf(tokens.meant(header('authorization')), () => (socket ? isTrusted(socket) : Promise.resolve(false)))
+/** @param users their logins are for this node, and are shown to nobody else */
+export function visitorAt({ socket, header }: Exchange, tokens: Tokens, users?: Pick<Users, 'has'>): Visitor {
+  const meant = tokens.meant(header('authorization'))
+  const own = users?.has(basicLogin(meant)?.name ?? '') ?? false
+  return visitorOf(own ? undefined : meant, () => (socket ? isTrusted(socket) : Promise.resolve(false)))
 }
 
 /** Root, and the user that this node runs as, can read this node's logins by themselves. */

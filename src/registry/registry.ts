@@ -47,7 +47,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
   const { log, metrics, pulls = pullLog(init) } = init
   const { content, traced } = init
   const contentFor = (exchange: Exchange) =>
-    typeof content === 'function' ? content(visitorAt(exchange, tokens)) : content
+    typeof content === 'function' ? content(visitorAt(exchange, tokens, init.own?.pushing?.users)) : content
   const sending = new Sending()
   const tokens = new Tokens(init.clock)
   const shares = new Shares()

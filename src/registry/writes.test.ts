@@ -1,7 +1,94 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describeRegistry } from '../../test/conformance/registry.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { startPushed } from '../../test/fakes/pushed-registry.ts'
+import { systemClock } from '../clock.ts'
+import { Users } from '../push/users.ts'
+import { silentLog } from '../telemetry/log.ts'
 
 const { openStore, newDir } = diskStores({ each: false })
 
 describeRegistry('a seed', 'apps.corp/team/app', async () => startPushed({ store: await openStore(newDir()) }))
+
+describe('a seed whose operator is careful', () => {
+  let dir: string
+  let seed: Awaited<ReturnType<typeof startPushed>>
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'shoal-writes-'))
+    const file = join(dir, 'users')
+    writeFileSync(file, `ann:${await Bun.password.hash('correct', { algorithm: 'bcrypt', cost: 4 })}\n`)
+    const users = await Users.open(file, systemClock, silentLog)
+    // A request that reads has this long to arrive.
+    seed = await startPushed({ store: await openStore(newDir()), users, deletes: false, limits: { requestMs: 200 } })
+  })
+  afterAll(async () => {
+    await seed?.close()
+    rmSync(dir, { recursive: true, force: true })
+  })
+
+  const authorization = `Basic ${Buffer.from('ann:correct').toString('base64')}`
+  const begin = (headers: Record<string, string>, of = 'apps.corp/team/app') =>
+    fetch(`${seed.url}/v2/${of}/blobs/uploads/`, { method: 'POST', headers })
+  const codeOf = async (response: Response) => {
+    const { errors } = (await response.json()) as { errors: { code: string }[] }
+    return [response.status, errors[0]?.code]
+  }
+
+  test('lets those push who show their login, and challenges the others', async () => {
+    expect((await begin({ authorization })).status).toBe(202)
+    const refused = await begin({})
+    expect(refused.headers.get('www-authenticate')).toStartWith('Basic ')
+    expect(await codeOf(refused)).toEqual([401, 'UNAUTHORIZED'])
+    expect(await codeOf(await begin({ authorization, origin: 'https://evil.example' }))).toEqual([403, 'DENIED'])
+  })
+
+  test('sends dockerd for a token, which it gives to nobody with a wrong password', async () => {
+    const agent = { 'user-agent': 'docker/27' }
+    const base = await fetch(`${seed.url}/v2/`, { headers: agent })
+    const realm = /realm="([^"]+)"/.exec(base.headers.get('www-authenticate') ?? '')?.[1] ?? ''
+    expect(base.status).toBe(401)
+    const wrong = `Basic ${Buffer.from('ann:wrong').toString('base64')}`
+    expect((await fetch(realm, { headers: { authorization: wrong } })).status).toBe(401)
+    const { token } = (await (await fetch(realm, { headers: { authorization } })).json()) as { token: string }
+    expect((await begin({ authorization: `Bearer ${token}` })).status).toBe(202)
+    const nobody = (await (await fetch(realm)).json()) as { token: string }
+    expect((await begin({ authorization: `Bearer ${nobody.token}` })).status).toBe(401)
+  })
+
+  test('shows the login of one who pushes to no registry, and that of others as ever', async () => {
+    const read = async (login: string) => {
+      const headers = { authorization: `Basic ${Buffer.from(login).toString('base64')}` }
+      await fetch(`${seed.url}/v2/library/debian/manifests/13`, { headers })
+      return seed.visitors.at(-1)
+    }
+    expect(await read('ann:correct')).toMatchObject({ shown: false, credential: undefined })
+    expect(await read('ann:wrong')).toMatchObject({ shown: false, credential: undefined })
+    expect(await read('bob:his-own')).toMatchObject({ shown: true, credential: { kind: 'basic', username: 'bob' } })
+  })
+
+  test('takes nothing for repositories that are not its own, and deletes nothing', async () => {
+    expect(await codeOf(await begin({ authorization }, 'library/debian'))).toEqual([403, 'DENIED'])
+    const target = `${seed.url}/v2/apps.corp/team/app/manifests/v1`
+    const refused = await fetch(target, { method: 'DELETE', headers: { authorization } })
+    expect(await codeOf(refused)).toEqual([405, 'UNSUPPORTED'])
+  })
+
+  test('waits for an upload that takes its time', async () => {
+    const begun = await begin({ authorization })
+    const slow = new ReadableStream({
+      async pull(controller) {
+        for (let i = 0; i < 10; i++) {
+          controller.enqueue(new Uint8Array(100))
+          await Bun.sleep(100)
+        }
+        controller.close()
+      },
+    })
+    const url = new URL(begun.headers.get('location') ?? '', seed.url)
+    const sent = await fetch(url, { method: 'PATCH', headers: { authorization }, body: slow })
+    expect([sent.status, sent.headers.get('range')]).toEqual([202, '0-999'])
+  })
+})

@@ -12,7 +12,8 @@ import { Pusher } from '../../src/push/pusher.ts'
 import { Uploads } from '../../src/push/uploads.ts'
 import type { Users } from '../../src/push/users.ts'
 import { createRegistry } from '../../src/registry/registry.ts'
-import { serveRegistry } from '../../src/registry/server.ts'
+import { type ServerLimits, serveRegistry } from '../../src/registry/server.ts'
+import type { Visitor } from '../../src/rights/visitor.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 import type { BlobStore } from '../../src/store/blob-store.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
@@ -24,9 +25,10 @@ export interface PushedInit {
   readonly deletes?: boolean
   readonly users?: Users
   readonly state?: string
+  readonly limits?: Partial<ServerLimits>
 }
 
-export async function startPushed({ store, deletes = true, users, state: path = ':memory:' }: PushedInit) {
+export async function startPushed({ store, deletes = true, users, state: path = ':memory:', limits = {} }: PushedInit) {
   const clock = systemClock
   const state = await openSqlite(path)
   const homes = new Homes([{ pattern: 'apps.corp/**' }])
@@ -54,8 +56,12 @@ export async function startPushed({ store, deletes = true, users, state: path = 
   })
   const home = new HomeContent({ content: node.content, home: source, store, open: () => {}, wall: () => clock.wall() })
   const content: Content = new ByHome((repository) => source.has(repository), home, node.content)
+  const visitors: Visitor[] = []
   const app = createRegistry({
-    content,
+    content: (visitor) => {
+      visitors.push(visitor)
+      return content
+    },
     own: {
       catalog: async (search) => {
         const { status, headers, body } = await catalogOf(state, search)
@@ -67,12 +73,21 @@ export async function startPushed({ store, deletes = true, users, state: path = 
     metrics: createMetrics(),
     clock,
   })
-  const server = await serveRegistry(app, { hostname: '127.0.0.1', port: 0, uploads: true, clock, log: silentLog })
+  const server = await serveRegistry(app, {
+    hostname: '127.0.0.1',
+    port: 0,
+    limits,
+    uploads: true,
+    clock,
+    log: silentLog,
+  })
   return {
     url: `http://127.0.0.1:${server.port}`,
     pusher,
     state,
     stored,
+    /** Who read. */
+    visitors,
     async close() {
       await server.close(0)
       await pusher.uploads.close()
