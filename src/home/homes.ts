@@ -2,9 +2,9 @@
  * Which repositories are the cluster's own: those that match a `--home` pattern. They are pushed to its seeds, kept there
  * and at the backend of their pattern, and never asked for at a registry out in the world.
  */
-import picomatch from 'picomatch'
 import { formatRepository, looksLikeRegistry, type Repository } from '../oci/reference.ts'
 import type { Backend } from './backend.ts'
+import { matcherOf } from './pattern.ts'
 
 export interface Home {
   /** `apps.corp/**`, with the registry in full. */
@@ -31,11 +31,6 @@ export class Homes {
     const name = formatRepository(repository)
     return this.all[this.#matchers.findIndex((matches) => matches(name))]
   }
-}
-
-/** Of the power of patterns only what takes no time to match: they come from other nodes, too. */
-export function matcherOf(pattern: string): (name: string) => boolean {
-  return picomatch(pattern, { noextglob: true, nobrace: true, nobracket: true, nonegate: true })
 }
 
 /** One that another node may say: its registry stands there in full, so that it takes no other registry's images away. */

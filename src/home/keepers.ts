@@ -7,7 +7,8 @@ import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
-import { isPattern, matcherOf } from './homes.ts'
+import { isPattern } from './homes.ts'
+import { matcherOf } from './pattern.ts'
 
 const mostPatterns = 1024
 
