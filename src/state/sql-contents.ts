@@ -41,8 +41,12 @@ export class SqlContents implements ContentIndex {
     })
   }
 
-  touch(repository: Repository, digest: Digest, at: number): Promise<boolean> {
+  async touch(repository: Repository, digest: Digest, at: number): Promise<boolean> {
     const name = formatRepository(repository)
+    const seen = await this.find(repository, digest)
+    if (!seen) return false
+    // Anybody may ask for it as often as they like: nothing is written for that.
+    if (seen.at > at - freshMs) return true
     return this.#sql.transaction(async (sql) => {
       const known = await rowOf(sql, name, digest)
       if (!known || numberIn(known, 'removed') === 1) return false

@@ -33,6 +33,23 @@ test('lives in memory too', async () => {
   await state.close()
 })
 
+test('many questions one after the other keep the process from nothing else', async () => {
+  const state = await openSqlite(':memory:')
+  let others = 0
+  const other = () => {
+    others++
+    next = setImmediate(other)
+  }
+  let next = setImmediate(other)
+  try {
+    for (let i = 0; i < 200; i++) await state.bans.list(0)
+    expect(others).toBeGreaterThan(5)
+  } finally {
+    clearImmediate(next)
+    await state.close()
+  }
+})
+
 test('a file of a newer shoal is left alone, and the message says what to do', async () => {
   const path = file()
   await (await openSqlite(path)).close()

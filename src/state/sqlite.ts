@@ -43,12 +43,20 @@ export async function openSqlite(path: string): Promise<State> {
   )
 }
 
+/**
+ * Answers are there at once: whoever asks a thousand questions, one after the other, would keep the process from everything
+ * else. So it may do something else after so many.
+ */
+const turnsAtOnce = 16
+const breath = () => new Promise<void>((resolve) => setImmediate(resolve))
+
 class SqliteSql implements OpenSql {
   readonly dialect = sqlite
   readonly #db: Database
   readonly #path: string
   /** The end of the line for the connection: a transaction has it to itself. */
   #turn: Promise<unknown> = Promise.resolve()
+  #turns = 0
   #closed = false
 
   constructor(path: string) {
@@ -91,7 +99,9 @@ class SqliteSql implements OpenSql {
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work)
+    this.#turns = (this.#turns + 1) % turnsAtOnce
+    const before = this.#turns === 0 ? this.#turn.then(breath) : this.#turn
+    const turn = before.then(work)
     this.#turn = turn.catch(() => {})
     return turn
   }

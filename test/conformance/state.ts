@@ -290,6 +290,15 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await state.contents.find(app, a)).toBeUndefined()
       })
 
+      test('who asks often for what came a moment ago has nothing written', async () => {
+        const last = async () => (await state.contents.changes(0, 9)).at(-1)!.number
+        await state.contents.add(app, { ...content(a), at: 100 })
+        const before = await last()
+        for (let times = 0; times < 5; times++) await state.contents.touch(app, a, 101)
+        await state.contents.add(app, { ...content(b), at: 102 })
+        expect(await last()).toBe(before + 1)
+      })
+
       test('lists by digest and page, all or of a kind', async () => {
         const digests = [a, b, c].sort()
         for (const digest of digests) {
