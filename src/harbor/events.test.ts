@@ -85,6 +85,14 @@ describe("a registry's notification", () => {
     expect(images).toEqual([`registry.corp:5000/team/app:v1@${digest}`])
     expect(unclear).toEqual([expect.stringContaining('"UPPER" is not a repository name')])
   })
+
+  test('does not make up a name for what has none', () => {
+    const nameless = { mediaType: oci, repository: 'team/app' }
+    for (const registry of [undefined, 'registry.corp:5000']) {
+      const { images, unclear } = told({ events: [event(nameless)] }, registry)
+      expect([images, unclear]).toEqual([[], ['a push does not say a tag or a digest']])
+    }
+  })
 })
 
 describe('what Harbor sends', () => {

@@ -69,14 +69,14 @@ function ofEvent(event: unknown, names: Names, registry: string | undefined): Im
   const { mediatype, digest, repository, url, tag } = data.target
   // Each layer and config is told as well, and comes with the manifest that names it.
   if (!url?.includes('/manifests/') && !Object.values<string>(manifestTypes).includes(mediatype ?? '')) return []
-  const reference = tag || digest || undefined
-  if (registry !== undefined) return [imageOf(registry, wanted(repository, 'a repository'), reference, digest ?? '')]
+  const reference = () => wanted(tag || digest, 'a tag or a digest')
+  if (registry !== undefined) return [imageOf(registry, wanted(repository, 'a repository'), reference(), digest ?? '')]
   // By the digest: a URL of distribution has it and not the tag, one of Harbor's has the tag.
   if (url && tag) return imagesAt(url.replace(/[^/]+$/, encodeURIComponent(tag)), names, digest ?? '')
   if (url) return imagesAt(url, names, digest ?? '')
   const host = wanted(data.request?.host, 'the URL of the manifest')
   return imagesAt(
-    `https://${host}/v2/${wanted(repository, 'a repository')}/manifests/${reference}`,
+    `https://${host}/v2/${wanted(repository, 'a repository')}/manifests/${reference()}`,
     names,
     digest ?? '',
   )
