@@ -19,7 +19,7 @@ import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
 import { formatRepository, type Repository, type Tag } from '../oci/reference.ts'
 import type { Location, Resolved, Stat } from '../source/source.ts'
 
-/** Far more than any of the documents has, but for descriptors with long annotations. */
+/** Far more than any of the documents has, but for descriptors with long annotations, which go without them then. */
 export const mostDocumentBytes = 64 * 1024
 
 export function bytesPath(digest: Digest): string {

@@ -1,4 +1,5 @@
 /** Repositories in a store of objects, as `layout.ts` lays them out. */
+import pLimit from 'p-limit'
 import { Failure } from '../failure.ts'
 import { digestOf, isDigest, shortDigest } from '../oci/digest.ts'
 import { maxManifestBytes } from '../oci/media.ts'
@@ -22,7 +23,10 @@ import {
 } from './layout.ts'
 import { mostListed, referrersPage, tagsAsked, tagsPage } from './listing.ts'
 import { collected, type ObjectLists, type Objects, type ObjectWrites, readObject, writtenBytes } from './objects.ts'
-import { parseReferrer, referrerOf } from './referrer.ts'
+import { parseReferrer, type ReferrerDescriptor, referrerOf } from './referrer.ts'
+
+/** Documents that are read at a time for one answer. */
+const readAtOnce = 16
 
 export class ObjectBackend implements Backend {
   readonly name: string
@@ -74,10 +78,13 @@ export class ObjectBackend implements Backend {
     if (isDigest(subject)) {
       const folder = referrersFolder(repository, subject)
       const names = await lists.list(folder, '', mostListed, signal)
-      const documents = names.map(async (name) => {
-        const bytes = await readObject(this.#objects, folder + name, mostDocumentBytes, signal)
-        return bytes && parseReferrer(bytes)
-      })
+      const limit = pLimit(readAtOnce)
+      const documents = names.map((name) =>
+        limit(async () => {
+          const bytes = await readObject(this.#objects, folder + name, mostDocumentBytes, signal)
+          return bytes && parseReferrer(bytes)
+        }),
+      )
       return referrersPage(
         search,
         (await Promise.all(documents)).filter((one) => one !== undefined),
@@ -128,7 +135,7 @@ export class ObjectBackend implements Backend {
           const referrer = referrerOf(manifest, content.mediaType)
           if (referrer) {
             const path = referrerPath(repository, referrer.subject, digest)
-            await objects.put(path, document(JSON.stringify({ ...referrer.descriptor, digest })), signal)
+            await objects.put(path, document(referrerText({ ...referrer.descriptor, digest })), signal)
           }
         }
         const known = await this.#link(location, signal)
@@ -154,6 +161,14 @@ export class ObjectBackend implements Backend {
       removeTag: (repository, tag, signal) => objects.remove(tagPath(repository, tag), signal),
     }
   }
+}
+
+/** One that nobody can read would spoil the list of all; annotations of any length are in the manifest itself. */
+function referrerText(descriptor: ReferrerDescriptor): string {
+  const text = JSON.stringify(descriptor)
+  if (Buffer.byteLength(text) <= mostDocumentBytes) return text
+  const { annotations: _, ...bare } = descriptor
+  return JSON.stringify(bare)
 }
 
 function aboutOf({ repository, kind, digest }: Location): string {

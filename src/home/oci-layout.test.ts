@@ -46,3 +46,14 @@ test('tags that are set at the same time are all there', async () => {
   const listed = (JSON.parse(new TextDecoder().decode(body)) as { tags: string[] }).tags
   expect(listed).toEqual([...tags, 'a', 'b', 'v1'].sort())
 })
+
+test('no repository lies in the layout of another', async () => {
+  const dir = await folder()
+  const backend = backendOf(`oci://${dir}`, webOptions())
+  for (const name of ['app/index.json', 'app/oci-layout', 'app/blobs/sha256']) {
+    const put = layOut(backend.writes!, repositoryOf('apps.corp', name))
+    await expect(put).rejects.toMatchObject({ code: 'bad-name' })
+  }
+  await layOut(backend.writes!, repositoryOf('apps.corp', 'app'))
+  expect((await backend.resolve(repositoryOf('apps.corp', 'app'), 'v1' as never)).size).toBeGreaterThan(0)
+})

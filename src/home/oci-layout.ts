@@ -25,6 +25,10 @@ const refName = 'org.opencontainers.image.ref.name'
 /** When a tag came to point there, wall ms. */
 const taggedAt = 'shoal.tagged-at'
 const octets = 'application/octet-stream'
+/** Manifests that are read at a time for one answer. */
+const readAtOnce = 16
+/** What a layout has in its folder: a repository of that name would lie in the layout of another. */
+const taken = new Set(['blobs', 'index.json', 'oci-layout'])
 
 const entrySchema = z.looseObject({
   mediaType: z.string().max(255),
@@ -88,12 +92,15 @@ export class OciLayouts implements Backend {
     const entries = await this.#entries(repository, signal)
     if (isDigest(subject)) {
       const digests = [...new Map(entries?.map((entry) => [entry.digest, entry])).values()]
-      const read = digests.map(async ({ digest, mediaType, size }) => {
-        if (size > maxManifestBytes) return undefined
-        const bytes = await readObject(this.#files, blobPath(repository, digest), maxManifestBytes, signal)
-        const referrer = bytes && referrerOf(bytes, mediaType)
-        return referrer?.subject === subject ? { ...referrer.descriptor, digest } : undefined
-      })
+      const limit = pLimit(readAtOnce)
+      const read = digests.map(({ digest, mediaType, size }) =>
+        limit(async () => {
+          if (size > maxManifestBytes) return undefined
+          const bytes = await readObject(this.#files, blobPath(repository, digest), maxManifestBytes, signal)
+          const referrer = bytes && referrerOf(bytes, mediaType)
+          return referrer?.subject === subject ? { ...referrer.descriptor, digest } : undefined
+        }),
+      )
       return referrersPage(
         search,
         (await Promise.all(read)).filter((one) => one !== undefined),
@@ -112,6 +119,7 @@ export class OciLayouts implements Backend {
     return {
       put: async (location, content, signal) => {
         const { repository, kind, digest } = location
+        checkName(repository)
         const path = blobPath(repository, digest)
         if ((await files.size(path, signal)) !== content.size) await files.put(path, content, signal)
         if (kind === 'blob') return
@@ -185,6 +193,14 @@ export class OciLayouts implements Backend {
       `${this.name} does not have ${kind} ${shortDigest(digest)} of ${formatRepository(repository)}`,
     )
   }
+}
+
+/** @throws {Failure} `bad-name` */
+function checkName(repository: Repository): void {
+  const component = repository.name.split('/').find((each) => taken.has(each))
+  if (component === undefined) return
+  const message = `${formatRepository(repository)} cannot be kept as an OCI image layout: "${component}" is part of one; give it another name`
+  throw new Failure('bad-name', message)
 }
 
 function nameOf({ annotations }: Entry): string | undefined {

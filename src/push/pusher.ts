@@ -155,11 +155,13 @@ export class Pusher {
   /** @throws {Failure} `no-manifest` */
   async deleteTag(repository: Repository, tag: Tag, by: string): Promise<void> {
     const { state, log } = this.#o
-    const known = await state.tags.get(repository, tag)
-    const image = formatReference({ ...repository, tag })
-    if (!known?.digest) throw new Failure('no-manifest', `there is no ${image}`)
-    await this.#dropTag(repository, tag, known, by)
-    log.info('tag deleted', { image, digest: known.digest, by })
+    await this.#alone(repository, async () => {
+      const known = await state.tags.get(repository, tag)
+      const image = formatReference({ ...repository, tag })
+      if (!known?.digest) throw new Failure('no-manifest', `there is no ${image}`)
+      await this.#dropTag(repository, tag, known, by)
+      log.info('tag deleted', { image, digest: known.digest, by })
+    })
   }
 
   /** With the tags that point to it. @throws {Failure} `no-manifest` */

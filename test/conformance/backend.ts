@@ -181,6 +181,17 @@ export function backendConformance(name: string, start: () => Promise<BackendFix
       await writes.remove(manifestAt(digestOf(signature)))
       expect(await listed('')).toEqual([])
     })
+
+    test('lists what refers to it whatever annotations that has', async () => {
+      if (fixture.referrers === false || fixture.lists === false) return
+      const subject = manifestOf(config, [], { n: 'subject' })
+      await putManifest(writes, subject)
+      const about = manifestOf(config, [], { long: 'x'.repeat(100_000) }, { subject: descriptorOf(subject) })
+      await putManifest(writes, about)
+      const answer = await backend.pass(repository, `referrers/${digestOf(subject)}`, '', undefined)
+      const { manifests } = JSON.parse(new TextDecoder().decode(answer.body)) as { manifests: { digest: string }[] }
+      expect(manifests.map(({ digest }) => digest)).toEqual([digestOf(about)])
+    })
   })
 }
 
