@@ -1,21 +1,18 @@
 /** The object store backend before a real one, OpenStack Swift. */
-import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { afterAll, expect, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { backendConformance } from '../../test/conformance/backend.ts'
-import { collect } from '../../test/conformance/source.ts'
-import { LabS3 } from '../../test/lab/s3.ts'
-import { seededRandom, systemClock } from '../clock.ts'
-import { digestOf } from '../oci/digest.ts'
-import { repositoryOf } from '../oci/reference.ts'
-import type { Location } from '../source/source.ts'
-import { silentLog } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
-import { backendOf } from './backend-of.ts'
-
-// A store in Python, on a machine that has other work.
-setDefaultTimeout(60_000)
+import { seededRandom, systemClock } from '../../src/clock.ts'
+import { backendOf } from '../../src/home/backend-of.ts'
+import { digestOf } from '../../src/oci/digest.ts'
+import { repositoryOf } from '../../src/oci/reference.ts'
+import type { Location } from '../../src/source/source.ts'
+import { silentLog } from '../../src/telemetry/log.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { backendConformance } from '../conformance/backend.ts'
+import { collect } from '../conformance/source.ts'
+import { LabS3 } from '../lab/s3.ts'
 
 const missing = await LabS3.missing()
 if (missing !== undefined) {
