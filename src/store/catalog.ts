@@ -7,6 +7,7 @@
  * Longer than most files, for all of it is written by that one transaction: blobs, pins, tags, bans, who was given what.
  */
 import { Database, SQLiteError } from 'bun:sqlite'
+import { open } from 'node:fs/promises'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -14,6 +15,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Ban, BlobKind, GrantHolder, TagRecord } from './blob-store.ts'
+import { syncData } from './open-files.ts'
 import type { Pin } from './pins.ts'
 import { migrate } from './schema.ts'
 import type { Spare } from './spare.ts'
@@ -217,6 +219,22 @@ export class Catalog {
       this.#trouble(error)
       if (isFull(error) && this.#spare.giveUp()) this.commit()
       else this.#arm(retryEvery)
+    }
+  }
+
+  /**
+   * All that was recorded so far outlives the machine, not just this process: a file without a row is taken for rubbish at
+   * the next start. @throws {Failure} `no-disk`
+   */
+  async settle(): Promise<void> {
+    this.commit()
+    const path = `${this.#db.filename}-wal`
+    try {
+      if (this.#dirty.size + this.#changes.length > 0) throw new Error('what is to be recorded waits')
+      await using log = await open(path, 'r')
+      await syncData(log.fd)
+    } catch (error) {
+      throw new Failure('no-disk', `cannot bring ${path} to the disk: ${(error as Error).message}`, { cause: error })
     }
   }
 

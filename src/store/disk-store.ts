@@ -473,7 +473,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
         if (known === blob) await fill(blob, path)
         else await blob.take(path)
       }
-      this.#catalog.commit()
+      await this.#catalog.settle()
     } finally {
       letGo()
     }

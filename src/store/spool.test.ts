@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesOf } from '../../test/fakes/bytes.ts'
-import { messageOf } from '../../test/fakes/disk-stores.ts'
+import { diskStores, messageOf } from '../../test/fakes/disk-stores.ts'
 import { digestOf } from '../oci/digest.ts'
 import type { Blob } from './blob-store.ts'
 import { FileSpool, type Spooling } from './spool.ts'
@@ -66,5 +66,23 @@ describe('an upload that is given up', () => {
     await spool.discard()
     expect(taken).toBe(0)
     expect(readdirSync(dir)).toEqual([])
+  })
+})
+
+describe('an upload that is kept', () => {
+  const { openStore, newDir } = diskStores({ each: true })
+
+  test('is not said to be before the disk has the record of it: a file without one is rubbish after a power cut', async () => {
+    const folder = newDir()
+    const disk = await openStore(folder)
+    const kept = disk.spool()
+    await kept.append(bytes)
+    expect((await kept.keep(spec, [])).complete).toBe(true)
+    const second = bytesOf(1000)
+    const spool = disk.spool()
+    await spool.append(second)
+    rmSync(join(folder, 'shoal.db-wal'))
+    expect(await messageOf(spool.keep({ digest: digestOf(second), kind: 'blob' }, []))).toContain('to the disk')
+    await spool.discard()
   })
 })
