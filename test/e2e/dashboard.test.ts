@@ -88,6 +88,7 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
     await dialog.waitFor({ state: 'detached' })
     await until('one is left', 40, async () => (await rows.count()) === 1)
     await rows.first().getByRole('button').press('Enter')
+    await dialog.waitFor()
     await page.keyboard.press('Escape')
     await dialog.waitFor({ state: 'detached' })
     expect(view.stored.size).toBe(2)
