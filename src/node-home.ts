@@ -115,7 +115,9 @@ export class NodeHome {
         ? async (repository: Repository, digest: Digest) =>
             void (await state.contents.touch(repository, digest, wall()))
         : undefined
-    const home = new HomeContent({ content: node, home: this.source, store, open, wall, ...(told ? { told } : {}) })
+    const waiting = this.#own ? {} : { waiting: clock }
+    const more = { ...waiting, ...(told ? { told } : {}) }
+    const home = new HomeContent({ content: node, home: this.source, store, open, wall, ...more })
     return new ByHome((repository) => this.source.has(repository), home, world)
   }
 

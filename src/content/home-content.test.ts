@@ -92,3 +92,34 @@ test('while none of them answers, what was given before is given, and nothing el
   const other = repositoryOf('apps.corp', 'team/other')
   expect(await codeOf(content.open(other, part.digest))).toBe('unavailable')
 })
+
+test('a client waits for a seed that comes up late, unless one has answered, and not for ever', async () => {
+  const waits = new HomeContent({
+    content: node.content,
+    home: {
+      resolve: async () => {
+        if (failure) throw failure
+        return { digest, mediaType: manifestTypes.ociManifest, size: manifest.length }
+      },
+      stat: async () => ({ size: layer.length, mediaType: 'application/x' }),
+      pass: async () => ({ status: 200, headers: new Headers(), body: new Uint8Array() }),
+    },
+    store: node.store,
+    open: () => {},
+    waiting: node.clock,
+    wall: () => node.clock.wall(),
+  })
+  failure = new Failure('unavailable', 'no seed')
+  const inVain = codeOf(waits.manifest(repository, tag))
+  await node.clock.run(20_000)
+  expect(await inVain).toBe('unavailable')
+
+  const waiting = codeOf(waits.manifest(repository, tag))
+  await node.clock.run(3000)
+  failure = undefined
+  await node.clock.run(1000)
+  expect(await waiting).toBe('none')
+
+  failure = new Failure('unavailable', 'its backend is away', { detail: { status: 404 } })
+  expect(await codeOf(waits.manifest(repository, parseTag('v2')))).toBe('unavailable')
+})

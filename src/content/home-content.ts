@@ -1,8 +1,9 @@
 /**
  * {@link Content} of repositories of the cluster's own. Whether they have something is asked of those that keep them, each
  * time: what was pushed a moment ago is found, and what was deleted is not. While none of them answers, what this node knew
- * last counts.
+ * last counts; of what it knows nothing, the client waits a while for one of them to come up.
  */
+import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { contentsOf, isElsewhere } from '../oci/media.ts'
@@ -20,9 +21,15 @@ export interface HomeContentOptions {
   readonly open: (repository: Repository) => void
   /** Somebody was told that it is there, and may rely on it. */
   readonly told?: (repository: Repository, digest: Digest) => Promise<void>
+  /** Absent on a node that keeps them itself: it waits for nobody. */
+  readonly waiting?: Clock
   /** Wall time in ms. */
   readonly wall: () => number
 }
+
+/** A seed that comes up late does so within seconds; of what nobody will have, the client should hear soon. */
+const patienceMs = 15_000
+const againMs = 500
 
 export class HomeContent implements Content {
   readonly #o: HomeContentOptions
@@ -33,7 +40,7 @@ export class HomeContent implements Content {
 
   async manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest> {
     const { content, store, open } = this.#o
-    const { digest, mediaType } = await unlessAborted(this.#resolved(repository, reference), signal)
+    const { digest, mediaType } = await unlessAborted(this.#resolved(repository, reference, signal), signal)
     open(repository)
     const { bytes } = await content.manifest(repository, digest, signal)
     const { manifests, blobs } = contentsOf(bytes)
@@ -47,13 +54,13 @@ export class HomeContent implements Content {
   }
 
   async stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
-    const stat = await unlessAborted(this.#stat({ repository, kind: 'blob', digest }), signal)
+    const stat = await unlessAborted(this.#stat({ repository, kind: 'blob', digest }, signal), signal)
     await this.#o.told?.(repository, digest)
     return { digest, ...stat }
   }
 
   async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
-    await unlessAborted(this.#stat({ repository, kind: 'blob', digest }), signal)
+    await unlessAborted(this.#stat({ repository, kind: 'blob', digest }, signal), signal)
     this.#o.open(repository)
     this.#o.store.seenIn(digest, repository)
     return this.#o.content.open(repository, digest, span, signal)
@@ -63,30 +70,44 @@ export class HomeContent implements Content {
     return this.#o.home.pass(repository, path, search, accept, signal)
   }
 
-  async #resolved(repository: Repository, reference: Tag | Digest): Promise<Resolved> {
+  async #resolved(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Resolved> {
     const { home, store, wall } = this.#o
     if (isDigest(reference)) {
-      const stat = await this.#stat({ repository, kind: 'manifest', digest: reference })
+      const stat = await this.#stat({ repository, kind: 'manifest', digest: reference }, signal)
       return { digest: reference, ...stat }
     }
-    try {
+    const ask = async () => {
       const resolved = await home.resolve(repository, reference)
       store.setTag(repository, reference, { ...resolved, resolvedAt: wall() })
       return resolved
-    } catch (error) {
-      const known = store.tag(repository, reference)
-      if (!known || Failure.from(error).code !== 'unavailable') throw error
-      return known
     }
+    return this.#asked<Resolved>(ask, () => store.tag(repository, reference), signal)
   }
 
-  async #stat(location: Location): Promise<Stat> {
-    try {
-      return await this.#o.home.stat(location)
-    } catch (error) {
-      const known = this.#known(location)
-      if (!known || Failure.from(error).code !== 'unavailable') throw error
-      return known
+  #stat(location: Location, signal?: AbortSignal): Promise<Stat> {
+    return this.#asked(
+      () => this.#o.home.stat(location),
+      () => this.#known(location),
+      signal,
+    )
+  }
+
+  async #asked<T>(ask: () => Promise<T>, lastKnown: () => T | undefined, signal?: AbortSignal): Promise<T> {
+    const { waiting } = this.#o
+    const end = waiting && waiting.now() + patienceMs
+    while (true) {
+      try {
+        return await ask()
+      } catch (error) {
+        const failure = Failure.from(error)
+        if (failure.code !== 'unavailable') throw error
+        const known = lastKnown()
+        if (known) return known
+        // A seed that gave an answer is there: its backend is not.
+        const answered = failure.detail.status !== undefined
+        if (answered || !waiting || end === undefined || waiting.now() >= end) throw error
+        await pause(waiting, againMs, signal)
+      }
     }
   }
 

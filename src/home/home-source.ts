@@ -118,7 +118,9 @@ export class HomeSource implements AnySource {
         return await this.#call(seed, call, request)
       } catch (error) {
         const failure = Failure.from(error)
-        if (!no || no.code === 'unavailable') no = failure
+        // What a seed has said counts more than that another one could not be asked.
+        const silent = failure.code === 'unavailable' && failure.detail.status === undefined
+        if (!no || (no.code === 'unavailable' && !silent)) no = failure
       }
     }
     throw no ?? new Failure('unavailable', `no seed that keeps ${formatRepository(repository)} is in the cluster now`)

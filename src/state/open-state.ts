@@ -8,7 +8,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { LateSql } from './late.ts'
 import { openPostgres, postgres } from './postgres.ts'
 import { SqlState } from './sql-state.ts'
-import { openSqliteFile, sqlite } from './sqlite.ts'
+import { letGo, openSqliteFile, sqlite } from './sqlite.ts'
 import type { State } from './state.ts'
 
 export interface StateOptions {
@@ -42,10 +42,17 @@ export async function openState(options: StateOptions): Promise<State> {
   const { url, dataDir, clock, log, metrics } = options
   const path = fileIn(dataDir)
   const name = whereStateIs(options)
+  let opened = false
   const sql = new LateSql({
     name,
     dialect: url ? postgres : sqlite,
-    open: () => (url ? openPostgres({ ...options, url }) : openSqliteFile(path)),
+    open: async () => {
+      if (url) return openPostgres({ ...options, url })
+      const file = await openSqliteFile(path)
+      if (!opened) await letGo(file)
+      opened = true
+      return file
+    },
     clock,
     deadlineMs,
     changed: (trouble) => {

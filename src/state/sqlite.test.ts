@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
-import { openSqlite } from './sqlite.ts'
+import { letGo, openSqlite, openSqliteFile } from './sqlite.ts'
 
 const folders: string[] = []
 afterEach(() => {
@@ -65,4 +65,19 @@ test('a file that is no database is unavailable, and named', async () => {
   writeFileSync(path, 'not a database, by any means\n'.repeat(100))
   const failure = await openSqlite(path).catch((error) => error)
   expect([failure.code, failure.message]).toEqual(['unavailable', expect.stringContaining(path)])
+})
+
+test('work that a killed process had in its hands is there at once for the one that starts after it', async () => {
+  const path = file()
+  const claimed = await openSqlite(path)
+  await claimed.work.add({ kind: 'copy', key: 'a', body: 1, at: 0 })
+  expect(await claimed.work.claim('copy', 1, 60_000)).toMatchObject({ key: 'a' })
+  await claimed.work.add({ kind: 'copy', key: 'a', body: 2, at: 1 })
+  await claimed.close()
+  const again = await openSqliteFile(path)
+  await letGo(again)
+  await again.close()
+  const state = await openSqlite(path)
+  expect(await state.work.claim('copy', 2, 60_000)).toMatchObject({ key: 'a', body: 1 })
+  await state.close()
 })
