@@ -3,74 +3,46 @@
  * reverse when it ends. Longer than most files, for it is the one place where all parts are named.
  */
 import { randomBytes } from 'node:crypto'
-import { createAdmin, serveAdmin } from './admin/admin.ts'
 import { buildInfo } from './build-info.ts'
-import { type Clock, every, systemClock } from './clock.ts'
+import { every, systemClock } from './clock.ts'
 import { Identity } from './cluster/identity.ts'
 import { KeyFile } from './cluster/key-file.ts'
-import type { KeyRing } from './cluster/key-ring.ts'
-import { Roster } from './cluster/roster.ts'
 import type { Changes } from './config/reload.ts'
 import { tellExposed } from './config/secret-file.ts'
 import type { Settings } from './config/settings.ts'
-import { bringWhole } from './content/bring.ts'
 import { Files } from './content/files.ts'
 import { GuardedContent } from './content/guarded-content.ts'
 import { NodeContent } from './content/node-content.ts'
 import { Parts } from './content/parts.ts'
 import { Tags } from './content/tags.ts'
 import { type Engine, engineOf } from './engine/of-node.ts'
-import { Failure } from './failure.ts'
-import { connectionsFor, fileLimit, openFiles, watchFiles } from './file-limit.ts'
-import { harbor } from './harbor/harbor.ts'
+import { fileLimit, openFiles, watchFiles } from './file-limit.ts'
 import { harden } from './hardening.ts'
-import { backendOf } from './home/backend-of.ts'
-import { Keeping } from './home/keeping.ts'
-import { ownBinary } from './install/own-binary.ts'
 import { idleRule } from './keep/idle.ts'
-import { formatAddress, isLoopback } from './listen.ts'
+import { formatAddress } from './listen.ts'
 import { Meter } from './meter.ts'
+import { inboundOf } from './node-answers.ts'
 import { NodeHome } from './node-home.ts'
+import { adminPort, registryPort } from './node-ports.ts'
+import { pushingOf } from './node-pushing.ts'
+import { NodeSources } from './node-sources.ts'
 import { NodeState } from './node-state.ts'
+import { logStarted, summaryOf } from './node-summary.ts'
+import { NodeSwarm } from './node-swarm.ts'
+import { telemetryOf, tracingOf } from './node-telemetry.ts'
 import { viewOf } from './node-view.ts'
 import type { Digest } from './oci/digest.ts'
 import type { Repository } from './oci/reference.ts'
 import { preheatOf } from './preheat/assembly.ts'
-import { homePin } from './push/pusher.ts'
-import { Bucket, Gate } from './rate.ts'
-import { createRegistry, pullLog } from './registry/registry.ts'
-import { serveRegistry, serverLimits } from './registry/server.ts'
-import { replicationOf } from './replicate/assembly.ts'
+import { pullLog } from './registry/registry.ts'
 import { Rights } from './rights/rights.ts'
 import type { Visitor } from './rights/visitor.ts'
-import { Scheduler } from './scheduler/service.ts'
-import { Swarms } from './scheduler/swarms.ts'
-import { Courtesy } from './source/courtesy.ts'
-import { FileSource, type FileSourceOptions } from './source/file-source.ts'
-import { RegistrySource, type SourceLimit } from './source/registry-source.ts'
 import type { Location } from './source/source.ts'
 import { Sources } from './source/sources.ts'
-import type { ListedUpstreams } from './source/upstreams.ts'
 import { DiskStore } from './store/disk-store.ts'
-import { Announcer } from './swarm/announcer.ts'
-import { Bans } from './swarm/bans.ts'
-import { Mender } from './swarm/mender.ts'
-import { Planner } from './swarm/planner.ts'
-import { Seeder } from './swarm/seeder.ts'
-import { Swarm } from './swarm/swarm.ts'
-import { defaultTuning } from './swarm/tuning.ts'
-import { Recent } from './telemetry/faults.ts'
 import { History, readTotals, spans } from './telemetry/history.ts'
-import type { Fields, Log, LogLevel } from './telemetry/log.ts'
-import { LogLevels } from './telemetry/log-level.ts'
-import { createMetrics } from './telemetry/metrics.ts'
-import { createLog } from './telemetry/pino.ts'
-import { Tracing } from './tracing/tracing.ts'
-import { dashboard } from './ui/dashboard.ts'
 import { ClusterVitals } from './vitals.ts'
-import type { Schedule } from './wire/messages.ts'
 import { Network } from './wire/network.ts'
-import type { Inbound } from './wire/wire.ts'
 
 export interface RunningNode {
   /** Lines that say where it listens and what to do next. */
@@ -91,17 +63,9 @@ const uploadDrainMs = 5_000
 export async function startNode(settings: Settings): Promise<RunningNode> {
   const clock = systemClock
   const random = Math.random
-  const metrics = createMetrics()
-  const recent = new Recent(clock)
-  const written = (level: LogLevel, message: string, fields?: Fields) => {
-    metrics.logLines.inc({ level })
-    recent.add(level, message, fields)
-  }
-  const log = createLog({ ...settings.log, written })
-  const levels = new LogLevels(log, clock)
+  const { metrics, recent, log, levels } = telemetryOf(settings, clock)
   const unhardened = harden()
   if (unhardened !== undefined) log.warn('this process is less shut off than it could be', { reason: unhardened })
-  metrics.buildInfo.set({ version: buildInfo.version, commit: buildInfo.commit, bun: Bun.version }, 1)
   const undo: (() => void | Promise<void>)[] = []
   try {
     return await start()
@@ -141,35 +105,21 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const tracing = await tracingOf(settings, identity.id, clock, log)
     undo.push(() => tracing?.close())
 
-    const { downloadRate, uploadRate, sourceRate } = settings.limits
+    const { downloadRate } = settings.limits
     const started = clock.now()
     const rates = { received: new Meter(started), sent: new Meter(started), source: new Meter(started) }
-    const sourceGate = sourceRate === undefined ? undefined : new Gate({ clock, bytesPerSecond: sourceRate })
-    const courtesy = new Courtesy(clock)
-    const sourceLimit: SourceLimit = async (bytes, digest) => {
-      rates.source.add(bytes, clock.now())
-      const unread = digest !== undefined && (swarm.find(digest)?.background ?? false)
-      const background = unread && !seeder.wanted(digest)
-      if (!sourceGate) return courtesy.pass(bytes, background)
-      await sourceGate.enter(bytes, { of: digest ?? '', background })
-      sourceGate.leave()
-    }
-
-    const sourceOptions: FileSourceOptions = {
-      upstreams: upstreamsOf(settings),
-      onlyListed: settings.source.onlyListed,
-      ...(settings.source.caFile === undefined ? {} : { caFile: settings.source.caFile }),
+    const sources = new NodeSources({
+      settings,
+      read: rates.source,
+      background: (digest) => (swarm.find(digest)?.background ?? false) && !seeder.wanted(digest),
+      admitted: (repository, asker) => rights.given(repository, asker),
       clock,
       random,
       log,
       metrics,
-      limit: sourceLimit,
-      admitted: (repository, asker) => rights.given(repository, asker),
-    }
-    const { credentialsFile } = settings.source
-    const registries = new RegistrySource({ ...sourceOptions, ...(credentialsFile ? { credentialsFile } : {}) })
-    undo.push(() => registries.close())
-    const webServers = new FileSource(sourceOptions)
+    })
+    undo.push(() => sources.close())
+    const { registries, webServers } = sources
     const urls = new Files({
       source: webServers,
       store,
@@ -178,27 +128,14 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
       stored: (repository, digest) => {
         rights.contains(repository, [digest])
-        const owner = announcer.changed(digest)
-        if (owner) network.announceSoon(owner)
+        parted.announce(digest)
       },
     })
     undo.push(() => urls.close())
-    const { caFile } = settings.source
     const home: NodeHome = new NodeHome({
       settings,
       state: kept?.state,
-      backend: (url) =>
-        backendOf(url, {
-          env: process.env,
-          clock,
-          random,
-          log,
-          metrics,
-          limit: (bytes) => sourceLimit(bytes, undefined),
-          ...(caFile === undefined ? {} : { caFile }),
-          ...(credentialsFile ? { dockerFile: credentialsFile } : {}),
-          ...(settings.keeping.credentialsFile ? { awsFile: settings.keeping.credentialsFile } : {}),
-        }),
+      backend: (url) => sources.backend(url),
       network: () => network,
     })
     const source = new Sources({
@@ -248,79 +185,17 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       traces: tracing?.traces,
     })
     undo.push(() => network.close())
-    const { membership, directory } = network
+    const { membership } = network
     const outbound = tracing?.outbound(network.outbound) ?? network.outbound
 
-    const bans = new Bans({ store, clock, log, metrics })
-    const announcer = new Announcer(store, () => membership)
-    const seeder: Seeder = new Seeder({
-      store,
-      clock,
-      feeding: (digest) => swarm.find(digest)?.leads ?? false,
-      owners: (digest) => rights.owners(digest),
-      limit: uploadRate === undefined ? undefined : new Bucket(uploadRate, started),
-      sent: rates.sent,
-    })
-    const swarms = modes.includes('scheduler') ? new Swarms(random, settings.source.zone) : undefined
-    const scheduler =
-      swarms &&
-      new Scheduler({
-        swarms,
-        membership,
-        outbound,
-        clock,
-        log,
-        metrics,
-        readers: (repository) => home.readers(repository),
-        orderSelf: (order) => inbound.order(order),
-      })
-    const choose = (request: Schedule) => {
-      if (!scheduler) throw new Failure('no-name', 'this node is not a scheduler')
-      return scheduler.schedule(request)
-    }
-    const schedule = tracing?.schedule(choose) ?? choose
-    const planner = new Planner({
-      membership,
-      outbound,
-      directory,
-      log,
+    const parted: NodeSwarm = new NodeSwarm({
+      ...{ settings, store, identity, network, outbound, source: asked, rights, tracing, rates, clock, random, log },
       metrics,
-      ...(scheduler ? { local: schedule } : {}),
+      readers: (repository) => home.readers(repository),
+      orderSelf: (order) => inbound.order(order),
     })
-    const swarm: Swarm = new Swarm({
-      store,
-      outbound,
-      membership,
-      planner,
-      source: asked,
-      signer: identity,
-      bans,
-      clock,
-      random,
-      log,
-      metrics,
-      tuning: defaultTuning,
-      seeder,
-      directory,
-      owned: (digest, repositories) => rights.owned(digest, repositories),
-      complaint: (digest, piece) => mender.complaint(digest, piece),
-      ...(tracing ? { traced: (location, begin) => tracing.transfers.bring(location, begin) } : {}),
-      verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
-      changed: (digest, soon) => {
-        const owner = announcer.changed(digest)
-        if (owner && soon) network.announceSoon(owner)
-      },
-    })
-    const mender: Mender = new Mender({
-      store,
-      signer: identity,
-      fetch: (location, size) => swarm.fetch(location, size),
-      everyMs: settings.store.scrubEveryMs,
-      clock,
-      log,
-      metrics,
-    })
-    undo.push(() => mender.close())
+    undo.push(() => parted.mender.close())
+    const { bans, announcer, seeder, swarms, scheduler, schedule, planner, swarm, mender } = parted
     const tags: Tags = new Tags({
       store,
       source: asked,
@@ -366,34 +241,13 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       door: source,
       signer: identity,
       busy: () => !swarm.idle,
-      came: ({ digest }) => {
-        const owner = announcer.changed(digest)
-        if (owner) network.announceSoon(owner)
-      },
+      came: ({ digest }) => parted.announce(digest),
       clock,
       random,
       log,
     })
 
-    const roster = new Roster(membership)
-    const answers: Inbound = {
-      opened: () => swarm.opened(),
-      frame: (session, frame) => swarm.frame(session, frame),
-      closed: (session, reason) => swarm.closed(session, reason),
-      offer: (digest, wanted, peer, signal) => seeder.offer(digest, wanted, peer, signal),
-      order: (order) => {
-        if (!modes.includes('seed')) throw new Failure('no-name', 'this node is not a seed')
-        rights.ordered(order.location)
-        swarm.order(order.location)
-      },
-      schedule,
-      announce: (announce) => {
-        scheduler?.announce(announce)
-        return { epoch: membership.self.epoch, ...roster.since(announce.known) }
-      },
-      resolve: (request) => ('tag' in request ? tags.answer(request) : parts.answer(request)),
-      vitals: (request) => vitals.own(request),
-    }
+    const answers = inboundOf({ modes, membership, swarm, seeder, scheduler, schedule, rights, tags, parts, vitals })
     const inbound = tracing?.inbound(answers) ?? answers
     home.join(network)
     kept?.join(network, bans, (repository) => home.source.has(repository))
@@ -416,59 +270,33 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       stored: (digest: Digest) => {
         const blob = store.find(digest)
         if (blob) seeder.begun(blob)
-        const owner = announcer.changed(digest)
-        if (owner) network.announceSoon(owner)
+        parted.announce(digest)
       },
       swarm,
       clock,
       log,
       metrics,
     }
-    const own = await home.serve(homeParts)
-    if (kept) home.pusher?.onPushed(kept.pushed)
     undo.push(() => home.close())
-    const keeping = new Keeping({
-      homes: home.homes,
-      state: kept?.state,
-      seed: modes.includes('seed'),
-      store,
-      bring: (location, size, signal) => bringWhole({ store, swarm }, location, size, signal),
-      mode: settings.keeping.write,
-      pinnedFor: homePin,
-      clock,
-      random,
-      log,
-      metrics,
-    })
-    home.pusher?.onPushed((event) => keeping.pushed(event))
-    keeping.start()
-    undo.push(() => keeping.close())
-    const aboutState = { settings, state: kept?.state, node: identity.id, clock, random, log, metrics }
-    const replication = replicationOf({ ...aboutState, content: home.content(content, content, homeParts) })
-    undo.push(() => replication?.close())
-    const policy = home.policy({ ...aboutState, store })
-    undo.push(() => policy?.close())
+    const aboutPushes = { settings, home, homeParts, kept, node: identity.id, content, random }
+    const pushing = await pushingOf(aboutPushes, (step) => undo.push(step))
+    const { keeping, replication, policy } = pushing
     const contentFor = (visitor: Visitor) =>
       home.content(content, new GuardedContent({ content, rights, door: source }, visitor), homeParts)
     const files = fileLimit()
-    const app = createRegistry({
+    const serving = {
+      settings,
       content: contentFor,
-      own,
-      log,
-      metrics,
+      own: pushing.own,
+      pulls,
+      tracing,
+      files,
       clock,
       random,
-      pulls: tracing?.pulls.tracked(pulls) ?? pulls,
-      ...(tracing ? { traced: (exchange, request, work) => tracing.pulls.request(exchange, request, work) } : {}),
-    })
-    const registry = await serveRegistry(app, {
-      hostname: settings.registry.address.host,
-      port: settings.registry.address.port,
-      limits: { connections: connectionsFor(serverLimits.connections, files) },
-      uploads: own?.pushing !== undefined,
-      clock,
       log,
-    })
+      metrics,
+    }
+    const registry = await registryPort(serving)
     undo.push(() => registry.close(0))
     const registryAddress = formatAddress({ host: registry.hostname, port: registry.port })
 
@@ -502,18 +330,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       endpoints: () => registries.endpoints(),
       notReady,
     })
-    const { token } = settings.admin
-    const binary = ownBinary()
-    const guard = { log, ...(token ? { token } : {}) }
-    const provider = harbor({
-      ...guard,
-      preheats: preheat.preheats,
-      names: (url) => registries.leadingTo(url),
-      notReady,
-      addressOf: (node) => membership.find(node)?.url,
-    })
-    const options = { ...guard, pages: dashboard(), provider, ...(binary ? { binary } : {}) }
-    const admin = serveAdmin(createAdmin(view, metrics, options), settings.admin.address)
+    const { preheats } = preheat
+    const admin = adminPort({ settings, view, metrics, log, preheats, registries, membership, notReady })
     undo.push(() => admin.close())
     addresses.admin = formatAddress(admin.address)
 
@@ -531,30 +349,16 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     undo.push(stopWatching)
 
     const closed = Promise.withResolvers<void>()
-    log.info('node started', {
-      version: buildInfo.version,
-      node: membership.self.id,
-      modes: modes.join(','),
-      registry: addresses.registry,
-      peer: membership.self.url,
-      admin: addresses.admin,
-      cluster: ring ? `keyed (${ring})` : 'open',
-      encrypted: encrypt,
-    })
-    // Who reads text is told by the summary.
-    if (!ring && settings.log.format === 'json' && !isLoopback(settings.peer.address.host)) {
-      log.warn('the cluster is open: any host that reaches the peer port can join and read cached images', {
-        mend: 'make a key with "shoal keygen", and give it to every node with --cluster-key-file',
-      })
-    }
+    const told = { settings, self: membership.self, addresses, ring }
+    logStarted(told, log)
     return {
-      summary: () => summaryOf(settings, membership.self, addresses, ring),
+      summary: () => summaryOf(told),
       closed: closed.promise,
       reload: (read) => {
         keyFile?.reload()
         try {
           const { settings: now, changes } = read()
-          for (const each of [registries, webServers]) each.reroute(upstreamsOf(now), now.source.onlyListed)
+          sources.reroute(now)
           log.info('settings were read again', {
             changed: changes.now.join(', ') || 'nothing',
             ...(changes.atNextStart.length > 0 ? { wantsRestart: changes.atNextStart.join(', ') } : {}),
@@ -573,13 +377,11 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         pulls.close()
         await seeder.drain(uploadDrainMs)
         await preheat.close()
-        await keeping.close()
-        await replication?.close()
-        await policy?.close()
+        await pushing.close()
         mender.close()
         engine.close()
         urls.close()
-        registries.close()
+        sources.close()
         swarm.close('the node ends')
         await network.close()
         await tracing?.close()
@@ -593,40 +395,4 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       },
     }
   }
-}
-
-/** Undefined where nothing is traced: then nothing of it is loaded either. */
-async function tracingOf({ trace, node }: Settings, id: string, clock: Clock, log: Log): Promise<Tracing | undefined> {
-  if (trace.endpoint === undefined) return undefined
-  const { createTraces } = await import('./telemetry/otel.ts')
-  const { version } = buildInfo
-  return new Tracing(createTraces({ endpoint: trace.endpoint, version, node: id, zone: node.zone, clock, log }), clock)
-}
-
-function upstreamsOf({ source }: Settings): ListedUpstreams {
-  const byRegistry = Map.groupBy(source.upstreams, ({ registry }) => registry)
-  return new Map([...byRegistry].map(([registry, all]) => [registry, all.map(({ url }) => ({ url: new URL(url) }))]))
-}
-
-function summaryOf(
-  settings: Settings,
-  self: { id: string; url: string; p2p: readonly string[] },
-  addresses: { registry: string; admin: string },
-  ring: KeyRing | undefined,
-): string[] {
-  const { join, mdns } = settings.p2p
-  const found = [...(mdns ? ['mDNS'] : []), ...(join.length > 0 ? [`the seed list ${join.join(', ')}`] : [])]
-  return [
-    `shoal ${buildInfo.version}, node ${self.id}`,
-    `  modes      ${settings.node.modes.join(', ')}`,
-    `  registry   http://${addresses.registry}   the mirror for this host's engine`,
-    `  peers      ${self.url}, libp2p ${self.p2p.join(', ')}`,
-    `  admin      http://${addresses.admin}   health, metrics, API; the dashboard at /ui`,
-    `  data       ${settings.node.dataDir}`,
-    `  members    found by ${found.join(' and ') || 'nothing: this node stays alone (give --join, or drop --no-mdns)'}`,
-    ring
-      ? `  cluster    keyed, ${ring}: who does not hold the key neither joins nor reads`
-      : '  cluster    OPEN: any host that reaches the peer port can join and read cached images (see shoal keygen)',
-    `  traffic    ${settings.cluster.encrypt ? 'between nodes is encrypted' : 'between nodes is not encrypted (see --encrypt)'}`,
-  ]
 }

@@ -1,0 +1,75 @@
+/** The two ports of a node that are not for other nodes, put together: engines and clients ask at one, operators at the other. */
+import { type AdminServer, createAdmin, serveAdmin } from './admin/admin.ts'
+import type { NodeView } from './admin/view.ts'
+import type { Clock, Random } from './clock.ts'
+import type { Membership } from './cluster/membership.ts'
+import type { Settings } from './config/settings.ts'
+import { connectionsFor } from './file-limit.ts'
+import { harbor } from './harbor/harbor.ts'
+import { ownBinary } from './install/own-binary.ts'
+import type { Preheats } from './preheat/preheats.ts'
+import type { Own } from './registry/exchange.ts'
+import type { Pulls } from './registry/pulls.ts'
+import { createRegistry, type RegistryInit } from './registry/registry.ts'
+import { type RegistryServer, serveRegistry, serverLimits } from './registry/server.ts'
+import type { RegistrySource } from './source/registry-source.ts'
+import type { Log } from './telemetry/log.ts'
+import type { Metrics } from './telemetry/metrics.ts'
+import type { Tracing } from './tracing/tracing.ts'
+import { dashboard } from './ui/dashboard.ts'
+
+export interface RegistryPort {
+  readonly settings: Settings
+  readonly content: RegistryInit['content']
+  readonly own: Own | undefined
+  readonly pulls: Pulls
+  readonly tracing: Tracing | undefined
+  /** Files that this process may have open. */
+  readonly files: Parameters<typeof connectionsFor>[1]
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: Metrics
+}
+
+/** @throws {ListenError} */
+export function registryPort({ settings, pulls, tracing, files, ...parts }: RegistryPort): Promise<RegistryServer> {
+  const { own, clock, log } = parts
+  const { host: hostname, port } = settings.registry.address
+  const app = createRegistry({
+    ...parts,
+    pulls: tracing?.pulls.tracked(pulls) ?? pulls,
+    ...(tracing ? { traced: (exchange, request, work) => tracing.pulls.request(exchange, request, work) } : {}),
+  })
+  const limits = { connections: connectionsFor(serverLimits.connections, files) }
+  return serveRegistry(app, { hostname, port, limits, uploads: own?.pushing !== undefined, clock, log })
+}
+
+export interface AdminPort {
+  readonly settings: Settings
+  readonly view: NodeView
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly preheats: Preheats
+  readonly registries: RegistrySource
+  readonly membership: Membership
+  /** Why the node cannot serve; empty when it can. */
+  readonly notReady: () => readonly string[]
+}
+
+/** @throws {ListenError} */
+export function adminPort({ settings, view, metrics, log, preheats, registries, ...parts }: AdminPort): AdminServer {
+  const { membership, notReady } = parts
+  const { token, address } = settings.admin
+  const binary = ownBinary()
+  const guard = { log, ...(token ? { token } : {}) }
+  const provider = harbor({
+    ...guard,
+    preheats,
+    names: (url) => registries.leadingTo(url),
+    notReady,
+    addressOf: (node) => membership.find(node)?.url,
+  })
+  const options = { ...guard, pages: dashboard(), provider, ...(binary ? { binary } : {}) }
+  return serveAdmin(createAdmin(view, metrics, options), address)
+}
