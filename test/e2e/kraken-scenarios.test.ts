@@ -175,14 +175,19 @@ describe.skipIf(obstacle !== undefined)('an image that was pushed to a seed', ()
     await start('seed1')
   }, 60_000)
 
-  test('comes to one who asks while all seeds are away, when they come up late', async () => {
+  test('comes to those who ask while all seeds are away, when they come up late: to one that has never met a seed too', async () => {
     const image = await pushed(`${apps}/late`)
     await kill(...seeds)
-    const pulling = pulledOn('peer', `${apps}/late`)
-    const asked = Bun.sleep(2000).then(() => 'waits')
-    expect(await Promise.race([asked, pulling.catch(String)])).toBe('waits')
+    const host = lab.host('far')
+    const joins = ['sched', ...seeds].flatMap((other) => ['--join', lab.host(other).address])
+    const flags = ['--no-mdns', '--mode', 'peer', '--only-listed-upstreams', ...joins, '--home', 'apps.corp/**']
+    const fresh = await new LabNode({ host, flags, dir: join(host.dir, 'fresh') }).ready()
+    const pulling = Promise.all(['peer', 'far'].map((name) => pulledOn(name, `${apps}/late`)))
+    const asked = Bun.sleep(2000).then(() => 'they wait')
+    expect(await Promise.race([asked, pulling.catch(String)])).toBe('they wait')
     await start(...seeds)
-    expect(await pulling).toBe(image.digest)
+    expect(await pulling).toEqual([image.digest, image.digest])
+    await fresh.process.stop()
   }, 60_000)
 
   test('is in another cluster that was away, though the seed that was to copy it is lost with its index', async () => {
