@@ -2,9 +2,13 @@ import { Database } from 'bun:sqlite'
 import { afterEach, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
-import { letGo, openSqlite, openSqliteFile } from './sqlite.ts'
+import { systemClock } from '../clock.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { openState } from './open-state.ts'
+import { openSqlite } from './sqlite.ts'
 
 const folders: string[] = []
 afterEach(() => {
@@ -69,15 +73,20 @@ test('a file that is no database is unavailable, and named', async () => {
 
 test('work that a killed process had in its hands is there at once for the one that starts after it', async () => {
   const path = file()
-  const claimed = await openSqlite(path)
-  await claimed.work.add({ kind: 'copy', key: 'a', body: 1, at: 0 })
-  expect(await claimed.work.claim('copy', 1, 60_000)).toMatchObject({ key: 'a' })
-  await claimed.work.add({ kind: 'copy', key: 'a', body: 2, at: 1 })
-  await claimed.close()
-  const again = await openSqliteFile(path)
-  await letGo(again)
-  await again.close()
-  const state = await openSqlite(path)
-  expect(await state.work.claim('copy', 2, 60_000)).toMatchObject({ key: 'a', body: 1 })
-  await state.close()
+  const start = () =>
+    openState({
+      dataDir: dirname(path),
+      clock: systemClock,
+      log: silentLog,
+      metrics: createMetrics(),
+    })
+  const killed = await start()
+  await killed.work.add({ kind: 'copy', key: 'a', body: 1, at: 0 })
+  expect(await killed.work.claim('copy', 1, 60_000)).toMatchObject({ key: 'a' })
+  await killed.work.add({ kind: 'copy', key: 'a', body: 2, at: 1 })
+  expect(await killed.work.claim('copy', 2, 60_000)).toBeUndefined()
+  await killed.close()
+  const next = await start()
+  expect(await next.work.claim('copy', 2, 60_000)).toMatchObject({ key: 'a', body: 1 })
+  await next.close()
 })
