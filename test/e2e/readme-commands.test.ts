@@ -30,8 +30,9 @@ test.each(scripts)('%s: there is such a script, and it takes those words', (line
   const [path = '', ...words] = line.replace(/ +#.*/, '').split(/ +/)
   const text = [path, `${path}.ts`].map((file) => join(root, file)).filter(existsSync)
   const known = text.map((file) => readFileSync(file, 'utf8')).join('\n')
-  // What follows a flag is its value, and of faults part of a name.
-  const named = words.filter((word, i) => word.startsWith('-') || !words[i - 1]?.startsWith('-'))
+  // What follows a flag is its value, and of faults part of a name; what is in a home is the reader's.
+  const given = (word: string, i: number) => words[i - 1]?.startsWith('-') || word.startsWith('~/')
+  const named = words.filter((word, i) => word.startsWith('-') || !given(word, i))
   expect(named.filter((word) => !existsSync(join(root, word)) && !known.includes(word))).toEqual([])
 })
 
@@ -41,6 +42,7 @@ const obstacle = existsSync('/usr/local/bin/shoal')
   : await engineObstacle('commands of the README', programs)
 
 const files = '1.2.3.4'
+const commit = '0123abc'
 
 describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
   let lab: Lab
@@ -77,7 +79,9 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
       ['127.0.0.1:443', 'library/debian', '13'],
       ['127.0.0.1:443', 'library/alpine', '3'],
       ['127.0.0.1:443', 'org/app', 'v1'],
+      ['127.0.0.1:443', 'org/app', 'v7'],
       ['127.0.0.1:5000', 'team/app', 'v1'],
+      ['127.0.0.1:5000', 'app', commit],
     ] as const) {
       await pushImage(image, place, name, tag, { from: registries })
     }
@@ -98,7 +102,8 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
     const token = join(first.dir, 'admin.token')
     writeFileSync(token, 'correct-horse-battery-staple\n', { mode: 0o600 })
     const flags = ['--admin-addr', '0.0.0.0:4883', '--admin-token-file', token, '--ca-file', certificate]
-    await new LabNode({ host: first, flags }).ready()
+    const there = ['--zone', 'eu/fra/r1', '--upstream', `registry.corp=http://${registries.address}:5000`]
+    await new LabNode({ host: first, flags: [...flags, ...there] }).ready()
 
     // Settings of this host that the README's lines leave to its operator.
     system = await OwnSystem.start(host, [root], {
@@ -106,11 +111,13 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
       SHOAL_CA_FILE: certificate,
       STORAGE_DRIVER: 'vfs',
       HOME: '/root',
+      CI_COMMIT_SHA: commit,
     })
     const names = 'registry-1.docker.io ghcr.io registry.corp'
     await done('rm -f /etc/docker/daemon.json /etc/containers/registries.conf.d/shoal.conf')
     await done(`printf '127.0.0.1 localhost\\n${registries.address} ${names}\\n${files} files.corp\\n' > /etc/hosts`)
-    await done('mkdir -p /srv/shoal /root/.docker /etc/docker /etc/containers')
+    await done('mkdir -p /srv/shoal /root/.docker /etc/docker /etc/containers /etc/shoal /run/secrets')
+    await done(`cp ${token} /run/secrets/shoal; umask 077; echo a-password > /etc/shoal/state.password`)
     await done(`ln -s ${root}/dist ${root}/scripts /srv/shoal/ && cp ${token} /srv/shoal/admin.token`)
     await done(`echo '{"auths":{}}' > /root/.docker/config.json; chmod 600 /root/.docker/config.json`)
     await done(`${builtBinary} keygen --output /root/cluster.key`)
@@ -166,6 +173,13 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
       if (manifests) return void (await done(`grep -q '^kind: DaemonSet' /srv/shoal/${manifests}`))
       if (uninstall) await stop()
       if (line.includes('//127.0.0.1:4883') && !node) await up('shoal up')
+      // What its reader has built.
+      if (line.startsWith('docker tag app:v1')) await done('docker tag localhost:4880/ghcr.io/org/app:v1 app:v1')
+      if (line.startsWith('shoal tags') && line.includes('--at 24h')) {
+        // This cluster is younger.
+        const { code, stderr } = await system.run(line)
+        return expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('nothing is known of') })
+      }
       const said = await done(`set -o pipefail; cd /srv/shoal && ${line}`, line.startsWith('shoal configure'))
       const [, engine] = /^shoal configure (docker|containerd|podman)$/.exec(line) ?? []
       if (engine) {
