@@ -36,6 +36,7 @@ export interface NodeHomeInit {
   /** Absent on a node that is neither seed nor scheduler. */
   readonly state: State | undefined
   readonly backend: (url: string) => Backend
+  readonly clock: Clock
   /** Called when it is there. */
   readonly network: () => Pick<Network, 'membership' | 'outbound'>
 }
@@ -67,7 +68,7 @@ export class NodeHome {
 
   /** @throws {Failure} `bad-request` for the URL of a backend that is none */
   constructor(init: NodeHomeInit) {
-    const { settings, state, network, backend } = init
+    const { settings, state, network, backend, clock } = init
     const { patterns } = settings.home
     this.#init = init
     this.homes = new Homes(
@@ -77,7 +78,11 @@ export class NodeHome {
     )
     const keeps = settings.node.modes.includes('seed') && patterns.length > 0
     this.#own = keeps && state ? new OwnHome({ homes: this.homes, state }) : undefined
-    this.#keepers = new Keepers(() => network().membership, this.homes.patterns)
+    this.#keepers = new Keepers(
+      () => network().membership,
+      this.homes.patterns,
+      () => clock.now(),
+    )
     this.source = new HomeSource({
       keepers: this.#keepers,
       own: this.#own,
@@ -96,8 +101,9 @@ export class NodeHome {
     return this.source.has(repository) ? new Set(this.#keepers.all(repository).map(({ id }) => id)) : undefined
   }
 
-  /** Answers other nodes. */
-  join({ calls }: Pick<Network, 'calls'>): void {
+  /** Answers other nodes, and hears who keeps what. */
+  join({ calls, membership }: Pick<Network, 'calls' | 'membership'>): void {
+    this.#keepers.watch(membership)
     const own = this.#own
     if (!own) return
     calls.on(askTag, ({ repository, tag }) => own.resolve(repository, tag))

@@ -136,6 +136,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       settings,
       state: kept?.state,
       backend: (url) => sources.backend(url),
+      clock,
       network: () => network,
     })
     const source = new Sources({

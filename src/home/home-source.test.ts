@@ -12,7 +12,7 @@ import { Calls } from '../wire/calls.ts'
 import { askContent, askList, askTag } from './calls.ts'
 import { HomeSource } from './home-source.ts'
 import { Homes } from './homes.ts'
-import { Keepers } from './keepers.ts'
+import { Keepers, rememberedMs } from './keepers.ts'
 import { OwnHome } from './own-home.ts'
 
 const repository = repositoryOf('apps.corp', 'team/app')
@@ -61,8 +61,14 @@ function nodeThat({ own, knows = seeds, told = [] }: { own?: OwnHome; knows?: Se
   const table = new MemberTable(infoOf('self'), () => clock.now())
   table.onDoubt((id) => doubted.push(id))
   for (const { info } of knows) table.heard(info, 0)
+  const keepers = new Keepers(
+    () => table,
+    told,
+    () => clock.now(),
+  )
+  keepers.watch(table)
   const source = new HomeSource({
-    keepers: new Keepers(() => table, told),
+    keepers,
     own,
     membership: () => table,
     outbound: () => ({
@@ -90,11 +96,37 @@ describe('a repository of the cluster’s own', () => {
     expect(nodeThat({ knows: [], told: ['apps.corp/**'] }).source.has(repository)).toBe(true)
   })
 
-  test('stays one when its seeds have left: the world is not asked for it', () => {
+  test('stays one for a while when its seeds have left, also if nobody asked for it before: they may be back soon', () => {
     const { source, table } = nodeThat()
+    clock.advance(2 * rememberedMs)
+    for (const { info } of seeds) table.leave(info.id, clock.now())
+    clock.advance(rememberedMs - 1)
     expect(source.has(repository)).toBe(true)
-    for (const { info } of seeds) table.leave(info.id, 1)
+    clock.advance(1)
+    expect(source.has(repository)).toBe(false)
+  })
+
+  test('stays one on a node that was told so itself, however long its seeds are gone', () => {
+    const { source, table } = nodeThat({ told: ['apps.corp/**'] })
+    for (const { info } of seeds) table.leave(info.id, clock.now())
+    clock.advance(100 * rememberedMs)
     expect(source.has(repository)).toBe(true)
+  })
+
+  test('is none any more as soon as the seed that said so by mistake is back with another pattern', () => {
+    const { source, table } = nodeThat()
+    const mistaken = infoOf('mistaken', { modes: ['seed'], homes: ['docker.io/**'], epoch: 'before' })
+    table.heard(mistaken, 0)
+    expect(source.has(world)).toBe(true)
+    table.heard({ ...mistaken, homes: ['apps.corp/**'], epoch: 'after' }, 1)
+    expect(source.has(world)).toBe(false)
+  })
+
+  test('is none that only a member says it keeps that is no seed', () => {
+    const { source, table } = nodeThat({ knows: [] })
+    table.heard(infoOf('peer', { modes: ['peer'], homes: ['docker.io/**'] }), 0)
+    table.leave('peer', 1)
+    expect(source.has(world)).toBe(false)
   })
 
   test.each(['**', '*/**', 'docker.*/**', 'library/**', 'apps.corp/+(a|b)', `apps.corp/${'*a'.repeat(20)}`])(

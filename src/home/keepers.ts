@@ -1,26 +1,50 @@
 /**
- * Which seeds keep a repository of the cluster's own, as they say themselves. What was once said to be the cluster's own is
- * never asked for out in the world again, also while none of its seeds is there.
+ * Which seeds keep a repository of the cluster's own, as they say themselves. What a seed says counts while it is a member,
+ * and for a while after it has left, for it may only be starting again: until then what it keeps is not asked for out in
+ * the world. Longer it does not count, or one seed with a wrong pattern would cut all nodes off from a registry for good.
+ * What this node was told itself always counts.
  */
 import { LRUCache } from 'lru-cache'
 import type { Membership } from '../cluster/membership.ts'
-import type { NodeInfo } from '../cluster/node-info.ts'
+import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import { isPattern } from './homes.ts'
 import { matcherOf } from './pattern.ts'
 
+type Matcher = (name: string) => boolean
+
+/** What a seed that has left keeps stays the cluster's own for so long, in ms. */
+export const rememberedMs = 10 * 60_000
 const mostPatterns = 1024
+const mostRemembered = 256
 
 export class Keepers {
   readonly #membership: () => Pick<Membership, 'self' | 'withMode'>
-  /** Every pattern that was heard of, with what it matches. */
-  readonly #known = new LRUCache<string, (name: string) => boolean>({ max: mostPatterns })
+  readonly #own: readonly Matcher[]
+  readonly #now: () => number
+  readonly #matchers = new LRUCache<string, Matcher>({ max: mostPatterns })
+  /** What seeds kept that have left, and until when that counts. */
+  readonly #left = new LRUCache<NodeId, { readonly homes: readonly string[]; readonly until: number }>({
+    max: mostRemembered,
+  })
 
-  /** @param own patterns that this node was told itself */
-  constructor(membership: () => Pick<Membership, 'self' | 'withMode'>, own: readonly string[]) {
+  /**
+   * @param own patterns that this node was told itself
+   * @param now the clock's, in ms
+   */
+  constructor(membership: () => Pick<Membership, 'self' | 'withMode'>, own: readonly string[], now: () => number) {
     this.#membership = membership
-    for (const pattern of own) this.#known.set(pattern, matcherOf(pattern))
+    this.#own = own.map(matcherOf)
+    this.#now = now
+  }
+
+  /** Remembers seeds that leave. One that is back says by itself what it keeps now. */
+  watch(membership: Pick<Membership, 'onJoin' | 'onLeave'>): void {
+    membership.onLeave(({ id, modes, homes }) => {
+      if (modes.includes('seed') && homes?.length) this.#left.set(id, { homes, until: this.#now() + rememberedMs })
+    })
+    membership.onJoin(({ id }) => void this.#left.delete(id))
   }
 
   /** Other live seeds that keep it, always in the same order for the same repository. */
@@ -36,23 +60,29 @@ export class Keepers {
     const name = formatRepository(repository)
     return this.#membership()
       .withMode('seed')
-      .filter(({ homes }) => homes?.some((pattern) => this.#matches(pattern, name)))
+      .filter(({ homes }) => this.#match(homes, name))
   }
 
   /** It is the cluster's own. */
   has(repository: Repository): boolean {
-    if (this.all(repository).length > 0) return true
     const name = formatRepository(repository)
-    for (const matches of this.#known.values()) if (matches(name)) return true
+    if (this.#own.some((matches) => matches(name))) return true
+    if (this.all(repository).length > 0) return true
+    const now = this.#now()
+    for (const { homes, until } of this.#left.values()) if (now < until && this.#match(homes, name)) return true
     return false
   }
 
+  #match(patterns: readonly string[] | undefined, name: string): boolean {
+    return patterns?.some((pattern) => this.#matches(pattern, name)) ?? false
+  }
+
   #matches(pattern: string, name: string): boolean {
-    let matches = this.#known.get(pattern)
+    let matches = this.#matchers.get(pattern)
     if (!matches) {
       if (!isPattern(pattern)) return false
       matches = matcherOf(pattern)
-      this.#known.set(pattern, matches)
+      this.#matchers.set(pattern, matches)
     }
     return matches(name)
   }

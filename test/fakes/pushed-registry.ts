@@ -38,7 +38,11 @@ export async function startPushed({ store, deletes = true, users, state: path = 
     throw new Failure('unavailable', 'there is no other node')
   }
   const source = new HomeSource({
-    keepers: new Keepers(() => membership, homes.patterns),
+    keepers: new Keepers(
+      () => membership,
+      homes.patterns,
+      () => clock.now(),
+    ),
     own: new OwnHome({ homes, state }),
     outbound: () => ({ call: nobody }),
     membership: () => membership,
