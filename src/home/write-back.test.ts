@@ -264,6 +264,23 @@ describe('what is written back', () => {
     expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
   })
 
+  test('is left alone at once when another node has taken it over', async () => {
+    let stopped: AbortSignal | undefined
+    begin('back', (_location, _size, signal) => {
+      stopped = signal
+      return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    })
+    await pushed()
+    await store.remove(digestOf(layer))
+    await writeBack.content(repository, digestOf(layer))
+    await until(() => stopped !== undefined)
+    // As after a pause of this node that was longer than its lease.
+    const taken = await state.work.claim('write-back', clock.wall() + 120_000, 60_000)
+    await until(() => stopped!.aborted)
+    await writeBack.close()
+    expect(await state.work.list('write-back', 10)).toEqual([taken!])
+  })
+
   test('stays pinned for a repository that nothing else keeps', async () => {
     begin('back')
     await pushed()

@@ -171,24 +171,35 @@ export class WriteBack {
     }
   }
 
-  async #work({ id, body, tries }: Work): Promise<void> {
+  async #work(work: Work): Promise<void> {
     const { state, clock, random, metrics } = this.#o
-    const stopExtending = every(
-      clock,
-      extendMs,
-      () => void state.work.extend(id, clock.wall() + leaseMs).catch(() => {}),
-    )
+    const { id, body, tries } = work
+    const lost = new AbortController()
+    const signal = AbortSignal.any([this.#stop.signal, lost.signal])
+    // A database that does not answer now may do so in time.
+    const stopExtending = every(clock, extendMs, () => {
+      state.work.extend(work, clock.wall() + leaseMs).then(
+        (held) => held || lost.abort(),
+        () => {},
+      )
+    })
     let debt: Debt | undefined
     try {
       debt = parseDebt(body)
-      await this.#settle(debt, this.#stop.signal)
-      await state.work.done(id)
+      await this.#settle(debt, signal)
+      await state.work.done(work)
     } catch (error) {
+      // Another one is about it, or was.
+      if (lost.signal.aborted) return
       const failure = Failure.from(error)
-      if (this.#stop.signal.aborted) return await state.work.retry(id, clock.wall(), 'the node ended')
+      if (this.#stop.signal.aborted) {
+        await state.work.retry(work, clock.wall(), 'the node ended')
+        return
+      }
       if (isHopeless(failure)) {
         if (debt) this.#giveUp(debt, failure)
-        return await state.work.done(id)
+        await state.work.done(work)
+        return
       }
       metrics.homeWrites.inc({ result: 'failed' })
       const wait = waitOf(tries, random)
@@ -198,7 +209,7 @@ export class WriteBack {
         seconds: Math.round(wait / 1000),
         error: failure.message,
       })
-      await state.work.retry(id, clock.wall() + wait, failure.message)
+      await state.work.retry(work, clock.wall() + wait, failure.message)
     } finally {
       stopExtending()
     }

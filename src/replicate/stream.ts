@@ -8,7 +8,7 @@ import type { Content } from '../content/content.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { formatReference, type Repository } from '../oci/reference.ts'
-import type { State, Work } from '../state/state.ts'
+import type { Claim, State, Work } from '../state/state.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Seldom } from '../telemetry/seldom.ts'
@@ -109,7 +109,7 @@ export class Stream {
     if (!work) return false
     const lost = new AbortController()
     const signal = AbortSignal.any([this.#closing.signal, lost.signal])
-    const stop = this.#keepLease(work.id, () => lost.abort())
+    const stop = this.#keepLease(work, () => lost.abort())
     try {
       await this.#carryOut(work, signal, lost.signal)
     } finally {
@@ -131,7 +131,7 @@ export class Stream {
       if (!givenUp && isOutOfReach(failure)) target.failed()
       const wait = givenUp ? 0 : waitAfter(work.tries + 1, failure.code, random)
       const why = givenUp ? (work.lastError ?? 'the node that copied it ended') : failure.message.slice(0, 1000)
-      await state.work.retry(work.id, clock.wall() + Math.max(wait, target.rest), why)
+      await state.work.retry(work, clock.wall() + Math.max(wait, target.rest), why)
       if (givenUp) return
       metrics.replicationTasks.inc({ result: 'failed' })
       this.#seldom.tell(failure.message, (others) => {
@@ -141,7 +141,7 @@ export class Stream {
       return
     }
     target.answered()
-    await state.work.done(work.id)
+    await state.work.done(work)
     metrics.replicationTasks.inc({ result: 'done' })
     log.debug('replicated', { target: target.id, what: work.key })
   }
@@ -189,14 +189,14 @@ export class Stream {
     return alike.slice(0, mostMounts).map((other) => target.place(other).repository)
   }
 
-  #keepLease(id: number, lost: () => void): () => void {
+  #keepLease(claim: Claim, lost: () => void): () => void {
     const { state, clock } = this.#o
     let cancel = () => {}
     const arm = () => {
       cancel = clock.after(leaseMs / 3, () => {
         arm()
         // A database that does not answer now may do so in time.
-        state.work.extend(id, clock.wall() + leaseMs).then(
+        state.work.extend(claim, clock.wall() + leaseMs).then(
           (held) => held || lost(),
           () => {},
         )

@@ -73,6 +73,7 @@ const steps: readonly ((dialect: Dialect) => readonly string[])[] = [
     'CREATE INDEX work_by_due ON work (kind, due_at, id)',
     `CREATE TABLE bans (node ${text} PRIMARY KEY, reason ${text} NOT NULL, until BIGINT NOT NULL)`,
   ],
+  () => ['ALTER TABLE work ADD COLUMN claims BIGINT NOT NULL DEFAULT 0'],
 ]
 
 export const schemaVersion = steps.length

@@ -1,8 +1,10 @@
 /** Work that is owed: for a kind and key one piece at most waits, and one is under way. */
 import { numberIn, optionalNumber, optionalText, type Row, type Sql, textIn } from './sql.ts'
-import type { Work, WorkQueue } from './state.ts'
+import type { Claim, Work, WorkQueue } from './state.ts'
 
-const columns = 'id, kind, key, body, added_at, due_at, tries, last_error'
+const columns = 'id, kind, key, body, added_at, due_at, tries, last_error, claims'
+/** The claim counts still. */
+const isHeld = 'id = $1 AND claims = $2 AND claimed_until IS NOT NULL'
 
 export class SqlWork implements WorkQueue {
   readonly #sql: Sql
@@ -23,7 +25,7 @@ export class SqlWork implements WorkQueue {
 
   async claim(kind: string, now: number, leaseMs: number): Promise<Work | undefined> {
     const [row] = await this.#sql.rows(
-      `UPDATE work SET claimed_until = $3 WHERE id = (
+      `UPDATE work SET claimed_until = $3, claims = claims + 1 WHERE id = (
          SELECT id FROM work WHERE kind = $1 AND due_at <= $2 AND (claimed_until IS NULL OR claimed_until <= $2)
          AND NOT EXISTS (
            SELECT 1 FROM work older WHERE older.kind = work.kind AND older.key = work.key AND older.id < work.id)
@@ -34,32 +36,36 @@ export class SqlWork implements WorkQueue {
     return row && workOf(row)
   }
 
-  async extend(id: number, until: number): Promise<boolean> {
-    const rows = await this.#sql.rows(
-      'UPDATE work SET claimed_until = $2 WHERE id = $1 AND claimed_until IS NOT NULL RETURNING id',
-      [id, until],
-    )
+  async extend({ id, claims }: Claim, until: number): Promise<boolean> {
+    const rows = await this.#sql.rows(`UPDATE work SET claimed_until = $3 WHERE ${isHeld} RETURNING id`, [
+      id,
+      claims,
+      until,
+    ])
     return rows.length > 0
   }
 
-  async done(id: number): Promise<void> {
-    await this.#sql.rows('DELETE FROM work WHERE id = $1', [id])
+  async done({ id, claims }: Claim): Promise<boolean> {
+    const rows = await this.#sql.rows(`DELETE FROM work WHERE ${isHeld} RETURNING id`, [id, claims])
+    return rows.length > 0
   }
 
-  async retry(id: number, dueAt: number, error: string): Promise<void> {
-    await this.#sql.transaction(async (sql) => {
+  async retry({ id, claims }: Claim, dueAt: number, error: string): Promise<boolean> {
+    return this.#sql.transaction(async (sql) => {
       if (sql.dialect.inTurn) await sql.rows(sql.dialect.inTurn)
       const replaced = await sql.rows(
-        `DELETE FROM work WHERE id = $1 AND EXISTS (
+        `DELETE FROM work WHERE ${isHeld} AND EXISTS (
            SELECT 1 FROM work newer WHERE newer.kind = work.kind AND newer.key = work.key AND newer.id > work.id)
          RETURNING id`,
-        [id],
+        [id, claims],
       )
-      if (replaced.length > 0) return
-      await sql.rows(
-        'UPDATE work SET claimed_until = NULL, due_at = $2, tries = tries + 1, last_error = $3 WHERE id = $1',
-        [id, dueAt, error],
+      if (replaced.length > 0) return true
+      const put = await sql.rows(
+        `UPDATE work SET claimed_until = NULL, due_at = $3, tries = tries + 1, last_error = $4 WHERE ${isHeld}
+         RETURNING id`,
+        [id, claims, dueAt, error],
       )
+      return put.length > 0
     })
   }
 
@@ -91,6 +97,7 @@ function workOf(row: Row): Work {
     addedAt: numberIn(row, 'added_at'),
     dueAt: numberIn(row, 'due_at'),
     tries: numberIn(row, 'tries'),
+    claims: numberIn(row, 'claims'),
     ...(lastError === undefined ? {} : { lastError }),
   }
 }

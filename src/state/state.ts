@@ -195,18 +195,27 @@ export interface Work<T = unknown> {
   readonly dueAt: number
   readonly tries: number
   readonly lastError?: string
+  /** How often it was claimed: who claims it is told the newest number, and shows it. */
+  readonly claims: number
 }
+
+/** What who claimed a piece of work shows: it counts until the work is over, put off, or claimed by somebody else. */
+export type Claim = Pick<Work, 'id' | 'claims'>
 
 export interface WorkQueue {
   /** What has the same kind and key and is not claimed is replaced by it. */
   add(work: { kind: string; key: string; body: unknown; at: number; dueAt?: number }): Promise<void>
   /** What is due longest, hidden from others until the lease ends. Of one key, the older is done before the newer is given. */
   claim(kind: string, now: number, leaseMs: number): Promise<Work | undefined>
-  /** Longer; false if it is not there any more. */
-  extend(id: number, until: number): Promise<boolean>
-  done(id: number): Promise<void>
-  /** Counts a try. Where newer work of the same key has come meanwhile, that takes its place. */
-  retry(id: number, dueAt: number, error: string): Promise<void>
+  /** Longer; false if the claim does not count any more: somebody else may be about it, and one has to stop. */
+  extend(claim: Claim, until: number): Promise<boolean>
+  /** False if the claim does not count any more: then nothing was changed. */
+  done(claim: Claim): Promise<boolean>
+  /**
+   * Counts a try. Where newer work of the same key has come meanwhile, that takes its place. False if the claim does not
+   * count any more: then nothing was changed.
+   */
+  retry(claim: Claim, dueAt: number, error: string): Promise<boolean>
   /** The oldest first. */
   list(kind: string, limit: number): Promise<Work[]>
   count(kind: string): Promise<{ waiting: number; oldestAt?: number }>

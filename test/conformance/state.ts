@@ -463,9 +463,9 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await state.work.claim('put', 30, 100)).toMatchObject({ key: 'second' })
         expect(await state.work.claim('put', 30, 100)).toBeUndefined()
         expect(await state.work.claim('put', 60, 100)).toMatchObject({ key: 'later' })
-        expect(await state.work.extend(first!.id, 500)).toBe(true)
-        await state.work.done(first!.id)
-        expect(await state.work.extend(first!.id, 500)).toBe(false)
+        expect(await state.work.extend(first!, 500)).toBe(true)
+        expect(await state.work.done(first!)).toBe(true)
+        expect(await state.work.extend(first!, 500)).toBe(false)
         expect(await state.work.claim('put', 130, 100)).toMatchObject({ key: 'second' })
         expect((await state.work.list('put', 10)).map(({ key }) => key)).toEqual(['later', 'second'])
       })
@@ -481,18 +481,19 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect((await state.work.list('put', 10)).map(({ body }) => body)).toEqual(['two', 'four'])
         // One after the other: the newer must not be overtaken by what is still being done.
         expect(await state.work.claim('put', 10, 100)).toBeUndefined()
-        await state.work.done(two!.id)
+        await state.work.done(two!)
         expect(await state.work.claim('put', 10, 100)).toMatchObject({ body: 'four' })
       })
 
       test('what failed is tried again when it is due, and says why', async () => {
         await state.work.add(owed('k'))
         const first = await state.work.claim('put', 1, 100)
-        await state.work.retry(first!.id, 50, 'connection refused')
+        expect(await state.work.retry(first!, 50, 'connection refused')).toBe(true)
         expect(await state.work.claim('put', 49, 100)).toBeUndefined()
-        expect(await state.work.claim('put', 50, 100)).toMatchObject({ tries: 1, lastError: 'connection refused' })
+        const second = await state.work.claim('put', 50, 100)
+        expect(second).toMatchObject({ tries: 1, lastError: 'connection refused' })
         await state.work.add(owed('k', 3, 'newer'))
-        await state.work.retry(first!.id, 60, 'again')
+        await state.work.retry(second!, 60, 'again')
         expect(await state.work.list('put', 10)).toMatchObject([{ body: 'newer', tries: 0 }])
       })
 
@@ -502,6 +503,32 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await one.work.claim('put', 1, 100)).toBeDefined()
         const again = await Promise.all([one.work.claim('put', 101, 100), another.work.claim('put', 101, 100)])
         expect(again.filter((each) => each !== undefined)).toHaveLength(1)
+      })
+
+      test('who lost it to another has no say in it any more, whether that one is at it, put it off, or is done', async () => {
+        await state.work.add(owed('k'))
+        const [one, another] = await two()
+        const lost = await one.work.claim('put', 1, 100)
+        const held = await another.work.claim('put', 101, 100)
+        expect(held!.id).toBe(lost!.id)
+        const tell = async () => [
+          await one.work.extend(lost!, 900),
+          await one.work.retry(lost!, 900, 'late'),
+          await one.work.done(lost!),
+        ]
+        expect(await tell()).toEqual([false, false, false])
+        expect(await state.work.list('put', 10)).toEqual([held!])
+        // Newer work does not take the place of what another is at, only because the first one gave up.
+        await state.work.add(owed('k', 2, 'newer'))
+        expect(await tell()).toEqual([false, false, false])
+        expect((await state.work.list('put', 10)).map(({ body }) => body)).toEqual(['k', 'newer'])
+        expect(await another.work.extend(held!, 300)).toBe(true)
+        expect(await another.work.done(held!)).toBe(true)
+        expect(await another.work.done(held!)).toBe(false)
+        const next = await another.work.claim('put', 300, 100)
+        expect(await another.work.retry(next!, 400, 'refused')).toBe(true)
+        expect(await another.work.done(next!)).toBe(false)
+        expect(await state.work.list('put', 10)).toMatchObject([{ body: 'newer', tries: 1, lastError: 'refused' }])
       })
 
       test('of many who claim at once, each piece of work is given once', async () => {
@@ -574,7 +601,7 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
       await state.work.add({ kind: 'put', key: 'k', body: { text: 'a\0b' }, at: 1 })
       const work = await state.work.claim('put', 1, 10)
       expect(work!.body).toEqual({ text: 'a\0b' })
-      await state.work.retry(work!.id, 5, 'broken \0 pipe')
+      await state.work.retry(work!, 5, 'broken \0 pipe')
       expect((await state.work.list('put', 1))[0]!.lastError).toBe('broken  pipe')
     })
   })
