@@ -240,6 +240,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       setting: settings.engine.content,
       store,
       door: source,
+      isHome: (repository) => home.source.has(repository),
       signer: identity,
       busy: () => !swarm.idle,
       came: ({ digest }) => parted.announce(digest),

@@ -10,12 +10,13 @@ import type { Signer } from '../swarm/source-feed.ts'
 import type { Log } from '../telemetry/log.ts'
 import { EngineContent } from './engine-content.ts'
 import { type Place, placesOf } from './places.ts'
-import { proven } from './proof.ts'
+import { type ProofOptions, proven } from './proof.ts'
 
 export interface EngineParts {
   readonly setting: EngineContentSetting
   readonly store: BlobStore & Borrower
   readonly door: Pick<Door, 'shows' | 'hasLogin'>
+  readonly isHome: ProofOptions['isHome']
   readonly signer: Signer
   readonly busy: () => boolean
   readonly came: (blob: Blob) => void
@@ -38,7 +39,7 @@ export interface Engine {
   close(): void
 }
 
-export function engineOf({ setting, door, random, ...parts }: EngineParts): Engine {
+export function engineOf({ setting, door, isHome, random, ...parts }: EngineParts): Engine {
   const { store } = parts
   let places: Place[] = []
   const content = new EngineContent({
@@ -48,7 +49,7 @@ export function engineOf({ setting, door, random, ...parts }: EngineParts): Engi
       places = placesOf(setting, new Disk('/'))
       return places.filter(({ unused }) => unused === undefined).map(({ path }) => path)
     },
-    prove: (digest, path, size) => proven({ store, door, random }, digest, path, size),
+    prove: (digest, path, size) => proven({ store, door, isHome, random }, digest, path, size),
   })
   return {
     start: () => content.start(),

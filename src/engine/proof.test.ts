@@ -16,6 +16,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }))
 const path = join(dir, 'blob')
 writeFileSync(path, bytes)
 const team = repositoryOf('ghcr.io', 'team/app')
+const own = repositoryOf('apps.corp', 'team/app')
 const evil = repositoryOf('evil.example', 'mine/app')
 
 let door: FakeDoor
@@ -23,7 +24,17 @@ beforeEach(() => {
   door = new FakeDoor()
 })
 const ask = (...repositories: Repository[]) =>
-  proven({ store: { repositoriesOf: () => repositories }, door, random: () => 0.5 }, digest, path, bytes.length)
+  proven(
+    {
+      store: { repositoriesOf: () => repositories },
+      door,
+      isHome: ({ registry }) => registry === own.registry,
+      random: () => 0.5,
+    },
+    digest,
+    path,
+    bytes.length,
+  )
 
 describe('what the engine has from elsewhere', () => {
   test('is proven by a registry that shows bytes of it', async () => {
@@ -59,6 +70,16 @@ describe('what the engine has from elsewhere', () => {
     door.failure = new Failure('unavailable', 'it is down')
     expect(await ask(team)).toBe(false)
     expect(await ask()).toBe(false)
+  })
+
+  test('is not proven by a repository of the cluster’s own, of which seeds say what it has and show no bytes', async () => {
+    door.let(own, 'anyone')
+    door.has.set(`${formatRepository(own)} ${digest}`, bytes)
+    expect(await ask(own)).toBe(false)
+    expect(door.asked).toEqual([])
+    door.let(team, 'anyone')
+    door.has.set(`${formatRepository(team)} ${digest}`, bytes)
+    expect(await ask(own, own, own, team)).toBe(true)
   })
 
   test('asks no more than three registries', async () => {

@@ -2,11 +2,15 @@
  * Whether a registry has what is in a file of the engine. Nobody knows where the engine had it from, and anybody who runs
  * a registry can list its digest in a manifest, so the registry has to show bytes from a place that it cannot know
  * beforehand. What one can show one has, and gives nothing away by it.
+ *
+ * Repositories of the cluster's own prove nothing: seeds say what they have and show no bytes, any member can call itself
+ * one, and what it says seeds copy into their books from each other. What was pushed is in seeds' stores anyway.
  */
 import { open } from 'node:fs/promises'
 import type { Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 import type { Asker, Door } from '../source/door.ts'
 import type { BlobStore } from '../store/blob-store.ts'
 import { readAt } from '../store/open-files.ts'
@@ -14,6 +18,8 @@ import { readAt } from '../store/open-files.ts'
 export interface ProofOptions {
   readonly store: Pick<BlobStore, 'repositoriesOf'>
   readonly door: Pick<Door, 'shows' | 'hasLogin'>
+  /** It is one of the cluster's own. */
+  readonly isHome: (repository: Repository) => boolean
   readonly random: Random
 }
 
@@ -24,7 +30,7 @@ const mostAsked = 3
 
 /** @throws what reading the file says */
 export async function proven(
-  { store, door, random }: ProofOptions,
+  { store, door, isHome, random }: ProofOptions,
   digest: Digest,
   path: string,
   size: number,
@@ -32,7 +38,8 @@ export async function proven(
   const start = Math.floor(random() * (Math.max(0, size - sampleBytes) + 1))
   const bytes = await sample(path, start, Math.min(sampleBytes, size))
   if (!bytes) return false
-  for (const repository of store.repositoriesOf(digest).slice(0, mostAsked)) {
+  const outside = store.repositoriesOf(digest).filter((repository) => !isHome(repository))
+  for (const repository of outside.slice(0, mostAsked)) {
     const named = { repository, kind: 'blob', reference: digest } as const
     const askers: Asker[] = (await door.hasLogin(repository.registry)) ? ['node', 'anyone'] : ['anyone']
     for (const asker of askers) {
