@@ -1,8 +1,8 @@
 /** A lost seed loses nothing, where an object store keeps what was pushed to it. */
 import { describe, expect, test } from 'bun:test'
-import { Lab } from '../lab/lab.ts'
-import { lostSeed } from '../lab/lost-seed.ts'
-import { LabS3 } from '../lab/s3.ts'
+import { Lab } from '../../lab/lab.ts'
+import { lostSeed } from '../../lab/lost-seed.ts'
+import { LabS3 } from '../../lab/s3.ts'
 
 const obstacle = (await Lab.obstacle()) ?? (await LabS3.missing())
 if (obstacle) console.log(`skipped: a seed that is lost: ${obstacle}`)

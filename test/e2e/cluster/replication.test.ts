@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { scratchRoot } from '../lab/lab.ts'
-import { replicatedOverOutage } from '../lab/replicated.ts'
+import { scratchRoot } from '../../lab/lab.ts'
+import { replicatedOverOutage } from '../../lab/replicated.ts'
 
 const program = Bun.which('skopeo')
 if (program === null) console.log('skipped: replication between clusters: skopeo is not installed')

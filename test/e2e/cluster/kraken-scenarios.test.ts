@@ -5,13 +5,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { pushImage, type Written, writeImage } from '../lab/image.ts'
-import { Lab } from '../lab/lab.ts'
-import { syntheticLayer } from '../lab/layers.ts'
-import { LabNode } from '../lab/node.ts'
-import { pullOn } from '../lab/pull.ts'
-import { LabRegistry } from '../lab/registry.ts'
-import { until } from '../lab/until.ts'
+import { pushImage, type Written, writeImage } from '../../lab/image.ts'
+import { Lab } from '../../lab/lab.ts'
+import { syntheticLayer } from '../../lab/layers.ts'
+import { LabNode } from '../../lab/node.ts'
+import { pullOn } from '../../lab/pull.ts'
+import { LabRegistry } from '../../lab/registry.ts'
+import { until } from '../../lab/until.ts'
 
 const obstacle =
   (await Lab.obstacle()) ??
