@@ -24,7 +24,11 @@ export function contextFor(text: string): FakeContext {
 
 /** What is wrong with a line that runs this program: `up` is run as it is, of others the command and its flags are looked up. */
 export async function wrongWith(line: string): Promise<string[]> {
-  const [command = '', ...args] = line.replace(/ +#.*/, '').split(/ +/).slice(1)
+  const words = line
+    .replace(/ +#.*/, '')
+    .split(/ +/)
+    .map((word) => word.replace(/^'(.*)'$/, '$1'))
+  const [command = '', ...args] = words.slice(1)
   const context = contextFor(line)
   if (command === 'up') {
     const code = await run([command, ...args], context)
