@@ -8,7 +8,8 @@ import type { Content } from './content/content.ts'
 import { ByHome, HomeContent } from './content/home-content.ts'
 import { Failure } from './failure.ts'
 import type { Backend } from './home/backend.ts'
-import { askContent, askList, askTag } from './home/calls.ts'
+import { askContent, askHeld, askList, askTag } from './home/calls.ts'
+import { type HeldOptions, isHeld, isWhole } from './home/held.ts'
 import { HomeSource } from './home/home-source.ts'
 import { Homes } from './home/homes.ts'
 import { Keepers } from './home/keepers.ts'
@@ -37,6 +38,7 @@ export interface NodeHomeInit {
   readonly state: State | undefined
   readonly backend: (url: string) => Backend
   readonly clock: Clock
+  readonly store: Pick<BlobStore, 'find'>
   /** Called when it is there. */
   readonly network: () => Pick<Network, 'membership' | 'outbound'>
 }
@@ -104,25 +106,23 @@ export class NodeHome {
   /** Answers other nodes, and hears who keeps what. */
   join({ calls, membership }: Pick<Network, 'calls' | 'membership'>): void {
     this.#keepers.watch(membership)
+    const { store } = this.#init
     const own = this.#own
     if (!own) return
     calls.on(askTag, ({ repository, tag }) => own.resolve(repository, tag))
     calls.on(askContent, (location) => own.stat(location))
+    calls.on(askHeld, async (location) => ({ whole: own.has(location.repository) && isWhole(store, location) }))
     calls.on(askList, ({ repository, path, search }) => own.list(repository, path, search))
   }
 
   /** For one client: `world` for all that is not the cluster's own. */
   content(node: Content, world: Content, { store, open, clock }: NodeHomeParts): Content {
-    const { state } = this.#init
+    const { pusher } = this
     const wall = () => clock.wall()
     // Who pushes asks first what is there already.
-    const told =
-      this.pusher && state
-        ? async (repository: Repository, digest: Digest) =>
-            void (await state.contents.touch(repository, digest, wall()))
-        : undefined
+    const relied = pusher ? { relied: (location: Location) => pusher.rely(location) } : {}
     const waiting = this.#own ? {} : { waiting: clock }
-    const more = { ...waiting, ...(told ? { told } : {}) }
+    const more = { ...waiting, ...relied }
     const home = new HomeContent({ content: node, home: this.source, store, open, wall, ...more })
     return new ByHome((repository) => this.source.has(repository), home, world)
   }
@@ -145,7 +145,11 @@ export class NodeHome {
     this.#uploads = new Uploads(store, clock)
     const wall = () => clock.wall()
     const kept = (location: Location) => own.stat(location)
-    const pusher = new Pusher({ store, state, uploads: this.#uploads, signer, kept, stored, wall, log, metrics })
+    const outbound = () => this.#init.network().outbound
+    const holders: HeldOptions = { homes: this.homes, store, keepers: this.#keepers, outbound }
+    const held = (location: Location) => isHeld(location, holders)
+    const about = { store, state, uploads: this.#uploads, signer, stored, wall, log, metrics }
+    const pusher = new Pusher({ ...about, kept, held })
     this.pusher = pusher
     const keeps = (repository: Repository) => this.source.keeps(repository)
     return { catalog, pushing: { pusher, users, deletes: push.deletes, keeps } }

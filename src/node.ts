@@ -137,6 +137,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       state: kept?.state,
       backend: (url) => sources.backend(url),
       clock,
+      store,
       network: () => network,
     })
     const source = new Sources({

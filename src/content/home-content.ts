@@ -19,8 +19,8 @@ export interface HomeContentOptions {
   readonly store: Pick<BlobStore, 'find' | 'tag' | 'setTag' | 'seenIn' | 'repositoriesOf'>
   /** Anybody may read the repository. */
   readonly open: (repository: Repository) => void
-  /** Somebody was told that it is there, and may rely on it. */
-  readonly told?: (repository: Repository, digest: Digest) => Promise<void>
+  /** Somebody is about to be told that it is there, and may rely on it. @throws {Failure} if nobody should */
+  readonly relied?: (location: Location) => Promise<void>
   /** Absent on a node that keeps them itself: it waits for nobody. */
   readonly waiting?: Clock
   /** Wall time in ms. */
@@ -54,8 +54,9 @@ export class HomeContent implements Content {
   }
 
   async stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
-    const stat = await unlessAborted(this.#stat({ repository, kind: 'blob', digest }, signal), signal)
-    await this.#o.told?.(repository, digest)
+    const location = { repository, kind: 'blob', digest } as const
+    const stat = await unlessAborted(this.#stat(location, signal), signal)
+    await this.#o.relied?.(location)
     return { digest, ...stat }
   }
 

@@ -28,6 +28,14 @@ export const askContent: Call<Location, Stat> = {
   deadlineMs,
 }
 
+/** Whether the seed has all bytes of it in its own store, whatever the state says. */
+export const askHeld: Call<Location, { readonly whole: boolean }> = {
+  name: 'home-held',
+  request: locationSchema,
+  reply: z.object({ whole: z.boolean() }),
+  deadlineMs: 5_000,
+}
+
 /** A list as the registry API has it. */
 export interface ListReply {
   readonly status: number

@@ -189,10 +189,23 @@ describe('what is written through', () => {
     expect(reasons(digestOf(layer))).toEqual([])
   })
 
-  test('and can never be taken is not held against the client', async () => {
+  test('and can never be taken is told to the client, and is not owed', async () => {
     begin('through')
     await pushed()
     trouble = 'bad-request'
+    const failure = await refuses(writeBack.tag(repository, tag), 'bad-request')
+    expect(failure.message).toContain('the backend is not there')
+    expect(await nothingOwed()).toBe(true)
+    expect(reasons(digestOf(layer))).toEqual(['home'])
+  })
+
+  test('and was deleted is not held against the client where the backend deletes nothing', async () => {
+    begin('through')
+    await pushed()
+    await state.contents.remove(repository, digestOf(layer))
+    await state.tags.set(repository, tag, { mediaType: '', size: 0, at: clock.wall() + 1, by: 'ann' })
+    trouble = 'unsupported'
+    await writeBack.content(repository, digestOf(layer))
     await writeBack.tag(repository, tag)
     expect(await nothingOwed()).toBe(true)
   })

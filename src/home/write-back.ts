@@ -5,7 +5,7 @@
  * was pushed today. Until the backend has content, it is pinned in this seed's store; then it is pinned no more.
  *
  * In the mode `through` the client waits for the backend and hears its failure; what failed is owed all the same, for the
- * push is in the cluster's state by then.
+ * push is in the cluster's state by then. What the backend will never take is told as well, and not owed.
  */
 import { type Clock, every, type Random } from '../clock.ts'
 import type { HomeWrite } from '../config/settings.ts'
@@ -89,12 +89,12 @@ export class WriteBack {
     await Promise.allSettled(this.#running)
   }
 
-  /** Content was pushed or deleted. Resolves when the client may hear of it. @throws {Failure} `try-later` */
+  /** Content was pushed or deleted. Resolves when the client may hear of it. @throws {Failure} `try-later`; why the backend never takes it */
   content(repository: Repository, digest: Digest): Promise<void> {
     return this.#changed({ what: 'content', repository, digest })
   }
 
-  /** A tag was set or deleted. @throws {Failure} `try-later` */
+  /** A tag was set or deleted. @throws {Failure} `try-later`; why the backend never takes it */
   tag(repository: Repository, tag: Tag): Promise<void> {
     return this.#changed({ what: 'tag', repository, tag })
   }
@@ -127,7 +127,14 @@ export class WriteBack {
       await this.#settle(debt, this.#stop.signal)
     } catch (error) {
       const failure = Failure.from(error)
-      if (isHopeless(failure)) return this.#giveUp(debt, failure)
+      if (isHopeless(failure)) {
+        this.#giveUp(debt, failure)
+        // What was deleted is gone here, whatever the backend still has.
+        if (!(await this.#wanted(debt))) return
+        throw new Failure(failure.code, `it is here, but where it is kept for good it cannot be: ${failure.message}`, {
+          cause: error,
+        })
+      }
       this.#o.metrics.homeWrites.inc({ result: 'failed' })
       await this.#owe(debt, clock.wall() + waitOf(0, this.#o.random))
       throw new Failure('try-later', `it is here, but not where it is kept for good: ${failure.message}`, {
@@ -221,6 +228,13 @@ export class WriteBack {
       what: keyOf(debt),
       error: failure.message,
     })
+  }
+
+  /** The state says that it is there; else it was deleted. */
+  async #wanted({ repository, ...debt }: Debt): Promise<boolean> {
+    const { contents, tags } = this.#o.state
+    if (debt.what === 'content') return (await contents.find(repository, debt.digest)) !== undefined
+    return (await tags.get(repository, debt.tag))?.digest !== undefined
   }
 
   /** Makes the backend say what the state says. @throws {Failure} */

@@ -33,6 +33,11 @@ export interface PusherOptions {
   readonly state: State
   readonly uploads: Uploads
   readonly signer: Signer
+  /**
+   * Whether the bytes of what the state tells of can still be had, here or elsewhere; absent: this store is all there is.
+   * @throws {Failure}
+   */
+  readonly held?: (location: Location) => Promise<boolean>
   /** What the backend of the repository has, also of what the state does not tell of; absent: none. @throws {Failure} */
   readonly kept?: (location: Location) => Promise<Stat>
   /** A blob has become whole here: others are told. */
@@ -88,12 +93,24 @@ export class Pusher {
     log.debug('blob pushed', { repository: formatRepository(upload.repository), digest, bytes: upload.length })
   }
 
-  /** A repository gets what another one has, `from` or any. False if it has not. */
+  /**
+   * Who pushes is told that it is there, and will not send it: whoever is about to take it away sees that.
+   * @throws {Failure} `no-blob` where its bytes are gone, so that it is sent
+   */
+  async rely(location: Location): Promise<void> {
+    const { repository, digest } = location
+    await this.#o.state.contents.touch(repository, digest, this.#o.wall())
+    if (await this.#held(location)) return
+    throw new Failure('no-blob', `no seed has ${formatReference({ ...repository, digest })} any more`)
+  }
+
+  /** A repository gets what another one has, `from` or any. False if it has not, or its bytes are gone. */
   async mount(repository: Repository, digest: Digest, from?: Repository): Promise<boolean> {
     const { state, wall } = this.#o
     const [other] = from ? [from] : await state.contents.repositoriesOf(digest)
     const content = other && (await state.contents.find(other, digest))
-    if (content?.kind !== 'blob') return false
+    if (!other || content?.kind !== 'blob') return false
+    if (!(await this.#held({ repository: other, kind: 'blob', digest }))) return false
     await this.#contains(repository, { ...content, at: wall() })
     return true
   }
@@ -223,8 +240,10 @@ export class Pusher {
       const known = await contents.find(repository, digest)
       // Whoever is about to take it away sees that it is wanted again.
       const touched = known !== undefined && (await contents.touch(repository, digest, wall()))
-      const there = touched ? known : await this.#atBackend({ repository, kind, digest })
-      if (!there || (kind === 'manifest' && there.kind !== 'manifest')) {
+      const location = { repository, kind, digest }
+      const there = touched ? known : await this.#atBackend(location)
+      const had = there && (!touched || (await this.#held(location)))
+      if (!there || !had || (kind === 'manifest' && there.kind !== 'manifest')) {
         const detail = { digest }
         throw new Failure('missing-parts', `${formatRepository(repository)} does not have ${kind} ${digest}`, {
           detail,
@@ -234,6 +253,11 @@ export class Pusher {
         throw new Failure('bad-manifest', `${digest} has ${there.size} bytes; the manifest says ${size}`)
       }
     }
+  }
+
+  async #held(location: Location): Promise<boolean> {
+    const { store, held } = this.#o
+    return held ? held(location) : store.find(location.digest)?.complete === true
   }
 
   /** Who pushes was told that it is there, and sent it not: then it is, also where the state was lost. */
