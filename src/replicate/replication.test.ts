@@ -246,7 +246,10 @@ describe.skipIf(Bun.which('docker-registry') === null)('a cluster with a rule', 
     await point(app, 'whole', broken)
     const { replicating } = start('apps.corp/**', '')
     await until('the rest is there', 10, async () => (await there('apps.corp/team/app/manifests/whole')) === broken)
-    await until('it is said', 10, async () => (await replicating.progress())[0]!.oldest.some(({ tries }) => tries > 0))
+    await until('it is said, and the rest is done', 10, async () => {
+      const { oldest } = (await replicating.progress())[0]!
+      return oldest.length === 1 && oldest[0]!.tries > 0
+    })
     const [progress] = await replicating.progress()
     expect(progress!.oldest.map(({ what }) => what)).toEqual(['apps.corp/team/app:broken'])
     expect(progress!.oldest[0]!.lastError).toContain('has no manifest')
