@@ -1,20 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { said } from '../../test/fakes/findings.ts'
+import { goodDisk, said } from '../../test/fakes/findings.ts'
 import { type DiskFacts, judgeDisk } from './disk.ts'
 
 const GiB = 1024 ** 3
-const disk: DiskFacts = {
-  dataDir: '/var/lib/shoal',
-  exists: true,
-  mount: { point: '/', kind: 'ext4', readOnly: false },
-  free: 60 * GiB,
-  total: 100 * GiB,
-  inodes: { free: 900, total: 1000 },
-  limit: 48 * GiB,
-  keepFree: GiB,
-  writable: true,
-  strays: { owner: 'shoal', names: [] },
-}
+const disk = goodDisk
 
 describe('disk', () => {
   const on = (kind: string) => ({ ...disk, mount: { ...disk.mount, kind } })

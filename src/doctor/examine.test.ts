@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
+import { goodDisk } from '../../test/fakes/findings.ts'
 import { FakeNodeView, other } from '../../test/fakes/node-view.ts'
 import { examine, type Facts } from './examine.ts'
 import { checks } from './finding.ts'
 import { renderFindings } from './text.ts'
 
-const GiB = 1024 ** 3
 const view = new FakeNodeView()
 const node = { ...view.node(), scrub: { due: 0, damaged: 0 } }
 const [self] = view.members()
@@ -21,18 +21,7 @@ const well: Facts = {
   },
   settings: { file: '/etc/shoal/shoal.yaml', problems: [], root: true },
   ports: [{ flag: '--registry-addr', address: { host: '127.0.0.1', port: 4880 }, taken: true }],
-  disk: {
-    dataDir: '/var/lib/shoal',
-    exists: true,
-    mount: { point: '/', kind: 'ext4', readOnly: false },
-    free: 60 * GiB,
-    total: 100 * GiB,
-    inodes: { free: 900, total: 1000 },
-    limit: 48 * GiB,
-    keepFree: GiB,
-    writable: true,
-    strays: { owner: 'shoal', names: [] },
-  },
+  disk: goodDisk,
   witnesses: [{ kind: 'source', name: 'docker.io', ahead: 0.4 }],
   kernel: { release: '6.1', overlay: 'yes', fuse: 'yes', erofs: 'no', fuseDevice: true },
   files: { limit: 1_048_576, ofNode: true, service: true },
