@@ -4,6 +4,8 @@
 passed=0
 failed=0
 skipped=0
+# Names of what failed, a line each: a log is often read from its end, and may be cut.
+failures=
 
 # check NAME COMMAND...: one check, which passes when the command exits 0. Its output is shown when it fails.
 check() {
@@ -16,6 +18,7 @@ check() {
     failed=$((failed + 1))
     echo "$output"
     echo "failed: $name"
+    failures+="$name"$'\n'
   fi
 }
 
@@ -73,6 +76,8 @@ count_tests() {
   hooks=$(grep -cE '^\(skip\) .*\(unnamed\)$' "$log")
   passed=$((passed + $(summed "$log" pass)))
   skipped=$((skipped + $(summed "$log" skip) - hooks + $(summed "$log" todo)))
+  failures+=$(sed -nE 's/^\(fail\) (.*) \[[0-9.]+m?s\]$/\1/p' "$log" | sort -u)
+  [[ -z $failures || $failures == *$'\n' ]] || failures+=$'\n'
   # A run that was cut off, crashed or could not load a file has failed, whatever its tests said.
   if ((status != 0 && fails == 0)); then
     fails=1
@@ -81,6 +86,7 @@ count_tests() {
     else
       echo "failed: $name: something went wrong outside of the tests, see above (bun test exited with $status)"
     fi
+    failures+="$name: cut off, or wrong outside of the tests"$'\n'
   fi
   failed=$((failed + fails))
   rm -f "$log"
@@ -92,6 +98,7 @@ summed() {
 }
 
 tally_report() {
+  [[ -z $failures ]] || printf 'what failed:\n%s' "$failures"
   echo "$passed passed, $failed failed, $skipped skipped"
   ((failed == 0 && passed > 0))
 }
