@@ -4,9 +4,9 @@
  */
 export const floors: readonly (readonly string[])[] = [
   ['failure.ts', 'clock.ts', 'build-info.ts', 'fair-line.ts', 'hardening.ts', 'notify.ts', 'json.ts', 'span.ts'],
-  ['oci', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts'],
+  ['oci', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
   ['config', 'piece', 'file-limit.ts'],
-  ['store', 'cluster', 'install'],
+  ['store', 'cluster', 'install', 'layer-index'],
   ['source', 'wire', 'configure', 'get', 'kubernetes', 'state'],
   ['swarm', 'scheduler', 'rights', 'home'],
   ['content', 'engine'],
