@@ -1,0 +1,78 @@
+/**
+ * What the mounter needs of one unpacked layer, whoever brings its bytes: the contract between `mounter/` (FUSE, mounts)
+ * and `unpacked/` (fetching, inflating, verifying, keeping). Types only.
+ */
+import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
+
+/** The node that layers are read from; origins, such as `http://127.0.0.1:4880`. */
+export interface NodeAddress {
+  readonly registry: string
+  readonly admin?: string
+}
+
+export interface LayerSpec {
+  readonly node: NodeAddress
+  readonly repository: Repository
+  /** Of the compressed blob. */
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly compressedSize: number
+  /** Of the unpacked layer. */
+  readonly diffId: Digest
+  /** Whether what nobody has read yet is brought too, in the background. */
+  readonly prefetch: boolean
+}
+
+/**
+ * Which bytes of the file at {@link UnpackedLayer.path} are verified, for threads that answer reads without asking the
+ * one that owns the layer. That one sets bits, and clears them when bytes turn out to be wrong.
+ */
+export interface ReadyMap {
+  /** Bytes of the unpacked layer that one bit stands for; a multiple of 4,096. Bit 0 is the lowest of byte 0. */
+  readonly block: number
+  readonly bits: SharedArrayBuffer
+  /**
+   * One 64-bit integer: the file's ctime (ns since 1970) that the bits hold for, brought up to date after each write of
+   * the owner. Readers compare it with the file's; when it differs they ask {@link UnpackedLayer.read}, which hashes
+   * again what it answers.
+   */
+  readonly ctime: SharedArrayBuffer
+}
+
+export interface LayerProgress {
+  /** Of the unpacked layer. */
+  readonly size: number
+  /** Of these, verified and here. */
+  readonly here: number
+  /** Compressed bytes that came from the node. */
+  readonly fetched: number
+  /** Unpacked bytes that other layers had. */
+  readonly deduped: number
+  readonly complete: boolean
+  /** Loads lazily; otherwise `reason` says why it was fetched whole. */
+  readonly indexed: boolean
+  readonly reason?: string
+  /** What went wrong last, newest first, in sentences; a few. */
+  readonly errors: readonly string[]
+}
+
+export interface UnpackedLayer {
+  /** Lower-case hex and dashes; the same for the same layer. */
+  readonly id: string
+  readonly size: number
+  /** The EROFS metadata image. */
+  readonly metadataPath: string
+  /** The unpacked layer as a file of `size` bytes, sparse while it is not complete. */
+  readonly path: string
+  readonly readyMap: ReadyMap
+  /** Verified bytes, exactly as many; rejects (EIO for the reader) when they cannot be had before `signal` aborts. */
+  read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
+  /** These bytes can be read at {@link path} and need no more verification. */
+  ready(offset: number, length: number): boolean
+  progress(): LayerProgress
+  close(): Promise<void>
+}
+
+/** Resolves when it can be mounted: its metadata is here and verified. @throws {Failure} */
+export type OpenLayer = (spec: LayerSpec) => Promise<UnpackedLayer>
