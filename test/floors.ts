@@ -4,8 +4,8 @@
  */
 export const floors: readonly (readonly string[])[] = [
   ['failure.ts', 'clock.ts', 'build-info.ts', 'fair-line.ts', 'hardening.ts', 'notify.ts', 'json.ts', 'span.ts'],
-  ['oci', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
-  ['config', 'piece', 'file-limit.ts', 'fuse'],
+  ['oci', 'tar', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
+  ['config', 'piece', 'erofs', 'file-limit.ts', 'fuse'],
   ['store', 'cluster', 'install', 'layer-index'],
   ['source', 'wire', 'configure', 'get', 'kubernetes', 'state'],
   ['swarm', 'scheduler', 'rights', 'home'],
