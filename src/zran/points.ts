@@ -31,3 +31,8 @@ export const noPoints: Points = {
   windows: new Uint8Array(0),
   windowEnds: new Float64Array(0),
 }
+
+/** The packed window of a point; empty when it needs none. */
+export function packedWindow({ windows, windowEnds }: Points, point: number): Uint8Array {
+  return windows.subarray(point === 0 ? 0 : windowEnds[point - 1]!, windowEnds[point]!)
+}
