@@ -39,6 +39,7 @@ export class Chunker {
   }
 
   #begin(): void {
+    while (this.#extents[this.#extent]?.length === 0) this.#extent++
     const extent = this.#extents[this.#extent]
     if (!extent) throw new Error('a tar has data that belong to no file')
     const offset = extent.offset + this.#came
@@ -54,6 +55,6 @@ export class Chunker {
   #take(part: Uint8Array): void {
     this.#have += part.length
     this.#hasher.update(part)
-    if (this.#have === this.#length) this.#hasher.digest(this.#columns.add(this.#start, this.#length))
+    if (this.#have === this.#length) this.#columns.add(this.#start, this.#length).set(this.#hasher.digest())
   }
 }
