@@ -10,7 +10,7 @@ import { strangersSoak } from './soaks/strangers.ts'
 
 const help = `usage: scripts/soak fuzz [--messages N] [--requests N] [--seed N]
        scripts/soak strangers [--tries N] [--only TEXT] [--output DIR]
-       scripts/soak home [--megabytes N] [--hosts N] [--output DIR]
+       scripts/soak home [--megabytes N] [--hosts N] [--client skopeo|docker] [--output DIR]
        scripts/soak state [--rounds N] [--minutes N] [--seed N] [--output DIR]
        scripts/soak replication [--pushes N] [--seconds N]
        scripts/soak faults|kills|clients|peers|split|churn [--rounds N] [--minutes N] [--only TEXT] [--seed N]
@@ -23,7 +23,7 @@ strangers a host beside a cluster with a key, and then one with --encrypt too, a
           dials, joins and listens. Default: 10,000 tries of each kind, two minutes for each of the two clusters.
           --only takes the one whose name has TEXT in it; a report is written to DIR.
 home      an image is pushed to a seed that keeps it in an object store, hosts pull it at once, all nodes are killed and lose
-          their disks; then a new host pulls it. Default: 1000 MB, 6 hosts; a report is written to DIR.
+          their disks; then a new host pulls it. Default: 1000 MB, 6 hosts, pushed by docker; a report is written to DIR.
 state     two seeds and two schedulers over a PostgreSQL and an object store: in each round one of them is killed at a
           random moment of pushes, a preheat and copying to another registry, in two of five with its disk; what was
           acknowledged has to be there. At the end both seeds lose their disks at once. Default: 50 rounds.
@@ -54,6 +54,7 @@ await failing('scripts/soak', help, async (args) => {
       tries: { type: 'string', default: '10000' },
       megabytes: { type: 'string', default: '1000' },
       hosts: { type: 'string', default: '6' },
+      client: { type: 'string', default: 'docker' },
       seed: { type: 'string', default: '1' },
       pushes: { type: 'string', default: '100' },
       seconds: { type: 'string', default: '60' },
@@ -88,6 +89,7 @@ await failing('scripts/soak', help, async (args) => {
     return homeSoak({
       bytes: within(values.megabytes, '--megabytes', 1, 100_000) * 1e6,
       hosts: within(values.hosts, '--hosts', 1, 100),
+      client: choice(values.client, '--client', ['skopeo', 'docker'] as const),
       output: values.output,
     })
   }

@@ -9,19 +9,20 @@ export interface HomeSoakInit {
   /** Of the image. */
   readonly bytes: number
   readonly hosts: number
+  readonly client: 'skopeo' | 'docker'
   /** Folder for `home.md` and `home.json`. */
   readonly output: string
 }
 
 /** @throws when anything of the image was lost */
-export async function homeSoak({ bytes, hosts, output }: HomeSoakInit): Promise<void> {
+export async function homeSoak({ bytes, hosts, client, output }: HomeSoakInit): Promise<void> {
   const obstacle = (await Lab.obstacle()) ?? (await LabS3.missing())
   if (obstacle) throw new Error(`this cannot be tried here: ${obstacle}`)
   mkdirSync(output, { recursive: true })
   const found: Record<string, LostSeed> = {}
   for (const write of ['through', 'back']) {
-    console.log(`An image of ${bytes / 1e6} MB, ${hosts} hosts, --home-write ${write} ...`)
-    found[write] = await lostSeed({ bytes, layers: 5, hosts, write })
+    console.log(`An image of ${bytes / 1e6} MB, ${hosts} hosts, pushed by ${client}, --home-write ${write} ...`)
+    found[write] = await lostSeed({ bytes, layers: 5, hosts, write, client })
     writeFileSync(join(output, 'home.json'), JSON.stringify(found, undefined, 2))
     writeFileSync(join(output, 'home.md'), markdown(found))
   }

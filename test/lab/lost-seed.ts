@@ -4,8 +4,10 @@
  */
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Digest } from '../../src/oci/digest.ts'
-import { pushImage, writeImage } from './image.ts'
+import { type Digest, parseDigest } from '../../src/oci/digest.ts'
+import { Dockerd } from './engines/dockerd.ts'
+import type { Host } from './host.ts'
+import { pushImage, type Written, writeImage } from './image.ts'
 import { Lab } from './lab.ts'
 import { layerSizes, syntheticLayers } from './layers.ts'
 import { LabNode } from './node.ts'
@@ -23,6 +25,8 @@ export interface LostSeedInit {
   readonly rate?: string
   /** `through` or `back`. */
   readonly write: string
+  /** Who pushes. Default `skopeo`. */
+  readonly client?: 'skopeo' | 'docker'
   /** Told of each step. */
   readonly say?: (what: string) => void
 }
@@ -45,9 +49,11 @@ export interface LostSeed {
 
 const repository = 'apps.corp/team/app'
 const tag = 'v1'
+const name = `127.0.0.1:4880/${repository}:${tag}`
 
 /** @throws when anything of it fails */
-export async function lostSeed({ bytes, layers, hosts, rate, write, say = () => {} }: LostSeedInit): Promise<LostSeed> {
+export async function lostSeed(init: LostSeedInit): Promise<LostSeed> {
+  const { bytes, layers, hosts, rate, write, client = 'skopeo', say = () => {} } = init
   const names = Array.from({ length: hosts }, (_, i) => `h${i + 1}`)
   const lab = await Lab.create({ hosts: ['store', 'seed', 'late', ...names], ...(rate ? { rate } : {}) })
   try {
@@ -77,9 +83,11 @@ export async function lostSeed({ bytes, layers, hosts, rate, write, say = () => 
     mkdirSync(folder)
     const made = await syntheticLayers(folder, layerSizes(bytes, layers), 1)
     const image = writeImage(join(lab.dir, 'layout'), tag, { layers: made })
+    const engine = client === 'docker' ? await loaded(seedHost, image) : undefined
     say('nodes, and an image')
     const begun = performance.now()
-    await pushImage(image, '127.0.0.1:4880', repository, tag, { from: seedHost })
+    if (engine) await engine.docker('push', '--quiet', name)
+    else await pushImage(image, '127.0.0.1:4880', repository, tag, { from: seedHost })
     const pushed = performance.now()
     const owed = async () => (JSON.parse(await seed.get('/api/v1/home')) as { waiting: number }).waiting
     await until('the object store has all of it', 300, async () => (await owed()) === 0)
@@ -104,8 +112,9 @@ export async function lostSeed({ bytes, layers, hosts, rate, write, say = () => 
     say('pulled again')
     const list = await late.host!.get(`${late.mirror}/v2/${repository}/tags/list`)
     return {
-      digest: image.digest,
-      size: image.size,
+      // dockerd compresses the layers anew.
+      digest: engine ? await digestOfPushed(engine) : image.digest,
+      size: after.bytes,
       pushSeconds: (pushed - begun) / 1000,
       owedSeconds: (kept - pushed) / 1000,
       pulls,
@@ -117,4 +126,26 @@ export async function lostSeed({ bytes, layers, hosts, rate, write, say = () => 
   } finally {
     await lab.close()
   }
+}
+
+/** A dockerd that has the image, with a name to push it by. */
+async function loaded(host: Host, { dir, tag }: Written): Promise<Dockerd> {
+  const archive = join(dir, 'image.tar')
+  await host.exec([
+    'skopeo',
+    '--insecure-policy',
+    'copy',
+    '--quiet',
+    `oci:${dir}:${tag}`,
+    `docker-archive:${archive}:${name}`,
+  ])
+  const engine = await Dockerd.start({ host, mirrors: [] })
+  await engine.docker('load', '--quiet', '--input', archive)
+  rmSync(archive)
+  return engine
+}
+
+async function digestOfPushed(engine: Dockerd): Promise<Digest> {
+  const [pushed = ''] = await engine.digestsOf(name)
+  return parseDigest(pushed.split('@')[1] ?? '')
 }
