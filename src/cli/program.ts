@@ -12,6 +12,7 @@ import { help } from './help.ts'
 import { install } from './install.ts'
 import { keygen } from './keygen.ts'
 import { logLevel } from './log-level.ts'
+import { mountCalls } from './mount-calls.ts'
 import { pin, unpin } from './pin.ts'
 import { preheat } from './preheat.ts'
 import { replication } from './replication.ts'
@@ -64,6 +65,7 @@ export function programOf(context: Context, done: (code: ExitCode) => void): Com
   install(program, context)
   uninstall(program, context)
   version(program, context)
+  mountCalls(program, context)
   completions(program, context)
   help(program, context)
   for (const command of program.commands) command.showHelpAfterError(`shoal ${command.name()} --help lists its flags`)

@@ -58,6 +58,7 @@ export type LayerFacts = z.infer<typeof layerSchema>
 
 /** Answer of `GET /v1/layers`. */
 export const layersSchema = z.object({ layers: z.array(layerSchema) })
+export type LayersFacts = z.infer<typeof layersSchema>
 
 /** `POST /v1/mounts` */
 export const mountRequestSchema = z.object({
@@ -94,6 +95,18 @@ export type MountFacts = z.infer<typeof mountSchema>
 
 /** Answer of `GET /v1/mounts`. */
 export const mountsSchema = z.object({ mounts: z.array(mountSchema) })
+export type MountsFacts = z.infer<typeof mountsSchema>
+
+/** Answer of `GET /v1`: the mounter itself. */
+export const mounterSchema = z.object({
+  version: z.string(),
+  pid: z.number().int(),
+  since: z.string(),
+  mounts: bytes,
+  layers: bytes,
+  reads: z.object({ slow: bytes, failed: bytes, waiting: bytes }),
+})
+export type MounterFacts = z.infer<typeof mounterSchema>
 
 /** Of every refusal: a sentence with the remedy. */
 export const refusalSchema = z.object({ error: z.string() })

@@ -1,0 +1,207 @@
+/**
+ * A read-only FUSE file system of a few large files in one directory: the unpacked layers. Answers what its reading
+ * threads pass on: names, attributes, and reads of bytes that have to be fetched first. Each of those is answered by its
+ * deadline, with an error if need be: no process waits for ever.
+ */
+import { ptr } from 'bun:ffi'
+import type { Clock } from '../clock.ts'
+import { errno, errnos, libc } from './libc.ts'
+import {
+  answer,
+  attributesAnswer,
+  entryAnswer,
+  initAnswer,
+  initIn,
+  interruptIn,
+  mostRead,
+  nameIn,
+  oldest,
+  opcodes,
+  openAnswer,
+  type Request,
+  readIn,
+  requestIn,
+  resendNotice,
+  statfsAnswer,
+} from './protocol.ts'
+import { ReaderThread } from './reader-thread.ts'
+import type { ServedFile } from './served.ts'
+
+/** A file, as the server needs it. */
+export interface FuseFile extends ServedFile {
+  readonly name: string
+  /** Exactly these bytes, verified; rejects when they cannot be had before the signal aborts. */
+  read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
+}
+
+export interface FuseServerInit {
+  /** Of /dev/fuse, mounted or about to be; opened with O_NONBLOCK. */
+  readonly fuse: number
+  readonly clock: Clock
+  readonly threads: number
+  /** A read that has no bytes by then ends in EIO. */
+  readonly readDeadlineMs: number
+  /** Told of each read that failed, with the reason. */
+  readonly failed?: (file: string, error: Error) => void
+}
+
+export interface FuseCounts {
+  /** Reads that had to be fetched or verified first. */
+  readonly slow: number
+  readonly failed: number
+  readonly waiting: number
+}
+
+export const rootNode = 1
+
+export class FuseServer {
+  /** Resolves when the kernel has taken the file system away. */
+  readonly gone: Promise<void>
+  readonly #gone = Promise.withResolvers<void>()
+  readonly #o: FuseServerInit
+  readonly #byNode = new Map<number, FuseFile>()
+  readonly #byName = new Map<string, FuseFile>()
+  readonly #waiting = new Map<bigint, AbortController>()
+  #threads: readonly ReaderThread[] = []
+  readonly #counts = { slow: 0, failed: 0 }
+
+  constructor(init: FuseServerInit) {
+    this.#o = init
+    this.gone = this.#gone.promise
+  }
+
+  /** Begins to answer. What was added before is known to the threads from their first request on. */
+  start(): void {
+    const { fuse, threads } = this.#o
+    this.#threads = Array.from({ length: threads }, () => new ReaderThread(fuse, (bytes) => this.#take(bytes)))
+    for (const thread of this.#threads) void thread.gone.then(this.#gone.resolve)
+    for (const file of this.#byNode.values()) this.#tell(file)
+  }
+
+  get counts(): FuseCounts {
+    return { ...this.#counts, waiting: this.#waiting.size }
+  }
+
+  /** From now on there is a file of this name. Its `fd` must stay open until {@link remove} resolved. */
+  add(file: FuseFile): void {
+    this.#byNode.set(file.node, file)
+    this.#byName.set(file.name, file)
+    this.#tell(file)
+  }
+
+  #tell({ node, fd, size, block, bits, ctime }: FuseFile): void {
+    for (const thread of this.#threads) thread.tell({ add: { node, fd, size, block, bits, ctime } })
+  }
+
+  /** Resolves when no thread reads its descriptor any more. */
+  async remove(name: string): Promise<void> {
+    const file = this.#byName.get(name)
+    if (!file) return
+    this.#byName.delete(name)
+    this.#byNode.delete(file.node)
+    await Promise.all(this.#threads.map((thread) => thread.remove(file.node)))
+  }
+
+  /** After another process has read from the descriptor: what it took and did not answer comes again. */
+  resend(): boolean {
+    return this.#write(resendNotice())
+  }
+
+  /** Ends the threads; what they have taken and nobody has answered waits for the next reader's {@link resend}. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.stop()))
+    for (const controller of this.#waiting.values()) controller.abort(new Error('the server ends'))
+    this.#waiting.clear()
+  }
+
+  #take(bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    const request = requestIn(view, bytes.length)
+    if (!request) return
+    const say = (error: number, body?: Uint8Array) => void this.#write(answer(request.unique, error, body))
+    switch (request.opcode) {
+      case opcodes.init: {
+        const init = initIn(view)
+        const known = init.major === oldest.major && init.minor >= oldest.minor
+        return known ? say(0, initAnswer(init)) : say(errnos.EINVAL)
+      }
+      case opcodes.lookup: {
+        const file = request.node === rootNode ? this.#byName.get(nameIn(bytes, bytes.length)) : undefined
+        return file ? say(0, entryAnswer({ ...file, directory: false })) : say(errnos.ENOENT)
+      }
+      case opcodes.getattr: {
+        if (request.node === rootNode) return say(0, attributesAnswer({ node: rootNode, size: 0, directory: true }))
+        const file = this.#byNode.get(request.node)
+        return file ? say(0, attributesAnswer({ ...file, directory: false })) : say(errnos.ENOENT)
+      }
+      case opcodes.open:
+        return this.#byNode.has(request.node) ? say(0, openAnswer()) : say(errnos.ENOENT)
+      case opcodes.read:
+        return void this.#read(request, view, say)
+      case opcodes.statfs:
+        return say(0, statfsAnswer(this.#byNode.size))
+      case opcodes.interrupt:
+        return this.#waiting.get(interruptIn(view))?.abort(interrupted)
+      case opcodes.forget:
+      case opcodes.batchForget:
+        return
+      case opcodes.release:
+      case opcodes.flush:
+      case opcodes.destroy:
+        return say(0)
+      default:
+        return say(errnos.ENOSYS)
+    }
+  }
+
+  async #read(
+    { node, unique }: Request,
+    view: DataView,
+    say: (error: number, body?: Uint8Array) => void,
+  ): Promise<void> {
+    const { clock, readDeadlineMs, failed } = this.#o
+    const file = this.#byNode.get(node)
+    if (!file) return say(errnos.EIO)
+    const { offset, size } = readIn(view)
+    const wanted = Math.max(0, Math.min(size, mostRead, file.size - offset))
+    if (wanted === 0) return say(0)
+    this.#counts.slow++
+    const controller = new AbortController()
+    const { signal } = controller
+    this.#waiting.set(unique, controller)
+    const cancel = clock.after(readDeadlineMs, () =>
+      controller.abort(new Error(`no verified bytes within ${Math.round(readDeadlineMs / 1000)} s`)),
+    )
+    try {
+      const bytes = await Promise.race([file.read(offset, wanted, signal), abortOf(signal)])
+      if (bytes.length !== wanted) throw new Error(`${bytes.length} bytes came instead of ${wanted}`)
+      if (this.#waiting.has(unique)) say(0, bytes)
+    } catch (error) {
+      if (!this.#waiting.has(unique)) return
+      if (signal.reason === interrupted) return say(errnos.EINTR)
+      this.#counts.failed++
+      failed?.(file.name, error instanceof Error ? error : new Error(String(error)))
+      say(errnos.EIO)
+    } finally {
+      cancel()
+      this.#waiting.delete(unique)
+    }
+  }
+
+  /** False when the kernel does not take it: whoever asked is gone, or the file system is. */
+  #write(bytes: Uint8Array): boolean {
+    const { write } = libc()
+    while (Number(write(this.#o.fuse, ptr(bytes), bytes.length)) < 0) {
+      if (errno() !== errnos.EINTR) return false
+    }
+    return true
+  }
+}
+
+const interrupted = new Error('interrupted')
+
+function abortOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}

@@ -1,0 +1,14 @@
+/** The child's whole life: calls as JSON on standard input, outcomes as JSON on standard output. */
+import { callsSchema, type Outcome } from './calls.ts'
+import { carryOut } from './carry-out.ts'
+
+/** Stops at the first call that fails; the outcomes are those of the calls that were made. */
+export function answerCalls(input: string): string {
+  const outcomes: Outcome[] = []
+  for (const call of callsSchema.parse(JSON.parse(input))) {
+    const outcome = carryOut(call)
+    outcomes.push(outcome)
+    if (outcome.errno !== 0) break
+  }
+  return JSON.stringify(outcomes)
+}

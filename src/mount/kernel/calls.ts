@@ -1,0 +1,53 @@
+/**
+ * What is asked of the kernel about mounts, as data: it is carried out in a child process, for each of these calls may
+ * wait for the file system that the asking process serves.
+ */
+import { z } from 'zod'
+
+/** The hidden command of the binary that carries them out. */
+export const callCommand = 'mount-calls'
+
+export const mountFlags = { readOnly: 1, noSetuid: 2, noDevices: 4 } as const
+
+export const callSchema = z.discriminatedUnion('do', [
+  z.object({
+    do: z.literal('mount'),
+    type: z.enum(['fuse', 'erofs', 'overlay']),
+    /** As fsconfig(2) takes them; a key alone is a flag. Keys may come more than once. */
+    options: z.array(z.tuple([z.string()]).or(z.tuple([z.string(), z.string()]))),
+    /** A sum of {@link mountFlags}. */
+    flags: z.number().int().min(0),
+    target: z.string(),
+  }),
+  z.object({
+    do: z.literal('unmount'),
+    target: z.string(),
+    /** Out of sight at once, and gone when nobody uses it any more. */
+    lazy: z.boolean(),
+  }),
+  z.object({ do: z.literal('look'), path: z.string() }),
+])
+export type Call = z.infer<typeof callSchema>
+
+/** What `look` finds. */
+export const seenSchema = z.object({
+  kind: z.enum(['nothing', 'directory', 'other', 'broken']),
+  /** Without links. */
+  real: z.string(),
+  empty: z.boolean(),
+})
+export type Seen = z.infer<typeof seenSchema>
+
+export const outcomeSchema = z.object({
+  /** 0: done. */
+  errno: z.number().int(),
+  /** Which step failed. */
+  step: z.string().optional(),
+  /** What the kernel said beside the number. */
+  said: z.array(z.string()).default([]),
+  seen: seenSchema.optional(),
+})
+export type Outcome = z.infer<typeof outcomeSchema>
+
+export const callsSchema = z.array(callSchema).max(1000)
+export const outcomesSchema = z.array(outcomeSchema)

@@ -1,0 +1,90 @@
+/**
+ * Carries out {@link Call}s in this very process; only the short-lived child does. Mounts are made by fsopen(2) and its
+ * siblings: options have no common limit of a page, as those of mount(2) have (an image may have 127 layers), and the
+ * kernel says in words what it does not like.
+ */
+import { ptr } from 'bun:ffi'
+import { readdirSync, realpathSync, statSync } from 'node:fs'
+import { cString, errno, libc } from '../../fuse/libc.ts'
+import type { Call, Outcome, Seen } from './calls.ts'
+
+/** The same on all machines. */
+const numbers = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const
+const command = { flag: 0, string: 1, create: 6 } as const
+const closeOnExec = 1
+const here = -100
+const emptyFrom = 4
+const detach = 2
+
+export function carryOut(call: Call): Outcome {
+  switch (call.do) {
+    case 'mount':
+      return mount(call)
+    case 'unmount': {
+      const path = cString(call.target)
+      const failed = libc().umount2(ptr(path), call.lazy ? detach : 0) !== 0
+      return { errno: failed ? errno() : 0, said: [] }
+    }
+    case 'look':
+      return { errno: 0, said: [], seen: look(call.path) }
+  }
+}
+
+function mount({ type, options, flags, target }: Extract<Call, { do: 'mount' }>): Outcome {
+  const context = system(numbers.fsopen, cString(type), closeOnExec)
+  if (context < 0) return { errno: errno(), step: `open ${type}`, said: [] }
+  const failed = (step: string): Outcome => {
+    // Before the messages are read, which ends in an error of its own.
+    const number = errno()
+    return { errno: number, step, said: messagesOf(context) }
+  }
+  for (const [key, value] of options) {
+    const kind = value === undefined ? command.flag : command.string
+    const given = value === undefined ? 0 : cString(value)
+    if (system(numbers.fsconfig, context, kind, cString(key), given, 0) < 0) {
+      return failed(value === undefined ? key : `${key}=${value}`)
+    }
+  }
+  if (system(numbers.fsconfig, context, command.create, 0, 0, 0) < 0) return failed(`make ${type}`)
+  const made = system(numbers.fsmount, context, closeOnExec, flags)
+  if (made < 0) return failed(`mount ${type}`)
+  const empty = cString('')
+  if (system(numbers.moveMount, made, empty, here, cString(target), emptyFrom) < 0) return failed(`mount at ${target}`)
+  libc().close(made)
+  libc().close(context)
+  return { errno: 0, said: [] }
+}
+
+function system(number: number, ...args: (number | Uint8Array)[]): number {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0] = args.map((value) => (typeof value === 'number' ? value : ptr(value)))
+  return Number(libc().syscall(number, a, b, c, d, e, 0))
+}
+
+/** The kernel keeps the last few; each read gives one, such as `e overlay: maximum fs stacking depth exceeded`. */
+function messagesOf(context: number): string[] {
+  const room = new Uint8Array(1024)
+  const said: string[] = []
+  while (said.length < 8) {
+    const length = Number(libc().read(context, ptr(room), room.length))
+    if (length <= 0) break
+    said.push(
+      new TextDecoder()
+        .decode(room.subarray(0, length))
+        .replace(/^[ewi] /, '')
+        .trim(),
+    )
+  }
+  return said
+}
+
+function look(path: string): Seen {
+  try {
+    const real = realpathSync(path)
+    const directory = statSync(real).isDirectory()
+    return { kind: directory ? 'directory' : 'other', real, empty: directory && readdirSync(real).length === 0 }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // A mount whose server is gone says so to whoever looks.
+    return { kind: code === 'ENOENT' ? 'nothing' : 'broken', real: path, empty: false }
+  }
+}

@@ -1,0 +1,68 @@
+/** Mounts and unmounts by child processes; what goes wrong there is a sentence here. */
+
+import { Failure } from '../../failure.ts'
+import { errnos, nameOfErrno } from '../../fuse/libc.ts'
+import type { Call, Outcome, Seen } from './calls.ts'
+import type { Carry } from './child.ts'
+import { missingType } from './support.ts'
+import { usersOf } from './users.ts'
+
+export class Kernel {
+  readonly #carry: Carry
+
+  constructor(carry: Carry) {
+    this.#carry = carry
+  }
+
+  /** All of them, or what was made before one failed. @throws {Failure} */
+  async make(calls: readonly Call[], fuse?: number): Promise<void> {
+    const outcomes = await this.#carry(calls, fuse)
+    outcomes.forEach((outcome, i) => {
+      if (outcome.errno !== 0) throw new Failure('unavailable', sentenceOf(calls[i]!, outcome))
+    })
+  }
+
+  async look(path: string): Promise<Seen> {
+    const [outcome] = await this.#carry([{ do: 'look', path }])
+    if (!outcome?.seen) throw new Failure('internal', `nobody could look at ${path}`)
+    return outcome.seen
+  }
+
+  /** False when it is in use. What is no mount any more is no error. @throws {Failure} */
+  async unmount(target: string, lazy = false): Promise<boolean> {
+    const call: Call = { do: 'unmount', target, lazy }
+    const [outcome] = await this.#carry([call])
+    switch (outcome?.errno) {
+      case 0:
+      case errnos.EINVAL:
+      case errnos.ENOENT:
+        return true
+      case errnos.EBUSY:
+        return false
+      default:
+        throw new Failure('unavailable', sentenceOf(call, outcome ?? { errno: 0, said: [] }))
+    }
+  }
+}
+
+function sentenceOf(call: Call, { errno, step, said }: Outcome): string {
+  if (call.do === 'look') return `${call.path} cannot be looked at: ${nameOfErrno(errno)}`
+  if (call.do === 'unmount') return `${call.target} cannot be unmounted: ${nameOfErrno(errno)}`
+  if (errno === errnos.ENODEV && step === `open ${call.type}`) return missingType(call.type)
+  if (errno === errnos.EPERM) {
+    return `this process may not mount (${step}); in a container it needs CAP_SYS_ADMIN, and a profile that lets it mount`
+  }
+  if (call.type === 'erofs' && errno === errnos.EINVAL && said.length === 0 && step === 'make erofs') {
+    return 'this kernel does not mount EROFS images from files: it needs Linux 6.12 or newer with CONFIG_EROFS_FS_BACKED_BY_FILE'
+  }
+  const reason = said.length > 0 ? said.join('; ') : nameOfErrno(errno)
+  return `the kernel did not mount ${call.type} at ${call.target}: ${reason} (${step})`
+}
+
+/** `DIR is in use by bash (12), python3 (14)` */
+export function busySentence(dir: string, users = usersOf(dir)): string {
+  const shown = users.slice(0, 5).map(({ pid, name }) => `${name} (${pid})`)
+  const more = users.length > shown.length ? ` and ${users.length - shown.length} more` : ''
+  const by = shown.length > 0 ? `by ${shown.join(', ')}${more}` : 'by another namespace or a mount below it'
+  return `${dir} is in use ${by}; end that, and unmount it then`
+}

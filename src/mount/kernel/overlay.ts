@@ -1,0 +1,55 @@
+/** The mounts that root file systems consist of, as calls. Pure. */
+import { type Call, mountFlags } from './calls.ts'
+
+/** The source of every mount of ours, as /proc/mounts shows it. */
+export const ourSource = 'shoal'
+
+const { readOnly, noSetuid, noDevices } = mountFlags
+
+/** The descriptor is number 3 in the child that makes the call. */
+export function fuseMount(target: string): Call {
+  const options: [string, string][] = [
+    ['source', ourSource],
+    ['fd', '3'],
+    ['rootmode', '40000'],
+    ['user_id', '0'],
+    ['group_id', '0'],
+  ]
+  return { do: 'mount', type: 'fuse', options, flags: readOnly | noSetuid | noDevices, target }
+}
+
+/** `device`: the unpacked layer that the metadata points into. */
+export function layerMount(metadata: string, device: string, target: string): Call {
+  const options: [string, string][] = [
+    ['source', metadata],
+    ['device', device],
+  ]
+  return { do: 'mount', type: 'erofs', options, flags: readOnly | noSetuid | noDevices, target }
+}
+
+export interface RootMount {
+  /** Mounted layers, the lowest first, as manifests list them. */
+  readonly layers: readonly string[]
+  readonly empty: string
+  /** Where changes go; without them the file system is read-only. */
+  readonly writable?: { readonly upper: string; readonly work: string } | undefined
+  readonly target: string
+}
+
+export function rootMount({ layers, empty, writable, target }: RootMount): Call {
+  const lower = [...layers].reverse().concat(empty)
+  const upper: [string, string][] = writable
+    ? [
+        ['upperdir', writable.upper],
+        ['workdir', writable.work],
+      ]
+    : []
+  return {
+    do: 'mount',
+    type: 'overlay',
+    // One by one: paths may have colons and commas, and there may be more than a page of them.
+    options: [['source', ourSource], ...lower.map((path): [string, string] => ['lowerdir+', path]), ...upper],
+    flags: writable ? 0 : readOnly,
+    target,
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * The layers that are mounted here, each once however many want it. A complete one is mounted from its file, and needs
+ * this process no more; any other from a file of the FUSE file system. What is done to a layer is done one after the other.
+ */
+import { closeSync, mkdirSync, openSync, rmdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Failure } from '../../failure.ts'
+import type { FuseFile, FuseServer } from '../../fuse/server.ts'
+import { shortDigest } from '../../oci/digest.ts'
+import type { Log } from '../../telemetry/log.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { layerMount } from '../kernel/overlay.ts'
+import type { LayerProgress, LayerSpec, OpenLayer, UnpackedLayer } from '../unpacked-layer.ts'
+import type { LayerFacts } from './api.ts'
+import { LateLayer } from './late-layer.ts'
+import { Lines } from './line.ts'
+import type { Places } from './places.ts'
+import type { LayerState } from './state.ts'
+
+export interface LayersInit {
+  readonly places: Places
+  readonly open: OpenLayer
+  readonly kernel: Kernel
+  readonly server: FuseServer
+  readonly log: Log
+  /** A number that no file has had. */
+  readonly nextInode: () => number
+  /** Writes down what {@link Layers.state} is; before a change is relied on. */
+  readonly save: () => void
+}
+
+interface Mounted {
+  readonly id: string
+  readonly inode: number
+  readonly served: 'fuse' | 'file'
+  readonly spec: LayerSpec
+  readonly holders: Set<string>
+  readonly size: number
+  readonly layer: LateLayer
+  /** Of the file that reads are answered from. */
+  fd: number | undefined
+}
+
+export class Layers {
+  readonly #o: LayersInit
+  readonly #byId = new Map<string, Mounted>()
+  readonly #lines = new Lines<string>()
+
+  constructor(init: LayersInit) {
+    this.#o = init
+  }
+
+  get count(): number {
+    return this.#byId.size
+  }
+
+  state(): LayerState[] {
+    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec }) => ({
+      id,
+      inode,
+      served,
+      size,
+      holders: [...holders],
+      spec: {
+        ...spec,
+        node: { ...spec.node },
+        repository: { registry: spec.repository.registry, name: spec.repository.name },
+      },
+    }))
+  }
+
+  facts(): LayerFacts[] {
+    return [...this.#byId.values()].map((mounted) => this.#factsOf(mounted))
+  }
+
+  /** @throws {Failure} */
+  fact(id: string): LayerFacts {
+    return this.#factsOf(this.#known(id))
+  }
+
+  /** Mounts it unless it is. @throws {Failure} */
+  hold(spec: LayerSpec, holder: string): Promise<LayerFacts> {
+    return this.#lines.run(spec.diffId, async () => {
+      const there = [...this.#byId.values()].find((mounted) => mounted.spec.digest === spec.digest)
+      const mounted = there ?? (await this.#mount(spec))
+      mounted.holders.add(holder)
+      this.#o.save()
+      return this.#factsOf(mounted)
+    })
+  }
+
+  /** Unmounts it when nobody else holds it. What is not held is let go already. @throws {Failure} */
+  release(id: string, holder: string): Promise<void> {
+    const spec = this.#byId.get(id)?.spec
+    if (!spec) return Promise.resolve()
+    return this.#lines.run(spec.diffId, async () => {
+      const mounted = this.#byId.get(id)
+      if (!mounted) return
+      mounted.holders.delete(holder)
+      if (mounted.holders.size === 0) await this.#unmount(mounted)
+      this.#o.save()
+    })
+  }
+
+  /** Serves what another process of ours mounted, of which this one has the descriptor. */
+  adopt(states: readonly LayerState[]): void {
+    for (const { id, inode, served, size, holders, spec } of states) {
+      const layer = new LateLayer(() => this.#o.open(spec as LayerSpec))
+      const mounted: Mounted = {
+        id,
+        inode,
+        served,
+        size,
+        holders: new Set(holders),
+        spec: spec as LayerSpec,
+        layer,
+        fd: undefined,
+      }
+      this.#byId.set(id, mounted)
+      if (served === 'fuse') this.#o.server.add(waiting(mounted))
+      layer.opened.then(
+        (opened) => this.#serve(mounted, opened),
+        () => {},
+      )
+    }
+  }
+
+  /** Lets go of files; mounts stay as they are. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#byId.values()].map(({ layer }) => layer.close()))
+  }
+
+  async #mount(spec: LayerSpec): Promise<Mounted> {
+    const { places, open, kernel, nextInode, log } = this.#o
+    const layer = await open(spec)
+    const { id, size } = layer
+    const served = layer.progress().complete ? 'file' : 'fuse'
+    const mounted: Mounted = {
+      id,
+      inode: nextInode(),
+      served,
+      spec,
+      holders: new Set(),
+      size,
+      layer: LateLayer.of(layer),
+      fd: undefined,
+    }
+    try {
+      this.#serve(mounted, layer)
+      const target = join(places.layers, id)
+      mkdirSync(target, { recursive: true, mode: 0o700 })
+      const device = served === 'file' ? layer.path : join(places.files, id)
+      await kernel.make([layerMount(layer.metadataPath, device, target)])
+    } catch (error) {
+      await this.#forget(mounted)
+      throw error
+    }
+    this.#byId.set(id, mounted)
+    log.info('a layer is mounted', { layer: shortDigest(spec.digest), served, size })
+    return mounted
+  }
+
+  async #unmount(mounted: Mounted): Promise<void> {
+    const { places, kernel, log } = this.#o
+    const target = join(places.layers, mounted.id)
+    if (!(await kernel.unmount(target))) {
+      // Somebody looks into it past its holders. It goes with them; its file stays until then.
+      log.warn('a layer that nobody holds is in use; it is unmounted when that ends', { layer: mounted.id })
+      await kernel.unmount(target, true)
+    }
+    this.#byId.delete(mounted.id)
+    await this.#forget(mounted)
+  }
+
+  async #forget(mounted: Mounted): Promise<void> {
+    await this.#o.server.remove(mounted.id)
+    if (mounted.fd !== undefined) closeSync(mounted.fd)
+    mounted.fd = undefined
+    await mounted.layer.close()
+    try {
+      rmdirSync(join(this.#o.places.layers, mounted.id))
+    } catch {
+      // Still a mount, or gone already: it is found again when the next mounter begins.
+    }
+  }
+
+  /** From now on its bytes come from the file, and from the layer where that has them not. */
+  #serve(mounted: Mounted, layer: UnpackedLayer): void {
+    if (mounted.served === 'file') return
+    mounted.fd = openSync(layer.path, 'r')
+    const { block, bits, ctime } = layer.readyMap
+    const { id, inode, size, fd } = mounted
+    this.#o.server.add({
+      name: id,
+      node: inode,
+      size,
+      fd,
+      block,
+      bits,
+      ctime,
+      read: (offset, length, signal) => layer.read(offset, length, signal),
+    })
+  }
+
+  #known(id: string): Mounted {
+    const mounted = this.#byId.get(id)
+    if (!mounted) throw new Failure('no-blob', `no layer ${id} is mounted here; shoal mounts lists what is`)
+    return mounted
+  }
+
+  #factsOf({ id, spec, holders, layer, size }: Mounted): LayerFacts {
+    const progress: LayerProgress = layer.progress() ?? {
+      size,
+      here: 0,
+      fetched: 0,
+      deduped: 0,
+      complete: false,
+      indexed: true,
+      errors: layer.failed ? [layer.failed] : [],
+    }
+    return {
+      ...progress,
+      errors: [...progress.errors],
+      id,
+      digest: spec.digest,
+      path: join(this.#o.places.layers, id),
+      holders: [...holders],
+    }
+  }
+}
+
+/** The file of a layer that is being opened: its reads wait for that. */
+function waiting({ id, inode, size, layer }: Mounted): FuseFile {
+  return {
+    name: id,
+    node: inode,
+    size,
+    fd: -1,
+    block: 4096,
+    bits: new SharedArrayBuffer(0),
+    ctime: new SharedArrayBuffer(8),
+    read: async (offset, length, signal) => (await layer.opened).read(offset, length, signal),
+  }
+}

@@ -1,0 +1,36 @@
+/** The unix socket of the API: for root alone, and in the place of one that a mounter before has left. */
+import { chmodSync, rmSync } from 'node:fs'
+
+export interface Listening {
+  /** Requests that are being answered. */
+  readonly active: number
+  stop(): Promise<void>
+}
+
+export function listenAt(socket: string, answer: (request: Request) => Response | Promise<Response>): Listening {
+  rmSync(socket, { force: true })
+  let active = 0
+  const server = Bun.serve({
+    unix: socket,
+    async fetch(request, server) {
+      // A mount may take as long as the index of its largest layer takes to be made.
+      server.timeout(request, 0)
+      active++
+      try {
+        return await answer(request)
+      } finally {
+        active--
+      }
+    },
+  })
+  chmodSync(socket, 0o600)
+  return {
+    get active() {
+      return active
+    },
+    async stop() {
+      await server.stop(true)
+      rmSync(socket, { force: true })
+    },
+  }
+}

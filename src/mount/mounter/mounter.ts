@@ -1,0 +1,142 @@
+/**
+ * The mounter: one process of a host that serves lazy root file systems, put together. It keeps the FUSE descriptor and
+ * knows all mounts. Two ways lead into it: a first start, which looks at what one before has left, and a start by the mounter
+ * before it in the same process, from which it has the descriptor and goes on.
+ */
+import { mkdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { dirname } from 'node:path'
+import { buildInfo } from '../../build-info.ts'
+import { type Clock, every } from '../../clock.ts'
+import { Failure } from '../../failure.ts'
+import { openFile, openFlags } from '../../fuse/libc.ts'
+import { FuseServer } from '../../fuse/server.ts'
+import type { Log } from '../../telemetry/log.ts'
+import type { Carry } from '../kernel/child.ts'
+import { Kernel } from '../kernel/kernel.ts'
+import { fuseMount } from '../kernel/overlay.ts'
+import type { OpenLayer } from '../unpacked-layer.ts'
+import type { MounterFacts } from './api.ts'
+import { mounterApp } from './app.ts'
+import { type Kept, turnInto } from './exec.ts'
+import { Layers } from './layers.ts'
+import { listenAt } from './listening.ts'
+import { lockFile } from './lock.ts'
+import { Mounts } from './mounts.ts'
+import type { Places } from './places.ts'
+import { takeOver } from './stale.ts'
+import { readState, writeState } from './state.ts'
+
+export interface MounterInit {
+  readonly places: Places
+  readonly clock: Clock
+  readonly log: Log
+  readonly open: OpenLayer
+  readonly carry: Carry
+  /** From the mounter before this one in the same process. */
+  readonly kept: Kept | undefined
+  readonly readDeadlineMs: number
+  /** Without mounts and layers for so long, it ends; 0 for never. */
+  readonly idleMs: number
+  /** What it becomes in an upgrade; @throws {Failure} when that is no working program */
+  readonly successor: () => Promise<readonly string[]>
+}
+
+export interface Mounter {
+  readonly facts: () => MounterFacts
+  /** Resolves when it has ended by itself: idle, or its FUSE file system was taken away. */
+  readonly ended: Promise<string>
+  /** Becomes its successor; rejects when there is none, and goes on then. */
+  upgrade(): Promise<void>
+  /** Ends; unmounts everything when nothing is in use, and leaves the rest to the next one. */
+  close(): Promise<void>
+}
+
+/** Undefined when another mounter has these places. */
+export async function startMounter(init: MounterInit): Promise<Mounter | undefined> {
+  const { places, clock, log, kept, carry } = init
+  // What is made here is for root alone, whatever the shell that started it says.
+  process.umask(0o077)
+  for (const dir of [dirname(places.lock), dirname(places.state)]) mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const lock = kept?.lock ?? lockFile(places.lock)
+  if (lock === undefined) return undefined
+  const kernel = new Kernel(carry)
+  const before = readState(places.state)
+  const state = kept ? before : await takeOver(places, before, kernel, log)
+  const fuse = kept?.fuse ?? openFile('/dev/fuse', openFlags.readWrite | openFlags.nonBlocking)
+
+  const server = new FuseServer({
+    fuse,
+    clock,
+    threads: Math.max(2, Math.min(4, availableParallelism())),
+    readDeadlineMs: init.readDeadlineMs,
+    failed: (layer, error) => log.warn('a read failed', { layer, error: error.message }),
+  })
+  let nextInode = state.nextInode
+  const save = () => writeState(places.state, { version: 1, nextInode, layers: layers.state(), mounts: mounts.state() })
+  const layers = new Layers({ places, open: init.open, kernel, server, log, nextInode: () => nextInode++, save })
+  const mounts = new Mounts({ places, layers, kernel, clock, log, save })
+  layers.adopt(state.layers)
+  mounts.adopt(state.mounts)
+  server.start()
+  if (kept) server.resend()
+  else await kernel.make([fuseMount(places.files)], fuse)
+  save()
+  if (mounts.count > 0) log.info('goes on for the mounter before', { mounts: mounts.count, layers: layers.count })
+
+  const since = new Date(clock.wall()).toISOString()
+  const facts = (): MounterFacts => ({
+    version: buildInfo.version,
+    pid: process.pid,
+    since,
+    mounts: mounts.count,
+    layers: layers.count,
+    reads: server.counts,
+  })
+  const ended = Promise.withResolvers<string>()
+  let upgrading = false
+  const upgrade = async () => {
+    if (upgrading) throw new Failure('try-later', 'an upgrade is under way')
+    upgrading = true
+    try {
+      const command = await init.successor()
+      log.info('becomes the program that is installed now', { program: command[0] })
+      save()
+      // Requests that are answered after this would be nobody's; those of the API get an answer or none at all.
+      clock.after(50, () => void becomeNext(command))
+    } catch (error) {
+      upgrading = false
+      throw error
+    }
+  }
+  const becomeNext = async (command: readonly string[]) => {
+    await listening.stop()
+    await server.stop()
+    await layers.close()
+    turnInto(command, { fuse, lock })
+  }
+  const listening = listenAt(places.socket, mounterApp({ layers, mounts, facts, upgrade, log }).fetch)
+
+  let idleSince = clock.now()
+  const stopLooking =
+    init.idleMs === 0
+      ? () => {}
+      : every(clock, Math.min(1000, init.idleMs), () => {
+          if (mounts.count > 0 || layers.count > 0 || listening.active > 0) idleSince = clock.now()
+          else if (clock.now() - idleSince >= init.idleMs) ended.resolve('nothing is mounted any more')
+        })
+  void server.gone.then(() => ended.resolve('its file system was unmounted by somebody else'))
+
+  return {
+    facts,
+    ended: ended.promise,
+    upgrade,
+    async close() {
+      stopLooking()
+      await listening.stop()
+      if (mounts.count === 0 && layers.count === 0) await kernel.unmount(places.files, true)
+      await server.stop()
+      await layers.close()
+    },
+  }
+}

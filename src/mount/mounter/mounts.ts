@@ -1,0 +1,182 @@
+/** Images as root file systems: their layers held, and an overlay of them at a directory. */
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Clock } from '../../clock.ts'
+import { Failure } from '../../failure.ts'
+import { Mirror } from '../../get/mirror.ts'
+import { isPlatform, platformOf } from '../../get/platform.ts'
+import { formatReference, parseReference, type Reference } from '../../oci/reference.ts'
+import type { Log } from '../../telemetry/log.ts'
+import { busySentence, type Kernel } from '../kernel/kernel.ts'
+import { rootMount } from '../kernel/overlay.ts'
+import { mountTable } from '../kernel/table.ts'
+import type { LayerFacts, MountFacts } from './api.ts'
+import { type ImageFacts, readImage } from './image.ts'
+import type { Layers } from './layers.ts'
+import { Lines } from './line.ts'
+import type { Places } from './places.ts'
+import type { MountState } from './state.ts'
+
+export interface WantedMount {
+  readonly node: { readonly registry: string; readonly admin?: string | undefined }
+  readonly image: string
+  readonly dir: string
+  readonly rw: boolean
+  readonly prefetch: boolean
+  readonly platform?: string | undefined
+}
+
+export interface MountsInit {
+  readonly places: Places
+  readonly layers: Layers
+  readonly kernel: Kernel
+  readonly clock: Clock
+  readonly log: Log
+  readonly save: () => void
+}
+
+export class Mounts {
+  readonly #o: MountsInit
+  readonly #byDir = new Map<string, MountState>()
+  readonly #lines = new Lines<string>()
+
+  constructor(init: MountsInit) {
+    this.#o = init
+  }
+
+  get count(): number {
+    return this.#byDir.size
+  }
+
+  state(): MountState[] {
+    return [...this.#byDir.values()]
+  }
+
+  facts(): MountFacts[] {
+    const layers = new Map(this.#o.layers.facts().map((fact) => [fact.id, fact]))
+    return this.state().map((mount) => factsOf(mount, layers))
+  }
+
+  adopt(states: readonly MountState[]): void {
+    for (const mount of states) this.#byDir.set(mount.dir, mount)
+  }
+
+  /** @throws {Failure} */
+  add(wanted: WantedMount): Promise<MountFacts> {
+    // One after the other for a directory, by whatever name it is asked for first.
+    return this.#lines.run(wanted.dir, async () => {
+      const reference = parseReference(wanted.image)
+      const platform = wanted.platform ?? platformOf(process.arch)
+      if (!isPlatform(platform) || platform === 'all') {
+        throw new Failure('bad-request', `--platform "${platform}": one platform is mounted, such as linux/arm64`)
+      }
+      const dir = await this.#free(wanted.dir)
+      const image = await readImage(reference, platform, mirrorOf(wanted, this.#o.clock))
+      return this.#mount({ ...wanted, dir }, reference, image)
+    })
+  }
+
+  /** @throws {Failure} when it is none of ours, or in use */
+  remove(asked: string): Promise<void> {
+    return this.#lines.run(asked, async () => {
+      const mount = this.#byDir.get(asked) ?? this.#byDir.get((await this.#o.kernel.look(asked)).real)
+      if (!mount) throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
+      if (!(await this.#o.kernel.unmount(mount.dir))) throw new Failure('pinned', busySentence(mount.dir))
+      this.#byDir.delete(mount.dir)
+      await this.#letGo(mount)
+      this.#o.save()
+      this.#o.log.info('unmounted', { dir: mount.dir, image: mount.image })
+    })
+  }
+
+  /** The directory without links, where something can be mounted. @throws {Failure} */
+  async #free(dir: string): Promise<string> {
+    const { kind, real, empty } = await this.#o.kernel.look(dir)
+    if (kind === 'nothing') throw new Failure('bad-request', `there is no directory ${dir}: mkdir -p ${dir}`)
+    if (kind === 'broken') {
+      throw new Failure('bad-request', `${dir} does not answer: something broken is mounted there; umount -l ${dir}`)
+    }
+    if (kind !== 'directory') throw new Failure('bad-request', `${dir} is not a directory; choose one that is empty`)
+    const there = this.#byDir.get(real)
+    if (there) {
+      throw new Failure('bad-request', `${there.image} is mounted at ${real} already; shoal umount ${real} first`)
+    }
+    if (mountTable().some(({ target }) => target === real)) {
+      throw new Failure('bad-request', `${real} is a mount point of something else; choose another directory`)
+    }
+    if (!empty) throw new Failure('bad-request', `${real} is not empty, and its files would be hidden; choose another`)
+    return real
+  }
+
+  async #mount(wanted: WantedMount, reference: Reference, image: ImageFacts): Promise<MountFacts> {
+    const { layers, kernel, places, save, log } = this.#o
+    const { dir, rw, prefetch, node } = wanted
+    const holder = `mount:${dir}`
+    const held = await Promise.allSettled(
+      image.layers.map(({ digest, mediaType, size, diffId }) =>
+        layers.hold(
+          {
+            node: withoutAbsent(node),
+            repository: reference,
+            digest,
+            mediaType,
+            compressedSize: size,
+            diffId,
+            prefetch,
+          },
+          holder,
+        ),
+      ),
+    )
+    const facts = held.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    const writable = rw ? join(places.writable, randomUUID()) : undefined
+    const mount: MountState = {
+      dir,
+      image: formatReference(reference),
+      manifest: image.manifest,
+      platform: image.platform,
+      rw,
+      prefetch,
+      since: new Date(this.#o.clock.wall()).toISOString(),
+      layers: facts.map(({ id }) => id),
+      process: image.process,
+      ...(writable ? { writable } : {}),
+    }
+    try {
+      const failed = held.find((result) => result.status === 'rejected')
+      if (failed) throw failed.reason
+      const upper =
+        writable === undefined ? undefined : { upper: join(writable, 'upper'), work: join(writable, 'work') }
+      for (const folder of upper ? [upper.upper, upper.work] : []) mkdirSync(folder, { recursive: true, mode: 0o755 })
+      await kernel.make([
+        rootMount({ layers: facts.map(({ path }) => path), empty: places.empty, writable: upper, target: dir }),
+      ])
+    } catch (error) {
+      await this.#letGo(mount)
+      throw error
+    }
+    this.#byDir.set(dir, mount)
+    save()
+    log.info('mounted', { dir, image: mount.image, layers: facts.length })
+    return factsOf(mount, new Map(facts.map((fact) => [fact.id, fact])))
+  }
+
+  async #letGo(mount: MountState): Promise<void> {
+    for (const id of new Set(mount.layers)) await this.#o.layers.release(id, `mount:${mount.dir}`)
+    if (mount.writable) rmSync(mount.writable, { recursive: true, force: true })
+  }
+}
+
+function factsOf(mount: MountState, layers: ReadonlyMap<string, LayerFacts>): MountFacts {
+  const { writable: _, layers: ids, ...rest } = mount
+  return { ...rest, layers: ids.flatMap((id) => layers.get(id) ?? []) }
+}
+
+function mirrorOf({ node }: WantedMount, clock: Clock): Mirror {
+  return new Mirror({ base: node.registry.replace(/\/+$/, ''), clock })
+}
+
+function withoutAbsent({ registry, admin }: WantedMount['node']) {
+  return admin === undefined ? { registry } : { registry, admin }
+}

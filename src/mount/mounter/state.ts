@@ -1,0 +1,59 @@
+/** What the mounter must know again after it was replaced: a small file, written whole before what it says is used. */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { z } from 'zod'
+import { parseJson } from '../../json.ts'
+import { type Digest, isDigest } from '../../oci/digest.ts'
+import { mountSchema, nodeSchema } from './api.ts'
+
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value))
+
+export const layerStateSchema = z.object({
+  id: z.string(),
+  /** The number of the file as the kernel knows it; never given to another. */
+  inode: z.number().int().min(2),
+  /** From FUSE, or from the complete file itself. */
+  served: z.enum(['fuse', 'file']),
+  size: z.number().int().min(0),
+  holders: z.array(z.string()),
+  spec: z.object({
+    node: nodeSchema,
+    repository: z.object({ registry: z.string(), name: z.string() }),
+    digest,
+    mediaType: z.string(),
+    compressedSize: z.number().int().min(0),
+    diffId: digest,
+    prefetch: z.boolean(),
+  }),
+})
+export type LayerState = z.infer<typeof layerStateSchema>
+
+export const mountStateSchema = mountSchema.omit({ layers: true }).extend({
+  layers: z.array(z.string()),
+  /** The directory of what is written to it. */
+  writable: z.string().optional(),
+})
+export type MountState = z.infer<typeof mountStateSchema>
+
+const stateSchema = z.object({
+  version: z.literal(1),
+  nextInode: z.number().int().min(2),
+  layers: z.array(layerStateSchema),
+  mounts: z.array(mountStateSchema),
+})
+export type State = z.infer<typeof stateSchema>
+
+export const emptyState: State = { version: 1, nextInode: 2, layers: [], mounts: [] }
+
+/** What cannot be read is as if it were not there: the mounts that it spoke of are then found by where they are. */
+export function readState(file: string): State {
+  try {
+    return stateSchema.parse(parseJson(readFileSync(file, 'utf8')))
+  } catch {
+    return emptyState
+  }
+}
+
+export function writeState(file: string, state: State): void {
+  writeFileSync(`${file}.new`, JSON.stringify(state), { mode: 0o600, flush: true })
+  renameSync(`${file}.new`, file)
+}
