@@ -2,21 +2,18 @@ import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import prettyBytes from 'pretty-bytes'
-import { nodeSchema } from '../admin/view.ts'
 import { every } from '../clock.ts'
-import { loadOne } from '../config/load.ts'
 import { Failure } from '../failure.ts'
 import { Mirror, type Shares } from '../get/mirror.ts'
 import { isPlatform, platformOf } from '../get/platform.ts'
 import { duration, Progress, sharesText } from '../get/progress.ts'
 import { type Saved, save } from '../get/save.ts'
 import { describe, type Job, jobsFor, type Place, parseTarget, stdout } from '../get/target.ts'
-import { type Address, formatAddress, isLoopback, parseAddress } from '../listen.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { addClientFlags, clientOf } from './client-flags.ts'
+import { addClientFlags } from './client-flags.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
-import { flagsOf } from './flags.ts'
+import { registryOf } from './registry-port.ts'
 
 /** How often somebody at a terminal is told anew how much came from peers. */
 const sharesMs = 500
@@ -125,24 +122,6 @@ function titleOf(job: Job): string {
   const targets =
     job.kind === 'file' ? [job] : job.references.map((reference) => ({ kind: 'image', reference }) as const)
   return targets.map(describe).join(', ')
-}
-
-/** URL of the port that gives content, which the node says at its admin port. */
-async function registryOf(command: Command, context: Context): Promise<string> {
-  const admin = loadOne('admin-addr', flagsOf(command, ['admin-addr']), context.variables, context.host)!
-  const { addresses } = await clientOf(command, context).get('/api/v1/node', nodeSchema)
-  const registry = parseAddress(addresses.registry)
-  if (!registry) throw new CommandError(`the node says that its registry port is at ${addresses.registry}`)
-  return `http://${formatAddress(reachable(registry, admin))}`
-}
-
-function reachable(registry: Address, admin: Address): Address {
-  const everywhere = registry.host === '0.0.0.0' || registry.host === '::'
-  if (everywhere) return { ...registry, host: admin.host }
-  if (isLoopback(registry.host) && !isLoopback(admin.host)) {
-    throw new CommandError(`the node at ${admin.host} gives content to its own host only; ask the node of this host`)
-  }
-  return registry
 }
 
 function placeOf(path: string): Place {

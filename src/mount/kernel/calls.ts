@@ -35,6 +35,10 @@ export const seenSchema = z.object({
   /** Without links. */
   real: z.string(),
   empty: z.boolean(),
+  /** Permissions and owner of a directory. */
+  mode: z.number().int(),
+  uid: z.number().int(),
+  gid: z.number().int(),
 })
 export type Seen = z.infer<typeof seenSchema>
 

@@ -80,11 +80,19 @@ function messagesOf(context: number): string[] {
 function look(path: string): Seen {
   try {
     const real = realpathSync(path)
-    const directory = statSync(real).isDirectory()
-    return { kind: directory ? 'directory' : 'other', real, empty: directory && readdirSync(real).length === 0 }
+    const found = statSync(real)
+    const directory = found.isDirectory()
+    return {
+      kind: directory ? 'directory' : 'other',
+      real,
+      empty: directory && readdirSync(real).length === 0,
+      mode: found.mode & 0o7777,
+      uid: found.uid,
+      gid: found.gid,
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     // A mount whose server is gone says so to whoever looks.
-    return { kind: code === 'ENOENT' ? 'nothing' : 'broken', real: path, empty: false }
+    return { kind: code === 'ENOENT' ? 'nothing' : 'broken', real: path, empty: false, mode: 0, uid: 0, gid: 0 }
   }
 }

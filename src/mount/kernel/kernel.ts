@@ -28,6 +28,17 @@ export class Kernel {
     return outcome.seen
   }
 
+  /** Out of sight, all of them, and gone when nobody uses them any more. @returns those that could not be */
+  async detach(targets: readonly string[]): Promise<Stays[]> {
+    const calls = targets.map((target): Call => ({ do: 'unmount', target, lazy: true }))
+    const outcomes = calls.length > 0 ? await this.#carry(calls) : []
+    return outcomes.flatMap((outcome, i) =>
+      outcome.errno === 0 || outcome.errno === errnos.EINVAL
+        ? []
+        : [{ target: targets[i]!, why: sentenceOf(calls[i]!, outcome) }],
+    )
+  }
+
   /** False when it is in use. What is no mount any more is no error. @throws {Failure} */
   async unmount(target: string, lazy = false): Promise<boolean> {
     const call: Call = { do: 'unmount', target, lazy }
@@ -43,6 +54,12 @@ export class Kernel {
         throw new Failure('unavailable', sentenceOf(call, outcome ?? { errno: 0, said: [] }))
     }
   }
+}
+
+/** What is said of those that stay. */
+export interface Stays {
+  readonly target: string
+  readonly why: string
 }
 
 function sentenceOf(call: Call, { errno, step, said }: Outcome): string {

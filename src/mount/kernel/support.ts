@@ -1,5 +1,5 @@
 /** Whether this host can mount lazily, and what to do where it cannot. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { release } from 'node:os'
 
 export interface HostFacts {
@@ -9,18 +9,14 @@ export interface HostFacts {
   readonly kernel: string
   /** /dev/fuse is there. */
   readonly fuse: boolean
-  /** Of /proc/filesystems. */
-  readonly fileSystems: ReadonlySet<string>
 }
 
 export function hostFacts(): HostFacts {
-  const listed = existsSync('/proc/filesystems') ? readFileSync('/proc/filesystems', 'utf8') : ''
   return {
     platform: process.platform,
     root: process.getuid?.() === 0,
     kernel: release(),
     fuse: existsSync('/dev/fuse'),
-    fileSystems: new Set(listed.split('\n').flatMap((line) => line.split('\t').at(-1)?.trim() || [])),
   }
 }
 

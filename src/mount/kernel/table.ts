@@ -20,8 +20,7 @@ export function mountTable(text = readFileSync('/proc/self/mountinfo', 'utf8')):
 
 /** Spaces, tabs, newlines and backslashes are written in octal. */
 function unescaped(text: string): string {
-  const bytes = text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
-  return bytes
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 }
 
 /** Ours: by where they are, or by the source that they were mounted with. The latest first, as they are to be unmounted. */

@@ -32,8 +32,7 @@ export function mounterApp({ layers, mounts, facts, upgrade, log }: AppInit): Ho
     c.header(versionHeader, String(apiVersion))
   })
   app.onError((error, c) => {
-    const failure =
-      error instanceof z.ZodError ? new Failure('bad-request', z.prettifyError(error)) : Failure.from(error)
+    const failure = error instanceof z.ZodError ? new Failure('bad-request', sentenceOf(error)) : Failure.from(error)
     if (failure.code === 'internal') log.error('a request failed', { path: c.req.path, error: failure.message })
     c.header(versionHeader, String(apiVersion))
     return c.json({ error: failure.message }, failure.status as 400)
@@ -72,6 +71,11 @@ export function mounterApp({ layers, mounts, facts, upgrade, log }: AppInit): Ho
     return c.body(null, 202)
   })
   return app
+}
+
+/** `dir: expected an absolute path` */
+function sentenceOf({ issues }: z.ZodError): string {
+  return issues.map(({ path, message }) => `${path.join('.') || 'the request'}: ${message}`).join('; ')
 }
 
 const mostBody = 64 * 1024

@@ -1,6 +1,6 @@
 /** Images as root file systems: their layers held, and an overlay of them at a directory. */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
@@ -146,9 +146,7 @@ export class Mounts {
     try {
       const failed = held.find((result) => result.status === 'rejected')
       if (failed) throw failed.reason
-      const upper =
-        writable === undefined ? undefined : { upper: join(writable, 'upper'), work: join(writable, 'work') }
-      for (const folder of upper ? [upper.upper, upper.work] : []) mkdirSync(folder, { recursive: true, mode: 0o755 })
+      const upper = writable === undefined ? undefined : await this.#writable(writable, facts.at(-1)?.path)
       await kernel.make([
         rootMount({ layers: facts.map(({ path }) => path), empty: places.empty, writable: upper, target: dir }),
       ])
@@ -162,11 +160,24 @@ export class Mounts {
     return factsOf(mount, new Map(facts.map((fact) => [fact.id, fact])))
   }
 
+  /** Folders for what is written. The root of the file system is the upper one's: it must look as the image's does. */
+  async #writable(folder: string, top: string | undefined) {
+    const made = { upper: join(folder, 'upper'), work: join(folder, 'work') }
+    mkdirSync(made.upper, { recursive: true })
+    mkdirSync(made.work)
+    const { mode, uid, gid } = top === undefined ? usualRoot : await this.#o.kernel.look(top)
+    chownSync(made.upper, uid, gid)
+    chmodSync(made.upper, mode)
+    return made
+  }
+
   async #letGo(mount: MountState): Promise<void> {
     for (const id of new Set(mount.layers)) await this.#o.layers.release(id, `mount:${mount.dir}`)
     if (mount.writable) rmSync(mount.writable, { recursive: true, force: true })
   }
 }
+
+const usualRoot = { mode: 0o755, uid: 0, gid: 0 }
 
 function factsOf(mount: MountState, layers: ReadonlyMap<string, LayerFacts>): MountFacts {
   const { writable: _, layers: ids, ...rest } = mount

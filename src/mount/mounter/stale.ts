@@ -38,12 +38,8 @@ export async function takeOver(places: Places, before: State, kernel: Kernel, lo
   ])
   const dirs = new Set(before.mounts.map(({ dir }) => dir))
   const stale = ourMounts(table, join(places.files, '..'), dirs).filter(({ target }) => !kept.has(target))
-  for (const { target } of stale) {
-    try {
-      await kernel.unmount(target, true)
-    } catch (error) {
-      log.warn('a stale mount stays', { target, error: (error as Error).message })
-    }
+  for (const { target, why } of await kernel.detach(stale.map(({ target }) => target))) {
+    log.warn('a stale mount stays', { target, why })
   }
   if (stale.length > 0)
     log.warn('what the mounter before left and does not work is unmounted', { mounts: stale.length })

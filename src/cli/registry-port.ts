@@ -1,0 +1,27 @@
+/** The port of a node that gives content, for commands that were told its admin port. */
+import type { Command } from 'commander'
+import { nodeSchema } from '../admin/view.ts'
+import { loadOne } from '../config/load.ts'
+import { type Address, formatAddress, isLoopback, parseAddress } from '../listen.ts'
+import { clientOf } from './client-flags.ts'
+import type { Context } from './context.ts'
+import { CommandError } from './exit.ts'
+import { flagsOf } from './flags.ts'
+
+/** `http://127.0.0.1:4880`, as the node says at its admin port. @throws {CommandError} */
+export async function registryOf(command: Command, context: Context): Promise<string> {
+  const admin = loadOne('admin-addr', flagsOf(command, ['admin-addr']), context.variables, context.host)!
+  const { addresses } = await clientOf(command, context).get('/api/v1/node', nodeSchema)
+  const registry = parseAddress(addresses.registry)
+  if (!registry) throw new CommandError(`the node says that its registry port is at ${addresses.registry}`)
+  return `http://${formatAddress(reachable(registry, admin))}`
+}
+
+function reachable(registry: Address, admin: Address): Address {
+  const everywhere = registry.host === '0.0.0.0' || registry.host === '::'
+  if (everywhere) return { ...registry, host: admin.host }
+  if (isLoopback(registry.host) && !isLoopback(admin.host)) {
+    throw new CommandError(`the node at ${admin.host} gives content to its own host only; ask the node of this host`)
+  }
+  return registry
+}

@@ -1,0 +1,20 @@
+import { describe, expect, test } from 'bun:test'
+import { mountTable, ourMounts } from './table.ts'
+
+const text = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+40 22 0:33 / /run/m.d/files ro,nosuid,nodev - fuse shoal ro,user_id=0
+41 22 0:34 / /run/m.d/layers/ab ro - erofs /var/lib/m/ab/meta ro
+42 22 0:35 / /srv/a\\040b ro,relatime - overlay shoal ro,lowerdir+=/run/m.d/layers/ab
+43 22 0:36 / /srv/theirs rw - overlay overlay rw
+`
+
+describe('mounts of this host', () => {
+  test('have the names that they have, spaces and all', () => {
+    expect(mountTable(text).map(({ target }) => target)).toContain('/srv/a b')
+  })
+
+  test('are ours by place, or by the directory that was asked for; the latest first', () => {
+    const ours = ourMounts(mountTable(text), '/run/m.d', new Set(['/srv/a b', '/', '/srv/none']))
+    expect(ours.map(({ target }) => target)).toEqual(['/srv/a b', '/run/m.d/layers/ab', '/run/m.d/files'])
+  })
+})

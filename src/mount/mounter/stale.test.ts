@@ -1,0 +1,54 @@
+import { expect, test } from 'bun:test'
+import { digestOf } from '../../oci/digest.ts'
+import { placesOf } from './places.ts'
+import { working } from './stale.ts'
+import { emptyState, type LayerState, type MountState } from './state.ts'
+
+const places = placesOf('/run/m/m.sock', '/var/lib/m')
+const digest = digestOf(new Uint8Array())
+const layer = (id: string, served: LayerState['served'], ...holders: string[]): LayerState => ({
+  id,
+  inode: 2,
+  served,
+  size: 1,
+  holders,
+  spec: {
+    node: { registry: 'http://127.0.0.1:4880' },
+    repository: { registry: 'docker.io', name: 'a/b' },
+    digest,
+    mediaType: 'x',
+    compressedSize: 1,
+    diffId: digest,
+    prefetch: true,
+  },
+})
+const mount = (dir: string, ...layers: string[]): MountState => ({
+  dir,
+  image: 'docker.io/a/b:latest',
+  manifest: digest,
+  platform: 'linux/amd64',
+  rw: false,
+  prefetch: true,
+  since: '2026-01-01T00:00:00.000Z',
+  layers,
+  process: { env: [], entrypoint: [], cmd: [], workingDir: '/', user: '' },
+})
+const mounted = (...targets: string[]) => targets.map((target) => ({ target, type: 'overlay', source: 'shoal' }))
+
+test('what a killed mounter served from complete files goes on, and nothing else', () => {
+  const state = {
+    ...emptyState,
+    layers: [layer('a', 'file', 'mount:/one', 'mount:/two'), layer('b', 'fuse', 'mount:/two', 'snapshot:x')],
+    mounts: [mount('/one', 'a'), mount('/two', 'a', 'b'), mount('/three', 'a')],
+  }
+  const table = mounted('/run/m/m.d/layers/a', '/run/m/m.d/layers/b', '/one', '/two')
+  const left = working(state, table, places)
+  expect(left.mounts.map(({ dir }) => dir)).toEqual(['/one'])
+  expect(left.layers.map(({ id, holders }) => [id, holders])).toEqual([['a', ['mount:/one']]])
+})
+
+test('a layer that others hold stays, and one that nobody holds does not', () => {
+  const state = { ...emptyState, layers: [layer('a', 'file', 'snapshot:x'), layer('b', 'file', 'mount:/gone')] }
+  const left = working(state, mounted('/run/m/m.d/layers/a', '/run/m/m.d/layers/b'), places)
+  expect(left.layers.map(({ id }) => id)).toEqual(['a'])
+})
