@@ -12,7 +12,7 @@ export const floors: readonly (readonly string[])[] = [
   ['content', 'engine'],
   ['preheat', 'push', 'replicate', 'keep'],
   ['registry', 'admin', 'harbor', 'mount'],
-  ['ui'],
+  ['ui', 'snapshotter'],
   ['tracing', 'node-view.ts', 'node-home.ts', 'node-state.ts', 'node-sources.ts', 'node-summary.ts', 'doctor'],
   ['vitals.ts'],
   ['node-answers.ts', 'node-swarm.ts', 'node-telemetry.ts', 'node-ports.ts', 'node-pushing.ts'],

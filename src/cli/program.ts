@@ -16,6 +16,7 @@ import { mountCalls } from './mount-calls.ts'
 import { pin, unpin } from './pin.ts'
 import { preheat } from './preheat.ts'
 import { replication } from './replication.ts'
+import { snapshotter } from './snapshotter.ts'
 import { status } from './status.ts'
 import { tags } from './tags.ts'
 import { uninstall } from './uninstall.ts'
@@ -62,6 +63,7 @@ export function programOf(context: Context, done: (code: ExitCode) => void): Com
   replication(program, context)
   configure(program, context)
   keygen(program, context)
+  snapshotter(program, context)
   install(program, context)
   uninstall(program, context)
   version(program, context)

@@ -1,0 +1,162 @@
+/**
+ * The folders of snapshots: `snapshots/<number>/fs` has the files, `work` is overlayfs' own. Of a layer that the mounter
+ * mounts, `fs` is a link to where: so paths stay short (mount(2) takes one page of options, and an image has up to 127
+ * layers), and stay the same when the mounter mounts elsewhere.
+ */
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
+import { lstat, opendir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { gidLabel, type Labels, type Usage, uidLabel } from './snapshot.ts'
+
+const blockBytes = 512
+
+export class Folders {
+  readonly #root: string
+
+  constructor(root: string) {
+    this.#root = join(root, 'snapshots')
+    mkdirSync(this.#root, { recursive: true, mode: 0o700 })
+  }
+
+  files(id: number): string {
+    return join(this.#root, String(id), 'fs')
+  }
+
+  work(id: number): string {
+    return join(this.#root, String(id), 'work')
+  }
+
+  /** Not yet in its place, which {@link put} gives it when its number is known. `owner`: of the root of its files. */
+  make(kind: 'view' | 'active', owner: Owner | undefined): string {
+    const made = mkdtempSync(join(this.#root, 'new-'))
+    const files = join(made, 'fs')
+    mkdirSync(files)
+    // Whatever the umask of this process is.
+    chmodSync(files, 0o755)
+    if (owner) chownSync(files, owner.uid, owner.gid)
+    if (kind === 'active') mkdirSync(join(made, 'work'), { mode: 0o711 })
+    return made
+  }
+
+  makeLink(target: string): string {
+    const made = mkdtempSync(join(this.#root, 'new-'))
+    symlinkSync(target, join(made, 'fs'))
+    return made
+  }
+
+  put(made: string, id: number): void {
+    const place = join(this.#root, String(id))
+    // A crash between the two leaves a folder of a number that is given out again.
+    rmSync(place, { recursive: true, force: true })
+    renameSync(made, place)
+  }
+
+  /** Where the mounter has a layer now. */
+  relink(id: number, target: string): void {
+    const files = this.files(id)
+    if (readlinkSync(files) === target) return
+    const aside = `${files}.new`
+    rmSync(aside, { force: true })
+    symlinkSync(target, aside)
+    renameSync(aside, files)
+  }
+
+  linkOf(id: number): string {
+    return readlinkSync(this.files(id))
+  }
+
+  /** Out of the way at once; {@link clean} gives the space back. */
+  discard(id: number): void {
+    const place = join(this.#root, String(id))
+    try {
+      renameSync(place, join(this.#root, `gone-${id}-${crypto.randomUUID()}`))
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error
+    }
+  }
+
+  forget(made: string): void {
+    rmSync(made, { recursive: true, force: true })
+  }
+
+  /**
+   * Removes what belongs to no snapshot. `known` is looked at before anything else happens, so that it is not older than
+   * the folders. `starting`: also what was being made, for nobody makes it any more.
+   */
+  async clean(known: ReadonlySet<number>, starting = false): Promise<void> {
+    const stale = readdirSync(this.#root).filter((name) => {
+      if (name.startsWith('new-')) return starting
+      return name.startsWith('gone-') || (/^\d+$/.test(name) && !known.has(Number(name)))
+    })
+    for (const name of stale) if (/^\d+$/.test(name)) this.discard(Number(name))
+    const gone = readdirSync(this.#root).filter(
+      (name) => name.startsWith('gone-') || (starting && stale.includes(name)),
+    )
+    for (const name of gone) await rm(join(this.#root, name), { recursive: true, force: true })
+  }
+
+  /** What an overlay's upper directory takes: blocks of each file once, however many names it has. */
+  async usage(id: number): Promise<Usage> {
+    const seen = new Set<string>()
+    let size = 0
+    const count = (inode: string, blocks: number) => {
+      if (seen.has(inode)) return
+      seen.add(inode)
+      size += blocks * blockBytes
+    }
+    const walk = async (path: string): Promise<void> => {
+      const { dev, ino, blocks } = await lstat(path)
+      count(`${dev}:${ino}`, blocks)
+      for await (const entry of await opendir(path)) {
+        const inner = join(path, entry.name)
+        if (entry.isDirectory()) await walk(inner)
+        else {
+          const found = await lstat(inner)
+          count(`${found.dev}:${found.ino}`, found.blocks)
+        }
+      }
+    }
+    await walk(this.files(id))
+    return { size, inodes: seen.size }
+  }
+
+  /** Of the root of a snapshot's files, which the one above it gets too. */
+  async ownerOf(id: number): Promise<Owner> {
+    const { uid, gid } = await stat(this.files(id))
+    return { uid, gid }
+  }
+}
+
+export interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Who root of a user namespace is outside of it; undefined without one, or when a mapping has no root. */
+export function mappedRoot(labels: Labels): Owner | undefined {
+  const uid = outside(labels[uidLabel])
+  const gid = outside(labels[gidLabel])
+  return uid === undefined || gid === undefined ? undefined : { uid, gid }
+}
+
+function outside(mapping: string | undefined): number | undefined {
+  for (const part of (mapping ?? '').split(',')) {
+    const [inside, host, size] = part.split(':').map(Number)
+    if (inside === 0 && host !== undefined && Number.isSafeInteger(host) && (size ?? 0) > 0) return host
+  }
+  return undefined
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}

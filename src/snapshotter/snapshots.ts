@@ -1,0 +1,254 @@
+/**
+ * The snapshotter without gRPC: what each call does. A layer of an image is asked for by its chain ID before it is
+ * fetched; where it can be read as it is needed it is mounted, and containerd is told that it is there already. Where it
+ * cannot, containerd gets a folder and unpacks the layer into it, as with any other snapshotter.
+ */
+import type { Clock } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Catalog, Layer, Lazy, Snapshot } from './catalog.ts'
+import { filterOf } from './filter.ts'
+import { type Folders, mappedRoot, type Owner } from './folders.ts'
+import { mountsOf } from './mounts.ts'
+import { type Info, type Labels, type Mount, Refusal, refLabel, type Usage } from './snapshot.ts'
+
+/** What is asked for: the layer with this chain ID, for a client in this namespace of containerd. */
+export interface Asked {
+  readonly ref: string
+  readonly namespace: string
+  readonly labels: Labels
+}
+
+/** Layers that are mounted instead of unpacked: what the snapshotter needs of the mounter and of containerd. */
+export interface Layers {
+  /** Which layer is meant. @throws {Failure} when it is not known; the message says why */
+  find(asked: Asked): Promise<Layer>
+  /** Mounts it for `holder`, where it can be read as it is needed. @throws {Failure} the message says why not */
+  open(layer: Layer, holder: string): Promise<{ readonly id: string; readonly path: string }>
+  /** As {@link open}, for one that was mounted before: whatever it takes. @throws {Failure} */
+  reopen(layer: Layer, holder: string): Promise<{ readonly id: string; readonly path: string }>
+  /** `holder` does not need it any more. @throws {Failure} when the mounter does not answer */
+  release(id: string, holder: string): Promise<void>
+  /** Bytes of it on this disk. @throws {Failure} */
+  usage(id: string): Promise<Usage>
+  /** The path is mounted now. */
+  mounted(path: string): Promise<boolean>
+}
+
+/** Told of what happens, for metrics. */
+export interface Witness {
+  lazy(): void
+  unpacked(code: string): void
+}
+
+interface Parts {
+  readonly catalog: Catalog
+  readonly folders: Folders
+  readonly layers: Layers
+  readonly clock: Clock
+  readonly log: Log
+  readonly witness: Witness
+}
+
+/** What each of containerd's metadata stores puts before a key. */
+const namespacedKey = /^([^/]+)\/\d+\//
+
+export class Snapshots {
+  readonly #parts: Parts
+  /** What the mounter knows each need of a layer by begins so; nobody else's does. */
+  readonly holders: string
+  /** Holders of layers that are being opened, and have no snapshot yet. */
+  readonly opening = new Set<string>()
+  /** Layers that are being opened, by chain ID and parent: two pulls of one image are one. */
+  readonly #opening = new Map<string, Promise<Snapshot>>()
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.holders = `snapshotter/${parts.catalog.store}/`
+  }
+
+  /** `namespace`: of containerd's client, where the call says it. @throws {Refusal} */
+  async prepare(key: string, parent: string, labels: Labels, namespace?: string): Promise<Mount[]> {
+    const ref = labels[refLabel]
+    if (ref === undefined || ref === '') return this.#create('active', key, parent, labels)
+    const said = namespace ?? namespacedKey.exec(key)?.[1] ?? 'default'
+    const why = await this.#lazily(key, parent, { ref, namespace: said, labels })
+    const mounts = await this.#create('active', key, parent, labels)
+    this.#parts.catalog.explain(key, why)
+    return mounts
+  }
+
+  view(key: string, parent: string, labels: Labels): Promise<Mount[]> {
+    return this.#create('view', key, parent, labels)
+  }
+
+  /** @throws {Refusal} */
+  async mounts(key: string): Promise<Mount[]> {
+    const { catalog } = this.#parts
+    const snapshot = catalog.get(key)
+    if (snapshot.kind === 'committed')
+      throw new Refusal('failed-precondition', `snapshot ${key} is committed: views and active ones are mounted`)
+    const chain = catalog.chain(snapshot)
+    await this.#there(chain)
+    return this.#mountsOf(snapshot, chain)
+  }
+
+  /** @throws {Refusal} */
+  async commit(name: string, key: string, labels: Labels, parent: string): Promise<void> {
+    const { catalog, folders, clock } = this.#parts
+    const usage = await folders.usage(catalog.get(key).id)
+    catalog.atOnce(() => catalog.commit(key, name, usage, labels, parent, clock.wall()))
+  }
+
+  /** @throws {Refusal} */
+  remove(key: string): void {
+    const { catalog, folders, log } = this.#parts
+    const { id } = catalog.atOnce(() => catalog.remove(key))
+    folders.discard(id)
+    // containerd asks for that too, but only some time later.
+    this.cleanup().catch((error: unknown) => log.warn('what is left of a snapshot could not be removed', { error }))
+  }
+
+  stat(key: string): Info {
+    return this.#parts.catalog.get(key)
+  }
+
+  update(name: string, labels: Labels, paths: readonly string[]): Info {
+    const { catalog, clock } = this.#parts
+    return catalog.atOnce(() => catalog.update(name, labels, paths, clock.wall()))
+  }
+
+  list(filters: readonly string[]): Info[] {
+    return this.#parts.catalog.all().filter(filterOf(filters))
+  }
+
+  /** @throws {Refusal} */
+  async usage(key: string): Promise<Usage> {
+    const { catalog, folders, layers } = this.#parts
+    const { id, kind, usage, lazy } = catalog.get(key)
+    if (lazy) return layers.usage(lazy.layerId).catch(unavailable)
+    return kind === 'active' ? folders.usage(id) : usage
+  }
+
+  /** Mounts what a snapshot had mounted. @throws {Refusal} */
+  async remount(key: string): Promise<void> {
+    const snapshot = this.#parts.catalog.find(key)
+    if (snapshot) await this.#there([snapshot])
+  }
+
+  /** Gives back the space of what was removed. */
+  async cleanup(): Promise<void> {
+    const { catalog, folders, layers, log } = this.#parts
+    await folders.clean(catalog.ids())
+    for (const release of catalog.owed()) {
+      try {
+        await layers.release(release.layerId, release.holder)
+        catalog.paid(release)
+      } catch (error) {
+        log.warn('the mounter could not be told that a layer is not needed; it will be', { ...release, error })
+        return
+      }
+    }
+  }
+
+  /** Returns why the layer has to be unpacked. @throws {Refusal} `already-exists` when it does not */
+  async #lazily(key: string, parent: string, asked: Asked): Promise<string> {
+    const { catalog, log, witness } = this.#parts
+    const { ref } = asked
+    const known = catalog.lazyOf(ref, parent)
+    if (known) throw new Refusal('already-exists', `layer ${ref} is mounted already, as snapshot ${known.name}`)
+    const place = JSON.stringify([ref, parent])
+    const opening = this.#opening.get(place) ?? this.#open(key, parent, asked)
+    this.#opening.set(place, opening)
+    let snapshot: Snapshot
+    try {
+      snapshot = await opening
+    } catch (error) {
+      if (error instanceof Refusal) throw error
+      const { code, message } = Failure.from(error)
+      witness.unpacked(code)
+      log.warn('a layer is fetched whole and unpacked: it cannot be read as it is needed', { ref, why: message })
+      return message
+    } finally {
+      this.#opening.delete(place)
+    }
+    throw new Refusal('already-exists', `layer ${ref} is mounted, as snapshot ${snapshot.name}`)
+  }
+
+  async #open(key: string, parent: string, asked: Asked): Promise<Snapshot> {
+    const { catalog, folders, layers, clock, log, witness } = this.#parts
+    const { ref, labels } = asked
+    const layer = await layers.find(asked)
+    const holder = `${this.holders}${crypto.randomUUID()}`
+    this.opening.add(holder)
+    try {
+      const { id: layerId, path } = await layers.open(layer, holder)
+      const snapshot = this.#placed(folders.makeLink(path), () => {
+        // The name is the one that was asked for where nobody has it: the layer may be here on another parent.
+        const name = catalog.find(ref) ? key : ref
+        return catalog.createLazy({ name, parent, labels, layer, layerId, holder, now: clock.wall() })
+      })
+      witness.lazy()
+      log.info('a layer is mounted, and read as it is needed', { ref, layer: layer.digest, from: layer.repository })
+      return snapshot
+    } finally {
+      // What the mounter holds for nobody is found by that, and let go.
+      this.opening.delete(holder)
+    }
+  }
+
+  async #create(kind: 'view' | 'active', key: string, parent: string, labels: Labels): Promise<Mount[]> {
+    const { catalog, folders, clock } = this.#parts
+    const below = parent === '' ? undefined : catalog.find(parent)
+    // First: a snapshot that cannot be mounted is none.
+    if (below) await this.#there([below, ...catalog.chain(below)])
+    const owner: Owner | undefined = mappedRoot(labels) ?? (below && (await folders.ownerOf(below.id)))
+    const created = this.#placed(folders.make(kind, owner), () =>
+      catalog.create(kind, key, parent, labels, clock.wall()),
+    )
+    return this.#mountsOf(created, catalog.chain(created))
+  }
+
+  /** A snapshot and its folder, or neither. */
+  #placed(made: string, create: () => Snapshot): Snapshot {
+    const { catalog, folders } = this.#parts
+    try {
+      return catalog.atOnce(() => {
+        const created = create()
+        folders.put(made, created.id)
+        return created
+      })
+    } catch (error) {
+      folders.forget(made)
+      throw error
+    }
+  }
+
+  #mountsOf({ id, kind }: Snapshot, chain: readonly Snapshot[]): Mount[] {
+    const { folders } = this.#parts
+    const parents = chain.map((parent) => folders.files(parent.id))
+    return mountsOf({ kind, files: folders.files(id), work: folders.work(id), parents })
+  }
+
+  async #there(chain: readonly Snapshot[]): Promise<void> {
+    await Promise.all(chain.map((snapshot) => snapshot.lazy && this.#mounted(snapshot.id, snapshot.lazy)))
+  }
+
+  /** The host may have been started anew since it was mounted, or the mounter. */
+  async #mounted(id: number, { layer, layerId, holder }: Lazy): Promise<void> {
+    const { catalog, folders, layers, log } = this.#parts
+    try {
+      const found = await layers.reopen(layer, holder)
+      folders.relink(id, found.path)
+      if (found.id !== layerId) catalog.setLayerId(id, found.id)
+    } catch (error) {
+      // What is mounted goes on without the process that mounted it, as far as it was read.
+      if (!(await layers.mounted(folders.linkOf(id)))) return unavailable(error)
+      log.warn('the mounter does not answer; a layer that it mounted is used as it is', { layer: layer.digest, error })
+    }
+  }
+}
+
+function unavailable(error: unknown): never {
+  throw new Refusal('unavailable', Failure.from(error).message)
+}
