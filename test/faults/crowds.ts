@@ -12,6 +12,8 @@ import { Stage } from './stage.ts'
 
 const mebi = 1024 * 1024
 const waves = 6
+/** For so long at most, memory may stay above what the first waves left. */
+const restMs = 30_000
 const mostGrowth = 64 * mebi
 const mostFiles = 16
 const kind = { family: 'crowd', quick: false, boundSeconds: 900 } as const
@@ -96,7 +98,8 @@ async function inWaves(stage: Stage, wave: (index: number) => Promise<void>): Pr
       clearInterval(timer)
     }
     await until('connections are closed', 120, () => files() <= idle + mostFiles)
-    resident.push(memoryOf(pid).resident)
+    const warm = Math.max(...resident.slice(0, waves / 2))
+    resident.push(await (index < waves / 2 ? memoryOf(pid).resident : left(pid, warm + mostGrowth)))
     peaks.push(peak)
   }
   const inMebi = (values: readonly number[]) => values.map((value) => Math.round(value / mebi)).join(', ')
@@ -125,4 +128,11 @@ async function fetched(url: string, digest: string): Promise<string | undefined>
   } catch (error) {
     return String(error)
   }
+}
+
+/** Garbage of the last requests goes with the collections after them: what is there when it fell below `most`, or at last. */
+async function left(pid: number, most: number): Promise<number> {
+  const deadline = performance.now() + restMs
+  while (memoryOf(pid).resident >= most && performance.now() < deadline) await Bun.sleep(500)
+  return memoryOf(pid).resident
 }
