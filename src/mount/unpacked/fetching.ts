@@ -1,0 +1,349 @@
+/**
+ * Brings missing chunks of one layer from the node: what is wanted at one moment is asked for in as few runs as it can be,
+ * what somebody waits for is brought by itself where a long run would come to it late, and whoever wants what is already
+ * on its way waits for that.
+ *
+ * A chunk that is not what it should be is asked for once more, from elsewhere. A node that does not answer is asked again
+ * for as long as somebody waits.
+ */
+import pLimit from 'p-limit'
+import type { Clock } from '../../clock.ts'
+import { Failure } from '../../failure.ts'
+import { shortDigest } from '../../oci/digest.ts'
+import type { Compression } from '../../zran/points.ts'
+import { type Resumed, resume } from '../../zran/resume.ts'
+import { ChunkCutter, type Head } from './chunk-cutter.ts'
+import type { Holdings } from './holdings.ts'
+import type { Keeping } from './keeping.ts'
+import type { Blob, NodeClient, Prefetch } from './node-client.ts'
+import { type Compressed, type Merging, type Run, runsOf } from './runs.ts'
+import type { Traffic } from './traffic.ts'
+
+/** Runs at once that somebody waits for. What comes then is asked for when one ends, in fewer and longer ones. */
+const mostDemandRuns = 16
+/** Headers and padding lie between the chunks of a layer that is not compressed. */
+const demandMerging: Merging = { gap: 16 * 1024, most: 4 * 1024 * 1024 }
+const streamMerging: Merging = { gap: 16 * 1024, most: Number.POSITIVE_INFINITY }
+/** Of what starts read first: in big ranges, several at once. */
+const earlyMerging: Merging = { gap: 32 * 1024, most: 2 * 1024 * 1024 }
+const mostEarlyRuns = 6
+/** Of a run that nobody waits for: what is further ahead than this is asked for by itself. Unpacked bytes. */
+const soonBytes = 1024 * 1024
+const firstPauseMs = 100
+const longestPauseMs = 2000
+/** Heads of chunks that are kept for the runs behind; a chunk is a quarter of a megabyte at most. */
+const mostHeads = 32
+
+export interface FetchingOptions extends Compressed {
+  readonly compression: Compression
+  readonly client: () => NodeClient
+  readonly blob: () => Blob
+  readonly holdings: Holdings
+  readonly keeping: Keeping
+  readonly traffic: Traffic
+  readonly clock: Clock
+  /** The same bytes are kept somewhere else, and need not be kept again. */
+  readonly equal: (chunk: number) => boolean
+  /** So many compressed bytes came. */
+  readonly came: (bytes: number) => void
+  readonly trouble: (sentence: string) => void
+}
+
+/** A chunk that somebody waits for. */
+interface Wanted {
+  readonly promise: Promise<Uint8Array>
+  readonly resolve: (bytes: Uint8Array) => void
+  readonly reject: (error: unknown) => void
+  waiters: number
+  /** Nobody waits for it yet, but it is to come with what is read now. */
+  ahead: boolean
+  /** How often it came and was wrong. */
+  wrong: number
+  /** A run is under way that brings it. */
+  asked: boolean
+}
+
+interface Flight {
+  /** Nobody waits for it: it stops while somebody waits for anything else. */
+  readonly yields: boolean
+  /** Place in the layer up to which it has come. */
+  at: number
+}
+
+export class Fetching {
+  readonly #o: FetchingOptions
+  readonly #wanted = new Map<number, Wanted>()
+  /** Chunks on their way, and with which run. */
+  readonly #flying = new Map<number, Flight>()
+  readonly #heads = new Map<number, Head>()
+  readonly #ended = new AbortController()
+  #runs = 0
+  /** Runs in a row that brought nothing; those under way at once count as one. */
+  #failed = 0
+  #failedAt = 0
+  #dispatching: (() => void) | undefined
+
+  constructor(options: FetchingOptions) {
+    this.#o = options
+  }
+
+  /**
+   * A missing chunk.
+   * @throws {Failure} `corrupt` when all there is of it is wrong; the signal's reason when it did not come before
+   */
+  async chunk(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
+    signal.throwIfAborted()
+    const wanted = this.#want(chunk)
+    wanted.waiters++
+    try {
+      return await untilAborted(wanted.promise, signal)
+    } finally {
+      wanted.waiters--
+    }
+  }
+
+  /** Nobody waits for these yet, but they are to come with what is asked for now. */
+  along(chunks: readonly number[]): void {
+    for (const chunk of chunks) if (!this.#flying.has(chunk)) this.#want(chunk).ahead = true
+  }
+
+  /** Brings these in one stream that gives way to what somebody waits for. @throws {Failure} */
+  async stream(chunks: readonly number[], prefetch: Prefetch, signal: AbortSignal): Promise<void> {
+    for (const run of this.#runsFor(chunks, streamMerging)) await this.#unasked(run, true, prefetch, signal)
+  }
+
+  /** Brings these at once, for they are about to be read, in this order as far as it goes. @throws {Failure} */
+  async early(chunks: readonly number[], signal: AbortSignal): Promise<void> {
+    const turn = pLimit(mostEarlyRuns)
+    const places = new Map(chunks.map((chunk, place) => [chunk, place]))
+    const first = (run: Run) =>
+      run.chunks.reduce((least, chunk) => Math.min(least, places.get(chunk) ?? least), chunks.length)
+    const ascending = [...chunks].sort((a, b) => a - b)
+    const runs = this.#runsFor(ascending, earlyMerging).sort((a, b) => first(a) - first(b))
+    await Promise.all(runs.map((run) => turn(() => this.#unasked(run, false, 'none', signal))))
+  }
+
+  close(): void {
+    this.#dispatching?.()
+    this.#ended.abort(new Failure('cancelled', 'the layer is not mounted any more'))
+    for (const wanted of this.#wanted.values()) wanted.reject(this.#ended.signal.reason)
+    this.#wanted.clear()
+  }
+
+  #want(chunk: number): Wanted {
+    let wanted = this.#wanted.get(chunk)
+    if (!wanted) {
+      const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+      // Whoever waited may have left.
+      promise.catch(() => {})
+      wanted = { promise, resolve, reject, waiters: 0, ahead: false, wrong: 0, asked: this.#comesSoon(chunk) }
+      this.#wanted.set(chunk, wanted)
+    }
+    if (!wanted.asked) this.#dispatchSoon()
+    return wanted
+  }
+
+  #comesSoon(chunk: number): boolean {
+    const flight = this.#flying.get(chunk)
+    return flight !== undefined && (!flight.yields || this.#o.table.start(chunk) - flight.at <= soonBytes)
+  }
+
+  /** What is wanted by the time that this thread has nothing else to do goes together. */
+  #dispatchSoon(): void {
+    if (this.#dispatching || this.#runs >= mostDemandRuns || this.#ended.signal.aborted) return
+    const wait = this.#failed === 0 ? 0 : Math.min(longestPauseMs, firstPauseMs * 2 ** (this.#failed - 1))
+    const cancel = this.#o.clock.after(wait, () => {
+      this.#dispatching = undefined
+      this.#dispatch()
+    })
+    this.#dispatching = cancel
+  }
+
+  #dispatch(): void {
+    const asked: number[] = []
+    const again: number[] = []
+    for (const [chunk, wanted] of this.#wanted) {
+      if (wanted.asked) continue
+      if (wanted.waiters === 0 && !wanted.ahead) this.#wanted.delete(chunk)
+      else (wanted.wrong > 0 ? again : asked).push(chunk)
+    }
+    const ascending = (chunks: number[]) => chunks.sort((a, b) => a - b)
+    const runs = runsOf(ascending(asked), this.#o, demandMerging, (chunk) => this.#from(chunk))
+    const freshRuns = runsOf(ascending(again), this.#o, demandMerging)
+    for (const [list, fresh] of [
+      [runs, false],
+      [freshRuns, true],
+    ] as const) {
+      for (const run of list) if (this.#runs < mostDemandRuns) void this.#demand(run, fresh)
+    }
+  }
+
+  async #demand(run: Run, fresh: boolean): Promise<void> {
+    const { traffic } = this.#o
+    this.#runs++
+    for (const chunk of run.chunks) this.#wanted.get(chunk)!.asked = true
+    try {
+      const flight = { yields: false, at: run.at }
+      await traffic.demand(() => this.#bring(run, flight, 'none', fresh, this.#ended.signal))
+      this.#failed = 0
+    } catch (error) {
+      this.#fail(run, error)
+    } finally {
+      this.#runs--
+      if (this.#wanted.size > 0) this.#dispatchSoon()
+    }
+  }
+
+  #runsFor(chunks: readonly number[], merging: Merging): Run[] {
+    const missing = chunks.filter((chunk) => !this.#o.holdings.has(chunk) && !this.#flying.has(chunk))
+    return runsOf(missing, this.#o, merging, (chunk) => this.#from(chunk))
+  }
+
+  async #unasked(run: Run, yields: boolean, prefetch: Prefetch, signal: AbortSignal): Promise<void> {
+    const wrong = await this.#bring(run, { yields, at: run.at }, prefetch, false, signal)
+    for (const chunk of wrong) await this.#again(chunk, signal)
+  }
+
+  /** It came, and was wrong. */
+  #count(chunk: number): void {
+    const wanted = this.#wanted.get(chunk)
+    if (!wanted || ++wanted.wrong < 2) return
+    this.#wanted.delete(chunk)
+    wanted.reject(new Failure('corrupt', this.#wrongTwice(chunk)))
+  }
+
+  #wrongTwice(chunk: number): string {
+    const { table, blob } = this.#o
+    const sentence = `bytes ${table.start(chunk)} to ${table.end(chunk)} of ${shortDigest(blob().digest)} are not what its index says, twice`
+    this.#o.trouble(sentence)
+    return sentence
+  }
+
+  #fail(run: Run, error: unknown): void {
+    if (this.#ended.signal.aborted) return
+    const failure = Failure.from(error)
+    this.#o.trouble(failure.message)
+    const now = this.#o.clock.now()
+    if (now - this.#failedAt >= firstPauseMs) this.#failed++
+    this.#failedAt = now
+    for (const chunk of run.chunks) {
+      const wanted = this.#wanted.get(chunk)
+      if (wanted) wanted.ahead = false
+    }
+    if (failure.retry && failure.code !== 'corrupt') return
+    for (const chunk of run.chunks) {
+      this.#wanted.get(chunk)?.reject(failure)
+      this.#wanted.delete(chunk)
+    }
+  }
+
+  /** One more try for a chunk that came wrong in a stream. */
+  async #again(chunk: number, signal: AbortSignal): Promise<void> {
+    for (const run of runsOf([chunk], this.#o, streamMerging)) {
+      const wrong = await this.#bring(run, { yields: true, at: run.at }, 'none', true, signal)
+      if (wrong.length > 0) throw new Failure('corrupt', this.#wrongTwice(chunk))
+    }
+  }
+
+  /** @returns the chunks of the run that came and were wrong. @throws {Failure} when the run broke off */
+  async #bring(run: Run, flight: Flight, prefetch: Prefetch, fresh: boolean, signal: AbortSignal): Promise<number[]> {
+    const { table, compression, points, compressedSize, holdings, keeping, traffic } = this.#o
+    const missing = new Set(run.chunks)
+    for (const chunk of missing) this.#flying.set(chunk, flight)
+    const batch = keeping.batch()
+    const cutter = new ChunkCutter(
+      table,
+      run.at,
+      {
+        wanted: (chunk) => !holdings.has(chunk) && keeping.peek(chunk) === undefined,
+        good: (chunk, bytes) => {
+          missing.delete(chunk)
+          this.#came(chunk, this.#o.equal(chunk) ? bytes.slice() : batch.add(chunk, bytes))
+        },
+        wrong: () => {},
+        gap: () => {},
+      },
+      this.#headAt(run.at),
+    )
+    const range = { from: run.from, to: run.to, size: compressedSize }
+    try {
+      using unpacking = resume({ compression, points }, run, (_, bytes) => {
+        cutter.push(bytes)
+        flight.at = cutter.at
+      })
+      for await (const bytes of this.#o.client().range(this.#o.blob(), range, { prefetch, fresh, signal })) {
+        this.#o.came(bytes.length)
+        if (!push(unpacking, bytes)) break
+        await batch.room()
+        if (flight.yields && traffic.busy) await traffic.quiet(signal)
+      }
+      this.#keepHead(cutter.head())
+      for (const chunk of missing) this.#count(chunk)
+    } finally {
+      this.#landed(run, flight)
+      await batch.end()
+    }
+    // Another run may have brought them meanwhile.
+    return [...missing].filter((chunk) => !holdings.has(chunk) && keeping.peek(chunk) === undefined)
+  }
+
+  /** Whoever waited for what it did not bring asks for that again. */
+  #landed(run: Run, flight: Flight): void {
+    for (const chunk of run.chunks) {
+      if (this.#flying.get(chunk) === flight) this.#flying.delete(chunk)
+      const wanted = this.#wanted.get(chunk)
+      if (!wanted) continue
+      wanted.asked = this.#comesSoon(chunk)
+      if (!wanted.asked) this.#dispatchSoon()
+    }
+  }
+
+  #came(chunk: number, bytes: Uint8Array): void {
+    this.#heads.delete(chunk)
+    const wanted = this.#wanted.get(chunk)
+    if (!wanted) return
+    this.#wanted.delete(chunk)
+    wanted.resolve(bytes)
+  }
+
+  /** Place of the first byte of a chunk that is to be fetched. */
+  #from(chunk: number): number {
+    return this.#o.table.start(chunk) + (this.#heads.get(chunk)?.bytes.length ?? 0)
+  }
+
+  #headAt(at: number): Head | undefined {
+    return this.#heads.get(this.#o.table.after(at))
+  }
+
+  #keepHead(head: Head | undefined): void {
+    if (!head) return
+    this.#heads.set(head.chunk, head)
+    for (const chunk of this.#heads.keys()) {
+      if (this.#heads.size <= mostHeads) return
+      this.#heads.delete(chunk)
+    }
+  }
+}
+
+/** False where what came cannot be unpacked: whatever it would have held is as good as wrong. */
+function push(unpacking: Resumed, bytes: Uint8Array): boolean {
+  try {
+    unpacking.push(bytes)
+    return true
+  } catch (error) {
+    if (error instanceof Failure && error.code === 'corrupt') return false
+    throw error
+  }
+}
+
+/** Rejects with the signal's reason when that aborts first. */
+export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: left, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([promise, left])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}

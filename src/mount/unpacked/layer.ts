@@ -1,0 +1,338 @@
+/**
+ * One unpacked layer of this host, however many mounts it has: answers reads from its file, from other layers' files and
+ * from the node, and from none of them before the bytes were held against the index.
+ *
+ * What has to be true of every answer: each chunk in it was hashed after it was last written, and after anybody else last
+ * touched the file; what lies outside of chunks is zero.
+ */
+import type { Clock } from '../../clock.ts'
+import { Failure } from '../../failure.ts'
+import { type Digest, shortDigest } from '../../oci/digest.ts'
+import type { OpenFiles } from '../../store/open-files.ts'
+import type { Compression, Points } from '../../zran/points.ts'
+import type { LayerProgress, ReadyMap } from '../unpacked-layer.ts'
+import { isChunk } from './chunk-cutter.ts'
+import type { ChunkTable } from './chunk-table.ts'
+import { DataFile } from './data-file.ts'
+import { Fetching, untilAborted } from './fetching.ts'
+import { blockBytes, Holdings } from './holdings.ts'
+import { Keeping } from './keeping.ts'
+import type { LayerFolder } from './layer-folder.ts'
+import { type Blob, mostReads, type NodeClient } from './node-client.ts'
+import type { Place } from './places.ts'
+import { ReadAhead } from './read-ahead.ts'
+import { bootId, type LayerState, verifiedStill } from './state-file.ts'
+import type { Traffic } from './traffic.ts'
+
+/** A chunk shorter than a block of the disk saves nothing there: it is copied. */
+const leastLent = 4096
+const mostErrors = 5
+
+/** What the index says, without what only the kernel reads. */
+export interface LayerShape {
+  readonly digest: Digest
+  readonly diffId: Digest
+  readonly table: ChunkTable
+  readonly points: Points
+  readonly compression: Compression
+  readonly compressedSize: number
+  /** Of the index's file. */
+  readonly index: Digest
+  /** Why it was fetched whole. */
+  readonly reason: string | undefined
+}
+
+/** What a layer needs of those around it. */
+export interface Surroundings {
+  readonly clock: Clock
+  readonly traffic: Traffic
+  readonly files: OpenFiles
+  /** Another place on this host that has the chunk. */
+  find(digest: Uint8Array): Place<Layer> | undefined
+  /** Chunks that are fetched for somebody, by digest. */
+  readonly coming: Map<string, Promise<Uint8Array>>
+  /** The layer has these chunks in its own file now. */
+  kept(layer: Layer, chunks: Iterable<number>): void
+  /** The disk is full: true when something could be removed. */
+  makeRoom(): Promise<boolean>
+}
+
+export class Layer {
+  readonly folder: LayerFolder
+  readonly shape: LayerShape
+  readonly holdings: Holdings
+  readonly fetching: Fetching
+  readonly file: DataFile
+  /** Wall time of its last use. */
+  usedAt: number
+  /** All of it is here, and unpacks to what it should. */
+  whole = false
+  /** Chunks in the order in which they were first asked for. */
+  readonly firstReads = new Set<number>()
+  readonly #keeping: Keeping
+  readonly #around: Surroundings
+  readonly #readAhead = new ReadAhead()
+  readonly #errors: string[] = []
+  #source: { client: NodeClient; blob: Blob } | undefined
+  #fetched: number
+  /** Bytes of chunks that other layers had and that were copied. */
+  #copied: number
+  /** Counts the times that somebody touched the file. */
+  #touched = 0
+
+  constructor(folder: LayerFolder, shape: LayerShape, state: LayerState | undefined, around: Surroundings) {
+    this.folder = folder
+    this.shape = shape
+    this.#around = around
+    const { table } = shape
+    this.holdings = new Holdings(table, state)
+    this.file = new DataFile(folder.data, table.size, around.files, () => this.#doubt())
+    this.usedAt = state?.facts.usedAt ?? around.clock.wall()
+    this.#fetched = state?.facts.fetched ?? 0
+    this.#copied = Math.max(0, (state?.facts.deduped ?? 0) - this.holdings.lentBytes)
+    if (state && verifiedStill(state, this.file.ctime, bootId())) {
+      this.holdings.believe(state.verified)
+      this.whole = state.facts.whole && this.holdings.complete
+    }
+    this.#keeping = new Keeping({
+      table,
+      file: this.file,
+      holdings: this.holdings,
+      kept: (chunks) => around.kept(this, chunks),
+      refused: (error) => this.#refused(error),
+    })
+    this.fetching = new Fetching({
+      ...shape,
+      client: () => this.#from().client,
+      blob: () => this.#from().blob,
+      holdings: this.holdings,
+      keeping: this.#keeping,
+      traffic: around.traffic,
+      clock: around.clock,
+      equal: (chunk) => shape.table.length(chunk) >= leastLent && this.borrow(chunk),
+      came: (bytes) => {
+        this.#fetched += bytes
+      },
+      trouble: (sentence) => this.tell(sentence),
+    })
+  }
+
+  /** Where its bytes are asked for from now on. */
+  set source(source: { client: NodeClient; blob: Blob }) {
+    this.#source = source
+  }
+
+  digest(chunk: number): Uint8Array {
+    return this.shape.table.digest(chunk)
+  }
+  owns(chunk: number): boolean {
+    return this.holdings.own.has(chunk)
+  }
+
+  get readyMap(): ReadyMap {
+    return { block: blockBytes, bits: this.holdings.shared, ctime: this.file.shared }
+  }
+
+  ready(offset: number, length: number): boolean {
+    return this.file.untouched() && this.holdings.verifiedWithin(...this.shape.table.within(offset, offset + length))
+  }
+
+  async read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    const { table } = this.shape
+    const end = offset + length
+    if (!(offset >= 0 && length >= 0 && end <= table.size)) {
+      throw new Failure('bad-range', `bytes ${offset} to ${end} are outside of the ${table.size} of the layer`)
+    }
+    const [first, last] = table.within(offset, end)
+    if (this.ready(offset, length)) return await this.file.read(offset, length)
+    this.#note(offset, end, first, last)
+    const bytes = new Uint8Array(length)
+    const parts = Array.from({ length: last - first }, async (_, i) => {
+      const chunk = first + i
+      const whole = await this.#chunk(chunk, signal)
+      const start = table.start(chunk)
+      const from = Math.max(offset, start)
+      bytes.set(whole.subarray(from - start, Math.min(end, table.end(chunk)) - start), from - offset)
+    })
+    await Promise.all(parts)
+    return bytes
+  }
+
+  /** Verified bytes of a chunk, wherever they are. */
+  async #chunk(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
+    this.borrow(chunk)
+    return (
+      this.#keeping.peek(chunk) ??
+      (await this.own(chunk)) ??
+      (await this.#lent(chunk)) ??
+      (await this.#fetch(chunk, signal))
+    )
+  }
+
+  /** Equal chunks that are wanted at one time, in whatever layers, come once. */
+  async #fetch(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
+    const { coming } = this.#around
+    const key = Buffer.from(this.digest(chunk)).toString('latin1')
+    for (;;) {
+      // Whoever finds nobody must be found by the next one: nothing may come between.
+      const other = coming.get(key)
+      if (!other) break
+      const bytes = await untilAborted(other, signal).catch(() => undefined)
+      if (bytes) return bytes
+      signal.throwIfAborted()
+    }
+    const bytes = this.fetching.chunk(chunk, signal)
+    coming.set(key, bytes)
+    try {
+      return await bytes
+    } finally {
+      if (coming.get(key) === bytes) coming.delete(key)
+    }
+  }
+
+  /** From its own file, hashed unless that is not needed; undefined when it is not there, or wrong. */
+  async own(chunk: number): Promise<Uint8Array | undefined> {
+    const { table } = this.shape
+    if (!this.holdings.own.has(chunk)) return undefined
+    const untouched = this.file.untouched()
+    const verified = untouched && this.holdings.verified.has(chunk)
+    const touched = this.#touched
+    const bytes = await this.file.read(table.start(chunk), table.length(chunk))
+    if (verified) return bytes
+    if (isChunk(table, chunk, bytes)) {
+      if (untouched && this.#touched === touched) this.holdings.verify(chunk)
+      return bytes
+    }
+    this.tell(`bytes ${table.start(chunk)} to ${table.end(chunk)} of ${this.folder.data} were damaged on the disk`)
+    this.holdings.lose(chunk)
+    return undefined
+  }
+
+  /** Takes note of a missing chunk that another layer has. True if it is not missing any more. */
+  borrow(chunk: number): boolean {
+    if (this.holdings.has(chunk) || !this.#around.find(this.digest(chunk))) return false
+    this.holdings.lend(chunk)
+    return true
+  }
+
+  /** Copies a chunk that lies in another layer's file, which is about to go. */
+  async takeOver(chunk: number): Promise<void> {
+    if (!this.holdings.lent.has(chunk)) return
+    const bytes = await this.#ofAnother(chunk)
+    if (bytes) await this.#copy(chunk, bytes)
+    else this.holdings.lose(chunk)
+  }
+
+  progress(): LayerProgress {
+    const { holdings, shape } = this
+    return {
+      size: shape.table.size,
+      here: holdings.here,
+      fetched: this.#fetched,
+      deduped: holdings.lentBytes + this.#copied,
+      complete: holdings.complete,
+      indexed: shape.reason === undefined,
+      ...(shape.reason === undefined ? {} : { reason: shape.reason }),
+      errors: [...this.#errors],
+    }
+  }
+
+  state(): LayerState {
+    const { holdings, shape } = this
+    // Looks at the file, so that what somebody touched is not called verified.
+    this.file.untouched()
+    return {
+      facts: {
+        version: 1,
+        diffId: shape.diffId,
+        index: shape.index,
+        chunks: shape.table.count,
+        ctime: String(this.file.ctime),
+        boot: bootId(),
+        whole: this.whole,
+        usedAt: this.usedAt,
+        fetched: this.#fetched,
+        deduped: holdings.lentBytes + this.#copied,
+        ...(shape.reason === undefined ? {} : { reason: shape.reason }),
+      },
+      own: holdings.own.bytes.slice(),
+      lent: holdings.lent.bytes.slice(),
+      verified: holdings.verified.bytes.slice(),
+    }
+  }
+
+  /** Newest first; said again, it is not told twice. */
+  tell(sentence: string): void {
+    const known = this.#errors.indexOf(sentence)
+    if (known >= 0) this.#errors.splice(known, 1)
+    this.#errors.unshift(sentence)
+    this.#errors.length = Math.min(this.#errors.length, mostErrors)
+  }
+
+  async close(): Promise<void> {
+    this.fetching.close()
+    await this.file.rest()
+  }
+
+  async #lent(chunk: number): Promise<Uint8Array | undefined> {
+    if (!this.holdings.lent.has(chunk)) return undefined
+    const bytes = await this.#ofAnother(chunk)
+    if (!bytes) this.holdings.lose(chunk)
+    else if (bytes.length < leastLent) await this.#copy(chunk, bytes)
+    return bytes
+  }
+
+  async #ofAnother(chunk: number): Promise<Uint8Array | undefined> {
+    // A place whose bytes turn out to be wrong is one no longer.
+    for (;;) {
+      const place = this.#around.find(this.digest(chunk))
+      if (!place) return undefined
+      const bytes = await place.keeper.own(place.chunk)
+      if (bytes) return bytes
+    }
+  }
+
+  async #copy(chunk: number, bytes: Uint8Array): Promise<void> {
+    this.#copied += bytes.length
+    const batch = this.#keeping.batch()
+    batch.add(chunk, bytes)
+    await batch.end()
+  }
+
+  /** Takes note of what is missing of a read, and reads ahead. */
+  #note(offset: number, end: number, first: number, last: number): void {
+    const { table } = this.shape
+    let missing = false
+    for (let chunk = first; chunk < last; chunk++) {
+      if (this.holdings.has(chunk)) continue
+      missing = true
+      if (this.firstReads.size < mostReads) this.firstReads.add(chunk)
+    }
+    if (!missing) return
+    const reader = this.#readAhead.read(offset, end)
+    const along: number[] = []
+    let at = last
+    for (; at < table.count && table.start(at) < end + reader.ahead; at++) {
+      if (!this.holdings.has(at) && !this.#keeping.peek(at) && !this.borrow(at)) along.push(at)
+    }
+    reader.until = Math.max(end, table.end(at - 1))
+    this.fetching.along(along)
+  }
+
+  #doubt(): void {
+    this.#touched++
+    this.whole = false
+    this.holdings.doubt()
+  }
+
+  async #refused(error: unknown): Promise<boolean> {
+    const reason = error instanceof Error ? error.message : String(error)
+    this.tell(`what was fetched cannot be kept in ${this.folder.dir}: ${reason}; free some space there`)
+    return await this.#around.makeRoom()
+  }
+
+  #from(): { client: NodeClient; blob: Blob } {
+    if (this.#source) return this.#source
+    throw new Failure('unavailable', `nobody has said where ${shortDigest(this.shape.digest)} is to be had`)
+  }
+}

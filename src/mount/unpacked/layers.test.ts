@@ -1,0 +1,387 @@
+import { describe, expect, test } from 'bun:test'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { type Bend, refusal, sampleLayer, text } from '../../../test/fakes/lazy-node.ts'
+import { specOf, unpackedHosts } from '../../../test/fakes/unpacked.ts'
+import { seededRandom } from '../../clock.ts'
+import type { UnpackedLayer } from '../unpacked-layer.ts'
+
+const { newNode, newLayers, newDir } = unpackedHosts()
+
+const files = [text(1, 700_000), text(2, 10), text(3, 4096), new Uint8Array(0), text(4, 1_500_000), text(5, 100_000)]
+const sample = sampleLayer(files)
+
+function within(ms: number): AbortSignal {
+  return AbortSignal.timeout(ms)
+}
+
+async function all(layer: UnpackedLayer): Promise<Uint8Array> {
+  return await layer.read(0, layer.size, within(20_000))
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0
+}
+
+/** Somebody writes to the file without telling. */
+function flip(path: string, at: number): void {
+  const fd = openSync(path, 'r+')
+  writeSync(fd, Buffer.from([0xff]), 0, 1, at)
+  closeSync(fd)
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  const end = performance.now() + 20_000
+  while (!holds()) {
+    if (performance.now() > end) throw new Error('it did not come to be')
+    await Bun.sleep(10)
+  }
+}
+
+describe('read', () => {
+  test('answers any range with the bytes of files, and zeros between them', async () => {
+    const layer = await newLayers().open(specOf(newNode(sample), sample))
+    const random = seededRandom(7)
+    for (let i = 0; i < 60; i++) {
+      const start = Math.floor(random() * layer.size)
+      const length = Math.min(layer.size - start, Math.floor(random() * 300_000))
+      const bytes = await layer.read(start, length, within(20_000))
+      expect(same(bytes, sample.shown.subarray(start, start + length))).toBe(true)
+    }
+  })
+
+  test('fetches a part of the layer for a part of a file', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample))
+    const start = 700_000 + 512 * 8 + 600_000
+    expect(same(await layer.read(start, 1000, within(20_000)), sample.shown.subarray(start, start + 1000))).toBe(true)
+    expect(node.asked.length).toBe(1)
+    expect(node.bytes).toBeLessThan(sample.bytes.length / 2)
+  })
+
+  test('of the same chunk by many at once is one request', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample))
+    const reads = Array.from({ length: 20 }, (_, i) => layer.read(1000 + i, 5000, within(20_000)))
+    const answers = await Promise.all(reads)
+    expect(answers.every((bytes, i) => same(bytes, sample.shown.subarray(1000 + i, 6000 + i)))).toBe(true)
+    expect(node.asked.length).toBe(1)
+  })
+
+  test('from beginning to end fetches no byte much more than once', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample))
+    for (let at = 0; at < layer.size; at += 128 * 1024) {
+      const length = Math.min(128 * 1024, layer.size - at)
+      expect(same(await layer.read(at, length, within(20_000)), sample.shown.subarray(at, at + length))).toBe(true)
+    }
+    expect(node.bytes).toBeLessThan(sample.bytes.length * 1.1)
+  })
+})
+
+describe('wrong bytes', () => {
+  const damaged: Bend = (asked, right) => {
+    const bytes = right.slice()
+    // Stored rather than compressed, so that only digests can tell.
+    bytes[bytes.length - 700]! ^= 1
+    const headers = { 'content-range': `bytes ${asked.from}-${asked.to - 1}/${plain.bytes.length}` }
+    return new Response(bytes, { status: 206, headers })
+  }
+  const plain = sampleLayer(files, 'none')
+
+  test('are fetched again, from elsewhere', async () => {
+    const node = newNode(plain)
+    node.bend = (asked, right) => (asked.fresh ? undefined : damaged(asked, right))
+    const layer = await newLayers().open(specOf(node, plain))
+    expect(same(await layer.read(600, 5000, within(20_000)), plain.shown.subarray(600, 5600))).toBe(true)
+    expect(node.asked.map(({ fresh }) => fresh)).toEqual([false, true])
+  })
+
+  test('end the read when there are no others, and the next one asks again', async () => {
+    const node = newNode(plain)
+    node.bend = damaged
+    const layer = await newLayers().open(specOf(node, plain))
+    const read = () => layer.read(600, 5000, within(20_000))
+    expect(read()).rejects.toThrow('are not what its index says')
+    await read().catch(() => {})
+    expect(layer.progress().errors[0]).toContain('are not what its index says')
+    node.bend = () => undefined
+    expect(same(await read(), plain.shown.subarray(600, 5600))).toBe(true)
+  })
+
+  test('in a compressed layer are found, be it that they cannot be unpacked', async () => {
+    const random = seededRandom(11)
+    for (let i = 0; i < 20; i++) {
+      const node = newNode(sample)
+      node.bend = ({ from, to, fresh }, right) => {
+        if (fresh) return undefined
+        const bytes = right.slice()
+        bytes[Math.floor(random() * bytes.length)]! ^= 1 << Math.floor(random() * 8)
+        const headers = { 'content-range': `bytes ${from}-${to - 1}/${sample.bytes.length}` }
+        return new Response(bytes, { status: 206, headers })
+      }
+      const layer = await newLayers().open(specOf(node, sample))
+      expect(same(await all(layer), sample.shown)).toBe(true)
+    }
+  })
+})
+
+describe('a node', () => {
+  const refusals: [string, Bend, string][] = [
+    ['does not know who asks', () => refusal(401, 'no rights'), 'no rights'],
+    ['cannot get it now', () => refusal(404, 'the registry is away'), 'the registry is away'],
+    ['breaks off', ({ from, to }, right) => short(from, to, right), 'broke off'],
+  ]
+  function short(from: number, to: number, right: Uint8Array): Response {
+    const headers = { 'content-range': `bytes ${from}-${to - 1}/${sample.bytes.length}` }
+    return new Response(right.subarray(0, 100), { status: 206, headers })
+  }
+
+  for (const [what, bend, said] of refusals) {
+    test(`that ${what} is asked again until the deadline of the read`, async () => {
+      const node = newNode(sample)
+      node.bend = bend
+      const layer = await newLayers().open(specOf(node, sample))
+      expect(layer.read(600, 100, within(500))).rejects.toThrow()
+      await layer.read(600, 100, within(500)).catch(() => {})
+      expect(node.asked.length).toBeGreaterThan(1)
+      expect(layer.progress().errors.join()).toContain(said)
+      const late = layer.read(600, 100, within(20_000))
+      node.bend = () => undefined
+      expect(same(await late, sample.shown.subarray(600, 700))).toBe(true)
+    })
+  }
+
+  test('that is away is asked again when it is back', async () => {
+    const layers = newLayers()
+    const layer = await layers.open(specOf(newNode(sample), sample))
+    const first = newNode(sample)
+    const port = Number(new URL(first.registry).port)
+    await first.stop()
+    const moved = await layers.open({ ...specOf(first, sample), node: { registry: `http://127.0.0.1:${port}` } })
+    const read = layer.read(600, 100, within(20_000))
+    await until(() => moved.progress().errors.some((error) => error.includes('no node answers')))
+    await layers.open(specOf(newNode(sample), sample))
+    expect(same(await read, sample.shown.subarray(600, 700))).toBe(true)
+  })
+
+  test('that has no such range, or answers with the whole, ends the read at once', async () => {
+    for (const [answer, said] of [
+      [() => refusal(416, 'there is no such range'), 'there is no such range'],
+      [() => new Response(sample.bytes), 'answers requests for a range with the whole'],
+    ] as const) {
+      const node = newNode(sample)
+      node.bend = answer
+      const layer = await newLayers().open(specOf(node, sample))
+      expect(layer.read(600, 100, within(20_000))).rejects.toThrow(said)
+      await layer.read(600, 100, within(20_000)).catch(() => {})
+      expect(node.asked.length).toBe(2)
+    }
+  })
+
+  test('that is making an index is asked for it again', async () => {
+    const node = newNode(sample)
+    const making = { state: 'making', done: 1, total: 2 }
+    node.indexAnswers.push(Response.json(making, { status: 202, headers: { 'retry-after': '0' } }))
+    const layer = await newLayers().open(specOf(node, sample))
+    expect(layer.size).toBe(sample.index.size)
+  })
+
+  test('with the index of another layer is not believed', async () => {
+    const node = newNode(sample)
+    const other = sampleLayer([text(9, 1000)])
+    const headers = { 'shoal-index-digest': new Bun.CryptoHasher('sha256').update(other.indexBytes).digest('hex') }
+    headers['shoal-index-digest'] = `sha256:${headers['shoal-index-digest']}`
+    node.indexAnswers.push(new Response(other.indexBytes, { headers }))
+    expect(newLayers().open(specOf(node, sample))).rejects.toThrow('has the index of another layer')
+  })
+})
+
+describe('bytes on the disk', () => {
+  test('are found to be damaged before they are answered, and fetched again', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample))
+    await all(layer)
+    await until(() => layer.ready(0, layer.size))
+    const before = node.asked.length
+    flip(layer.path, 700)
+    expect(layer.ready(600, 1000)).toBe(false)
+    expect(same(await all(layer), sample.shown)).toBe(true)
+    expect(node.asked.length).toBe(before + 1)
+    expect(layer.progress().errors[0]).toContain('were damaged on the disk')
+    await until(() => layer.ready(0, layer.size))
+  })
+
+  test('are served again after a restart, and not hashed again while nobody has touched them', async () => {
+    const [dir, node] = [newDir(), newNode(sample)]
+    const first = newLayers({ dir })
+    const layer = await first.open(specOf(node, sample))
+    const whole = await all(layer)
+    await layer.close()
+    await first.close()
+    const again = await newLayers({ dir }).open(specOf(node, sample))
+    const asked = node.asked.length
+    expect(again.ready(0, again.size)).toBe(true)
+    expect(same(await all(again), whole)).toBe(true)
+    expect(node.asked.length).toBe(asked)
+  })
+
+  test('that were damaged while nobody looked are fetched again', async () => {
+    const [dir, node] = [newDir(), newNode(sample)]
+    const first = newLayers({ dir })
+    const { path } = await first.open(specOf(node, sample)).then(async (layer) => {
+      await all(layer)
+      return layer
+    })
+    await first.close()
+    flip(path, 700)
+    const again = await newLayers({ dir }).open(specOf(node, sample))
+    expect(again.ready(600, 1000)).toBe(false)
+    expect(same(await all(again), sample.shown)).toBe(true)
+  })
+
+  test('that were not written when it was killed are fetched', async () => {
+    const [dir, node] = [newDir(), newNode(sample)]
+    const killed = newLayers({ dir })
+    const layer = await killed.open(specOf(node, sample))
+    await layer.read(600, 1000, within(20_000))
+    // As after a kill: what it wrote down is older than its file.
+    const again = await newLayers({ dir }).open(specOf(node, sample))
+    expect(same(await all(again), sample.shown)).toBe(true)
+  })
+
+  test('that a file system has lost altogether are fetched again', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample))
+    await all(layer)
+    await Bun.file(layer.path).delete()
+    expect(same(await all(layer), sample.shown)).toBe(true)
+  })
+})
+
+describe('a layer', () => {
+  test('that is mounted twice is fetched once', async () => {
+    const node = newNode(sample)
+    const layers = newLayers()
+    const both = await Promise.all([layers.open(specOf(node, sample)), layers.open(specOf(node, sample))])
+    await Promise.all(both.map(all))
+    expect(node.bytes).toBeLessThanOrEqual(sample.bytes.length)
+    expect(layers.usage()).toMatchObject({ layers: 1, mounted: 1 })
+    await both[0]!.close()
+    expect(same(await all(both[1]!), sample.shown)).toBe(true)
+  })
+
+  test('has from others what they have, and it is stored once', async () => {
+    const shared = text(20, 900_000)
+    const [a, b] = [sampleLayer([shared, text(21, 5000)]), sampleLayer([text(22, 3000), shared])]
+    const node = newNode(a, b)
+    const layers = newLayers()
+    await all(await layers.open(specOf(node, a)))
+    const before = node.bytes
+    const layer = await layers.open(specOf(node, b))
+    expect(same(await all(layer), b.shown)).toBe(true)
+    expect(node.bytes - before).toBeLessThan(b.bytes.length * 0.6)
+    await until(() => layer.progress().complete)
+    expect(layer.progress()).toMatchObject({ deduped: 900_000, complete: true })
+    expect(layers.usage().saved).toBe(900_000)
+    await layers.tidy()
+    expect(layers.usage().disk).toBeLessThan(1_300_000)
+  })
+
+  test('keeps what it has from another when that one goes', async () => {
+    const shared = text(20, 900_000)
+    const [a, b] = [sampleLayer([shared, text(21, 5000)]), sampleLayer([text(22, 3000), shared])]
+    const node = newNode(a, b)
+    const layers = newLayers({ limitBytes: 930_000 })
+    const first = await layers.open(specOf(node, a))
+    await all(first)
+    const layer = await layers.open(specOf(node, b))
+    await all(layer)
+    await first.close()
+    const asked = node.asked.length
+    await layers.tidy()
+    expect(layers.usage()).toMatchObject({ layers: 1, saved: 0 })
+    expect(same(await all(layer), b.shown)).toBe(true)
+    expect(node.asked.length).toBe(asked)
+  })
+
+  test('takes from another only what is right', async () => {
+    const shared = text(20, 900_000)
+    const [a, b] = [sampleLayer([shared]), sampleLayer([text(22, 3000), shared])]
+    const node = newNode(a, b)
+    const layers = newLayers()
+    const first = await layers.open(specOf(node, a))
+    await all(first)
+    const layer = await layers.open(specOf(node, b))
+    flip(first.path, 1000)
+    expect(same(await all(layer), b.shown)).toBe(true)
+  })
+
+  test('has equal chunks of its own once', async () => {
+    const zeros = sampleLayer([new Uint8Array(40 * 256 * 1024), text(1, 1000)], 'none')
+    const node = newNode(zeros)
+    const layers = newLayers()
+    const layer = await layers.open(specOf(node, zeros))
+    await layer.read(600, 100, within(20_000))
+    expect(same(await all(layer), zeros.shown)).toBe(true)
+    expect(node.bytes).toBeLessThan(2 * 1024 * 1024)
+  })
+
+  test('that nobody mounts goes when there is more than there may be, the one unused for longest first', async () => {
+    const [a, b] = [sampleLayer([text(30, 500_000)]), sampleLayer([text(31, 500_000)])]
+    const node = newNode(a, b)
+    const layers = newLayers({ limitBytes: 900_000 })
+    for (const sample of [a, b]) {
+      const layer = await layers.open(specOf(node, sample))
+      await all(layer)
+      await layer.close()
+    }
+    await layers.tidy()
+    expect(layers.usage()).toMatchObject({ layers: 1 })
+    expect(layers.usage().disk).toBeWithin(500_000, 900_000)
+    const before = node.bytes
+    await all(await layers.open(specOf(node, b)))
+    expect(node.bytes).toBe(before)
+  })
+})
+
+describe('what nobody asked for', () => {
+  test('comes in the background until the layer is complete, then no node is needed', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample, true))
+    await until(() => layer.progress().complete)
+    await node.stop()
+    expect(same(await all(layer), sample.shown)).toBe(true)
+    expect(layer.progress()).toMatchObject({ here: layer.size, complete: true, indexed: true })
+    expect(node.bytes).toBeLessThan(sample.bytes.length * 1.1)
+    expect(node.asked.every(({ prefetch }) => prefetch === 'whole')).toBe(true)
+  })
+
+  test('does not come when it is not to', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample, false))
+    await layer.read(600, 10, within(20_000))
+    await Bun.sleep(800)
+    expect(layer.progress().complete).toBe(false)
+    expect(node.asked.map(({ prefetch }) => prefetch)).toEqual(['none'])
+  })
+
+  test('comes at once where starts are known to read it first', async () => {
+    const node = newNode(sample)
+    node.reads = [4, 0, 99_999]
+    const layer = await newLayers().open(specOf(node, sample, false))
+    await until(() => layer.progress().here > 256 * 1024)
+    await until(() => layer.ready(512, 256 * 1024))
+    const asked = node.asked.length
+    await layer.read(512, 1000, within(20_000))
+    expect(node.asked.length).toBe(asked)
+  })
+
+  test('and what this start read first is told when it ends', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample, false))
+    await layer.read(512 + 300_000, 10, within(20_000))
+    await layer.read(600, 10, within(20_000))
+    await layer.close()
+    expect(node.told).toEqual([[1, 0]])
+  })
+})

@@ -1,0 +1,338 @@
+/**
+ * All unpacked layers of this host: each is opened once however many mounts it has, has what others have from them, and
+ * stays for a while when nobody mounts it any more.
+ */
+import { readFileSync } from 'node:fs'
+import { rename, writeFile } from 'node:fs/promises'
+import type { Clock } from '../../clock.ts'
+import { every } from '../../clock.ts'
+import { Failure } from '../../failure.ts'
+import { decodeIndex } from '../../layer-index/decode.ts'
+import type { LayerIndex } from '../../layer-index/layer-index.ts'
+import { type Digest, digestOf, shortDigest } from '../../oci/digest.ts'
+import { OpenFiles } from '../../store/open-files.ts'
+import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
+import { ChunkTable } from './chunk-table.ts'
+import { planRemoval } from './eviction.ts'
+import { bringIndex } from './index-of.ts'
+import { Layer, type LayerShape, type Surroundings } from './layer.ts'
+import { diskOf, foldersIn, type LayerFolder, layerFolder, makeFolder, removeFolder } from './layer-folder.ts'
+import { NodeClient } from './node-client.ts'
+import { Places } from './places.ts'
+import { readState, writeState } from './state-file.ts'
+import { Tending } from './tending.ts'
+import { Traffic } from './traffic.ts'
+
+/** Between two looks at what has changed and how much there is, ms. */
+const tidyMs = 5000
+
+export interface UnpackedLayersOptions {
+  /** Folder of their own; made if it is not there. */
+  readonly dir: string
+  readonly clock: Clock
+  /** Bytes of the disk that all of them may take; what is mounted stays even so. */
+  readonly limitBytes: number
+  readonly log?: (sentence: string) => void
+}
+
+interface Held {
+  readonly layer: Layer
+  /** Mounts. */
+  users: number
+  tending: Tending | undefined
+}
+
+/** For people. */
+export interface LayersUsage {
+  readonly layers: number
+  readonly mounted: number
+  /** Bytes of the disk. */
+  readonly disk: number
+  readonly limitBytes: number
+  /** Bytes of chunks that several layers have and that are stored once. */
+  readonly saved: number
+}
+
+export class UnpackedLayers {
+  readonly #o: UnpackedLayersOptions
+  readonly #held = new Map<Digest, Held>()
+  /** One thing at a time is done to a layer as a whole. */
+  readonly #turns = new Map<Digest, Promise<unknown>>()
+  readonly #places = new Places<Layer>()
+  readonly #around: Surroundings
+  readonly #written = new Map<Layer, string>()
+  readonly #ended = new AbortController()
+  readonly #stopTidying: () => void
+  #tidying: Promise<void> | undefined
+  #disk = 0
+
+  constructor(options: UnpackedLayersOptions) {
+    this.#o = options
+    const { clock } = options
+    this.#around = {
+      clock,
+      traffic: new Traffic(clock),
+      files: new OpenFiles(128),
+      find: (digest) => this.#places.find(digest),
+      coming: new Map(),
+      kept: (layer, chunks) => {
+        for (const chunk of chunks) this.#places.add(layer, chunk)
+      },
+      makeRoom: () => this.#makeRoom(),
+    }
+    for (const digest of foldersIn(options.dir)) this.#remember(digest)
+    this.#stopTidying = every(clock, tidyMs, () => void this.tidy())
+  }
+
+  /** @throws {Failure} */
+  async open(spec: LayerSpec): Promise<UnpackedLayer> {
+    return await this.#inTurn(spec.digest, async () => {
+      const client = new NodeClient(spec.node, this.#o.clock)
+      const blob = { repository: spec.repository, digest: spec.digest }
+      const held = this.#held.get(spec.digest) ?? (await this.#make(spec, client))
+      const { layer } = held
+      if (layer.shape.diffId !== spec.diffId) throw misfit(spec, 'is known to unpack to something else')
+      held.users++
+      layer.usedAt = this.#o.clock.wall()
+      layer.source = { client, blob }
+      this.#borrowAll(layer)
+      const { clock } = this.#o
+      const { traffic } = this.#around
+      held.tending ??= new Tending({
+        layer,
+        client,
+        blob,
+        clock,
+        traffic,
+        roomy: () => this.#disk < this.#o.limitBytes,
+      })
+      if (spec.prefetch) held.tending.bringAll()
+      return new Mounted(layer, () => this.#close(spec.digest))
+    })
+  }
+
+  usage(): LayersUsage {
+    const held = [...this.#held.values()]
+    return {
+      layers: held.length,
+      mounted: held.filter(({ users }) => users > 0).length,
+      disk: this.#disk,
+      limitBytes: this.#o.limitBytes,
+      saved: held.reduce((sum, { layer }) => sum + layer.holdings.lentBytes, 0),
+    }
+  }
+
+  /** Writes down what has changed, and removes what is more than there may be. */
+  tidy(): Promise<void> {
+    this.#tidying ??= this.#tidy().finally(() => {
+      this.#tidying = undefined
+    })
+    return this.#tidying
+  }
+
+  /** Ends all that runs. What is mounted is served no longer. */
+  async close(): Promise<void> {
+    this.#stopTidying()
+    this.#ended.abort(new Failure('cancelled', 'the mounter ends'))
+    await this.#tidying
+    await Promise.all([...this.#held.values()].map(({ tending }) => tending?.end()))
+    for (const { layer } of this.#held.values()) {
+      await layer.close()
+      await this.#write(layer)
+    }
+    await this.#around.files.dropAll()
+  }
+
+  async #close(digest: Digest): Promise<void> {
+    await this.#inTurn(digest, async () => {
+      const held = this.#held.get(digest)
+      if (!held || --held.users > 0) return
+      await held.tending?.end()
+      held.tending = undefined
+      held.layer.usedAt = this.#o.clock.wall()
+      await held.layer.file.rest()
+      await this.#write(held.layer)
+    })
+  }
+
+  /** A layer that an earlier process left; nothing when what it left is not sound. */
+  #remember(digest: Digest): void {
+    const folder = layerFolder(this.#o.dir, digest)
+    const state = readState(folder.state)
+    const index = state && readIndex(folder, state.facts.index)
+    if (!state || !index || index.layer !== digest || index.chunks.count !== state.facts.chunks) return
+    const layer = new Layer(
+      folder,
+      shapeOf(index, state.facts.index as Digest, state.facts.reason),
+      state,
+      this.#around,
+    )
+    this.#held.set(digest, { layer, users: 0, tending: undefined })
+    for (const chunk of layer.holdings.own.indexes()) this.#places.add(layer, chunk)
+  }
+
+  async #make(spec: LayerSpec, client: NodeClient): Promise<Held> {
+    const folder = layerFolder(this.#o.dir, spec.digest)
+    const { clock, log } = this.#o
+    const brought = await bringIndex(spec, client, { clock, signal: this.#ended.signal, log: log ?? (() => {}) })
+    const { index } = brought
+    if (index.layer !== spec.digest) throw misfit(spec, 'has the index of another layer')
+    if (index.diffId !== spec.diffId) throw misfit(spec, 'has an index that says it unpacks to something else')
+    if (index.compressedSize !== spec.compressedSize) throw misfit(spec, 'has an index that says it is of another size')
+    makeFolder(folder)
+    await put(folder.metadata, index.metadata)
+    await put(folder.index, brought.bytes)
+    const shape = shapeOf(index, digestOf(brought.bytes), brought.reason)
+    const layer = new Layer(folder, shape, undefined, this.#around)
+    const held: Held = { layer, users: 0, tending: undefined }
+    this.#held.set(spec.digest, held)
+    await this.#write(layer)
+    return held
+  }
+
+  #borrowAll(layer: Layer): void {
+    const { holdings } = layer
+    for (let at = holdings.nextMissing(0); at < layer.shape.table.count; at = holdings.nextMissing(at + 1)) {
+      layer.borrow(at)
+    }
+  }
+
+  async #tidy(): Promise<void> {
+    for (const { layer } of this.#held.values()) await this.#write(layer)
+    this.#disk = this.#look()
+    const keepings = [...this.#held].map(([digest, { layer, users }]) => ({
+      digest,
+      disk: diskOf(layer.folder),
+      usedAt: layer.usedAt,
+      mounted: users > 0,
+    }))
+    for (const digest of planRemoval(keepings, this.#o.limitBytes)) await this.#remove(digest)
+    this.#disk = this.#look()
+  }
+
+  #look(): number {
+    return [...this.#held.values()].reduce((sum, { layer }) => sum + diskOf(layer.folder), 0)
+  }
+
+  async #makeRoom(): Promise<boolean> {
+    const unused = [...this.#held].filter(([, { users }]) => users === 0)
+    const [oldest] = unused.sort(([, a], [, b]) => a.layer.usedAt - b.layer.usedAt)
+    return oldest !== undefined && (await this.#remove(oldest[0]))
+  }
+
+  /** What others have from it goes to one of them first. False if it is mounted. */
+  async #remove(digest: Digest): Promise<boolean> {
+    return await this.#inTurn(digest, async () => {
+      const held = this.#held.get(digest)
+      if (!held || held.users > 0) return false
+      const { layer } = held
+      for (const other of this.#held.values()) {
+        if (other.layer === layer) continue
+        for (const chunk of [...other.layer.holdings.lent.indexes()]) {
+          const place = this.#places.find(other.layer.digest(chunk), layer)
+          if (!place) await other.layer.takeOver(chunk)
+        }
+      }
+      this.#places.forget(layer)
+      this.#held.delete(digest)
+      this.#written.delete(layer)
+      await layer.close()
+      await removeFolder(layer.folder)
+      return true
+    })
+  }
+
+  async #write(layer: Layer): Promise<void> {
+    const state = layer.state()
+    const said = Bun.hash(
+      Buffer.concat([Buffer.from(JSON.stringify(state.facts)), state.own, state.lent, state.verified]),
+    )
+    if (this.#written.get(layer) === String(said)) return
+    try {
+      await writeState(layer.folder.state, state)
+      this.#written.set(layer, String(said))
+    } catch (error) {
+      layer.tell(`what is known of the layer cannot be written down: ${Failure.from(error).message}`)
+    }
+  }
+
+  async #inTurn<T>(digest: Digest, task: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(digest) ?? Promise.resolve()
+    const turn = before.then(task, task)
+    this.#turns.set(digest, turn)
+    try {
+      return await turn
+    } finally {
+      if (this.#turns.get(digest) === turn) this.#turns.delete(digest)
+    }
+  }
+}
+
+/** One use of a layer. */
+class Mounted implements UnpackedLayer {
+  readonly id: string
+  readonly size: number
+  readonly metadataPath: string
+  readonly path: string
+  readonly #layer: Layer
+  readonly #left: () => Promise<void>
+  #closed: Promise<void> | undefined
+
+  constructor(layer: Layer, left: () => Promise<void>) {
+    this.#layer = layer
+    this.#left = left
+    this.id = layer.folder.id
+    this.size = layer.shape.table.size
+    this.metadataPath = layer.folder.metadata
+    this.path = layer.folder.data
+  }
+
+  get readyMap() {
+    return this.#layer.readyMap
+  }
+  read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#layer.read(offset, length, signal)
+  }
+  ready(offset: number, length: number): boolean {
+    return this.#layer.ready(offset, length)
+  }
+  progress() {
+    return this.#layer.progress()
+  }
+  close(): Promise<void> {
+    this.#closed ??= this.#left()
+    return this.#closed
+  }
+}
+
+function shapeOf(index: LayerIndex, digest: Digest, reason: string | undefined): LayerShape {
+  return {
+    digest: index.layer,
+    diffId: index.diffId,
+    table: new ChunkTable(index.chunks, index.size),
+    points: index.points,
+    compression: index.compression,
+    compressedSize: index.compressedSize,
+    index: digest,
+    reason,
+  }
+}
+
+/** Undefined for what is not as it was written. */
+function readIndex(folder: LayerFolder, digest: string): LayerIndex | undefined {
+  try {
+    const bytes = readFileSync(folder.index)
+    return digestOf(bytes) === digest ? decodeIndex(bytes) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function misfit({ digest }: LayerSpec, what: string): Failure {
+  return new Failure('corrupt', `the layer ${shortDigest(digest)} ${what}: it is not mounted`)
+}
+
+async function put(path: string, bytes: Uint8Array): Promise<void> {
+  await writeFile(`${path}.new`, bytes, { mode: 0o600 })
+  await rename(`${path}.new`, path)
+}

@@ -1,0 +1,120 @@
+/**
+ * What is done for a mounted layer that nobody asks for: what starts read first is brought at once, the rest when it is
+ * quiet, and what this start read first is told to the cluster.
+ */
+import { type Clock, pause } from '../../clock.ts'
+import { Failure } from '../../failure.ts'
+import type { Layer } from './layer.ts'
+import type { Blob, NodeClient } from './node-client.ts'
+import { firstReads, isStart, nextStretch } from './order.ts'
+import type { Traffic } from './traffic.ts'
+
+/** Asked for as one range; a node that is slow is given time to give way to what somebody waits for. */
+const stretchBytes = 64 * 1024 * 1024
+/** Chunks that are here are fetched in vain rather than beginning another range, if they are fewer than this. */
+const hereBytes = 256 * 1024
+/** What is read later than this after a mount is not its start, ms. */
+const startMs = 30_000
+const firstPauseMs = 1000
+const longestPauseMs = 30_000
+/** For a question that nobody waits for, ms. */
+const askMs = 10_000
+
+export interface TendingOptions {
+  readonly layer: Layer
+  readonly client: NodeClient
+  readonly blob: Blob
+  readonly clock: Clock
+  readonly traffic: Traffic
+  /** Whether there is room for what nobody has asked for. */
+  readonly roomy: () => boolean
+}
+
+export class Tending {
+  readonly #o: TendingOptions
+  readonly #ended = new AbortController()
+  readonly #done: Promise<void>[] = []
+  #whole = false
+
+  constructor(options: TendingOptions) {
+    this.#o = options
+    this.#done.push(this.#quietly(this.#early()), this.#quietly(this.#tellAfterStart()))
+  }
+
+  /** Brings all of it from now on. */
+  bringAll(): void {
+    if (this.#whole) return
+    this.#whole = true
+    this.#done.push(this.#quietly(this.#all()))
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async end(): Promise<void> {
+    this.#ended.abort(new Failure('cancelled', 'the layer is not mounted any more'))
+    await Promise.all(this.#done)
+  }
+
+  async #early(): Promise<void> {
+    const { layer, client, blob } = this.#o
+    if (layer.holdings.complete) return
+    const reads = await client.reads(blob, within(this.#ended.signal))
+    const wanted = firstReads(reads, layer.holdings).filter((chunk) => !layer.borrow(chunk))
+    await layer.fetching.early(wanted, this.#ended.signal)
+  }
+
+  async #all(): Promise<void> {
+    const { layer, clock, traffic, roomy } = this.#o
+    const { signal } = this.#ended
+    let failed = 0
+    let from = 0
+    while (!layer.holdings.complete) {
+      const stretch = nextStretch(layer.holdings, from, stretchBytes, hereBytes)
+      const missing = distinct(layer, stretch).filter((chunk) => !layer.borrow(chunk))
+      from = (stretch.at(-1) ?? -1) + 1
+      if (stretch.length === 0 && layer.holdings.nextMissing(0) < layer.shape.table.count) from = 0
+      if (missing.length === 0 && stretch.length > 0) continue
+      try {
+        if (!roomy()) throw new Failure('no-space', 'there is no room for what nobody has read yet')
+        await traffic.background(signal, () => layer.fetching.stream(missing, 'whole', signal))
+        failed = 0
+      } catch (error) {
+        signal.throwIfAborted()
+        layer.tell(Failure.from(error).message)
+        // What cannot be had does not keep what is behind it from coming, but it is asked for again.
+        await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failed++), signal)
+      }
+    }
+  }
+
+  async #tellAfterStart(): Promise<void> {
+    const { layer, client, blob, clock } = this.#o
+    await pause(clock, startMs, this.#ended.signal).catch(() => {})
+    const reads = [...layer.firstReads]
+    if (!isStart(reads, layer.shape.table)) return
+    await client.tellReads(blob, reads, AbortSignal.timeout(askMs))
+  }
+
+  /** None of this is worth an end: what is missing is fetched when it is read. */
+  async #quietly(work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      if (!this.#ended.signal.aborted) this.#o.layer.tell(Failure.from(error).message)
+    }
+  }
+}
+
+function within(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(askMs)])
+}
+
+/** Of equal chunks the first: the others have it from there. */
+function distinct(layer: Layer, chunks: readonly number[]): number[] {
+  const seen = new Set<string>()
+  return chunks.filter((chunk) => {
+    const digest = Buffer.from(layer.digest(chunk)).toString('latin1')
+    if (seen.has(digest)) return false
+    seen.add(digest)
+    return true
+  })
+}
