@@ -68,6 +68,11 @@ export interface UnpackedLayer {
   readonly readyMap: ReadyMap
   /** Verified bytes, exactly as many; rejects (EIO for the reader) when they cannot be had before `signal` aborts. */
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
+  /**
+   * All of it is in the file, verified, and nobody has touched it since: the kernel may read the file itself. A layer can be
+   * complete and never whole, for what other layers have is not stored again.
+   */
+  whole(): boolean
   /** These bytes can be read at {@link path} and need no more verification. */
   ready(offset: number, length: number): boolean
   progress(): LayerProgress

@@ -134,7 +134,7 @@ export class Layers {
     const { places, open, kernel, nextInode, log } = this.#o
     const layer = await open(spec)
     const { id, size } = layer
-    const served = layer.progress().complete ? 'file' : 'fuse'
+    const served = layer.whole() ? 'file' : 'fuse'
     const mounted: Mounted = {
       id,
       inode: nextInode(),

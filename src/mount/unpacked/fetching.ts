@@ -338,6 +338,7 @@ function push(unpacking: Resumed, bytes: Uint8Array): boolean {
 
 /** Rejects with the signal's reason when that aborts first. */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
   const { promise: left, reject } = Promise.withResolvers<never>()
   const abort = () => reject(signal.reason)
   signal.addEventListener('abort', abort, { once: true })

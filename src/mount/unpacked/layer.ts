@@ -65,8 +65,6 @@ export class Layer {
   readonly file: DataFile
   /** Wall time of its last use. */
   usedAt: number
-  /** All of it is here, and unpacks to what it should. */
-  whole = false
   /** Chunks in the order in which they were first asked for. */
   readonly firstReads = new Set<number>()
   readonly #keeping: Keeping
@@ -92,7 +90,6 @@ export class Layer {
     this.#copied = Math.max(0, (state?.facts.deduped ?? 0) - this.holdings.lentBytes)
     if (state && verifiedStill(state, this.file.ctime, bootId())) {
       this.holdings.believe(state.verified)
-      this.whole = state.facts.whole && this.holdings.complete
     }
     this.#keeping = new Keeping({
       table,
@@ -131,6 +128,11 @@ export class Layer {
 
   get readyMap(): ReadyMap {
     return { block: blockBytes, bits: this.holdings.shared, ctime: this.file.shared }
+  }
+
+  /** All of it is in its own file, verified. */
+  get whole(): boolean {
+    return this.file.untouched() && this.holdings.verified.complete && this.holdings.own.complete
   }
 
   ready(offset: number, length: number): boolean {
@@ -249,7 +251,6 @@ export class Layer {
         chunks: shape.table.count,
         ctime: String(this.file.ctime),
         boot: bootId(),
-        whole: this.whole,
         usedAt: this.usedAt,
         fetched: this.#fetched,
         deduped: holdings.lentBytes + this.#copied,
@@ -321,7 +322,6 @@ export class Layer {
 
   #doubt(): void {
     this.#touched++
-    this.whole = false
     this.holdings.doubt()
   }
 

@@ -293,6 +293,9 @@ class Mounted implements UnpackedLayer {
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
     return this.#layer.read(offset, length, signal)
   }
+  whole(): boolean {
+    return this.#layer.whole
+  }
   ready(offset: number, length: number): boolean {
     return this.#layer.ready(offset, length)
   }

@@ -18,8 +18,6 @@ const factsSchema = z.object({
   ctime: z.string().regex(/^\d{1,20}$/),
   /** Of the kernel that was running: after a power cut a file may lack what was written to it, and its ctime not tell. */
   boot: z.string(),
-  /** All of them are verified, and what they unpack to has the digest it should have. */
-  whole: z.boolean(),
   /** ms since 1970 */
   usedAt: z.number(),
   /** Compressed bytes that came from the node so far, and bytes of chunks that other layers had. */

@@ -42,6 +42,7 @@ async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
       const bytes = new Uint8Array(length)
       return bytes.subarray(0, readSync(fd, bytes, 0, length, offset))
     },
+    whole: () => has('complete'),
     ready: () => !has('cold'),
     progress: () => ({
       size,
