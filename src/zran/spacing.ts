@@ -17,7 +17,7 @@ export interface Spacing {
   readonly unpacked: number
 }
 
-export const standardSpacing: Spacing = { compressed: 128 * 1024, unpacked: 1024 * 1024 }
+export const standardSpacing: Spacing = { compressed: 256 * 1024, unpacked: 1024 * 1024 }
 
 /** More points are not kept: every other one is left out, and they are twice as far apart from there on. */
 export const mostPoints = 65_536
