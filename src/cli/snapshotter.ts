@@ -1,5 +1,6 @@
 /** `shoal snapshotter`: what containerd asks for the file systems of containers, until it is told to end. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { duration } from '../config/values.ts'
 import { type Address, formatAddress, parseAddress } from '../listen.ts'
 import { usualSocket as usualMounter } from '../mount/mounter/api.ts'
 import { notifier } from '../notify.ts'
@@ -13,6 +14,7 @@ interface Options {
   readonly mounter: string
   readonly containerd: string
   readonly node: Address
+  readonly indexWait: number
   readonly metricsAddr?: Address
   readonly logLevel: LogLevel
   readonly logFormat: 'text' | 'json'
@@ -35,6 +37,11 @@ export function snapshotter(program: Command, context: Context): void {
         .argParser(address)
         .default({ host: '127.0.0.1', port: 4880 }, '127.0.0.1:4880'),
     )
+    .addOption(
+      new Option('--index-wait <time>', 'how long an image waits for its indexes to be made, before it is unpacked')
+        .argParser(time)
+        .default(10_000, '10s'),
+    )
     .option('--metrics-addr <host:port>', 'where /metrics and /healthz are (default: nowhere)', address)
     .addOption(new Option('--log-level <level>', 'what is logged').choices(logLevels).default('info'))
     .addOption(
@@ -52,11 +59,11 @@ export function snapshotter(program: Command, context: Context): void {
       const log = createLog({ level: options.logLevel, format: options.logFormat, color: context.screen !== undefined })
       const stopped = Promise.withResolvers<string>()
       const stopListening = context.onSignal((signal) => stopped.resolve(signal))
-      const { socket, dataDir, mounter, containerd, metricsAddr: metrics } = options
+      const { socket, dataDir, mounter, containerd, indexWait: indexWaitMs, metricsAddr: metrics } = options
       const node = `http://${formatAddress(options.node)}`
       try {
         const running = await startSnapshotter(
-          { socket, dataDir, mounter, containerd, node, metrics },
+          { socket, dataDir, mounter, containerd, node, indexWaitMs, metrics },
           log,
           context.clock,
         )
@@ -75,4 +82,10 @@ function address(text: string): Address {
   const found = parseAddress(text)
   if (found) return found
   throw new InvalidArgumentError('Expected host:port.')
+}
+
+function time(text: string): number {
+  const { data } = duration.safeParse(text)
+  if (data !== undefined) return data
+  throw new InvalidArgumentError('Expected a duration such as 10s.')
 }

@@ -37,6 +37,13 @@ const configSchema = z.object({ rootfs: z.object({ diff_ids: z.array(digest).max
 
 type LayerOfImage = Omit<Layer, 'repository'>
 
+export interface Found {
+  readonly layer: Layer
+  readonly manifest: Digest
+  /** The other layers of that image. */
+  readonly others: readonly Layer[]
+}
+
 export class Images {
   readonly #files: ImageFiles
   /** By manifest: its layers by chain ID. Neither ever changes. */
@@ -47,16 +54,24 @@ export class Images {
   }
 
   /** @throws {Failure} */
-  async find({ ref, namespace, labels }: Asked): Promise<Layer> {
+  async find({ ref, namespace, labels }: Asked): Promise<Found> {
     const wanted = said(labels, layerLabels)
     const named = repositorySaid(labels)
     let nowhere = false
     for (const facts of await this.#files.manifests(namespace)) {
-      const layer = (await this.#layersOf(namespace, facts)).get(ref)
+      const layers = await this.#layersOf(namespace, facts)
+      const layer = layers.get(ref)
       if (!layer || (wanted !== undefined && wanted !== layer.digest)) continue
-      const repository = named ?? facts.repositories[0]
-      if (repository) return { ...layer, repository: formatRepository(repository) }
+      const from = named ?? facts.repositories[0]
       nowhere = true
+      if (!from) continue
+      const repository = formatRepository(from)
+      const others = [...layers.values()].filter((other) => other !== layer)
+      return {
+        layer: { ...layer, repository },
+        manifest: facts.digest,
+        others: others.map((other) => ({ ...other, repository })),
+      }
     }
     const why = nowhere
       ? 'its image came from no registry, so there is nowhere to read it from'

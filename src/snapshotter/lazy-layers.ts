@@ -1,22 +1,64 @@
-/** Layers that are read as they are needed: containerd says which one is meant, the mounter mounts it. */
+/**
+ * Layers that are read as they are needed: containerd says which one is meant, the node whether there is an index of it,
+ * the mounter mounts it. An index that is being made is waited for a little, once for an image and not for each layer:
+ * to fetch and unpack would take as long, and after that it would be unpacked for good.
+ */
+import { LRUCache } from 'lru-cache'
+import pLimit from 'p-limit'
+import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { type Digest, shortDigest } from '../oci/digest.ts'
 import type { Layer } from './catalog.ts'
 import type { Images } from './images.ts'
 import { isMounted, type Mounter, usageOf } from './mounter.ts'
+import type { IndexState } from './node-index.ts'
 import type { Usage } from './snapshot.ts'
 import type { Asked, Layers } from './snapshots.ts'
+
+export interface LazyOptions {
+  readonly clock: Clock
+  /** How long indexes of one image are waited for, ms. */
+  readonly waitMs: number
+  /** @throws {Failure} when the node does not answer */
+  readonly index: (layer: Layer) => Promise<IndexState>
+}
+
+const lookEveryMs = 500
+/** Whose indexes were asked for, and since when. An image is asked for again after some time. */
+const mostImages = 1000
+const forgetMs = 10 * 60_000
+const atOnce = pLimit(4)
 
 export class LazyLayers implements Layers {
   readonly #images: Images
   readonly #mounter: Mounter
+  readonly #o: LazyOptions
+  readonly #since = new LRUCache<Digest, number>({ max: mostImages, ttl: forgetMs })
 
-  constructor(images: Images, mounter: Mounter) {
+  constructor(images: Images, mounter: Mounter, options: LazyOptions) {
     this.#images = images
     this.#mounter = mounter
+    this.#o = options
   }
 
-  find(asked: Asked): Promise<Layer> {
-    return this.#images.find(asked)
+  async find(asked: Asked): Promise<Layer> {
+    const { layer, manifest, others } = await this.#images.find(asked)
+    const { clock, waitMs, index } = this.#o
+    let since = this.#since.get(manifest)
+    if (since === undefined) {
+      since = clock.now()
+      this.#since.set(manifest, since)
+      // So that all are being made while the first one is waited for.
+      for (const other of others) atOnce(() => index(other)).catch(() => {})
+    }
+    for (;;) {
+      const state = await index(layer)
+      if (state.is === 'here') return layer
+      if (state.is === 'none') throw new Failure('unsupported', state.why)
+      if (clock.now() - since + lookEveryMs > waitMs)
+        throw new Failure('try-later', `the index of ${shortDigest(layer.digest)} is still being made`)
+      await pause(clock, lookEveryMs)
+    }
   }
 
   /** What would be fetched whole is better unpacked by containerd, into files that need nobody. */
@@ -24,7 +66,7 @@ export class LazyLayers implements Layers {
     const { id, path, indexed, reason } = await this.#mounter.open(layer, holder)
     if (indexed) return { id, path }
     await this.#mounter.release(id, holder)
-    throw new Failure('unsupported', reason ?? `layer ${layer.digest} has no index`)
+    throw new Failure('unsupported', reason ?? `there is no index of ${shortDigest(layer.digest)}`)
   }
 
   reopen(layer: Layer, holder: string): Promise<{ id: string; path: string }> {
@@ -36,11 +78,11 @@ export class LazyLayers implements Layers {
   }
 
   async usage(id: string): Promise<Usage> {
-    const facts = await this.#mounter.layer(id)
+    const facts = (await this.#mounter.layers()).find((layer) => layer.id === id)
     return facts ? usageOf(facts) : { size: 0, inodes: 0 }
   }
 
-  mounted(path: string): Promise<boolean> {
+  mounted(path: string): boolean {
     return isMounted(path)
   }
 }

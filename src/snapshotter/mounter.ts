@@ -1,70 +1,62 @@
-/** The mounter as the snapshotter sees it: its API on a unix socket. */
-import { readFile } from 'node:fs/promises'
-import { z } from 'zod'
+/** The mounter as the snapshotter needs it: answers within a time, and refusals that say what to do. */
 import { Failure } from '../failure.ts'
-import { type LayerFacts, layerSchema, layersSchema, refusalSchema } from '../mount/mounter/api.ts'
+import { type MountEntry, mountTable } from '../mount/kernel/table.ts'
+import type { LayerFacts } from '../mount/mounter/api.ts'
+import { MounterClient, NoMounter } from '../mount/mounter/client.ts'
 import type { Layer } from './catalog.ts'
 import type { Usage } from './snapshot.ts'
 
-const askMs = 10_000
+/** To look something up. */
+const askMs = 5000
+/** To mount a layer whose index is in the cluster. */
+const mountMs = 30_000
 
 export interface MounterAddress {
   readonly socket: string
-  /** The registry port of the node that layers are read from. */
+  /** Origin of the registry port of the node that layers are read from. */
   readonly node: string
 }
 
 export class Mounter {
   readonly #at: MounterAddress
+  readonly #client: MounterClient
 
   constructor(at: MounterAddress) {
     this.#at = at
+    this.#client = new MounterClient(at.socket)
   }
 
   /** @throws {Failure} */
-  async open(layer: Layer, holder: string): Promise<LayerFacts> {
-    const body = { node: { registry: this.#at.node }, ...layer, holder }
-    return layerSchema.parse(await this.#ask('POST', '/v1/layers', body))
-  }
-
-  /** Undefined: the mounter has no such layer. @throws {Failure} */
-  async layer(id: string): Promise<LayerFacts | undefined> {
-    return z.optional(layerSchema).parse(await this.#ask('GET', `/v1/layers/${encodeURIComponent(id)}`))
+  open(layer: Layer, holder: string): Promise<LayerFacts> {
+    return this.#within(mountMs, this.#client.hold({ node: { registry: this.#at.node }, ...layer, holder }))
   }
 
   /** @throws {Failure} */
-  async layers(): Promise<LayerFacts[]> {
-    return layersSchema.parse(await this.#ask('GET', '/v1/layers')).layers
+  async layers(): Promise<readonly LayerFacts[]> {
+    return this.#within(askMs, this.#client.layers())
   }
 
   /** @throws {Failure} */
-  async release(id: string, holder: string): Promise<void> {
-    await this.#ask('DELETE', `/v1/layers/${encodeURIComponent(id)}?holder=${encodeURIComponent(holder)}`)
+  release(id: string, holder: string): Promise<void> {
+    return this.#within(askMs, this.#client.release(id, holder))
   }
 
-  /** Undefined for a 404. @throws {Failure} */
-  async #ask(method: string, path: string, body?: object): Promise<unknown> {
-    let response: Response
+  /** What the mounter does too late is found by whoever looks at what it holds. @throws {Failure} */
+  async #within<T>(ms: number, answer: Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>()
+    const timer = setTimeout(() => late.reject(this.#away(`said nothing for ${ms / 1000} s`)), ms)
     try {
-      response = await fetch(`http://mounter${path}`, {
-        method,
-        unix: this.#at.socket,
-        signal: AbortSignal.timeout(askMs),
-        ...(body ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}),
-      })
+      return await Promise.race([answer, late.promise])
     } catch (error) {
-      throw new Failure(
-        'unavailable',
-        `the mounter at ${this.#at.socket} does not answer; systemctl start shoal-mounter`,
-        {
-          cause: error,
-        },
-      )
+      throw error instanceof NoMounter ? this.#away('does not answer', error) : error
+    } finally {
+      clearTimeout(timer)
     }
-    if (response.status === 404 && method !== 'POST') return undefined
-    const text = await response.text()
-    if (response.ok) return text === '' ? undefined : JSON.parse(text)
-    throw new Failure('unavailable', refusalSchema.safeParse(parsed(text)).data?.error ?? text.slice(0, 300))
+  }
+
+  #away(what: string, cause?: unknown): Failure {
+    const message = `the mounter at ${this.#at.socket} ${what}; systemctl restart shoal-mounter`
+    return new Failure('unavailable', message, { cause })
   }
 }
 
@@ -74,21 +66,6 @@ export function usageOf({ here, deduped }: Pick<LayerFacts, 'here' | 'deduped'>)
 }
 
 /** From the table of mounts: to look at the place itself could wait for whoever serves it. */
-export async function isMounted(path: string): Promise<boolean> {
-  return mountedIn(await readFile('/proc/self/mountinfo', 'utf8'), path)
-}
-
-/** proc_pid_mountinfo(5): the fifth word is the place, with blanks and the like in octal. */
-export function mountedIn(mountinfo: string, path: string): boolean {
-  const octal = (text: string) =>
-    text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8)))
-  return mountinfo.split('\n').some((line) => octal(line.split(' ')[4] ?? '') === path)
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
+export function isMounted(path: string, table: readonly MountEntry[] = mountTable()): boolean {
+  return table.some(({ target }) => target === path)
 }

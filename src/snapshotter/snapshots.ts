@@ -21,7 +21,7 @@ export interface Asked {
 
 /** Layers that are mounted instead of unpacked: what the snapshotter needs of the mounter and of containerd. */
 export interface Layers {
-  /** Which layer is meant. @throws {Failure} when it is not known; the message says why */
+  /** Which layer is meant. @throws {Failure} when it is not known or has no index; the message says why */
   find(asked: Asked): Promise<Layer>
   /** Mounts it for `holder`, where it can be read as it is needed. @throws {Failure} the message says why not */
   open(layer: Layer, holder: string): Promise<{ readonly id: string; readonly path: string }>
@@ -32,7 +32,7 @@ export interface Layers {
   /** Bytes of it on this disk. @throws {Failure} */
   usage(id: string): Promise<Usage>
   /** The path is mounted now. */
-  mounted(path: string): Promise<boolean>
+  mounted(path: string): boolean
 }
 
 /** Told of what happens, for metrics. */
@@ -53,6 +53,9 @@ interface Parts {
 /** What each of containerd's metadata stores puts before a key. */
 const namespacedKey = /^([^/]+)\/\d+\//
 
+/** What containerd's own clients call a snapshot into which they unpack. */
+const unpackKey = /^(?:[^/]+\/\d+\/)?extract-\S+ sha256:[0-9a-f]{64}$/
+
 export class Snapshots {
   readonly #parts: Parts
   /** What the mounter knows each need of a layer by begins so; nobody else's does. */
@@ -70,11 +73,18 @@ export class Snapshots {
   /** `namespace`: of containerd's client, where the call says it. @throws {Refusal} */
   async prepare(key: string, parent: string, labels: Labels, namespace?: string): Promise<Mount[]> {
     const ref = labels[refLabel]
-    if (ref === undefined || ref === '') return this.#create('active', key, parent, labels)
+    if (ref === undefined || ref === '') return this.#unasked(key, parent, labels)
     const said = namespace ?? namespacedKey.exec(key)?.[1] ?? 'default'
     const why = await this.#lazily(key, parent, { ref, namespace: said, labels })
     const mounts = await this.#create('active', key, parent, labels)
     this.#parts.catalog.explain(key, why)
+    return mounts
+  }
+
+  /** A container's own layer; or an image's, of a client that does not let the snapshotter choose. */
+  async #unasked(key: string, parent: string, labels: Labels): Promise<Mount[]> {
+    const mounts = await this.#create('active', key, parent, labels)
+    if (unpackKey.test(key)) this.#parts.catalog.explain(key, 'its client fetched the whole image before it asked')
     return mounts
   }
 
@@ -243,7 +253,7 @@ export class Snapshots {
       if (found.id !== layerId) catalog.setLayerId(id, found.id)
     } catch (error) {
       // What is mounted goes on without the process that mounted it, as far as it was read.
-      if (!(await layers.mounted(folders.linkOf(id)))) return unavailable(error)
+      if (!layers.mounted(folders.linkOf(id))) return unavailable(error)
       log.warn('the mounter does not answer; a layer that it mounted is used as it is', { layer: layer.digest, error })
     }
   }

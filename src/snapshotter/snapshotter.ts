@@ -12,6 +12,7 @@ import { Images } from './images.ts'
 import { LazyLayers } from './lazy-layers.ts'
 import { snapshotterMetrics } from './metrics.ts'
 import { Mounter } from './mounter.ts'
+import { indexState } from './node-index.ts'
 import { Reconciler } from './reconciler.ts'
 import { serve } from './server.ts'
 import { Snapshots } from './snapshots.ts'
@@ -26,6 +27,8 @@ export interface SnapshotterSettings {
   readonly containerd: string
   /** Origin of the node's registry port. */
   readonly node: string
+  /** How long the indexes of an image are waited for, ms. */
+  readonly indexWaitMs: number
   readonly metrics?: Address | undefined
 }
 
@@ -42,7 +45,11 @@ export async function startSnapshotter(settings: SnapshotterSettings, log: Log, 
   const folders = new Folders(settings.dataDir)
   const content = new ContainerdContent(settings.containerd)
   const mounter = new Mounter({ socket: settings.mounter, node: settings.node })
-  const layers = new LazyLayers(new Images(content), mounter)
+  const layers = new LazyLayers(new Images(content), mounter, {
+    clock,
+    waitMs: settings.indexWaitMs,
+    index: (layer) => indexState(settings.node, layer),
+  })
   const metrics = snapshotterMetrics(() => catalog.all())
   const witness = {
     lazy: () => metrics.lazy.inc(),

@@ -43,6 +43,7 @@ describe.skipIf(obstacle !== undefined)('a snapshotter for containerd', () => {
         mounter: nowhere,
         containerd: nowhere,
         node: 'http://127.0.0.1:1',
+        indexWaitMs: 0,
       },
       silentLog,
       systemClock,
@@ -369,7 +370,14 @@ describe.skipIf(obstacle !== undefined)('a snapshotter for containerd', () => {
   })
 
   test('a second one on the same socket is refused, and says what to do', async () => {
-    const settings = { socket: join(dir, 's.sock'), dataDir: join(dir, 'other'), mounter: '', containerd: '', node: '' }
+    const settings = {
+      socket: join(dir, 's.sock'),
+      dataDir: join(dir, 'other'),
+      mounter: '',
+      containerd: '',
+      node: '',
+      indexWaitMs: 0,
+    }
     expect(await said(startSnapshotter(settings, silentLog, systemClock))).toMatch(/serves .* already; end that one/)
   })
 })
