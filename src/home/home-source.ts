@@ -55,9 +55,9 @@ export class HomeSource implements AnySource {
     return this.#ask(location.repository, (own) => own.stat(location, signal), askContent, location)
   }
 
-  async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
+  async open(location: Location, ...rest: [number, AbortSignal?, number?]): Promise<OpenBody> {
     const { own } = this.#o
-    if (own?.has(location.repository)) return own.open(location, start, signal)
+    if (own?.has(location.repository)) return own.open(location, ...rest)
     throw new Failure('unavailable', `only seeds read ${formatRepository(location.repository)} from where it is kept`)
   }
 

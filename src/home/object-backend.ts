@@ -50,13 +50,13 @@ export class ObjectBackend implements Backend {
     return (await this.#link(location, signal)) ?? this.#missing(location)
   }
 
-  async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
+  async open(location: Location, start: number, signal?: AbortSignal, end?: number): Promise<OpenBody> {
     const stat = await this.stat(location, signal)
     if (start > stat.size) {
       fail('bad-range', `${aboutOf(location)} has ${stat.size} bytes; there is nothing from byte ${start} on`)
     }
     if (start === stat.size) return { ...stat, body: nothing() }
-    const opened = (await this.#objects.open(bytesPath(location.digest), start, signal)) ?? this.#missing(location)
+    const opened = (await this.#objects.open(bytesPath(location.digest), start, signal, end)) ?? this.#missing(location)
     if (opened.size === stat.size) return { ...stat, body: opened.body }
     return fail(
       'corrupt',

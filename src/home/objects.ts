@@ -9,8 +9,10 @@ export interface Objects {
   readonly name: string
   /** Its length; undefined where there is none. @throws {Failure} `denied`, `unavailable`, `too-many`, `corrupt`, `cancelled` */
   size(path: string, signal?: AbortSignal): Promise<number | undefined>
-  /** From byte `start` on, which it has, to the end; undefined where there is none. @throws as {@link size} */
-  open(path: string, start: number, signal?: AbortSignal): Promise<OpenObject | undefined>
+  /**
+   * From byte `start` on, which it has, up to `end` or further; undefined where there is none. @throws as {@link size}
+   */
+  open(path: string, start: number, signal?: AbortSignal, end?: number): Promise<OpenObject | undefined>
   /** Absent: its names cannot be told. */
   readonly lists?: ObjectLists
   /** Absent: it only gives. */

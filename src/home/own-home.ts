@@ -55,10 +55,10 @@ export class OwnHome {
   }
 
   /** What no store has any more. @throws {Failure} `no-manifest`, `no-blob`, `unavailable` */
-  async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
+  async open(location: Location, ...rest: [number, AbortSignal?, number?]): Promise<OpenBody> {
     this.#check(location.repository)
     const backend = this.#o.homes.of(location.repository)?.backend
-    if (backend) return backend.open(location, start, signal)
+    if (backend) return backend.open(location, ...rest)
     const what = formatReference({ ...location.repository, digest: location.digest })
     throw new Failure('unavailable', `no seed that answers has ${what} any more, and it has no backend`)
   }

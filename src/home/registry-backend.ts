@@ -52,8 +52,8 @@ export class RegistryBackend implements Backend {
     return this.#source.stat(this.#locationThere(location), signal)
   }
 
-  open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
-    return this.#source.open(this.#locationThere(location), start, signal)
+  open(location: Location, ...rest: [number, AbortSignal?, number?]): Promise<OpenBody> {
+    return this.#source.open(this.#locationThere(location), ...rest)
   }
 
   pass(repository: Repository, ...rest: [string, string, string | undefined, AbortSignal?]): Promise<Passed> {

@@ -43,8 +43,8 @@ export class S3Objects implements Objects, ObjectLists, ObjectWrites {
     return this.#client.size(this.#urlOf(path), this.#about(path), signal)
   }
 
-  open(path: string, start: number, signal?: AbortSignal): Promise<OpenObject | undefined> {
-    return this.#client.open(this.#urlOf(path), start, this.#about(path), signal)
+  open(path: string, start: number, signal?: AbortSignal, end?: number): Promise<OpenObject | undefined> {
+    return this.#client.open(this.#urlOf(path), start, this.#about(path), signal, end)
   }
 
   /** Encoded as URLs are, keys have nothing that XML writes in another way. */

@@ -7,6 +7,7 @@ import type { Clock, Random } from '../clock.ts'
 import type { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
 import type { Answer } from '../source/answer.ts'
+import { rangeHeader } from '../source/ask.ts'
 import { parseContentLength, parseContentRange } from '../source/content-range.ts'
 import { defaultTimeouts, Exchange, type Outgoing, type Request, type Timeouts } from '../source/exchange.ts'
 import { Reach } from '../source/reach.ts'
@@ -81,12 +82,17 @@ export class WebClient {
   }
 
   /** What is there from `start` on; undefined where nothing is. @throws {Failure} */
-  async open(url: URL, start: number, about: string, signal: AbortSignal | undefined): Promise<OpenObject | undefined> {
-    const from = (at: number): Question => ({
-      method: 'GET',
-      url,
-      ...(at === 0 ? {} : { headers: { range: `bytes=${at}-` } }),
-    })
+  async open(
+    url: URL,
+    start: number,
+    about: string,
+    signal: AbortSignal | undefined,
+    end?: number,
+  ): Promise<OpenObject | undefined> {
+    const from = (at: number): Question => {
+      const range = rangeHeader(at, end)
+      return { method: 'GET', url, ...(range === undefined ? {} : { headers: { range } }) }
+    }
     const first = await this.ask(from(start), about, [404], signal)
     if (first.status === 404) {
       const code = await codeOf(first)
@@ -109,7 +115,8 @@ export class WebClient {
       this.#o.metrics.sourceBytes.inc({ source: this.name }, bytes)
       await this.#o.limit?.(bytes)
     }
-    return { size, body: resumedBody({ about, size, start, first, reopen, received, retry: this.#retry, signal }) }
+    const plan = { about, size, start, first, reopen, received, retry: this.#retry, signal }
+    return { size, body: resumedBody({ ...plan, ...(end === undefined ? {} : { end }) }) }
   }
 
   async #once(

@@ -17,8 +17,8 @@ export class WebObjects implements Objects {
     return this.#client.size(new URL(url), url, signal)
   }
 
-  open(path: string, start: number, signal?: AbortSignal): Promise<OpenObject | undefined> {
+  open(path: string, start: number, signal?: AbortSignal, end?: number): Promise<OpenObject | undefined> {
     const url = this.name + path
-    return this.#client.open(new URL(url), start, url, signal)
+    return this.#client.open(new URL(url), start, url, signal, end)
   }
 }

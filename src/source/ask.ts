@@ -40,8 +40,15 @@ export function askFor({ repository, kind, digest }: Location): Ask {
       }
 }
 
-export function rangedFrom(ask: Ask, start: number): Ask {
-  return start === 0 ? ask : { ...ask, headers: { ...ask.headers, range: `bytes=${start}-` } }
+export function rangedFrom(ask: Ask, start: number, end?: number): Ask {
+  const range = rangeHeader(start, end)
+  return range === undefined ? ask : { ...ask, headers: { ...ask.headers, range } }
+}
+
+/** RFC 9110 section 14.2; undefined where all of it is asked for. `end` is exclusive. */
+export function rangeHeader(start: number, end?: number): string | undefined {
+  if (end !== undefined) return `bytes=${start}-${end - 1}`
+  return start === 0 ? undefined : `bytes=${start}-`
 }
 
 /** For messages. */

@@ -9,6 +9,7 @@ import { Failure } from '../failure.ts'
 import { urlOfFile } from '../oci/file.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { Answer } from './answer.ts'
+import { rangeHeader } from './ask.ts'
 import { parseContentLength, parseContentRange } from './content-range.ts'
 import type { Asker, Door, Named } from './door.ts'
 import { defaultTimeouts, Exchange } from './exchange.ts'
@@ -65,9 +66,9 @@ export class FileSource implements Source, Door {
     return { size, mediaType: mediaTypeOf(head) }
   }
 
-  async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
+  async open(location: Location, start: number, signal?: AbortSignal, end?: number): Promise<OpenBody> {
     const { repository, digest } = location
-    const first = await retrying(this.#retry, signal, () => this.#get(repository, start, signal, [416]))
+    const first = await retrying(this.#retry, signal, () => this.#get(repository, start, signal, [416], end))
     if (first.status === 416) {
       await first.discard()
       const stat = await this.stat(location, signal)
@@ -77,7 +78,7 @@ export class FileSource implements Source, Door {
         `${urlOfFile(repository)} has ${stat.size} bytes; there is nothing from ${start} on`,
       )
     }
-    return this.#body(repository, first, start, (bytes) => this.#received(repository, bytes, digest), signal)
+    return this.#body(repository, first, start, (bytes) => this.#received(repository, bytes, digest), signal, end)
   }
 
   /** All of it, whatever it is now. @throws {Failure} */
@@ -143,8 +144,15 @@ export class FileSource implements Source, Door {
     })
   }
 
-  #get(repository: Repository, start: number, signal: AbortSignal | undefined, also: readonly number[] = []) {
-    return this.#send(repository, 'GET', start === 0 ? {} : { range: `bytes=${start}-` }, signal, also)
+  #get(
+    repository: Repository,
+    start: number,
+    signal: AbortSignal | undefined,
+    also: readonly number[] = [],
+    end?: number,
+  ) {
+    const range = rangeHeader(start, end)
+    return this.#send(repository, 'GET', range === undefined ? {} : { range }, signal, also)
   }
 
   /** The rest of `first`, over other connections if need be, as long as it is the same version of the file. */
@@ -154,6 +162,7 @@ export class FileSource implements Source, Door {
     start: number,
     received: (bytes: number) => Promise<void>,
     signal: AbortSignal | undefined,
+    end?: number,
   ): Promise<OpenBody> {
     const about = String(urlOfFile(repository))
     const version = versionOf(first.headers)
@@ -164,12 +173,13 @@ export class FileSource implements Source, Door {
       throw new Failure('corrupt', `${about}: ${why}`)
     }
     const reopen = async (from: number) => {
-      const answer = await this.#get(repository, from, signal)
+      const answer = await this.#get(repository, from, signal, [], end)
       if (sameVersion(version, versionOf(answer.headers))) return answer
       answer.close()
       throw new Failure('corrupt', `${about} changed while it was read`)
     }
-    const body = resumedBody({ about, size, start, first, reopen, received, retry: this.#retry, signal })
+    const plan = { about, size, start, first, reopen, received, retry: this.#retry, signal }
+    const body = resumedBody({ ...plan, ...(end === undefined ? {} : { end }) })
     return { size, mediaType: mediaTypeOf(first), body }
   }
 

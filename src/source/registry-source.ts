@@ -141,12 +141,12 @@ export class RegistrySource implements Source, Door {
     }
   }
 
-  async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
+  async open(location: Location, start: number, signal?: AbortSignal, end?: number): Promise<OpenBody> {
     const ask = askFor(location)
     const about = aboutOf(ask.subject)
     const { avoid, elsewhere } = this.#elsewhere(location.repository)
-    const reopen = (from: number) => this.#client.once({ ...rangedFrom(ask, from), avoid }, signal)
-    const first = await this.#client.request({ ...rangedFrom(ask, start), also: [416] }, signal)
+    const reopen = (from: number) => this.#client.once({ ...rangedFrom(ask, from, end), avoid }, signal)
+    const first = await this.#client.request({ ...rangedFrom(ask, start, end), also: [416] }, signal)
     if (first.status === 416) {
       await first.discard()
       const stat = await this.stat(location, signal)
@@ -163,7 +163,8 @@ export class RegistrySource implements Source, Door {
       this.#endpoints.received(upstream, bytes)
       return this.#received(location.repository, bytes, location.digest)
     }
-    const body = resumedBody({ about, size, start, first, reopen, received, elsewhere, retry: this.#retry, signal })
+    const plan = { about, size, start, first, reopen, received, elsewhere, retry: this.#retry, signal }
+    const body = resumedBody({ ...plan, ...(end === undefined ? {} : { end }) })
     return { size, mediaType, body }
   }
 

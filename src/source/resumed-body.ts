@@ -13,6 +13,8 @@ export interface BodyPlan {
   readonly about: string
   readonly size: number
   readonly start: number
+  /** No byte from here on is wanted; all of it where this is not said. */
+  readonly end?: number
   /** A connection that has been opened already, at `start` or at 0. */
   readonly first: Answer
   /** Asks again, from `start` on. */
@@ -30,6 +32,7 @@ const progressBytes = 1024 * 1024
 
 /** @throws {Failure} `corrupt`, `unavailable`, `too-many`, `denied`, `no-blob`, `no-manifest`, `cancelled` */
 export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, void, undefined> {
+  const end = Math.min(plan.end ?? plan.size, plan.size)
   let position = plan.start
   let from = plan.start
   let failed = 0
@@ -47,18 +50,21 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
             at += chunk.length
             if (fresh.length === 0) continue
             if (position + fresh.length > plan.size) throw tooLong(plan)
-            position += fresh.length
-            yield fresh
+            const wanted = fresh.subarray(0, end - position)
+            position += wanted.length
+            if (wanted.length > 0) yield wanted
+            // A server that ignores ranges sends the rest as well.
+            if (wanted.length < fresh.length) return
           }
         }
-        if (position === plan.size) return
-        throw new Failure('corrupt', `${plan.about} ended after ${position} of ${plan.size} bytes`)
+        if (position === end) return
+        throw new Failure('corrupt', `${plan.about} ended after ${position} of ${end} bytes`)
       } catch (error) {
         const broken = answer
         answer?.close()
         answer = undefined
         // All bytes are here; how the connection ended no longer matters.
-        if (error instanceof Transient && position === plan.size) return
+        if (error instanceof Transient && position === end) return
         if (broken && error instanceof Failure && error.code !== 'cancelled' && plan.elsewhere?.(broken, error))
           continue
         failed = position - from >= progressBytes ? 1 : failed + 1

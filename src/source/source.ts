@@ -20,7 +20,7 @@ export interface Resolved extends Stat {
 }
 
 export interface OpenBody extends Stat {
-  /** Bytes from `start` to the end of the content, in chunks of any length. A broken connection is resumed inside. */
+  /** Bytes from `start` on, in chunks of any length. A broken connection is resumed inside. */
   readonly body: AsyncIterable<Uint8Array>
 }
 
@@ -39,8 +39,11 @@ export interface Source {
   /** The digest a tag points to now. */
   resolve(repository: Repository, tag: Tag, signal?: AbortSignal): Promise<Resolved>
   stat(location: Location, signal?: AbortSignal): Promise<Stat>
-  /** Streams content from byte `start` on. The bytes are not verified here. */
-  open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody>
+  /**
+   * Streams content from byte `start` on, up to `end` (exclusive) where that is given: a source that cannot stop there may
+   * go on. The bytes are not verified here.
+   */
+  open(location: Location, start: number, signal?: AbortSignal, end?: number): Promise<OpenBody>
   /** `GET /v2/<repository>/<path>`, with at most 16 MiB of an answer. */
   pass(
     repository: Repository,

@@ -30,8 +30,8 @@ export class Sources implements Source, Door {
   stat(location: Location, signal?: AbortSignal): Promise<Stat> {
     return this.#of(location.repository).stat(location, signal)
   }
-  open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
-    return this.#of(location.repository).open(location, start, signal)
+  open(location: Location, ...rest: [number, AbortSignal?, number?]): Promise<OpenBody> {
+    return this.#of(location.repository).open(location, ...rest)
   }
   pass(repository: Repository, ...rest: [string, string, string | undefined, AbortSignal?]): Promise<Passed> {
     return this.#of(repository).pass(repository, ...rest)

@@ -12,6 +12,7 @@
 import type { Random } from '../clock.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, pieceBytes } from '../piece/layout.ts'
+import { Aims, type Run } from './aims.ts'
 import { Parent, type Request } from './parent.ts'
 import { type PieceView, pick } from './picker.ts'
 import { inFlight, type Tuning } from './tuning.ts'
@@ -42,6 +43,10 @@ export type DownloadEvent =
   | { type: 'feeding'; running: boolean }
   | { type: 'reader-at'; reader: number; piece: number }
   | { type: 'reader-left'; reader: number }
+  /** `who` waits for these pieces, and for none any more that it waited for before; `ahead` may be of use to it later. */
+  | { type: 'aimed'; who: string; runs: readonly Run[]; ahead?: readonly Run[] }
+  /** All of the blob is wanted, from now on. */
+  | { type: 'whole' }
   | { type: 'tick' }
 
 export type DownloadCommand =
@@ -67,13 +72,24 @@ export class Download {
   readonly #asked: Uint8Array
   /** Times the piece has arrived and was neither stored nor rejected yet. */
   readonly #writing: Uint8Array
-  /** Pieces that may be asked for; derived from the above, kept by `#refresh`. */
+  /** Of a blob that is wanted in part, or of which some is wanted first. */
+  readonly #aims: Aims
+  /** All pieces are wanted, not only those that somebody waits for. */
+  #whole: boolean
+  /** Pieces that are wanted and not here. This and the next three are derived from the above, and kept by `#refresh`. */
+  readonly #lacking: Bitmap
+  /** Of these, those that may be asked for. */
   readonly #free: Bitmap
+  /** Of those, what somebody waits for. */
+  readonly #awaited: Bitmap
+  /** What somebody waits for and nothing brings yet, whether it can be verified already or not. */
+  readonly #due: Bitmap
   /** The parents once more: a list is gone through faster. */
   readonly #list: Parent[] = []
   readonly #requests = new Map<number, Request>()
-  /** How many of them are not bound to a piece. */
+  /** How many of them are not bound to a piece, and of these those that will bring what somebody waits for. */
   #open = 0
+  #openAimed = 0
   /** Arrived and neither stored nor rejected yet. */
   #arrivals = 0
   readonly #readers = new Map<number, number>()
@@ -92,7 +108,16 @@ export class Download {
   #usualMs = 1000
   #commands: DownloadCommand[] = []
 
-  constructor(layout: Layout, have: Bitmap, stated: Bitmap, tuning: Tuning, random: Random, now: number) {
+  /** @param whole all of the blob is wanted; else only what is aimed at */
+  constructor(
+    layout: Layout,
+    have: Bitmap,
+    stated: Bitmap,
+    tuning: Tuning,
+    random: Random,
+    now: number,
+    whole = true,
+  ) {
     this.layout = layout
     this.have = have.copy()
     this.#stated = stated.copy()
@@ -103,11 +128,17 @@ export class Download {
     this.#availability = new Uint16Array(layout.count)
     this.#asked = new Uint8Array(layout.count)
     this.#writing = new Uint8Array(layout.count)
+    this.#aims = new Aims(layout.count)
+    this.#whole = whole
+    this.#lacking = new Bitmap(layout.count)
     this.#free = new Bitmap(layout.count)
+    this.#awaited = new Bitmap(layout.count)
+    this.#due = new Bitmap(layout.count)
     for (let i = 0; i < layout.count; i++) this.#refresh(i)
     this.#progressAt = now
     this.#view = {
       free: this.#free,
+      awaited: this.#awaited,
       availability: this.#availability,
       readers: [],
       urgentPieces: tuning.urgentPieces,
@@ -122,12 +153,47 @@ export class Download {
     return this.#requests.size
   }
 
-  /** Some parent holds a piece that is missing here. */
+  /** All of the blob is wanted. */
+  get whole(): boolean {
+    return this.#whole
+  }
+
+  /** Nothing that is wanted is missing here. */
+  get idle(): boolean {
+    return this.#lacking.count === 0
+  }
+
+  /** Some parent holds a piece that is wanted and missing here. */
   get hopeful(): boolean {
-    for (let i = this.have.nextMissing(0); i < this.layout.count; i = this.have.nextMissing(i + 1)) {
-      if (this.#availability[i]! > 0) return true
-    }
+    for (const piece of this.#lacking.indexes()) if (this.#availability[piece]! > 0) return true
     return false
+  }
+
+  /** It is wanted, and not here. */
+  lacks(piece: number): boolean {
+    return this.#lacking.has(piece)
+  }
+
+  /** Pieces that are aimed at and not here, those first that are waited for. */
+  *aimed(): Generator<number> {
+    const told = new Set<number>()
+    for (const [from, to] of this.#aims.runs()) {
+      for (let piece = from; piece < to; piece++) {
+        if (this.have.has(piece) || told.has(piece)) continue
+        told.add(piece)
+        yield piece
+      }
+    }
+  }
+
+  /** Somebody waits for the piece, or it is aimed at and nothing else is wanted. */
+  waitsFor(piece: number): boolean {
+    return this.#lacking.has(piece) && (!this.#whole || this.#aims.waitedFor(piece))
+  }
+
+  /** It is being asked for, or was, and is being written. */
+  isComing(piece: number): boolean {
+    return this.#asked[piece]! > 0
   }
 
   /** How many pieces may be asked for that exactly one parent holds, for tests. */
@@ -218,11 +284,48 @@ export class Download {
         this.#readers.delete(event.reader)
         this.#look()
         break
+      case 'aimed':
+        this.#aim(event.who, event.runs, event.ahead ?? [], now)
+        break
+      case 'whole':
+        this.#wantAll(now)
+        break
       case 'tick':
         this.#tick(now)
         break
     }
     return this.#commands
+  }
+
+  #aim(who: string, runs: readonly Run[], ahead: readonly Run[], now: number): void {
+    const { idle } = this
+    this.#aims.set(who, runs, ahead, (piece) => this.#refresh(piece))
+    // Nothing was to come meanwhile.
+    if (idle) this.#progressAt = now
+    this.#giveUp()
+    this.#fill(now)
+  }
+
+  #wantAll(now: number): void {
+    if (this.#whole) return
+    if (this.idle) this.#progressAt = now
+    this.#whole = true
+    for (let piece = 0; piece < this.layout.count; piece++) this.#refresh(piece)
+    this.#look()
+    this.#fill(now)
+  }
+
+  /** Takes back what is asked for and not wanted any more, unless it is on its way. */
+  #giveUp(): void {
+    if (this.#whole) return
+    const requests = [...this.#requests.values()]
+    let most = this.#lacking.count - this.#arrivals
+    for (const request of requests) {
+      if (request.piece === undefined) continue
+      if (this.#lacking.has(request.piece)) most--
+      else if (!request.started) this.#cancel(request)
+    }
+    for (const request of requests) if (request.piece === undefined && most-- <= 0) this.#cancel(request)
   }
 
   /** A parent that says anew what it holds keeps its requests and its record. */
@@ -293,7 +396,7 @@ export class Download {
   #bind(request: Request, piece: number): boolean {
     if (request.piece !== undefined || piece < 0 || piece >= this.layout.count) return false
     request.piece = piece
-    this.#open--
+    this.#closeRequest(request)
     this.#asked[piece]!++
     this.#refresh(piece)
     return true
@@ -326,6 +429,7 @@ export class Download {
     if (this.#view.readers.includes(piece)) this.#look()
     this.#cancelAll(piece)
     this.#progressAt = now
+    this.#giveUp()
     if (!this.have.complete) return
     this.#done = true
     for (const request of [...this.#requests.values()]) this.#cancel(request)
@@ -383,7 +487,7 @@ export class Download {
     for (const parent of this.#list) this.#adapt(parent, now)
     this.#fill(now)
     this.#hedge(now)
-    if (now - this.#progressAt > this.#tuning.stallMs) this.#ask(true, now)
+    if (!this.idle && now - this.#progressAt > this.#tuning.stallMs) this.#ask(true, now)
   }
 
   #ask(stalled: boolean, now = this.#progressAt): void {
@@ -395,8 +499,13 @@ export class Download {
   #forget(request: Request): void {
     this.#requests.delete(request.id)
     this.parents.get(request.parent)?.requests.delete(request.id)
-    if (request.piece === undefined) this.#open--
+    if (request.piece === undefined) this.#closeRequest(request)
     else this.#release(request.piece)
+  }
+
+  #closeRequest({ aimed }: Request): void {
+    this.#open--
+    if (aimed) this.#openAimed--
   }
 
   #release(piece: number): void {
@@ -414,7 +523,16 @@ export class Download {
   /** Brings `#free`, and what parents are good for, in line with the rest. */
   #refresh(piece: number): void {
     const fed = piece >= this.#feed.from && piece < this.#feed.to
-    const free = !fed && this.#asked[piece] === 0 && this.#stated.has(piece) && !this.have.has(piece)
+    const lacking = !this.have.has(piece) && (this.#whole || this.#aims.has(piece))
+    if (lacking) this.#lacking.set(piece)
+    else this.#lacking.clear(piece)
+    const open = lacking && !fed && this.#asked[piece] === 0
+    const free = open && this.#stated.has(piece)
+    const due = open && this.#aims.waitedFor(piece)
+    if (due) this.#due.set(piece)
+    else this.#due.clear(piece)
+    if (due && free) this.#awaited.set(piece)
+    else this.#awaited.clear(piece)
     if (free ? !this.#free.set(piece) : !this.#free.clear(piece)) return
     if (this.#availability[piece] === 1) this.#rare += free ? 1 : -1
   }
@@ -445,7 +563,8 @@ export class Download {
    * for as long as something comes.
    */
   #holdsBack(now: number): boolean {
-    return this.#feeding && this.#readers.size === 0 && now - this.#fedAt < this.#tuning.stallMs
+    if (!this.#feeding || this.#readers.size > 0 || !this.#whole || !this.#aims.empty) return false
+    return now - this.#fedAt < this.#tuning.stallMs
   }
 
   #hasRoom(parent: Parent, now: number): boolean {
@@ -459,9 +578,11 @@ export class Download {
     // Who reads the source may send what it has not even told us about yet; and whoever has all of it while there are
     // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:
     // while a request for just anything waits for its turn, what it will bring comes from elsewhere too.
+    if (this.#due.count > this.#openAimed && this.#choosesAwaited(parent, piece)) return this.#sendAny(parent, now, true)
+    if (piece !== undefined && this.#awaited.has(piece)) return this.#send(parent, piece, now)
     if (parent.feeding || (piece !== undefined && this.#rare > 0 && parent.have.complete)) {
       // More requests for just anything than there are pieces to be had would bring pieces twice.
-      const missing = this.layout.count - this.have.count - this.#arrivals
+      const missing = this.#lacking.count - this.#arrivals
       const most = parent.feeding ? missing - this.#requests.size : this.#free.count - this.#open
       return most > 0 && this.#sendAny(parent, now)
     }
@@ -476,22 +597,40 @@ export class Download {
     return true
   }
 
-  #sendAny(parent: Parent, now: number): boolean {
-    const request: Request = { id: this.#nextRequest++, parent: parent.id, sentAt: now }
+  /** The parent knows best which of the pieces that somebody waits for it has sent to nobody yet. */
+  #choosesAwaited(parent: Parent, best: number | undefined): boolean {
+    if (parent.feeding) return true
+    return parent.have.complete && best !== undefined && this.#awaited.has(best) && this.#availability[best]! <= 1
+  }
+
+  /** @param aimed for what somebody waits for, and nothing else */
+  #sendAny(parent: Parent, now: number, aimed = false): boolean {
+    const request: Request = {
+      ...{ id: this.#nextRequest++, parent: parent.id, sentAt: now },
+      ...(aimed ? { aimed } : {}),
+    }
     this.#enter(parent, request)
     const unwanted = this.have.copy()
     // While this waits for its turn, what others hold too may come from them, and would then come twice.
     const most = parent.feeding ? Number.POSITIVE_INFINITY : 1
     for (let i = 0; i < this.layout.count; i++) {
-      if (this.#asked[i]! > 0 || this.#availability[i]! > most) unwanted.set(i)
+      const wanted = this.#lacking.has(i) && (!aimed || this.#aims.waitedFor(i))
+      if (!wanted || this.#asked[i]! > 0 || this.#availability[i]! > most) unwanted.set(i)
     }
-    this.#commands.push({ do: 'request', request, any: { unwanted, from: this.#firstMissing() } })
+    const from = aimed ? this.#firstDue() : this.#firstMissing()
+    this.#commands.push({ do: 'request', request, any: { unwanted, from } })
     return true
   }
 
   /** Where the reader that is furthest behind goes on. */
   #firstMissing(): number {
     return this.have.nextMissing(Math.min(this.layout.count - 1, ...this.#readers.values()))
+  }
+
+  /** What is waited for longest of what nothing brings. */
+  #firstDue(): number {
+    for (const piece of this.aimed()) if (this.#due.has(piece)) return piece
+    return 0
   }
 
   /** Where the readers go on. */
@@ -501,6 +640,7 @@ export class Download {
 
   #enter(parent: Parent, request: Request): void {
     this.#open++
+    if (request.aimed) this.#openAimed++
     this.#requests.set(request.id, request)
     parent.requests.set(request.id, request)
   }

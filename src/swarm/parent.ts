@@ -11,6 +11,8 @@ export interface Request {
   readonly sentAt: number
   /** Its piece is being sent. */
   started?: boolean
+  /** It asks for just anything of what somebody waits for. */
+  readonly aimed?: boolean
 }
 
 export class Parent {

@@ -1,7 +1,8 @@
 /**
  * Which piece to ask a parent for next. Pure: the same view and the same dice give the same answer.
  *
- * Three tiers: pieces a reader is about to need, pieces inside the window ahead of the readers, the rest. Inside a tier
+ * Four tiers: pieces a reader is about to need, pieces of a part that somebody waits for, pieces inside the window ahead of
+ * the readers, the rest. Inside a tier
  * the rarest goes first, so that no two hosts fetch the same thing from the seed while there is something nobody has;
  * equals are chosen at random, from a random place on. A tier is looked at only when those before it have nothing, and
  * eight pieces are passed over at a time where there is nothing to pick, for most of the time there is little.
@@ -12,6 +13,8 @@ import type { Bitmap } from '../piece/bitmap.ts'
 export interface PieceView {
   /** Pieces that may be asked for, that are not here, not asked for, and whose digest is known. */
   readonly free: Bitmap
+  /** Those of them that somebody waits for who wants a part of the blob. */
+  readonly awaited?: Bitmap
   /** By piece: how many parents hold it. */
   readonly availability: Uint16Array
   /** First piece each reader still misses. */
@@ -24,12 +27,18 @@ export interface PieceView {
 export function pick(view: PieceView, held: Bitmap, random: Random): number | undefined {
   const { readers, free, urgentPieces, windowPieces } = view
   const dice = random()
-  if (readers.length === 0) return rarest(view, held, 0, free.length, dice, undefined)
+  if (readers.length === 0) return waitedFor(view, held, dice) ?? rarest(view, held, 0, free.length, dice, undefined)
   return (
     ahead(view, held, urgentPieces, dice) ??
+    waitedFor(view, held, dice) ??
     ahead(view, held, windowPieces, dice) ??
     rarest(view, held, 0, free.length, dice, undefined)
   )
+}
+
+function waitedFor({ awaited, availability }: PieceView, held: Bitmap, dice: number): number | undefined {
+  if (!awaited || awaited.count === 0) return undefined
+  return rarest({ free: awaited, availability }, held, 0, awaited.length, dice, undefined)
 }
 
 /** The rarest of the pieces up to so far ahead of any reader. */
@@ -47,7 +56,7 @@ function ahead(view: PieceView, held: Bitmap, far: number, dice: number): number
 
 /** The rarest of pieces `from` up to `to` (exclusive), unless `best` is as rare. */
 function rarest(
-  { free, availability }: PieceView,
+  { free, availability }: Pick<PieceView, 'free' | 'availability'>,
   held: Bitmap,
   from: number,
   to: number,

@@ -7,13 +7,13 @@ import type { TransferSpans } from './transfers.ts'
 export function tracedSource(to: Source, traces: Traces, transfers: TransferSpans): Source {
   const call = <T>(name: string, facts: Facts, work: () => Promise<T>, of?: (result: T) => Facts) =>
     traces.carried() === undefined ? work() : spanned(traces.begin(name, 'client', facts), work, of)
-  async function open(location: Location, start: number, signal: AbortSignal | undefined): Promise<OpenBody> {
-    if (traces.carried() === undefined) return to.open(location, start, signal)
+  async function open(location: Location, start: number, signal?: AbortSignal, end?: number): Promise<OpenBody> {
+    if (traces.carried() === undefined) return to.open(location, start, signal, end)
     const { repository, digest } = location
-    const facts = { repository: formatRepository(repository), digest, start }
+    const facts = { repository: formatRepository(repository), digest, start, ...(end === undefined ? {} : { end }) }
     const span = traces.begin('read from the source', 'client', facts)
     try {
-      const opened = await span.within(() => to.open(location, start, signal))
+      const opened = await span.within(() => to.open(location, start, signal, end))
       const over = (bytes: number, error?: unknown) => {
         span.note({ bytes })
         span.end(error)
@@ -41,7 +41,7 @@ export function tracedSource(to: Source, traces: Traces, transfers: TransferSpan
           ({ size }) => ({ size }),
         ),
       ),
-    open: (location, start, signal) => transfers.within(location.digest, () => open(location, start, signal)),
+    open: (location, ...rest) => transfers.within(location.digest, () => open(location, ...rest)),
     pass: (repository, path, search, accept, signal) => to.pass(repository, path, search, accept, signal),
   }
 }
