@@ -70,6 +70,7 @@ export class NodeSwarm {
       store,
       clock,
       feeding: (digest) => this.swarm.find(digest)?.leads ?? false,
+      part: (digest) => this.swarm.find(digest)?.part ?? false,
       owners: (digest) => rights.owners(digest),
       limit: uploadRate === undefined ? undefined : new Bucket(uploadRate, clock.now()),
       sent: rates.sent,

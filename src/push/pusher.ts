@@ -11,7 +11,7 @@ import { formatReference, formatRepository, type Repository, type Tag } from '..
 import type { Location, Stat } from '../source/source.ts'
 import type { Content, State, TagEntry } from '../state/state.ts'
 import type { BlobStore, Spool } from '../store/blob-store.ts'
-import type { Signer } from '../swarm/source-feed.ts'
+import type { Signer } from '../swarm/intake.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { manifestFacts, type Part } from './manifest.ts'

@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import { layoutOf, pieceBytes, pieceStart } from '../piece/layout.ts'
 import { pieceDigest, type Segment } from '../piece/metainfo.ts'
 import type { Spool } from '../store/blob-store.ts'
-import { type Signer, signedSegments } from '../swarm/source-feed.ts'
+import { type Signer, signedSegments } from '../swarm/intake.ts'
 
 /**
  * The pieces are as long as the whole size says, which is known when the last byte is here: so they are hashed then, from the

@@ -17,6 +17,8 @@ export interface Asked {
   readonly connected: readonly string[]
   readonly failed: readonly { readonly node: string; readonly reason: string; readonly refused?: string | undefined }[]
   readonly stalled: boolean
+  /** It wants some pieces only, and says which to whoever reads the source. */
+  readonly part?: boolean | undefined
   /** Seeds that can read it; absent: any. */
   readonly readers?: ReadonlySet<string> | undefined
 }
@@ -28,7 +30,7 @@ export interface Decision {
   /** Holders that were looked at and not named. */
   readonly refused: readonly { readonly id: string; readonly reason: string }[]
   readonly fetcher?: string
-  /** Set when the fetcher has just been named and is not the asker: it has to be told. */
+  /** Set when the fetcher is to be told: it has just been named and is not the asker, or is needed for more, or again. */
   readonly order?: string
   readonly size?: number
   /** Another node has all of it, or reads it from the source and gets on. */

@@ -68,12 +68,13 @@ export class Scheduler {
         connected: request.connected,
         failed: request.failed,
         stalled: request.stalled,
+        part: request.part,
         readers: this.#o.readers?.(request.location.repository),
       },
       started,
     )
     if (!membership.find(request.node.id)) swarms.left(request.node.id)
-    if (decision.order) this.#order(decision.order, { location: request.location })
+    if (decision.order) this.#order(decision.order, { location: request.location, ...(request.part ? { part: true } : {}) })
     const parents: Parent[] = []
     for (const { id, pieces, complete } of decision.parents) {
       const info = membership.find(id)

@@ -20,7 +20,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Asked, Decision, DescribedSwarm, SwarmNode } from './decision.ts'
 import { Gateways, type Standing } from './gateways.ts'
 import { failuresOf, type Holder, Holders } from './holders.ts'
-import { hasRoom, type Lead, leadOf, leadPatienceMs } from './lead.ts'
+import { hasRoom, isToldAnew, type Lead, leadOf, leadPatienceMs } from './lead.ts'
 import { type Candidate, fetchesFar, nearness, type Ranked, rankParents, reads } from './parents.ts'
 
 interface Swarm {
@@ -198,17 +198,24 @@ export class Swarms {
   #ensureFetcher(asked: Asked, swarm: Swarm, asker: string, reasons: string[], now: number): string | undefined {
     const { fetcher } = swarm
     const refused = fetcher && asked.failed.some((f) => f.node === fetcher.id && f.refused !== undefined)
+    // Who is not told to read anything makes no progress: it counts from when somebody began to wait.
+    if (fetcher && !fetcher.whole && !asked.stalled) fetcher.progressAt = now
     const silent = fetcher && asked.stalled ? now - fetcher.progressAt : 0
     if (refused || silent > leadPatienceMs) {
       const why = refused ? 'was refused by the source' : `made no progress for ${Math.round(silent)} ms`
       reasons.push(`fetcher ${fetcher?.id} ${why}`)
       this.#failFetcher(swarm, now)
     }
-    if (swarm.fetcher || this.#wholeElsewhere(swarm, asked, asker, now)) return undefined
+    const named = swarm.fetcher
+    if (named) {
+      const anew = this.#seeds.has(named.id) && isToldAnew(named, asked.part ?? false, now)
+      return anew && named.id !== asker ? named.id : undefined
+    }
+    if (this.#wholeElsewhere(swarm, asked, asker, now)) return undefined
     // Where the source turned a seed away, the asking node's own credentials may do: it is the one with the engine.
     const id = refused && !asked.readers ? asker : this.#chooseFetcher(swarm, asked, asker, now)
     reasons.push(`${id}${id === asker ? ', which asks,' : ''} reads the source`)
-    swarm.fetcher = leadOf(id, now)
+    swarm.fetcher = leadOf(id, now, !asked.part)
     this.#touch(swarm, this.#holder(swarm, id, now), now)
     return id === asker ? undefined : id
   }
@@ -298,7 +305,8 @@ export class Swarms {
       const lead = id === fetcher?.id ? fetcher : id === gateway?.id ? gateway : undefined
       if (failed.size > 0 && failed.has(id)) refused.push({ id, reason: 'has just failed the asking node' })
       else if (isFar && !crosses) refused.push({ id, reason: elsewhere })
-      else if (lead && !hasRoom(lead, asker.id, asked.stalled, swarm.holders.size))
+      // It is told what to read by those who need it.
+      else if (lead && !asked.part && !hasRoom(lead, asker.id, asked.stalled, swarm.holders.size))
         refused.push({ id, reason: `${lead === fetcher ? reads : fetchesFar}, and enough nodes ask it already` })
       else if (!lead && pieces === 0 && now - holder.seenAt > emptyMs)
         refused.push({ id, reason: 'holds no piece and asks for none' })

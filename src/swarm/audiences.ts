@@ -22,6 +22,8 @@ export interface AudiencesOptions {
   readonly store: Pick<BlobStore, 'find'>
   /** It comes to others through this node. */
   readonly feeding: (digest: Digest) => boolean
+  /** It comes through this node as far as others say they need it. */
+  readonly part?: (digest: Digest) => boolean
   /** Private repositories that have it. */
   readonly owners?: (digest: Digest) => readonly Repository[]
 }
@@ -31,14 +33,16 @@ const mostWantsPerSession = 4096
 export class Audiences {
   readonly #store: Pick<BlobStore, 'find'>
   readonly #feeding: (digest: Digest) => boolean
+  readonly #part: (digest: Digest) => boolean
   readonly #owners: (digest: Digest) => readonly Repository[]
   readonly #audiences = new Map<Digest, Audience>()
   readonly #wants = new Map<Session, Set<Digest>>()
   readonly #news = new Set<Digest>()
 
-  constructor({ store, feeding, owners = () => [] }: AudiencesOptions) {
+  constructor({ store, feeding, part = () => false, owners = () => [] }: AudiencesOptions) {
     this.#store = store
     this.#feeding = feeding
+    this.#part = part
     this.#owners = owners
   }
 
@@ -132,7 +136,8 @@ export class Audiences {
 
   #introduce(blob: Blob, audience: Audience, session: Session): void {
     this.#teach(blob, audience, [session])
-    session.send(stateFrame(blob, this.#feeding(blob.digest), this.#owners(blob.digest)))
+    const { digest } = blob
+    session.send(stateFrame(blob, this.#feeding(digest), this.#part(digest), this.#owners(digest)))
   }
 
   /** Sends the segments that these sessions have not been sent; always before the pieces they describe. */
@@ -156,7 +161,12 @@ export class Audiences {
   }
 }
 
-function stateFrame(blob: Blob, feeding: boolean, owners: readonly Repository[]): FrameOf<'state'> {
+function stateFrame(
+  blob: Blob,
+  feeding: boolean,
+  part: boolean,
+  owners: readonly Repository[],
+): FrameOf<'state'> {
   return {
     t: 'state',
     digest: blob.digest,
@@ -164,6 +174,7 @@ function stateFrame(blob: Blob, feeding: boolean, owners: readonly Repository[])
     pieceLength: blob.layout.pieceLength,
     kind: blob.kind,
     feeding,
+    ...(feeding && part ? { part } : {}),
     ...(blob.mediaType ? { mediaType: blob.mediaType } : {}),
     have: blob.have.bytes.toBase64(),
     ...(owners.length > 0 ? { private: owners.slice(0, mostPrivate) } : {}),

@@ -186,14 +186,19 @@ export class Download {
     }
   }
 
-  /** Somebody waits for the piece, or it is aimed at and nothing else is wanted. */
-  waitsFor(piece: number): boolean {
-    return this.#lacking.has(piece) && (!this.#whole || this.#aims.waitedFor(piece))
-  }
-
-  /** It is being asked for, or was, and is being written. */
-  isComing(piece: number): boolean {
-    return this.#asked[piece]! > 0
+  /** The first run of pieces that are aimed at, that nothing brings, and that are `needed`; so many `most`. */
+  due(most: number, needed: (piece: number) => boolean): Run | undefined {
+    const open = (piece: number) =>
+      this.#lacking.has(piece) && this.#asked[piece] === 0 && !this.#isFed(piece) && needed(piece)
+    for (const [from, to] of this.#aims.runs()) {
+      for (let first = from; first < to; first++) {
+        if (!open(first)) continue
+        let end = first + 1
+        while (end < first + most && end < this.layout.count && this.#aims.has(end) && open(end)) end++
+        return [first, end]
+      }
+    }
+    return undefined
   }
 
   /** How many pieces may be asked for that exactly one parent holds, for tests. */
@@ -522,7 +527,7 @@ export class Download {
 
   /** Brings `#free`, and what parents are good for, in line with the rest. */
   #refresh(piece: number): void {
-    const fed = piece >= this.#feed.from && piece < this.#feed.to
+    const fed = this.#isFed(piece)
     const lacking = !this.have.has(piece) && (this.#whole || this.#aims.has(piece))
     if (lacking) this.#lacking.set(piece)
     else this.#lacking.clear(piece)
@@ -535,6 +540,10 @@ export class Download {
     else this.#awaited.clear(piece)
     if (free ? !this.#free.set(piece) : !this.#free.clear(piece)) return
     if (this.#availability[piece] === 1) this.#rare += free ? 1 : -1
+  }
+
+  #isFed(piece: number): boolean {
+    return piece >= this.#feed.from && piece < this.#feed.to
   }
 
   /** Gives every parent with room something to do, one request a round so that none takes all. */

@@ -10,10 +10,13 @@ import { formatRepository } from '../oci/reference.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Run } from './aims.ts'
 import type { DownloadEvent } from './download.ts'
 import type { Fresh } from './fresh.ts'
+import type { Signer } from './intake.ts'
 import type { Places } from './places.ts'
-import { type Signer, SourceFeed } from './source-feed.ts'
+import { RangeFeed } from './range-feed.ts'
+import { SourceFeed } from './source-feed.ts'
 
 export interface FeedingDeps {
   readonly source: Source
@@ -34,6 +37,12 @@ export interface FeedingHost {
   running(running: boolean): void
   /** How many parents hold the piece. */
   availability(piece: number): number
+  /** All of the blob is wanted. */
+  whole(): boolean
+  /** Pieces to read next because somebody waits for them and they come from nowhere else. */
+  awaited(most: number, needed: (piece: number) => boolean): Run | undefined
+  /** Somebody here reads it in order. */
+  readInOrder(): boolean
   /** Another node was named to read it, and does: two that read the same make the source send it twice. */
   leftToOther(): boolean
   /** Some parent holds a piece that is missing here. */
@@ -51,6 +60,9 @@ export interface FeedingHost {
   failed(failure: Failure): void
 }
 
+/** For how long the stream of all of it waits, after each piece, for those who wait for a part. */
+const turnMs = 100
+
 export class Feeding {
   readonly #d: FeedingDeps
   readonly #places: Places
@@ -59,10 +71,14 @@ export class Feeding {
   #abort = new AbortController()
   #closed = false
   #feed: SourceFeed | undefined
+  #ranges: RangeFeed | undefined
+  #wanted = Promise.withResolvers<void>()
   #running = false
   /** Asked for while the reading before it was being given up. */
   #again = false
   #startedAt = 0
+  /** When the source last sent something of a part. */
+  #rangedAt = 0
   #failure: Failure | undefined
 
   constructor(deps: FeedingDeps, places: Places, host: FeedingHost) {
@@ -94,6 +110,7 @@ export class Feeding {
     void this.#run(this.#abort.signal).finally(() => {
       this.#running = false
       this.#feed = undefined
+      this.#ranges = undefined
       this.#host.running(false)
       if (this.#again) this.start()
     })
@@ -101,10 +118,16 @@ export class Feeding {
 
   /** Gives up a reading that has brought nothing for so long. */
   leave(quietMs: number): void {
-    const heardAt = Math.max(this.#startedAt, this.#feed?.heardAt ?? 0)
+    const heardAt = Math.max(this.#startedAt, this.#feed?.heardAt ?? 0, this.#rangedAt)
     if (!this.#running || this.#d.clock.now() - heardAt < quietMs) return
     this.#again = false
     this.#abort.abort()
+  }
+
+  /** Something else is wanted now, or may be had elsewhere no longer. */
+  look(): void {
+    this.#ranges?.look()
+    if (this.#host.whole()) this.#wanted.resolve()
   }
 
   /** States at once what has been read and not been stated yet. */
@@ -151,17 +174,12 @@ export class Feeding {
         stored: (piece: number, bytes: number) => this.#host.stored(blob, piece, bytes),
         stated: (pieces: readonly number[]) => this.#host.stated(blob, pieces),
         heard: (quiet: number) => this.#host.heard(quiet),
+        aside: (piece: number) => this.#ranges?.has(piece) ?? false,
+        turn: () => this.#turn(),
       }
-      this.#feed = new SourceFeed({
-        source,
-        location,
-        blob,
-        signer,
-        clock,
-        host,
-        fresh: this.#host.fresh(),
-      })
-      await this.#feed.run(signal)
+      const feed = new SourceFeed({ source, location, blob, signer, clock, host, fresh: this.#host.fresh() })
+      this.#feed = feed
+      await this.#readAll(blob, location, feed, signal)
       return undefined
     } catch (error) {
       if (signal.aborted) return undefined
@@ -174,6 +192,58 @@ export class Feeding {
       })
       return failure
     }
+  }
+
+  /** What somebody waits for first; and all of it in order, as soon as that is wanted. */
+  async #readAll(blob: Blob, location: Location, feed: SourceFeed, signal: AbortSignal): Promise<void> {
+    const { source, clock } = this.#d
+    const ranges = new RangeFeed({
+      ...{ source, location, blob, clock, intake: feed.intake },
+      host: {
+        next: (most) => this.#host.awaited(most, (piece) => this.#isNeeded(blob, piece) && !ranges.isComing(piece)),
+        reading: (pieces) => this.#host.apply({ type: 'looking', pieces }),
+        over: (piece, stored) => this.#host.apply({ type: stored ? 'stored' : 'rejected', piece }),
+        heard: () => {
+          this.#rangedAt = clock.now()
+        },
+      },
+    })
+    const stop = new AbortController()
+    const either = AbortSignal.any([signal, stop.signal])
+    this.#ranges = ranges
+    const inParts = ranges.run(either)
+    const inOrder = this.#readInOrder(blob, feed, ranges, either)
+    try {
+      await Promise.race([inOrder, inParts])
+    } finally {
+      stop.abort()
+      await Promise.allSettled([inOrder, inParts])
+      feed.state()
+    }
+  }
+
+  async #readInOrder(blob: Blob, feed: SourceFeed, ranges: RangeFeed, signal: AbortSignal): Promise<void> {
+    if (!this.#host.whole()) {
+      this.#wanted = Promise.withResolvers()
+      const { resolve, promise } = this.#wanted
+      signal.addEventListener('abort', () => resolve(), { once: true })
+      await feed.intake.stateHeld()
+      await promise
+    }
+    while (!signal.aborted) {
+      await feed.run(signal)
+      if (!ranges.busy && this.#nextNeeded(blob, 0) >= blob.layout.count) return
+      await ranges.settled()
+    }
+  }
+
+  /** Who waits for a part goes first, unless somebody reads what comes in order as well; it never stops for long. */
+  #turn(): Promise<void> | undefined {
+    const ranges = this.#ranges
+    if (!ranges?.busy || this.#host.readInOrder()) return undefined
+    const late = Promise.withResolvers<void>()
+    const cancel = this.#d.clock.after(turnMs, () => late.resolve())
+    return Promise.race([ranges.settled(), late.promise]).finally(cancel)
   }
 
   /** The source contradicts what others said of the blob: nothing of that may outlive the transfer. */
@@ -191,9 +261,15 @@ export class Feeding {
   #nextNeeded(blob: Blob, from: number): number {
     if (this.#host.leftToOther()) return blob.layout.count
     for (let i = blob.have.nextMissing(from); i < blob.layout.count; i = blob.have.nextMissing(i + 1)) {
-      // What others hold but nobody states that we believe could not be verified.
-      if (this.#host.availability(i) === 0 || !blob.metainfo.known.has(i)) return i
+      if (this.#isNeeded(blob, i) && !this.#ranges?.isComing(i)) return i
     }
     return blob.layout.count
+  }
+
+  /** Nobody but the source has it. */
+  #isNeeded(blob: Blob, piece: number): boolean {
+    if (this.#host.leftToOther()) return false
+    // What others hold but nobody states that we believe could not be verified.
+    return this.#host.availability(piece) === 0 || !blob.metainfo.known.has(piece)
   }
 }

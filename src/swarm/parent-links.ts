@@ -20,7 +20,8 @@ export interface LinkEvents {
   layout(): Layout | undefined
   /** A parent says which private repositories have it; before it says what it holds. */
   owned(repositories: readonly Repository[]): void
-  held(parent: NodeId, have: Bitmap, feeding: boolean): void
+  /** `part`: it brings only what it is told is needed. */
+  held(parent: NodeId, have: Bitmap, feeding: boolean, part: boolean): void
   has(parent: NodeId, pieces: readonly number[]): void
   /** Everything that the segment states is known already, and the same. */
   agrees(segment: Segment): boolean
@@ -158,6 +159,12 @@ export class ParentLinks {
     this.#links.get(id)?.session?.send(dropped ? { ...frame, dropped } : frame)
   }
 
+  /** Tells a parent through which it comes what is needed here, the most urgent first; or all of it. */
+  need(id: NodeId, pieces: readonly number[], all: boolean): void {
+    const told = { t: 'need', digest: this.#digest, pieces: [...pieces] } satisfies Frame
+    this.#links.get(id)?.session?.send(all ? { ...told, all } : told)
+  }
+
   /** What that parent sent of the piece is wrong. */
   wrong(id: NodeId, piece: number): void {
     this.#links.get(id)?.session?.send({ t: 'wrong', digest: this.#digest, piece })
@@ -222,7 +229,8 @@ export class ParentLinks {
     const layout = this.#events.layout()
     if (!layout) return
     link.joined = true
-    this.#events.held(link.card.id, new Bitmap(layout.count, Uint8Array.fromBase64(frame.have)), frame.feeding)
+    const have = new Bitmap(layout.count, Uint8Array.fromBase64(frame.have))
+    this.#events.held(link.card.id, have, frame.feeding, frame.part ?? false)
   }
 
   #meta(link: Link, frame: FrameOf<'meta'>): void {

@@ -75,7 +75,7 @@ export class Planner {
       const seed = seeds.get(id)!
       if (id === membership.self.id) break
       try {
-        await outbound.order(seed, { location: request.location })
+        await outbound.order(seed, { location: request.location, ...(request.part ? { part: true } : {}) })
         const node = { id, url: seed.url, ...(seed.zone ? { zone: seed.zone } : {}) }
         return { parents: [{ node, pieces: 0, complete: false }, ...parents], fetcher: id, again: 2000 }
       } catch (error) {

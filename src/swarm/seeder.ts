@@ -16,7 +16,7 @@ import { defaultUploadTuning } from './uploads.ts'
 export interface SeederOptions
   extends Omit<UploaderOptions, 'tuning'>,
     Partial<Pick<UploaderOptions, 'tuning'>>,
-    Pick<AudiencesOptions, 'owners'> {
+    Pick<AudiencesOptions, 'owners' | 'part'> {
   readonly store: BlobStore
   /** Shortest time between two batches of news about pieces, in ms. */
   readonly batchMs?: number

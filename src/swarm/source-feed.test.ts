@@ -9,7 +9,8 @@ import { repositoryOf } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { mostPiecesPerSegment, pieceDigest, segmentPayload } from '../piece/metainfo.ts'
 import { Fresh } from './fresh.ts'
-import { SourceFeed, signedSegments } from './source-feed.ts'
+import { signedSegments } from './intake.ts'
+import { SourceFeed } from './source-feed.ts'
 
 const pieceLength = 256 * 1024
 const repository = repositoryOf('docker.io', 'library/debian')

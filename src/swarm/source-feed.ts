@@ -8,28 +8,23 @@
  */
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import { type Layout, pieceBytes, pieceStart } from '../piece/layout.ts'
-import { mostPiecesPerSegment, pieceDigest, pieceDigestBytes, type Segment, segmentPayload } from '../piece/metainfo.ts'
+import { type Layout, pieceStart } from '../piece/layout.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob } from '../store/blob-store.ts'
 import type { Filling, Fresh } from './fresh.ts'
+import { Intake, type IntakeHost, type Signer } from './intake.ts'
 
-export interface Signer {
-  readonly id: string
-  sign(payload: Uint8Array): Uint8Array
-}
-
-export interface FeedHost {
+export interface FeedHost extends IntakeHost {
   /** First piece at or after `from` that has to come from the source; `count` if none. */
   nextNeeded(from: number): number
   /** Pieces from `from` up to `to` are about to come. */
   expecting(from: number, to: number): void
-  /** A piece was verified, written and is stated from now on as soon as `stated` says so. */
-  stored(piece: number, bytes: number): void
-  /** These pieces may be offered to others: their digests are signed and learned. */
-  stated(pieces: readonly number[]): void
   /** The source had sent nothing for so long (ms), and does now. */
   heard(quiet: number): void
+  /** The source has sent the piece, or is sending it, to who asked for a part: it is not to send it once more. */
+  aside?(piece: number): boolean
+  /** Whoever waits for a part goes first: the next piece is read when this resolves. */
+  turn?(): Promise<void> | undefined
 }
 
 export interface FeedOptions {
@@ -50,25 +45,18 @@ export interface FeedOptions {
 const skipBytes = 2 * 1024 * 1024
 /** How many pieces ahead of the source's position nobody else is asked for. */
 const aheadPieces = 4
-/** How many pieces may be on their way to the disk. */
-const mostWriting = 4
-/** Statements are gathered for so long, or until there are so many. */
-const statementMs = 25
-const statementPieces = 32
 
 export class SourceFeed {
   readonly #o: FeedOptions
   readonly #layout: Layout
-  #unstated: { piece: number; digest: Uint8Array }[] = []
-  #cancelTimer: (() => void) | undefined
-  /** Pieces on their way to the disk while the source is read on. */
-  readonly #writing = new Set<Promise<void>>()
-  #failure: unknown
+  /** Where all goes that the source sends, be it in order or in parts. */
+  readonly intake: Intake
   #heardAt: number
 
   constructor(options: FeedOptions) {
     this.#o = options
     this.#layout = options.blob.layout
+    this.intake = new Intake(options)
     this.#heardAt = options.clock.now()
   }
 
@@ -80,16 +68,16 @@ export class SourceFeed {
   /** Runs until nothing is needed from the source any more. @throws {Failure} what the source said */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      await this.#stateHeld()
+      await this.intake.stateHeld()
       let from = this.#o.host.nextNeeded(0)
       while (from < this.#layout.count && !signal.aborted) {
         from = await this.#stream(from, signal)
-        await this.#settle(0)
+        await this.intake.settle(0)
         if (from >= this.#layout.count) from = this.#o.host.nextNeeded(0)
       }
     } finally {
-      await this.#settle(0).catch(() => {})
-      this.#flush()
+      await this.intake.settle(0).catch(() => {})
+      this.intake.state()
       this.#o.host.expecting(0, 0)
     }
   }
@@ -100,7 +88,10 @@ export class SourceFeed {
     const layout = this.#layout
     const stop = new AbortController()
     try {
-      const answer = await source.open(location, pieceStart(layout, first), AbortSignal.any([signal, stop.signal]))
+      const last = this.#before(first)
+      const end = last < layout.count ? pieceStart(layout, last) : undefined
+      const either = AbortSignal.any([signal, stop.signal])
+      const answer = await source.open(location, pieceStart(layout, first), either, end)
       if (answer.size !== layout.size) {
         throw new Failure(
           'corrupt',
@@ -108,14 +99,24 @@ export class SourceFeed {
           { detail: { size: answer.size } },
         )
       }
-      return await this.#read(answer.body, first, signal)
+      return await this.#read(answer.body, first, last, signal)
     } finally {
       // Whatever is still on its way is not wanted.
       stop.abort()
     }
   }
 
-  async #read(body: AsyncIterable<Uint8Array>, first: number, signal: AbortSignal): Promise<number> {
+  /** The first piece from `first` on that the source is not to send in order; `count` if none. */
+  #before(first: number): number {
+    const { aside } = this.#o.host
+    let piece = first
+    if (!aside) return this.#layout.count
+    while (piece < this.#layout.count && !aside(piece)) piece++
+    return piece
+  }
+
+  /** @param last the source was not asked for pieces from here on */
+  async #read(body: AsyncIterable<Uint8Array>, first: number, last: number, signal: AbortSignal): Promise<number> {
     const { blob, host, fresh } = this.#o
     const layout = this.#layout
     let piece = first
@@ -140,7 +141,9 @@ export class SourceFeed {
           if (piece >= layout.count) continue
           const needed = host.nextNeeded(piece)
           if (needed >= layout.count || (needed - piece) * layout.pieceLength > skipBytes) return needed
+          if (piece === last || (needed > piece && this.#before(piece) < needed)) return needed
           host.expecting(piece, piece + aheadPieces)
+          await host.turn?.()
         }
       }
       if (piece < layout.count && !signal.aborted) {
@@ -154,104 +157,15 @@ export class SourceFeed {
   }
 
   async #take(filling: Filling): Promise<void> {
-    const { blob, host, fresh } = this.#o
-    const { piece, bytes } = filling
-    // It came from elsewhere as well.
-    if (blob.have.has(piece)) {
-      if (blob.metainfo.verify(piece, bytes)) fresh.stored(filling)
+    const { fresh } = this.#o
+    await this.intake.take(filling.piece, filling.bytes, (stored) => {
+      if (stored) fresh.stored(filling)
       else fresh.abandon(filling)
-      return
-    }
-    const stated = blob.metainfo.digestOf(piece)
-    const digest = pieceDigest(bytes)
-    if (stated && Buffer.compare(stated, digest) !== 0) {
-      fresh.abandon(filling)
-      throw new Failure('corrupt', `piece ${piece} of ${blob.digest} differs from what was stated about it`, {
-        detail: { piece },
-      })
-    }
-    const writing = blob
-      .write(piece, bytes)
-      .then(() => {
-        fresh.stored(filling)
-        host.stored(piece, bytes.length)
-        if (stated) host.stated([piece])
-        else this.#gather(piece, digest)
-      })
-      .catch((error: unknown) => {
-        fresh.abandon(filling)
-        this.#failure ??= error
-      })
-      .finally(() => this.#writing.delete(writing))
-    this.#writing.add(writing)
-    await this.#settle(mostWriting)
-  }
-
-  /** Waits until no more than `most` pieces are being written. @throws what a write failed with */
-  async #settle(most: number): Promise<void> {
-    while (this.#writing.size > most) await Promise.race(this.#writing)
-    if (this.#failure !== undefined) throw this.#failure
-  }
-
-  #gather(piece: number, digest: Uint8Array): void {
-    this.#unstated.push({ piece, digest })
-    if (this.#unstated.length >= statementPieces) this.#flush()
-    else this.#cancelTimer ??= this.#o.clock.after(statementMs, () => this.#flush())
+    })
   }
 
   /** States at once what was read so far: before others are believed about pieces that this node has read itself. */
   state(): void {
-    this.#flush()
+    this.intake.state()
   }
-
-  /** Signs what was gathered, one segment for each run. */
-  #flush(): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
-    const pending = this.#unstated.filter(({ piece }) => !this.#o.blob.metainfo.known.has(piece))
-    const pieces = this.#unstated.map(({ piece }) => piece)
-    this.#unstated = []
-    for (const segment of signedSegments(this.#o.blob, pending, this.#o.signer)) this.#o.blob.learn(segment)
-    if (pieces.length > 0) this.#o.host.stated(pieces)
-  }
-
-  /** States the pieces that are here from an earlier try but whose digests nobody has stated; not what lay on a disk since. */
-  async #stateHeld(): Promise<void> {
-    const { blob } = this.#o
-    for (const piece of blob.have.indexes()) {
-      if (blob.metainfo.known.has(piece) || !blob.sound(piece)) continue
-      const start = pieceStart(this.#layout, piece)
-      this.#gather(piece, pieceDigest(await blob.read({ start, end: start + pieceBytes(this.#layout, piece) })))
-    }
-    this.#flush()
-  }
-}
-
-export function* signedSegments(
-  blob: Pick<Blob, 'digest' | 'layout'>,
-  pieces: readonly { readonly piece: number; readonly digest: Uint8Array }[],
-  signer: Signer,
-): Generator<Segment> {
-  const sorted = [...pieces].sort((a, b) => a.piece - b.piece)
-  for (let i = 0; i < sorted.length; ) {
-    let j = i + 1
-    while (j < sorted.length && j - i < mostPiecesPerSegment && sorted[j]!.piece === sorted[i]!.piece + (j - i)) j++
-    const first = sorted[i]!.piece
-    const digests = new Uint8Array((j - i) * pieceDigestBytes)
-    for (let k = i; k < j; k++) digests.set(sorted[k]!.digest, (k - i) * pieceDigestBytes)
-    const signature = signer.sign(segmentPayload(blob.digest, blob.layout, first, digests))
-    yield { first, digests, signer: signer.id, signature }
-    i = j
-  }
-}
-
-/** Statements about the pieces of a blob that is here whole and that nobody has stated, or others could not verify them. */
-export async function statementsOfRest(blob: Blob, signer: Signer): Promise<Segment[]> {
-  const { known } = blob.metainfo
-  const unknown: { piece: number; digest: Uint8Array }[] = []
-  for (let i = known.nextMissing(0); i < blob.layout.count; i = known.nextMissing(i + 1)) {
-    const start = pieceStart(blob.layout, i)
-    unknown.push({ piece: i, digest: pieceDigest(await blob.read({ start, end: start + pieceBytes(blob.layout, i) })) })
-  }
-  return [...signedSegments(blob, unknown, signer)]
 }

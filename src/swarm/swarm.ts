@@ -81,12 +81,16 @@ export class Swarm implements SessionHandler {
     return this.#transfers.get(digest)
   }
 
-  /** The transfer that brings the blob; started if there is none. Not to be called for a complete blob. */
-  fetch(location: Location, size?: number): Transfer {
+  /**
+   * The transfer that brings the blob; started if there is none. Not to be called for a complete blob. `part`: only what is
+   * read is wanted, as far as this caller goes.
+   */
+  fetch(location: Location, size?: number, part = false): Transfer {
     const running = this.#joined(location)
+    if (!part) running?.wantAll()
     if (running) return running
     const begin = () => {
-      const made = new Transfer(this.#o, this.#events, location)
+      const made = new Transfer(this.#o, this.#events, location, part)
       this.#transfers.set(location.digest, made)
       made.start(this.#sizes.get(location.digest) ?? size)
       return made
@@ -112,10 +116,10 @@ export class Swarm implements SessionHandler {
     return passage
   }
 
-  /** A scheduler named this node as the one that reads the blob from its source. */
-  order(location: Location): void {
+  /** A scheduler named this node as the one that reads the blob from its source, or as much of it as others need. */
+  order(location: Location, part = false): void {
     if (this.#o.store.find(location.digest)?.complete) return
-    this.fetch(location).fetch(true)
+    this.fetch(location, undefined, part).fetch(true)
   }
 
   /**
@@ -141,7 +145,13 @@ export class Swarm implements SessionHandler {
         return
       }
       case 'unwant':
+        this.#transfers.get(frame.digest)?.unneeded(session.peer.id)
         return this.#o.seeder.unwant(session, frame.digest)
+      case 'need':
+        return this.#transfers.get(frame.digest)?.needed(session.peer.id, {
+          pieces: frame.pieces,
+          all: frame.all ?? false,
+        })
       case 'got':
         return this.#o.seeder.got(session, frame.digest, frame.piece, frame.dropped)
       case 'gone':
@@ -158,7 +168,10 @@ export class Swarm implements SessionHandler {
 
   closed(session: Session, reason: string): void {
     this.#o.seeder.closed(session)
-    for (const transfer of [...this.#transfers.values()]) transfer.sessionClosed(session, reason)
+    for (const transfer of [...this.#transfers.values()]) {
+      transfer.unneeded(session.peer.id)
+      transfer.sessionClosed(session, reason)
+    }
     for (const passages of this.#passages.values()) for (const each of passages) each.sessionClosed(session, reason)
   }
 
@@ -207,8 +220,11 @@ export class Swarm implements SessionHandler {
       fromSwarm: transfer.bytes.swarm,
       fromSource: transfer.bytes.source,
     }
+    const left = transfer.part && failure?.code === 'cancelled' ? this.#o.store.find(digest) : undefined
+    // What was wanted of it is here, and stays.
+    if (left) seeder.begun(left)
+    else if (failure) seeder.gone(digest, failure)
     if (failure) {
-      seeder.gone(digest, failure)
       log.info('transfer ended without the blob', { ...fields, code: failure.code, error: failure.message })
     } else {
       log.debug('blob complete', { ...fields, size: transfer.blob?.size })

@@ -24,6 +24,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Frame } from '../wire/messages.ts'
 import type { Outbound, Session } from '../wire/wire.ts'
+import { type Run, runsOf } from './aims.ts'
 import { Arrivals, type ArrivalsHost } from './arrivals.ts'
 import { Asking, type AskingHost } from './asking.ts'
 import type { Bans } from './bans.ts'
@@ -33,7 +34,8 @@ import { Fresh, type FreshBytes } from './fresh.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
 import { Places } from './places.ts'
 import type { Planner } from './planner.ts'
-import { type Signer, statementsOfRest } from './source-feed.ts'
+import { type Signer, statementsOfRest } from './intake.ts'
+import { Telling } from './telling.ts'
 import type { Tuning } from './tuning.ts'
 import { PieceWaiters } from './waiters.ts'
 
@@ -60,6 +62,8 @@ export interface TransferFacts {
   readonly parents: (NodeCard & { bytes: number; rate: number; inFlight: number })[]
   readonly rate: number
   readonly readers: number
+  /** Only what somebody reads is wanted here. */
+  readonly part: boolean
   /** This node reads it from the source. */
   readonly feeding: boolean
 }
@@ -90,6 +94,20 @@ const notBelieved = 'what it says, or passes on, of the blob is not believed'
 /** Nobody reads it and nobody ordered it: a transfer stops, and what it has stays. */
 const unreadMs = 60_000
 
+/** Runs that are fetched ahead of readers of parts, the last so many. */
+const mostAhead = 8
+/** Stands for all those who have read a part and may go on. */
+const following = 0
+
+/** What another node waits for, the most urgent first. */
+export interface Need {
+  readonly pieces: readonly number[]
+  /** All of it is wanted there. */
+  readonly all: boolean
+}
+
+const readerName = (reader: number) => `reader ${reader}`
+
 export class Transfer {
   readonly bytes = { swarm: 0, source: 0 }
   /** Resolves with the blob as soon as its size is known. */
@@ -116,6 +134,8 @@ export class Transfer {
   #stopTicking = () => {}
   #progressAt: number
   #readers = new Map<number, number>()
+  /** How many of them read a part. */
+  readonly #partly = new Set<number>()
   /** Those who want it here without reading it. */
   #keepers = 0
   #nextReader = 1
@@ -127,11 +147,20 @@ export class Transfer {
   /** Whom the scheduler named to read the source, and when it last told of a piece that it alone has. */
   #reader: NodeId | undefined
   #readerToldAt = Number.NEGATIVE_INFINITY
+  /** Only what somebody waits for is wanted. */
+  #part: boolean
+  /** What other nodes wait for, of what comes to them through this one. */
+  readonly #needs = new Map<NodeId, Need>()
+  readonly #telling: Telling
+  /** What is fetched ahead of those who read a part, the last of it at the end. */
+  #ahead: readonly Run[] = []
   #over = false
 
-  constructor(deps: TransferDeps, events: TransferEvents, location: Location) {
+  /** @param part only what somebody waits for is wanted, until somebody wants all of it */
+  constructor(deps: TransferDeps, events: TransferEvents, location: Location, part = false) {
     this.#d = deps
     this.#events = events
+    this.#part = part
     this.#places = new Places(location)
     this.startedAt = deps.clock.now()
     this.#progressAt = this.startedAt
@@ -147,6 +176,7 @@ export class Transfer {
     this.#arrivals = new Arrivals(deps, this.#arrivalsHost())
     this.#asking = new Asking((request) => deps.planner.plan(request), this.#askingHost(), deps)
     this.#feeding = new Feeding(deps, this.#places, this.#feedingHost())
+    this.#telling = new Telling((parent, pieces, all) => this.#links.need(parent, pieces, all))
   }
 
   /** Where it is read from its source, if this node has to. */
@@ -160,13 +190,17 @@ export class Transfer {
   get feeding(): boolean {
     return this.#feeding.running
   }
+  /** Only what somebody waits for is wanted here. */
+  get part(): boolean {
+    return this.#part
+  }
   /** It comes to others through this node. */
   get leads(): boolean {
     return this.#leads || this.#feeding.running
   }
   /** Nobody reads it, so whatever somebody reads goes first. */
   get background(): boolean {
-    return this.#readers.size === 0
+    return this.#readers.size === 0 && this.#needs.size === 0
   }
   /** Nobody here wants it, read or unread. */
   get unwanted(): boolean {
@@ -184,7 +218,7 @@ export class Transfer {
         inFlight: parent?.requests.size ?? 0,
       }
     })
-    return { parents, rate: this.#meter.perSecond(now), readers: this.#readers.size, feeding: this.#feeding.running }
+    return { parents, rate: this.#meter.perSecond(now), readers: this.#readers.size, part: this.#part, feeding: this.#feeding.running }
   }
 
   start(size?: number): void {
@@ -193,6 +227,32 @@ export class Transfer {
     if (held && (held.complete || held.size === (size ?? held.size))) this.#begin(held)
     else if (size !== undefined) this.#begin(this.#create(size))
     if (!this.#over) this.#asking.ask()
+  }
+
+  /** All of it is wanted, from now on. */
+  wantAll(): void {
+    if (!this.#part || this.#over) return
+    this.#part = false
+    this.#apply({ type: 'whole' })
+    this.#feeding.look()
+    // Who tells this node what it needs may leave that to it now.
+    if (this.#blob && this.leads) this.#events.begun(this.#blob)
+    this.#tellNeeds()
+    this.#asking.ask()
+  }
+
+  /** Another node waits for these pieces, or for all of it, and for nothing any more that it said before. */
+  needed(by: NodeId, { pieces, all }: Need): void {
+    if (this.#over) return
+    this.#needs.set(by, { pieces, all })
+    this.#readAt = this.#d.clock.now()
+    if (all) this.wantAll()
+    this.#aim(by, runsOf(pieces))
+  }
+
+  /** That node needs nothing of it any more. */
+  unneeded(by: NodeId): void {
+    if (this.#needs.delete(by)) this.#aim(by, [])
   }
 
   /** Somebody else wants it as well, perhaps by another name. */
@@ -251,19 +311,45 @@ export class Transfer {
 
   /**
    * Waits for a piece to be verified and stored, or for more of it in {@link fresh}. The last one only counts once the
-   * whole digest is verified.
+   * whole digest is verified, but for who reads a `part` of the blob, which nobody takes for all of it.
    */
-  async piece(reader: number, piece: number, signal: AbortSignal): Promise<void> {
+  async piece(reader: number, piece: number, signal: AbortSignal, part = false): Promise<void> {
     const blob = await this.begun
     this.#readAt = this.#d.clock.now()
     this.#readers.set(reader, piece)
-    if (!blob.gone && blob.have.has(piece) && piece < blob.layout.count - 1) return
+    const { count } = blob.layout
+    const soon = part || piece < count - 1
+    if (!blob.gone && blob.have.has(piece) && soon) return
     if (this.#over || blob.gone) {
       await this.finished
       return
     }
     this.#apply({ type: 'reader-at', reader, piece })
-    await this.#waiters.wait(piece, signal)
+    await this.#waiters.wait(soon ? piece : count, signal)
+  }
+
+  /** That reader waits for a run of pieces, and may go on with those that follow. */
+  aim(reader: number, run: Run, ahead: Run): void {
+    this.#partly.add(reader)
+    this.#aim(readerName(reader), [run])
+    if (ahead[0] >= ahead[1]) return
+    this.#ahead = [...this.#ahead.slice(1 - mostAhead), ahead]
+    // Where all of it is wanted anyway, this is where to go on.
+    this.#apply({ type: 'reader-at', reader: following, piece: ahead[0] })
+    this.#aim('ahead', [], this.#ahead)
+  }
+
+  #aim(who: string, runs: readonly Run[], ahead: readonly Run[] = []): void {
+    this.#apply({ type: 'aimed', who, runs, ahead })
+    this.#feeding.look()
+    this.#tellNeeds()
+  }
+
+  /** What this node needs, for those who bring it: at once if there is something new. */
+  #tellNeeds(): void {
+    const download = this.#download
+    if (!download || this.#over) return
+    this.#telling.told(download, this.#part)
   }
 
   reader(): number {
@@ -274,8 +360,10 @@ export class Transfer {
 
   readerLeft(reader: number): void {
     this.#readers.delete(reader)
+    this.#partly.delete(reader)
     this.#readAt = this.#d.clock.now()
     this.#apply({ type: 'reader-left', reader })
+    this.#aim(readerName(reader), [])
   }
 
   /** Somebody wants it here and does not read it, until the result is called: it goes on, in the background. */
@@ -313,7 +401,11 @@ export class Transfer {
       },
       layout: () => this.#blob?.layout,
       owned: (repositories) => this.#d.owned?.(digest, repositories),
-      held: (parent, have, feeding) => this.#apply({ type: 'parent-joined', parent, have, feeding }),
+      held: (parent, have, feeding, part) => {
+        this.#apply({ type: 'parent-joined', parent, have, feeding })
+        this.#telling.parent(parent, feeding, part)
+        this.#tellNeeds()
+      },
       has: (parent, pieces) => {
         if (parent === this.#reader && this.#isNews(pieces)) this.#readerToldAt = this.#d.clock.now()
         this.#apply({ type: 'parent-has', parent, pieces })
@@ -333,6 +425,7 @@ export class Transfer {
       },
       left: (parent, reason, failure) => {
         this.#apply({ type: 'parent-left', parent })
+        this.#telling.left(parent)
         // A fetcher that the source refused cannot help; the scheduler then names another, this node perhaps.
         this.#asking.failed(parent, reason, failure?.code)
         this.#asking.ask()
@@ -358,7 +451,7 @@ export class Transfer {
       },
       stored: (blob, piece, bytes) => {
         this.bytes.swarm += bytes
-        this.#stored(blob, piece, bytes, 'stored')
+        this.#stored(piece, bytes, 'stored')
         this.#events.stored(blob, piece)
       },
       failed: (failure) => this.#end(failure),
@@ -373,11 +466,14 @@ export class Transfer {
       apply: (event) => this.#apply(event),
       running: (running) => this.#apply({ type: 'feeding', running }),
       availability: (piece) => this.#download?.availability(piece) ?? 0,
+      whole: () => !this.#part,
+      awaited: (most, needed) => this.#download?.due(most, needed),
+      readInOrder: () => this.#readers.size > this.#partly.size,
       leftToOther: () => this.#d.clock.now() - this.#readerToldAt < readsMs,
       hopeful: () => this.#download?.hopeful ?? false,
-      stored: (blob, piece, bytes) => {
+      stored: (_, piece, bytes) => {
         this.bytes.source += bytes
-        this.#stored(blob, piece, bytes, 'fed')
+        this.#stored(piece, bytes, 'fed')
       },
       stated: (blob, pieces) => {
         for (const piece of pieces) {
@@ -400,6 +496,8 @@ export class Transfer {
     return {
       question: (stalled) => {
         if (this.#over || (!stalled && this.#links.count >= this.#d.tuning.mostParents)) return undefined
+        // Nothing is wanted at the moment, and it is known whom to ask when something is.
+        if (!stalled && this.#part && this.#links.count > 0 && this.#download?.idle) return undefined
         return {
           node: this.#d.membership.self,
           location: this.location,
@@ -407,6 +505,7 @@ export class Transfer {
           pieces: this.#blob?.have.count ?? 0,
           connected: this.#links.cards().map((card) => card.id),
           stalled,
+          ...(this.#part ? { part: true } : {}),
         }
       },
       answer: (reply) => {
@@ -447,10 +546,12 @@ export class Transfer {
     this.#letGo = blob.hold()
     const { clock, tuning, random } = this.#d
     const [sure, unsure] = blob.complete ? [blob.have, []] : looked(blob)
-    this.#download = new Download(blob.layout, sure, blob.metainfo.known, tuning, random, clock.now())
+    const now = clock.now()
+    this.#download = new Download(blob.layout, sure, blob.metainfo.known, tuning, random, now, !this.#part)
     this.#apply({ type: 'looking', pieces: unsure })
     if (this.#feeding.running) this.#apply({ type: 'feeding', running: true })
     for (const [reader, piece] of this.#readers) this.#apply({ type: 'reader-at', reader, piece })
+    for (const [who, { pieces }] of this.#needs) this.#apply({ type: 'aimed', who, runs: runsOf(pieces) })
     this.#begun.resolve(blob)
     this.#events.begun(blob)
     if (sure.complete) void this.#finish()
@@ -490,6 +591,7 @@ export class Transfer {
           command.reason === 'sent wrong bytes' ? 'corrupt' : undefined,
         )
         this.#links.drop(command.parent, command.reason)
+        this.#telling.left(command.parent)
         break
       case 'ask':
         // Whoever has all of it counts as a way to get it, until it is said that it is none.
@@ -515,10 +617,10 @@ export class Transfer {
       .map(({ id }) => id)
   }
 
-  #stored(blob: Blob, piece: number, bytes: number, type: 'stored' | 'fed'): void {
+  #stored(piece: number, bytes: number, type: 'stored' | 'fed'): void {
     this.#progressAt = this.#d.clock.now()
     this.#meter.add(bytes, this.#progressAt)
-    if (piece < blob.layout.count - 1) this.#waiters.stored(piece)
+    this.#waiters.stored(piece)
     this.#apply({ type, piece })
   }
 
@@ -559,6 +661,9 @@ export class Transfer {
     this.#apply({ type: 'tick' })
     if (this.#over) return
     this.#asking.tick()
+    this.#feeding.look()
+    this.#tellNeeds()
+    if (this.#part && this.#download?.idle) this.#progressAt = now
     const quiet = now - this.#progressAt
     const patience = this.#ownWayAfter * (now < this.#elsewhereUntil ? elsewherePatience : 1)
     if (!this.#feeding.running && !this.#feeding.failure && quiet > patience) {
@@ -569,7 +674,8 @@ export class Transfer {
       this.fetch(false)
     }
     if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
-    if (this.unwanted && !this.#ordered && now - this.#readAt > unreadMs) this.stop('nobody reads it any more')
+    const kept = this.#part ? this.#needs.size > 0 : this.#ordered
+    if (this.unwanted && !kept && now - this.#readAt > unreadMs) this.stop('nobody reads it any more')
   }
 
   #end(failure: Failure | undefined): void {
@@ -585,7 +691,9 @@ export class Transfer {
       this.#begun.reject(failure)
       this.#finished.reject(failure)
     } else {
-      this.#waiters.stored(this.#blob!.layout.count - 1)
+      const { count } = this.#blob!.layout
+      this.#waiters.stored(count - 1)
+      this.#waiters.stored(count)
       this.#finished.resolve(this.#blob!)
     }
     this.#events.ended(this, failure)

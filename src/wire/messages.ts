@@ -70,6 +70,8 @@ const state = z.object({
   kind: z.enum(['manifest', 'blob']),
   /** The sender reads it from the source: it will have every piece first. */
   feeding: z.boolean(),
+  /** It brings only what it is told is needed. */
+  part: z.literal(true).optional(),
   /** Bitmap, base64. */
   have: base64(wireRules.bitmapBytes),
   /** Repositories, one of each registry, that have it and are not for anyone: what another registry says of it, it has to show. */
@@ -77,6 +79,11 @@ const state = z.object({
 })
 /** Pieces that came since `state`. */
 const have = z.object({ t: z.literal('have'), digest, pieces })
+/**
+ * Of a blob that comes to others through the receiver: what the sender waits for, the most urgent first, in place of what it
+ * said before; or `all` of it. Where that is already on its way in order, these come before the rest.
+ */
+const need = z.object({ t: z.literal('need'), digest, pieces, all: z.literal(true).optional() })
 /** A piece that the receiver of this frame sent has arrived, or is `dropped`: its link has room for another. */
 const got = z.object({ t: z.literal('got'), digest, piece, dropped: z.literal(true).optional() })
 /** A piece that the receiver of this frame sent does not have the right bytes: it had better look at its own. */
@@ -94,7 +101,7 @@ const meta = z.object({
 /** The sender no longer holds the blob, or failed to get it from its source. */
 const gone = z.object({ t: z.literal('gone'), digest, code: short.optional(), message: short.optional() })
 
-export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state, have, got, wrong, meta, gone])
+export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state, have, need, got, wrong, meta, gone])
 export type Frame = z.infer<typeof frameSchema>
 export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
 
@@ -240,6 +247,8 @@ export const scheduleSchema = z.object({
     .max(256),
   /** Nothing has arrived for a while. */
   stalled: z.boolean(),
+  /** It wants some pieces, and tells whoever reads the source which. */
+  part: z.boolean().optional(),
 })
 export type Schedule = z.infer<typeof scheduleSchema>
 
@@ -260,8 +269,11 @@ export const scheduleReplySchema = z.object({
 })
 export type ScheduleReply = z.infer<typeof scheduleReplySchema>
 
-/** `POST /shoal/v1/fetch`: a scheduler tells a seed to read a blob from its source. Answered 202. */
-export const fetchOrderSchema = z.object({ location: locationSchema })
+/**
+ * `POST /shoal/v1/fetch`: a scheduler tells a seed to read a blob from its source; or, with `part`, as much of it as others
+ * tell it they need. Answered 202.
+ */
+export const fetchOrderSchema = z.object({ location: locationSchema, part: z.boolean().optional() })
 export type FetchOrder = z.infer<typeof fetchOrderSchema>
 
 export const tagSchema = z.string().transform((text, ctx) => {

@@ -10,7 +10,7 @@ export interface FakeSourceBlob {
 }
 
 export class FakeSource implements Source {
-  /** `resolve <tag>`, `stat <digest>`, `open <digest> <start>`, `pass <path>`, in order. */
+  /** `resolve <tag>`, `stat <digest>`, `open <digest> <start>` or `<start>-<end>`, `pass <path>`, in order. */
   readonly calls: string[] = []
   /** Bytes given so far. */
   sent = 0
@@ -50,11 +50,11 @@ export class FakeSource implements Source {
     return this.#statOf(digest, kind === 'blob' ? 'no-blob' : 'no-manifest')
   }
 
-  async open(location: Location, start: number, signal?: AbortSignal): Promise<OpenBody> {
-    this.#called(`open ${location.digest} ${start}`, location)
+  async open(location: Location, start: number, signal?: AbortSignal, end?: number): Promise<OpenBody> {
+    this.#called(`open ${location.digest} ${start}${end === undefined ? '' : `-${end}`}`, location)
     if (this.answer) return this.answer(location, start)
     const stat = this.#statOf(location.digest, 'no-blob')
-    return { ...stat, body: this.#body(this.#blobs.get(location.digest)!.bytes, start, signal) }
+    return { ...stat, body: this.#body(this.#blobs.get(location.digest)!.bytes.subarray(0, end), start, signal) }
   }
 
   async pass(_repository: Repository, path: string): Promise<Passed> {

@@ -61,7 +61,7 @@ export class SwarmNode {
     this.membership = new MemberTable(infoOf(this.id, { modes }), () => clock.now())
     this.store = new MemoryStore({ clock, checkWhole, limitBytes })
     const { store, membership } = this
-    this.seeder = new Seeder({ store, clock, feeding: (digest) => this.swarm.find(digest)?.leads ?? false })
+    this.seeder = new Seeder({ store, clock, feeding: (digest) => this.swarm.find(digest)?.leads ?? false, part: (digest) => this.swarm.find(digest)?.part ?? false })
     this.bans = new Bans({ store, clock, log, metrics })
     const outbound = network.outboundOf(this)
     const directory = { provide: () => {}, withdraw: () => {}, find: async () => [] }
@@ -73,7 +73,7 @@ export class SwarmNode {
           clock,
           log,
           metrics,
-          orderSelf: (order) => this.swarm.order(order.location),
+          orderSelf: (order) => this.swarm.order(order.location, order.part),
         })
       : undefined
     const { scheduler } = this
