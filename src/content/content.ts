@@ -34,12 +34,26 @@ export interface WholeFile {
   sound(at: number): boolean
 }
 
+/** What is fetched of a blob beside what is read: nothing, some of what follows it, or all of it in the background. */
+export const prefetches = ['none', 'following', 'whole'] as const
+export type Prefetch = (typeof prefetches)[number]
+
+/** What a client will read first, without an end where that is all from there on. */
+export interface Wanted extends Partial<Span> {
+  /** It reads parts that have an end, and takes none of them for the blob: each piece is verified, the whole need not be. */
+  readonly part?: boolean
+  /** `whole` unless said. */
+  readonly prefetch?: Prefetch
+}
+
 /** A blob open for reading. Close it when done; reading keeps it from eviction. */
 export interface BlobReader extends BlobStat {
   /** Set when the blob is whole and was verified lately: the file may be sent as it is, see {@link WholeFile}. */
   readonly file?: WholeFile
   /** Verified bytes of the span, in order, as they arrive. Breaks off with a {@link Failure} rather than lie. */
   read(span: Span, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** All of these will be read, one after the other. */
+  expect?(spans: readonly Span[]): void
   /** What was read here so far, by where it came from: `store` is what was on this node when the blob was opened. */
   provenance(): Provenance
   close(): void
@@ -54,10 +68,9 @@ export interface Content {
   /** Size without fetching the blob. */
   stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat>
   /**
-   * Opens a blob; the first bytes may still be on their way. `span` is what the client will read first, without an end
-   * where that is all from there on.
+   * Opens a blob; the first bytes may still be on their way.
    */
-  open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader>
+  open(repository: Repository, digest: Digest, wanted?: Wanted, signal?: AbortSignal): Promise<BlobReader>
   /** `GET /v2/<repository>/<path>` passed to the source: `tags/list`, `referrers/<digest>`. */
   pass(repository: Repository, path: string, search: string, accept?: string, signal?: AbortSignal): Promise<Passed>
 }

@@ -10,7 +10,7 @@ import { refusals } from '../source/lent.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Passed } from '../source/source.ts'
 import type { Span } from '../store/blob-store.ts'
-import type { BlobReader, BlobStat, Content, Manifest } from './content.ts'
+import type { BlobReader, BlobStat, Content, Manifest, Wanted } from './content.ts'
 
 /** What all clients share. */
 export interface Guard {
@@ -65,10 +65,10 @@ export class GuardedContent implements Content {
   }
 
   /** Begun at once where that helps, and closed again if the client may not have it. */
-  async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
+  async open(repository: Repository, digest: Digest, wanted?: Wanted, signal?: AbortSignal): Promise<BlobReader> {
     const { content, rights } = this.#guard
     const named = { repository, kind: 'blob', reference: digest } as const
-    const open = () => content.open(repository, digest, span, signal)
+    const open = () => content.open(repository, digest, wanted, signal)
     const opening = (await rights.expects(this.#visitor, named)) ? open() : undefined
     opening?.catch(() => {})
     let asker: Asker | undefined
@@ -98,6 +98,7 @@ export class GuardedContent implements Content {
           yield bytes
         }
       },
+      ...(reader.expect ? { expect: (spans: readonly Span[]) => reader.expect?.(spans) } : {}),
       provenance: () => reader.provenance(),
       close: () => reader.close(),
     }

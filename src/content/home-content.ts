@@ -10,8 +10,8 @@ import { contentsOf, isElsewhere } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location, Passed, Resolved, Source, Stat } from '../source/source.ts'
-import type { BlobStore, Span } from '../store/blob-store.ts'
-import type { BlobReader, BlobStat, Content, Manifest } from './content.ts'
+import type { BlobStore } from '../store/blob-store.ts'
+import type { BlobReader, BlobStat, Content, Manifest, Wanted } from './content.ts'
 
 export interface HomeContentOptions {
   readonly content: Content
@@ -60,11 +60,11 @@ export class HomeContent implements Content {
     return { digest, ...stat }
   }
 
-  async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
+  async open(repository: Repository, digest: Digest, wanted?: Wanted, signal?: AbortSignal): Promise<BlobReader> {
     await unlessAborted(this.#stat({ repository, kind: 'blob', digest }, signal), signal)
     this.#o.open(repository)
     this.#o.store.seenIn(digest, repository)
-    return this.#o.content.open(repository, digest, span, signal)
+    return this.#o.content.open(repository, digest, wanted, signal)
   }
 
   pass(repository: Repository, path: string, search: string, accept?: string, signal?: AbortSignal): Promise<Passed> {
@@ -138,8 +138,8 @@ export class ByHome implements Content {
   stat(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<BlobStat> {
     return this.#of(repository).stat(repository, digest, signal)
   }
-  open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
-    return this.#of(repository).open(repository, digest, span, signal)
+  open(repository: Repository, digest: Digest, wanted?: Wanted, signal?: AbortSignal): Promise<BlobReader> {
+    return this.#of(repository).open(repository, digest, wanted, signal)
   }
   pass(repository: Repository, ...rest: [string, string, string?, AbortSignal?]): Promise<Passed> {
     return this.#of(repository).pass(repository, ...rest)

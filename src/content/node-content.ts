@@ -8,9 +8,10 @@ import type { Bitmap } from '../piece/bitmap.ts'
 import { mostBlobBytes, pieceAt } from '../piece/layout.ts'
 import type { Location, Passed, Source } from '../source/source.ts'
 import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
+import type { Run } from '../swarm/aims.ts'
 import type { Passage } from '../swarm/passage.ts'
-import { type Arrival, readArriving, readChecked } from '../swarm/reader.ts'
-import type { BlobReader, BlobStat, Content, Manifest, Provenance, WholeFile } from './content.ts'
+import { type Aim, type Arrival, piecesOf, readArriving, readChecked } from '../swarm/reader.ts'
+import type { BlobReader, BlobStat, Content, Manifest, Provenance, Wanted, WholeFile } from './content.ts'
 import { isRight, readWhole } from './read-whole.ts'
 import type { Tags } from './tags.ts'
 import { through } from './through.ts'
@@ -18,7 +19,7 @@ import { through } from './through.ts'
 export interface NodeContentOptions {
   readonly store: BlobStore
   readonly swarm: {
-    fetch(location: Location, size?: number): Arrival
+    fetch(location: Location, size?: number, part?: boolean): Arrival
     passage?(location: Location, size: number): Pick<Passage, 'read' | 'doubt'>
   }
   readonly source: Source
@@ -26,6 +27,8 @@ export interface NodeContentOptions {
 }
 
 const octets = 'application/octet-stream'
+/** So much of what follows a part is fetched for who may go on. */
+const aheadBytes = 8 * 1024 * 1024
 /** What a file is asked for by: there is one at a time. */
 const latestTag = parseTag('latest')
 
@@ -60,21 +63,21 @@ export class NodeContent implements Content {
     return { digest, ...stat }
   }
 
-  async open(repository: Repository, digest: Digest, span?: Partial<Span>, signal?: AbortSignal): Promise<BlobReader> {
+  async open(repository: Repository, digest: Digest, wanted?: Wanted, signal?: AbortSignal): Promise<BlobReader> {
     const { store, swarm } = this.#o
     const held = store.find(digest)
-    if (held?.complete) return this.#reader(repository, held, goesOn(span))
     const size = this.#sizes.get(digest)?.size
+    if (held?.complete || (held && isHere(held, size, wanted))) return this.#reader(repository, held, wanted)
     if (size !== undefined && size > mostBlobBytes) {
       throw new Failure('unavailable', `${digest} is said to have ${size} bytes, more than nodes share of one blob`)
     }
-    const transfer = swarm.fetch({ repository, kind: 'blob', digest }, size)
+    const transfer = swarm.fetch({ repository, kind: 'blob', digest }, size, inParts(wanted))
     // It may have been the size that was wrong.
     transfer.finished.catch((error: unknown) => {
       if (!Failure.from(error).unkept) this.#sizes.delete(digest)
     })
     const blob = await raceAbort(transfer.begun, signal)
-    return this.#reader(repository, blob, goesOn(span), blob.complete ? undefined : transfer)
+    return this.#reader(repository, blob, wanted, blob.complete ? undefined : transfer)
   }
 
   async pass(
@@ -90,21 +93,22 @@ export class NodeContent implements Content {
   /**
    * `arrival` brings what is not whole. What lay on the disk for long is looked at before it is sent, and what is not right
    * any more comes anew, also when all of the file is gone. What there is no room for comes from other nodes or the
-   * source, and is not kept; a part of it only to who `goesOn`.
+   * source, and is not kept; a part of it only to who goes on to its end.
    */
-  #reader(repository: Repository, opened: Blob, goesOn: boolean, arrival?: Arrival): BlobReader {
+  #reader(repository: Repository, opened: Blob, wanted: Wanted | undefined, arrival?: Arrival): BlobReader {
     const { store, swarm, source } = this.#o
     const { digest, size, kind } = opened
     const location: Location = { repository, kind, digest }
     let blob = opened
     let letGo = blob.hold()
     let closed = false
+    const over: (() => void)[] = []
     const before = { store: 0, swarm: 0, source: 0 }
     let taken = new Taken(blob, arrival)
     let begun = arrival
     /** The transfer that brings what is missing: at first the one it was opened with, and another when that is over. */
     const arriving = (): Arrival => {
-      const transfer = begun ?? swarm.fetch(location, size)
+      const transfer = begun ?? swarm.fetch(location, size, inParts(wanted))
       begun = undefined
       if (transfer === taken.transfer) return transfer
       add(before, taken.provenance())
@@ -113,7 +117,7 @@ export class NodeContent implements Content {
     }
     /** Its file was found to be broken. */
     const renew = async (signal: AbortSignal) => {
-      const transfer = swarm.fetch(location, size)
+      const transfer = swarm.fetch(location, size, inParts(wanted))
       const renewed = await raceAbort(transfer.begun, signal)
       if (closed || renewed.size !== size) throw new Failure('corrupt', `${digest} is not what it was`)
       letGo()
@@ -132,10 +136,14 @@ export class NodeContent implements Content {
         let broken = false
         for (let at = span.start; at < span.end; ) {
           const left = { start: at, end: span.end }
-          const transfer = blob.complete ? undefined : arriving()
+          const here = blob.complete || isHere(blob, size, { ...wanted, ...left })
+          const transfer = here ? undefined : arriving()
+          const aim = aimOf(wanted, left, size)
           const doubts = transfer?.doubts.length
           try {
-            for await (const bytes of transfer ? readArriving(transfer, blob, left, signal) : readChecked(blob, left)) {
+            for await (const bytes of transfer
+              ? readArriving(transfer, blob, left, signal, aim)
+              : readChecked(blob, left)) {
               taken.add(at, bytes.length)
               at += bytes.length
               yield bytes
@@ -148,7 +156,7 @@ export class NodeContent implements Content {
               await renew(signal)
               continue
             }
-            const passable = span.end === size && (span.start === 0 || goesOn)
+            const passable = span.end === size && (span.start === 0 || goesOn(wanted))
             if (!transfer || !passable || !Failure.from(error).unkept) throw error
             const passage = swarm.passage?.(location, size)
             const known = { blob, from: span.start, given: at, doubts: transfer.doubts }
@@ -166,9 +174,14 @@ export class NodeContent implements Content {
           }
         }
       },
+      expect: (spans) => {
+        const transfer = blob.complete ? undefined : arriving()
+        if (transfer) over.push(expecting(transfer, blob, spans, wanted))
+      },
       provenance: () => add({ ...before }, taken.provenance()),
       close: () => {
         closed = true
+        for (const end of over) end()
         letGo()
       },
     }
@@ -238,8 +251,41 @@ export class NodeContent implements Content {
  * Whether a client asks for all from some byte on. Engines do when an answer broke off; who asks for parts wants many of
  * them, and each would be a whole blob for its registry to send.
  */
-function goesOn(span: Partial<Span> | undefined): boolean {
-  return span !== undefined && span.end === undefined
+function goesOn(wanted: Wanted | undefined): boolean {
+  return wanted !== undefined && wanted.end === undefined && !wanted.part
+}
+
+/** Nothing else of the blob is to be brought than what is read of it. */
+function inParts(wanted: Wanted | undefined): boolean {
+  return wanted?.prefetch !== undefined && wanted.prefetch !== 'whole'
+}
+
+/** All that the client wants of a blob that is here in part is here: nobody has to be asked for anything. */
+function isHere({ gone, have, layout, size }: Blob, known: number | undefined, wanted: Wanted | undefined): boolean {
+  if (gone || wanted?.prefetch !== 'none' || wanted.start === undefined || wanted.end === undefined) return false
+  const { start, end } = wanted
+  if (size !== (known ?? size) || start >= Math.min(end, size)) return false
+  // The piece that ends it says nothing of whether all of it is right.
+  const { from, to } = piecesOf(layout, { start, end: Math.min(end, size) })
+  return have.nextMissing(from) >= to && (wanted.part === true || to < layout.count)
+}
+
+/** What a reader of a part waits for; undefined for one that reads in order. */
+function aimOf(wanted: Wanted | undefined, span: Span, size: number): Aim | undefined {
+  const part = wanted?.part === true && span.end - span.start < size
+  if (!part && !inParts(wanted)) return undefined
+  return { part, ahead: wanted?.prefetch === 'none' ? 0 : aheadBytes }
+}
+
+/** All of the spans are waited for until the result is called. */
+function expecting(transfer: Arrival, blob: Blob, spans: readonly Span[], wanted: Wanted | undefined): () => void {
+  const reader = transfer.reader()
+  const runs = spans.map((span): Run => {
+    const { from, to } = piecesOf(blob.layout, span)
+    return [from, to]
+  })
+  if (wanted?.part || inParts(wanted)) transfer.aim(reader, runs)
+  return () => transfer.readerLeft(reader)
 }
 
 /** @throws {Failure} `no-manifest` */

@@ -1,6 +1,6 @@
 /** `GET|HEAD /v2/<name>/blobs/<digest>`, whole or in ranges. */
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import type { BlobReader, Provenance } from '../content/content.ts'
+import { type BlobReader, type Prefetch, type Provenance, prefetches, type Wanted } from '../content/content.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { parseRanges, type RangeSpec, resolveRanges } from '../oci/range.ts'
@@ -11,6 +11,9 @@ import { contentHeaders, type Exchange, matchesEtag, type Services } from './exc
 import { type Sending, wholeBytes } from './file-bytes.ts'
 import { pump, streamOf } from './pump.ts'
 import { downloadHeader } from './shares.ts'
+
+/** `none`, `following` or `whole`: what is fetched beside the range that a client asks for. */
+export const prefetchHeader = 'shoal-prefetch'
 
 export interface BlobRequest {
   readonly repository: Repository
@@ -40,10 +43,11 @@ async function sendBlob(exchange: Exchange, request: BlobRequest, services: Serv
   const startedAt = clock.now()
   const seconds = () => (clock.now() - startedAt) / 1000
   const specs = rangesOf(exchange, request.digest)
+  const wanted = wantedOf(specs, prefetchOf(exchange.header(prefetchHeader)))
   const ended = pulls.sending(exchange.client, request.digest)
   let opened: BlobReader | undefined
   try {
-    const reader = await content.open(request.repository, request.digest, hintOf(specs), exchange.signal)
+    const reader = await content.open(request.repository, request.digest, wanted, exchange.signal)
     opened = reader
     const flow = await begin(reader, specs, exchange.signal, services.sending)
     metrics.firstByteSeconds.observe(seconds())
@@ -81,6 +85,7 @@ async function begin(
   const { file } = reader
   const plan = planBody(reader, resolveRanges(specs, reader.size))
   const read = (span: Span) => (file ? wholeBytes(file, reader, span, signal, sending) : reader.read(span, signal))
+  if (plan.parts.length > 1) reader.expect?.(plan.parts.map(({ span }) => span))
   let sent = 0
   const rest = bytesOf(plan, read, (bytes) => {
     sent += bytes
@@ -114,11 +119,25 @@ function rangesOf(exchange: Exchange, digest: Digest): readonly RangeSpec[] | un
   return parseRanges(exchange.header('range'))
 }
 
-/** What the client reads first, as far as it can be told before the size is known. */
-function hintOf(specs: readonly RangeSpec[] | undefined): Partial<Span> | undefined {
-  const spec = specs?.[0]
-  if (!spec || 'suffix' in spec) return undefined
-  return { start: spec.first, ...(spec.last === undefined ? {} : { end: spec.last + 1 }) }
+/** What else of the blob is to be fetched than what this request asks for. @throws {Failure} `bad-request` */
+function prefetchOf(header: string | undefined): Prefetch | undefined {
+  const text = header?.trim()
+  const known = prefetches.find((each) => each === text)
+  if (known !== undefined || text === undefined) return known
+  throw new Failure('bad-request', `${prefetchHeader}: ${text.slice(0, 40)}: expected one of ${prefetches.join(', ')}`)
+}
+
+/**
+ * What the client reads first, as far as it can be told before the size is known. Engines ask for all from some byte on;
+ * who names an end wants that part.
+ */
+function wantedOf(specs: readonly RangeSpec[] | undefined, prefetch: Prefetch | undefined): Wanted | undefined {
+  const [spec, ...others] = specs ?? []
+  const asked = prefetch === undefined ? {} : { prefetch }
+  if (!spec) return prefetch === undefined ? undefined : asked
+  if ('suffix' in spec || others.length > 0) return { ...asked, part: true }
+  if (spec.last === undefined) return { ...asked, start: spec.first }
+  return { ...asked, start: spec.first, end: spec.last + 1, part: true }
 }
 
 /** Splits what was sent by where it came from: pieces are fetched whole, so more may have come than went out. */

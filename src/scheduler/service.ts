@@ -74,7 +74,8 @@ export class Scheduler {
       started,
     )
     if (!membership.find(request.node.id)) swarms.left(request.node.id)
-    if (decision.order) this.#order(decision.order, { location: request.location, ...(request.part ? { part: true } : {}) })
+    if (decision.order)
+      this.#order(decision.order, { location: request.location, ...(request.part ? { part: true } : {}) })
     const parents: Parent[] = []
     for (const { id, pieces, complete } of decision.parents) {
       const info = membership.find(id)

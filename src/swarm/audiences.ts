@@ -161,12 +161,7 @@ export class Audiences {
   }
 }
 
-function stateFrame(
-  blob: Blob,
-  feeding: boolean,
-  part: boolean,
-  owners: readonly Repository[],
-): FrameOf<'state'> {
+function stateFrame(blob: Blob, feeding: boolean, part: boolean, owners: readonly Repository[]): FrameOf<'state'> {
   return {
     t: 'state',
     digest: blob.digest,

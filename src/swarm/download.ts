@@ -109,15 +109,7 @@ export class Download {
   #commands: DownloadCommand[] = []
 
   /** @param whole all of the blob is wanted; else only what is aimed at */
-  constructor(
-    layout: Layout,
-    have: Bitmap,
-    stated: Bitmap,
-    tuning: Tuning,
-    random: Random,
-    now: number,
-    whole = true,
-  ) {
+  constructor(layout: Layout, have: Bitmap, stated: Bitmap, tuning: Tuning, random: Random, now: number, whole = true) {
     this.layout = layout
     this.have = have.copy()
     this.#stated = stated.copy()
@@ -587,7 +579,8 @@ export class Download {
     // Who reads the source may send what it has not even told us about yet; and whoever has all of it while there are
     // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:
     // while a request for just anything waits for its turn, what it will bring comes from elsewhere too.
-    if (this.#due.count > this.#openAimed && this.#choosesAwaited(parent, piece)) return this.#sendAny(parent, now, true)
+    if (this.#due.count > this.#openAimed && this.#choosesAwaited(parent, piece))
+      return this.#sendAny(parent, now, true)
     if (piece !== undefined && this.#awaited.has(piece)) return this.#send(parent, piece, now)
     if (parent.feeding || (piece !== undefined && this.#rare > 0 && parent.have.complete)) {
       // More requests for just anything than there are pieces to be had would bring pieces twice.

@@ -13,10 +13,10 @@ import type { Log } from '../telemetry/log.ts'
 import type { Run } from './aims.ts'
 import type { DownloadEvent } from './download.ts'
 import type { Fresh } from './fresh.ts'
-import type { Signer } from './intake.ts'
+import { Intake, type Signer } from './intake.ts'
 import type { Places } from './places.ts'
 import { RangeFeed } from './range-feed.ts'
-import { SourceFeed } from './source-feed.ts'
+import { type FeedHost, SourceFeed } from './source-feed.ts'
 
 export interface FeedingDeps {
   readonly source: Source
@@ -160,7 +160,7 @@ export class Feeding {
 
   /** Resolves to why it has not all of what nobody else has. */
   async #read(location: Location, signal: AbortSignal): Promise<Failure | undefined> {
-    const { source, clock, log, signer } = this.#d
+    const { source, log } = this.#d
     try {
       if (!this.#host.blob()) {
         const stat = await source.stat(location, signal)
@@ -174,12 +174,9 @@ export class Feeding {
         stored: (piece: number, bytes: number) => this.#host.stored(blob, piece, bytes),
         stated: (pieces: readonly number[]) => this.#host.stated(blob, pieces),
         heard: (quiet: number) => this.#host.heard(quiet),
-        aside: (piece: number) => this.#ranges?.has(piece) ?? false,
         turn: () => this.#turn(),
       }
-      const feed = new SourceFeed({ source, location, blob, signer, clock, host, fresh: this.#host.fresh() })
-      this.#feed = feed
-      await this.#readAll(blob, location, feed, signal)
+      await this.#readAll(blob, location, host, signal)
       return undefined
     } catch (error) {
       if (signal.aborted) return undefined
@@ -195,10 +192,11 @@ export class Feeding {
   }
 
   /** What somebody waits for first; and all of it in order, as soon as that is wanted. */
-  async #readAll(blob: Blob, location: Location, feed: SourceFeed, signal: AbortSignal): Promise<void> {
-    const { source, clock } = this.#d
+  async #readAll(blob: Blob, location: Location, host: FeedHost, signal: AbortSignal): Promise<void> {
+    const { source, clock, signer } = this.#d
+    const intake = new Intake({ blob, signer, clock, host })
     const ranges = new RangeFeed({
-      ...{ source, location, blob, clock, intake: feed.intake },
+      ...{ source, location, blob, clock, intake },
       host: {
         next: (most) => this.#host.awaited(most, (piece) => this.#isNeeded(blob, piece) && !ranges.isComing(piece)),
         reading: (pieces) => this.#host.apply({ type: 'looking', pieces }),
@@ -211,6 +209,9 @@ export class Feeding {
     const stop = new AbortController()
     const either = AbortSignal.any([signal, stop.signal])
     this.#ranges = ranges
+    const fresh = this.#host.fresh()
+    const feed = new SourceFeed({ source, location, blob, clock, fresh, intake, host: { ...host, aside: ranges } })
+    this.#feed = feed
     const inParts = ranges.run(either)
     const inOrder = this.#readInOrder(blob, feed, ranges, either)
     try {

@@ -56,6 +56,11 @@ export class RangeFeed {
     return this.#reading.size > 0
   }
 
+  /** The source has sent something in parts. */
+  get any(): boolean {
+    return this.#coming.size + this.#brought.size > 0
+  }
+
   isComing(piece: number): boolean {
     return this.#coming.has(piece)
   }

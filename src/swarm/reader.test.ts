@@ -41,6 +41,7 @@ function arrival(fail?: { at: number; failure: Failure }) {
       readers.add(1)
       return 1
     },
+    aim: () => {},
     readerLeft: (reader: number) => void readers.delete(reader),
     fresh: (_: number): FreshBytes | undefined => undefined,
     doubts: [] as Fresh['doubts'],

@@ -1,12 +1,20 @@
 /** Verified bytes of a blob in order, as they arrive. */
 import { Failure } from '../failure.ts'
-import { pieceAt, pieceBytes, pieceStart } from '../piece/layout.ts'
+import { type Layout, pieceAt, pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Blob, Span } from '../store/blob-store.ts'
 import type { Transfer } from './transfer.ts'
 
 /** As much of a {@link Transfer} as its readers need. */
 export type Arrival = Pick<Transfer, 'bytes' | 'begun' | ReadParts>
-type ReadParts = 'piece' | 'finished' | 'fresh' | 'doubts' | 'reader' | 'readerLeft'
+type ReadParts = 'piece' | 'finished' | 'fresh' | 'doubts' | 'reader' | 'readerLeft' | 'aim'
+
+/** How a span is waited for that is read for its own sake. */
+export interface Aim {
+  /** Nobody takes it for the blob: of the piece that ends the blob it is enough that it is verified. */
+  readonly part: boolean
+  /** Bytes after it that are worth having. */
+  readonly ahead: number
+}
 
 /**
  * What is stored is read in steps of this many bytes, through memory that is used again: a fresh piece's worth of it for
@@ -46,7 +54,8 @@ function memoryFor({ layout }: Blob): Uint8Array {
 /**
  * Reads `span` while `transfer` brings it, at most one piece at a time: from memory what the source has just sent, else
  * verified pieces from the store. The piece that ends the blob is handed out only when the whole digest was verified, so
- * no reader ever gets all of a blob that is wrong. A chunk is valid until the next is asked for.
+ * no reader ever gets all of a blob that is wrong; who reads a part of it gets what is verified. With an `aim` all of the
+ * span is waited for at once, else what comes next. A chunk is valid until the next is asked for.
  * @throws {Failure} why the transfer ended without the bytes
  */
 export async function* readArriving(
@@ -54,8 +63,10 @@ export async function* readArriving(
   blob: Blob,
   span: Span,
   signal: AbortSignal,
+  aim?: Aim,
 ): AsyncGenerator<Uint8Array> {
   const reader = transfer.reader()
+  const part = aim?.part ?? false
   let settled = transfer.doubts.length
   let unverified = false
   let over = false
@@ -65,12 +76,17 @@ export async function* readArriving(
   transfer.finished.then(end, end)
   let memory: Uint8Array | undefined
   try {
+    if (aim) {
+      const { from, to } = piecesOf(blob.layout, span)
+      const last = piecesOf(blob.layout, { start: span.start, end: Math.min(span.end + aim.ahead, blob.size) }).to
+      transfer.aim(reader, [[from, to]], [to, last])
+    }
     for (let start = span.start; start < span.end; ) {
       const piece = pieceAt(blob.layout, start)
       const end = Math.min((piece + 1) * blob.layout.pieceLength, span.end)
       let fresh = transfer.fresh(start)
       if (!fresh) {
-        await transfer.piece(reader, piece, signal)
+        await transfer.piece(reader, piece, signal, part)
         fresh = transfer.fresh(start)
       }
       if (unverified && transfer.doubts.length > settled) {
@@ -100,6 +116,11 @@ export async function* readArriving(
   } finally {
     transfer.readerLeft(reader)
   }
+}
+
+/** The pieces that a span touches, `to` exclusive. */
+export function piecesOf(layout: Layout, { start, end }: Span): { readonly from: number; readonly to: number } {
+  return { from: pieceAt(layout, start), to: pieceAt(layout, Math.max(start, end - 1)) + 1 }
 }
 
 /** Waits for the piece, and looks whether it begins with what was given of it. @throws {Failure} `unavailable` */

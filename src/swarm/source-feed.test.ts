@@ -9,8 +9,8 @@ import { repositoryOf } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { mostPiecesPerSegment, pieceDigest, segmentPayload } from '../piece/metainfo.ts'
 import { Fresh } from './fresh.ts'
-import { signedSegments } from './intake.ts'
-import { SourceFeed } from './source-feed.ts'
+import { Intake, signedSegments } from './intake.ts'
+import { type FeedHost, SourceFeed } from './source-feed.ts'
 
 const pieceLength = 256 * 1024
 const repository = repositoryOf('docker.io', 'library/debian')
@@ -38,24 +38,25 @@ function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterabl
     quiet: [] as number[],
   }
   const stop = new AbortController()
+  const host: FeedHost = {
+    nextNeeded: (from) => {
+      let i = blob.have.nextMissing(from)
+      while (i < blob.layout.count && elsewhere.has(i)) i = blob.have.nextMissing(i + 1)
+      return i
+    },
+    expecting: (from, to) => seen.expecting.push([from, to]),
+    stored: (piece) => seen.stored.push(piece),
+    stated: (pieces) => seen.stated.push(...pieces),
+    heard: (quiet) => seen.quiet.push(quiet),
+  }
   const feed = new SourceFeed({
     source,
     location: { repository, kind: 'blob', digest },
     blob,
-    signer,
     clock,
+    intake: new Intake({ blob, signer, clock, host }),
     fresh: new Fresh(blob.layout, (piece) => seen.arrived.add(piece)),
-    host: {
-      nextNeeded: (from) => {
-        let i = blob.have.nextMissing(from)
-        while (i < blob.layout.count && elsewhere.has(i)) i = blob.have.nextMissing(i + 1)
-        return i
-      },
-      expecting: (from, to) => seen.expecting.push([from, to]),
-      stored: (piece) => seen.stored.push(piece),
-      stated: (pieces) => seen.stated.push(...pieces),
-      heard: (quiet) => seen.quiet.push(quiet),
-    },
+    host,
   })
   const run = () => feed.run(stop.signal)
   const failed = () =>

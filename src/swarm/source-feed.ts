@@ -12,7 +12,7 @@ import { type Layout, pieceStart } from '../piece/layout.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob } from '../store/blob-store.ts'
 import type { Filling, Fresh } from './fresh.ts'
-import { Intake, type IntakeHost, type Signer } from './intake.ts'
+import type { Intake, IntakeHost } from './intake.ts'
 
 export interface FeedHost extends IntakeHost {
   /** First piece at or after `from` that has to come from the source; `count` if none. */
@@ -21,8 +21,8 @@ export interface FeedHost extends IntakeHost {
   expecting(from: number, to: number): void
   /** The source had sent nothing for so long (ms), and does now. */
   heard(quiet: number): void
-  /** The source has sent the piece, or is sending it, to who asked for a part: it is not to send it once more. */
-  aside?(piece: number): boolean
+  /** Pieces that the source has sent, or is sending, because somebody waits for a part: it is not to send them once more. */
+  readonly aside?: { readonly any: boolean; has(piece: number): boolean }
   /** Whoever waits for a part goes first: the next piece is read when this resolves. */
   turn?(): Promise<void> | undefined
 }
@@ -31,8 +31,9 @@ export interface FeedOptions {
   readonly source: Source
   readonly location: Location
   readonly blob: Blob
-  readonly signer: Signer
   readonly clock: Clock
+  /** Where all goes that the source sends, be it in order or in parts. */
+  readonly intake: Intake
   readonly host: FeedHost
   /** Where readers see what comes before it is stored. */
   readonly fresh: Fresh
@@ -43,20 +44,24 @@ export interface FeedOptions {
  * gaps everywhere in what others hold, and must not read their half of the blob again to fill them.
  */
 const skipBytes = 2 * 1024 * 1024
+/**
+ * Where some wait for parts the source is asked for so much at a time, up to what it has sent already: what is on its way
+ * is sent twice otherwise, when a part of it is asked for.
+ */
+const stretchBytes = 16 * 1024 * 1024
 /** How many pieces ahead of the source's position nobody else is asked for. */
 const aheadPieces = 4
 
 export class SourceFeed {
   readonly #o: FeedOptions
   readonly #layout: Layout
-  /** Where all goes that the source sends, be it in order or in parts. */
   readonly intake: Intake
   #heardAt: number
 
   constructor(options: FeedOptions) {
     this.#o = options
     this.#layout = options.blob.layout
-    this.intake = new Intake(options)
+    this.intake = options.intake
     this.#heardAt = options.clock.now()
   }
 
@@ -109,9 +114,11 @@ export class SourceFeed {
   /** The first piece from `first` on that the source is not to send in order; `count` if none. */
   #before(first: number): number {
     const { aside } = this.#o.host
+    const { count, pieceLength } = this.#layout
+    if (!aside?.any) return count
+    const end = Math.min(count, first + Math.ceil(stretchBytes / pieceLength))
     let piece = first
-    if (!aside) return this.#layout.count
-    while (piece < this.#layout.count && !aside(piece)) piece++
+    while (piece < end && !aside.has(piece)) piece++
     return piece
   }
 
@@ -141,7 +148,9 @@ export class SourceFeed {
           if (piece >= layout.count) continue
           const needed = host.nextNeeded(piece)
           if (needed >= layout.count || (needed - piece) * layout.pieceLength > skipBytes) return needed
-          if (piece === last || (needed > piece && this.#before(piece) < needed)) return needed
+          if (piece === last) return needed
+          // It was asked for all there is: once, and from now on for less at a time.
+          if (last === layout.count && needed > piece && this.#before(piece) < needed) return needed
           host.expecting(piece, piece + aheadPieces)
           await host.turn?.()
         }

@@ -31,10 +31,10 @@ import type { Bans } from './bans.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
 import { Feeding, type FeedingHost } from './feeding.ts'
 import { Fresh, type FreshBytes } from './fresh.ts'
+import { type Signer, statementsOfRest } from './intake.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
 import { Places } from './places.ts'
 import type { Planner } from './planner.ts'
-import { type Signer, statementsOfRest } from './intake.ts'
 import { Telling } from './telling.ts'
 import type { Tuning } from './tuning.ts'
 import { PieceWaiters } from './waiters.ts'
@@ -218,7 +218,13 @@ export class Transfer {
         inFlight: parent?.requests.size ?? 0,
       }
     })
-    return { parents, rate: this.#meter.perSecond(now), readers: this.#readers.size, part: this.#part, feeding: this.#feeding.running }
+    return {
+      parents,
+      rate: this.#meter.perSecond(now),
+      readers: this.#readers.size,
+      part: this.#part,
+      feeding: this.#feeding.running,
+    }
   }
 
   start(size?: number): void {
@@ -328,11 +334,11 @@ export class Transfer {
     await this.#waiters.wait(soon ? piece : count, signal)
   }
 
-  /** That reader waits for a run of pieces, and may go on with those that follow. */
-  aim(reader: number, run: Run, ahead: Run): void {
+  /** That reader waits for these pieces, and may go on with those `ahead`. */
+  aim(reader: number, runs: readonly Run[], ahead?: Run): void {
     this.#partly.add(reader)
-    this.#aim(readerName(reader), [run])
-    if (ahead[0] >= ahead[1]) return
+    this.#aim(readerName(reader), runs)
+    if (!ahead || ahead[0] >= ahead[1]) return
     this.#ahead = [...this.#ahead.slice(1 - mostAhead), ahead]
     // Where all of it is wanted anyway, this is where to go on.
     this.#apply({ type: 'reader-at', reader: following, piece: ahead[0] })

@@ -1,5 +1,5 @@
 /** Content in memory: what the registry endpoint is tested against. */
-import type { BlobReader, BlobStat, Content, Manifest, Provenance } from '../../src/content/content.ts'
+import type { BlobReader, BlobStat, Content, Manifest, Provenance, Wanted } from '../../src/content/content.ts'
 import { Failure } from '../../src/failure.ts'
 import { type Digest, digestOf, isDigest } from '../../src/oci/digest.ts'
 import { mediaTypeOf } from '../../src/oci/media.ts'
@@ -28,7 +28,7 @@ export class FakeContent implements Content {
   readonly #files = new Map<string, Digest>()
   readonly #passed = new Map<string, Passed>()
   /** What was opened with which first span, in order. */
-  readonly opened: { digest: Digest; span: Partial<Span> | undefined }[] = []
+  readonly opened: { digest: Digest; span: Wanted | undefined }[] = []
   readonly calls: string[] = []
   /** Readers that were opened and not closed. */
   openReaders = 0
@@ -79,7 +79,7 @@ export class FakeContent implements Content {
   async open(
     repository: Repository,
     digest: Digest,
-    span: Partial<Span> | undefined,
+    span: Wanted | undefined,
     signal?: AbortSignal,
   ): Promise<BlobReader> {
     this.calls.push(`open ${formatRepository(repository)} ${digest}`)

@@ -16,6 +16,7 @@ import type { Transfer } from '../../src/swarm/transfer.ts'
 import { defaultTuning } from '../../src/swarm/tuning.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
+import type { FakeClock } from './clock.ts'
 import { infoOf } from './members.ts'
 import { MemoryStore } from './memory-store.ts'
 import { FakeSource } from './source.ts'
@@ -34,6 +35,7 @@ export class SwarmNode {
   readonly source = new FakeSource()
   readonly metrics = createMetrics()
   readonly membership: MemberTable
+  readonly clock: FakeClock
   readonly store: MemoryStore
   readonly seeder: Seeder
   readonly bans: Bans
@@ -56,12 +58,18 @@ export class SwarmNode {
     this.#network = network
     this.id = `node${String(index).padStart(3, '0')}`
     const { clock } = network
+    this.clock = clock
     const { metrics } = this
     const log = silentLog
     this.membership = new MemberTable(infoOf(this.id, { modes }), () => clock.now())
     this.store = new MemoryStore({ clock, checkWhole, limitBytes })
     const { store, membership } = this
-    this.seeder = new Seeder({ store, clock, feeding: (digest) => this.swarm.find(digest)?.leads ?? false, part: (digest) => this.swarm.find(digest)?.part ?? false })
+    this.seeder = new Seeder({
+      store,
+      clock,
+      feeding: (digest) => this.swarm.find(digest)?.leads ?? false,
+      part: (digest) => this.swarm.find(digest)?.part ?? false,
+    })
     this.bans = new Bans({ store, clock, log, metrics })
     const outbound = network.outboundOf(this)
     const directory = { provide: () => {}, withdraw: () => {}, find: async () => [] }
