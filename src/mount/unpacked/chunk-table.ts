@@ -58,8 +58,10 @@ export class ChunkTable {
     return this.size - this.#before[this.count]!
   }
 
-  /** How many such bytes lie before `offset`, which is not inside a chunk. */
-  gapBytesBefore(offset: number): number {
-    return offset - this.#before[this.after(offset)]!
+  /** How many such bytes lie before `offset`. */
+  gapBytesUpTo(offset: number): number {
+    const chunk = this.after(offset)
+    const into = chunk < this.count ? Math.max(0, offset - this.start(chunk)) : 0
+    return offset - this.#before[chunk]! - into
   }
 }

@@ -13,6 +13,7 @@ import { shortDigest } from '../../oci/digest.ts'
 import type { Compression } from '../../zran/points.ts'
 import { type Resumed, resume } from '../../zran/resume.ts'
 import { ChunkCutter, type Head } from './chunk-cutter.ts'
+import type { GapFile } from './gap-file.ts'
 import type { Holdings } from './holdings.ts'
 import type { Keeping } from './keeping.ts'
 import type { Blob, NodeClient, Prefetch } from './node-client.ts'
@@ -40,6 +41,7 @@ export interface FetchingOptions extends Compressed {
   readonly blob: () => Blob
   readonly holdings: Holdings
   readonly keeping: Keeping
+  readonly gaps: GapFile
   readonly traffic: Traffic
   readonly clock: Clock
   /** The same bytes are kept somewhere else, and need not be kept again. */
@@ -248,6 +250,7 @@ export class Fetching {
   /** @returns the chunks of the run that came and were wrong. @throws {Failure} when the run broke off */
   async #bring(run: Run, flight: Flight, prefetch: Prefetch, fresh: boolean, signal: AbortSignal): Promise<number[]> {
     const { table, compression, points, compressedSize, holdings, keeping, traffic } = this.#o
+    const gaps = this.#o.gaps.writer()
     const missing = new Set(run.chunks)
     for (const chunk of missing) this.#flying.set(chunk, flight)
     const batch = keeping.batch()
@@ -261,7 +264,7 @@ export class Fetching {
           this.#came(chunk, this.#o.equal(chunk) ? bytes.slice() : batch.add(chunk, bytes))
         },
         wrong: () => {},
-        gap: () => {},
+        gap: (at, bytes) => gaps.add(table.gapBytesUpTo(at), bytes),
       },
       this.#headAt(run.at),
     )
@@ -281,7 +284,7 @@ export class Fetching {
       for (const chunk of missing) this.#count(chunk)
     } finally {
       this.#landed(run, flight)
-      await batch.end()
+      await Promise.all([batch.end(), gaps.end()])
     }
     // Another run may have brought them meanwhile.
     return [...missing].filter((chunk) => !holdings.has(chunk) && keeping.peek(chunk) === undefined)

@@ -13,6 +13,8 @@ export interface LayerFolder {
   readonly metadata: string
   /** The unpacked layer, sparse while it is not complete. */
   readonly data: string
+  /** What of it is no file's. */
+  readonly gaps: string
   readonly state: string
 }
 
@@ -28,6 +30,7 @@ export function layerFolder(root: string, digest: Digest): LayerFolder {
     index: join(dir, 'index'),
     metadata: join(dir, 'metadata.erofs'),
     data: join(dir, 'data'),
+    gaps: join(dir, 'gaps'),
     state: join(dir, 'state'),
   }
 }

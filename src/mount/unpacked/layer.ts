@@ -15,6 +15,7 @@ import { isChunk } from './chunk-cutter.ts'
 import type { ChunkTable } from './chunk-table.ts'
 import { DataFile } from './data-file.ts'
 import { Fetching, untilAborted } from './fetching.ts'
+import { GapFile } from './gap-file.ts'
 import { blockBytes, Holdings } from './holdings.ts'
 import { Keeping } from './keeping.ts'
 import type { LayerFolder } from './layer-folder.ts'
@@ -23,6 +24,7 @@ import type { Place } from './places.ts'
 import { ReadAhead } from './read-ahead.ts'
 import { bootId, type LayerState, verifiedStill } from './state-file.ts'
 import type { Traffic } from './traffic.ts'
+import { unpacksTo } from './whole-check.ts'
 
 /** A chunk shorter than a block of the disk saves nothing there: it is copied. */
 const leastLent = 4096
@@ -68,9 +70,12 @@ export class Layer {
   /** Chunks in the order in which they were first asked for. */
   readonly firstReads = new Set<number>()
   readonly #keeping: Keeping
+  readonly #gaps: GapFile
   readonly #around: Surroundings
   readonly #readAhead = new ReadAhead()
   readonly #errors: string[] = []
+  /** What it unpacks to has the digest it should have; undefined while nobody knows. */
+  #checked: boolean | undefined
   #source: { client: NodeClient; blob: Blob } | undefined
   #fetched: number
   /** Bytes of chunks that other layers had and that were copied. */
@@ -91,6 +96,8 @@ export class Layer {
     if (state && verifiedStill(state, this.file.ctime, bootId())) {
       this.holdings.believe(state.verified)
     }
+    this.#checked = state?.facts.checked || undefined
+    this.#gaps = new GapFile(folder.gaps, table.gapBytes, around.files, state?.facts.gaps ?? [])
     this.#keeping = new Keeping({
       table,
       file: this.file,
@@ -104,6 +111,7 @@ export class Layer {
       blob: () => this.#from().blob,
       holdings: this.holdings,
       keeping: this.#keeping,
+      gaps: this.#gaps,
       traffic: around.traffic,
       clock: around.clock,
       equal: (chunk) => shape.table.length(chunk) >= leastLent && this.borrow(chunk),
@@ -132,6 +140,7 @@ export class Layer {
 
   /** All of it is in its own file, verified. */
   get whole(): boolean {
+    if (this.refuted) return false
     return this.file.untouched() && this.holdings.verified.complete && this.holdings.own.complete
   }
 
@@ -145,6 +154,7 @@ export class Layer {
     if (!(offset >= 0 && length >= 0 && end <= table.size)) {
       throw new Failure('bad-range', `bytes ${offset} to ${end} are outside of the ${table.size} of the layer`)
     }
+    if (this.#checked === false) throw new Failure('corrupt', this.#lie)
     const [first, last] = table.within(offset, end)
     if (this.ready(offset, length)) return await this.file.read(offset, length)
     this.#note(offset, end, first, last)
@@ -217,6 +227,30 @@ export class Layer {
     return true
   }
 
+  /**
+   * Holds all of it against the digest of what it unpacks to, once, when it is complete. What other layers had came
+   * without what lies between: then there is nothing to hold against it, but its chunks were verified each.
+   */
+  async check(): Promise<void> {
+    const { table, diffId } = this.shape
+    if (this.#checked !== undefined || !this.holdings.complete || !this.#gaps.complete) return
+    const signal = new AbortController().signal
+    const read = (at: number, length: number) => this.read(at, length, signal)
+    const right = await unpacksTo(diffId, table, read, (at, length) => this.#gaps.read(at, length))
+    this.#checked = right
+    if (!right) this.tell(this.#lie)
+    await this.#gaps.drop()
+  }
+
+  /** Whoever made the index lied: nothing of it counts. */
+  get refuted(): boolean {
+    return this.#checked === false
+  }
+
+  get #lie(): string {
+    return `${shortDigest(this.shape.digest)} does not unpack to what the image says: its index is false, and nothing of it is served`
+  }
+
   /** Copies a chunk that lies in another layer's file, which is about to go. */
   async takeOver(chunk: number): Promise<void> {
     if (!this.holdings.lent.has(chunk)) return
@@ -251,6 +285,8 @@ export class Layer {
         chunks: shape.table.count,
         ctime: String(this.file.ctime),
         boot: bootId(),
+        checked: this.#checked === true,
+        gaps: [...this.#gaps.bounds],
         usedAt: this.usedAt,
         fetched: this.#fetched,
         deduped: holdings.lentBytes + this.#copied,
@@ -273,6 +309,7 @@ export class Layer {
   async close(): Promise<void> {
     this.fetching.close()
     await this.file.rest()
+    await this.#gaps.rest()
   }
 
   async #lent(chunk: number): Promise<Uint8Array | undefined> {

@@ -3,6 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { type Bend, refusal, sampleLayer, text } from '../../../test/fakes/lazy-node.ts'
 import { specOf, unpackedHosts } from '../../../test/fakes/unpacked.ts'
 import { seededRandom } from '../../clock.ts'
+import { encodeIndex } from '../../layer-index/encode.ts'
 import type { UnpackedLayer } from '../unpacked-layer.ts'
 
 const { newNode, newLayers, newDir } = unpackedHosts()
@@ -357,6 +358,7 @@ describe('what nobody asked for', () => {
     expect(same(new Uint8Array(await Bun.file(layer.path).arrayBuffer()), sample.shown)).toBe(true)
     expect(node.bytes).toBeLessThan(sample.bytes.length * 1.1)
     expect(node.asked.every(({ prefetch }) => prefetch === 'whole')).toBe(true)
+    expect(layer.progress().errors).toEqual([])
   })
 
   test('does not come when it is not to', async () => {
@@ -370,13 +372,13 @@ describe('what nobody asked for', () => {
 
   test('comes at once where starts are known to read it first', async () => {
     const node = newNode(sample)
-    node.reads = [4, 0, 99_999]
-    const layer = await newLayers().open(specOf(node, sample, false))
-    await until(() => layer.progress().here > 256 * 1024)
+    node.reads = [6, 0, 99_999]
+    const layer = await newLayers().open(specOf(node, sample, true))
+    await until(() => node.asked.length >= 2)
+    const [last, first] = node.asked
+    expect(last!.from).toBeGreaterThan(first!.from)
+    expect(node.asked.slice(0, 2).map(({ prefetch }) => prefetch)).toEqual(['none', 'none'])
     await until(() => layer.ready(512, 256 * 1024))
-    const asked = node.asked.length
-    await layer.read(512, 1000, within(20_000))
-    expect(node.asked.length).toBe(asked)
   })
 
   test('and what this start read first is told when it ends', async () => {
@@ -386,5 +388,22 @@ describe('what nobody asked for', () => {
     await layer.read(600, 10, within(20_000))
     await layer.close()
     expect(node.told).toEqual([[1, 0]])
+  })
+})
+
+describe('an index that lies', () => {
+  const truth = sampleLayer([text(40, 300_000), text(41, 5000)])
+  const fake = sampleLayer([text(40, 300_000), text(42, 5000)])
+  // Chunks of other bytes, under the name of a layer that they are not: such as whoever holds a key could sign.
+  const index = { ...fake.index, diffId: truth.index.diffId }
+  const lie = { ...fake, index, indexBytes: encodeIndex(index) }
+
+  test('is found out when the layer is complete, and nothing of it is served any more', async () => {
+    const node = newNode(lie)
+    const layer = await newLayers().open(specOf(node, lie, true))
+    await until(() => layer.progress().errors.length > 0)
+    expect(layer.progress().errors[0]).toContain('its index is false')
+    expect(layer.whole()).toBe(false)
+    expect(all(layer)).rejects.toThrow('its index is false')
   })
 })

@@ -18,6 +18,10 @@ const factsSchema = z.object({
   ctime: z.string().regex(/^\d{1,20}$/),
   /** Of the kernel that was running: after a power cut a file may lack what was written to it, and its ctime not tell. */
   boot: z.string(),
+  /** What it unpacks to has the digest it should have. */
+  checked: z.boolean(),
+  /** Stretches of the gap file that are there. */
+  gaps: z.array(z.number()),
   /** ms since 1970 */
   usedAt: z.number(),
   /** Compressed bytes that came from the node so far, and bytes of chunks that other layers had. */

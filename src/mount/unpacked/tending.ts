@@ -38,14 +38,14 @@ export class Tending {
 
   constructor(options: TendingOptions) {
     this.#o = options
-    this.#done.push(this.#quietly(this.#early()), this.#quietly(this.#tellAfterStart()))
+    this.#done.push(this.#quietly(this.#tellAfterStart()))
   }
 
-  /** Brings all of it from now on. */
+  /** Brings all of it from now on, what starts read first before the rest. */
   bringAll(): void {
     if (this.#whole) return
     this.#whole = true
-    this.#done.push(this.#quietly(this.#all()))
+    this.#done.push(this.#quietly(this.#early()).then(() => this.#quietly(this.#all())))
   }
 
   /** Resolves when nothing of it runs any more. */
@@ -84,6 +84,7 @@ export class Tending {
         await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failed++), signal)
       }
     }
+    await layer.check()
   }
 
   async #tellAfterStart(): Promise<void> {
