@@ -7,6 +7,7 @@ import type { Settings } from './config/settings.ts'
 import { connectionsFor } from './file-limit.ts'
 import { harbor } from './harbor/harbor.ts'
 import { ownBinary } from './install/own-binary.ts'
+import type { LazyLayers } from './lazy/lazy.ts'
 import type { Preheats } from './preheat/preheats.ts'
 import type { Own } from './registry/exchange.ts'
 import type { Pulls } from './registry/pulls.ts'
@@ -22,6 +23,7 @@ export interface RegistryPort {
   readonly settings: Settings
   readonly content: RegistryInit['content']
   readonly own: Own | undefined
+  readonly lazy: LazyLayers
   readonly pulls: Pulls
   readonly tracing: Tracing | undefined
   /** Files that this process may have open. */

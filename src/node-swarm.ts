@@ -57,6 +57,7 @@ export class NodeSwarm {
   readonly swarm: Swarm
   readonly mender: Mender
   readonly #network: Network
+  readonly #listeners: ((digest: Digest) => void)[] = []
 
   constructor(parts: NodeSwarmParts) {
     const { settings, store, identity, network, outbound, source, rights, tracing, rates } = parts
@@ -123,8 +124,14 @@ export class NodeSwarm {
     })
   }
 
+  /** Called when this node has something of a blob that it did not have, or has not any more. */
+  onChanged(listener: (digest: Digest) => void): void {
+    this.#listeners.push(listener)
+  }
+
   /** What this node has of it has changed: others are told; with `soon`, at once. */
   announce(digest: Digest, soon = true): void {
+    for (const listener of this.#listeners) listener(digest)
     const owner = this.announcer.changed(digest)
     if (owner && soon) this.#network.announceSoon(owner)
   }

@@ -27,12 +27,14 @@ let notReady: string[]
 let endpoints: ReturnType<NodeParts['endpoints']>
 let view: NodeView
 let stateTags: State['tags']
+let known: ReturnType<NodeParts['lazy']['indexes']['facts']>
 beforeEach(async () => {
   const { tags } = await openSqlite(':memory:')
   stateTags = tags
   node = new LoneNode()
   swarms = new Swarms(seededRandom(1))
   notReady = []
+  known = { indexed: [], making: [], unindexed: [] }
   endpoints = []
   view = viewOf({
     ...parts(),
@@ -57,6 +59,7 @@ function parts() {
     membership,
     store,
     bans,
+    lazy: { indexes: { facts: () => known }, measure: () => {} },
     state: { where: '/var/lib/shoal/state.db', state: { trouble: undefined, tags: stateTags } },
     keeping: { owed: { waiting: 3, oldestAt: clock.wall() - 90_000 }, facts: () => Promise.reject() },
     mender: { due: 2, damaged: 1 },
@@ -94,6 +97,30 @@ test('the metrics of a node say how it is before anything happened', async () =>
   for (const line of ['shoal_ready 1', 'shoal_store_trouble 0', 'shoal_downloads_stalled 0', 'shoal_bans 0']) {
     expect(text.split('\n')).toContain(line)
   }
+})
+
+test('tells which layers have indexes and who made them, which are on their way, and which cannot have one and why', () => {
+  const [index, diffId, other] = ['index', 'unpacked', 'other'].map((text) => digestOf(Buffer.from(text)))
+  const at = Date.UTC(2026, 0, 2)
+  const statement = { layer: digestOf(layer), index: index!, diffId: diffId!, size: 7, signer: 'seed' }
+  known = {
+    indexed: [{ statement: { ...statement, signature: new Uint8Array() }, at, checkedAt: at, here: true }],
+    making: [[diffId!, { done: 1, total: 4 }]],
+    unindexed: [{ layer: other!, reason: 'it is one zstd frame', at }],
+  }
+  node.store.seenIn(digestOf(layer), repository)
+  expect(view.layers().layers).toEqual([
+    { digest: diffId!, repositories: [], state: 'making', progress: { done: 1, total: 4 } },
+    {
+      digest: digestOf(layer),
+      repositories: ['docker.io/library/debian'],
+      state: 'indexed',
+      index: { digest: index!, bytes: 7, here: true, diffId: diffId! },
+      by: 'seed',
+      checkedAt: '2026-01-02T00:00:00.000Z',
+    },
+    { digest: other!, repositories: [], state: 'cannot', reason: 'it is one zstd frame' },
+  ])
 })
 
 test('says what is owed to backends and for how long, where anything ever is', () => {

@@ -1,5 +1,6 @@
 /** A node as its operator sees it: what the admin port tells, gathered from the parts. */
 import { blobFacts } from './admin/blob-facts.ts'
+import { layersFacts } from './admin/layer-facts.ts'
 import type {
   BlobFacts,
   ClusterFacts,
@@ -27,6 +28,8 @@ import type { Keeping } from './home/keeping.ts'
 import type { Owed } from './home/write-back.ts'
 import type { Keeps, KeptRepository } from './keep/kept.ts'
 import type { Item } from './keep/plan.ts'
+import type { LayerIndexes } from './lazy/indexes.ts'
+import type { LazyLayers } from './lazy/lazy.ts'
 import type { Meter } from './meter.ts'
 import type { Digest } from './oci/digest.ts'
 import { formatRepository } from './oci/reference.ts'
@@ -69,6 +72,7 @@ export interface NodeParts {
   readonly replication: Replicating | undefined
   readonly keeping: Pick<Keeping, 'owed' | 'facts'>
   readonly policy: Keeps | undefined
+  readonly lazy: { readonly indexes: Pick<LayerIndexes, 'facts'> } & Pick<LazyLayers, 'measure'>
   readonly levels: LogLevels
   readonly clock: Clock
   readonly metrics: Metrics
@@ -135,6 +139,7 @@ export function viewOf(parts: NodeParts): NodeView {
       })),
     }),
     swarms: () => (swarms ? [...swarms.describe()].map((facts) => swarmFacts(facts, iso)) : []),
+    layers: () => layersFacts(parts.lazy.indexes.facts(), store),
     bans: () => bans.list().map(({ node, reason, until }) => ({ node, reason, until: new Date(until).toISOString() })),
     liftBan: (node) => bans.lift(node),
     logLevel: () => levelFacts(parts.levels.facts),
@@ -159,6 +164,7 @@ export function viewOf(parts: NodeParts): NodeView {
       metrics.engineBlobs.set(usage.borrowed?.blobs ?? 0)
       metrics.engineBytes.set(usage.borrowed?.bytes ?? 0)
       metrics.storeTrouble.set(usage.trouble === undefined ? 0 : 1)
+      parts.lazy.measure()
       setTransfers(parts)
       setDisk(parts)
       metrics.bans.set(bans.list().length)

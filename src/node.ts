@@ -19,6 +19,8 @@ import { type Engine, engineOf } from './engine/of-node.ts'
 import { fileLimit, openFiles, watchFiles } from './file-limit.ts'
 import { harden } from './hardening.ts'
 import { idleRule } from './keep/idle.ts'
+import { ChildMaker } from './lazy/child-maker.ts'
+import { LazyLayers } from './lazy/lazy.ts'
 import { formatAddress } from './listen.ts'
 import { Meter } from './meter.ts'
 import { inboundOf } from './node-answers.ts'
@@ -222,12 +224,29 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       owners: (key) => planner.owners(key),
     })
 
+    /** A blob has become whole here without a transfer. */
+    const stored = (digest: Digest) => {
+      const blob = store.find(digest)
+      if (blob) seeder.begun(blob)
+      parted.announce(digest)
+    }
     const content = new NodeContent({ store, swarm, source: asked, tags })
     const ordered = (location: Location) => rights.ordered(location)
     const { calls } = network
     const about = { modes, calls, membership, outbound, clock, log, metrics }
     const preheat = preheatOf({ ...about, jobs: kept?.state.jobs, store, swarm, content, door: source, ordered })
     undo.push(() => preheat.close())
+
+    const lazy = new LazyLayers({
+      ...{ dataDir, calls, store, swarm, content, identity, bans, membership, outbound, ordered, clock, log, metrics },
+      setting: settings.lazy.layerIndex,
+      maker: new ChildMaker(),
+      busy: () => !swarm.idle || seeder.uploads > 0,
+      contains: (repository, digest) => rights.contains(repository, [digest]),
+      stored,
+    })
+    undo.push(() => lazy.end())
+    parted.onChanged(lazy.heard)
 
     const history = new History()
     const remember = async () => history.add({ at: clock.wall(), ...(await readTotals(metrics)) })
@@ -263,6 +282,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     mender.start()
     undo.push(() => engine.close())
     engine.start()
+    undo.push(() => lazy.close())
+    lazy.start()
 
     const pulls = pullLog({ clock, log, metrics }, (summary) => tracing?.pulls.pulled(summary))
     const homeParts = {
@@ -270,11 +291,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       store,
       signer: identity,
       open: (repository: Repository) => rights.given(repository, 'anyone'),
-      stored: (digest: Digest) => {
-        const blob = store.find(digest)
-        if (blob) seeder.begun(blob)
-        parted.announce(digest)
-      },
+      stored,
       swarm,
       clock,
       log,
@@ -291,6 +308,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       settings,
       content: contentFor,
       own: pushing.own,
+      lazy,
       pulls,
       tracing,
       files,
@@ -323,6 +341,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       keeping,
       replication,
       policy,
+      lazy,
       levels,
       clock,
       metrics,
@@ -381,6 +400,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await seeder.drain(uploadDrainMs)
         await preheat.close()
         await pushing.close()
+        await lazy.close()
         mender.close()
         engine.close()
         urls.close()
@@ -392,6 +412,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         await kept?.close()
         await store.close()
         await admin.close()
+        lazy.end()
         stopWatching()
         stopRemembering()
         closed.resolve()

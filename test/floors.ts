@@ -10,7 +10,7 @@ export const floors: readonly (readonly string[])[] = [
   ['source', 'wire', 'configure', 'get', 'kubernetes', 'state'],
   ['swarm', 'scheduler', 'rights', 'home'],
   ['content', 'engine'],
-  ['preheat', 'push', 'replicate', 'keep'],
+  ['preheat', 'push', 'replicate', 'keep', 'lazy'],
   ['registry', 'admin', 'harbor', 'mount'],
   ['ui', 'snapshotter'],
   ['tracing', 'node-view.ts', 'node-home.ts', 'node-state.ts', 'node-sources.ts', 'node-summary.ts', 'doctor'],

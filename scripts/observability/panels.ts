@@ -138,6 +138,33 @@ export const rows: readonly Row[] = [
     ],
   },
   {
+    title: 'Lazy images',
+    panels: [
+      {
+        title: 'Layers by their indexes',
+        help: 'here: can be mounted before they are here. known: the index would come from another node. cannot: fetched whole.',
+        unit: 'none',
+        queries: [q(sum('state', 'shoal_layer_indexes{$scope}'), '{{state}}')],
+      },
+      {
+        title: 'Indexes made',
+        help: 'By seeds, in the time shown above. cannot: such a layer is fetched whole.',
+        unit: 'none',
+        as: 'number',
+        queries: [q(sum('result', range('shoal_layer_indexes_made_total')), '{{result}}')],
+      },
+      {
+        title: 'Making an index',
+        help: 'Seconds from a whole layer to its index.',
+        unit: 's',
+        queries: [
+          q(quantile(0.5, 'shoal_layer_index_seconds'), 'half'),
+          q(quantile(0.95, 'shoal_layer_index_seconds'), '19 of 20'),
+        ],
+      },
+    ],
+  },
+  {
     title: 'What goes wrong',
     panels: [
       {

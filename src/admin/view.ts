@@ -294,6 +294,28 @@ export const clusterHistorySchema = z.object({
 })
 export type ClusterHistoryFacts = z.infer<typeof clusterHistorySchema>
 
+/** What is known here of the indexes of layers, by which layers are mounted before they are here. */
+export const layersSchema = z.object({
+  layers: z.array(
+    z.object({
+      digest,
+      state: z.enum(['indexed', 'making', 'cannot']),
+      /** Names of repositories that have it, as far as they are known here. */
+      repositories: z.array(z.string()),
+      /** The blob that is the index, what it has, whether that is here, and the digest of the unpacked layer. */
+      index: z.object({ digest, bytes: count, here: z.boolean(), diffId: digest }).optional(),
+      /** The node that made and signed it, and when it was seen here that it is right. */
+      by: z.string().optional(),
+      checkedAt: time.optional(),
+      /** Bytes gone through of those that have to be, while it is made. */
+      progress: z.object({ done: count, total: count }).optional(),
+      /** Why it cannot have one. */
+      reason: z.string().optional(),
+    }),
+  ),
+})
+export type LayersFacts = z.infer<typeof layersSchema>
+
 export const faultsSchema = z.object({
   /** Since the node started. */
   counts: z.array(z.object({ what: z.string(), count })),
@@ -331,6 +353,8 @@ export interface NodeView {
   transfers(): Transfers
   /** What the scheduler in this node knows; empty on a node that is none. */
   swarms(): SwarmFacts[]
+  /** Layers of which something is known here: those that are being made first. */
+  layers(): LayersFacts
   /** Nodes that are left alone for what they sent. */
   bans(): BanFacts[]
   /** False if there is no such ban. */

@@ -65,6 +65,7 @@ describe('settings', () => {
         tagTtlMs: 60_000,
       },
       engine: { content: 'auto' },
+      lazy: { layerIndex: 'auto' },
       limits: {},
       cluster: { encrypt: false },
       state: { tagHistoryMs: 90 * 86_400_000 },

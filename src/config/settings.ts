@@ -152,6 +152,15 @@ export interface EngineSettings {
   readonly content: EngineContentSetting
 }
 
+/** When a seed makes indexes of layers: also unasked, when somebody asks, never. */
+export const layerIndexSettings = ['auto', 'asked', 'off'] as const
+export type LayerIndexSetting = (typeof layerIndexSettings)[number]
+
+/** Images that are mounted before they are here. */
+export interface LazySettings {
+  readonly layerIndex: LayerIndexSetting
+}
+
 /** What must not be lost with a node: tags, jobs, what is owed. */
 export interface StateSettings {
   /** A PostgreSQL that nodes share; absent: a file of this node's own. */
@@ -189,6 +198,7 @@ export interface Settings {
   readonly replication: ReplicationSettings
   readonly cluster: ClusterSettings
   readonly engine: EngineSettings
+  readonly lazy: LazySettings
   readonly state: StateSettings
   readonly log: LogSettings
   readonly trace: TraceSettings

@@ -85,6 +85,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
     replication: replicationOf(values, loading),
     cluster: { ...present('keyFile', keyFile), encrypt: values.encrypt! },
     engine: { content: values['engine-content']! },
+    lazy: { layerIndex: values['layer-index']! },
     state: {
       ...present('url', values.state),
       ...present('passwordFile', passwordFile),

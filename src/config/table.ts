@@ -5,7 +5,7 @@
 import { logLevels } from '../telemetry/log.ts'
 import type { Host } from './host.ts'
 import { keep, replication } from './rules.ts'
-import { homeWrites, logFormats, loginsFor, modes } from './settings.ts'
+import { homeWrites, layerIndexSettings, logFormats, loginsFor, modes } from './settings.ts'
 import {
   address,
   choice,
@@ -141,6 +141,12 @@ export const table = {
     engineContent,
     '<dir>',
     'use what containerd keeps, with no copy here: auto, off, or where it lies',
+    { default: 'auto' },
+  ),
+  'layer-index': one(
+    choice(layerIndexSettings),
+    '<when>',
+    'when this seed makes indexes of layers, for lazy images: auto (unasked, while idle), asked or off',
     { default: 'auto' },
   ),
   keep: many(keep, '<pattern: terms>', "what stays, by pattern: 'apps.corp/**: tags=10, age=90d'; repeatable", {

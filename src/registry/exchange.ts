@@ -4,6 +4,7 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import type { Clock } from '../clock.ts'
 import type { Content } from '../content/content.ts'
+import type { LazyLayers } from '../lazy/lazy.ts'
 import type { Passed } from '../source/source.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -26,6 +27,8 @@ export interface Own {
 
 export interface Services {
   readonly own?: Own | undefined
+  /** Absent where nothing is mounted before it is here. */
+  readonly lazy?: LazyLayers | undefined
   readonly content: Content
   readonly log: Log
   readonly metrics: Metrics

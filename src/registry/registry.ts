@@ -4,6 +4,7 @@ import type { Clock, Random } from '../clock.ts'
 import type { Content } from '../content/content.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { isLoopback } from '../listen.ts'
+import type { LazyLayers } from '../lazy/lazy.ts'
 import type { Visitor } from '../rights/visitor.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -13,10 +14,11 @@ import { challenge, renderFailure } from './errors.ts'
 import { bodyOf, type Environment, type Exchange, exchangeOf, type Own, type Services } from './exchange.ts'
 import { Sending } from './file-bytes.ts'
 import { answerFile, answerShares } from './files.ts'
+import { answerLazy, type LazyRequest, parseLazy, takeReads } from './lazy.ts'
 import { answerManifest } from './manifests.ts'
 import { answerCatalog, answerPassed } from './passed.ts'
 import { type PullSummary, type Pulls, PullTracker } from './pulls.ts'
-import { kindOfTarget, parseRequest, type RegistryRequest } from './request.ts'
+import { kindOfTarget, parseRequest, type RegistryRequest, split } from './request.ts'
 import { Shares } from './shares.ts'
 import { answerToken, sendForToken, Tokens } from './tokens.ts'
 import { parseWrite } from './write-request.ts'
@@ -30,6 +32,8 @@ export interface RegistryInit {
   readonly clock: Clock
   /** Absent: this node keeps none. */
   readonly own?: Own | undefined
+  /** Absent where nothing is mounted before it is here. */
+  readonly lazy?: LazyLayers | undefined
   /** For the ids of unexpected errors. */
   readonly random?: Random
   /** Default: one that logs each pull. Given by who wants to close it, so that pulls under way are logged too. */
@@ -51,16 +55,21 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
   const sending = new Sending()
   const tokens = new Tokens(init.clock)
   const shares = new Shares()
+  const servicesFor = (exchange: Exchange): Services => ({
+    ...{ ...init, pulls, sending, tokens, shares },
+    content: contentFor(exchange),
+  })
   /** Undefined for a request that reads, or that this node cannot write. */
   const written = async (c: Context<Environment>, exchange: Exchange) => {
+    const lazy = init.lazy && c.req.method === 'PUT' ? lazyOf(exchange) : undefined
+    if (lazy) return takeReads(exchange, lazy, writtenOf(c, exchange, tokens), servicesFor(exchange))
     const pushing = init.own?.pushing
     const request = pushing && parseWrite(c.req.method, exchange.target)
     return request && answerWrite(writtenOf(c, exchange, tokens), request, pushing, init.clock)
   }
   const read = async (exchange: Exchange, method: string) => {
     const request = parseRequest(method, exchange.target, init.own !== undefined)
-    const services = { ...init, pulls, sending, tokens, shares, content: contentFor(exchange) }
-    const work = () => answer(exchange, request, services)
+    const work = () => answer(exchange, request, servicesFor(exchange))
     return traced ? traced(exchange, request, work) : work()
   }
   const app: RegistryApp = new Hono<Environment>()
@@ -119,6 +128,12 @@ function writtenOf(c: Context<Environment>, { client, target, header }: Exchange
   }
 }
 
+/** Undefined for what is not about lazy images. @throws {Failure} */
+function lazyOf({ target }: Exchange): LazyRequest | undefined {
+  const [path, query] = split(target)
+  return parseLazy(path.slice('/v2/'.length).split('/'), new URLSearchParams(query).get('ns') ?? undefined)
+}
+
 async function answer(exchange: Exchange, request: RegistryRequest, services: Services): Promise<Response> {
   switch (request.kind) {
     case 'catalog':
@@ -142,6 +157,8 @@ async function answer(exchange: Exchange, request: RegistryRequest, services: Se
       return answerManifest(exchange, request, services)
     case 'blob':
       return answerBlob(exchange, request, services)
+    case 'lazy':
+      return answerLazy(exchange, request, services)
     case 'download':
       return answerShares(exchange, request.id, services)
     case 'file':

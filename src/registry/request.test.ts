@@ -23,6 +23,7 @@ function read(target: string): string {
   if (request.kind === 'manifest') return `manifest ${name} ${request.reference}`
   if (request.kind === 'blob') return `blob ${name} ${request.digest}`
   if (request.kind === 'file') return `file ${name}`
+  if (request.kind === 'lazy') return `${request.what} ${name} ${request.layer}`
   return `${request.kind} ${name} ${request.path}${request.search}`
 }
 
@@ -37,6 +38,8 @@ describe('a request', () => {
     ['/v2/ghcr.io/org/app/manifests/v1', 'manifest ghcr.io/org/app v1'],
     ['/v2/registry.corp:5000/app/manifests/v1', 'manifest registry.corp:5000/app v1'],
     [`/v2/a/b/c/blobs/${digest}`, `blob docker.io/a/b/c ${digest}`],
+    [`/v2/debian/_shoal/lazy/${digest}/index`, `index docker.io/library/debian ${digest}`],
+    [`/v2/org/app/_shoal/lazy/${digest}/reads?ns=ghcr.io`, `reads ghcr.io/org/app ${digest}`],
     ['/v2/org/manifests/app/manifests/v1', 'manifest docker.io/org/manifests/app v1'],
     ['/v2/org/blobs/tags/list', 'tags docker.io/org/blobs tags/list'],
     [

@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts'
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts'
 import { fileAt } from '../oci/file.ts'
 import { parseTag, type Repository, repositoryOfRequest, type Tag } from '../oci/reference.ts'
+import { type LazyRequest, parseLazy } from './lazy.ts'
 import { sharesPath } from './shares.ts'
 import { tokenPath } from './tokens.ts'
 
@@ -19,6 +20,7 @@ export type RegistryRequest =
   | { readonly kind: 'download'; readonly id: string }
   | (PassedRequest & { readonly kind: 'tags' })
   | (PassedRequest & { readonly kind: 'referrers' })
+  | LazyRequest
 
 /** What is sent to the source below the repository; `search` comes without `ns`, with its `?` unless empty. */
 export interface PassedRequest {
@@ -63,6 +65,8 @@ export function parseRequest(method: string, target: string, own = false): Regis
   }
   const last = segments.at(-1) ?? ''
   const parameters = new URLSearchParams(query)
+  const lazy = parseLazy(segments, parameters.get('ns') ?? undefined)
+  if (lazy) return lazy
   const repository = () => repositoryOfRequest(segments.slice(0, -2).join('/'), parameters.get('ns') ?? undefined)
   switch (segments.at(-2)) {
     case 'manifests':
@@ -93,6 +97,7 @@ export function kindOfTarget(target: string): RequestKind {
   if (path === sharesPath) return 'download'
   if (path === '/v2/_catalog') return 'catalog'
   if (/^\/v2\/.+\/blobs\/uploads(?:\/[^/]*)?$/s.test(path)) return 'upload'
+  if (/^\/v2\/.+\/_shoal\/lazy\/[^/]*\/(?:index|reads)$/s.test(path)) return 'lazy'
   const word = /^\/v2\/.+\/(manifests|blobs|tags|referrers)\/[^/]*$/s.exec(path)?.[1]
   if (word === 'manifests') return 'manifest'
   if (word === 'blobs') return 'blob'

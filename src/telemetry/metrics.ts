@@ -90,6 +90,9 @@ export function createMetrics() {
       'result',
     ]),
     replicationSentBytes: counter('shoal_replication_sent_bytes_total', 'Bytes of blobs sent to other clusters'),
+    layerIndexes: gauge('shoal_layer_indexes', 'Layers by what is known here of their indexes', ['state']),
+    layerIndexesMade: counter('shoal_layer_indexes_made_total', 'Indexes of layers made here, and why not', ['result']),
+    layerIndexSeconds: histogram('shoal_layer_index_seconds', 'Seconds to make the index of a layer', duration),
     members: gauge('shoal_members', 'Live nodes known to this node, this node included', ['mode']),
     schedulerDecisions: counter('shoal_scheduler_decisions_total', 'Requests for parents answered'),
     schedulerDecisionSeconds: histogram(
@@ -116,6 +119,7 @@ export function createMetrics() {
   // A series that begins with its first event hides that event from rate() and increase(): alerts would come one late.
   for (const level of logLevels) metrics.logLines.inc({ level }, 0)
   for (const result of ['done', 'left', 'broken']) metrics.blobSends.inc({ result }, 0)
+  for (const result of ['made', 'cannot', 'failed']) metrics.layerIndexesMade.inc({ result }, 0)
   for (const result of ['whole', 'part']) metrics.pulls.inc({ result }, 0)
   for (const state of ['running', 'done', 'failed', 'cancelled']) metrics.preheats.set({ state }, 0)
   for (const kind of ['tag', 'manifest', 'blob']) metrics.keepRemoved.inc({ kind }, 0)

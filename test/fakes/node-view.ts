@@ -157,6 +157,13 @@ export class FakeNodeView implements NodeView {
     const decision = { at: time(4), node: self, parents: [{ node: other, reason: 'same zone' }], refused: [] }
     return [{ digest: digest('partial'), size: 64 * 1024 ** 2, members, fetcher: other, decisions: [decision] }]
   }
+  layers() {
+    const index = { digest: digest('layer index'), bytes: 40_000, here: true, diffId: digest('unpacked layer') }
+    const repositories = ['docker.io/library/debian']
+    return {
+      layers: [{ digest: digest('layer'), state: 'indexed' as const, repositories, index, by: self, checkedAt: time(5) }],
+    }
+  }
   async history() {
     const sample = (minute: number, engines: number) => ({
       at: time(minute),

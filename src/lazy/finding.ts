@@ -1,0 +1,117 @@
+/**
+ * Where the index of a layer is to be had. Seeds own layers in rendezvous order, as those do that read them from their
+ * sources; the first that answers knows, or makes it. What it says counts if it is signed by a seed that nobody has
+ * caught lying, and the index then comes as a blob through the swarm.
+ */
+import { type Clock, pause } from '../clock.ts'
+import type { Membership } from '../cluster/membership.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { rendezvous } from '../cluster/rendezvous.ts'
+import { Failure } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import { unlessAborted } from '../source/retry.ts'
+import type { Location } from '../source/source.ts'
+import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Outbound } from '../wire/wire.ts'
+import { type IndexReply, indexCall, statementOf } from './calls.ts'
+import type { Fetching } from './making.ts'
+import { type Believing, doubtOf, type IndexStatement } from './statement.ts'
+
+export interface FindingDeps extends Omit<Believing, 'isSeed'> {
+  readonly store: Pick<BlobStore, 'find'>
+  readonly swarm: Fetching
+  readonly membership: Pick<Membership, 'self' | 'withMode' | 'find' | 'doubt'>
+  readonly outbound: Pick<Outbound, 'call' | 'session'>
+  /** The repository has the index as it has the layer. */
+  readonly contains: (location: Location) => void
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Seeds that are asked about one layer. */
+const mostOwners = 3
+/** An index that was just made may be announced a moment later than it is told of. */
+const tries = 3
+const againMs = 400
+
+export class Finding {
+  readonly #d: FindingDeps
+
+  constructor(deps: FindingDeps) {
+    this.#d = deps
+  }
+
+  /** Seeds in the order in which they own the layer. */
+  owners(layer: Digest): NodeInfo[] {
+    const seeds = new Map(this.#d.membership.withMode('seed').map((info) => [info.id, info]))
+    return rendezvous(layer, [...seeds.keys()])
+      .map((id) => seeds.get(id)!)
+      .slice(0, mostOwners)
+  }
+
+  /** Undefined where it does not answer, or nothing that counts. */
+  async ask(
+    owner: NodeInfo,
+    { repository, digest }: Location,
+    make: boolean,
+  ): Promise<Exclude<IndexReply, { state: 'made' }> | { state: 'made'; statement: IndexStatement } | undefined> {
+    const { outbound, membership, log } = this.#d
+    try {
+      const reply = await outbound.call(owner, indexCall, { repository, layer: digest, make })
+      if (reply.state !== 'made') return reply
+      const statement = statementOf(digest, reply)
+      const doubt = this.doubt(statement, digest)
+      if (doubt === undefined) return { state: 'made', statement }
+      log.warn('what a seed says of the index of a layer is not believed', { seed: owner.id, layer: digest, doubt })
+    } catch (error) {
+      const { code, message } = Failure.from(error)
+      if (code === 'unavailable') membership.doubt(owner.id)
+      log.debug('a seed did not say what it knows of the index of a layer', { seed: owner.id, code, error: message })
+    }
+    return undefined
+  }
+
+  doubt(statement: IndexStatement, layer: Digest): string | undefined {
+    const { membership } = this.#d
+    const isSeed = (node: string) => {
+      if (node === membership.self.id) return true
+      return membership.find(node)?.modes.includes('seed')
+    }
+    return doubtOf(statement, layer, { ...this.#d, isSeed })
+  }
+
+  /** The index comes here, from `holder` if nobody else is known to have it. @throws {Failure} */
+  async bring(location: Location, { index, size }: IndexStatement, holder: NodeInfo | undefined, signal: AbortSignal) {
+    const wanted: Location = { ...location, kind: 'blob', digest: index }
+    this.#d.contains(wanted)
+    for (let left = tries; ; left--) {
+      try {
+        return await this.#fetch(wanted, size, holder, signal)
+      } catch (error) {
+        if (left === 1 || signal.aborted) throw error
+      }
+      await pause(this.#d.clock, againMs, signal)
+    }
+  }
+
+  async #fetch(location: Location, size: number, holder: NodeInfo | undefined, signal: AbortSignal): Promise<Blob> {
+    const { store, swarm, outbound } = this.#d
+    const held = store.find(location.digest)
+    if (held?.complete) return held
+    const transfer = swarm.fetch(location, size)
+    const letGo = transfer.keep()
+    if (holder && holder.id !== this.#d.membership.self.id) {
+      const { id, url, zone } = holder
+      outbound.session({ id, url, ...(zone ? { zone } : {}) }).then(
+        (session) => transfer.meet(session),
+        () => {},
+      )
+    }
+    try {
+      return await unlessAborted(transfer.finished, signal)
+    } finally {
+      letGo()
+    }
+  }
+}

@@ -1,0 +1,201 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { bytesOf } from '../../test/fakes/bytes.ts'
+import { diskStores } from '../../test/fakes/disk-stores.ts'
+import { diffIdOf, indexTextOf, type LazyNode, LazyNodes, repository } from '../../test/fakes/lazy-nodes.ts'
+import { rendezvous } from '../cluster/rendezvous.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { madeCall, replyOf } from './calls.ts'
+import type { Found } from './indexes.ts'
+import { state } from './statement.ts'
+
+const stores = diskStores()
+let nodes: LazyNodes
+beforeEach(() => {
+  nodes = new LazyNodes(stores)
+})
+afterEach(() => nodes.close())
+
+const layer = bytesOf(300_000)
+
+/** Asks until it is not being made any more. */
+async function indexed(node: LazyNode, location: ReturnType<LazyNodes['publish']>): Promise<Found> {
+  for (let i = 0; i < 500; i++) {
+    const found = await node.index(location)
+    if (found.state === 'here') return found
+    await Bun.sleep(5)
+  }
+  throw new Error('it is being made for ever')
+}
+
+/** In the order in which they own the layer. */
+function ordered(digest: Digest): LazyNode[] {
+  const seeds = nodes.nodes.filter(({ membership }) => membership.self.modes.includes('seed'))
+  return rendezvous(
+    digest,
+    seeds.map(({ identity }) => identity.id),
+  ).map((id) => seeds.find(({ identity }) => identity.id === id)!)
+}
+
+describe('the index of a layer', () => {
+  test('is made by a node that is alone, and is there when it is asked for again', async () => {
+    const node = await nodes.add()
+    const location = nodes.publish(layer)
+    expect(await node.index(location)).toMatchObject({ state: 'making' })
+    const found = await indexed(node, location)
+    expect(found).toMatchObject({
+      state: 'here',
+      statement: {
+        layer: location.digest,
+        diffId: diffIdOf(layer),
+        index: digestOf(Buffer.from(indexTextOf(layer))),
+        signer: node.identity.id,
+      },
+    })
+    expect(node.maker.made).toHaveLength(1)
+    expect(nodes.sourceReads).toEqual([location.digest])
+    expect(node.store.repositoriesOf((found as { statement: { index: Digest } }).statement.index)).toEqual([repository])
+  })
+
+  test('is made once for a cluster of which sixteen nodes ask at once, and comes to each of them as a blob', async () => {
+    for (let i = 0; i < 3; i++) await nodes.add(['seed', 'scheduler'])
+    const peers = []
+    for (let i = 0; i < 16; i++) peers.push(await nodes.add(['peer']))
+    const location = nodes.publish(layer)
+    const all = await Promise.all(peers.map((peer) => indexed(peer, location)))
+    const made = nodes.nodes.flatMap(({ maker }) => maker.made)
+    expect(made).toEqual([location.digest])
+    expect(nodes.sourceReads).toEqual([location.digest])
+    const [owner] = ordered(location.digest)
+    for (const found of all) expect(found).toMatchObject({ statement: { signer: owner!.identity.id } })
+    for (const { store } of peers) expect(store.find(digestOf(Buffer.from(indexTextOf(layer))))?.complete).toBe(true)
+  })
+
+  test('says how far it is while it is made: the layer comes, and is read', async () => {
+    const node = await nodes.add()
+    const location = nodes.publish(layer)
+    const gate = Promise.withResolvers<void>()
+    node.maker.gate = gate.promise
+    await node.index(location)
+    while (node.maker.made.length === 0) await Bun.sleep(1)
+    expect(await node.index(location)).toEqual({ state: 'making', done: 450_000, total: 600_000 })
+    gate.resolve()
+    expect((await indexed(node, location)).state).toBe('here')
+  })
+
+  test('is made by the next seed when the one that was making it is gone', async () => {
+    for (let i = 0; i < 3; i++) await nodes.add(['seed', 'scheduler'])
+    const peer = await nodes.add(['peer'])
+    const location = nodes.publish(layer)
+    const [first, second] = ordered(location.digest)
+    first!.maker.gate = new Promise(() => {})
+    expect(await peer.index(location)).toMatchObject({ state: 'making' })
+    while (first!.maker.made.length === 0) await Bun.sleep(1)
+    first!.alive = false
+    expect(await indexed(peer, location)).toMatchObject({ statement: { signer: second!.identity.id } })
+    first!.maker.gate = undefined
+    nodes.nodes.splice(nodes.nodes.indexOf(first!), 1)
+    void first!.lazy.close().then(() => first!.lazy.end())
+  })
+
+  test('that a seed has made which does not own the layer any more is taken from there', async () => {
+    const alone = await nodes.add(['seed', 'scheduler'])
+    const location = nodes.publish(layer)
+    await indexed(alone, location)
+    for (let i = 0; i < 2; i++) await nodes.add(['seed', 'scheduler'])
+    for (const node of nodes.nodes) {
+      expect(await indexed(node, location)).toMatchObject({ statement: { signer: alone.identity.id } })
+    }
+    expect(nodes.nodes.flatMap(({ maker }) => maker.made)).toHaveLength(1)
+  })
+
+  test('cannot be had of a layer that has none, and every node says why', async () => {
+    const seed = await nodes.add(['seed', 'scheduler'])
+    const peer = await nodes.add(['peer'])
+    const location = nodes.publish(Buffer.from(`one frame ${'z'.repeat(1000)}`))
+    const failed = async (node: LazyNode) => {
+      for (;;) {
+        const found = await node.index(location).catch((error: Error & { code: string }) => error)
+        if (found instanceof Error) return `${found.code}: ${found.message}`
+        await Bun.sleep(5)
+      }
+    }
+    const said = `unsupported: the layer ${location.digest} has no index: it is one zstd frame`
+    expect(await failed(peer)).toBe(said)
+    expect(await failed(seed)).toBe(said)
+    expect(seed.maker.made).toHaveLength(1)
+    expect(peer.lazy.indexes.facts().unindexed).toMatchObject([{ layer: location.digest }])
+  })
+
+  test('is made by nobody where seeds are told to make none, or where there is no seed', async () => {
+    const peer = await nodes.add(['peer'])
+    const location = nodes.publish(layer)
+    expect(peer.index(location)).rejects.toThrow('no seed is known that could make it')
+    await nodes.add(['seed', 'scheduler'], 'off')
+    expect(peer.index(location)).rejects.toThrow('this seed makes no indexes: --layer-index is off')
+    const willing = await nodes.add(['seed', 'scheduler'])
+    expect(await indexed(peer, location)).toMatchObject({ statement: { signer: willing.identity.id } })
+  })
+
+  test('of which a byte was flipped on the disk comes again from another node', async () => {
+    const seed = await nodes.add(['seed', 'scheduler'])
+    const peer = await nodes.add(['peer'])
+    const location = nodes.publish(layer)
+    await indexed(peer, location)
+    const blob = peer.store.find(digestOf(Buffer.from(indexTextOf(layer))))!
+    flip(blob.path, 400_000)
+    expect(await indexed(peer, location)).toMatchObject({ statement: { signer: seed.identity.id } })
+    expect(peer.fetched).toHaveLength(2)
+    const held = peer.store.find(blob.digest)!
+    expect(Buffer.from(await held.read({ start: 0, end: held.size })).toString()).toBe(indexTextOf(layer))
+  })
+
+  test('of which a byte was flipped unseen is found out by who asks for it anew', async () => {
+    await nodes.add(['seed', 'scheduler'])
+    const peer = await nodes.add(['peer'])
+    const location = nodes.publish(layer)
+    await indexed(peer, location)
+    const blob = peer.store.find(digestOf(Buffer.from(indexTextOf(layer))))!
+    flip(blob.path, 400_000, true)
+    await peer.index(location, true)
+    expect(peer.fetched).toHaveLength(2)
+    const held = peer.store.find(blob.digest)!
+    expect(Buffer.from(await held.read({ start: 0, end: held.size })).toString()).toBe(indexTextOf(layer))
+  })
+
+  test('is made again where the only copy is broken', async () => {
+    const node = await nodes.add()
+    const location = nodes.publish(layer)
+    await indexed(node, location)
+    flip(node.store.find(digestOf(Buffer.from(indexTextOf(layer))))!.path, 400_000)
+    expect((await indexed(node, location)).state).toBe('here')
+    expect(node.maker.made).toHaveLength(2)
+  }, 10_000)
+
+  test('is not believed from who signs in the name of another, is no seed, or is banned', async () => {
+    const seed = await nodes.add(['seed', 'scheduler'])
+    const peer = await nodes.add(['peer'])
+    const other = await nodes.add(['peer'])
+    const location = nodes.publish(layer)
+    const bytes = Buffer.from('another index')
+    const forged = await other.store.put({ digest: digestOf(bytes), kind: 'blob' }, bytes)
+    const facts = { layer: location.digest, diffId: diffIdOf(layer), index: forged.digest, size: forged.size }
+    const told = (statement: ReturnType<typeof state>) =>
+      peer.calls.answer(madeCall.name, { repository, layer: location.digest, ...replyOf(statement) })
+    const ofOther = state(facts, other.identity)
+    expect(told(ofOther)).rejects.toThrow('who signed it is no seed')
+    expect(told({ ...ofOther, signer: seed.identity.id })).rejects.toThrow('not signed by who it names')
+    peer.bans.add(seed.identity.id, 'lied')
+    expect(told(state(facts, seed.identity))).rejects.toThrow('who signed it is banned')
+    expect(peer.lazy.indexes.facts().indexed).toEqual([])
+  })
+})
+
+/** `unseen`: the file looks as if nobody had touched it. */
+function flip(path: string, at: number, unseen = false): void {
+  const { mtime, atime } = statSync(path)
+  const bytes = readFileSync(path)
+  bytes[at]! ^= 1
+  writeFileSync(path, bytes)
+  if (unseen) utimesSync(path, atime, mtime)
+}

@@ -1,0 +1,307 @@
+/**
+ * The indexes of layers, as a node has them: what a client of this node is given, what other nodes are answered, and, on a
+ * seed, what is made. Files and processes are the maker's, other nodes are {@link Finding}'s, jobs {@link Making}'s.
+ */
+import { unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../clock.ts'
+import type { Identity } from '../cluster/identity.ts'
+import type { Membership } from '../cluster/membership.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import type { LayerIndexSetting } from '../config/settings.ts'
+import { isRight } from '../content/read-whole.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, hexOf } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
+import { unlessAborted } from '../source/retry.ts'
+import type { Location } from '../source/source.ts'
+import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { Bans } from '../swarm/bans.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Outbound } from '../wire/wire.ts'
+import { type IndexAsked, type IndexReply, madeCall, replyOf } from './calls.ts'
+import { Finding } from './finding.ts'
+import { keepFile } from './kept.ts'
+import type { Ledger } from './ledger.ts'
+import type { Maker } from './maker.ts'
+import { type Fetching, Making, type Progress } from './making.ts'
+import { type IndexStatement, state } from './statement.ts'
+
+export interface IndexesDeps {
+  readonly setting: LayerIndexSetting
+  /** Indexes that are being made lie there; what an earlier process left is gone. */
+  readonly dir: string
+  readonly ledger: Ledger
+  readonly maker: Maker
+  readonly store: BlobStore
+  readonly swarm: Fetching
+  readonly identity: Pick<Identity, 'id' | 'sign' | 'verifySignature'>
+  readonly bans: Pick<Bans, 'has' | 'add'>
+  readonly membership: Pick<Membership, 'self' | 'withMode' | 'find' | 'doubt'>
+  readonly outbound: Pick<Outbound, 'call' | 'session'>
+  /** This node reads it for others. */
+  readonly ordered: (location: Location) => void
+  /** The repository has it, as a matter of course. */
+  readonly contains: (repository: Repository, digest: Digest) => void
+  /** A blob has become whole here without a transfer. */
+  readonly stored: (digest: Digest) => void
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Pick<Metrics, 'layerIndexSeconds' | 'layerIndexesMade'>
+}
+
+export type Found =
+  | { readonly state: 'here'; readonly statement: IndexStatement }
+  | ({ readonly state: 'making' } & Progress)
+
+export class LayerIndexes {
+  readonly finding: Finding
+  readonly #d: IndexesDeps
+  readonly #making: Making
+  readonly #asking = new Map<Digest, Promise<Found>>()
+  readonly #stop = new AbortController()
+
+  constructor(deps: IndexesDeps) {
+    this.#d = deps
+    const { identity, bans, contains, dir } = deps
+    this.finding = new Finding({
+      ...deps,
+      verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
+      banned: (node) => bans.has(node),
+      contains: ({ repository, digest }) => contains(repository, digest),
+    })
+    this.#making = new Making({
+      ...deps,
+      elsewhere: (location, signal) => this.#elsewhere(location, signal),
+      fileFor: (layer) => join(dir, `${hexOf(layer)}.${crypto.randomUUID()}`),
+      made: (location, file, diffId) => this.#made(location, file, diffId),
+      cannot: (layer, reason) => deps.ledger.setUnindexed(layer, reason, deps.clock.wall()),
+    })
+  }
+
+  /**
+   * The index of a layer for a client of this node; `anew`: what is here may be wrong, and every byte of it is looked at.
+   * @throws {Failure} `unsupported` when it has none and why; `unavailable` when nobody who would know can be asked
+   */
+  async index(location: Location, anew: boolean, signal: AbortSignal): Promise<Found> {
+    const { digest } = location
+    const statement = await this.#here(digest, anew)
+    if (statement) return { state: 'here', statement }
+    let asked = this.#asking.get(digest)
+    if (!asked) {
+      // For all who wait for it: the first of them may leave.
+      asked = this.#find(location, this.#stop.signal).finally(() => this.#asking.delete(digest))
+      this.#asking.set(digest, asked)
+    }
+    return unlessAborted(asked, signal)
+  }
+
+  /** Another node asks this one. */
+  async answer({ repository, layer, make }: IndexAsked): Promise<IndexReply> {
+    const here = await this.#here(layer, false)
+    if (here) return replyOf(here)
+    const { setting, membership, ledger } = this.#d
+    const under = this.#making.of(layer)
+    if (under) return { state: 'making', ...under }
+    const known = ledger.unindexed(layer)
+    if (known) return { state: 'cannot', reason: known.reason, final: true }
+    if (!make) return { state: 'none' }
+    const without = (reason: string) => ({ state: 'cannot', reason, final: false }) as const
+    if (!membership.self.modes.includes('seed')) return without('this node is no seed')
+    if (setting === 'off') return without('this seed makes no indexes: --layer-index is off')
+    try {
+      return { state: 'making', ...this.#making.begin({ repository, kind: 'blob', digest: layer }).progress }
+    } catch (error) {
+      const failure = Failure.from(error)
+      if (failure.code === 'unsupported') return { state: 'cannot', reason: failure.message, final: true }
+      return without(failure.message)
+    }
+  }
+
+  /** A seed that does not own the layer has made its index. */
+  async told(location: Location, statement: IndexStatement): Promise<void> {
+    const { finding } = this
+    const doubt = finding.doubt(statement, location.digest)
+    if (doubt !== undefined) throw new Failure('bad-request', `the index is not taken: ${doubt}`)
+    if (await this.#here(location.digest, false)) return
+    const holder = this.#d.membership.find(statement.signer)
+    await this.#take(location, statement, holder, this.#stop.signal)
+  }
+
+  /** An index is being made here. */
+  get busy(): boolean {
+    return this.#making.busy
+  }
+
+  /** Nobody has asked for it. Resolves when that is over, one way or the other. */
+  async make(location: Location): Promise<void> {
+    await this.#making.begin(location).finished.catch(() => {})
+  }
+
+  /** What is known here, the latest first. */
+  facts() {
+    const { ledger, store } = this.#d
+    return {
+      indexed: ledger
+        .allIndexed()
+        .map((each) => ({ ...each, here: store.find(each.statement.index)?.complete ?? false })),
+      making: [...this.#making.under()],
+      unindexed: ledger.allUnindexed(),
+    }
+  }
+
+  /** What other nodes ask is answered until the network closes; what is being made ends. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Failure('cancelled', 'this node is stopping'))
+    await this.#making.close()
+  }
+
+  /** Who says what the index of the layer is, if that is here and right. */
+  async #here(layer: Digest, anew: boolean): Promise<IndexStatement | undefined> {
+    const { ledger, store, bans } = this.#d
+    const indexed = ledger.indexed(layer)
+    if (!indexed || bans.has(indexed.statement.signer)) return undefined
+    const blob = store.find(indexed.statement.index)
+    if (!blob?.complete) return undefined
+    const right = anew ? await looked(blob) : await isRight(blob).catch(() => false)
+    return right ? indexed.statement : undefined
+  }
+
+  async #find(location: Location, signal: AbortSignal): Promise<Found> {
+    const { membership, ledger, log } = this.#d
+    const { digest } = location
+    const known = ledger.indexed(digest)?.statement
+    const owners = this.finding.owners(digest)
+    if (known && this.finding.doubt(known, digest) === undefined) {
+      // Its bytes were evicted, or the disk has not kept them.
+      const brought = await this.#take(location, known, undefined, signal).catch((error: Error) => {
+        log.debug('the index of a layer is not to be had any more', { layer: digest, error: error.message })
+      })
+      if (brought) return { state: 'here', statement: known }
+      // This node would say to itself that it knows whose it is.
+      ledger.forget(digest)
+    }
+    let refusal: { reason: string } | undefined
+    const own = membership.self.modes.includes('seed')
+    const asked = own && !owners.some(({ id }) => id === membership.self.id) ? [...owners, membership.self] : owners
+    for (const owner of asked) {
+      const reply = await this.#ask(owner, location)
+      if (reply?.state === 'making' || reply?.state === 'here') return reply
+      if (reply?.state === 'made') {
+        try {
+          await this.#take(location, reply.statement, owner, signal)
+          return { state: 'here', statement: reply.statement }
+        } catch (error) {
+          const { code, message } = Failure.from(error)
+          if (signal.aborted) throw error
+          log.info('the index of a layer did not come', { layer: digest, seed: owner.id, code, error: message })
+          continue
+        }
+      }
+      if (reply?.state !== 'cannot') continue
+      if (reply.final) ledger.setUnindexed(digest, reply.reason, this.#d.clock.wall())
+      refusal = reply
+      if (reply.final) break
+    }
+    if (refusal) throw new Failure('unsupported', `the layer ${digest} has no index: ${refusal.reason}`)
+    if (asked.length === 0) {
+      throw new Failure('unsupported', `the layer ${digest} has no index: no seed is known that could make it`)
+    }
+    throw new Failure('unavailable', `no seed can be asked for the index of the layer ${digest} now`)
+  }
+
+  async #ask(owner: NodeInfo, location: Location) {
+    if (owner.id !== this.#d.membership.self.id) return this.finding.ask(owner, location, true)
+    const reply = await this.answer({ repository: location.repository, layer: location.digest, make: true })
+    if (reply.state !== 'made') return reply
+    const statement = this.#d.ledger.indexed(location.digest)?.statement
+    return statement && { state: 'here' as const, statement }
+  }
+
+  /**
+   * Before this seed makes it: another may have it, for it owned the layer when others were members; or is at it, if it
+   * owns the layer before this one, so that two never wait for each other.
+   */
+  async #elsewhere(location: Location, signal: AbortSignal): Promise<'here' | 'making' | undefined> {
+    const { membership } = this.#d
+    let before = true
+    for (const owner of this.finding.owners(location.digest)) {
+      if (owner.id === membership.self.id) {
+        before = false
+        continue
+      }
+      const reply = await this.finding.ask(owner, location, false)
+      if (reply?.state === 'making' && before) return 'making'
+      if (reply?.state !== 'made') continue
+      try {
+        await this.#take(location, reply.statement, owner, signal)
+        return 'here'
+      } catch {
+        // It is made anew.
+      }
+    }
+    return undefined
+  }
+
+  async #take(
+    location: Location,
+    statement: IndexStatement,
+    holder: NodeInfo | undefined,
+    signal: AbortSignal,
+  ): Promise<Blob> {
+    const { ledger, clock, identity, maker, store, bans } = this.#d
+    const blob = await this.finding.bring(location, statement, holder, signal)
+    const letGo = blob.hold()
+    try {
+      const { layer, diffId } = await maker.about(blob.path)
+      if (layer !== statement.layer || diffId !== statement.diffId) {
+        throw new Failure('corrupt', 'it is the index of another layer')
+      }
+    } catch (error) {
+      if (Failure.from(error).code === 'corrupt' && statement.signer !== identity.id) {
+        bans.add(statement.signer, `signed an index of ${statement.layer} that is none`)
+        await store.remove(statement.index)
+      }
+      throw error
+    } finally {
+      letGo()
+    }
+    ledger.set(statement, clock.wall(), statement.signer === identity.id ? clock.wall() : undefined)
+    return blob
+  }
+
+  async #made(location: Location, file: string, diffId: Digest): Promise<void> {
+    const { store, identity, ledger, clock, contains, stored } = this.#d
+    try {
+      const blob = await keepFile(store, identity, file)
+      const statement = state({ layer: location.digest, diffId, index: blob.digest, size: blob.size }, identity)
+      ledger.set(statement, clock.wall(), clock.wall())
+      contains(location.repository, blob.digest)
+      stored(blob.digest)
+      await this.#tellOwner(location, statement)
+    } finally {
+      await unlink(file).catch(() => {})
+    }
+  }
+
+  /** Who is asked first is not who made it. */
+  async #tellOwner({ repository, digest }: Location, statement: IndexStatement): Promise<void> {
+    const { membership, outbound, log } = this.#d
+    const [owner] = this.finding.owners(digest)
+    if (!owner || owner.id === membership.self.id) return
+    try {
+      await outbound.call(owner, madeCall, { repository, layer: digest, ...replyOf(statement) })
+    } catch (error) {
+      log.debug('the owner of a layer was not told of its index', { owner: owner.id, error: (error as Error).message })
+    }
+  }
+}
+
+/** Reads all of it again. */
+async function looked(blob: Blob): Promise<boolean> {
+  for (let piece = 0; piece < blob.layout.count; piece++) {
+    if (!(await blob.check(piece).catch(() => false))) return false
+  }
+  return true
+}

@@ -1,0 +1,77 @@
+/** What a node does for hosts that mount layers before they are here, put together. */
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Content } from '../content/content.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Calls } from '../wire/calls.ts'
+import { indexCall, madeCall, readsCall, statementOf } from './calls.ts'
+import { type IndexesDeps, LayerIndexes } from './indexes.ts'
+import { LayerReads } from './layer-reads.ts'
+import { Ledger } from './ledger.ts'
+import { Tending, type TendingDeps } from './tending.ts'
+
+export interface LazyDeps extends Omit<IndexesDeps, 'dir' | 'ledger'>, Pick<TendingDeps, 'busy'> {
+  readonly dataDir: string
+  readonly calls: Calls
+  /** Without regard to who asks. */
+  readonly content: Content
+  readonly metrics: IndexesDeps['metrics'] & Pick<Metrics, 'layerIndexes'>
+}
+
+export class LazyLayers {
+  readonly indexes: LayerIndexes
+  readonly reads: LayerReads
+  readonly content: Content
+  readonly #tending: Tending
+  readonly #ledger: Ledger
+  readonly #metrics: LazyDeps['metrics']
+
+  constructor(deps: LazyDeps) {
+    const { dataDir, calls, log, content, metrics } = deps
+    // Counted with the store, for it lies where that keeps its own files.
+    const ledger = new Ledger(join(dataDir, 'shoal.layers.db'), log)
+    const dir = join(dataDir, 'making')
+    rmSync(dir, { recursive: true, force: true })
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    const indexes = new LayerIndexes({ ...deps, dir, ledger })
+    this.indexes = indexes
+    this.reads = new LayerReads({ ...deps, ledger, owners: (layer) => indexes.finding.owners(layer) })
+    this.#tending = new Tending({ ...deps, indexes, ledger })
+    this.#ledger = ledger
+    this.content = content
+    this.#metrics = metrics
+    calls.on(indexCall, (asked) => indexes.answer(asked))
+    calls.on(madeCall, async ({ repository, layer, ...made }) => {
+      await indexes.told({ repository, kind: 'blob', digest: layer }, statementOf(layer, made))
+      return {}
+    })
+    calls.on(readsCall, async ({ layer, start }) => ({ reads: this.reads.answer(layer, start) }))
+  }
+
+  start(): void {
+    this.#tending.start()
+  }
+
+  /** A blob is here, or more of it than before. */
+  readonly heard: Tending['heard'] = (digest) => this.#tending.heard(digest)
+
+  /** Sets gauges whose values are looked up rather than counted. */
+  measure(): void {
+    const { indexed, making, unindexed } = this.indexes.facts()
+    const { layerIndexes } = this.#metrics
+    layerIndexes.set({ state: 'here' }, indexed.filter(({ here }) => here).length)
+    layerIndexes.set({ state: 'known' }, indexed.filter(({ here }) => !here).length)
+    layerIndexes.set({ state: 'making' }, making.length)
+    layerIndexes.set({ state: 'cannot' }, unindexed.length)
+  }
+
+  async close(): Promise<void> {
+    await this.#tending.close()
+    await this.indexes.close()
+  }
+
+  /** After the last question of others. */
+  end(): void {
+    this.#ledger.close()
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * What a node knows of the indexes of layers, across restarts: who says which blob is whose index, which layers have none
+ * and why, and what starts read first. All of it can be asked for or made again, so a file that is damaged is begun anew.
+ */
+import { Database, SQLiteError } from 'bun:sqlite'
+import { rmSync } from 'node:fs'
+import { z } from 'zod'
+import type { Digest } from '../oci/digest.ts'
+import type { Log } from '../telemetry/log.ts'
+import { type KnownReads, noReads } from './reads.ts'
+import type { IndexStatement } from './statement.ts'
+
+export interface Indexed {
+  readonly statement: IndexStatement
+  /** Wall time in ms at which it was found to be what the whole layer gives; undefined while nobody here has looked. */
+  readonly checkedAt: number | undefined
+  readonly at: number
+}
+
+export interface Unindexed {
+  readonly reason: string
+  readonly at: number
+}
+
+interface Row {
+  readonly layer: Digest
+  readonly index_digest: Digest
+  readonly size: number
+  readonly diff_id: Digest
+  readonly signer: string
+  readonly signature: Uint8Array
+  readonly checked_at: number | null
+  readonly at: number
+}
+
+const tables = `
+  CREATE TABLE IF NOT EXISTS indexes (
+    layer TEXT PRIMARY KEY, index_digest TEXT NOT NULL, size INTEGER NOT NULL, diff_id TEXT NOT NULL,
+    signer TEXT NOT NULL, signature BLOB NOT NULL, checked_at INTEGER, at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS unindexed (layer TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS reads (layer TEXT PRIMARY KEY, known TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+  PRAGMA user_version = 1;
+`
+
+const count = z.number().int().min(0)
+const readsSchema = z.object({ starts: count, chunks: z.array(z.tuple([count, count, z.number().min(0)])) })
+
+/** What starts have read is kept of so many layers; others ask who told of it first. */
+const mostReadLayers = 4096
+
+export class Ledger {
+  readonly #db: Database
+
+  /** `path` may be `:memory:`. */
+  constructor(path: string, log: Pick<Log, 'warn'>) {
+    this.#db = open(path, log)
+  }
+
+  indexed(layer: Digest): Indexed | undefined {
+    const row = this.#db.query<Row, [string]>('SELECT * FROM indexes WHERE layer = ?').get(layer)
+    return row ? indexedOf(row) : undefined
+  }
+
+  /** Latest first. */
+  allIndexed(): Indexed[] {
+    return this.#db.query<Row, []>('SELECT * FROM indexes ORDER BY at DESC, layer').all().map(indexedOf)
+  }
+
+  /** Those that nobody here has checked. */
+  unchecked(): Indexed[] {
+    return this.#db.query<Row, []>('SELECT * FROM indexes WHERE checked_at IS NULL').all().map(indexedOf)
+  }
+
+  /** Whether a blob is an index. */
+  isIndex(digest: Digest): boolean {
+    return this.#db.query('SELECT 1 FROM indexes WHERE index_digest = ? LIMIT 1').get(digest) !== null
+  }
+
+  set({ layer, index, size, diffId, signer, signature }: IndexStatement, at: number, checkedAt?: number): void {
+    this.#db
+      .query('INSERT OR REPLACE INTO indexes VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+      .run(layer, index, size, diffId, signer, signature, checkedAt ?? null, at)
+    this.#db.query('DELETE FROM unindexed WHERE layer = ?').run(layer)
+  }
+
+  checked(layer: Digest, at: number): void {
+    this.#db.query('UPDATE indexes SET checked_at = ? WHERE layer = ?').run(at, layer)
+  }
+
+  /** There is nothing to be known of the index any more. */
+  forget(layer: Digest): void {
+    this.#db.query('DELETE FROM indexes WHERE layer = ?').run(layer)
+  }
+
+  unindexed(layer: Digest): Unindexed | undefined {
+    return (
+      this.#db.query<Unindexed, [string]>('SELECT reason, at FROM unindexed WHERE layer = ?').get(layer) ?? undefined
+    )
+  }
+
+  allUnindexed(): (Unindexed & { readonly layer: Digest })[] {
+    return this.#db
+      .query<Unindexed & { layer: Digest }, []>('SELECT layer, reason, at FROM unindexed ORDER BY at DESC, layer')
+      .all()
+  }
+
+  setUnindexed(layer: Digest, reason: string, at: number): void {
+    this.#db.query('INSERT OR REPLACE INTO unindexed VALUES (?, ?, ?)').run(layer, reason, at)
+  }
+
+  forgetUnindexed(layer: Digest): void {
+    this.#db.query('DELETE FROM unindexed WHERE layer = ?').run(layer)
+  }
+
+  reads(layer: Digest): KnownReads {
+    const row = this.#db.query<{ known: string }, [string]>('SELECT known FROM reads WHERE layer = ?').get(layer)
+    const known = row ? readsSchema.safeParse(JSON.parse(row.known)).data : undefined
+    if (!known) return noReads
+    return {
+      starts: known.starts,
+      chunks: new Map(known.chunks.map(([chunk, starts, place]) => [chunk, { starts, place }])),
+    }
+  }
+
+  setReads(layer: Digest, { starts, chunks }: KnownReads, at: number): void {
+    const known = { starts, chunks: [...chunks].map(([chunk, read]) => [chunk, read.starts, read.place]) }
+    this.#db.query('INSERT OR REPLACE INTO reads VALUES (?, ?, ?)').run(layer, JSON.stringify(known), at)
+    this.#db
+      .query('DELETE FROM reads WHERE layer NOT IN (SELECT layer FROM reads ORDER BY at DESC LIMIT ?)')
+      .run(mostReadLayers)
+  }
+
+  close(): void {
+    this.#db.close()
+  }
+}
+
+function indexedOf({ layer, index_digest, size, diff_id, signer, signature, checked_at, at }: Row): Indexed {
+  const statement = { layer, index: index_digest, size, diffId: diff_id, signer, signature: new Uint8Array(signature) }
+  return { statement, checkedAt: checked_at ?? undefined, at }
+}
+
+function open(path: string, log: Pick<Log, 'warn'>): Database {
+  try {
+    return opened(path)
+  } catch (error) {
+    if (!(error instanceof SQLiteError) || path === ':memory:') throw error
+    log.warn('what was known of the indexes of layers is lost, and will be asked for again', {
+      path,
+      error: error.message,
+    })
+    for (const end of ['', '-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
+    return opened(path)
+  }
+}
+
+function opened(path: string): Database {
+  const db = new Database(path, { create: true, strict: true })
+  try {
+    db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    db.exec(tables)
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
