@@ -1,6 +1,6 @@
 /** What nodes ask seeds about layers: their indexes, and what of them starts of containers read first. */
 import { z } from 'zod'
-import { nodeIdSchema } from '../cluster/node-info.ts'
+import { type NodeId, nodeIdSchema } from '../cluster/node-info.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { Repository } from '../oci/reference.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
@@ -31,6 +31,9 @@ const made = z.object({
   signature,
 })
 
+/** Of all whom a node has banned, so many. */
+export const mostNot = 16
+
 export type IndexReply =
   | z.infer<typeof made>
   /** Bytes that were gone through, of those that have to be: the layer comes, and is read. */
@@ -44,11 +47,18 @@ export interface IndexAsked {
   readonly layer: Digest
   /** False: what is not there is not to be made. */
   readonly make: boolean
+  /** What these have signed is not believed by who asks. */
+  readonly not?: readonly NodeId[]
 }
 
 export const indexCall: Call<IndexAsked, IndexReply> = {
   name: 'layer-index',
-  request: z.object({ repository: repositorySchema, layer: digest, make: z.boolean() }),
+  request: z.object({
+    repository: repositorySchema,
+    layer: digest,
+    make: z.boolean(),
+    not: z.array(nodeIdSchema).max(mostNot).exactOptional(),
+  }),
   reply: z.discriminatedUnion('state', [
     made,
     z.object({ state: z.literal('making'), done: bytes, total: bytes }),

@@ -5,7 +5,7 @@
  */
 import { type Clock, pause } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
-import type { NodeInfo } from '../cluster/node-info.ts'
+import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -55,13 +55,17 @@ export class Finding {
     owner: NodeInfo,
     { repository, digest }: Location,
     make: boolean,
+    not: readonly NodeId[],
   ): Promise<Exclude<IndexReply, { state: 'made' }> | { state: 'made'; statement: IndexStatement } | undefined> {
     const { outbound, membership, log } = this.#d
     try {
-      const reply = await outbound.call(owner, indexCall, { repository, layer: digest, make })
+      const reply = await outbound.call(owner, indexCall, {
+        ...{ repository, layer: digest, make },
+        ...(not.length > 0 ? { not } : {}),
+      })
       if (reply.state !== 'made') return reply
       const statement = statementOf(digest, reply)
-      const doubt = this.doubt(statement, digest)
+      const doubt = not.includes(statement.signer) ? 'who signed it has lied' : this.doubt(statement, digest)
       if (doubt === undefined) return { state: 'made', statement }
       log.warn('what a seed says of the index of a layer is not believed', { seed: owner.id, layer: digest, doubt })
     } catch (error) {

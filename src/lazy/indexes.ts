@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { Membership } from '../cluster/membership.ts'
-import type { NodeInfo } from '../cluster/node-info.ts'
+import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import type { LayerIndexSetting } from '../config/settings.ts'
 import { isRight } from '../content/read-whole.ts'
 import { Failure } from '../failure.ts'
@@ -20,11 +20,11 @@ import type { Bans } from '../swarm/bans.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Outbound } from '../wire/wire.ts'
-import { type IndexAsked, type IndexReply, madeCall, replyOf } from './calls.ts'
+import { type IndexAsked, type IndexReply, madeCall, mostNot, replyOf } from './calls.ts'
 import { Finding } from './finding.ts'
 import { keepFile } from './kept.ts'
 import type { Ledger } from './ledger.ts'
-import type { Maker } from './maker.ts'
+import type { LayerFile, Maker } from './maker.ts'
 import { type Fetching, Making, type Progress } from './making.ts'
 import { type IndexStatement, state } from './statement.ts'
 
@@ -37,7 +37,7 @@ export interface IndexesDeps {
   readonly store: BlobStore
   readonly swarm: Fetching
   readonly identity: Pick<Identity, 'id' | 'sign' | 'verifySignature'>
-  readonly bans: Pick<Bans, 'has' | 'add'>
+  readonly bans: Pick<Bans, 'has' | 'add' | 'list'>
   readonly membership: Pick<Membership, 'self' | 'withMode' | 'find' | 'doubt'>
   readonly outbound: Pick<Outbound, 'call' | 'session'>
   /** This node reads it for others. */
@@ -73,9 +73,9 @@ export class LayerIndexes {
     })
     this.#making = new Making({
       ...deps,
-      elsewhere: (location, signal) => this.#elsewhere(location, signal),
+      elsewhere: (location, not, signal) => this.#elsewhere(location, not, signal),
       fileFor: (layer) => join(dir, `${hexOf(layer)}.${crypto.randomUUID()}`),
-      made: (location, file, diffId) => this.#made(location, file, diffId),
+      made: (location, layer, file, diffId) => this.#made(location, layer, file, diffId),
       cannot: (layer, reason) => deps.ledger.setUnindexed(layer, reason, deps.clock.wall()),
     })
   }
@@ -98,10 +98,11 @@ export class LayerIndexes {
   }
 
   /** Another node asks this one. */
-  async answer({ repository, layer, make }: IndexAsked): Promise<IndexReply> {
-    const here = await this.#here(layer, false)
-    if (here) return replyOf(here)
+  async answer({ repository, layer, make, not = [] }: IndexAsked): Promise<IndexReply> {
     const { setting, membership, ledger } = this.#d
+    const here = await this.#here(layer, false)
+    // Who asks may know better whom to believe: this node then looks for itself.
+    if (here && (here.signer === membership.self.id || !not.includes(here.signer))) return replyOf(here)
     const under = this.#making.of(layer)
     if (under) return { state: 'making', ...under }
     const known = ledger.unindexed(layer)
@@ -111,7 +112,7 @@ export class LayerIndexes {
     if (!membership.self.modes.includes('seed')) return without('this node is no seed')
     if (setting === 'off') return without('this seed makes no indexes: --layer-index is off')
     try {
-      return { state: 'making', ...this.#making.begin({ repository, kind: 'blob', digest: layer }).progress }
+      return { state: 'making', ...this.#making.begin({ repository, kind: 'blob', digest: layer }, not).progress }
     } catch (error) {
       const failure = Failure.from(error)
       if (failure.code === 'unsupported') return { state: 'cannot', reason: failure.message, final: true }
@@ -212,8 +213,12 @@ export class LayerIndexes {
   }
 
   async #ask(owner: NodeInfo, location: Location) {
-    if (owner.id !== this.#d.membership.self.id) return this.finding.ask(owner, location, true)
-    const reply = await this.answer({ repository: location.repository, layer: location.digest, make: true })
+    const not = this.#d.bans
+      .list()
+      .slice(0, mostNot)
+      .map(({ node }) => node)
+    if (owner.id !== this.#d.membership.self.id) return this.finding.ask(owner, location, true, not)
+    const reply = await this.answer({ repository: location.repository, layer: location.digest, make: true, not })
     if (reply.state !== 'made') return reply
     const statement = this.#d.ledger.indexed(location.digest)?.statement
     return statement && { state: 'here' as const, statement }
@@ -223,7 +228,11 @@ export class LayerIndexes {
    * Before this seed makes it: another may have it, for it owned the layer when others were members; or is at it, if it
    * owns the layer before this one, so that two never wait for each other.
    */
-  async #elsewhere(location: Location, signal: AbortSignal): Promise<'here' | 'making' | undefined> {
+  async #elsewhere(
+    location: Location,
+    not: readonly NodeId[],
+    signal: AbortSignal,
+  ): Promise<'here' | 'making' | undefined> {
     const { membership } = this.#d
     let before = true
     for (const owner of this.finding.owners(location.digest)) {
@@ -231,7 +240,7 @@ export class LayerIndexes {
         before = false
         continue
       }
-      const reply = await this.finding.ask(owner, location, false)
+      const reply = await this.finding.ask(owner, location, false, not)
       if (reply?.state === 'making' && before) return 'making'
       if (reply?.state !== 'made') continue
       try {
@@ -271,11 +280,12 @@ export class LayerIndexes {
     return blob
   }
 
-  async #made(location: Location, file: string, diffId: Digest): Promise<void> {
+  async #made(location: Location, layer: LayerFile, file: string, diffId: Digest): Promise<void> {
     const { store, identity, ledger, clock, contains, stored } = this.#d
     try {
       const blob = await keepFile(store, identity, file)
       const statement = state({ layer: location.digest, diffId, index: blob.digest, size: blob.size }, identity)
+      await this.#compare(layer, statement)
       ledger.set(statement, clock.wall(), clock.wall())
       contains(location.repository, blob.digest)
       stored(blob.digest)
@@ -283,6 +293,18 @@ export class LayerIndexes {
     } finally {
       await unlink(file).catch(() => {})
     }
+  }
+
+  /** Another node had signed another index of it. */
+  async #compare(layer: LayerFile, made: IndexStatement): Promise<void> {
+    const { ledger, maker, store, bans } = this.#d
+    const before = ledger.indexed(layer.digest)?.statement
+    if (!before || before.index === made.index || before.signer === made.signer) return
+    const blob = store.find(before.index)
+    if (!blob?.complete || !(await isRight(blob))) return
+    if ((await maker.check(layer, blob.path, this.#stop.signal)) !== 'wrong') return
+    bans.add(before.signer, `signed an index of ${layer.digest} that is not what the layer gives`)
+    await store.remove(before.index)
   }
 
   /** Who is asked first is not who made it. */

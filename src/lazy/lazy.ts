@@ -55,6 +55,11 @@ export class LazyLayers {
   /** A blob is here, or more of it than before. */
   readonly heard: Tending['heard'] = (digest) => this.#tending.heard(digest)
 
+  /** Looks at once whether there is something to do. */
+  tend(): Promise<void> {
+    return this.#tending.tend()
+  }
+
   /** Sets gauges whose values are looked up rather than counted. */
   measure(): void {
     const { indexed, making, unindexed } = this.indexes.facts()

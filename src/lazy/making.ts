@@ -4,6 +4,7 @@
  */
 import pLimit from 'p-limit'
 import { type Clock, pause } from '../clock.ts'
+import type { NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { unlessAborted } from '../source/retry.ts'
@@ -12,7 +13,7 @@ import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Transfer } from '../swarm/transfer.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Maker } from './maker.ts'
+import type { LayerFile, Maker } from './maker.ts'
 
 /** As much of a swarm as it takes to have a blob here whole. */
 export interface Fetching {
@@ -24,13 +25,17 @@ export interface MakingDeps {
   readonly swarm: Fetching
   readonly maker: Maker
   /** What a seed before this one has, or is at; brought here if it has it. */
-  readonly elsewhere: (location: Location, signal: AbortSignal) => Promise<'here' | 'making' | undefined>
+  readonly elsewhere: (
+    location: Location,
+    not: readonly NodeId[],
+    signal: AbortSignal,
+  ) => Promise<'here' | 'making' | undefined>
   /** This node reads it for others. */
   readonly ordered: (location: Location) => void
   /** A file of its own for each index that is being made. */
   readonly fileFor: (layer: Digest) => string
   /** Takes the file over. */
-  readonly made: (location: Location, file: string, diffId: Digest) => Promise<void>
+  readonly made: (location: Location, layer: LayerFile, file: string, diffId: Digest) => Promise<void>
   readonly cannot: (layer: Digest, reason: string) => void
   readonly clock: Clock
   readonly log: Log
@@ -80,8 +85,11 @@ export class Making {
     return this.#jobs.get(layer)?.progress()
   }
 
-  /** @throws {Failure} how it failed a moment ago; `too-many` */
-  begin(location: Location): { readonly progress: Progress; readonly finished: Promise<void> } {
+  /** `not`: what these have made does not count. @throws {Failure} how it failed a moment ago; `too-many` */
+  begin(
+    location: Location,
+    not: readonly NodeId[] = [],
+  ): { readonly progress: Progress; readonly finished: Promise<void> } {
     const { digest } = location
     const running = this.#jobs.get(digest)
     if (running) return { progress: running.progress(), finished: running.finished }
@@ -92,7 +100,7 @@ export class Making {
       throw new Failure('too-many', `${mostJobs} layers are waiting for their indexes: try again later`)
     }
     const state = { blob: undefined as Blob | undefined, read: 0 }
-    const finished = this.#run(location, state).finally(() => this.#jobs.delete(digest))
+    const finished = this.#run(location, not, state).finally(() => this.#jobs.delete(digest))
     finished.catch((error: unknown) => this.#remember(digest, Failure.from(error)))
     const job: Job = { finished, progress: () => progressOf(state) }
     this.#jobs.set(digest, job)
@@ -105,9 +113,13 @@ export class Making {
     await Promise.allSettled([...this.#jobs.values()].map(({ finished }) => finished))
   }
 
-  async #run(location: Location, state: { blob: Blob | undefined; read: number }): Promise<void> {
+  async #run(
+    location: Location,
+    not: readonly NodeId[],
+    state: { blob: Blob | undefined; read: number },
+  ): Promise<void> {
     const { signal } = this.#stop
-    if (await this.#hadElsewhere(location)) return
+    if (await this.#hadElsewhere(location, not)) return
     const { clock, maker, log, metrics, made, cannot, fileFor } = this.#d
     const { digest } = location
     const file = fileFor(digest)
@@ -118,10 +130,10 @@ export class Making {
         const startedAt = clock.now()
         const layer = { digest, path: blob.path, size: blob.size }
         const read = (bytes: number) => {
-          state.read = Math.min(bytes, blob.size)
+          state.read = Math.min(Math.floor(bytes), blob.size)
         }
         const diffId = await this.#reading(() => maker.make(layer, file, read, signal))
-        await made(location, file, diffId)
+        await made(location, layer, file, diffId)
         const seconds = (clock.now() - startedAt) / 1000
         metrics.layerIndexSeconds.observe(seconds)
         metrics.layerIndexesMade.inc({ result: 'made' })
@@ -143,9 +155,9 @@ export class Making {
   }
 
   /** Another seed has it, or had it when it was done. */
-  async #hadElsewhere(location: Location): Promise<boolean> {
+  async #hadElsewhere(location: Location, not: readonly NodeId[]): Promise<boolean> {
     for (;;) {
-      const elsewhere = await this.#d.elsewhere(location, this.#stop.signal)
+      const elsewhere = await this.#d.elsewhere(location, not, this.#stop.signal)
       if (elsewhere !== 'making') return elsewhere === 'here'
       await pause(this.#d.clock, lookMs, this.#stop.signal)
     }

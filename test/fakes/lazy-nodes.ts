@@ -64,6 +64,8 @@ export class LazyNodes {
   readonly layers = new Map<Digest, Uint8Array>()
   /** Layers that were read from it. */
   readonly sourceReads: Digest[] = []
+  /** Runs by itself; and is moved on by {@link skip}. */
+  readonly clock = { ...systemClock }
   readonly #openStore: (dir: string) => Promise<DiskStore>
   readonly #newDir: () => string
 
@@ -77,9 +79,16 @@ export class LazyNodes {
     const node = new LazyNode(this, await Identity.load(dir), dir, await this.#openStore(dir), modes, setting)
     this.nodes.push(node)
     for (const each of this.nodes) {
-      for (const other of this.nodes) if (other !== each) each.membership.heard(other.membership.self)
+      for (const other of this.nodes) if (other !== each) each.membership.heard(other.membership.self, this.clock.now())
     }
     return node
+  }
+
+  /** So many ms go by in which nothing happens. */
+  skip(ms: number): void {
+    const { now, wall } = this.clock
+    this.clock.now = () => now() + ms
+    this.clock.wall = () => wall() + ms
   }
 
   publish(layer: Uint8Array): Location {
@@ -124,7 +133,7 @@ export class LazyNode {
     this.store = store
     this.identity = identity
     this.ledgerPath = join(dir, 'shoal.layers.db')
-    const clock = systemClock
+    const { clock } = nodes
     const { metrics, maker, calls } = this
     const log = silentLog
     this.membership = new MemberTable(infoOf(identity.id, { modes }), () => clock.now())
