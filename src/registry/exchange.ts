@@ -4,11 +4,11 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import type { Clock } from '../clock.ts'
 import type { Content } from '../content/content.ts'
-import type { LazyLayers } from '../lazy/lazy.ts'
 import type { Passed } from '../source/source.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Sending } from './file-bytes.ts'
+import type { Lazy } from './lazy.ts'
 import type { Pulls } from './pulls.ts'
 import type { Shares } from './shares.ts'
 import type { Tokens } from './tokens.ts'
@@ -28,7 +28,7 @@ export interface Own {
 export interface Services {
   readonly own?: Own | undefined
   /** Absent where nothing is mounted before it is here. */
-  readonly lazy?: LazyLayers | undefined
+  readonly lazy?: Lazy | undefined
   readonly content: Content
   readonly log: Log
   readonly metrics: Metrics

@@ -5,13 +5,24 @@
  */
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { z } from 'zod'
+import type { Content } from '../content/content.ts'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
+import type { LayerIndexes } from '../lazy/indexes.ts'
+import type { LayerReads } from '../lazy/layer-reads.ts'
 import { mostReads } from '../lazy/reads.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { type Repository, repositoryOfRequest } from '../oci/reference.ts'
 import { answerBlob } from './blobs.ts'
 import type { Exchange, Services } from './exchange.ts'
+
+/** What a node knows of layers that are mounted before they are here. */
+export interface Lazy {
+  readonly indexes: Pick<LayerIndexes, 'index'>
+  readonly reads: Pick<LayerReads, 'of' | 'add'>
+  /** Without regard to who asks. */
+  readonly content: Content
+}
 
 export interface LazyRequest {
   readonly kind: 'lazy'

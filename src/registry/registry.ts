@@ -4,7 +4,6 @@ import type { Clock, Random } from '../clock.ts'
 import type { Content } from '../content/content.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { isLoopback } from '../listen.ts'
-import type { LazyLayers } from '../lazy/lazy.ts'
 import type { Visitor } from '../rights/visitor.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -14,7 +13,7 @@ import { challenge, renderFailure } from './errors.ts'
 import { bodyOf, type Environment, type Exchange, exchangeOf, type Own, type Services } from './exchange.ts'
 import { Sending } from './file-bytes.ts'
 import { answerFile, answerShares } from './files.ts'
-import { answerLazy, type LazyRequest, parseLazy, takeReads } from './lazy.ts'
+import { answerLazy, type Lazy, type LazyRequest, parseLazy, takeReads } from './lazy.ts'
 import { answerManifest } from './manifests.ts'
 import { answerCatalog, answerPassed } from './passed.ts'
 import { type PullSummary, type Pulls, PullTracker } from './pulls.ts'
@@ -33,7 +32,7 @@ export interface RegistryInit {
   /** Absent: this node keeps none. */
   readonly own?: Own | undefined
   /** Absent where nothing is mounted before it is here. */
-  readonly lazy?: LazyLayers | undefined
+  readonly lazy?: Lazy | undefined
   /** For the ids of unexpected errors. */
   readonly random?: Random
   /** Default: one that logs each pull. Given by who wants to close it, so that pulls under way are logged too. */
