@@ -1,0 +1,124 @@
+/** Indexes of layers among real nodes, each on a host of its own: made once, had by all, and never believed when wrong. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { decodeIndex } from '../../../src/layer-index/decode.ts'
+import { type Digest, digestOf, hexOf } from '../../../src/oci/digest.ts'
+import { Cluster } from '../../lab/cluster.ts'
+import { Lab } from '../../lab/lab.ts'
+import type { LabNode } from '../../lab/node.ts'
+import { until } from '../../lab/until.ts'
+
+const obstacle = await Lab.obstacle()
+if (obstacle) console.log(`skipped: indexes of layers: ${obstacle}`)
+
+interface Asked {
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly file: string
+}
+
+interface Layers {
+  readonly layers: readonly { readonly digest: Digest; readonly state: string; readonly by?: string }[]
+}
+
+describe.skipIf(obstacle !== undefined)('the index of a layer', () => {
+  let cluster: Cluster
+  let asks = 0
+
+  const seeds = ['seed1', 'seed2']
+  const peers = ['peer1', 'peer2']
+  beforeAll(async () => {
+    const members = [
+      ...seeds.map((name) => ({ name, mode: 'scheduler,seed' })),
+      ...peers.map((name) => ({ name, mode: 'peer' })),
+    ]
+    // So long that a seed can be killed before the layer is there.
+    cluster = await Cluster.create({ members, discovery: 'join', size: 24e6, layers: 2, registryRate: '40mbit' })
+    await cluster.start()
+  }, 60_000)
+  afterAll(() => cluster?.close())
+
+  const pathOf = (layer: Digest, what: string) => `/v2/registry.lab/lab/image/_shoal/lazy/${layer}/${what}`
+
+  async function ask(name: string, layer: Digest, ...more: string[]): Promise<Asked> {
+    const host = cluster.lab.host(name)
+    const file = join(host.dir, `asked-${asks++}`)
+    const url = `${cluster.node(name).mirror}${pathOf(layer, 'index')}`
+    const command = ['curl', '--silent', '--max-time', '20', '--output', file, '--dump-header', '-', ...more, url]
+    const [first = '', ...lines] = (await host.exec(command)).trim().split('\r\n')
+    const headers = Object.fromEntries(lines.map((line) => line.toLowerCase().split(': ')))
+    return { status: Number(first.split(' ')[1]), headers, file }
+  }
+
+  async function indexed(name: string, layer: Digest): Promise<Asked> {
+    let asked = await ask(name, layer)
+    await until(`${name} has the index of ${layer}`, 30, async () => {
+      asked = await ask(name, layer)
+      return asked.status !== 202
+    })
+    return asked
+  }
+
+  const idOf = async (node: LabNode) => (JSON.parse(await node.get('/api/v1/node')) as { id: string }).id
+  const known = async (name: string) => JSON.parse(await cluster.node(name).get('/api/v1/layers')) as Layers
+  const [small, large] = [() => cluster.layers[0]!, () => cluster.layer]
+
+  test('is made once for sixteen who ask at once, comes to each host through the swarm, and the source sends the layer once', async () => {
+    const { digest, size } = small()
+    const askers = Array.from({ length: 16 }, (_, i) => peers[i % 2]!)
+    const answers = await Promise.all(askers.map((name) => indexed(name, digest)))
+    expect(answers.map(({ status }) => status)).toEqual(askers.map(() => 200))
+    const [bytes, ...others] = answers.map(({ file }) => readFileSync(file))
+    for (const other of others) expect(other.equals(bytes!)).toBe(true)
+    expect(answers[0]!.headers['shoal-index-digest']).toBe(digestOf(bytes!))
+    const index = decodeIndex(bytes!)
+    expect([index.layer, index.compression, index.compressedSize]).toEqual([digest, 'gzip', size])
+    expect(await cluster.total('shoal_layer_indexes_made_total')).toBe(1)
+    const sent = cluster.registry.sent(({ method, path }) => method === 'GET' && path.includes(hexOf(digest)))
+    expect([...sent.values()].reduce((sum, { bytes }) => sum + bytes, 0)).toBe(size)
+    const range = await ask('peer1', digest, '--range', '10-19')
+    expect(range.headers['content-range']).toBe(`bytes 10-19/${bytes!.length}`)
+    expect(readFileSync(range.file).equals(bytes!.subarray(10, 20))).toBe(true)
+  }, 60_000)
+
+  test('of which a byte was flipped on the disk of a host is right again when it is asked for', async () => {
+    const { digest } = small()
+    const right = readFileSync((await ask('peer1', digest)).file)
+    const hex = hexOf(digestOf(right))
+    const path = join(cluster.node('peer1').dataDir, 'blobs', 'sha256', hex.slice(0, 2), hex)
+    const wrong = readFileSync(path)
+    wrong[wrong.length >> 1]! ^= 1
+    writeFileSync(path, wrong)
+    const again = await indexed('peer1', digest)
+    expect([again.status, digestOf(readFileSync(again.file))]).toEqual([200, digestOf(right)])
+  }, 30_000)
+
+  test('is made by another seed when the one that was making it is killed', async () => {
+    const { digest } = large()
+    expect((await ask('peer1', digest)).status).toBe(202)
+    let making: string | undefined
+    await until('a seed is at it', 20, async () => {
+      for (const name of seeds) {
+        const { layers } = await known(name)
+        if (layers.some((layer) => layer.digest === digest && layer.state === 'making')) making = name
+      }
+      return making !== undefined
+    })
+    const other = seeds.find((name) => name !== making)!
+    await cluster.node(making!).process.kill()
+    const asked = await indexed('peer1', digest)
+    expect(asked.status).toBe(200)
+    expect(asked.headers['shoal-index-signer']).toBe((await idOf(cluster.node(other))).toLowerCase())
+    const { layers } = await known('peer1')
+    expect(layers.find((layer) => layer.digest === digest)).toMatchObject({
+      state: 'indexed',
+      by: await idOf(cluster.node(other)),
+    })
+  }, 90_000)
+
+  test('of no layer, of what is no layer, and of one that nobody has is a 404 with the reason', async () => {
+    const nowhere = await ask('peer2', digestOf(Buffer.from('nothing')))
+    expect(nowhere.status).toBe(404)
+  }, 30_000)
+})
