@@ -11,6 +11,7 @@ import { get } from './get.ts'
 import { help } from './help.ts'
 import { install } from './install.ts'
 import { keygen } from './keygen.ts'
+import { layerIndex } from './layer-index.ts'
 import { logLevel } from './log-level.ts'
 import { mountCalls } from './mount-calls.ts'
 import { pin, unpin } from './pin.ts'
@@ -67,6 +68,7 @@ export function programOf(context: Context, done: (code: ExitCode) => void): Com
   install(program, context)
   uninstall(program, context)
   version(program, context)
+  layerIndex(program, context)
   mountCalls(program, context)
   completions(program, context)
   help(program, context)

@@ -63,7 +63,8 @@ export function decodeIndex(bytes: Uint8Array): LayerIndex {
   return { layer, diffId, compression, compressedSize, size, metadata, chunks, points }
 }
 
-function factsOf(bytes: Uint8Array): { said: Facts; end: number } {
+/** What an index says of itself, of its first bytes. */
+export function factsOf(bytes: Uint8Array): { said: Facts; end: number } {
   if (bytes.length > mostIndexBytes) throw broken(`it is longer than ${mostIndexBytes} bytes`)
   if (bytes.length < preambleBytes || !equals(bytes.subarray(0, magic.length), magic)) throw broken('it is none')
   const view = new DataView(bytes.buffer, bytes.byteOffset, preambleBytes)

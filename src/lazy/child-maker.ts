@@ -1,15 +1,110 @@
-/** {@link Maker} by a child of this process: `shoal layer-index`, at the lowest priority. */
-import type { Digest } from '../oci/digest.ts'
+/** {@link Maker} by a child of this process: `shoal layer-index`, at the lowest priority, with bounds of its own. */
+import { open, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { Failure, isFailureCode } from '../failure.ts'
+import { parseJson } from '../json.ts'
+import { factsOf } from '../layer-index/decode.ts'
+import { preambleBytes } from '../layer-index/encode.ts'
+import { mostHeadBytes } from '../layer-index/limits.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
 import type { LayerFile, Maker } from './maker.ts'
 
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
+const lineSchema = z.union([
+  z.object({ read: z.number().int().min(0) }),
+  z.object({ layer: digest, diffId: digest }),
+  z.object({ code: z.string().refine(isFailureCode), message: z.string().max(4096) }),
+])
+
+/** This very binary, also when another has taken its place; or the source with the same runtime. */
+const ownCommand: readonly string[] = import.meta.url.includes('/$bunfs/')
+  ? ['/proc/self/exe']
+  : [process.execPath, join(import.meta.dir, '../main.ts')]
+
 export class ChildMaker implements Maker {
-  async make(_layer: LayerFile, _out: string): Promise<Digest> {
-    throw new Error('wip')
+  readonly #command: readonly string[]
+
+  readonly #dir: string
+
+  constructor(dir: string, command: readonly string[] = ownCommand) {
+    this.#dir = dir
+    this.#command = command
   }
-  async check(): Promise<'right' | 'wrong' | 'unknown'> {
-    return 'unknown'
+
+  async make(layer: LayerFile, out: string, progress: (bytes: number) => void, signal: AbortSignal): Promise<Digest> {
+    signal.throwIfAborted()
+    const child = Bun.spawn([...this.#command, 'layer-index', layer.path, out], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: '/',
+    })
+    const stop = () => child.kill('SIGKILL')
+    signal.addEventListener('abort', stop)
+    try {
+      let made: { layer: Digest; diffId: Digest } | undefined
+      let failure: Failure | undefined
+      for await (const line of linesOf(child.stdout)) {
+        const said = lineSchema.safeParse(jsonOf(line)).data
+        if (!said) continue
+        if ('read' in said) progress(said.read)
+        else if ('layer' in said) made = said
+        else failure = new Failure(said.code, said.message)
+      }
+      const [err, code] = await Promise.all([new Response(child.stderr).text(), child.exited])
+      signal.throwIfAborted()
+      if (failure) throw failure
+      if (!made) throw new Failure('unavailable', `shoal layer-index ended with ${code}: ${err.trim().slice(-300)}`)
+      if (made.layer !== layer.digest) throw new Failure('corrupt', `the file of ${layer.digest} is not that layer`)
+      return made.diffId
+    } catch (error) {
+      await unlink(out).catch(() => {})
+      throw error
+    } finally {
+      signal.removeEventListener('abort', stop)
+      child.kill('SIGKILL')
+    }
   }
-  async about(): Promise<{ layer: Digest; diffId: Digest }> {
-    throw new Error('wip')
+
+  async check(layer: LayerFile, index: string, signal: AbortSignal): Promise<'right' | 'wrong' | 'unknown'> {
+    const own = join(this.#dir, crypto.randomUUID())
+    try {
+      await this.make(layer, own, () => {}, signal)
+      return Buffer.from(await Bun.file(own).bytes()).equals(await Bun.file(index).bytes()) ? 'right' : 'unknown'
+    } finally {
+      await unlink(own).catch(() => {})
+    }
+  }
+
+  async about(index: string): Promise<{ readonly layer: Digest; readonly diffId: Digest }> {
+    const file = await open(index, 'r')
+    try {
+      const head = new Uint8Array(preambleBytes + mostHeadBytes)
+      const { bytesRead } = await file.read(head, 0, head.length, 0)
+      const { layer, diffId } = factsOf(head.subarray(0, bytesRead)).said
+      return { layer, diffId }
+    } finally {
+      await file.close()
+    }
+  }
+}
+
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const bytes of stream) {
+    rest += decoder.decode(bytes, { stream: true })
+    const lines = rest.split('\n')
+    rest = lines.pop() ?? ''
+    if (rest.length > 65_536) throw new Failure('internal', 'shoal layer-index does not say what it should')
+    yield* lines
+  }
+  if (rest !== '') yield rest
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return parseJson(text)
+  } catch {
+    return undefined
   }
 }

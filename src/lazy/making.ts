@@ -5,7 +5,7 @@
 import pLimit from 'p-limit'
 import { type Clock, pause } from '../clock.ts'
 import type { NodeId } from '../cluster/node-info.ts'
-import { Failure } from '../failure.ts'
+import { Failure, type FailureCode } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location } from '../source/source.ts'
@@ -60,6 +60,8 @@ const mostJobs = 256
 /** Who asks again in that time is told how it failed. */
 const failureKeptMs = 5000
 const lookMs = 1000
+/** It is due to the layer, and will be so when it is tried again. The file of a layer that is `corrupt` is what it should be. */
+const never: ReadonlySet<FailureCode> = new Set(['unsupported', 'too-large', 'corrupt'])
 
 export class Making {
   readonly #d: MakingDeps
@@ -141,10 +143,14 @@ export class Making {
         return
       } catch (error) {
         const failure = Failure.from(error)
-        if (failure.code === 'corrupt' && !again && !(await allRight(blob))) continue
-        if (failure.code === 'unsupported') cannot(digest, failure.message)
+        if (failure.code === 'corrupt' && !(await allRight(blob))) {
+          if (!again) continue
+          throw new Failure('unavailable', 'the disk does not keep the layer', { cause: failure })
+        }
+        const final = never.has(failure.code)
+        if (final) cannot(digest, failure.message)
         if (failure.code !== 'cancelled') {
-          metrics.layerIndexesMade.inc({ result: failure.code === 'unsupported' ? 'cannot' : 'failed' })
+          metrics.layerIndexesMade.inc({ result: final ? 'cannot' : 'failed' })
           log.info('a layer has no index', { layer: digest, code: failure.code, reason: failure.message })
         }
         throw failure
