@@ -4,7 +4,7 @@ import { bytesOf } from '../../test/fakes/bytes.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { indexTextOf, type LazyNode, LazyNodes, repository } from '../../test/fakes/lazy-nodes.ts'
 import { digestOf } from '../oci/digest.ts'
-import { statementsOfRest } from '../swarm/source-feed.ts'
+import { statementsOfRest } from '../swarm/intake.ts'
 import { Ledger } from './ledger.ts'
 import { state } from './statement.ts'
 
