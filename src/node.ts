@@ -3,7 +3,6 @@
  * reverse when it ends. Longer than most files, for it is the one place where all parts are named.
  */
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { buildInfo } from './build-info.ts'
 import { every, systemClock } from './clock.ts'
 import { Identity } from './cluster/identity.ts'
@@ -241,7 +240,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const lazy = new LazyLayers({
       ...{ dataDir, calls, store, swarm, content, identity, bans, membership, outbound, ordered, clock, log, metrics },
       setting: settings.lazy.layerIndex,
-      maker: new ChildMaker(join(dataDir, 'making')),
+      maker: new ChildMaker(),
       busy: () => !swarm.idle || seeder.uploads > 0,
       contains: (repository, digest) => rights.contains(repository, [digest]),
       stored,

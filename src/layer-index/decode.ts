@@ -21,6 +21,7 @@ const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest
 const section = (most: number) => z.object({ packed: whole(mostIndexBytes), unpacked: whole(most) })
 /** Of two and four numbers apiece, eight bytes at most each. */
 const facts = z.object({
+  maker: whole(2 ** 31),
   layer: digest,
   diffId: digest,
   compression: z.enum(['none', 'gzip', 'zstd']),

@@ -21,6 +21,8 @@ import { VarintWriter } from './varint.ts'
 
 export const magic = fromString('shoalidx')
 export const version = 1
+/** Counted up whenever the same layer gives another tree or other points than before. */
+export const maker = 1
 /** Magic, version, length of the facts. */
 export const preambleBytes = 16
 
@@ -35,6 +37,7 @@ export function encodeIndex(index: LayerIndex): Uint8Array {
   const section = (name: keyof typeof columns) => ({ packed: packed[name].length, unpacked: columns[name].length })
   const facts = fromString(
     JSON.stringify({
+      maker,
       layer,
       diffId,
       compression,

@@ -1,34 +1,73 @@
-/** The index of a layer from file to file, for a process that does nothing else. */
-import { constants, setPriority } from 'node:os'
+/** Makes or checks the index of a layer, both of them files, in a process that is there for nothing else. */
+import { open, readFile, writeFile } from 'node:fs/promises'
 import { Failure } from '../failure.ts'
-import type { Digest } from '../oci/digest.ts'
+import { confine, holdTo, standardBounds, usedByThis } from './bounds.ts'
+import { checkIndex } from './check.ts'
 import { encodeIndex } from './encode.ts'
 import { makeIndex } from './make.ts'
 
-/** How it goes: compressed bytes that were read, and at the end what was found, or why there is no index. */
-export type IndexLine =
-  | { readonly read: number }
-  | { readonly layer: Digest; readonly diffId: Digest }
-  | { readonly code: string; readonly message: string }
+export interface FileOptions {
+  readonly check?: true
+  readonly mediaType: string
+  readonly algorithm: string
+}
 
-const tellBytes = 4 * 1024 * 1024
+/** Compressed bytes between two lines of progress. */
+const told = 4 * 2 ** 20
 
-/** Says in its last line how it ended. Everything else on the host goes first. */
-export async function indexFile(file: string, out: string, tell: (line: IndexLine) => void): Promise<void> {
-  setPriority(constants.priority.PRIORITY_LOW)
-  let told = 0
-  const progress = (read: number) => {
-    if (read - told < tellBytes) return
-    told = read
-    tell({ read })
-  }
+/**
+ * Says how it goes: `read` so many bytes; then what was made, the verdict on what was checked, or why neither could be
+ * done. What it says last is what came of it; it never throws.
+ */
+export async function indexFile(
+  layer: string,
+  index: string,
+  options: FileOptions,
+  say: (line: object) => void,
+): Promise<void> {
   try {
-    // What it is, its first bytes tell.
-    const index = await makeIndex(Bun.file(file).stream(), 'application/octet-stream', { progress })
-    await Bun.write(out, encodeIndex(index))
-    tell({ layer: index.layer, diffId: index.diffId })
+    say(await carryOut(layer, index, options, say))
   } catch (error) {
     const { code, message } = Failure.from(error)
-    tell({ code, message })
+    say({ code, message })
+  }
+}
+
+async function carryOut(
+  layer: string,
+  index: string,
+  { check, mediaType, algorithm }: FileOptions,
+  say: (line: object) => void,
+): Promise<object> {
+  confine(standardBounds)
+  let last = 0
+  const made = await makeIndex(bytesOf(layer), mediaType, {
+    algorithm: algorithm === 'sha512' ? 'sha512' : 'sha256',
+    progress: (read) => {
+      holdTo(standardBounds, usedByThis())
+      if (read - last < told) return
+      last = read
+      say({ read })
+    },
+  })
+  const names = { layer: made.layer, diffId: made.diffId }
+  if (check) return { ...names, verdict: checkIndex(await readFile(index), made) }
+  const encoded = encodeIndex(made)
+  await writeFile(index, encoded, { mode: 0o600 })
+  return { ...names, bytes: encoded.length }
+}
+
+/** The file's bytes, always in the same buffer: they are used up before the next are read. */
+async function* bytesOf(path: string): AsyncGenerator<Uint8Array> {
+  const file = await open(path, 'r')
+  try {
+    const buffer = new Uint8Array(256 * 1024)
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, null)
+      if (bytesRead === 0) return
+      yield buffer.subarray(0, bytesRead)
+    }
+  } finally {
+    await file.close()
   }
 }

@@ -7,13 +7,18 @@ import { parseJson } from '../json.ts'
 import { factsOf } from '../layer-index/decode.ts'
 import { preambleBytes } from '../layer-index/encode.ts'
 import { mostHeadBytes } from '../layer-index/limits.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, isDigest } from '../oci/digest.ts'
 import type { LayerFile, Maker } from './maker.ts'
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
+const outcomeSchema = z.object({
+  layer: digest,
+  diffId: digest,
+  verdict: z.enum(['right', 'wrong', 'unknown']).optional(),
+})
 const lineSchema = z.union([
   z.object({ read: z.number().int().min(0) }),
-  z.object({ layer: digest, diffId: digest }),
+  outcomeSchema,
   z.object({ code: z.string().refine(isFailureCode), message: z.string().max(4096) }),
 ])
 
@@ -25,54 +30,23 @@ const ownCommand: readonly string[] = import.meta.url.includes('/$bunfs/')
 export class ChildMaker implements Maker {
   readonly #command: readonly string[]
 
-  readonly #dir: string
-
-  constructor(dir: string, command: readonly string[] = ownCommand) {
-    this.#dir = dir
+  constructor(command: readonly string[] = ownCommand) {
     this.#command = command
   }
 
   async make(layer: LayerFile, out: string, progress: (bytes: number) => void, signal: AbortSignal): Promise<Digest> {
-    signal.throwIfAborted()
-    const child = Bun.spawn([...this.#command, 'layer-index', layer.path, out], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      cwd: '/',
-    })
-    const stop = () => child.kill('SIGKILL')
-    signal.addEventListener('abort', stop)
     try {
-      let made: { layer: Digest; diffId: Digest } | undefined
-      let failure: Failure | undefined
-      for await (const line of linesOf(child.stdout)) {
-        const said = lineSchema.safeParse(jsonOf(line)).data
-        if (!said) continue
-        if ('read' in said) progress(said.read)
-        else if ('layer' in said) made = said
-        else failure = new Failure(said.code, said.message)
-      }
-      const [err, code] = await Promise.all([new Response(child.stderr).text(), child.exited])
-      signal.throwIfAborted()
-      if (failure) throw failure
-      if (!made) throw new Failure('unavailable', `shoal layer-index ended with ${code}: ${err.trim().slice(-300)}`)
-      if (made.layer !== layer.digest) throw new Failure('corrupt', `the file of ${layer.digest} is not that layer`)
-      return made.diffId
+      return (await this.#run(layer, out, [], progress, signal)).diffId
     } catch (error) {
       await unlink(out).catch(() => {})
       throw error
-    } finally {
-      signal.removeEventListener('abort', stop)
-      child.kill('SIGKILL')
     }
   }
 
   async check(layer: LayerFile, index: string, signal: AbortSignal): Promise<'right' | 'wrong' | 'unknown'> {
-    const own = join(this.#dir, crypto.randomUUID())
-    try {
-      await this.make(layer, own, () => {}, signal)
-      return Buffer.from(await Bun.file(own).bytes()).equals(await Bun.file(index).bytes()) ? 'right' : 'unknown'
-    } finally {
-      await unlink(own).catch(() => {})
-    }
+    const { verdict } = await this.#run(layer, index, ['--check'], () => {}, signal)
+    if (!verdict) throw new Failure('internal', 'shoal layer-index --check came to no verdict')
+    return verdict
   }
 
   async about(index: string): Promise<{ readonly layer: Digest; readonly diffId: Digest }> {
@@ -84,6 +58,41 @@ export class ChildMaker implements Maker {
       return { layer, diffId }
     } finally {
       await file.close()
+    }
+  }
+
+  /** What the child said at its end. @throws {Failure} what it said of why it could not */
+  async #run(
+    layer: LayerFile,
+    index: string,
+    flags: readonly string[],
+    progress: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<z.infer<typeof outcomeSchema>> {
+    signal.throwIfAborted()
+    const args = ['layer-index', layer.path, index, '--algorithm', algorithmOf(layer.digest), ...flags]
+    const child = Bun.spawn([...this.#command, ...args], { stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' })
+    const stop = () => child.kill('SIGKILL')
+    signal.addEventListener('abort', stop)
+    try {
+      let outcome: z.infer<typeof outcomeSchema> | undefined
+      let failure: Failure | undefined
+      for await (const line of linesOf(child.stdout)) {
+        const said = lineSchema.safeParse(jsonOf(line)).data
+        if (!said) continue
+        if ('read' in said) progress(said.read)
+        else if ('layer' in said) outcome = said
+        else failure = new Failure(said.code, said.message)
+      }
+      const [err, code] = await Promise.all([new Response(child.stderr).text(), child.exited])
+      signal.throwIfAborted()
+      if (failure) throw failure
+      if (!outcome) throw new Failure('unavailable', `shoal layer-index ended with ${code}: ${err.trim().slice(-300)}`)
+      if (outcome.layer !== layer.digest) throw new Failure('corrupt', `the file of ${layer.digest} is not that layer`)
+      return outcome
+    } finally {
+      signal.removeEventListener('abort', stop)
+      child.kill('SIGKILL')
     }
   }
 }
