@@ -6,8 +6,8 @@
 import { join } from 'node:path'
 import { withHosts } from './hosts-toml.ts'
 import { type Edit, type Files, type Plan, Refusal, type Wanted } from './plan.ts'
-import { lineEnd, spliced, textOf } from './text.ts'
-import { appended, checked, isTable, parse, type Table, type Toml, type Values, valueAt } from './toml.ts'
+import { spliced, textOf } from './text.ts'
+import { appended, checked, indentIn, inserted, isAt, isTable, parse, type Toml, type Values, valueAt } from './toml.ts'
 
 const usualRoot = '/etc/containerd/certs.d'
 const images = 'io.containerd.cri.v1.images'
@@ -109,29 +109,14 @@ function configPath(whole: string | undefined, file: string, files: Files, major
   }
 }
 
-/** `line` as the first one of a table; a comment behind its header stays there. */
-function inserted(body: string, { head }: Table, line: string, eol: string): string {
-  const at = lineEnd(body, head)
-  return spliced(body, at, at, at > 0 && body[at - 1] === '\n' ? `${line}${eol}` : `${eol}${line}`)
-}
-
-const isAt = (path: readonly (string | number)[], other: readonly string[]) =>
-  path.length === other.length && path.every((key, i) => key === other[i])
-
-/** Further than its header by as much as the first thing in it, or by two. */
-function indentIn(body: string, table: Table): string {
-  const indentAt = (offset: number) => /[ \t]*$/.exec(body.slice(0, offset))?.[0] ?? ''
-  const [first] = table.pairs
-  return first ? indentAt(first.range[0]) : `${indentAt(table.start)}  `
-}
-
 function withPath(values: Values, [key, ...more]: readonly string[]): Values {
   if (key === undefined) return { ...values, config_path: usualRoot }
   const inner = values[key]
   return { ...values, [key]: withPath(isTable(inner) ? inner : {}, more) }
 }
 
-function isDisabled({ disabled_plugins: disabled }: Values): boolean {
+/** Kubernetes' half of containerd is switched off. */
+export function isDisabled({ disabled_plugins: disabled }: Values): boolean {
   return Array.isArray(disabled) && disabled.some((name) => name === 'cri' || name === cri || name === images)
 }
 

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type AST, getStaticTOMLValue, ParseError, parseTOML } from 'toml-eslint-parser'
 import { Refusal } from './plan.ts'
-import { lineEnd, lineStart } from './text.ts'
+import { lineEnd, lineStart, spliced } from './text.ts'
 
 type Path = readonly (string | number)[]
 export type Values = Record<string, unknown>
@@ -53,7 +53,13 @@ export function parse(body: string, path: string): Toml {
 }
 
 /** @throws {Refusal} unless the values of `after` are those that `expected` makes of the ones before */
-export function checked(before: string, after: string, path: string, expected: (values: Values) => Values): string {
+export function checked(
+  before: string,
+  after: string,
+  path: string,
+  expected: (values: Values) => Values,
+  what = 'the mirrors',
+): string {
   try {
     const wanted = expected(structuredClone(parse(before, path).values))
     if (isDeepStrictEqual(parse(after, path).values, wanted)) return after
@@ -61,7 +67,7 @@ export function checked(before: string, after: string, path: string, expected: (
     if (!(error instanceof Refusal)) throw error
   }
   throw new Refusal(
-    `${path} is written in a way that cannot be edited without changing more than the mirrors; nothing was changed: add them by hand`,
+    `${path} is written in a way that cannot be edited without changing more than ${what}; nothing was changed: add them by hand`,
   )
 }
 
@@ -97,6 +103,22 @@ export function appended(body: string, more: string, eol: string): string {
   if (body.trim() === '') return `${body}${more}`
   const ended = body.endsWith('\n') ? body : `${body}${eol}`
   return `${ended}${/\n[ \t]*\r?\n$/.test(ended) ? '' : eol}${more}`
+}
+
+/** `line` as the first one of a table; a comment behind its header stays there. */
+export function inserted(body: string, { head }: Table, line: string, eol: string): string {
+  const at = lineEnd(body, head)
+  return spliced(body, at, at, at > 0 && body[at - 1] === '\n' ? `${line}${eol}` : `${eol}${line}`)
+}
+
+export const isAt = (path: Path, other: readonly string[]) =>
+  path.length === other.length && path.every((key, i) => key === other[i])
+
+/** Further than its header by as much as the first thing in it, or by two. */
+export function indentIn(body: string, table: Table): string {
+  const indentAt = (offset: number) => /[ \t]*$/.exec(body.slice(0, offset))?.[0] ?? ''
+  const [first] = table.pairs
+  return first ? indentAt(first.range[0]) : `${indentAt(table.start)}  `
 }
 
 function tableOf(node: AST.TOMLTable): Table {
