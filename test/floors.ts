@@ -31,7 +31,12 @@ export function importsOf(text: string): string[] {
 
 const bundled: Record<string, readonly string[]> = {
   'build-info.ts': ['../package.json'],
-  'install/bundled.ts': ['../../scripts/install.sh', '../../systemd/shoal.service'],
+  'install/bundled.ts': [
+    '../../scripts/install.sh',
+    '../../systemd/shoal-mounter.service',
+    '../../systemd/shoal-snapshotter.service',
+    '../../systemd/shoal.service',
+  ],
 }
 
 /** What is wrong with the imports of one file; `path` is relative to `src`. */

@@ -19,10 +19,12 @@ import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { addFlags, flagsOf } from './flags.ts'
 import { addKubernetesFlags, type KubernetesOptions, printManifests } from './install-kubernetes.ts'
+import { containerdFor, hasSnapshotter, snapshotterSteps } from './install-snapshotter.ts'
 
 interface Options extends KubernetesOptions {
   readonly start: boolean
   readonly dryRun?: boolean
+  readonly snapshotter?: boolean
 }
 
 const written = names.filter((name) => name !== 'config')
@@ -32,6 +34,7 @@ export function install(program: Command, context: Context, machine?: Machine): 
     .command('install')
     .description('make this binary a systemd service of this host, or upgrade it; or print it for Kubernetes')
     .option('--no-start', 'install, and start nothing')
+    .option('--snapshotter', 'also a snapshotter for containerd, by which containers start while their image arrives')
     .option('--dry-run', 'do nothing, and say what would be done')
     .addHelpText('after', `\nFlags of "shoal up" are written to ${places.settings}; what is not given stays as it is.`)
   addKubernetesFlags(command)
@@ -48,9 +51,12 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
   const { text: after, copies } = withSettings(before, flags, process.cwd())
   const variables = variablesOf(machine.read(places.variables) ?? '')
   const settings = settingsFrom(after, copies, variables, context)
-  const steps = installPlan({
+  const binarySame = machine.sameFile(machine.program, places.binary)
+  // First: what cannot be configured is not installed.
+  const containerd = options.snapshotter ? containerdFor() : undefined
+  const node = installPlan({
     systemd: machine.systemd,
-    binarySame: machine.sameFile(machine.program, places.binary),
+    binarySame,
     userThere: hasUser(machine),
     settingsDirThere: machine.exists(places.settingsDir),
     settings: { before, after },
@@ -64,12 +70,19 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
     active: machine.systemd === 'running' && machine.active(),
     start: options.start,
   })
-  if (options.dryRun) return context.out(['would', ...steps.map((step) => `  ${describe(step)}`)].join('\n'))
+  const wanted = options.snapshotter || hasSnapshotter(machine)
+  const steps = [...node, ...(wanted ? snapshotterSteps(machine, binarySame, options.start) : [])]
+  if (options.dryRun) {
+    const lines = ['would', ...steps.map((step) => `  ${describe(step)}`), ...(containerd?.lines ?? [])]
+    return context.out(lines.join('\n'))
+  }
   for (const step of steps) {
     machine.carryOut(step)
     context.out(describe(step))
   }
-  context.out(outcome(machine, options, settings).join('\n'))
+  containerd?.write()
+  const said = [...(containerd?.lines ?? []), ...outcome(machine, options, settings)]
+  context.out(said.join('\n'))
 }
 
 /** What a node would make of it, so that nothing is installed that cannot start. @throws {ConfigError} */
@@ -95,13 +108,14 @@ export function hasUser(machine: Machine): boolean {
   return (machine.read(places.users) ?? '').split('\n').some((line) => line.startsWith(`${user}:`))
 }
 
-function outcome({ systemd }: Machine, { start }: Options, settings: Settings): string[] {
+function outcome({ systemd }: Machine, { start, snapshotter }: Options, settings: Settings): string[] {
   const said = `shoal ${buildInfo.version} is installed`
   if (systemd === 'absent') {
     return [
       `${said}. There is no systemd here: have whatever supervises programs on this host run`,
       `  ${places.binary} up`,
       'as root, and start it again when it ends with 1.',
+      ...(snapshotter ? ['For containerd, two more as root: shoal mounter, and shoal snapshotter.'] : []),
     ]
   }
   if (systemd === 'present') return [`${said}, and starts when this system is booted.`]

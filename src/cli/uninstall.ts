@@ -10,6 +10,7 @@ import { undoAll } from './configure.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { hasUser } from './install.ts'
+import { containerdWithout, refuseWhileUsed, removalSteps } from './install-snapshotter.ts'
 
 interface Options {
   readonly keepData?: boolean
@@ -26,8 +27,14 @@ export function uninstall(program: Command, context: Context, machine?: Machine)
       const host = machine ?? machineAt()
       const dataDir = dataDirOf(host, context)
       refuse(host, dataDir, options, context)
-      // Engines are of the real host only.
-      if (!machine && context.host.root) await undoAll(context, options.dryRun ?? false)
+      if (!options.keepData) refuseWhileUsed(host)
+      // Engines are of the real host only. What was put there last is taken back first.
+      if (!machine && context.host.root) {
+        const containerd = containerdWithout()
+        for (const line of containerd.lines) context.out(line)
+        if (!options.dryRun) containerd.write()
+        await undoAll(context, options.dryRun ?? false)
+      }
       uninstallFrom(host, dataDir, options, context)
     })
 }
@@ -41,7 +48,7 @@ function refuse(machine: Machine, dataDir: string, options: Options, context: Co
 
 function uninstallFrom(machine: Machine, dataDir: string, options: Options, context: Context): void {
   const unit = machine.exists(places.unit)
-  const { steps, left } = uninstallPlan({
+  const { steps: rest, left } = uninstallPlan({
     systemd: machine.systemd,
     binary: machine.exists(places.binary),
     unit,
@@ -53,6 +60,7 @@ function uninstallFrom(machine: Machine, dataDir: string, options: Options, cont
     data: [...new Set([dataDir, usualData])].map((path) => ({ path, names: machine.names(path) })),
     keepData: options.keepData ?? false,
   })
+  const steps = [...removalSteps(machine, options.keepData ?? false), ...rest]
   if (steps.length === 0) return context.out('shoal is not installed here')
   if (options.dryRun) context.out(['would', ...steps.map((step) => `  ${describe(step)}`)].join('\n'))
   else {

@@ -3,6 +3,9 @@ import { join } from 'node:path'
 import { defaultConfigFile, type Name } from '../config/table.ts'
 
 export const unitName = 'shoal.service'
+/** Those two of `--snapshotter`, which run as root. */
+export const mounterName = 'shoal-mounter.service'
+export const snapshotterName = 'shoal-snapshotter.service'
 /** Whom the unit runs as. */
 export const user = 'shoal'
 export const usualData = '/var/lib/shoal'
@@ -16,6 +19,12 @@ const dropInDir = `/etc/systemd/system/${unitName}.d`
 export const places = {
   binary: '/usr/local/bin/shoal',
   unit: `/etc/systemd/system/${unitName}`,
+  mounterUnit: `/etc/systemd/system/${mounterName}`,
+  snapshotterUnit: `/etc/systemd/system/${snapshotterName}`,
+  /** Where the two keep what is theirs. */
+  mounterData: '/var/lib/shoal-mounter',
+  snapshotterData: '/var/lib/shoal-snapshotter',
+  snapshotterSocket: '/run/shoal-snapshotter/snapshotter.sock',
   dropInDir,
   /** For data that is elsewhere than the unit has it. */
   dropIn: join(dropInDir, 'data-dir.conf'),

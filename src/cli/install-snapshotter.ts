@@ -1,0 +1,113 @@
+/** `shoal install --snapshotter`: the two services, and containerd's configuration; and how that is taken back. */
+import { Backup } from '../configure/backup.ts'
+import { diffOf } from '../configure/diff.ts'
+import { Disk } from '../configure/disk.ts'
+import type { Plan } from '../configure/plan.ts'
+import { settingOf } from '../configure/setting.ts'
+import { planSnapshotter, planSnapshotterUndo, withoutSnapshotter } from '../configure/snapshotter.ts'
+import { mounterUnit, snapshotterUnit } from '../install/bundled.ts'
+import type { Machine } from '../install/machine.ts'
+import { places } from '../install/places.ts'
+import { snapshotterPlan, snapshotterRemoval } from '../install/snapshotter-plan.ts'
+import type { Step } from '../install/step.ts'
+import { CommandError } from './exit.ts'
+
+/** Its folder of originals, beside those of engines. */
+const backupName = 'snapshotter'
+
+/** A host with the snapshotter has it brought up to date with everything else. */
+export function hasSnapshotter(machine: Machine): boolean {
+  return machine.exists(places.snapshotterUnit)
+}
+
+export function snapshotterSteps(machine: Machine, binarySame: boolean, start: boolean): Step[] {
+  const active = (unit: string) =>
+    machine.systemd === 'running' && Bun.spawnSync(['systemctl', 'is-active', '--quiet', unit]).exitCode === 0
+  return snapshotterPlan({
+    systemd: machine.systemd,
+    binarySame,
+    units: {
+      mounter: { before: machine.read(places.mounterUnit), after: mounterUnit },
+      snapshotter: { before: machine.read(places.snapshotterUnit), after: snapshotterUnit },
+    },
+    active: { mounter: active('shoal-mounter'), snapshotter: active('shoal-snapshotter') },
+    start,
+  })
+}
+
+export function removalSteps(machine: Machine, keepData: boolean): Step[] {
+  return snapshotterRemoval({
+    systemd: machine.systemd,
+    mounterUnit: machine.exists(places.mounterUnit),
+    snapshotterUnit: machine.exists(places.snapshotterUnit),
+    data: [places.snapshotterData, places.mounterData].filter((path) => machine.exists(path)),
+    keepData,
+  })
+}
+
+/** @throws {CommandError} as long as containerd has file systems there: they would be gone from below it */
+export function refuseWhileUsed(machine: Machine): void {
+  const folders = machine.names(`${places.snapshotterData}/snapshots`) ?? []
+  const used = folders.filter((name) => /^\d+$/.test(name)).length
+  if (used === 0) return
+  throw new CommandError(
+    `containerd has ${used} snapshots in ${places.snapshotterData}: remove the containers and images that use the ` +
+      'snapshotter shoal first (ctr -n k8s.io snapshots --snapshotter shoal ls), or keep them with --keep-data',
+  )
+}
+
+export interface Configured {
+  /** For people: what differs, and what to do. */
+  readonly lines: readonly string[]
+  write(): void
+}
+
+/** What containerd's configuration becomes; `root`: the folder that stands for `/`. @throws {Refusal} */
+export function containerdFor(root = '/'): Configured {
+  const disk = new Disk(root)
+  const { file, major } = settingOf('containerd', undefined, root === '/')
+  if (root === '/' && !Bun.which('containerd') && disk.read(file) === undefined)
+    throw new CommandError('there is no containerd on this host; install it first, or leave out --snapshotter')
+  const backup = new Backup(disk, places.undo, backupName)
+  const platform = `linux/${process.arch === 'arm64' ? 'arm64' : 'amd64'}`
+  const { snapshotterSocket: socket, snapshotterData: dataDir } = places
+  const plan = planSnapshotter({ file, major, socket, dataDir, platform }, disk)
+  const kept = backup.kept()[0]
+  return {
+    lines: linesOf(plan),
+    write() {
+      if (plan.edits.length === 0) return
+      backup.note(plan.edits, [], ({ path, before }) => {
+        if (!kept || before === undefined) return before
+        // Somebody changed it since: that belongs to what is gone back to.
+        return kept.ours(before) ? kept.original : withoutSnapshotter(before, path)
+      })
+      disk.write(plan.edits)
+    },
+  }
+}
+
+/** The way back. */
+export function containerdWithout(root = '/'): Configured {
+  const disk = new Disk(root)
+  const backup = new Backup(disk, places.undo, backupName)
+  const kept = backup.kept()
+  const plan = planSnapshotterUndo(kept, disk)
+  return {
+    lines: linesOf(plan),
+    write() {
+      disk.write(plan.edits, (path) => kept.find((each) => each.path === path)?.manner)
+      backup.remove()
+    },
+  }
+}
+
+function linesOf({ edits, notes, effect }: Plan): string[] {
+  return [
+    ...edits.map((edit) => diffOf(edit)),
+    ...notes.map((note) => `Note: ${note}`),
+    ...(effect === 'restart'
+      ? ['containerd reads its configuration only when it starts: systemctl restart containerd (containers go on)']
+      : []),
+  ]
+}

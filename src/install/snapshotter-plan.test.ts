@@ -1,0 +1,87 @@
+import { expect, describe as suite, test } from 'bun:test'
+import { type SnapshotterWanted, snapshotterPlan, snapshotterRemoval } from './snapshotter-plan.ts'
+import { describe } from './step.ts'
+
+const same = { before: 'unit', after: 'unit' }
+const fresh: SnapshotterWanted = {
+  systemd: 'running',
+  binarySame: false,
+  units: { mounter: { before: undefined, after: 'm' }, snapshotter: { before: undefined, after: 's' } },
+  active: { mounter: false, snapshotter: false },
+  start: true,
+}
+const installed: SnapshotterWanted = {
+  ...fresh,
+  binarySame: true,
+  units: { mounter: same, snapshotter: same },
+  active: { mounter: true, snapshotter: true },
+}
+const said = (wanted: SnapshotterWanted) => snapshotterPlan(wanted).map(describe)
+const enable = 'run systemctl enable shoal-mounter.service shoal-snapshotter.service'
+
+suite('an installation of the snapshotter', () => {
+  test('brings both units, and starts the mounter before the snapshotter', () => {
+    expect(said(fresh)).toEqual([
+      'write /etc/systemd/system/shoal-mounter.service',
+      'write /etc/systemd/system/shoal-snapshotter.service',
+      'run systemctl daemon-reload',
+      enable,
+      'run systemctl start shoal-mounter.service',
+      'run systemctl restart shoal-snapshotter.service',
+    ])
+  })
+
+  test('of another version has the mounter become it, with its mounts, and never restarts it', () => {
+    expect(said({ ...installed, binarySame: false })).toEqual([
+      enable,
+      'run systemctl reload shoal-mounter.service',
+      'run systemctl restart shoal-snapshotter.service',
+    ])
+    const changed = { ...installed, units: { mounter: { before: 'old', after: 'new' }, snapshotter: same } }
+    expect(said(changed).join()).not.toContain('restart')
+  })
+
+  test('a second time starts nothing that runs', () => {
+    expect(said(installed)).toEqual([enable])
+    expect(said({ ...installed, active: { mounter: true, snapshotter: false } })).toEqual([
+      enable,
+      'run systemctl restart shoal-snapshotter.service',
+    ])
+  })
+
+  test('starts nothing where it shall not, or where systemd does not run, and does nothing without', () => {
+    expect(said({ ...fresh, start: false }).join()).not.toMatch(/ (re)?start /)
+    expect(said({ ...fresh, systemd: 'present' }).slice(2)).toEqual([enable])
+    expect(said({ ...fresh, systemd: 'absent' })).toEqual([])
+  })
+})
+
+suite('a removal of the snapshotter', () => {
+  const found = {
+    systemd: 'running',
+    mounterUnit: true,
+    snapshotterUnit: true,
+    data: ['/var/lib/shoal-mounter'],
+    keepData: false,
+  } as const
+
+  test('ends the snapshotter before the mounter, and removes what is theirs', () => {
+    expect(snapshotterRemoval(found).map(describe)).toEqual([
+      'run systemctl disable --now shoal-snapshotter.service',
+      'run systemctl disable --now shoal-mounter.service',
+      'remove /etc/systemd/system/shoal-snapshotter.service',
+      'remove /etc/systemd/system/shoal-mounter.service',
+      'run systemctl daemon-reload',
+      'remove /var/lib/shoal-mounter',
+    ])
+  })
+
+  test('leaves data where it is to be kept, and does nothing where nothing is', () => {
+    expect(
+      snapshotterRemoval({ ...found, keepData: true })
+        .map(describe)
+        .join(),
+    ).not.toContain('/var/lib')
+    expect(snapshotterRemoval({ ...found, mounterUnit: false, snapshotterUnit: false, data: [] })).toEqual([])
+  })
+})

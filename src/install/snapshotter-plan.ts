@@ -1,0 +1,67 @@
+/** What is to be done to a host so that containerd has a snapshotter of shoal's there, or has none any more. Pure. */
+import { mounterName, places, snapshotterName } from './places.ts'
+import type { Change, Systemd } from './plan.ts'
+import type { Step } from './step.ts'
+
+export interface SnapshotterWanted {
+  readonly systemd: Systemd
+  /** The binary in its place is this one. */
+  readonly binarySame: boolean
+  readonly units: { readonly mounter: Change; readonly snapshotter: Change }
+  /** Which of the two run. */
+  readonly active: { readonly mounter: boolean; readonly snapshotter: boolean }
+  readonly start: boolean
+}
+
+/**
+ * A mounter that runs is never restarted: it has mounts that containers read. It becomes the new program with them; a
+ * changed unit counts from its next start.
+ */
+export function snapshotterPlan({ systemd, binarySame, units, active, start }: SnapshotterWanted): Step[] {
+  if (systemd === 'absent') return []
+  const systemctl = (...words: string[]): Step => ({ do: 'run', command: ['systemctl', ...words] })
+  const written = [...write(places.mounterUnit, units.mounter), ...write(places.snapshotterUnit, units.snapshotter)]
+  const enable = systemctl('enable', mounterName, snapshotterName)
+  if (systemd === 'present') return [...written, enable]
+  const snapshotterSame = binarySame && units.snapshotter.before === units.snapshotter.after
+  return [
+    ...written,
+    ...(written.length > 0 ? [systemctl('daemon-reload')] : []),
+    enable,
+    ...(start && !active.mounter ? [systemctl('start', mounterName)] : []),
+    ...(start && active.mounter && !binarySame ? [systemctl('reload', mounterName)] : []),
+    ...(start && !(active.snapshotter && snapshotterSame) ? [systemctl('restart', snapshotterName)] : []),
+  ]
+}
+
+export interface SnapshotterFound {
+  readonly systemd: Systemd
+  readonly mounterUnit: boolean
+  readonly snapshotterUnit: boolean
+  /** Directories of data that are there. */
+  readonly data: readonly string[]
+  readonly keepData: boolean
+}
+
+export function snapshotterRemoval({ systemd, keepData, data, ...found }: SnapshotterFound): Step[] {
+  // The one that needs the other first.
+  const units = [
+    { there: found.snapshotterUnit, name: snapshotterName, path: places.snapshotterUnit },
+    { there: found.mounterUnit, name: mounterName, path: places.mounterUnit },
+  ].filter(({ there }) => there)
+  const now = systemd === 'running' ? ['--now'] : []
+  return [
+    ...(systemd === 'absent'
+      ? []
+      : units.map(({ name }): Step => ({ do: 'run', command: ['systemctl', 'disable', ...now, name] }))),
+    ...units.map(({ path }): Step => ({ do: 'remove', path })),
+    ...(units.length > 0 && systemd === 'running'
+      ? [{ do: 'run', command: ['systemctl', 'daemon-reload'] } as const]
+      : []),
+    ...(keepData ? [] : data.map((path): Step => ({ do: 'remove', path }))),
+  ]
+}
+
+function write(path: string, { before, after }: Change): Step[] {
+  return before === after || after === undefined ? [] : [{ do: 'write', path, text: after }]
+}
