@@ -160,6 +160,36 @@ describe.skipIf(obstacle !== '')('the installer', () => {
     expect(changes()).toEqual([])
   }, 60_000)
 
+  test.skipIf(!Bun.which('containerd'))(
+    'brings a snapshotter for containerd, shows before what it would do, and takes it all back',
+    () => {
+      const program = `/mnt/shoal-${platform}`
+      const dry = on(`${program} install --snapshotter --dry-run`)
+      expect([dry.code, dry.said]).toEqual([0, expect.stringContaining('[proxy_plugins.shoal]')])
+      expect(changes()).toEqual([])
+      const { code, said } = on(`${program} install --snapshotter && ${program} install --snapshotter`)
+      expect([code, said]).toEqual([0, expect.stringContaining('systemctl restart containerd')])
+      const config = Bun.TOML.parse(readFileSync(join(upper(), 'etc/containerd/config.toml'), 'utf8'))
+      const socket = '/run/shoal-snapshotter/snapshotter.sock'
+      expect(config).toMatchObject({ proxy_plugins: { shoal: { type: 'snapshot', address: socket } } })
+      if (withSystemd()) {
+        const units = join(upper(), 'etc/systemd/system/multi-user.target.wants')
+        expect(readdirSync(units).sort()).toEqual([
+          'shoal-mounter.service',
+          'shoal-snapshotter.service',
+          'shoal.service',
+        ])
+      }
+      const used = '/var/lib/shoal-snapshotter/snapshots/7'
+      const refused = on(`mkdir -p ${used} && ${program} uninstall`)
+      expect([refused.code, refused.said]).toEqual([1, expect.stringContaining('containerd has 1 snapshots')])
+      const gone = on(`rmdir ${used} && ${program} uninstall`)
+      expect([gone.code, gone.said]).toEqual([0, expect.stringContaining('removed from this host')])
+      expect(changes()).toEqual([])
+    },
+    60_000,
+  )
+
   test.skipIf(!Bun.which('busybox'))(
     'wants no more than busybox has: its shell, and its wget for what lies on a web server',
     async () => {
