@@ -10,6 +10,7 @@ import { run } from '../src/cli/program.ts'
 import { flagOf, names, settingOf, variableOf } from '../src/config/table.ts'
 import { toggle } from '../src/config/values.ts'
 import { harbor } from '../src/harbor/harbor.ts'
+import { snapshotterMetrics } from '../src/snapshotter/metrics.ts'
 import { silentLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
 import { dashboard } from '../src/ui/dashboard.ts'
@@ -61,6 +62,16 @@ describe('what the README lists is what there is', () => {
       return [`\`${name}${labels.length > 0 ? `{${labels.join(',')}}` : ''}\``, String(type), help]
     })
     expect(block('metrics')).toBe(tableOf(['metric', 'type', 'meaning'], rows))
+  })
+
+  test('every metric of the snapshotter', async () => {
+    const { registry } = snapshotterMetrics(() => [])
+    const rows = (await registry.getMetricsAsJSON()).map(({ name, help, type }) => {
+      const metric = registry.getSingleMetric(name)
+      const labels = metric && 'labelNames' in metric ? (metric.labelNames as string[]) : []
+      return [`\`${name}${labels.length > 0 ? `{${labels.join(',')}}` : ''}\``, String(type), help]
+    })
+    expect(block('snapshotter-metrics')).toBe(tableOf(['metric', 'type', 'meaning'], rows))
   })
 
   test('every command', async () => {
