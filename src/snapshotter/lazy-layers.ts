@@ -27,15 +27,24 @@ const lookEveryMs = 500
 /** Whose indexes were asked for, and since when. An image is asked for again after some time. */
 const mostImages = 1000
 const forgetMs = 10 * 60_000
+/** An image with a layer for which the node or the mounter had no answer is unpacked; tried again later. */
+const giveUpMs = 15_000
 const atOnce = pLimit(4)
 
 export class LazyLayers implements Layers {
-  readonly #images: Images
-  readonly #mounter: Mounter
+  readonly #images: Pick<Images, 'find'>
+  readonly #mounter: Pick<Mounter, 'open' | 'layers' | 'release'>
   readonly #o: LazyOptions
-  readonly #since = new LRUCache<Digest, number>({ max: mostImages, ttl: forgetMs })
+  readonly #since = new LRUCache<Digest, number>({ max: mostImages })
+  /** Images of which one layer was waited for in vain, and why: all others would be, one after the other. */
+  readonly #givenUp = new LRUCache<Digest, { readonly why: Failure; readonly at: number }>({ max: mostImages })
+  readonly #imageOf = new WeakMap<Layer, Digest>()
 
-  constructor(images: Images, mounter: Mounter, options: LazyOptions) {
+  constructor(
+    images: Pick<Images, 'find'>,
+    mounter: Pick<Mounter, 'open' | 'layers' | 'release'>,
+    options: LazyOptions,
+  ) {
     this.#images = images
     this.#mounter = mounter
     this.#o = options
@@ -44,15 +53,18 @@ export class LazyLayers implements Layers {
   async find(asked: Asked): Promise<Layer> {
     const { layer, manifest, others } = await this.#images.find(asked)
     const { clock, waitMs, index } = this.#o
+    const given = this.#givenUp.get(manifest)
+    if (given && clock.now() - given.at < giveUpMs) throw given.why
+    this.#imageOf.set(layer, manifest)
     let since = this.#since.get(manifest)
-    if (since === undefined) {
+    if (since === undefined || clock.now() - since > forgetMs) {
       since = clock.now()
       this.#since.set(manifest, since)
       // So that all are being made while the first one is waited for.
       for (const other of others) atOnce(() => index(other)).catch(() => {})
     }
     for (;;) {
-      const state = await index(layer)
+      const state = await this.#orGiveUp(layer, index(layer))
       if (state.is === 'here') return layer
       if (state.is === 'none') throw new Failure('unsupported', state.why)
       if (clock.now() - since + lookEveryMs > waitMs)
@@ -63,10 +75,22 @@ export class LazyLayers implements Layers {
 
   /** What would be fetched whole is better unpacked by containerd, into files that need nobody. */
   async open(layer: Layer, holder: string): Promise<{ id: string; path: string }> {
-    const { id, path, indexed, reason } = await this.#mounter.open(layer, holder)
+    const { id, path, indexed, reason } = await this.#orGiveUp(layer, this.#mounter.open(layer, holder))
     if (indexed) return { id, path }
     await this.#mounter.release(id, holder)
     throw new Failure('unsupported', reason ?? `there is no index of ${shortDigest(layer.digest)}`)
+  }
+
+  async #orGiveUp<T>(layer: Layer, answer: Promise<T>): Promise<T> {
+    try {
+      return await answer
+    } catch (error) {
+      const image = this.#imageOf.get(layer)
+      if (error instanceof Failure && error.code === 'unavailable' && image) {
+        this.#givenUp.set(image, { why: error, at: this.#o.clock.now() })
+      }
+      throw error
+    }
   }
 
   reopen(layer: Layer, holder: string): Promise<{ id: string; path: string }> {

@@ -10,12 +10,12 @@ import type { Snapshots } from './snapshots.ts'
 export class Reconciler {
   readonly #snapshots: Snapshots
   readonly #catalog: Catalog
-  readonly #mounter: Mounter
+  readonly #mounter: Pick<Mounter, 'layers' | 'release'>
   readonly #log: Log
   #running = false
   #away = false
 
-  constructor(snapshots: Snapshots, catalog: Catalog, mounter: Mounter, log: Log) {
+  constructor(snapshots: Snapshots, catalog: Catalog, mounter: Pick<Mounter, 'layers' | 'release'>, log: Log) {
     this.#snapshots = snapshots
     this.#catalog = catalog
     this.#mounter = mounter

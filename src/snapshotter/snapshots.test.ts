@@ -1,0 +1,222 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { existsSync, mkdirSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { Catalog, type Layer } from './catalog.ts'
+import { Folders } from './folders.ts'
+import { Reconciler } from './reconciler.ts'
+import { type Info, ownLabels, refLabel } from './snapshot.ts'
+import { type Asked, type Layers, Snapshots } from './snapshots.ts'
+
+/** A mounter whose layers are folders, by chain ID; and what there are indexes of. */
+class FakeLayers implements Layers {
+  readonly held = new Map<string, Set<string>>()
+  readonly opened: string[] = []
+  /** Why not. */
+  refuses: Failure | undefined
+  away = false
+  mountedStill = true
+  gate: Promise<void> = Promise.resolve()
+  place = 'here'
+
+  constructor(readonly dir: string) {}
+
+  async find({ ref }: Asked): Promise<Layer> {
+    await this.gate
+    if (this.refuses) throw this.refuses
+    const digest = digestOf(new TextEncoder().encode(ref))
+    return { repository: 'docker.io/library/app', digest, mediaType: 'gzip', size: 1, diffId: digest }
+  }
+  async open(layer: Layer, holder: string) {
+    this.opened.push(layer.digest)
+    return this.reopen(layer, holder)
+  }
+  async reopen({ digest }: Layer, holder: string) {
+    if (this.away) throw new Failure('unavailable', 'the mounter is away')
+    const path = join(this.dir, this.place, digest.slice(7))
+    mkdirSync(path, { recursive: true })
+    this.held.set(digest, (this.held.get(digest) ?? new Set()).add(holder))
+    return { id: digest, path }
+  }
+  async release(id: string, holder: string) {
+    if (this.away) throw new Failure('unavailable', 'the mounter is away')
+    const holders = this.held.get(id)
+    holders?.delete(holder)
+    if (holders?.size === 0) this.held.delete(id)
+  }
+  async usage() {
+    return { size: 5, inodes: 2 }
+  }
+  mounted() {
+    return this.mountedStill
+  }
+  async layers() {
+    if (this.away) throw new Failure('unavailable', 'the mounter is away')
+    const facts = { digest: digestOf(new Uint8Array()) as Digest, path: '', size: 0, here: 0, fetched: 0, deduped: 0 }
+    return [...this.held].map(([id, holders]) => ({
+      ...facts,
+      ...{ id, holders: [...holders], complete: false, indexed: true, errors: [] },
+    }))
+  }
+}
+
+const chain = (name: string) => digestOf(new TextEncoder().encode(name))
+const said = (call: Promise<unknown>) =>
+  call.then(
+    () => 'OK',
+    (error: { code?: string; message: string }) => `${error.code}: ${error.message}`,
+  )
+
+describe('snapshots of layers that are mounted', () => {
+  let dir: string
+  let catalog: Catalog
+  let layers: FakeLayers
+  let snapshots: Snapshots
+  let reconciler: Reconciler
+  let counted: string[]
+  let number = 0
+
+  const begin = () => {
+    const clock = new FakeClock()
+    const witness = { lazy: () => void counted.push('lazy'), unpacked: (code: string) => void counted.push(code) }
+    catalog = new Catalog(join(dir, 'db'))
+    snapshots = new Snapshots({ catalog, folders: new Folders(dir), layers, clock, log: silentLog, witness })
+    reconciler = new Reconciler(snapshots, catalog, layers, silentLog)
+  }
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'shoal-snapshots-'))
+    layers = new FakeLayers(dir)
+    counted = []
+    begin()
+  })
+  afterEach(() => {
+    catalog.close()
+    rmSync(dir, { recursive: true, force: true })
+  })
+
+  /** As containerd unpacks an image. */
+  const pull = (ref: string, parent = '') =>
+    said(snapshots.prepare(`ns/${++number}/extract-1 ${ref}`, parent, { [refLabel]: ref }))
+  const committed = (ref: string, parent = ''): Info | undefined =>
+    snapshots.list([`labels."${refLabel}"==${ref},parent=="${parent}"`])[0]
+  const holders = () => [...layers.held.values()].flatMap((each) => [...each])
+
+  test('are there already when they are asked for, and are found by label and parent', async () => {
+    const [a, b] = [chain('a'), chain('b')]
+    expect(await pull(a)).toStartWith('already-exists')
+    expect(committed(a)).toMatchObject({ name: a, kind: 'committed' })
+    expect(await pull(b, a)).toStartWith('already-exists')
+    expect(committed(b, a)?.labels[ownLabels.lazy]).toBe(chain(b))
+    expect(counted).toEqual(['lazy', 'lazy'])
+    expect(await snapshots.usage(a)).toEqual({ size: 5, inodes: 2 })
+    const [mount] = await snapshots.prepare('c', b, {})
+    const lower = mount!.options
+      .find((option) => option.startsWith('lowerdir='))!
+      .slice(9)
+      .split(':')
+    expect(lower.map((path) => readlinkSync(path))).toEqual([b, a].map((ref) => join(dir, 'here', chain(ref).slice(7))))
+  })
+
+  test('are mounted once when two ask at once, and when one asks again', async () => {
+    const gate = Promise.withResolvers<void>()
+    layers.gate = gate.promise
+    const both = Promise.all([pull(chain('a')), pull(chain('a'))])
+    gate.resolve()
+    for (const answer of await both) expect(answer).toStartWith('already-exists')
+    expect(await pull(chain('a'))).toStartWith('already-exists')
+    expect(layers.opened).toHaveLength(1)
+    expect(holders()).toHaveLength(1)
+  })
+
+  test('of one layer are two where it stands on two parents, as an unpacked and a mounted one of another namespace', async () => {
+    const [a, b] = [chain('a'), chain('b')]
+    await snapshots.prepare('other/1/x', '', {})
+    await snapshots.commit(`other/2/${a}`, 'other/1/x', { [refLabel]: a }, '')
+    await pull(a)
+    await pull(b, `other/2/${a}`)
+    await pull(b, a)
+    expect(committed(b, `other/2/${a}`)?.name).toBe(b)
+    expect(committed(b, a)?.name).toMatch(/^ns\/\d+\/extract-1/)
+  })
+
+  test('are unpacked where they cannot be mounted, and say why for as long as they are there', async () => {
+    layers.refuses = new Failure('unsupported', 'one frame of zstd')
+    const key = `ns/1/extract-1 ${chain('a')}`
+    const [mount] = await snapshots.prepare(key, '', { [refLabel]: chain('a') })
+    expect(mount?.options).toContain('rw')
+    await snapshots.commit('a', key, { own: 'label', [ownLabels.unpacked]: 'a lie' }, '')
+    expect(snapshots.stat('a').labels).toEqual({ own: 'label', [ownLabels.unpacked]: 'one frame of zstd' })
+    expect(snapshots.update('a', {}, ['labels']).labels).toEqual({ [ownLabels.unpacked]: 'one frame of zstd' })
+    expect(counted).toEqual(['unsupported'])
+  })
+
+  test('are not made on a parent that there is not, and the mounter holds nothing for them', async () => {
+    expect(await pull(chain('a'), 'nobody')).toStartWith('not-found')
+    await reconciler.run()
+    expect(holders()).toEqual([])
+  })
+
+  test('let go of their layer when they are removed, at the latest when the mounter is back', async () => {
+    await pull(chain('a'))
+    await pull(chain('b'), chain('a'))
+    layers.away = true
+    snapshots.remove(chain('b'))
+    await snapshots.cleanup()
+    expect(holders()).toHaveLength(2)
+    layers.away = false
+    await reconciler.run()
+    expect(holders()).toHaveLength(1)
+    snapshots.remove(chain('a'))
+    await snapshots.cleanup()
+    expect(holders()).toEqual([])
+  })
+
+  test('are mounted again after the mounter lost them, before a container needs them, and wherever they are then', async () => {
+    await pull(chain('a'))
+    layers.held.clear()
+    layers.place = 'elsewhere'
+    await reconciler.run()
+    expect(holders()).toHaveLength(1)
+    const [mount] = await snapshots.view('v', chain('a'), {})
+    expect(readlinkSync(mount!.source)).toContain('elsewhere')
+    layers.held.clear()
+    layers.place = 'back'
+    expect(readlinkSync((await snapshots.mounts('v'))[0]!.source)).toContain('back')
+  })
+
+  test('are used as they are mounted while the mounter is away, and refused when they are not', async () => {
+    await pull(chain('a'))
+    layers.away = true
+    expect(await said(snapshots.prepare('c1', chain('a'), {}))).toBe('OK')
+    layers.mountedStill = false
+    expect(await said(snapshots.prepare('c2', chain('a'), {}))).toBe('unavailable: the mounter is away')
+    expect(snapshots.list(['name==c2'])).toEqual([])
+    layers.away = false
+    expect(await said(snapshots.prepare('c2', chain('a'), {}))).toBe('OK')
+  })
+
+  test('are the same after a restart; what was held for nobody is let go', async () => {
+    await pull(chain('a'))
+    await layers.reopen(await layers.find({ ref: 'x', namespace: '', labels: {} }), `${snapshots.holders}crashed`)
+    await layers.reopen(await layers.find({ ref: 'y', namespace: '', labels: {} }), 'somebody else')
+    const before = snapshots.list([])
+    catalog.close()
+    begin()
+    expect(snapshots.list([])).toEqual(before)
+    await reconciler.run()
+    expect(holders()).toContain('somebody else')
+    expect(holders()).toHaveLength(2)
+  })
+
+  test('of a client that does not ask are known by their key, and say so', async () => {
+    await snapshots.prepare(`ns/1/extract-123-abc ${chain('a')}`, '', {})
+    await snapshots.prepare('ns/2/my container', '', {})
+    const reasons = snapshots.list([]).map(({ labels }) => labels[ownLabels.unpacked])
+    expect(reasons).toEqual(['its client fetched the whole image before it asked', undefined])
+    expect(existsSync(join(dir, 'snapshots/1/fs'))).toBe(true)
+  })
+})
