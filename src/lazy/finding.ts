@@ -37,6 +37,7 @@ const againMs = 400
 
 export class Finding {
   readonly #d: FindingDeps
+  readonly #coming = new Map<Digest, IndexStatement>()
 
   constructor(deps: FindingDeps) {
     this.#d = deps
@@ -85,8 +86,35 @@ export class Finding {
     return doubtOf(statement, layer, { ...this.#d, isSeed })
   }
 
+  /** How far the index of a layer is that comes here now: 0 of 0 before it is known which that is. */
+  coming(layer: Digest): { readonly done: number; readonly total: number } {
+    const coming = this.#coming.get(layer)
+    const blob = coming && this.#d.store.find(coming.index)
+    if (!blob) return { done: 0, total: coming?.size ?? 0 }
+    return { done: Math.min(blob.size, blob.have.count * blob.layout.pieceLength), total: blob.size }
+  }
+
   /** The index comes here, from `holder` if nobody else is known to have it. @throws {Failure} */
-  async bring(location: Location, { index, size }: IndexStatement, holder: NodeInfo | undefined, signal: AbortSignal) {
+  async bring(
+    location: Location,
+    statement: IndexStatement,
+    holder: NodeInfo | undefined,
+    signal: AbortSignal,
+  ): Promise<Blob> {
+    this.#coming.set(statement.layer, statement)
+    try {
+      return await this.#bring(location, statement, holder, signal)
+    } finally {
+      this.#coming.delete(statement.layer)
+    }
+  }
+
+  async #bring(
+    location: Location,
+    { index, size }: IndexStatement,
+    holder: NodeInfo | undefined,
+    signal: AbortSignal,
+  ): Promise<Blob> {
     const wanted: Location = { ...location, kind: 'blob', digest: index }
     this.#d.contains(wanted)
     for (let left = tries; ; left--) {

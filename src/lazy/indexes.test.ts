@@ -109,6 +109,20 @@ describe('the index of a layer', () => {
     expect(nodes.nodes.flatMap(({ maker }) => maker.made)).toHaveLength(1)
   })
 
+  test('that comes over a slow link is told to be on its way, and who asks again waits for the same', async () => {
+    await nodes.add(['seed', 'scheduler'])
+    const [quick, slow] = [await nodes.add(['peer']), await nodes.add(['peer'])]
+    const location = nodes.publish(layer)
+    await indexed(quick, location)
+    const gate = Promise.withResolvers<void>()
+    slow.gate = gate.promise
+    const size = indexTextOf(layer).length
+    for (let i = 0; i < 2; i++) expect(await slow.index(location)).toEqual({ state: 'making', done: 0, total: size })
+    gate.resolve()
+    expect((await indexed(slow, location)).state).toBe('here')
+    expect(slow.fetched).toHaveLength(1)
+  })
+
   test('cannot be had of a layer that has none, and every node says why', async () => {
     const seed = await nodes.add(['seed', 'scheduler'])
     const peer = await nodes.add(['peer'])

@@ -2,31 +2,29 @@
  * The indexes of layers, as a node has them: what a client of this node is given, what other nodes are answered, and, on a
  * seed, what is made. Files and processes are the maker's, other nodes are {@link Finding}'s, jobs {@link Making}'s.
  */
-import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import type { LayerIndexSetting } from '../config/settings.ts'
-import { isRight } from '../content/read-whole.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, hexOf } from '../oci/digest.ts'
 import type { Repository } from '../oci/reference.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location } from '../source/source.ts'
-import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { BlobStore } from '../store/blob-store.ts'
 import type { Bans } from '../swarm/bans.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Outbound } from '../wire/wire.ts'
 import { type IndexAsked, type IndexReply, madeCall, mostNot, replyOf } from './calls.ts'
 import { Finding } from './finding.ts'
-import { keepFile } from './kept.ts'
+import { IndexHoldings } from './holdings.ts'
 import type { Ledger } from './ledger.ts'
-import type { LayerFile, Maker } from './maker.ts'
+import type { Maker } from './maker.ts'
 import { type Fetching, Making, type Progress } from './making.ts'
-import { type IndexStatement, state } from './statement.ts'
+import type { IndexStatement } from './statement.ts'
 
 export interface IndexesDeps {
   readonly setting: LayerIndexSetting
@@ -55,9 +53,15 @@ export type Found =
   | { readonly state: 'here'; readonly statement: IndexStatement }
   | ({ readonly state: 'making' } & Progress)
 
+/** Who waits for longer is told how far it is. */
+const patienceMs = 5000
+/** That a layer can have no index: a later release may know better. */
+const believedMs = 7 * 24 * 3600_000
+
 export class LayerIndexes {
   readonly finding: Finding
   readonly #d: IndexesDeps
+  readonly #holdings: IndexHoldings
   readonly #making: Making
   readonly #asking = new Map<Digest, Promise<Found>>()
   readonly #stop = new AbortController()
@@ -71,11 +75,14 @@ export class LayerIndexes {
       banned: (node) => bans.has(node),
       contains: ({ repository, digest }) => contains(repository, digest),
     })
+    this.#holdings = new IndexHoldings({ ...deps, finding: this.finding })
     this.#making = new Making({
       ...deps,
       elsewhere: (location, not, signal) => this.#elsewhere(location, not, signal),
       fileFor: (layer) => join(dir, `${hexOf(layer)}.${crypto.randomUUID()}`),
-      made: (location, layer, file, diffId) => this.#made(location, layer, file, diffId),
+      made: async (location, layer, file, diffId) => {
+        await this.#tellOwner(location, await this.#holdings.made(location, layer, file, diffId, this.#stop.signal))
+      },
       cannot: (layer, reason) => deps.ledger.setUnindexed(layer, reason, deps.clock.wall()),
     })
   }
@@ -86,7 +93,7 @@ export class LayerIndexes {
    */
   async index(location: Location, anew: boolean, signal: AbortSignal): Promise<Found> {
     const { digest } = location
-    const statement = await this.#here(digest, anew)
+    const statement = await this.#holdings.here(digest, anew)
     if (statement) return { state: 'here', statement }
     let asked = this.#asking.get(digest)
     if (!asked) {
@@ -94,19 +101,28 @@ export class LayerIndexes {
       asked = this.#find(location, this.#stop.signal).finally(() => this.#asking.delete(digest))
       this.#asking.set(digest, asked)
     }
-    return unlessAborted(asked, signal)
+    const patience = new AbortController()
+    const late = pause(this.#d.clock, patienceMs, patience.signal).then(
+      (): Found => ({ state: 'making', ...this.finding.coming(digest) }),
+      () => asked,
+    )
+    try {
+      return await Promise.race([unlessAborted(asked, signal), late])
+    } finally {
+      patience.abort()
+    }
   }
 
   /** Another node asks this one. */
   async answer({ repository, layer, make, not = [] }: IndexAsked): Promise<IndexReply> {
-    const { setting, membership, ledger } = this.#d
-    const here = await this.#here(layer, false)
+    const { setting, membership, ledger, clock } = this.#d
+    const here = await this.#holdings.here(layer, false)
     // Who asks may know better whom to believe: this node then looks for itself.
     if (here && (here.signer === membership.self.id || !not.includes(here.signer))) return replyOf(here)
     const under = this.#making.of(layer)
     if (under) return { state: 'making', ...under }
     const known = ledger.unindexed(layer)
-    if (known) return { state: 'cannot', reason: known.reason, final: true }
+    if (known && known.at > clock.wall() - believedMs) return { state: 'cannot', reason: known.reason, final: true }
     if (!make) return { state: 'none' }
     const without = (reason: string) => ({ state: 'cannot', reason, final: false }) as const
     if (!membership.self.modes.includes('seed')) return without('this node is no seed')
@@ -125,9 +141,9 @@ export class LayerIndexes {
     const { finding } = this
     const doubt = finding.doubt(statement, location.digest)
     if (doubt !== undefined) throw new Failure('bad-request', `the index is not taken: ${doubt}`)
-    if (await this.#here(location.digest, false)) return
+    if (await this.#holdings.here(location.digest, false)) return
     const holder = this.#d.membership.find(statement.signer)
-    await this.#take(location, statement, holder, this.#stop.signal)
+    await this.#holdings.take(location, statement, holder, this.#stop.signal)
   }
 
   /** An index is being made here. */
@@ -158,17 +174,6 @@ export class LayerIndexes {
     await this.#making.close()
   }
 
-  /** Who says what the index of the layer is, if that is here and right. */
-  async #here(layer: Digest, anew: boolean): Promise<IndexStatement | undefined> {
-    const { ledger, store, bans } = this.#d
-    const indexed = ledger.indexed(layer)
-    if (!indexed || bans.has(indexed.statement.signer)) return undefined
-    const blob = store.find(indexed.statement.index)
-    if (!blob?.complete) return undefined
-    const right = anew ? await looked(blob) : await isRight(blob).catch(() => false)
-    return right ? indexed.statement : undefined
-  }
-
   async #find(location: Location, signal: AbortSignal): Promise<Found> {
     const { membership, ledger, log } = this.#d
     const { digest } = location
@@ -176,7 +181,7 @@ export class LayerIndexes {
     const owners = this.finding.owners(digest)
     if (known && this.finding.doubt(known, digest) === undefined) {
       // Its bytes were evicted, or the disk has not kept them.
-      const brought = await this.#take(location, known, undefined, signal).catch((error: Error) => {
+      const brought = await this.#holdings.take(location, known, undefined, signal).catch((error: Error) => {
         log.debug('the index of a layer is not to be had any more', { layer: digest, error: error.message })
       })
       if (brought) return { state: 'here', statement: known }
@@ -191,7 +196,7 @@ export class LayerIndexes {
       if (reply?.state === 'making' || reply?.state === 'here') return reply
       if (reply?.state === 'made') {
         try {
-          await this.#take(location, reply.statement, owner, signal)
+          await this.#holdings.take(location, reply.statement, owner, signal)
           return { state: 'here', statement: reply.statement }
         } catch (error) {
           const { code, message } = Failure.from(error)
@@ -232,7 +237,7 @@ export class LayerIndexes {
     location: Location,
     not: readonly NodeId[],
     signal: AbortSignal,
-  ): Promise<'here' | 'making' | undefined> {
+  ): Promise<'here' | Progress | undefined> {
     const { membership } = this.#d
     let before = true
     for (const owner of this.finding.owners(location.digest)) {
@@ -241,70 +246,16 @@ export class LayerIndexes {
         continue
       }
       const reply = await this.finding.ask(owner, location, false, not)
-      if (reply?.state === 'making' && before) return 'making'
+      if (reply?.state === 'making' && before) return reply
       if (reply?.state !== 'made') continue
       try {
-        await this.#take(location, reply.statement, owner, signal)
+        await this.#holdings.take(location, reply.statement, owner, signal)
         return 'here'
       } catch {
         // It is made anew.
       }
     }
     return undefined
-  }
-
-  async #take(
-    location: Location,
-    statement: IndexStatement,
-    holder: NodeInfo | undefined,
-    signal: AbortSignal,
-  ): Promise<Blob> {
-    const { ledger, clock, identity, maker, store, bans } = this.#d
-    const blob = await this.finding.bring(location, statement, holder, signal)
-    const letGo = blob.hold()
-    try {
-      const { layer, diffId } = await maker.about(blob.path)
-      if (layer !== statement.layer || diffId !== statement.diffId) {
-        throw new Failure('corrupt', 'it is the index of another layer')
-      }
-    } catch (error) {
-      if (Failure.from(error).code === 'corrupt' && statement.signer !== identity.id) {
-        bans.add(statement.signer, `signed an index of ${statement.layer} that is none`)
-        await store.remove(statement.index)
-      }
-      throw error
-    } finally {
-      letGo()
-    }
-    ledger.set(statement, clock.wall(), statement.signer === identity.id ? clock.wall() : undefined)
-    return blob
-  }
-
-  async #made(location: Location, layer: LayerFile, file: string, diffId: Digest): Promise<void> {
-    const { store, identity, ledger, clock, contains, stored } = this.#d
-    try {
-      const blob = await keepFile(store, identity, file)
-      const statement = state({ layer: location.digest, diffId, index: blob.digest, size: blob.size }, identity)
-      await this.#compare(layer, statement)
-      ledger.set(statement, clock.wall(), clock.wall())
-      contains(location.repository, blob.digest)
-      stored(blob.digest)
-      await this.#tellOwner(location, statement)
-    } finally {
-      await unlink(file).catch(() => {})
-    }
-  }
-
-  /** Another node had signed another index of it. */
-  async #compare(layer: LayerFile, made: IndexStatement): Promise<void> {
-    const { ledger, maker, store, bans } = this.#d
-    const before = ledger.indexed(layer.digest)?.statement
-    if (!before || before.index === made.index || before.signer === made.signer) return
-    const blob = store.find(before.index)
-    if (!blob?.complete || !(await isRight(blob))) return
-    if ((await maker.check(layer, blob.path, this.#stop.signal)) !== 'wrong') return
-    bans.add(before.signer, `signed an index of ${layer.digest} that is not what the layer gives`)
-    await store.remove(before.index)
   }
 
   /** Who is asked first is not who made it. */
@@ -318,12 +269,4 @@ export class LayerIndexes {
       log.debug('the owner of a layer was not told of its index', { owner: owner.id, error: (error as Error).message })
     }
   }
-}
-
-/** Reads all of it again. */
-async function looked(blob: Blob): Promise<boolean> {
-  for (let piece = 0; piece < blob.layout.count; piece++) {
-    if (!(await blob.check(piece).catch(() => false))) return false
-  }
-  return true
 }

@@ -29,7 +29,7 @@ export interface MakingDeps {
     location: Location,
     not: readonly NodeId[],
     signal: AbortSignal,
-  ) => Promise<'here' | 'making' | undefined>
+  ) => Promise<'here' | Progress | undefined>
   /** This node reads it for others. */
   readonly ordered: (location: Location) => void
   /** A file of its own for each index that is being made. */
@@ -60,6 +60,8 @@ const mostJobs = 256
 /** Who asks again in that time is told how it failed. */
 const failureKeptMs = 5000
 const lookMs = 1000
+/** Another seed that gets no further for so long is not waited for. */
+const stuckMs = 120_000
 /** It is due to the layer, and will be so when it is tried again. The file of a layer that is `corrupt` is what it should be. */
 const never: ReadonlySet<FailureCode> = new Set(['unsupported', 'too-large', 'corrupt'])
 
@@ -129,14 +131,16 @@ export class Making {
       const blob = await this.#bringing(() => this.#bring(location, state))
       const letGo = blob.hold()
       try {
-        const startedAt = clock.now()
         const layer = { digest, path: blob.path, size: blob.size }
         const read = (bytes: number) => {
           state.read = Math.min(Math.floor(bytes), blob.size)
         }
-        const diffId = await this.#reading(() => maker.make(layer, file, read, signal))
+        const { diffId, seconds } = await this.#reading(async () => {
+          const startedAt = clock.now()
+          const diffId = await maker.make(layer, file, read, signal)
+          return { diffId, seconds: (clock.now() - startedAt) / 1000 }
+        })
         await made(location, layer, file, diffId)
-        const seconds = (clock.now() - startedAt) / 1000
         metrics.layerIndexSeconds.observe(seconds)
         metrics.layerIndexesMade.inc({ result: 'made' })
         log.info('the index of a layer was made', { layer: digest, bytes: blob.size, seconds })
@@ -162,10 +166,17 @@ export class Making {
 
   /** Another seed has it, or had it when it was done. */
   async #hadElsewhere(location: Location, not: readonly NodeId[]): Promise<boolean> {
+    const { clock, elsewhere } = this.#d
+    let far = -1
+    let movedAt = clock.now()
     for (;;) {
-      const elsewhere = await this.#d.elsewhere(location, not, this.#stop.signal)
-      if (elsewhere !== 'making') return elsewhere === 'here'
-      await pause(this.#d.clock, lookMs, this.#stop.signal)
+      const found = await elsewhere(location, not, this.#stop.signal)
+      if (found === 'here') return true
+      if (!found) return false
+      if (found.done !== far) movedAt = clock.now()
+      else if (clock.now() - movedAt > stuckMs) return false
+      far = found.done
+      await pause(clock, lookMs, this.#stop.signal)
     }
   }
 

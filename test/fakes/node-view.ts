@@ -161,7 +161,9 @@ export class FakeNodeView implements NodeView {
     const index = { digest: digest('layer index'), bytes: 40_000, here: true, diffId: digest('unpacked layer') }
     const repositories = ['docker.io/library/debian']
     return {
-      layers: [{ digest: digest('layer'), state: 'indexed' as const, repositories, index, by: self, checkedAt: time(5) }],
+      layers: [
+        { digest: digest('layer'), state: 'indexed' as const, repositories, index, by: self, checkedAt: time(5) },
+      ],
     }
   }
   async history() {

@@ -18,6 +18,8 @@ interface Asked {
   readonly file: string
 }
 
+type Layer = () => Cluster['layer']
+
 interface Layers {
   readonly layers: readonly { readonly digest: Digest; readonly state: string; readonly by?: string }[]
 }
@@ -34,7 +36,7 @@ describe.skipIf(obstacle !== undefined)('the index of a layer', () => {
       ...peers.map((name) => ({ name, mode: 'peer' })),
     ]
     // So long that a seed can be killed before the layer is there.
-    cluster = await Cluster.create({ members, discovery: 'join', size: 24e6, layers: 2, registryRate: '40mbit' })
+    cluster = await Cluster.create({ members, discovery: 'join', size: 24e6, layers: 3, registryRate: '40mbit' })
     await cluster.start()
   }, 60_000)
   afterAll(() => cluster?.close())
@@ -62,7 +64,7 @@ describe.skipIf(obstacle !== undefined)('the index of a layer', () => {
 
   const idOf = async (node: LabNode) => (JSON.parse(await node.get('/api/v1/node')) as { id: string }).id
   const known = async (name: string) => JSON.parse(await cluster.node(name).get('/api/v1/layers')) as Layers
-  const [small, large] = [() => cluster.layers[0]!, () => cluster.layer]
+  const [small, middle, large] = [0, 1, 2].map((i) => () => cluster.layers[i]!) as [Layer, Layer, Layer]
 
   test('is made once for sixteen who ask at once, comes to each host through the swarm, and the source sends the layer once', async () => {
     const { digest, size } = small()
@@ -116,6 +118,16 @@ describe.skipIf(obstacle !== undefined)('the index of a layer', () => {
       by: await idOf(cluster.node(other)),
     })
   }, 90_000)
+
+  test('is made unasked once nothing else is to be done, of what engines have pulled', async () => {
+    const { digest } = middle()
+    const of = async (name: string) => (await known(name)).layers.find((layer) => layer.digest === digest)
+    expect((await cluster.pull('peer2')).bytes).toBeGreaterThan(24e6)
+    const seed = seeds.find((name) => cluster.node(name).process.running)!
+    await until('the seed has made it', 30, async () => (await of(seed))?.state === 'indexed')
+    expect(await of('peer2')).toBeUndefined()
+    expect((await ask('peer2', digest)).status).toBe(200)
+  }, 60_000)
 
   test('of no layer, of what is no layer, and of one that nobody has is a 404 with the reason', async () => {
     const nowhere = await ask('peer2', digestOf(Buffer.from('nothing')))

@@ -114,6 +114,15 @@ describe.skipIf(missing.length > 0)('of a private image that a node has', () => 
     expect((await checks()) - before).toBeLessThanOrEqual(2)
   })
 
+  test('the index of a layer, which names its files, is for those who have the layer', async () => {
+    const index = `_shoal/lazy/${layer}/index`
+    await until('it is made', 20, async () => (await get(index, [])).status === 200)
+    expect(await get(index, somebody)).toEqual({ status: 401, bytes: 0 })
+    expect(await get(index, somebody, 'guess')).toEqual({ status: 404, bytes: 0 })
+    expect((await get(index, somebody, ann.password)).status).toBe(200)
+    expect(await get(`_shoal/lazy/${layer}/reads`, somebody)).toEqual({ status: 401, bytes: 0 })
+  }, 30_000)
+
   test('who shows it to a node without a login has all through that node, and the next one nothing', async () => {
     expect((await skopeoFrom(bare, '--src-creds', shown(ann.password))).code).toBe(0)
     expect((await skopeoFrom(bare, '--src-no-creds')).code).not.toBe(0)

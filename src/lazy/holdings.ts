@@ -1,0 +1,120 @@
+/** The indexes that are here, each with who says whose it is: what comes in is looked at first, and what goes out as well. */
+import { unlink } from 'node:fs/promises'
+import type { Clock } from '../clock.ts'
+import type { Identity } from '../cluster/identity.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
+import { isRight } from '../content/read-whole.ts'
+import { Failure } from '../failure.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
+import type { Location } from '../source/source.ts'
+import type { Blob, BlobStore } from '../store/blob-store.ts'
+import type { Bans } from '../swarm/bans.ts'
+import type { Finding } from './finding.ts'
+import { keepFile } from './kept.ts'
+import type { Ledger } from './ledger.ts'
+import type { LayerFile, Maker } from './maker.ts'
+import { type IndexStatement, state } from './statement.ts'
+
+export interface HoldingsDeps {
+  readonly ledger: Ledger
+  readonly maker: Maker
+  readonly store: BlobStore
+  readonly identity: Pick<Identity, 'id' | 'sign'>
+  readonly bans: Pick<Bans, 'has' | 'add'>
+  readonly finding: Pick<Finding, 'bring'>
+  /** The repository has it, as a matter of course. */
+  readonly contains: (repository: Repository, digest: Digest) => void
+  /** A blob has become whole here without a transfer. */
+  readonly stored: (digest: Digest) => void
+  readonly clock: Clock
+}
+
+export class IndexHoldings {
+  readonly #d: HoldingsDeps
+
+  constructor(deps: HoldingsDeps) {
+    this.#d = deps
+  }
+
+  /** Who says what the index of the layer is, if that is here and right. */
+  async here(layer: Digest, anew: boolean): Promise<IndexStatement | undefined> {
+    const { ledger, store, bans } = this.#d
+    const indexed = ledger.indexed(layer)
+    if (!indexed || bans.has(indexed.statement.signer)) return undefined
+    const blob = store.find(indexed.statement.index)
+    if (!blob?.complete) return undefined
+    const right = anew ? await looked(blob) : await isRight(blob).catch(() => false)
+    return right ? indexed.statement : undefined
+  }
+
+  /** It comes here, and counts from then on. @throws {Failure} */
+  async take(
+    location: Location,
+    statement: IndexStatement,
+    holder: NodeInfo | undefined,
+    signal: AbortSignal,
+  ): Promise<Blob> {
+    const { ledger, clock, identity, maker, store, bans, finding } = this.#d
+    const blob = await finding.bring(location, statement, holder, signal)
+    const letGo = blob.hold()
+    try {
+      const { layer, diffId } = await maker.about(blob.path)
+      if (layer !== statement.layer || diffId !== statement.diffId) {
+        throw new Failure('corrupt', 'it is the index of another layer')
+      }
+    } catch (error) {
+      if (Failure.from(error).code === 'corrupt' && statement.signer !== identity.id) {
+        bans.add(statement.signer, `signed an index of ${statement.layer} that is none`)
+        await store.remove(statement.index)
+      }
+      throw error
+    } finally {
+      letGo()
+    }
+    ledger.set(statement, clock.wall(), statement.signer === identity.id ? clock.wall() : undefined)
+    return blob
+  }
+
+  /** Takes over the file of an index that was made here. */
+  async made(
+    location: Location,
+    layer: LayerFile,
+    file: string,
+    diffId: Digest,
+    signal: AbortSignal,
+  ): Promise<IndexStatement> {
+    const { store, identity, ledger, clock, contains, stored } = this.#d
+    try {
+      const blob = await keepFile(store, identity, file)
+      const statement = state({ layer: location.digest, diffId, index: blob.digest, size: blob.size }, identity)
+      await this.#compare(layer, statement, signal)
+      ledger.set(statement, clock.wall(), clock.wall())
+      contains(location.repository, blob.digest)
+      stored(blob.digest)
+      return statement
+    } finally {
+      await unlink(file).catch(() => {})
+    }
+  }
+
+  /** Another node had signed another index of it. */
+  async #compare(layer: LayerFile, made: IndexStatement, signal: AbortSignal): Promise<void> {
+    const { ledger, maker, store, bans } = this.#d
+    const before = ledger.indexed(layer.digest)?.statement
+    if (!before || before.index === made.index || before.signer === made.signer) return
+    const blob = store.find(before.index)
+    if (!blob?.complete || !(await isRight(blob))) return
+    if ((await maker.check(layer, blob.path, signal)) !== 'wrong') return
+    bans.add(before.signer, `signed an index of ${layer.digest} that is not what the layer gives`)
+    await store.remove(before.index)
+  }
+}
+
+/** Reads all of it again. */
+async function looked(blob: Blob): Promise<boolean> {
+  for (let piece = 0; piece < blob.layout.count; piece++) {
+    if (!(await blob.check(piece).catch(() => false))) return false
+  }
+  return true
+}
