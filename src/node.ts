@@ -242,6 +242,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       setting: settings.lazy.layerIndex,
       maker: new ChildMaker(),
       busy: () => !swarm.idle || seeder.uploads > 0,
+      placeOf: (digest) => swarm.find(digest)?.location.repository,
       contains: (repository, digest) => rights.contains(repository, [digest]),
       stored,
     })

@@ -10,7 +10,7 @@ import { LayerReads } from './layer-reads.ts'
 import { Ledger } from './ledger.ts'
 import { Tending, type TendingDeps } from './tending.ts'
 
-export interface LazyDeps extends Omit<IndexesDeps, 'dir' | 'ledger'>, Pick<TendingDeps, 'busy'> {
+export interface LazyDeps extends Omit<IndexesDeps, 'dir' | 'ledger'>, Pick<TendingDeps, 'busy' | 'placeOf'> {
   readonly dataDir: string
   readonly calls: Calls
   /** Without regard to who asks. */

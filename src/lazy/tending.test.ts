@@ -41,6 +41,20 @@ describe('while nobody waits for anything', () => {
     expect(node.store.find(index)?.complete).toBe(true)
   })
 
+  test('a seed makes it also of what it has read for others, whose repository no client of its own knows', async () => {
+    const node = await nodes.add(['seed', 'scheduler'], 'auto')
+    const digest = digestOf(layer)
+    node.coming.set(digest, repository)
+    node.lazy.heard(digest)
+    node.coming.delete(digest)
+    const blob = await node.store.put({ digest, kind: 'blob' }, layer)
+    for (const segment of await statementsOfRest(blob, node.identity)) blob.learn(segment)
+    node.lazy.heard(digest)
+    await node.lazy.tend()
+    expect(node.maker.made).toEqual([digest])
+    expect(node.store.repositoriesOf(index)).toEqual([repository])
+  })
+
   test.each([
     ['is told to wait until somebody asks', 'asked'],
     ['is told to make none', 'off'],

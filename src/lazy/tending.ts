@@ -2,6 +2,7 @@
  * What a node does about the indexes of layers while nobody waits for anything: a seed makes those that nobody has asked
  * for, what others made is checked where the layer is here whole, and what is of no use any more goes.
  */
+import { LRUCache } from 'lru-cache'
 import { type Clock, every } from '../clock.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { Membership } from '../cluster/membership.ts'
@@ -9,6 +10,7 @@ import type { LayerIndexSetting } from '../config/settings.ts'
 import { isRight } from '../content/read-whole.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Bans } from '../swarm/bans.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -26,6 +28,8 @@ export interface TendingDeps {
   readonly identity: Pick<Identity, 'id'>
   readonly bans: Pick<Bans, 'add' | 'has'>
   readonly membership: Pick<Membership, 'self'>
+  /** For which repository it is fetched now. */
+  readonly placeOf: (digest: Digest) => Repository | undefined
   /** Clients wait for something. */
   readonly busy: () => boolean
   readonly clock: Clock
@@ -42,6 +46,8 @@ export class Tending {
   readonly #d: TendingDeps
   /** Whole layers that came here and were not looked at. */
   readonly #came = new Set<Digest>()
+  /** For which repositories blobs came. */
+  readonly #places = new LRUCache<Digest, Repository>({ max: 10_000 })
   /** Found to be neither right nor wrong: made by another release. */
   readonly #unclear = new Set<Digest>()
   readonly #stop = new AbortController()
@@ -65,7 +71,10 @@ export class Tending {
 
   /** A blob is here, or more of it than before. */
   heard(digest: Digest): void {
-    if (this.#d.store.find(digest)?.complete) this.#came.add(digest)
+    const { store, placeOf } = this.#d
+    const place = placeOf(digest)
+    if (place) this.#places.set(digest, place)
+    if (store.find(digest)?.complete) this.#came.add(digest)
   }
 
   async close(): Promise<void> {
@@ -94,9 +103,10 @@ export class Tending {
       this.#came.delete(digest)
       const blob = store.find(digest)
       if (!seed || setting !== 'auto' || !blob || ledger.indexed(digest) || ledger.unindexed(digest)) continue
-      if (ledger.isIndex(digest) || !(await isCandidate(blob, identity.id, store).catch(() => false))) continue
-      const [repository] = store.repositoriesOf(digest)
-      if (!repository) continue
+      // A seed reads for others what no client of its own has asked for.
+      const repository = this.#places.get(digest) ?? store.repositoriesOf(digest)[0]
+      if (!repository || ledger.isIndex(digest)) continue
+      if (!(await isCandidate(blob, repository, identity.id).catch(() => false))) continue
       await indexes.make({ repository, kind: 'blob', digest })
       return true
     }

@@ -11,7 +11,7 @@ import { LazyLayers } from '../../src/lazy/lazy.ts'
 import type { LayerFile, Maker } from '../../src/lazy/maker.ts'
 import type { Fetching } from '../../src/lazy/making.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
-import { repositoryOf } from '../../src/oci/reference.ts'
+import { type Repository, repositoryOf } from '../../src/oci/reference.ts'
 import type { Location } from '../../src/source/source.ts'
 import type { DiskStore } from '../../src/store/disk-store.ts'
 import { Bans } from '../../src/swarm/bans.ts'
@@ -123,6 +123,8 @@ export class LazyNode {
   readonly ledgerPath: string
   alive = true
   busy = false
+  /** What is on its way to it. */
+  readonly coming = new Map<Digest, Repository>()
   /** What it has from others. */
   readonly fetched: Digest[] = []
   /** While it is there, what it fetches from others waits for it. */
@@ -163,6 +165,7 @@ export class LazyNode {
         },
       },
       busy: () => this.busy,
+      placeOf: (digest) => this.coming.get(digest),
       ordered: () => {},
       contains: (place, digest) => store.seenIn(digest, place),
       stored: () => {},
