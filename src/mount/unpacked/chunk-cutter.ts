@@ -47,6 +47,11 @@ export class ChunkCutter {
     }
   }
 
+  /** It is inside of a chunk whose beginning did not come: that one will not be whole. */
+  get behindStart(): boolean {
+    return !this.#whole && this.#chunk < this.#table.count
+  }
+
   /** Place in the layer behind what came. */
   get at(): number {
     return this.#at

@@ -12,7 +12,7 @@ import { Failure } from '../../failure.ts'
 import { shortDigest } from '../../oci/digest.ts'
 import type { Compression } from '../../zran/points.ts'
 import { type Resumed, resume } from '../../zran/resume.ts'
-import { ChunkCutter, type Head } from './chunk-cutter.ts'
+import { ChunkCutter, type Cuts, type Head } from './chunk-cutter.ts'
 import type { GapFile } from './gap-file.ts'
 import type { Holdings } from './holdings.ts'
 import type { Keeping } from './keeping.ts'
@@ -53,8 +53,9 @@ export interface FetchingOptions extends Compressed {
 
 /** A chunk that somebody waits for. */
 interface Wanted {
-  readonly promise: Promise<Uint8Array>
-  readonly resolve: (bytes: Uint8Array) => void
+  /** Nothing where it has come in another way: it is here then. */
+  readonly promise: Promise<Uint8Array | undefined>
+  readonly resolve: (bytes: Uint8Array | undefined) => void
   readonly reject: (error: unknown) => void
   waiters: number
   /** Nobody waits for it yet, but it is to come with what is read now. */
@@ -65,11 +66,23 @@ interface Wanted {
   asked: boolean
 }
 
-interface Flight {
+class Flight {
+  readonly run: Run
   /** Nobody waits for it: it stops while somebody waits for anything else. */
   readonly yields: boolean
   /** Place in the layer up to which it has come. */
   at: number
+  readonly landed: Promise<void>
+  readonly land: () => void
+
+  constructor(run: Run, yields: boolean) {
+    this.run = run
+    this.yields = yields
+    this.at = run.at
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.landed = promise
+    this.land = resolve
+  }
 }
 
 export class Fetching {
@@ -77,6 +90,7 @@ export class Fetching {
   readonly #wanted = new Map<number, Wanted>()
   /** Chunks on their way, and with which run. */
   readonly #flying = new Map<number, Flight>()
+  readonly #flights = new Set<Flight>()
   readonly #heads = new Map<number, Head>()
   readonly #ended = new AbortController()
   #runs = 0
@@ -90,10 +104,10 @@ export class Fetching {
   }
 
   /**
-   * A missing chunk.
+   * A missing chunk; nothing when it has come in another way meanwhile.
    * @throws {Failure} `corrupt` when all there is of it is wrong; the signal's reason when it did not come before
    */
-  async chunk(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
+  async chunk(chunk: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
     signal.throwIfAborted()
     const wanted = this.#want(chunk)
     wanted.waiters++
@@ -135,7 +149,7 @@ export class Fetching {
   #want(chunk: number): Wanted {
     let wanted = this.#wanted.get(chunk)
     if (!wanted) {
-      const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+      const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>()
       // Whoever waited may have left.
       promise.catch(() => {})
       wanted = { promise, resolve, reject, waiters: 0, ahead: false, wrong: 0, asked: this.#comesSoon(chunk) }
@@ -185,8 +199,8 @@ export class Fetching {
     this.#runs++
     for (const chunk of run.chunks) this.#wanted.get(chunk)!.asked = true
     try {
-      const flight = { yields: false, at: run.at }
-      await traffic.demand(() => this.#bring(run, flight, 'none', fresh, this.#ended.signal))
+      const flight = new Flight(run, false)
+      await traffic.demand(() => this.#bring(flight, 'none', fresh, this.#ended.signal))
       this.#failed = 0
     } catch (error) {
       this.#fail(run, error)
@@ -202,12 +216,13 @@ export class Fetching {
   }
 
   async #unasked(run: Run, yields: boolean, prefetch: Prefetch, signal: AbortSignal): Promise<void> {
-    const wrong = await this.#bring(run, { yields, at: run.at }, prefetch, false, signal)
+    const wrong = await this.#bring(new Flight(run, yields), prefetch, false, signal)
     for (const chunk of wrong) await this.#again(chunk, signal)
   }
 
   /** It came, and was wrong. */
   #count(chunk: number): void {
+    this.#heads.delete(chunk)
     const wanted = this.#wanted.get(chunk)
     if (!wanted || ++wanted.wrong < 2) return
     this.#wanted.delete(chunk)
@@ -242,66 +257,78 @@ export class Fetching {
   /** One more try for a chunk that came wrong in a stream. */
   async #again(chunk: number, signal: AbortSignal): Promise<void> {
     for (const run of runsOf([chunk], this.#o, streamMerging)) {
-      const wrong = await this.#bring(run, { yields: true, at: run.at }, 'none', true, signal)
+      const wrong = await this.#bring(new Flight(run, true), 'none', true, signal)
       if (wrong.length > 0) throw new Failure('corrupt', this.#wrongTwice(chunk))
     }
   }
 
   /** @returns the chunks of the run that came and were wrong. @throws {Failure} when the run broke off */
-  async #bring(run: Run, flight: Flight, prefetch: Prefetch, fresh: boolean, signal: AbortSignal): Promise<number[]> {
-    const { table, compression, points, compressedSize, holdings, keeping, traffic } = this.#o
-    const gaps = this.#o.gaps.writer()
+  async #bring(flight: Flight, prefetch: Prefetch, fresh: boolean, signal: AbortSignal): Promise<number[]> {
+    const { run } = flight
+    const { table, compression, points, compressedSize, keeping, traffic } = this.#o
     const missing = new Set(run.chunks)
+    const before = this.#flightTo(run.at)
+    this.#flights.add(flight)
     for (const chunk of missing) this.#flying.set(chunk, flight)
     const batch = keeping.batch()
-    const cutter = new ChunkCutter(
-      table,
-      run.at,
-      {
-        wanted: (chunk) => !holdings.has(chunk) && keeping.peek(chunk) === undefined,
-        good: (chunk, bytes) => {
-          missing.delete(chunk)
-          this.#came(chunk, this.#o.equal(chunk) ? bytes.slice() : batch.add(chunk, bytes))
-        },
-        wrong: () => {},
-        gap: (at, bytes) => gaps.add(table.gapBytesUpTo(at), bytes),
+    const gaps = this.#o.gaps.writer()
+    const cuts: Cuts = {
+      wanted: (chunk) => !this.#isHere(chunk),
+      good: (chunk, bytes) => {
+        missing.delete(chunk)
+        this.#came(chunk, this.#o.equal(chunk) ? bytes.slice() : batch.add(chunk, bytes))
       },
-      this.#headAt(run.at),
-    )
+      wrong: () => {},
+      gap: (at, bytes) => gaps.add(table.gapBytesUpTo(at), bytes),
+    }
+    let cutter: ChunkCutter | undefined
     const range = { from: run.from, to: run.to, size: compressedSize }
     try {
       using unpacking = resume({ compression, points }, run, (_, bytes) => {
-        cutter.push(bytes)
-        flight.at = cutter.at
+        cutter?.push(bytes)
+        flight.at = cutter?.at ?? run.at
       })
       for await (const bytes of this.#o.client().range(this.#o.blob(), range, { prefetch, fresh, signal })) {
         this.#o.came(bytes.length)
+        if (!cutter) {
+          // It was asked for at once, but what it begins with is the rest of a chunk that the one before begins.
+          await before?.landed
+          cutter = new ChunkCutter(table, run.at, cuts, this.#headAt(run.at))
+          if (cutter.behindStart) missing.delete(table.after(run.at))
+        }
         if (!push(unpacking, bytes)) break
         await batch.room()
         if (flight.yields && traffic.busy) await traffic.quiet(signal)
       }
-      this.#keepHead(cutter.head())
-      for (const chunk of missing) this.#count(chunk)
+      this.#keepHead(cutter?.head())
+      for (const chunk of missing) if (!this.#isHere(chunk)) this.#count(chunk)
     } finally {
-      this.#landed(run, flight)
+      this.#landed(flight)
       await Promise.all([batch.end(), gaps.end()])
     }
-    // Another run may have brought them meanwhile.
-    return [...missing].filter((chunk) => !holdings.has(chunk) && keeping.peek(chunk) === undefined)
+    return [...missing].filter((chunk) => !this.#isHere(chunk))
   }
 
   /** Whoever waited for what it did not bring asks for that again. */
-  #landed(run: Run, flight: Flight): void {
-    for (const chunk of run.chunks) {
+  #landed(flight: Flight): void {
+    this.#flights.delete(flight)
+    flight.land()
+    for (const chunk of flight.run.chunks) {
       if (this.#flying.get(chunk) === flight) this.#flying.delete(chunk)
       const wanted = this.#wanted.get(chunk)
       if (!wanted) continue
+      if (this.#isHere(chunk)) this.#came(chunk, this.#o.keeping.peek(chunk))
       wanted.asked = this.#comesSoon(chunk)
       if (!wanted.asked) this.#dispatchSoon()
     }
   }
 
-  #came(chunk: number, bytes: Uint8Array): void {
+  /** Another run may have brought it, or another layer have it. */
+  #isHere(chunk: number): boolean {
+    return this.#o.holdings.has(chunk) || this.#o.keeping.peek(chunk) !== undefined
+  }
+
+  #came(chunk: number, bytes: Uint8Array | undefined): void {
     this.#heads.delete(chunk)
     const wanted = this.#wanted.get(chunk)
     if (!wanted) return
@@ -311,7 +338,20 @@ export class Fetching {
 
   /** Place of the first byte of a chunk that is to be fetched. */
   #from(chunk: number): number {
-    return this.#o.table.start(chunk) + (this.#heads.get(chunk)?.bytes.length ?? 0)
+    const start = this.#o.table.start(chunk)
+    const head = this.#heads.get(chunk)
+    if (head) return start + head.bytes.length
+    for (const { run } of this.#flights) {
+      if (run.at <= start && run.until > start && run.until < this.#o.table.end(chunk)) return run.until
+    }
+    return start
+  }
+
+  /** The run under way that ends at `at` in the middle of a chunk, and leaves its head. */
+  #flightTo(at: number): Flight | undefined {
+    const chunk = this.#o.table.after(at)
+    const inside = chunk < this.#o.table.count && this.#o.table.start(chunk) < at
+    return inside ? [...this.#flights].find(({ run }) => run.until === at) : undefined
   }
 
   #headAt(at: number): Head | undefined {

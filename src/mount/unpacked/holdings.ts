@@ -15,6 +15,8 @@ export class Holdings {
   /** Not in the own file, for another layer had it. */
   readonly lent: Bitmap
   #verified: Bitmap
+  /** Not called ready even so: whoever reads on there is to ask. */
+  readonly #veiled = new Set<number>()
   /** One bit for each block of the file: whether all that is in it is verified. */
   readonly shared: SharedArrayBuffer
   readonly #ready: Uint8Array
@@ -74,6 +76,7 @@ export class Holdings {
       this.own.set(chunk)
     } else if (this.own.set(chunk)) this.#here += this.table.weight(chunk)
     this.#markBlocks(this.table.start(chunk), this.table.end(chunk))
+    if (this.complete) for (const veiled of [...this.#veiled]) this.unveil(veiled)
   }
 
   /** Another layer has it. */
@@ -87,6 +90,17 @@ export class Holdings {
   verify(chunk: number): void {
     if (!this.#verified.set(chunk) || !this.own.has(chunk)) return
     this.#markBlocks(this.table.start(chunk), this.table.end(chunk))
+  }
+
+  /** Reads of it ask this thread, which learns by that how far somebody has come; until {@link unveil}. */
+  veil(chunk: number): void {
+    if (this.complete) return
+    this.#veiled.add(chunk)
+    this.#markBlocks(this.table.start(chunk), this.table.end(chunk))
+  }
+
+  unveil(chunk: number): void {
+    if (this.#veiled.delete(chunk)) this.#markBlocks(this.table.start(chunk), this.table.end(chunk))
   }
 
   /** An earlier process hashed these, and nobody has touched the file since. */
@@ -128,7 +142,7 @@ export class Holdings {
       while (chunk < table.count && table.end(chunk) <= block * blockBytes) chunk++
       let ready = true
       for (let at = chunk; ready && at < table.count && table.start(at) < behind; at++) {
-        ready = this.own.has(at) && this.#verified.has(at)
+        ready = this.own.has(at) && this.#verified.has(at) && !this.#veiled.has(at)
       }
       const bit = 1 << (block & 7)
       if (ready) Atomics.or(this.#ready, block >> 3, bit)

@@ -21,7 +21,7 @@ import { Keeping } from './keeping.ts'
 import type { LayerFolder } from './layer-folder.ts'
 import { type Blob, mostReads, type NodeClient } from './node-client.ts'
 import type { Place } from './places.ts'
-import { ReadAhead } from './read-ahead.ts'
+import { ReadAhead, type Reader } from './read-ahead.ts'
 import { bootId, type LayerState, verifiedStill } from './state-file.ts'
 import type { Traffic } from './traffic.ts'
 import { unpacksTo } from './whole-check.ts'
@@ -52,7 +52,7 @@ export interface Surroundings {
   /** Another place on this host that has the chunk. */
   find(digest: Uint8Array): Place<Layer> | undefined
   /** Chunks that are fetched for somebody, by digest. */
-  readonly coming: Map<string, Promise<Uint8Array>>
+  readonly coming: Map<string, Promise<Uint8Array | undefined>>
   /** The layer has these chunks in its own file now. */
   kept(layer: Layer, chunks: Iterable<number>): void
   /** The disk is full: true when something could be removed. */
@@ -156,6 +156,8 @@ export class Layer {
     }
     if (this.#checked === false) throw new Failure('corrupt', this.#lie)
     const [first, last] = table.within(offset, end)
+    const reader = this.#readAhead.reached(first, last)
+    if (reader) this.#ahead(reader)
     if (this.ready(offset, length)) return await this.file.read(offset, length)
     this.#note(offset, end, first, last)
     const bytes = new Uint8Array(length)
@@ -172,17 +174,19 @@ export class Layer {
 
   /** Verified bytes of a chunk, wherever they are. */
   async #chunk(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
-    this.borrow(chunk)
-    return (
-      this.#keeping.peek(chunk) ??
-      (await this.own(chunk)) ??
-      (await this.#lent(chunk)) ??
-      (await this.#fetch(chunk, signal))
-    )
+    for (;;) {
+      this.borrow(chunk)
+      const bytes =
+        this.#keeping.peek(chunk) ??
+        (await this.own(chunk)) ??
+        (await this.#lent(chunk)) ??
+        (await this.#fetch(chunk, signal))
+      if (bytes) return bytes
+    }
   }
 
   /** Equal chunks that are wanted at one time, in whatever layers, come once. */
-  async #fetch(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
+  async #fetch(chunk: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
     const { coming } = this.#around
     const key = Buffer.from(this.digest(chunk)).toString('latin1')
     for (;;) {
@@ -348,12 +352,23 @@ export class Layer {
     }
     if (!missing) return
     const reader = this.#readAhead.read(offset, end)
+    reader.until = Math.max(reader.until, table.end(last - 1))
+    if (reader.ahead > 0) this.#ahead(reader)
+  }
+
+  /** Has the next stretch fetched for somebody who reads on, who is heard of again at its beginning. */
+  #ahead(reader: Reader): void {
+    const { table } = this.shape
     const along: number[] = []
-    let at = last
-    for (; at < table.count && table.start(at) < end + reader.ahead; at++) {
+    const first = table.after(reader.until)
+    if (reader.marker !== undefined) this.holdings.unveil(reader.marker)
+    reader.marker = first < table.count ? first : undefined
+    let at = first
+    for (; at < table.count && table.start(at) < reader.until + reader.ahead; at++) {
       if (!this.holdings.has(at) && !this.#keeping.peek(at) && !this.borrow(at)) along.push(at)
     }
-    reader.until = Math.max(end, table.end(at - 1))
+    if (at > first) reader.until = table.end(at - 1)
+    if (reader.marker !== undefined) this.holdings.veil(reader.marker)
     this.fetching.along(along)
   }
 

@@ -17,17 +17,26 @@ export interface Reader {
   start: number
   until: number
   ahead: number
+  /** Chunk at which it is to be heard of again before it comes to where the fetch ended. */
+  marker: number | undefined
 }
 
 export class ReadAhead {
   /** The one that read last is last. */
   readonly #readers: Reader[] = []
 
+  /** The reader that is to be heard of at one of these chunks has come there: it reads on. */
+  reached(first: number, last: number): Reader | undefined {
+    const reader = this.#readers.find(({ marker }) => marker !== undefined && marker >= first && marker < last)
+    if (reader) reader.ahead = Math.min(mostAhead, reader.ahead * 2)
+    return reader
+  }
+
   /** Somebody reads these bytes. Whoever fetches them sets `until` of the reader to where the fetch ends. */
   read(start: number, end: number): Reader {
     const known = this.#readers.findIndex((reader) => start >= reader.start && start <= reader.until + slack)
     if (known < 0) {
-      const reader = { start, until: end, ahead: 0 }
+      const reader: Reader = { start, until: end, ahead: 0, marker: undefined }
       this.#readers.push(reader)
       if (this.#readers.length > mostReaders) this.#readers.shift()
       return reader
