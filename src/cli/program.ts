@@ -21,6 +21,7 @@ import { snapshotter } from './snapshotter.ts'
 import { status } from './status.ts'
 import { tags } from './tags.ts'
 import { uninstall } from './uninstall.ts'
+import { unpackLayer } from './unpack-layer.ts'
 import { up } from './up.ts'
 import { version } from './version.ts'
 
@@ -70,6 +71,7 @@ export function programOf(context: Context, done: (code: ExitCode) => void): Com
   version(program, context)
   layerIndex(program, context)
   mountCalls(program, context)
+  unpackLayer(program, context)
   completions(program, context)
   help(program, context)
   for (const command of program.commands) command.showHelpAfterError(`shoal ${command.name()} --help lists its flags`)

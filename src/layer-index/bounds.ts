@@ -34,10 +34,12 @@ export function usedByThis(): { seconds: number; memoryBytes: number } {
 }
 
 /**
+ * @param mostFileBytes the longest file that it may write
+ *
  * This process gives way to all others, is the first to go when memory runs out, ends with its parent, and is ended
  * by the kernel a while after it should have ended itself. A host that cannot do one of these does the others.
  */
-export function confine({ seconds }: Bounds): void {
+export function confine({ seconds }: Bounds, mostFileBytes = mostIndexBytes): void {
   setPriority(0, constants.priority.PRIORITY_LOW)
   try {
     writeFileSync('/proc/self/oom_score_adj', '1000')
@@ -52,7 +54,7 @@ export function confine({ seconds }: Bounds): void {
     libc.setrlimit(resource, ptr(pair))
   }
   limit(cpuSeconds, seconds + 60)
-  limit(fileBytes, mostIndexBytes)
+  limit(fileBytes, mostFileBytes)
   limit(coreBytes, 0)
 }
 

@@ -3,6 +3,7 @@
  * starts read first. `bend` makes it misbehave.
  */
 import { gzipSync } from 'node:zlib'
+import { pack } from 'tar-stream'
 import { encodeIndex } from '../../src/layer-index/encode.ts'
 import { type Chunks, chunkBytes, type LayerIndex } from '../../src/layer-index/layer-index.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
@@ -75,6 +76,16 @@ export function sampleLayer(files: readonly Uint8Array[], compression: 'gzip' | 
   return { index, indexBytes: encodeIndex(index), bytes, unpacked, shown }
 }
 
+/** A real one, of files `f0`, `f1`, ... */
+export async function sampleTar(files: readonly Uint8Array[]): Promise<Uint8Array> {
+  const tar = pack()
+  files.forEach((bytes, i) => {
+    tar.entry({ name: `f${i}`, mode: 0o644 }, Buffer.from(bytes))
+  })
+  tar.finalize()
+  return new Uint8Array(Buffer.concat(await Array.fromAsync(tar as AsyncIterable<Uint8Array>)))
+}
+
 function pointsOf(bytes: Uint8Array) {
   using scan = new GzipScan(() => {}, { compressed: 32 * 1024, unpacked: 256 * 1024 })
   scan.push(bytes)
@@ -127,8 +138,10 @@ export class LazyNode {
     const layer = match && this.#layers.get(match[1] as Digest)
     if (!match || !layer) return refusal(404, 'it is not here')
     if (match[2] === 'index') {
+      const other = this.indexAnswers.shift()
+      if (other) return other
       const headers = { 'shoal-index-digest': digestOf(layer.indexBytes) }
-      return this.indexAnswers.shift() ?? new Response(layer.indexBytes, { headers })
+      return new Response(layer.indexBytes, { headers })
     }
     if (match[2] === 'reads' && request.method === 'PUT') {
       this.told.push((await request.json()) as number[])

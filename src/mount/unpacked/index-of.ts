@@ -1,19 +1,10 @@
-/** The index of a layer: from the cluster; where nobody can make one, from the layer itself. */
+/** The index of a layer, from the cluster; or why there is none. */
 import { type Clock, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
-import { decodeIndex } from '../../layer-index/decode.ts'
-import type { LayerIndex } from '../../layer-index/layer-index.ts'
 import { shortDigest } from '../../oci/digest.ts'
-import type { LayerSpec } from '../unpacked-layer.ts'
-import type { IndexAnswer, NodeClient } from './node-client.ts'
+import type { Blob, IndexAnswer, NodeClient } from './node-client.ts'
 
-export interface BroughtIndex {
-  readonly index: LayerIndex
-  /** As it came. */
-  readonly bytes: Uint8Array
-  /** Why the layer was fetched whole; undefined when it was not. */
-  readonly reason: string | undefined
-}
+export type IndexBytes = { readonly bytes: Uint8Array } | { readonly reason: string }
 
 export interface BringOptions {
   readonly clock: Clock
@@ -21,21 +12,26 @@ export interface BringOptions {
   readonly log: (sentence: string) => void
 }
 
-/** A node that cannot be reached is asked again for so long, ms. */
+/** A node that cannot be reached, or can get nothing, is asked again for so long, ms. */
 const patienceMs = 30_000
+/** Whoever makes an index reads the whole layer for it, which this host would have to do otherwise. */
+const makingMs = 10 * 60_000
 const pauseMs = 500
 
 /** @throws {Failure} */
-export async function bringIndex(spec: LayerSpec, client: NodeClient, options: BringOptions): Promise<BroughtIndex> {
-  const blob = { repository: spec.repository, digest: spec.digest }
-  const { clock, signal } = options
+export async function bringIndex(blob: Blob, client: NodeClient, options: BringOptions): Promise<IndexBytes> {
+  const { clock, signal, log } = options
   const start = clock.now()
+  let waiting = false
   for (;;) {
     const answer = await ask(() => client.index(blob, signal), clock.now() - start < patienceMs)
-    if (answer?.state === 'here') return { index: decodeIndex(answer.bytes), bytes: answer.bytes, reason: undefined }
-    if (answer?.state === 'cannot') {
-      throw new Failure('unsupported', `${shortDigest(spec.digest)} cannot be mounted lazily: ${answer.reason}`)
+    if (answer?.state === 'here') return { bytes: answer.bytes }
+    if (answer?.state === 'cannot') return { reason: answer.reason }
+    if (answer && clock.now() - start > makingMs) {
+      return { reason: `its index was not made within ${makingMs / 60_000} minutes` }
     }
+    if (answer && !waiting) log(`the index of ${shortDigest(blob.digest)} is being made`)
+    waiting ||= answer !== undefined
     await pause(clock, answer?.retryMs ?? pauseMs, signal)
   }
 }
@@ -45,7 +41,7 @@ async function ask(question: () => Promise<IndexAnswer>, again: boolean): Promis
   try {
     return await question()
   } catch (error) {
-    if (again && error instanceof Failure && error.retry) return undefined
+    if (again && error instanceof Failure && error.retry && error.code !== 'corrupt') return undefined
     throw error
   }
 }

@@ -8,7 +8,7 @@
 import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { type Digest, shortDigest } from '../../oci/digest.ts'
-import type { OpenFiles } from '../../store/open-files.ts'
+import { type OpenFiles, readAt } from '../../store/open-files.ts'
 import type { Compression, Points } from '../../zran/points.ts'
 import type { LayerProgress, ReadyMap } from '../unpacked-layer.ts'
 import { isChunk } from './chunk-cutter.ts'
@@ -59,6 +59,9 @@ export interface Surroundings {
   makeRoom(): Promise<boolean>
 }
 
+/** Unpacks the layer whole to a file that is there while `use` runs. @throws {Failure} */
+export type Refill = (use: (path: string) => Promise<void>) => Promise<void>
+
 export class Layer {
   readonly folder: LayerFolder
   readonly shape: LayerShape
@@ -77,6 +80,8 @@ export class Layer {
   /** What it unpacks to has the digest it should have; undefined while nobody knows. */
   #checked: boolean | undefined
   #source: { client: NodeClient; blob: Blob } | undefined
+  #refill: Refill | undefined
+  #refilling: Promise<void> | undefined
   #fetched: number
   /** Bytes of chunks that other layers had and that were copied. */
   #copied: number
@@ -125,6 +130,11 @@ export class Layer {
   /** Where its bytes are asked for from now on. */
   set source(source: { client: NodeClient; blob: Blob }) {
     this.#source = source
+  }
+
+  /** Unpacks a layer whole once more that was unpacked whole before: it cannot be begun in its middle. */
+  set refill(refill: Refill) {
+    this.#refill = refill
   }
 
   digest(chunk: number): Uint8Array {
@@ -197,7 +207,8 @@ export class Layer {
       if (bytes) return bytes
       signal.throwIfAborted()
     }
-    const bytes = this.fetching.chunk(chunk, signal)
+    const whole = this.shape.reason !== undefined
+    const bytes = whole ? this.#again(chunk, signal) : this.fetching.chunk(chunk, signal)
     coming.set(key, bytes)
     try {
       return await bytes
@@ -222,6 +233,34 @@ export class Layer {
     this.tell(`bytes ${table.start(chunk)} to ${table.end(chunk)} of ${this.folder.data} were damaged on the disk`)
     this.holdings.lose(chunk)
     return undefined
+  }
+
+  /** From a layer that is unpacked whole, once more, beside its file: others read that one. */
+  async #again(chunk: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    this.#refilling ??= this.#restore().finally(() => {
+      this.#refilling = undefined
+    })
+    await untilAborted(this.#refilling, signal)
+    return this.#keeping.peek(chunk)
+  }
+
+  async #restore(): Promise<void> {
+    const { table } = this.shape
+    const missing = [...Array(table.count).keys()].filter((chunk) => !this.holdings.has(chunk))
+    await this.#refill?.(async (path) => {
+      const batch = this.#keeping.batch()
+      for (const chunk of missing) {
+        const bytes = await this.#around.files.use(path, false, async (fd) => {
+          const bytes = new Uint8Array(table.length(chunk))
+          await readAt(fd, bytes, table.start(chunk))
+          return bytes
+        })
+        if (!isChunk(table, chunk, bytes)) throw new Failure('corrupt', `${path} was damaged as soon as it was written`)
+        batch.add(chunk, bytes)
+        await batch.room()
+      }
+      await batch.end()
+    })
   }
 
   /** Takes note of a missing chunk that another layer has. True if it is not missing any more. */

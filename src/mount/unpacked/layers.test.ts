@@ -1,10 +1,21 @@
 import { describe, expect, test } from 'bun:test'
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { type Bend, refusal, sampleLayer, text } from '../../../test/fakes/lazy-node.ts'
+import { zstdCompressSync } from 'node:zlib'
+import {
+  type Bend,
+  type LazyNode,
+  refusal,
+  type SampleLayer,
+  sampleLayer,
+  sampleTar,
+  text,
+} from '../../../test/fakes/lazy-node.ts'
 import { specOf, unpackedHosts } from '../../../test/fakes/unpacked.ts'
 import { seededRandom } from '../../clock.ts'
 import { encodeIndex } from '../../layer-index/encode.ts'
-import type { UnpackedLayer } from '../unpacked-layer.ts'
+import { digestOf } from '../../oci/digest.ts'
+import { repositoryOf } from '../../oci/reference.ts'
+import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
 
 const { newNode, newLayers, newDir } = unpackedHosts()
 
@@ -406,4 +417,51 @@ describe('an index that lies', () => {
     expect(layer.whole()).toBe(false)
     expect(all(layer)).rejects.toThrow('its index is false')
   })
+})
+
+describe('a layer that nobody can make an index of', async () => {
+  const files = [text(50, 400_000), text(51, 5000)]
+  const tar = await sampleTar(files)
+  const bytes = new Uint8Array(zstdCompressSync(tar))
+  const spec = (node: LazyNode): LayerSpec => ({
+    node: { registry: node.registry },
+    repository: repositoryOf('docker.io', 'library/sample'),
+    digest: digestOf(bytes),
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
+    compressedSize: bytes.length,
+    diffId: digestOf(tar),
+    prefetch: true,
+  })
+  const unindexed = { index: { layer: digestOf(bytes) }, bytes } as SampleLayer
+  const none = () => Response.json({ errors: [{ code: 'UNSUPPORTED', message: 'it is one frame' }] }, { status: 404 })
+
+  test('is fetched whole, and says so', async () => {
+    const node = newNode(unindexed)
+    node.indexAnswers.push(none())
+    const said: string[] = []
+    const layer = await newLayers({ log: (sentence) => said.push(sentence) }).open(spec(node))
+    expect(layer.progress()).toMatchObject({ indexed: false, reason: 'it is one frame', complete: true })
+    expect([said.length, said[0]]).toEqual([1, expect.stringContaining('fetched whole before it is mounted')])
+    expect(layer.whole()).toBe(true)
+    await node.stop()
+    expect(same(await layer.read(512, 400_000, within(20_000)), files[0]!)).toBe(true)
+    expect((await Bun.file(layer.metadataPath).bytes()).length).toBeGreaterThan(1024)
+  }, 30_000)
+
+  test('is unpacked again when its file was damaged, and never wrong', async () => {
+    const node = newNode(unindexed)
+    node.indexAnswers.push(none())
+    const layer = await newLayers().open(spec(node))
+    flip(layer.path, 1000)
+    expect(same(await layer.read(512, 400_000, within(20_000)), files[0]!)).toBe(true)
+    await until(() => layer.ready(512, 400_000))
+  }, 30_000)
+
+  test('is not mounted when it is another one than the image says', async () => {
+    const node = newNode(unindexed)
+    node.indexAnswers.push(none())
+    const opened = newLayers().open({ ...spec(node), diffId: digestOf(bytes) })
+    expect(opened).rejects.toThrow('says it unpacks to something else')
+    await opened.catch(() => {})
+  }, 30_000)
 })

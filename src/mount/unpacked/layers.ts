@@ -2,14 +2,15 @@
  * All unpacked layers of this host: each is opened once however many mounts it has, has what others have from them, and
  * stays for a while when nobody mounts it any more.
  */
-import { readFileSync } from 'node:fs'
-import { rename, writeFile } from 'node:fs/promises'
+import { readFileSync, statSync } from 'node:fs'
+import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Clock } from '../../clock.ts'
 import { every } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { decodeIndex } from '../../layer-index/decode.ts'
 import type { LayerIndex } from '../../layer-index/layer-index.ts'
 import { type Digest, digestOf, shortDigest } from '../../oci/digest.ts'
+import { Bitmap } from '../../piece/bitmap.ts'
 import { OpenFiles } from '../../store/open-files.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
 import { ChunkTable } from './chunk-table.ts'
@@ -17,11 +18,12 @@ import { planRemoval } from './eviction.ts'
 import { bringIndex } from './index-of.ts'
 import { Layer, type LayerShape, type Surroundings } from './layer.ts'
 import { diskOf, foldersIn, type LayerFolder, layerFolder, makeFolder, removeFolder } from './layer-folder.ts'
-import { NodeClient } from './node-client.ts'
+import { type Blob, NodeClient } from './node-client.ts'
 import { Places } from './places.ts'
-import { readState, writeState } from './state-file.ts'
+import { bootId, type LayerState, readState, writeState } from './state-file.ts'
 import { Tending } from './tending.ts'
 import { Traffic } from './traffic.ts'
+import { type Target, type UnpackWhole, unpackInChild } from './whole.ts'
 
 /** Between two looks at what has changed and how much there is, ms. */
 const tidyMs = 5000
@@ -33,6 +35,8 @@ export interface UnpackedLayersOptions {
   /** Bytes of the disk that all of them may take; what is mounted stays even so. */
   readonly limitBytes: number
   readonly log?: (sentence: string) => void
+  /** How layers without an index are unpacked. */
+  readonly unpack?: UnpackWhole
 }
 
 interface Held {
@@ -89,12 +93,13 @@ export class UnpackedLayers {
     return await this.#inTurn(spec.digest, async () => {
       const client = new NodeClient(spec.node, this.#o.clock)
       const blob = { repository: spec.repository, digest: spec.digest }
-      const held = this.#held.get(spec.digest) ?? (await this.#make(spec, client))
+      const held = this.#held.get(spec.digest) ?? (await this.#make(spec, client, blob))
       const { layer } = held
       if (layer.shape.diffId !== spec.diffId) throw misfit(spec, 'is known to unpack to something else')
       held.users++
       layer.usedAt = this.#o.clock.wall()
       layer.source = { client, blob }
+      layer.refill = (use) => this.#refill(spec, layer.folder, client, use)
       this.#borrowAll(layer)
       const { clock } = this.#o
       const { traffic } = this.#around
@@ -171,23 +176,55 @@ export class UnpackedLayers {
     for (const chunk of layer.holdings.own.indexes()) this.#places.add(layer, chunk)
   }
 
-  async #make(spec: LayerSpec, client: NodeClient): Promise<Held> {
+  async #make(spec: LayerSpec, client: NodeClient, blob: Blob): Promise<Held> {
     const folder = layerFolder(this.#o.dir, spec.digest)
-    const { clock, log } = this.#o
-    const brought = await bringIndex(spec, client, { clock, signal: this.#ended.signal, log: log ?? (() => {}) })
-    const { index } = brought
+    makeFolder(folder)
+    const { clock } = this.#o
+    const { signal } = this.#ended
+    const log = (sentence: string) => this.#o.log?.(sentence)
+    const brought = await bringIndex(blob, client, { clock, signal, log })
+    const reason = 'reason' in brought ? brought.reason : undefined
+    if (reason !== undefined) {
+      log(`${shortDigest(spec.digest)} is fetched whole before it is mounted: ${reason}`)
+      await this.#unpack(spec, folder, client)
+    }
+    const bytes = 'bytes' in brought ? brought.bytes : new Uint8Array(readFileSync(folder.index))
+    const index = decodeIndex(bytes)
     if (index.layer !== spec.digest) throw misfit(spec, 'has the index of another layer')
     if (index.diffId !== spec.diffId) throw misfit(spec, 'has an index that says it unpacks to something else')
     if (index.compressedSize !== spec.compressedSize) throw misfit(spec, 'has an index that says it is of another size')
-    makeFolder(folder)
     await put(folder.metadata, index.metadata)
-    await put(folder.index, brought.bytes)
-    const shape = shapeOf(index, digestOf(brought.bytes), brought.reason)
-    const layer = new Layer(folder, shape, undefined, this.#around)
+    if ('bytes' in brought) await put(folder.index, bytes)
+    const shape = shapeOf(index, digestOf(bytes), reason)
+    const state = reason === undefined ? undefined : filled(folder, shape, clock.wall(), spec.compressedSize)
+    const layer = new Layer(folder, shape, state, this.#around)
+    if (reason !== undefined) this.#around.kept(layer, layer.holdings.own.indexes())
     const held: Held = { layer, users: 0, tending: undefined }
     this.#held.set(spec.digest, held)
     await this.#write(layer)
     return held
+  }
+
+  async #unpack(spec: LayerSpec, to: Target, client: NodeClient): Promise<void> {
+    const { repository, digest, mediaType, compressedSize } = spec
+    const unpack = this.#o.unpack ?? unpackInChild
+    await unpack({ blob: { repository, digest }, mediaType, compressedSize }, to, client, this.#ended.signal)
+  }
+
+  async #refill(
+    spec: LayerSpec,
+    { data, index }: LayerFolder,
+    client: NodeClient,
+    use: (path: string) => Promise<void>,
+  ): Promise<void> {
+    const again = { data: `${data}.again`, index: `${index}.again` }
+    try {
+      await this.#unpack(spec, again, client)
+      await use(again.data)
+    } finally {
+      await this.#around.files.drop(again.data)
+      for (const path of Object.values(again)) await rm(path, { force: true })
+    }
   }
 
   #borrowAll(layer: Layer): void {
@@ -319,6 +356,30 @@ function shapeOf(index: LayerIndex, digest: Digest, reason: string | undefined):
     index: digest,
     reason,
   }
+}
+
+/** Of a layer that was unpacked whole just now, hashed as it was written. */
+function filled(
+  { data }: LayerFolder,
+  { diffId, index, table }: LayerShape,
+  usedAt: number,
+  fetched: number,
+): LayerState {
+  const all = Bitmap.full(table.count).bytes
+  const facts = {
+    version: 1 as const,
+    diffId,
+    index,
+    chunks: table.count,
+    ctime: String(statSync(data, { bigint: true }).ctimeNs),
+    boot: bootId(),
+    checked: true,
+    gaps: [],
+    usedAt,
+    fetched,
+    deduped: 0,
+  }
+  return { facts, own: all, lent: new Uint8Array(all.length), verified: all }
 }
 
 /** Undefined for what is not as it was written. */

@@ -44,7 +44,11 @@ const usualRetryMs = 1000
 
 const readsSchema = z.array(z.number().int().min(0)).max(mostReads)
 const makingSchema = z.object({ done: z.number().min(0).default(0), total: z.number().min(0).default(0) })
-const errorSchema = z.object({ errors: z.array(z.object({ message: z.string() })).min(1) })
+const errorSchema = z.object({
+  errors: z.array(z.object({ code: z.string().max(100), message: z.string() })).min(1),
+})
+/** Of nodes that have no index of a layer and will have none: it has no points, or nobody makes indexes. */
+const lasting = ['UNSUPPORTED', 'NAME_UNKNOWN', 'SIZE_INVALID']
 
 export class NodeClient {
   readonly #base: string
@@ -103,8 +107,8 @@ export class NodeClient {
     try {
       const answer = await this.#ask(blob, lazyPath(blob, 'index'), { headers: {}, signal: patience.signal })
       if (answer.status === 202) return making(answer.headers.get('retry-after'), await textOf(answer, 4096))
-      if (answer.status === 404) return { state: 'cannot', reason: reasonIn(await textOf(answer, 64 * 1024)) }
-      if (answer.status !== 200) throw await this.#unexpected(answer, `the index of ${shortDigest(blob.digest)}`)
+      if (answer.status !== 200)
+        return cannotOr(await this.#unexpected(answer, `the index of ${shortDigest(blob.digest)}`))
       const digest = answer.headers.get('shoal-index-digest')
       const bytes = await wholeOf(answer, mostIndexBytes, shortDigest(blob.digest), () => patience.renew())
       if (digest === null || !isDigest(digest) || digestOf(bytes) !== digest) {
@@ -162,10 +166,10 @@ export class NodeClient {
       await answer.body?.cancel()
       return new Failure('corrupt', `${this.#base} answers requests for a range with the whole: it is no node`)
     }
-    const reason = reasonIn(await textOf(answer, 64 * 1024).catch(() => ''))
+    const { code, message: reason } = errorIn(await textOf(answer, 64 * 1024).catch(() => ''))
     const message = `the node has no answer to a request for ${what}: status ${status}${reason && `, ${reason}`}`
     // All but a range outside of the layer may be otherwise soon: a registry that is back, a node that has started.
-    return new Failure(status === 416 ? 'corrupt' : 'unavailable', message, { detail: { status } })
+    return new Failure(status === 416 ? 'corrupt' : 'unavailable', message, { detail: { status, code, reason } })
   }
 }
 
@@ -221,11 +225,19 @@ function making(retryAfter: string | null, text: string): IndexAnswer {
   }
 }
 
-function reasonIn(text: string): string {
+/** @throws {Failure} what may be otherwise soon */
+function cannotOr(failure: Failure): IndexAnswer {
+  const { code, reason } = failure.detail
+  if (!lasting.includes(String(code))) throw failure
+  return { state: 'cannot', reason: String(reason) }
+}
+
+function errorIn(text: string): { code: string; message: string } {
   try {
-    return errorSchema.parse(parseJson(text)).errors[0]?.message.slice(0, 1000) ?? ''
+    const { code, message } = errorSchema.parse(parseJson(text)).errors[0]!
+    return { code, message: message.slice(0, 1000) }
   } catch {
-    return ''
+    return { code: '', message: '' }
   }
 }
 
