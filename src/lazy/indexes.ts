@@ -188,7 +188,7 @@ export class LayerIndexes {
       // This node would say to itself that it knows whose it is.
       ledger.forget(digest)
     }
-    let refusal: { reason: string } | undefined
+    let refusal: { readonly reason: string; readonly final: boolean } | undefined
     const own = membership.self.modes.includes('seed')
     const asked = own && !owners.some(({ id }) => id === membership.self.id) ? [...owners, membership.self] : owners
     for (const owner of asked) {
@@ -210,7 +210,11 @@ export class LayerIndexes {
       refusal = reply
       if (reply.final) break
     }
-    if (refusal) throw new Failure('unsupported', `the layer ${digest} has no index: ${refusal.reason}`)
+    if (refusal)
+      throw new Failure(
+        refusal.final ? 'unsupported' : 'unavailable',
+        `the layer ${digest} has no index: ${refusal.reason}`,
+      )
     if (asked.length === 0) {
       throw new Failure('unsupported', `the layer ${digest} has no index: no seed is known that could make it`)
     }

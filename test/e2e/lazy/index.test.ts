@@ -1,9 +1,16 @@
 /** Indexes of layers among real nodes, each on a host of its own: made once, had by all, and never believed when wrong. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { systemClock } from '../../../src/clock.ts'
+import { Identity } from '../../../src/cluster/identity.ts'
 import { decodeIndex } from '../../../src/layer-index/decode.ts'
+import { keepFile } from '../../../src/lazy/kept.ts'
+import { Ledger } from '../../../src/lazy/ledger.ts'
+import { state } from '../../../src/lazy/statement.ts'
 import { type Digest, digestOf, hexOf } from '../../../src/oci/digest.ts'
+import { DiskStore } from '../../../src/store/disk-store.ts'
+import { silentLog } from '../../../src/telemetry/log.ts'
 import { Cluster } from '../../lab/cluster.ts'
 import { Lab } from '../../lab/lab.ts'
 import type { LabNode } from '../../lab/node.ts'
@@ -30,10 +37,12 @@ describe.skipIf(obstacle !== undefined)('the index of a layer', () => {
 
   const seeds = ['seed1', 'seed2']
   const peers = ['peer1', 'peer2']
+  /** Asks for nothing before the others have asked. */
+  const late = 'peer3'
   beforeAll(async () => {
     const members = [
       ...seeds.map((name) => ({ name, mode: 'scheduler,seed' })),
-      ...peers.map((name) => ({ name, mode: 'peer' })),
+      ...[...peers, late].map((name) => ({ name, mode: 'peer' })),
     ]
     // So long that a seed can be killed before the layer is there.
     cluster = await Cluster.create({ members, discovery: 'join', size: 24e6, layers: 3, registryRate: '40mbit' })
@@ -84,6 +93,13 @@ describe.skipIf(obstacle !== undefined)('the index of a layer', () => {
     expect(readFileSync(range.file).equals(bytes!.subarray(10, 20))).toBe(true)
   }, 60_000)
 
+  test('says which chunks starts read first, on every host what one was told', async () => {
+    const url = (name: string) => `${cluster.node(name).mirror}${pathOf(small().digest, 'reads')}`
+    const put = ['curl', '--silent', '--fail', '--request', 'PUT', '--data', '[2,0,1]', url('peer1')]
+    await cluster.lab.host('peer1').exec(put)
+    expect(await cluster.lab.host('peer2').get(url('peer2'))).toBe('[2,0,1]')
+  })
+
   test('of which a byte was flipped on the disk of a host is right again when it is asked for', async () => {
     const { digest } = small()
     const right = readFileSync((await ask('peer1', digest)).file)
@@ -129,8 +145,58 @@ describe.skipIf(obstacle !== undefined)('the index of a layer', () => {
     expect((await ask('peer2', digest)).status).toBe(200)
   }, 60_000)
 
+  test('that its seed has not made from the layer is found out where the layer is whole: the seed is banned, and another makes it', async () => {
+    const { digest } = small()
+    for (const name of seeds) {
+      if (!cluster.node(name).process.running) await cluster.launch(name).ready()
+    }
+    const right = await ask('peer1', digest)
+    const ids = await Promise.all(seeds.map((name) => idOf(cluster.node(name))))
+    const liar = ids.findIndex((id) => id.toLowerCase() === right.headers['shoal-index-signer'])
+    const name = seeds[liar]!
+    await cluster.node(name).process.stop()
+    const forged = await forge(cluster.node(name).dataDir, digest, readFileSync(right.file))
+    await cluster.launch(name).ready()
+    await cluster.acquainted()
+    await until('the forged index comes', 20, async () => {
+      const { status, headers } = await indexed(late, digest)
+      return status === 200 && headers['shoal-index-digest'] === forged
+    })
+    await cluster.pull(late)
+    const bans = async () =>
+      (JSON.parse(await cluster.node(late).get('/api/v1/bans')) as { bans: { node: string }[] }).bans
+    await until('the seed is banned', 30, async () => (await bans()).length > 0)
+    expect(await bans()).toMatchObject([{ node: ids[liar]! }])
+    const mended = await indexed(late, digest)
+    expect(mended.headers).toMatchObject({
+      'shoal-index-digest': digestOf(readFileSync(right.file)),
+      'shoal-index-signer': ids[1 - liar]!.toLowerCase(),
+    })
+  }, 90_000)
+
   test('of what nobody has is a 404, so that whoever asks goes on without', async () => {
     const nowhere = await ask('peer2', digestOf(Buffer.from('nothing')))
     expect(nowhere.status).toBe(404)
   }, 30_000)
 })
+
+/** The seed of that folder, which does not run, has signed something else as the index of the layer. */
+async function forge(dataDir: string, layer: Digest, index: Uint8Array): Promise<Digest> {
+  const store = await DiskStore.open({ dir: dataDir, clock: systemClock, log: silentLog })
+  const ledger = new Ledger(join(dataDir, 'shoal.layers.db'), silentLog)
+  const file = join(dataDir, 'forged')
+  try {
+    const identity = await Identity.load(dataDir)
+    const forged = Uint8Array.from(index)
+    forged[forged.length - 1]! ^= 1
+    writeFileSync(file, forged)
+    const { digest, size } = await keepFile(store, identity, file)
+    const { diffId } = decodeIndex(index)
+    ledger.set(state({ layer, diffId, index: digest, size }, identity), Date.now(), Date.now())
+    return digest
+  } finally {
+    ledger.close()
+    await store.close()
+    rmSync(file, { force: true })
+  }
+}
