@@ -1,40 +1,140 @@
-/** Has calls about mounts carried out by a short-lived child of the same binary, within a deadline. */
+/**
+ * Has calls about mounts carried out by child processes of the same binary, each within a deadline. A child takes calls
+ * as lines as long as there are any, and ends soon after: starting one costs more than most mounts. One that hangs is
+ * killed, and holds up nobody but who waits for it.
+ */
 import { join } from 'node:path'
+import { type Clock, systemClock } from '../../clock.ts'
 import { type Call, callCommand, type Outcome, outcomesSchema } from './calls.ts'
 
 /** Mounts wait for the first reads of their file systems, and those for the node. */
 const deadlineMs = 60_000
+const idleMs = 5_000
+const mostChildren = 8
 
 /** What the children run: this very binary also when another has taken its place, or the source with the same runtime. */
 export const ownCommand: readonly string[] = import.meta.url.includes('/$bunfs/')
   ? ['/proc/self/exe']
   : [process.execPath, join(import.meta.dir, '../../main.ts')]
 
-/** Where the calls go; a `fuse` descriptor is number 3 there. Outcomes end with the first call that failed. */
+/**
+ * Where the calls go; a `fuse` descriptor is number 3 there. Outcomes end with the first mount that failed.
+ * @throws when there is no answer
+ */
 export type Carry = (calls: readonly Call[], fuse?: number) => Promise<readonly Outcome[]>
 
-export const inChild: Carry = async (calls, fuse) => {
-  const child = Bun.spawn([...ownCommand, callCommand], {
-    stdio: [new TextEncoder().encode(JSON.stringify(calls)), 'pipe', 'pipe', ...(fuse === undefined ? [] : [fuse])],
-    cwd: '/',
-  })
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => {
-    child.kill('SIGKILL')
-    late.reject(
-      new Error(`the kernel did not answer within ${deadlineMs / 1000} s; a file system below does not answer`),
+export interface ChildrenInit {
+  readonly clock?: Clock
+  readonly deadlineMs?: number
+  /** The program and its first arguments. */
+  readonly command?: readonly string[]
+}
+
+export class Children {
+  readonly #clock: Clock
+  readonly #deadlineMs: number
+  readonly #command: readonly string[]
+  readonly #resting: { readonly child: Child; readonly cancel: () => void }[] = []
+  readonly #waiting: (() => void)[] = []
+  #working = 0
+
+  constructor({ clock = systemClock, deadlineMs: deadline = deadlineMs, command = ownCommand }: ChildrenInit = {}) {
+    this.#clock = clock
+    this.#deadlineMs = deadline
+    this.#command = command
+  }
+
+  readonly carry: Carry = async (calls, fuse) => {
+    if (this.#working >= mostChildren) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#working++
+    // One that was started without the descriptor cannot be given it.
+    const rested = fuse === undefined ? this.#resting.pop() : undefined
+    rested?.cancel()
+    const child = rested?.child ?? new Child(this.#command, fuse)
+    try {
+      const outcomes = await this.#within(child.answer(calls))
+      if (fuse === undefined) this.#rest(child)
+      else child.end()
+      return outcomes
+    } catch (error) {
+      child.kill()
+      throw error
+    } finally {
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#working--
+    }
+  }
+
+  close(): void {
+    for (const { child, cancel } of this.#resting.splice(0)) {
+      cancel()
+      child.end()
+    }
+  }
+
+  #rest(child: Child): void {
+    const entry = {
+      child,
+      cancel: this.#clock.after(idleMs, () => {
+        this.#resting.splice(this.#resting.indexOf(entry), 1)
+        child.end()
+      }),
+    }
+    this.#resting.push(entry)
+  }
+
+  async #within<T>(answer: Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>()
+    const cancel = this.#clock.after(this.#deadlineMs, () =>
+      late.reject(
+        new Error(`no answer about mounts within ${this.#deadlineMs / 1000} s: a file system that is part of it hangs`),
+      ),
     )
-  }, deadlineMs)
-  try {
-    const [out, err, code] = await Promise.race([
-      Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]),
-      late.promise,
-    ])
-    if (code !== 0) throw new Error(err.trim().slice(0, 500) || `the child that mounts ended with ${code}`)
-    return outcomesSchema.parse(JSON.parse(out))
-  } finally {
-    clearTimeout(timer)
-    // Also when it hangs: nobody waits for it then.
-    child.unref()
+    return Promise.race([answer, late.promise]).finally(cancel)
+  }
+}
+
+/** One child, asked one thing at a time. */
+class Child {
+  readonly #process
+  readonly #lines: AsyncGenerator<string>
+
+  constructor(command: readonly string[], fuse: number | undefined) {
+    this.#process = Bun.spawn([...command, callCommand], {
+      stdio: ['pipe', 'pipe', 'inherit', ...(fuse === undefined ? [] : [fuse])],
+      cwd: '/',
+    })
+    // Also when it hangs past its kill: nobody waits for it then.
+    this.#process.unref()
+    this.#lines = linesOf(this.#process.stdout)
+  }
+
+  async answer(calls: readonly Call[]): Promise<readonly Outcome[]> {
+    this.#process.stdin.write(`${JSON.stringify(calls)}\n`)
+    await this.#process.stdin.flush()
+    const { value } = await this.#lines.next()
+    if (typeof value === 'string') return outcomesSchema.parse(JSON.parse(value))
+    throw new Error(`the child that mounts ended with ${await this.#process.exited}`)
+  }
+
+  end(): void {
+    void this.#process.stdin.end()
+  }
+
+  kill(): void {
+    this.#process.kill('SIGKILL')
+  }
+}
+
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true })
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+      yield text.slice(0, end)
+      text = text.slice(end + 1)
+    }
   }
 }

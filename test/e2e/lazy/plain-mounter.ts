@@ -9,7 +9,7 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../../../src/clock.ts'
 import { ChangeTimes } from '../../../src/fuse/libc.ts'
-import { inChild } from '../../../src/mount/kernel/child.ts'
+import { Children } from '../../../src/mount/kernel/child.ts'
 import { keptFrom } from '../../../src/mount/mounter/exec.ts'
 import { startMounter } from '../../../src/mount/mounter/mounter.ts'
 import { placesOf } from '../../../src/mount/mounter/places.ts'
@@ -19,6 +19,7 @@ import { createLog } from '../../../src/telemetry/pino.ts'
 
 const [socket = '', dataDir = '', folder = '', idle = '0', deadline = '30000'] = process.argv.slice(2)
 const block = 65536
+const children = new Children()
 
 async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
   const base = join(folder, hexOf(diffId))
@@ -62,7 +63,7 @@ const mounter = await startMounter({
   clock: systemClock,
   log: createLog({ level: 'info', format: 'json', color: false }),
   open,
-  carry: inChild,
+  carry: children.carry,
   kept: keptFrom(process.env),
   readDeadlineMs: Number(deadline),
   idleMs: Number(idle),
