@@ -13,7 +13,9 @@ import { install } from './install.ts'
 import { keygen } from './keygen.ts'
 import { layerIndex } from './layer-index.ts'
 import { logLevel } from './log-level.ts'
+import { mount, mounts, umount } from './mount.ts'
 import { mountCalls } from './mount-calls.ts'
+import { mounter } from './mounter.ts'
 import { pin, unpin } from './pin.ts'
 import { preheat } from './preheat.ts'
 import { replication } from './replication.ts'
@@ -58,6 +60,10 @@ export function programOf(context: Context, done: (code: ExitCode) => void): Com
   logLevel(program, context)
   get(program, context)
   preheat(program, context)
+  mount(program, context)
+  umount(program, context)
+  mounts(program, context)
+  mounter(program, context, done)
   tags(program, context)
   gc(program, context)
   pin(program, context)

@@ -111,8 +111,12 @@ class Child {
   }
 
   async answer(calls: readonly Call[]): Promise<readonly Outcome[]> {
-    this.#process.stdin.write(`${JSON.stringify(calls)}\n`)
-    await this.#process.stdin.flush()
+    try {
+      this.#process.stdin.write(`${JSON.stringify(calls)}\n`)
+      await this.#process.stdin.flush()
+    } catch {
+      // It has ended already; how, is said below.
+    }
     const { value } = await this.#lines.next()
     if (typeof value === 'string') return outcomesSchema.parse(JSON.parse(value))
     throw new Error(`the child that mounts ended with ${await this.#process.exited}`)

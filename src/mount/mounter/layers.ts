@@ -1,5 +1,5 @@
 /**
- * The layers that are mounted here, each once however many want it. A complete one is mounted from its file, and needs
+ * The layers that are mounted here, each once however many want it. A whole one is mounted from its file, and needs
  * this process no more; any other from a file of the FUSE file system. What is done to a layer is done one after the other.
  */
 import { closeSync, mkdirSync, openSync, rmdirSync } from 'node:fs'

@@ -38,6 +38,8 @@ export interface MounterInit {
   readonly readDeadlineMs: number
   /** Without mounts and layers for so long, it ends; 0 for never. */
   readonly idleMs: number
+  /** Writes down what is to be known of layers, after the last of them was let go. */
+  readonly settled: () => Promise<void>
   /** What it becomes in an upgrade; @throws {Failure} when that is no working program */
   readonly successor: () => Promise<readonly string[]>
 }
@@ -113,6 +115,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     await listening.stop()
     await server.stop()
     await layers.close()
+    await init.settled()
     turnInto(command, { fuse, lock })
   }
   const listening = listenAt(places.socket, mounterApp({ layers, mounts, facts, upgrade, log }).fetch)
@@ -137,6 +140,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
       if (mounts.count === 0 && layers.count === 0) await kernel.unmount(places.files, true)
       await server.stop()
       await layers.close()
+      await init.settled()
     },
   }
 }
