@@ -3,11 +3,15 @@ import { expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { adminLimits } from '../src/admin/admin.ts'
+import { mostJobs } from '../src/lazy/making.ts'
+import { mostReads } from '../src/lazy/reads.ts'
+import { mostIndexBytes } from '../src/lazy/statement.ts'
 import { maxManifestBytes } from '../src/oci/media.ts'
 import { mostRanges } from '../src/oci/range.ts'
 import { mostBlobBytes } from '../src/piece/layout.ts'
 import { mostErrands } from '../src/preheat/bringer.ts'
 import { mostParts } from '../src/preheat/errand.ts'
+import { mostBodyBytes } from '../src/registry/lazy.ts'
 import { longestPath, longestQuery } from '../src/registry/request.ts'
 import { serverLimits } from '../src/registry/server.ts'
 import { mostAhead } from '../src/registry/turns.ts'
@@ -44,6 +48,7 @@ const caps = [
   ['', 'an answer of which nothing is taken', seconds(serverLimits.stalledMs), 'reset'],
   ['', 'requests sent ahead on a connection', String(mostAhead), 'reset'],
   ['', 'ranges, which must not overlap', String(mostRanges), '400'],
+  ['', 'chunks in a list of reads; the list', `${mostReads}; ${bytes(mostBodyBytes)}`, '400; 413'],
   ['peer port', 'requests of one host under way', String(intakeLimits.requestsOfHost), '503'],
   [
     '',
@@ -57,6 +62,7 @@ const caps = [
   ['', 'a piece that is not taken', seconds(wireRules.pieceDeadline), 'its turn is over'],
   ['', 'rest, an answer of which nothing is taken', `${wireRules.idleSeconds} s`, 'closed'],
   ['', 'errands for preheats; blobs of one', `${mostErrands}; ${mostParts}`, '503; 400'],
+  ['', 'layers that wait for their indexes; an index', `${mostJobs}; ${bytes(mostIndexBytes)}`, 'not made'],
   ['', 'sessions; a frame', `${mostSessions}; ${bytes(maxFrameBytes)}`, '503; closed'],
   [
     '',

@@ -56,7 +56,7 @@ interface Job {
 /** Layers that come for it at once; of the bytes that the disk gives one reader takes all that a core unpacks. */
 const bringing = 8
 const reading = 1
-const mostJobs = 256
+export const mostJobs = 256
 /** Who asks again in that time is told how it failed. */
 const failureKeptMs = 5000
 const lookMs = 1000

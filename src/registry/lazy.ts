@@ -34,7 +34,7 @@ export interface LazyRequest {
 /** No component of a repository's name begins like that. */
 const mark = ['_shoal', 'lazy'] as const
 /** Of a list of reads: each is a number of at most ten digits. */
-const mostBodyBytes = 16 * mostReads
+export const mostBodyBytes = 16 * mostReads
 const readsSchema = z.array(z.number().int().min(0).max(0xffff_ffff)).max(mostReads)
 
 /** Undefined for a path that is about something else. `segments` are those after `/v2/`. @throws {Failure} */
