@@ -37,15 +37,8 @@ export function namesOf(folder: Inode): Names {
   return { names, blocks, size: (blocks.length - 2) * blockBytes + used }
 }
 
-/** Writes one block of a folder; `nidOf` says where an inode is. */
-export function writeBlock(
-  target: DataView,
-  at: number,
-  folder: Inode,
-  { names, blocks }: Names,
-  block: number,
-  nidOf: (inode: Inode) => number,
-): void {
+/** Writes one block of a folder whose inodes have their numbers. */
+export function writeBlock(target: DataView, at: number, folder: Inode, { names, blocks }: Names, block: number): void {
   const first = blocks[block]!
   const end = blocks[block + 1]!
   let nameAt = (end - first) * entryBytes
@@ -53,7 +46,7 @@ export function writeBlock(
     const name = names[i]!
     const inode = name === '.' ? folder : name === '..' ? (folder.parent ?? folder) : folder.children!.get(name)!
     const entry = at + (i - first) * entryBytes
-    target.setBigUint64(entry, BigInt(nidOf(inode)), true)
+    target.setBigUint64(entry, BigInt(inode.nid), true)
     target.setUint16(entry + 8, nameAt, true)
     target.setUint8(entry + 10, fileTypes[inode.facts.type])
     for (let j = 0; j < name.length; j++) target.setUint8(at + nameAt + j, name.charCodeAt(j))

@@ -173,6 +173,14 @@ describe('the tree', () => {
     expect(() => treeOf({ path: 'f' }, { path: 'f/x' })).toThrow(/no folder/)
   })
 
+  test('a maze of symlinks that would take for ever to walk is refused', () => {
+    const maze = Array.from({ length: 40 }, (_, i) =>
+      symlink(`l${i}`, i === 39 ? 'end' : `l${i + 1}/${'x/../'.repeat(800)}`),
+    )
+    const lost = Array.from({ length: 1000 }, (_, i) => ({ path: `l0/${i}` }))
+    expect(() => treeOf(...maze, ...lost)).toThrow(/too many/)
+  })
+
   test('hard links are names of one inode, chains of them too', () => {
     const tree = treeOf(
       { path: 'd/a', ...run(9) },

@@ -48,16 +48,17 @@ export function erofsOf(entries: Iterable<LayerEntry>, options: { readonly dataB
   const pool = new AttributePool()
   for (const inode of inodes) pool.count(inode)
   const time = commonestTime(inodes)
-  const placed = new Map<Inode, Placed>()
+  const placed: Placed[] = []
   const inodeRoom = new Room(format.firstInode)
   for (const inode of inodes) {
     const one = placeable(inode, time, pool.of(inode))
     one.at = inodeRoom.take(headBytes(one), one.tail, one.chunks === undefined)
     if (inodeRoom.end > imageLimits.bytes) tooLarge()
-    placed.set(inode, one)
+    inode.nid = one.at / slotBytes
+    placed.push(one)
   }
   let block = Math.ceil(inodeRoom.end / blockBytes)
-  for (const one of placed.values()) {
+  for (const one of placed) {
     one.firstBlock = block
     block += one.blocks
   }
@@ -69,15 +70,14 @@ export function erofsOf(entries: Iterable<LayerEntry>, options: { readonly dataB
 
   const image = new Uint8Array(block * blockBytes)
   const view = new DataView(image.buffer)
-  const nidOf = (inode: Inode) => placed.get(inode)!.at / slotBytes
   format.writeSuper(view, {
-    ...{ rootNid: nidOf(root), inodes: inodes.length, time, blocks: block, dataBlocks, attributesAt },
+    ...{ rootNid: root.nid, inodes: inodes.length, time, blocks: block, dataBlocks, attributesAt },
   })
   let number = 1
-  for (const one of placed.values()) {
+  for (const one of placed) {
     writeInode(view, one, number++, block)
     writeAttributes(image, one.at + inodeBytes(one), one.attributes)
-    writeContent(image, view, one, block, nidOf)
+    writeContent(image, view, one, block)
   }
   image.set(area, attributesAt * blockBytes)
   return image
@@ -258,19 +258,13 @@ function deviceOf({ major, minor }: LayerEntry['rdev']): number {
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0
 }
 
-function writeContent(
-  image: Uint8Array,
-  view: DataView,
-  one: Placed,
-  ownBlocks: number,
-  nidOf: (inode: Inode) => number,
-): void {
+function writeContent(image: Uint8Array, view: DataView, one: Placed, ownBlocks: number): void {
   const { inode, names, text, chunks, tail, blocks, firstBlock } = one
   const tailAt = one.at + headBytes(one)
   if (chunks) return writeChunks(view, tailAt, chunks, inode.facts.extents, ownBlocks)
   const blockAt = (i: number) => (tail > 0 && i === blocks ? tailAt : (firstBlock + i) * blockBytes)
   if (names) {
-    for (let i = 0; i < names.blocks.length - 1; i++) writeBlock(view, blockAt(i), inode, names, i, nidOf)
+    for (let i = 0; i < names.blocks.length - 1; i++) writeBlock(view, blockAt(i), inode, names, i)
   }
   if (text) {
     for (let i = 0; i * blockBytes < text.length; i++) {

@@ -20,6 +20,8 @@ export const treeLimits = {
   nameBytes: 255,
   /** Symlinks on the way to one entry, as in Linux. */
   symlinks: 40,
+  /** Parts of symlinks' targets that are walked for all entries together: a few for each, of a million. */
+  symlinkParts: 10_000_000,
 }
 
 export type InodeType = Exclude<LayerEntry['type'], 'hardlink'>
@@ -33,6 +35,8 @@ export class Inode {
   readonly children: Map<string, Inode> | undefined
   readonly parent: Inode | undefined
   isOpaque = false
+  /** Its number in an image that is being made: where it begins there. */
+  nid = 0
   /** Stands for a name of the layers below that is gone. */
   readonly isWhiteout: boolean
 
@@ -44,6 +48,7 @@ export class Inode {
   }
 }
 
+/** What an entry says of its inode: the entry itself, for there may be a million of them. */
 export interface Facts extends Omit<LayerEntry, 'path' | 'type'> {
   readonly type: InodeType
 }
@@ -68,6 +73,7 @@ class Tree {
   root = new Inode(impliedFolder({ seconds: 0, nanos: 0 }))
   #isRootKnown = false
   #inodes = 1
+  #symlinkParts = 0
 
   add(entry: LayerEntry): void {
     if (entry.path.length > treeLimits.pathBytes) {
@@ -186,7 +192,10 @@ class Tree {
           folder = this.root
           missing = []
         }
-        for (const step of target.split('/').reverse()) if (step !== '' && step !== '.') ahead.push(step)
+        const steps = target.split('/').reverse()
+        this.#symlinkParts += steps.length
+        if (this.#symlinkParts > treeLimits.symlinkParts) refuse(entry, 'is one of too many that lie below symlinks')
+        for (const step of steps) if (step !== '' && step !== '.') ahead.push(step)
       }
     }
     return { folder, missing }
@@ -194,12 +203,16 @@ class Tree {
 }
 
 function factsOf(entry: LayerEntry): Facts {
-  const { type, mode, uid, gid, mtime, rdev, target, size, extents, xattrs } = entry
-  if (type === 'hardlink') refuse(entry, 'has nothing of its own')
+  if (!isInode(entry)) refuse(entry, 'is a hard link, which has nothing of its own')
+  const { type, target } = entry
   if (type === 'symlink' && (target === '' || target.length > treeLimits.pathBytes)) {
     refuse(entry, `is a symlink to a path of ${target.length} bytes`)
   }
-  return { type, mode, uid, gid, mtime, rdev, target, size, extents, xattrs }
+  return entry
+}
+
+function isInode(entry: LayerEntry): entry is LayerEntry & { type: InodeType } {
+  return entry.type !== 'hardlink'
 }
 
 /** A folder that an entry needs and nobody describes. */

@@ -15,7 +15,7 @@ export const tarLimits = {
   /** Names in one tar. */
   entries: 1_000_000,
   /** Names, link targets and extended attributes together. */
-  textBytes: 256 * 2 ** 20,
+  textBytes: 128 * 2 ** 20,
   /** Parts of all sparse files together. */
   parts: 1_000_000,
   /** One long name, PAX header or map of a sparse file. */
