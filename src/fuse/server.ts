@@ -5,6 +5,7 @@
  */
 import { ptr } from 'bun:ffi'
 import type { Clock } from '../clock.ts'
+import { LateReads } from './late-reads.ts'
 import { errno, errnos, libc } from './libc.ts'
 import {
   answer,
@@ -63,6 +64,7 @@ export class FuseServer {
   readonly #byName = new Map<string, FuseFile>()
   readonly #waiting = new Map<bigint, AbortController>()
   #threads: readonly ReaderThread[] = []
+  readonly #late = new LateReads()
   readonly #counts = { slow: 0, failed: 0 }
 
   constructor(init: FuseServerInit) {
@@ -166,12 +168,14 @@ export class FuseServer {
     const wanted = Math.max(0, Math.min(size, mostRead, file.size - offset))
     if (wanted === 0) return say(0)
     this.#counts.slow++
+    if (this.#late.has(node, offset, clock.now())) return say(errnos.EIO)
     const controller = new AbortController()
     const { signal } = controller
     this.#waiting.set(unique, controller)
-    const cancel = clock.after(readDeadlineMs, () =>
-      controller.abort(new Error(`no verified bytes within ${Math.round(readDeadlineMs / 1000)} s`)),
-    )
+    const cancel = clock.after(readDeadlineMs, () => {
+      this.#late.add(node, offset, wanted, clock.now())
+      controller.abort(new Error(`no verified bytes within ${Math.round(readDeadlineMs / 1000)} s`))
+    })
     try {
       const bytes = await Promise.race([file.read(offset, wanted, signal), abortOf(signal)])
       if (bytes.length !== wanted) throw new Error(`${bytes.length} bytes came instead of ${wanted}`)

@@ -11,6 +11,7 @@ import { type Call, callCommand, type Outcome, outcomesSchema } from './calls.ts
 const deadlineMs = 60_000
 const idleMs = 5_000
 const mostChildren = 8
+const endsWithinMs = 2000
 
 /** What the children run: this very binary also when another has taken its place, or the source with the same runtime. */
 export const ownCommand: readonly string[] = import.meta.url.includes('/$bunfs/')
@@ -66,11 +67,11 @@ export class Children {
     }
   }
 
-  close(): void {
-    for (const { child, cancel } of this.#resting.splice(0)) {
-      cancel()
-      child.end()
-    }
+  /** Resolves when those that rest have ended: a program that this process becomes would know nothing of them. */
+  async close(): Promise<void> {
+    const resting = this.#resting.splice(0)
+    for (const { cancel } of resting) cancel()
+    await Promise.all(resting.map(({ child }) => child.ended()))
   }
 
   #rest(child: Child): void {
@@ -124,6 +125,13 @@ class Child {
 
   end(): void {
     void this.#process.stdin.end()
+  }
+
+  async ended(): Promise<void> {
+    this.end()
+    const timer = setTimeout(() => this.kill(), endsWithinMs)
+    await this.#process.exited
+    clearTimeout(timer)
   }
 
   kill(): void {

@@ -54,7 +54,7 @@ export async function runMounter(options: RunOptions, around: Surroundings): Pro
     readDeadlineMs,
     idleMs,
     async settled() {
-      children.close()
+      await children.close()
       await unpacked.close()
     },
     successor: async () => worksAsSuccessor([...programNow(), ...process.argv.slice(2)]),

@@ -67,7 +67,7 @@ const mounter = await startMounter({
   kept: keptFrom(process.env),
   readDeadlineMs: Number(deadline),
   idleMs: Number(idle),
-  settled: async () => children.close(),
+  settled: () => children.close(),
   successor: async () => [process.execPath, ...process.argv.slice(1)],
 })
 if (!mounter) {

@@ -1,0 +1,257 @@
+/** The mounter, with real mounts: what it shows, what it refuses, and what is left when it is killed or replaced. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Member } from '../../fakes/tar.ts'
+import { lazyObstacle, MountLab } from '../../lab/mount-lab.ts'
+import { tryRun } from '../../lab/run.ts'
+import { until } from '../../lab/until.ts'
+
+const obstacle = lazyObstacle('the mounter')
+const size = 300_000
+const content = (i: number) => Buffer.alloc(size, `file ${i} `)
+/** Files that no test has read yet are in no page cache. */
+const files = (count: number): Member[] =>
+  Array.from({ length: count }, (_, i) => ({ name: `files/${i}`, mode: 0o644, data: content(i) }))
+const base: Member[] = [
+  { name: './', flag: '5', mode: 0o751, uid: 12, gid: 34 },
+  { name: 'etc/', flag: '5', mode: 0o755 },
+  { name: 'etc/hosts', mode: 0o644, data: 'base' },
+  { name: 'etc/gone', mode: 0o644, data: 'base' },
+  { name: 'tmp/', flag: '5', mode: 0o1777 },
+  ...files(80),
+]
+const top: Member[] = [
+  { name: './', flag: '5', mode: 0o751, uid: 12, gid: 34 },
+  { name: 'etc/', flag: '5', mode: 0o755 },
+  { name: 'etc/.wh.gone' },
+  { name: 'etc/hosts', mode: 0o600, data: 'top' },
+]
+
+/** Reads in a process of its own: one that hangs hangs there, and not the test. */
+async function read(path: string, seconds = 25) {
+  const { code, stdout, stderr } = await tryRun(['timeout', '-k', '1', String(seconds), 'md5sum', path])
+  return code === 0 ? stdout.split(' ')[0]! : stderr
+}
+const sum = (i: number) => new Bun.CryptoHasher('md5').update(content(i)).digest('hex')
+const descriptors = (pid: number) => readdirSync(`/proc/${pid}/fd`).length
+
+describe.skipIf(obstacle !== undefined)('a mounted image', () => {
+  let lab: MountLab
+  let image: string
+  beforeAll(async () => {
+    lab = await MountLab.start()
+    image = await lab.image('lab/app', [base, top])
+  }, 30_000)
+  afterAll(() => lab?.close(), 20_000)
+
+  test('is its layers, one over the other, read-only', async () => {
+    const dir = lab.folder('ro')
+    const mounted = await lab.mount(image, dir)
+    expect(mounted).toMatchObject({ dir, image, rw: false, process: { cmd: ['/bin/app'], env: ['A=b'] } })
+    const seen = await tryRun(['sh', '-c', 'cd "$1" && ls etc && cat etc/hosts && stat -c "%a %u %g" . tmp', 'sh', dir])
+    expect(seen.stdout).toBe('hosts\ntop751 12 34\n1777 0 0\n')
+    expect(await read(join(dir, 'files/0'))).toBe(sum(0))
+    expect((await tryRun(['touch', join(dir, 'new')])).stderr).toContain('Read-only file system')
+    expect((await lab.client.mounts()).map((each) => each.dir)).toEqual([dir])
+    await lab.client.unmount(dir)
+    expect(await lab.client.layers()).toEqual([])
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  })
+
+  test('with --rw is written to, and the next one has nothing of that', async () => {
+    const dir = lab.folder('rw')
+    for (const written of ['first', 'second']) {
+      await lab.mount(image, dir, { rw: true })
+      const commands = 'cd "$1" && ls -A && stat -c "%a %u %g" . && rm etc/hosts && echo "$2" > new && cat new'
+      const seen = await tryRun(['sh', '-c', commands, 'sh', dir, written])
+      expect(seen.stdout).toBe(`etc\nfiles\ntmp\n751 12 34\n${written}\n`)
+      await lab.client.unmount(dir)
+    }
+    expect(readdirSync(join(lab.dir, 'data/writable'))).toEqual([])
+  })
+
+  test('that is in use stays, and who uses it is said', async () => {
+    const dir = lab.folder('used')
+    await lab.mount(image, dir)
+    const user = Bun.spawn(['sleep', '60'], { cwd: dir })
+    try {
+      expect(lab.client.unmount(dir)).rejects.toThrow(`${dir} is in use by sleep (${user.pid}); end that`)
+      await lab.client.unmount(dir).catch(() => {})
+    } finally {
+      user.kill()
+      await user.exited
+    }
+    await lab.client.unmount(dir)
+  })
+
+  test('is refused where it would hide or break something, with what to do', async () => {
+    const dir = lab.folder('taken')
+    const link = join(lab.dir, 'link')
+    symlinkSync(dir, link)
+    const file = join(lab.folder('full'), 'file')
+    writeFileSync(file, '')
+    await lab.mount(image, dir)
+    const refusals: [string, string][] = [
+      [dir, `${image} is mounted at ${dir} already; shoal umount ${dir} first`],
+      [link, `is mounted at ${dir} already`],
+      [join(lab.dir, 'none'), 'there is no directory'],
+      [file, 'is not a directory'],
+      [join(lab.dir, 'full'), 'is not empty'],
+      ['/proc', '/proc is a mount point of something else'],
+      ['relative', 'expected an absolute path'],
+    ]
+    for (const [where, said] of refusals) expect(lab.mount(image, where)).rejects.toThrow(said)
+    await Promise.allSettled(refusals.map(([where]) => lab.mount(image, where)))
+    const free = lab.folder('free')
+    expect(lab.mount(`${lab.registry.host}/lab/none:v1`, free)).rejects.toThrow()
+    expect(lab.mount(image, free, { platform: 'all' })).rejects.toThrow('one platform is mounted')
+    expect(lab.client.unmount(free)).rejects.toThrow(`nothing is mounted at ${free} by shoal`)
+    await lab.client.unmount(link)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  })
+
+  test('whose bytes cannot be had gives an error to who reads, and the right bytes when they can', async () => {
+    lab.set('cold')
+    const dir = lab.folder('lost')
+    await lab.mount(image, dir)
+    lab.set('lost')
+    expect(await read(join(dir, 'files/2'))).toContain('Input/output error')
+    lab.set('lost', false)
+    expect(await read(join(dir, 'files/2'))).toBe(sum(2))
+    expect((await lab.client.facts()).reads.failed).toBeGreaterThan(0)
+    lab.set('held')
+    const reading = read(join(dir, 'files/3'))
+    await until('a read waits', 10, async () => (await lab.client.facts()).reads.waiting > 0)
+    lab.set('held', false)
+    expect(await reading).toBe(sum(3))
+    lab.set('cold', false)
+    await lab.client.unmount(dir)
+  }, 30_000)
+
+  test('is read on while the mounter becomes another program', async () => {
+    lab.set('cold')
+    const dir = lab.folder('upgraded')
+    await lab.mount(image, dir)
+    const { pid } = lab.mounter
+    const before = (await lab.client.facts()).since
+    const all = (async () => {
+      const results: boolean[] = []
+      const reader = async (first: number) => {
+        for (let i = first; i < 60; i += 8) results.push((await read(join(dir, `files/${i}`))) === sum(i))
+      }
+      await Promise.all(Array.from({ length: 8 }, (_, first) => reader(first + 4)))
+      return results
+    })()
+    // Some of the reads are under way when it happens: they were taken by a program that is no more.
+    lab.set('held')
+    await until('reads wait', 10, async () => (await lab.client.facts()).reads.waiting > 0)
+    await lab.client.upgrade()
+    await until('it is another', 20, async () => {
+      const facts = await lab.client.facts().catch(() => undefined)
+      return facts !== undefined && facts.since !== before
+    })
+    lab.set('held', false)
+    const results = await all
+    expect(results).toHaveLength(56)
+    expect(results.filter((right) => !right)).toEqual([])
+    expect(await lab.client.facts()).toMatchObject({ pid, mounts: 1 })
+    lab.set('cold', false)
+    await lab.client.unmount(dir)
+  }, 60_000)
+
+  test('twenty at once, again and again, leave nothing', async () => {
+    const dirs = Array.from({ length: 20 }, (_, i) => lab.folder(`many-${i}`))
+    const round = async () => {
+      await Promise.all(dirs.map((dir) => lab.mount(image, dir)))
+      expect(await lab.client.facts()).toMatchObject({ mounts: 20, layers: 2 })
+      await Promise.all(dirs.map((dir) => lab.client.unmount(dir)))
+      await until('children have ended', 15, async () => {
+        const { stdout } = await tryRun(['pgrep', '-P', String(lab.mounter.pid)])
+        return stdout === ''
+      })
+    }
+    await round()
+    const before = descriptors(lab.mounter.pid)
+    await round()
+    expect(descriptors(lab.mounter.pid)).toBeLessThanOrEqual(before)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 60_000)
+
+  test('of a mounter that is killed gives errors at once, and the next mounter takes it away', async () => {
+    lab.set('cold')
+    const dir = lab.folder('killed')
+    await lab.mount(image, dir)
+    lab.set('held')
+    const pending = read(join(dir, 'files/70'))
+    await until('a read waits', 10, async () => (await lab.client.facts()).reads.waiting > 0)
+    await lab.mounter.kill()
+    expect(await pending).toMatch(/Input\/output error|not connected|connection abort/)
+    expect(await read(join(dir, 'files/71'))).toMatch(/Input\/output error|not connected/)
+    lab.set('held', false)
+    lab.set('cold', false)
+    await lab.restart()
+    expect(await lab.client.mounts()).toEqual([])
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+    await lab.mount(image, dir)
+    expect(await read(join(dir, 'files/70'))).toBe(sum(70))
+    await lab.client.unmount(dir)
+  }, 40_000)
+
+  test('whose layers are all here outlives its mounter, and is the next one’s', async () => {
+    lab.set('complete')
+    const dir = lab.folder('complete')
+    await lab.mount(image, dir, { rw: true })
+    await lab.mounter.kill()
+    expect(await read(join(dir, 'files/75'))).toBe(sum(75))
+    writeFileSync(join(dir, 'written'), 'kept')
+    await lab.restart()
+    expect((await lab.client.mounts()).map((mount) => mount.dir)).toEqual([dir])
+    expect(readFileSync(join(dir, 'written'), 'utf8')).toBe('kept')
+    await lab.client.unmount(dir)
+    lab.set('complete', false)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 30_000)
+
+  test('has one mounter: another for the same place ends, and the first goes on', async () => {
+    const other = lab.spawn()
+    expect(await other.exited).toBe(3)
+    expect((await lab.client.facts()).pid).toBe(lab.mounter.pid)
+  }, 20_000)
+})
+
+describe.skipIf(obstacle !== undefined)('a mounter with nothing to do', () => {
+  test('ends, and leaves no mount', async () => {
+    const lab = await MountLab.start({ idleMs: 1500 })
+    try {
+      const image = await lab.image('lab/app', [top])
+      const dir = lab.folder('one')
+      await lab.mount(image, dir)
+      await Bun.sleep(2500)
+      expect(lab.mounter.running).toBe(true)
+      await lab.client.unmount(dir)
+      expect(await lab.mounter.exited).toBe(0)
+      expect(lab.mounts()).toEqual([])
+    } finally {
+      await lab.close()
+    }
+  }, 30_000)
+
+  test('a read that gets no bytes ends in an error by its deadline', async () => {
+    const lab = await MountLab.start({ readDeadlineMs: 2000 })
+    try {
+      lab.set('cold')
+      const image = await lab.image('lab/app', [[{ name: 'file', mode: 0o644, data: content(1) }]])
+      const dir = lab.folder('one')
+      await lab.mount(image, dir)
+      lab.set('held')
+      // The kernel asks for many parts of it; that each of them is late makes nobody wait for longer.
+      expect(await read(join(dir, 'file'), 10)).toContain('Input/output error')
+      lab.set('held', false)
+      await until('it is read again', 10, async () => (await read(join(dir, 'file'))) === sum(1))
+      await lab.client.unmount(dir)
+    } finally {
+      await lab.close()
+    }
+  }, 30_000)
+})
