@@ -3,6 +3,7 @@
  * reverse when it ends. Longer than most files, for it is the one place where all parts are named.
  */
 import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { buildInfo } from './build-info.ts'
 import { every, systemClock } from './clock.ts'
 import { Identity } from './cluster/identity.ts'
@@ -241,6 +242,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       ...{ dataDir, calls, store, swarm, content, identity, bans, membership, outbound, ordered, clock, log, metrics },
       setting: settings.lazy.layerIndex,
       maker: new ChildMaker(),
+      atOnce: Math.max(1, Math.min(4, Math.floor(availableParallelism() / 2))),
       busy: () => !swarm.idle || seeder.uploads > 0,
       placeOf: (digest) => swarm.find(digest)?.location.repository,
       contains: (repository, digest) => rights.contains(repository, [digest]),

@@ -32,6 +32,8 @@ export interface IndexesDeps {
   readonly dir: string
   readonly ledger: Ledger
   readonly maker: Maker
+  /** Layers that are read at once: each takes a processor. */
+  readonly atOnce: number
   readonly store: BlobStore
   readonly swarm: Fetching
   readonly identity: Pick<Identity, 'id' | 'sign' | 'verifySignature'>

@@ -40,14 +40,15 @@ const tables = `
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS unindexed (layer TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS reads (layer TEXT PRIMARY KEY, known TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
-  PRAGMA user_version = 1;
 `
+
+const version = 1
 
 const count = z.number().int().min(0)
 const readsSchema = z.object({ starts: count, chunks: z.array(z.tuple([count, count, z.number().min(0)])) })
 
 /** What starts have read is kept of so many layers; others ask who told of it first. */
-const mostReadLayers = 4096
+const mostReadLayers = 1024
 
 export class Ledger {
   readonly #db: Database
@@ -141,11 +142,13 @@ function indexedOf({ layer, index_digest, size, diff_id, signer, signature, chec
   return { statement, checkedAt: checked_at ?? undefined, at }
 }
 
+class OfAnother extends Error {}
+
 function open(path: string, log: Pick<Log, 'warn'>): Database {
   try {
     return opened(path)
   } catch (error) {
-    if (!(error instanceof SQLiteError) || path === ':memory:') throw error
+    if (!(error instanceof SQLiteError || error instanceof OfAnother) || path === ':memory:') throw error
     log.warn('what was known of the indexes of layers is lost, and will be asked for again', {
       path,
       error: error.message,
@@ -159,7 +162,10 @@ function opened(path: string): Database {
   const db = new Database(path, { create: true, strict: true })
   try {
     db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    const found = db.query<{ user_version: number }, []>('PRAGMA user_version').get()?.user_version ?? 0
+    if (found > version) throw new OfAnother(`a later shoal wrote it, in form ${found}`)
     db.exec(tables)
+    db.exec(`PRAGMA user_version = ${version}`)
     return db
   } catch (error) {
     db.close()

@@ -24,6 +24,8 @@ export interface MakingDeps {
   readonly store: Pick<BlobStore, 'find'>
   readonly swarm: Fetching
   readonly maker: Maker
+  /** Layers that are read at once: each takes a processor. */
+  readonly atOnce: number
   /** What a seed before this one has, or is at; brought here if it has it. */
   readonly elsewhere: (
     location: Location,
@@ -53,9 +55,8 @@ interface Job {
   readonly finished: Promise<void>
 }
 
-/** Layers that come for it at once; of the bytes that the disk gives one reader takes all that a core unpacks. */
+/** Layers that come for it at once. */
 const bringing = 8
-const reading = 1
 export const mostJobs = 256
 /** Who asks again in that time is told how it failed. */
 const failureKeptMs = 5000
@@ -70,11 +71,12 @@ export class Making {
   readonly #jobs = new Map<Digest, Job>()
   readonly #failed = new Map<Digest, Failure>()
   readonly #bringing = pLimit(bringing)
-  readonly #reading = pLimit(reading)
+  readonly #reading: ReturnType<typeof pLimit>
   readonly #stop = new AbortController()
 
   constructor(deps: MakingDeps) {
     this.#d = deps
+    this.#reading = pLimit(deps.atOnce)
   }
 
   get busy(): boolean {

@@ -1,3 +1,4 @@
+import { Database } from 'bun:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { gzipSync } from 'node:zlib'
 import { bytesOf } from '../../test/fakes/bytes.ts'
@@ -148,7 +149,7 @@ describe('while nobody waits for anything', () => {
     expect(node.lazy.indexes.facts().indexed).toEqual([])
   })
 
-  test('what was known is known after a restart, and a file of it that is broken is begun anew', async () => {
+  test('what was known is known after a restart, and a file of it that is broken, or of a later release, is begun anew', async () => {
     const node = await nodes.add(['seed', 'scheduler'])
     const location = nodes.publish(layer)
     while ((await node.index(location)).state !== 'here') await Bun.sleep(5)
@@ -164,6 +165,12 @@ describe('while nobody waits for anything', () => {
     anew.set(state(facts, node.identity), 1)
     expect(anew.unchecked()).toHaveLength(1)
     anew.close()
+    const db = new Database(path)
+    db.exec('PRAGMA user_version = 2')
+    db.close()
+    const back = new Ledger(path, log)
+    expect(back.allIndexed()).toEqual([])
+    back.close()
   })
 })
 

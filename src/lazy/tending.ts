@@ -40,6 +40,8 @@ export interface TendingDeps {
 const tendMs = 3000
 /** An index whose layer is not here goes when nobody has used it for so long. */
 const forgottenMs = 24 * 3600_000
+/** Blobs that are looked at in one go: a node that starts may have ten thousand. */
+const mostLooks = 200
 const forgetEveryMs = 10 * 60_000
 
 export class Tending {
@@ -99,7 +101,7 @@ export class Tending {
   async #makeOne(): Promise<boolean> {
     const { setting, membership, ledger, store, identity, indexes } = this.#d
     const seed = membership.self.modes.includes('seed')
-    for (const digest of [...this.#came]) {
+    for (const digest of [...this.#came].slice(0, mostLooks)) {
       this.#came.delete(digest)
       const blob = store.find(digest)
       if (!seed || setting !== 'auto' || !blob || ledger.indexed(digest) || ledger.unindexed(digest)) continue

@@ -150,7 +150,7 @@ export class LazyNode {
     this.bans = new Bans({ store, clock, log, metrics })
     const { membership, bans } = this
     this.lazy = new LazyLayers({
-      ...{ setting, maker, store, identity, bans, membership, calls, clock, log, metrics },
+      ...{ setting, maker, atOnce: 1, store, identity, bans, membership, calls, clock, log, metrics },
       dataDir: dir,
       swarm: { fetch: (location) => this.#fetch(location) },
       content: new FakeContent(),
