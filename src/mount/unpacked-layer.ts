@@ -77,6 +77,8 @@ export interface UnpackedLayer {
   ready(offset: number, length: number): boolean
   progress(): LayerProgress
   close(): Promise<void>
+  /** As {@link close}; when nobody else uses the layer, its space on the disk is given back. */
+  discard(): Promise<void>
 }
 
 /** Resolves when it can be mounted: its metadata is here and verified. @throws {Failure} */

@@ -36,9 +36,9 @@ export class Mounter {
     return this.#within(askMs, this.#client.layers())
   }
 
-  /** @throws {Failure} */
+  /** Whoever removes an image wants its space. @throws {Failure} */
   release(id: string, holder: string): Promise<void> {
-    return this.#within(askMs, this.#client.release(id, holder))
+    return this.#within(askMs, this.#client.release(id, holder, { discard: true }))
   }
 
   /** What the mounter does too late is found by whoever looks at what it holds. @throws {Failure} */

@@ -55,7 +55,7 @@ export function mounterApp({ layers, mounts, facts, upgrade, log }: AppInit): Ho
   app.delete('/v1/layers/:id', async (c) => {
     const holder = c.req.query('holder')
     if (!holder) throw new Failure('bad-request', 'which holder lets go of the layer? ?holder=NAME')
-    await layers.release(c.req.param('id'), holder)
+    await layers.release(c.req.param('id'), holder, c.req.query('discard') !== undefined)
     return c.body(null, 204)
   })
   app.post('/v1/mounts', async (c) => c.json(await mounts.add(mountRequestSchema.parse(await bodyOf(c.req.raw)))))

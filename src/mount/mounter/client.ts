@@ -40,8 +40,10 @@ export class MounterClient {
   hold(layer: LayerRequest): Promise<LayerFacts> {
     return this.#ask('POST', '/v1/layers', layerSchema, layer)
   }
-  async release(id: string, holder: string): Promise<void> {
-    await this.#ask('DELETE', `/v1/layers/${id}?${new URLSearchParams({ holder })}`)
+  /** `discard`: what is here of it is not wanted for the next mount, but its space. */
+  async release(id: string, holder: string, { discard = false } = {}): Promise<void> {
+    const query = new URLSearchParams({ holder, ...(discard ? { discard: '' } : {}) })
+    await this.#ask('DELETE', `/v1/layers/${id}?${query}`)
   }
   async mounts(): Promise<readonly MountFacts[]> {
     return (await this.#ask('GET', '/v1/mounts', mountsSchema)).mounts

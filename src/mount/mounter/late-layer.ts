@@ -27,6 +27,11 @@ export class LateLayer {
     return this.#layer?.progress()
   }
 
+  async discard(): Promise<void> {
+    this.#closed = true
+    await this.#layer?.discard()
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     await this.#layer?.close()

@@ -89,15 +89,18 @@ export class Layers {
     })
   }
 
-  /** Unmounts it when nobody else holds it. What is not held is let go already. @throws {Failure} */
-  release(id: string, holder: string): Promise<void> {
+  /**
+   * Unmounts it when nobody else holds it; what is here of it stays for the next mount unless it is `discard`ed. What is
+   * not held is let go already. @throws {Failure}
+   */
+  release(id: string, holder: string, discard = false): Promise<void> {
     const spec = this.#byId.get(id)?.spec
     if (!spec) return Promise.resolve()
     return this.#lines.run(spec.diffId, async () => {
       const mounted = this.#byId.get(id)
       if (!mounted) return
       mounted.holders.delete(holder)
-      if (mounted.holders.size === 0) await this.#unmount(mounted)
+      if (mounted.holders.size === 0) await this.#unmount(mounted, discard)
       this.#o.save()
     })
   }
@@ -160,7 +163,7 @@ export class Layers {
     return mounted
   }
 
-  async #unmount(mounted: Mounted): Promise<void> {
+  async #unmount(mounted: Mounted, discard: boolean): Promise<void> {
     const { places, kernel, log } = this.#o
     const target = join(places.layers, mounted.id)
     if (!(await kernel.unmount(target))) {
@@ -169,14 +172,14 @@ export class Layers {
       await kernel.unmount(target, true)
     }
     this.#byId.delete(mounted.id)
-    await this.#forget(mounted)
+    await this.#forget(mounted, discard)
   }
 
-  async #forget(mounted: Mounted): Promise<void> {
+  async #forget(mounted: Mounted, discard = false): Promise<void> {
     await this.#o.server.remove(mounted.id)
     if (mounted.fd !== undefined) closeSync(mounted.fd)
     mounted.fd = undefined
-    await mounted.layer.close()
+    await (discard ? mounted.layer.discard() : mounted.layer.close())
     try {
       rmdirSync(join(this.#o.places.layers, mounted.id))
     } catch {

@@ -317,6 +317,23 @@ describe('a layer', () => {
     expect(node.asked.length).toBe(asked)
   })
 
+  test('that is discarded gives its space back with the last who uses it, and others keep what they have from it', async () => {
+    const [a, b] = [sampleLayer([text(61, 900_000)]), sampleLayer([text(61, 900_000), text(62, 20_000)])]
+    const node = newNode(a, b)
+    const layers = newLayers()
+    const [first, second] = [await layers.open(specOf(node, a)), await layers.open(specOf(node, a))]
+    await all(first)
+    const other = await layers.open(specOf(node, b))
+    await all(other)
+    await first.discard()
+    expect(layers.usage()).toMatchObject({ layers: 2 })
+    await second.discard()
+    expect(layers.usage()).toMatchObject({ layers: 1, saved: 0 })
+    const asked = node.asked.length
+    expect(same(await all(other), b.shown)).toBe(true)
+    expect(node.asked.length).toBe(asked)
+  })
+
   test('takes from another only what is right', async () => {
     const shared = text(20, 900_000)
     const [a, b] = [sampleLayer([shared]), sampleLayer([text(22, 3000), shared])]

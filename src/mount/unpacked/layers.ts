@@ -112,7 +112,11 @@ export class UnpackedLayers {
         roomy: () => this.#disk < this.#o.limitBytes,
       })
       if (spec.prefetch) held.tending.bringAll()
-      return new Mounted(layer, () => this.#close(spec.digest))
+      return new Mounted(
+        layer,
+        () => this.#close(spec.digest),
+        () => this.#remove(spec.digest),
+      )
     })
   }
 
@@ -313,11 +317,13 @@ class Mounted implements UnpackedLayer {
   readonly path: string
   readonly #layer: Layer
   readonly #left: () => Promise<void>
+  readonly #forget: () => Promise<unknown>
   #closed: Promise<void> | undefined
 
-  constructor(layer: Layer, left: () => Promise<void>) {
+  constructor(layer: Layer, left: () => Promise<void>, forget: () => Promise<unknown>) {
     this.#layer = layer
     this.#left = left
+    this.#forget = forget
     this.id = layer.folder.id
     this.size = layer.shape.table.size
     this.metadataPath = layer.folder.metadata
@@ -342,6 +348,10 @@ class Mounted implements UnpackedLayer {
   close(): Promise<void> {
     this.#closed ??= this.#left()
     return this.#closed
+  }
+  async discard(): Promise<void> {
+    await this.close()
+    await this.#forget()
   }
 }
 

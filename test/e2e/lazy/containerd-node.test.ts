@@ -3,7 +3,7 @@
  * through restarts of each of them, until the image is removed and the space is back.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hostFacts, whyNot } from '../../../src/mount/kernel/support.ts'
 import { FakeRegistry, noise } from '../../fakes/registry.ts'
@@ -66,15 +66,7 @@ describe.skipIf(obstacle !== undefined)('containerd with layers that are mounted
     snapshotter: () => answers(at('s.sock')),
   }
   const begin = async (name: string) => {
-    programs.set(
-      name,
-      capsule.spawn(
-        name,
-        process.env.GLUE && name === 'mounter'
-          ? [process.execPath, process.env.GLUE, at('m.sock'), at('mounter')]
-          : [builtBinary, name, ...flags[name]!()],
-      ),
-    )
+    programs.set(name, capsule.spawn(name, [builtBinary, name, ...flags[name]!()]))
     await until(`${name} is ready`, 20, ready[name]!)
   }
   const read = (path: string) => containerd.run(reference, 'sha256sum', path).then((text) => text.split(' ')[0])
@@ -159,6 +151,9 @@ describe.skipIf(obstacle !== undefined)('containerd with layers that are mounted
     await containerd.remove(reference)
     expect(await containerd.snapshots()).toEqual([])
     await until('the mounter has no layer', 20, async () => (await mountedLayers()) === 0)
+    expect(readdirSync(at('mounter/layers'))).toEqual(
+      [],
+    )
     const { stdout } = await capsule.tryExec(['cat', '/proc/self/mountinfo'])
     expect(stdout.split('\n').filter((line) => / (?:erofs|overlay) /.test(line) && line.includes(dir))).toEqual([])
   }, 60_000)

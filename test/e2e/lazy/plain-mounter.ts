@@ -55,6 +55,7 @@ async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
       errors: [],
     }),
     close: async () => closeSync(fd),
+    discard: async () => closeSync(fd),
   }
 }
 
