@@ -49,6 +49,8 @@ export interface LayerProgress {
   readonly fetched: number
   /** Unpacked bytes that other layers had. */
   readonly deduped: number
+  /** Bytes of the disk that it takes, its index included. */
+  readonly disk: number
   readonly complete: boolean
   /** Loads lazily; otherwise `reason` says why it was fetched whole. */
   readonly indexed: boolean

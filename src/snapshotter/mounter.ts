@@ -60,9 +60,9 @@ export class Mounter {
   }
 }
 
-/** What it takes here, without what it has in common with other layers. Of the host's inodes it has two: tree and data. */
-export function usageOf({ here, deduped }: Pick<LayerFacts, 'here' | 'deduped'>): Usage {
-  return { size: Math.max(0, here - deduped), inodes: 2 }
+/** On the disk; what other layers have too lies with one of them. Its files: data, tree, index, state, and their folder. */
+export function usageOf({ disk }: Pick<LayerFacts, 'disk'>): Usage {
+  return { size: disk, inodes: 5 }
 }
 
 /** From the table of mounts: to look at the place itself could wait for whoever serves it. */

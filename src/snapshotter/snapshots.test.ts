@@ -56,7 +56,15 @@ class FakeLayers implements Layers {
   }
   async layers() {
     if (this.away) throw new Failure('unavailable', 'the mounter is away')
-    const facts = { digest: digestOf(new Uint8Array()) as Digest, path: '', size: 0, here: 0, fetched: 0, deduped: 0 }
+    const facts = {
+      digest: digestOf(new Uint8Array()) as Digest,
+      path: '',
+      size: 0,
+      here: 0,
+      fetched: 0,
+      deduped: 0,
+      disk: 0,
+    }
     return [...this.held].map(([id, holders]) => ({
       ...facts,
       ...{ id, holders: [...holders], complete: false, indexed: true, errors: [] },

@@ -78,7 +78,7 @@ export class FakeMounter {
     const indexed = !this.whole.has(request.digest)
     return {
       ...{ id, digest: request.digest, path: this.trees.get(request.digest)!, holders: [...holders] },
-      ...{ size: 1000, here: 300, fetched: 100, deduped: 50, complete: false, errors: [], indexed },
+      ...{ size: 1000, here: 300, fetched: 100, deduped: 50, disk: 250, complete: false, errors: [], indexed },
       ...(indexed ? {} : { reason: 'it is one frame of zstd' }),
     }
   }

@@ -40,6 +40,7 @@ export const progressSchema = z.object({
   here: bytes,
   fetched: bytes,
   deduped: bytes,
+  disk: bytes.default(0),
   complete: z.boolean(),
   indexed: z.boolean(),
   reason: z.string().optional(),

@@ -217,6 +217,7 @@ export class Layers {
       here: 0,
       fetched: 0,
       deduped: 0,
+      disk: 0,
       complete: false,
       indexed: true,
       errors: layer.failed ? [layer.failed] : [],

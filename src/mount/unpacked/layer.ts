@@ -18,7 +18,7 @@ import { Fetching, untilAborted } from './fetching.ts'
 import { GapFile } from './gap-file.ts'
 import { blockBytes, Holdings } from './holdings.ts'
 import { Keeping } from './keeping.ts'
-import type { LayerFolder } from './layer-folder.ts'
+import { diskOf, type LayerFolder } from './layer-folder.ts'
 import { type Blob, mostReads, type NodeClient } from './node-client.ts'
 import type { Place } from './places.ts'
 import { ReadAhead, type Reader } from './read-ahead.ts'
@@ -309,6 +309,7 @@ export class Layer {
       here: holdings.here,
       fetched: this.#fetched,
       deduped: holdings.lentBytes + this.#copied,
+      disk: diskOf(this.folder),
       complete: holdings.complete,
       indexed: shape.reason === undefined,
       ...(shape.reason === undefined ? {} : { reason: shape.reason }),

@@ -151,9 +151,7 @@ describe.skipIf(obstacle !== undefined)('containerd with layers that are mounted
     await containerd.remove(reference)
     expect(await containerd.snapshots()).toEqual([])
     await until('the mounter has no layer', 20, async () => (await mountedLayers()) === 0)
-    expect(readdirSync(at('mounter/layers'))).toEqual(
-      [],
-    )
+    expect(readdirSync(at('mounter/layers'))).toEqual([])
     const { stdout } = await capsule.tryExec(['cat', '/proc/self/mountinfo'])
     expect(stdout.split('\n').filter((line) => / (?:erofs|overlay) /.test(line) && line.includes(dir))).toEqual([])
   }, 60_000)

@@ -50,6 +50,7 @@ async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
       here: size,
       fetched: 0,
       deduped: 0,
+      disk: size,
       complete: has('complete'),
       indexed: true,
       errors: [],
