@@ -28,6 +28,7 @@ const packages = [
   ...['git', 'libperl5.36', 'libperl5.40', 'perl-modules-5.36', 'perl-modules-5.40'],
   ...['cpp-12', 'gcc-12', 'cpp-14-x86-64-linux-gnu', 'gcc-14-x86-64-linux-gnu', 'libicu72', 'libicu76', 'vim-runtime'],
   ...['g++-12', 'g++-14-x86-64-linux-gnu', 'libllvm14', 'libllvm19', 'libstdc++-12-dev', 'libstdc++-14-dev'],
+  ...['libllvm15', 'libllvm16', 'golang-1.19-go', 'golang-1.24-go', 'libtorch1.13', 'libtorch2.6'],
 ]
 
 const machineFolders = ['/usr/bin', '/usr/share/doc', '/usr/share/locale', '/usr/lib', '/usr/share']
