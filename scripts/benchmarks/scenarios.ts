@@ -4,6 +4,7 @@ import { fairness } from './fairness.ts'
 import { firstByte } from './first-byte.ts'
 import { guarded, hosts, layers } from './hosts.ts'
 import { killed } from './killed.ts'
+import { lazy } from './lazy.ts'
 import { oneHost } from './one-host.ts'
 import { preheat } from './preheat.ts'
 import type { Scenario } from './scenario.ts'
@@ -24,6 +25,7 @@ export const scenarios: readonly Scenario[] = [
   ...oneHost,
   firstByte,
   preheat,
+  ...lazy,
   ...costs,
   ...fairness,
   simulation,

@@ -11,6 +11,8 @@ export interface DockerdInit {
   readonly mirrors: readonly string[]
   /** A file to have as `/etc/hosts`. */
   readonly hosts?: string
+  /** Default `vfs`, which works on every file system. */
+  readonly storage?: 'overlay2' | 'vfs'
   /** PEM file of the only authority it trusts. */
   readonly caFile?: string
 }
@@ -42,8 +44,8 @@ export class Dockerd {
         bridge: 'none',
         iptables: false,
         ip6tables: false,
-        // Works on every file system, and the images are small.
-        'storage-driver': 'vfs',
+        // Copies all of an image for each layer, and the images of tests are small.
+        'storage-driver': init.storage ?? 'vfs',
         // The other driver needs systemd, whose socket is not in here.
         'exec-opts': ['native.cgroupdriver=cgroupfs'],
         'registry-mirrors': init.mirrors,

@@ -1,0 +1,94 @@
+/**
+ * A host of a lab whose images are mounted instead of pulled: mounts and processes of its own on the host's network, so
+ * that the mounter, its mounts and whatever runs in them end with it.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { MounterFacts, MountFacts } from '../../src/mount/mounter/api.ts'
+import type { Host } from './host.ts'
+import { builtBinary } from './node.ts'
+import type { LabProcess } from './process.ts'
+import { type Output, run, tryRun } from './run.ts'
+import { until } from './until.ts'
+
+const dataDir = '/var/lib/shoal-mounter'
+
+export class LazyHost {
+  readonly host: Host
+  readonly #held: LabProcess
+  readonly #pid: number
+
+  private constructor(host: Host, held: LabProcess, pid: number) {
+    this.host = host
+    this.#held = held
+    this.#pid = pid
+  }
+
+  /** What the mounter keeps is in the host's folder, so another one started on the host finds it. */
+  static async start(host: Host): Promise<LazyHost> {
+    const kept = join(host.dir, 'mounter')
+    mkdirSync(kept, { recursive: true })
+    mkdirSync(dataDir, { recursive: true })
+    const setup = ['set -e', 'mount -t tmpfs tmpfs /run', `mount --bind ${kept} ${dataDir}`, 'exec sleep infinity']
+    const held = host.spawn(
+      [
+        ...['nsenter', `--mount=/proc/${process.pid}/ns/mnt`],
+        ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', setup.join('\n')],
+      ],
+      { log: 'lazy.log' },
+    )
+    let pid = 0
+    await until('mounts of its own are there', 20, async () => {
+      if (!held.running) throw new Error(`no mounts of its own: ${held.logged().trim()}`)
+      // The shell has become the sleep when all is mounted.
+      const { stdout } = await tryRun(['pgrep', '--session', String(held.pid), '--exact', 'sleep'])
+      pid = Number(stdout.trim())
+      return pid > 0
+    })
+    return new LazyHost(host, held, pid)
+  }
+
+  /** Mounts an image through the node on this host. @throws with what the command said */
+  async mount(image: string, dir: string, ...flags: string[]): Promise<MountFacts> {
+    return JSON.parse(await this.exec([builtBinary, 'mount', '--json', ...flags, image, dir])) as MountFacts
+  }
+
+  async umount(dir: string): Promise<void> {
+    await this.exec([builtBinary, 'umount', dir])
+  }
+
+  async mounted(dir: string): Promise<MountFacts> {
+    const { mounts } = JSON.parse(await this.exec([builtBinary, 'mounts', '--json'])) as { mounts: MountFacts[] }
+    const found = mounts.find((mounted) => mounted.dir === dir)
+    if (!found) throw new Error(`nothing is mounted at ${dir}`)
+    return found
+  }
+
+  async mounter(): Promise<MounterFacts> {
+    const socket = '/run/shoal-mounter/mounter.sock'
+    return JSON.parse(
+      await this.exec(['curl', '--silent', '--fail', '--unix-socket', socket, 'http://x/v1']),
+    ) as MounterFacts
+  }
+
+  /** A line of shell there. @throws when it exits nonzero */
+  shell(line: string): Promise<string> {
+    return this.exec(['sh', '-c', line])
+  }
+
+  exec(command: readonly string[]): Promise<string> {
+    return run(this.#inside(command))
+  }
+
+  tryExec(command: readonly string[]): Promise<Output> {
+    return tryRun(this.#inside(command))
+  }
+
+  async stop(): Promise<void> {
+    await this.#held.stop(3000)
+  }
+
+  #inside(command: readonly string[]): string[] {
+    return ['nsenter', '--target', String(this.#pid), '--mount', '--pid', '--net', ...command]
+  }
+}
