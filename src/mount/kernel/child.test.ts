@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { until } from '../../../test/lab/until.ts'
 import { Children } from './child.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'children-'))
@@ -36,6 +37,30 @@ describe('a child process', () => {
     const hung = Number(await Bun.file(once).text())
     expect(await children.carry([{ do: 'look', path: '/' }])).toEqual([])
     while (await Bun.file(`/proc/${hung}/stat`).exists()) await Bun.sleep(10)
+  })
+
+  test('answers many who ask at once, one after the other, and another is started only when it takes long', async () => {
+    const script = join(folder, 'counted.ts')
+    const started = join(folder, 'started')
+    writeFileSync(
+      script,
+      `import { appendFileSync } from 'node:fs'
+       appendFileSync(${JSON.stringify(started)}, 'x')
+       for await (const line of console) {
+         if (line.includes('slow')) await Bun.sleep(2000)
+         console.log('[]')
+       }`,
+    )
+    const count = () => (existsSync(started) ? readFileSync(started).length : 0)
+    children = new Children({ command: [process.execPath, script] })
+    children.warm()
+    await until('the first is there', 10, () => count() === 1)
+    await Promise.all(Array.from({ length: 20 }, () => children!.carry([{ do: 'look', path: '/' }])))
+    expect(count()).toBe(1)
+    const slow = children.carry([{ do: 'look', path: '/slow' }])
+    await children.carry([{ do: 'look', path: '/' }])
+    expect(count()).toBe(2)
+    await slow
   })
 
   test('that cannot do its work ends with an error, not with silence', async () => {

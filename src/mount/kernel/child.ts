@@ -11,6 +11,8 @@ import { type Call, callCommand, type Outcome, outcomesSchema } from './calls.ts
 const deadlineMs = 60_000
 const idleMs = 5_000
 const mostChildren = 8
+/** Most calls take less than the start of a child: another one is started only when those that there are take so long. */
+const patienceMs = 150
 const endsWithinMs = 2000
 
 /** What the children run: this very binary also when another has taken its place, or the source with the same runtime. */
@@ -36,7 +38,8 @@ export class Children {
   readonly #deadlineMs: number
   readonly #command: readonly string[]
   readonly #resting: { readonly child: Child; readonly cancel: () => void }[] = []
-  readonly #waiting: (() => void)[] = []
+  /** Who waits for a child that has done its work, first come first served; given none, they start one in its place. */
+  readonly #waiting: ((child: Child | undefined) => void)[] = []
   #working = 0
 
   constructor({ clock = systemClock, deadlineMs: deadline = deadlineMs, command = ownCommand }: ChildrenInit = {}) {
@@ -45,25 +48,23 @@ export class Children {
     this.#command = command
   }
 
+  /** Starts a child that is there for the first calls. */
+  warm(): void {
+    if (this.#working === 0 && this.#resting.length === 0) this.#rest(new Child(this.#command, undefined))
+  }
+
   readonly carry: Carry = async (calls, fuse) => {
-    if (this.#working >= mostChildren) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    else this.#working++
     // One that was started without the descriptor cannot be given it.
-    const rested = fuse === undefined ? this.#resting.pop() : undefined
-    rested?.cancel()
-    const child = rested?.child ?? new Child(this.#command, fuse)
+    const child = fuse === undefined ? await this.#free() : new Child(this.#command, fuse)
     try {
       const outcomes = await this.#within(child.answer(calls))
-      if (fuse === undefined) this.#rest(child)
+      if (fuse === undefined) this.#done(child)
       else child.end()
       return outcomes
     } catch (error) {
       child.kill()
+      if (fuse === undefined) this.#done(undefined)
       throw error
-    } finally {
-      const next = this.#waiting.shift()
-      if (next) next()
-      else this.#working--
     }
   }
 
@@ -72,6 +73,40 @@ export class Children {
     const resting = this.#resting.splice(0)
     for (const { cancel } of resting) cancel()
     await Promise.all(resting.map(({ child }) => child.ended()))
+  }
+
+  /** A child that has nothing to do. */
+  async #free(): Promise<Child> {
+    const rested = this.#resting.pop()
+    rested?.cancel()
+    if (!rested && this.#working > 0) return (await this.#nextDone()) ?? new Child(this.#command, undefined)
+    this.#working++
+    return rested?.child ?? new Child(this.#command, undefined)
+  }
+
+  /** The next child that has done its work; none when its place is free, or when that takes too long. */
+  #nextDone(): Promise<Child | undefined> {
+    const { promise, resolve } = Promise.withResolvers<Child | undefined>()
+    const given = (child: Child | undefined) => {
+      cancel()
+      resolve(child)
+    }
+    const cancel = this.#clock.after(patienceMs, () => {
+      if (this.#working >= mostChildren) return
+      this.#waiting.splice(this.#waiting.indexOf(given), 1)
+      this.#working++
+      resolve(undefined)
+    })
+    this.#waiting.push(given)
+    return promise
+  }
+
+  /** It has done its work, or it is gone. */
+  #done(child: Child | undefined): void {
+    const next = this.#waiting.shift()
+    if (next) return next(child)
+    this.#working--
+    if (child) this.#rest(child)
   }
 
   #rest(child: Child): void {

@@ -36,6 +36,7 @@ export async function runMounter(options: RunOptions, around: Surroundings): Pro
   const log = createLog({ level: 'info', format: 'json', color: false })
   const places = placesOf(socket, dataDir)
   const children = new Children()
+  children.warm()
   mkdirSync(places.unpacked, { recursive: true, mode: 0o700 })
   const limitBytes = limitOf(limit, places.unpacked)
   const unpacked = new UnpackedLayers({
