@@ -26,6 +26,12 @@ describe('a figure', () => {
     expect(rise).toBeWithin(36, 72)
   })
 
+  test('that is high in one rest, and back in the next, is steady', () => {
+    const rests = [170, 179, 186, 189, 188, 196, 196, 198, 253, 200]
+    const { slope } = steadinessOf(samples(10, (minute) => rests[minute / 3 - 1]!))
+    expect(slope).toBeWithin(0.4, 0.8)
+  })
+
   test('that grows in the warm-up alone is steady', () => {
     expect(steadinessOf(samples(10, (minute) => Math.min(minute, 9) * 50)).rise).toBe(0)
   })

@@ -6,7 +6,11 @@
  * And what a process has once needed it does not give back as a whole, for what is still in use lies scattered over it: a
  * rest after a load that needed clearly more than all before is higher, once. So where peaks are told, and some rests come
  * after the last such load, the line is through those. Who leaks a little all the time has such a load seldom, and his
- * line rises after it as before. Pure.
+ * line rises after it as before.
+ *
+ * In one rest of ten no garbage is collected at all, and the next is where the one before was: what comes back has not
+ * grown. So the line is that of Theil and Sen, the median of the slopes between all pairs of rests, which one rest in
+ * four cannot turn. Pure.
  */
 
 export interface Sample {
@@ -18,7 +22,7 @@ export interface Sample {
 export interface Steadiness {
   /** The least of each rest, warm-up included. */
   readonly rests: readonly number[]
-  /** Per minute of load, by the line that fits the rests after the warm-up best. */
+  /** Per minute of load, by the line through the rests after the warm-up. */
   readonly slope: number
   /** What the line rises over these rests. */
   readonly rise: number
@@ -57,12 +61,11 @@ function lastRecord(peaks: readonly number[]): number {
   return last
 }
 
-/** Least squares. 0 for fewer than two points. */
+/** Of the line of Theil and Sen. 0 for fewer than two points. */
 function slopeOf(points: readonly (readonly [number, number])[]): number {
-  const mean = (of: (point: readonly [number, number]) => number) =>
-    points.reduce((sum, point) => sum + of(point), 0) / points.length
-  const [meanX, meanY] = [mean(([x]) => x), mean(([, y]) => y)]
-  const variance = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0)
-  if (points.length < 2 || variance === 0) return 0
-  return points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0) / variance
+  const slopes = points.flatMap(([x, y], i) => points.slice(i + 1).map(([later, then]) => (then - y) / (later - x)))
+  slopes.sort((a, b) => a - b)
+  const middle = slopes.length >> 1
+  if (slopes.length % 2 === 1) return slopes[middle]!
+  return slopes.length === 0 ? 0 : (slopes[middle - 1]! + slopes[middle]!) / 2
 }
