@@ -103,6 +103,12 @@ describe('what a name has', () => {
   })
 })
 
+test('a file that the last block of the layer does not hold whole is refused, for the kernel could not read it', () => {
+  const last = entryOf({ path: 'f', ...run(700) })
+  expect(readErofs(erofsOf([last], { dataBytes: 1536 })).has('f')).toBe(true)
+  for (const dataBytes of [1535, 1212, 600]) expect(() => erofsOf([last], { dataBytes })).toThrow(/padding/)
+})
+
 describe('files with holes', () => {
   test('holes stay holes, and what is between them is found', () => {
     const extents = [

@@ -45,6 +45,7 @@ type Time = LayerEntry['mtime']
 export function erofsOf(entries: Iterable<LayerEntry>, options: { readonly dataBytes: number }): Uint8Array {
   const root = treeOf(entries)
   const inodes = inOrder(root)
+  for (const inode of inodes) checkPlaces(inode, options.dataBytes)
   const pool = new AttributePool()
   for (const inode of inodes) pool.count(inode)
   const time = commonestTime(inodes)
@@ -102,6 +103,18 @@ function inOrder(root: Inode): Inode[] {
     folders.push(...own.reverse())
   }
   return inodes
+}
+
+/**
+ * The kernel reads whole blocks, and takes a short one for a broken disk: a tar that ends without its last padding, which
+ * engines let pass, has a file that could not be read to its end.
+ */
+function checkPlaces({ facts }: Inode, dataBytes: number): void {
+  const whole = Math.floor(dataBytes / blockBytes) * blockBytes
+  for (const { at, length } of facts.extents) {
+    if (at + length <= whole) continue
+    throw new Failure('unsupported', 'the layer cannot be mounted: its tar ends without the padding of its last file')
+  }
 }
 
 function placeable(inode: Inode, time: Time, attributes: Attributes): Placed {

@@ -21,7 +21,7 @@ export const treeLimits = {
   /** Symlinks on the way to one entry, as in Linux. */
   symlinks: 40,
   /** Parts of symlinks' targets that are walked for all entries together: a few for each, of a million. */
-  symlinkParts: 10_000_000,
+  symlinkParts: 4_000_000,
 }
 
 export type InodeType = Exclude<LayerEntry['type'], 'hardlink'>

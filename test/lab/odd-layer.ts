@@ -64,6 +64,14 @@ const odd: readonly Member[] = [
       ['GNU.sparse.map', '512,4096,999936,904'],
     ],
   },
+  {
+    name: 'one-hole',
+    pax: [
+      ['GNU.sparse.size', '10000000'],
+      ['GNU.sparse.numblocks', '1'],
+      ['GNU.sparse.map', '10000000,0'],
+    ],
+  },
 ]
 
 /** Folders up to five deep and files in them, most without anything special. */
