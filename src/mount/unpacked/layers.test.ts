@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import {
   type Bend,
@@ -249,6 +250,38 @@ describe('bytes on the disk', () => {
     const again = await newLayers({ dir }).open(specOf(node, sample))
     expect(again.ready(600, 1000)).toBe(false)
     expect(same(await all(again), sample.shown)).toBe(true)
+  })
+
+  test('of its tree that were damaged while it was not mounted are put right before it is mounted again', async () => {
+    const [dir, node] = [newDir(), newNode(sample)]
+    const first = newLayers({ dir })
+    const layer = await first.open(specOf(node, sample))
+    const { metadataPath } = layer
+    const hasTree = () => same(readFileSync(metadataPath), sample.index.metadata)
+    expect(hasTree()).toBe(true)
+    await layer.close()
+    flip(metadataPath, 1300)
+    expect(hasTree()).toBe(false)
+    await (await first.open(specOf(node, sample))).close()
+    expect(hasTree()).toBe(true)
+    await first.close()
+    rmSync(metadataPath)
+    const again = await newLayers({ dir }).open(specOf(node, sample))
+    expect(hasTree()).toBe(true)
+    expect(same(await all(again), sample.shown)).toBe(true)
+  })
+
+  test('of its index that were damaged while it was not mounted have all of it brought anew', async () => {
+    const [dir, node] = [newDir(), newNode(sample)]
+    const layers = newLayers({ dir })
+    const layer = await layers.open(specOf(node, sample))
+    await all(layer)
+    await layer.close()
+    flip(join(dirname(layer.metadataPath), 'index'), 100)
+    const again = await layers.open(specOf(node, sample))
+    expect(again.ready(0, again.size)).toBe(false)
+    expect(same(await all(again), sample.shown)).toBe(true)
+    expect(same(readFileSync(again.metadataPath), sample.index.metadata)).toBe(true)
   })
 
   test('that were not written when it was killed are fetched', async () => {

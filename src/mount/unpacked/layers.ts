@@ -93,7 +93,7 @@ export class UnpackedLayers {
     return await this.#inTurn(spec.digest, async () => {
       const client = new NodeClient(spec.node, this.#o.clock)
       const blob = { repository: spec.repository, digest: spec.digest }
-      const held = this.#held.get(spec.digest) ?? (await this.#make(spec, client, blob))
+      const held = (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob))
       const { layer } = held
       if (layer.shape.diffId !== spec.diffId) throw misfit(spec, 'is known to unpack to something else')
       held.users++
@@ -162,6 +162,23 @@ export class UnpackedLayers {
       await held.layer.file.rest()
       await this.#write(held.layer)
     })
+  }
+
+  /**
+   * A layer that is here, with its tree on the disk as its index has it: the kernel reads the tree as it is, and has no
+   * digests to hold it against. Where the index is damaged itself, all of it is brought anew.
+   */
+  async #known(digest: Digest): Promise<Held | undefined> {
+    const held = this.#held.get(digest)
+    if (!held || held.users > 0) return held
+    const { folder, shape } = held.layer
+    const index = readIndex(folder, shape.index)
+    if (!index) {
+      await this.#drop(digest)
+      return undefined
+    }
+    if (!hasBytes(folder.metadata, index.metadata)) await put(folder.metadata, index.metadata)
+    return held
   }
 
   /** A layer that an earlier process left; nothing when what it left is not sound. */
@@ -263,24 +280,27 @@ export class UnpackedLayers {
 
   /** What others have from it goes to one of them first. False if it is mounted. */
   async #remove(digest: Digest): Promise<boolean> {
-    return await this.#inTurn(digest, async () => {
-      const held = this.#held.get(digest)
-      if (!held || held.users > 0) return false
-      const { layer } = held
-      for (const other of this.#held.values()) {
-        if (other.layer === layer) continue
-        for (const chunk of [...other.layer.holdings.lent.indexes()]) {
-          const place = this.#places.find(other.layer.digest(chunk), layer)
-          if (!place) await other.layer.takeOver(chunk)
-        }
+    return await this.#inTurn(digest, () => this.#drop(digest))
+  }
+
+  /** In its turn. */
+  async #drop(digest: Digest): Promise<boolean> {
+    const held = this.#held.get(digest)
+    if (!held || held.users > 0) return false
+    const { layer } = held
+    for (const other of this.#held.values()) {
+      if (other.layer === layer) continue
+      for (const chunk of [...other.layer.holdings.lent.indexes()]) {
+        const place = this.#places.find(other.layer.digest(chunk), layer)
+        if (!place) await other.layer.takeOver(chunk)
       }
-      this.#places.forget(layer)
-      this.#held.delete(digest)
-      this.#written.delete(layer)
-      await layer.close()
-      await removeFolder(layer.folder)
-      return true
-    })
+    }
+    this.#places.forget(layer)
+    this.#held.delete(digest)
+    this.#written.delete(layer)
+    await layer.close()
+    await removeFolder(layer.folder)
+    return true
   }
 
   async #write(layer: Layer): Promise<void> {
@@ -399,6 +419,14 @@ function readIndex(folder: LayerFolder, digest: string): LayerIndex | undefined 
     return digestOf(bytes) === digest ? decodeIndex(bytes) : undefined
   } catch {
     return undefined
+  }
+}
+
+function hasBytes(path: string, bytes: Uint8Array): boolean {
+  try {
+    return Buffer.compare(readFileSync(path), bytes) === 0
+  } catch {
+    return false
   }
 }
 
