@@ -15,6 +15,8 @@ export const callSchema = z.discriminatedUnion('do', [
     type: z.enum(['fuse', 'erofs', 'overlay']),
     /** As fsconfig(2) takes them; a key alone is a flag. Keys may come more than once. */
     options: z.array(z.tuple([z.string()]).or(z.tuple([z.string(), z.string()]))),
+    /** Of an EROFS mount: the file of its data, read past the page cache where that can be. */
+    device: z.string().optional(),
     /** A sum of {@link mountFlags}. */
     flags: z.number().int().min(0),
     target: z.string(),
@@ -50,6 +52,8 @@ export const outcomeSchema = z.object({
   /** What the kernel said beside the number. */
   said: z.array(z.string()).default([]),
   seen: seenSchema.optional(),
+  /** What the kernel calls the new mount where it tells how far ahead it reads; unknown when others mounted meanwhile. */
+  readAhead: z.string().optional(),
 })
 export type Outcome = z.infer<typeof outcomeSchema>
 

@@ -4,9 +4,10 @@
  * kernel says in words what it does not like.
  */
 import { ptr } from 'bun:ffi'
-import { readdirSync, realpathSync, statSync } from 'node:fs'
-import { cString, errno, libc } from '../../fuse/libc.ts'
+import { closeSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs'
+import { cString, directAlignment, errno, libc } from '../../fuse/libc.ts'
 import type { Call, Outcome, Seen } from './calls.ts'
+import { readAheads } from './read-ahead.ts'
 
 /** The same on all machines. */
 const numbers = { moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432 } as const
@@ -30,7 +31,7 @@ export function carryOut(call: Call): Outcome {
   }
 }
 
-function mount({ type, options, flags, target }: Extract<Call, { do: 'mount' }>): Outcome {
+function mount({ type, options, device, flags, target }: Extract<Call, { do: 'mount' }>): Outcome {
   const context = system(numbers.fsopen, cString(type), closeOnExec)
   if (context < 0) return { errno: errno(), step: `open ${type}`, said: [] }
   const failed = (step: string): Outcome => {
@@ -45,6 +46,10 @@ function mount({ type, options, flags, target }: Extract<Call, { do: 'mount' }>)
       return failed(value === undefined ? key : `${key}=${value}`)
     }
   }
+  // Since Linux 6.13; a kernel that does not know it reads through the page cache, twice.
+  if (device !== undefined && canBeDirect(device))
+    system(numbers.fsconfig, context, command.flag, cString('directio'), 0, 0)
+  const before = new Set(device === undefined ? [] : readAheads())
   if (system(numbers.fsconfig, context, command.create, 0, 0, 0) < 0) return failed(`make ${type}`)
   const made = system(numbers.fsmount, context, closeOnExec, flags)
   if (made < 0) return failed(`mount ${type}`)
@@ -52,7 +57,19 @@ function mount({ type, options, flags, target }: Extract<Call, { do: 'mount' }>)
   if (system(numbers.moveMount, made, empty, here, cString(target), emptyFrom) < 0) return failed(`mount at ${target}`)
   libc().close(made)
   libc().close(context)
-  return { errno: 0, said: [] }
+  const fresh = device === undefined ? [] : readAheads().filter((name) => !before.has(name))
+  return { errno: 0, said: [], ...(fresh.length === 1 ? { readAhead: fresh[0] } : {}) }
+}
+
+/** EROFS reads in blocks of 512 bytes; a disk with larger sectors would refuse them. FUSE takes any. */
+function canBeDirect(path: string): boolean {
+  const fd = openSync(path, 'r')
+  try {
+    const alignment = directAlignment(fd)
+    return alignment === 'any' || (alignment !== undefined && alignment <= 512)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 function system(number: number, ...args: (number | Uint8Array)[]): number {

@@ -9,7 +9,7 @@ import { type Call, callCommand, type Outcome, outcomesSchema } from './calls.ts
 
 /** Mounts wait for the first reads of their file systems, and those for the node. */
 const deadlineMs = 60_000
-const idleMs = 5_000
+const idleMs = 2_000
 const mostChildren = 8
 /** Most calls take less than the start of a child: another one is started only when those that there are take so long. */
 const patienceMs = 150

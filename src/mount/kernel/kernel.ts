@@ -14,12 +14,12 @@ export class Kernel {
     this.#carry = carry
   }
 
-  /** All of them, or what was made before one failed. @throws {Failure} */
-  async make(calls: readonly Call[], fuse?: number): Promise<void> {
-    const outcomes = await this.#carry(calls, fuse)
-    outcomes.forEach((outcome, i) => {
-      if (outcome.errno !== 0) throw new Failure('unavailable', sentenceOf(calls[i]!, outcome))
-    })
+  /** @throws {Failure} */
+  async make(call: Call, fuse?: number): Promise<Outcome> {
+    const [outcome] = await this.#carry([call], fuse)
+    if (!outcome) throw new Failure('internal', 'nothing was said of a mount')
+    if (outcome.errno !== 0) throw new Failure('unavailable', sentenceOf(call, outcome))
+    return outcome
   }
 
   async look(path: string): Promise<Seen> {

@@ -24,7 +24,7 @@ export function layerMount(metadata: string, device: string, target: string): Ca
     ['source', metadata],
     ['device', device],
   ]
-  return { do: 'mount', type: 'erofs', options, flags: readOnly | noSetuid | noDevices, target }
+  return { do: 'mount', type: 'erofs', options, device, flags: readOnly | noSetuid | noDevices, target }
 }
 
 export interface RootMount {

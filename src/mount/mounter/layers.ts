@@ -10,6 +10,7 @@ import { shortDigest } from '../../oci/digest.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { layerMount } from '../kernel/overlay.ts'
+import { readFarAhead } from '../kernel/read-ahead.ts'
 import type { LayerProgress, LayerSpec, OpenLayer, UnpackedLayer } from '../unpacked-layer.ts'
 import type { LayerFacts } from './api.ts'
 import { LateLayer } from './late-layer.ts'
@@ -39,6 +40,8 @@ interface Mounted {
   readonly layer: LateLayer
   /** Of the file that reads are answered from. */
   fd: number | undefined
+  /** How the kernel names its reading ahead, until that was set for good. */
+  readAhead: string | undefined
 }
 
 export class Layers {
@@ -55,8 +58,9 @@ export class Layers {
   }
 
   state(): LayerState[] {
-    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec }) => ({
+    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec, readAhead }) => ({
       id,
+      ...(readAhead === undefined ? {} : { readAhead }),
       inode,
       served,
       size,
@@ -107,7 +111,7 @@ export class Layers {
 
   /** Serves what another process of ours mounted, of which this one has the descriptor. */
   adopt(states: readonly LayerState[]): void {
-    for (const { id, inode, served, size, holders, spec } of states) {
+    for (const { id, inode, served, size, holders, spec, readAhead } of states) {
       const layer = new LateLayer(() => this.#o.open(spec as LayerSpec))
       const mounted: Mounted = {
         id,
@@ -118,6 +122,7 @@ export class Layers {
         spec: spec as LayerSpec,
         layer,
         fd: undefined,
+        readAhead,
       }
       this.#byId.set(id, mounted)
       if (served === 'fuse') this.#o.server.add(waiting(mounted))
@@ -125,6 +130,15 @@ export class Layers {
         (opened) => this.#serve(mounted, opened),
         () => {},
       )
+    }
+  }
+
+  /** The kernel reads far ahead in what is all here by now. */
+  tune(): void {
+    for (const mounted of this.#byId.values()) {
+      if (mounted.readAhead === undefined || !mounted.layer.progress()?.complete) continue
+      readFarAhead(mounted.readAhead)
+      mounted.readAhead = undefined
     }
   }
 
@@ -147,13 +161,16 @@ export class Layers {
       size,
       layer: LateLayer.of(layer),
       fd: undefined,
+      readAhead: undefined,
     }
     try {
       this.#serve(mounted, layer)
       const target = join(places.layers, id)
       mkdirSync(target, { recursive: true, mode: 0o700 })
       const device = served === 'file' ? layer.path : join(places.files, id)
-      await kernel.make([layerMount(layer.metadataPath, device, target)])
+      // One at a time, so that it is known which of the kernel's new names is whose.
+      const made = await this.#lines.run('mount', () => kernel.make(layerMount(layer.metadataPath, device, target)))
+      mounted.readAhead = made.readAhead
     } catch (error) {
       await this.#forget(mounted)
       throw error

@@ -4,7 +4,6 @@
  * before it in the same process, from which it has the descriptor and goes on.
  */
 import { mkdirSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { buildInfo } from '../../build-info.ts'
 import { type Clock, every } from '../../clock.ts'
@@ -54,6 +53,9 @@ export interface Mounter {
   close(): Promise<void>
 }
 
+/** More than there are processors in small hosts: each waits for the disk at times. */
+const threads = 4
+
 /** Undefined when another mounter has these places. */
 export async function startMounter(init: MounterInit): Promise<Mounter | undefined> {
   const { places, clock, log, kept, carry } = init
@@ -70,7 +72,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   const server = new FuseServer({
     fuse,
     clock,
-    threads: Math.max(2, Math.min(4, availableParallelism())),
+    threads,
     readDeadlineMs: init.readDeadlineMs,
     failed: (layer, error) => log.warn('a read failed', { layer, error: error.message }),
   })
@@ -82,7 +84,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   mounts.adopt(state.mounts)
   server.start()
   if (kept) server.resend()
-  else await kernel.make([fuseMount(places.files)], fuse)
+  else await kernel.make(fuseMount(places.files), fuse)
   save()
   if (mounts.count > 0) log.info('goes on for the mounter before', { mounts: mounts.count, layers: layers.count })
 
@@ -121,13 +123,11 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   const listening = listenAt(places.socket, mounterApp({ layers, mounts, facts, upgrade, log }).fetch)
 
   let idleSince = clock.now()
-  const stopLooking =
-    init.idleMs === 0
-      ? () => {}
-      : every(clock, Math.min(1000, init.idleMs), () => {
-          if (mounts.count > 0 || layers.count > 0 || listening.active > 0) idleSince = clock.now()
-          else if (clock.now() - idleSince >= init.idleMs) ended.resolve('nothing is mounted any more')
-        })
+  const stopLooking = every(clock, 1000, () => {
+    layers.tune()
+    if (mounts.count > 0 || layers.count > 0 || listening.active > 0) idleSince = clock.now()
+    else if (init.idleMs > 0 && clock.now() - idleSince >= init.idleMs) ended.resolve('nothing is mounted any more')
+  })
   void server.gone.then(() => ended.resolve('its file system was unmounted by somebody else'))
 
   return {

@@ -147,9 +147,8 @@ export class Mounts {
       const failed = held.find((result) => result.status === 'rejected')
       if (failed) throw failed.reason
       const upper = writable === undefined ? undefined : await this.#writable(writable, facts.at(-1)?.path)
-      await kernel.make([
-        rootMount({ layers: facts.map(({ path }) => path), empty: places.empty, writable: upper, target: dir }),
-      ])
+      const paths = facts.map(({ path }) => path)
+      await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, target: dir }))
     } catch (error) {
       await this.#letGo(mount)
       throw error

@@ -15,6 +15,7 @@ export const layerStateSchema = z.object({
   served: z.enum(['fuse', 'file']),
   size: z.number().int().min(0),
   holders: z.array(z.string()),
+  readAhead: z.string().optional(),
   spec: z.object({
     node: nodeSchema,
     repository: z.object({ registry: z.string(), name: z.string() }),
