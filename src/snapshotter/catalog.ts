@@ -135,7 +135,12 @@ export class Catalog {
   }
 
   ids(): Set<number> {
-    return new Set(this.all().map(({ id }) => id))
+    return new Set(
+      z
+        .array(z.object({ id: z.number() }))
+        .parse(this.#db.query('SELECT id FROM snapshots').all())
+        .map(({ id }) => id),
+    )
   }
 
   /** What a snapshot stands on, the nearest first. */

@@ -26,15 +26,16 @@ export class ContainerdContent implements ImageFiles {
   }
 
   async manifests(namespace: string): Promise<ManifestFacts[]> {
-    const found: ManifestFacts[] = []
+    const found: (ManifestFacts & { readonly at: number })[] = []
     await this.#stream(namespace, 'List', { filters: [`labels."${configLabel}"`] }, (message) => {
-      for (const { digest, size, labels } of answers.contents.parse(message).info) {
+      for (const { digest, size, labels, updatedAt } of answers.contents.parse(message).info) {
         const config = labels[configLabel] ?? ''
         if (size > mostBytes || !isDigest(digest) || !isDigest(config)) continue
-        found.push({ digest, config, repositories: repositoriesIn(labels) })
+        found.push({ digest, config, repositories: repositoriesIn(labels), at: updatedAt?.seconds ?? 0 })
       }
     })
-    return found
+    // What is being pulled has just been noted; of a thousand other images none need be read then.
+    return found.sort((a, b) => b.at - a.at)
   }
 
   async read(namespace: string, digest: Digest): Promise<Uint8Array> {

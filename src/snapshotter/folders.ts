@@ -6,6 +6,7 @@
 import {
   chmodSync,
   chownSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,11 +15,13 @@ import {
   rmSync,
   symlinkSync,
 } from 'node:fs'
-import { lstat, opendir, rm, stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gidLabel, type Labels, type Usage, uidLabel } from './snapshot.ts'
 
 const blockBytes = 512
+/** For so long the process does nothing else, ms. */
+const turnMs = 5
 
 export class Folders {
   readonly #root: string
@@ -105,29 +108,33 @@ export class Folders {
     for (const name of gone) await rm(join(this.#root, name), { recursive: true, force: true })
   }
 
-  /** What an overlay's upper directory takes: blocks of each file once, however many names it has. */
+  /**
+   * What an overlay's upper directory takes: blocks of each file once, however many names it has. containerd waits for it
+   * with its own database locked, and asking the kernel in this thread is ten times as fast as in others; calls that
+   * come meanwhile get their turns.
+   */
   async usage(id: number): Promise<Usage> {
     const seen = new Set<string>()
-    let size = 0
-    const count = (inode: string, blocks: number) => {
-      if (seen.has(inode)) return
-      seen.add(inode)
-      size += blocks * blockBytes
-    }
-    const walk = async (path: string): Promise<void> => {
-      const { dev, ino, blocks } = await lstat(path)
-      count(`${dev}:${ino}`, blocks)
-      for await (const entry of await opendir(path)) {
-        const inner = join(path, entry.name)
-        if (entry.isDirectory()) await walk(inner)
-        else {
-          const found = await lstat(inner)
-          count(`${found.dev}:${found.ino}`, found.blocks)
-        }
+    const root = this.files(id)
+    const folders = [root]
+    let size = lstatSync(root).blocks * blockBytes
+    let inodes = 1
+    let turn = performance.now()
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      for (const name of namesIn(folder)) {
+        const path = join(folder, name)
+        const found = lstatSync(path, { throwIfNoEntry: false })
+        // A container that runs removes files.
+        if (!found || (found.nlink > 1 && !found.isDirectory() && !isNew(seen, `${found.dev}:${found.ino}`))) continue
+        size += found.blocks * blockBytes
+        inodes++
+        if (found.isDirectory()) folders.push(path)
+        if (performance.now() - turn < turnMs) continue
+        await new Promise<void>((resolve) => setImmediate(resolve))
+        turn = performance.now()
       }
     }
-    await walk(this.files(id))
-    return { size, inodes: seen.size }
+    return { size, inodes }
   }
 
   /** Of the root of a snapshot's files, which the one above it gets too. */
@@ -155,6 +162,21 @@ function outside(mapping: string | undefined): number | undefined {
     if (inside === 0 && host !== undefined && Number.isSafeInteger(host) && (size ?? 0) > 0) return host
   }
   return undefined
+}
+
+function isNew(seen: Set<string>, inode: string): boolean {
+  if (seen.has(inode)) return false
+  seen.add(inode)
+  return true
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return []
+    throw error
+  }
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -118,7 +118,16 @@ export const requests = {
 
 /** What containerd answers. */
 export const answers = {
-  contents: z.object({ info: z.array(z.object({ digest: z.string(), size: z.number(), labels: labelsSchema })) }),
+  contents: z.object({
+    info: z.array(
+      z.object({
+        digest: z.string(),
+        size: z.number(),
+        labels: labelsSchema,
+        updatedAt: z.object({ seconds: z.number() }).nullable(),
+      }),
+    ),
+  }),
   data: z.object({ data: z.instanceof(Uint8Array) }),
 }
 

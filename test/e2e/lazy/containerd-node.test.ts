@@ -16,7 +16,9 @@ import type { LabProcess } from '../../lab/process.ts'
 import { SmallImages, type SmallLayer } from '../../lab/small-images.ts'
 import { until } from '../../lab/until.ts'
 
-const missing = ['containerd', 'ctr', 'runc', 'busybox', 'nsenter', 'unshare'].filter((name) => !Bun.which(name))
+const missing = ['containerd', 'ctr', 'runc', 'busybox', 'nsenter', 'unshare', 'setpriv'].filter(
+  (name) => !Bun.which(name),
+)
 const obstacle =
   process.getuid?.() !== 0
     ? 'only root may mount'
@@ -66,7 +68,9 @@ describe.skipIf(obstacle !== undefined)('containerd with layers that are mounted
     snapshotter: () => answers(at('s.sock')),
   }
   const begin = async (name: string) => {
-    programs.set(name, capsule.spawn(name, [builtBinary, name, ...flags[name]!()]))
+    // As its unit has it.
+    const enclosed = name === 'snapshotter' ? ['setpriv', '--bounding-set', '-all,+chown,+dac_override,+fowner'] : []
+    programs.set(name, capsule.spawn(name, [...enclosed, builtBinary, name, ...flags[name]!()]))
     await until(`${name} is ready`, 20, ready[name]!)
   }
   const read = (path: string) => containerd.run(reference, 'sha256sum', path).then((text) => text.split(' ')[0])
