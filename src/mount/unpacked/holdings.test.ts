@@ -70,6 +70,25 @@ describe('Holdings', () => {
     )
   })
 
+  test('calls a block with a veiled chunk ready when that was read, or when all is here', () => {
+    const holdings = new Holdings(
+      tableOf([
+        [512, 5000],
+        [512, 5000],
+        [512, 5000],
+      ]),
+      undefined,
+    )
+    for (const chunk of [0, 1]) holdings.keep(chunk)
+    holdings.veil(1)
+    expect([ready(holdings, 0), ready(holdings, 2)]).toEqual([true, false])
+    holdings.unveil(1)
+    expect(ready(holdings, 1)).toBe(true)
+    holdings.veil(0)
+    holdings.keep(2)
+    expect(ready(holdings, 0)).toBe(true)
+  })
+
   test('has no chunk twice', () => {
     const holdings = new Holdings(tableOf([[512, 5000]]), { own: Uint8Array.of(1), lent: Uint8Array.of(1) })
     expect([...holdings.lent.indexes()]).toEqual([])

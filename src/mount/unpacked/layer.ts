@@ -28,6 +28,11 @@ import { unpacksTo } from './whole-check.ts'
 
 /** A chunk shorter than a block of the disk saves nothing there: it is copied. */
 const leastLent = 4096
+/**
+ * A layer that other layers have this share of, or less, is given all of it in its own file when it is complete: then the
+ * kernel reads that without asking anybody. Of more, what is saved is worth more.
+ */
+const littleShare = 1 / 8
 const mostErrors = 5
 
 /** What the index says, without what only the kernel reads. */
@@ -261,6 +266,16 @@ export class Layer {
       }
       await batch.end()
     })
+  }
+
+  /** Chunks in its own file that have to be hashed before they are answered with. */
+  unverified(): number[] {
+    this.file.untouched()
+    return [...this.holdings.own.indexes()].filter((chunk) => !this.holdings.verified.has(chunk))
+  }
+
+  get lentIsLittle(): boolean {
+    return this.holdings.lentBytes <= this.shape.table.size * littleShare
   }
 
   /** Takes note of a missing chunk that another layer has. True if it is not missing any more. */

@@ -367,6 +367,32 @@ describe('a layer', () => {
     expect(node.asked.length).toBe(asked)
   })
 
+  test('gets into its own file what little of it others have, so that the kernel can read that alone', async () => {
+    const shared = text(20, 50_000)
+    const [a, b] = [sampleLayer([shared]), sampleLayer([text(22, 900_000), shared])]
+    const node = newNode(a, b)
+    const layers = newLayers()
+    await all(await layers.open(specOf(node, a)))
+    const layer = await layers.open(specOf(node, b, true))
+    await until(() => layer.whole())
+    expect(same(await Bun.file(layer.path).bytes(), b.shown)).toBe(true)
+    expect(layer.progress().deduped).toBe(50_000)
+  })
+
+  test('that was touched while nobody looked is verified in the background, and mended', async () => {
+    const [dir, node] = [newDir(), newNode(sample)]
+    const first = newLayers({ dir })
+    const { path } = await first.open(specOf(node, sample)).then(async (layer) => {
+      await all(layer)
+      return layer
+    })
+    await first.close()
+    flip(path, 700)
+    const layer = await newLayers({ dir }).open(specOf(node, sample, true))
+    await until(() => layer.whole())
+    expect(same(await Bun.file(path).bytes(), sample.shown)).toBe(true)
+  })
+
   test('takes from another only what is right', async () => {
     const shared = text(20, 900_000)
     const [a, b] = [sampleLayer([shared]), sampleLayer([text(22, 3000), shared])]

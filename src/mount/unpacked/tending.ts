@@ -2,6 +2,7 @@
  * What is done for a mounted layer that nobody asks for: what starts read first is brought at once, the rest when it is
  * quiet, and what this start read first is told to the cluster.
  */
+import { setImmediate } from 'node:timers/promises'
 import { type Clock, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import type { Layer } from './layer.ts'
@@ -15,6 +16,8 @@ const stretchBytes = 64 * 1024 * 1024
 const hereBytes = 256 * 1024
 /** What is read later than this after a mount is not its start, ms. */
 const startMs = 30_000
+/** Hashed or copied before others have a turn. */
+const pauseBytes = 1024 * 1024
 const firstPauseMs = 1000
 const longestPauseMs = 30_000
 /** For a question that nobody waits for, ms. */
@@ -62,7 +65,33 @@ export class Tending {
     await layer.fetching.early(wanted, this.#ended.signal)
   }
 
+  /** Until all of it is here, verified and, where that costs little, in its own file. */
   async #all(): Promise<void> {
+    const { layer, roomy } = this.#o
+    do {
+      await this.#fetch()
+      await this.#eachQuietly(layer.unverified(), (chunk) => layer.own(chunk))
+    } while (!layer.holdings.complete)
+    await layer.check()
+    if (roomy() && layer.lentIsLittle)
+      await this.#eachQuietly(layer.holdings.lent.indexes(), (chunk) => layer.takeOver(chunk))
+  }
+
+  async #eachQuietly(chunks: Iterable<number>, task: (chunk: number) => Promise<unknown>): Promise<void> {
+    const { layer, traffic } = this.#o
+    let bytes = 0
+    for (const chunk of [...chunks]) {
+      this.#ended.signal.throwIfAborted()
+      await task(chunk)
+      bytes += layer.shape.table.length(chunk)
+      if (bytes < pauseBytes) continue
+      bytes = 0
+      if (traffic.busy) await traffic.quiet(this.#ended.signal)
+      await setImmediate()
+    }
+  }
+
+  async #fetch(): Promise<void> {
     const { layer, clock, traffic, roomy } = this.#o
     const { signal } = this.#ended
     let failed = 0
@@ -84,7 +113,6 @@ export class Tending {
         await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failed++), signal)
       }
     }
-    await layer.check()
   }
 
   async #tellAfterStart(): Promise<void> {
