@@ -1,0 +1,32 @@
+/** A real full disk: a tmpfs in a mount namespace of the child's own, so that nothing is left behind. */
+import { expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const namespaces =
+  Bun.which('unshare') !== null && Bun.spawnSync(['unshare', '--user', '--map-root-user', '--mount', 'true']).success
+const child = join(import.meta.dir, '../../../test/fakes/full-unpacked.ts')
+
+test.skipIf(!namespaces)(
+  'on a full disk layers that nobody mounts make room, and what does not fit is served from memory, and told',
+  () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shoal-full-'))
+    try {
+      const command = ['unshare', '--user', '--map-root-user', '--mount', process.execPath, child, dir]
+      const { stdout, stderr } = Bun.spawnSync(command, { timeout: 30_000 })
+      expect(stderr.toString()).toBe('')
+      expect(JSON.parse(stdout.toString())).toEqual({
+        right: [true, true, true],
+        askedAgain: 0,
+        evicted: true,
+        told: true,
+        kept: true,
+        whole: false,
+      })
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  },
+  60_000,
+)
