@@ -12,6 +12,7 @@ import { Failure } from '../../failure.ts'
 import { shortDigest } from '../../oci/digest.ts'
 import type { Compression } from '../../zran/points.ts'
 import { type Resumed, resume } from '../../zran/resume.ts'
+import { spanOf } from '../../zran/span.ts'
 import { ChunkCutter, type Cuts, type Head } from './chunk-cutter.ts'
 import type { GapFile } from './gap-file.ts'
 import type { Holdings } from './holdings.ts'
@@ -68,6 +69,8 @@ interface Wanted {
 
 class Flight {
   readonly run: Run
+  /** All that is missing and will come out of it, asked for or not. */
+  readonly chunks: readonly number[]
   /** Nobody waits for it: it stops while somebody waits for anything else. */
   readonly yields: boolean
   /** Place in the layer up to which it has come. */
@@ -75,8 +78,9 @@ class Flight {
   readonly landed: Promise<void>
   readonly land: () => void
 
-  constructor(run: Run, yields: boolean) {
+  constructor(run: Run, chunks: readonly number[], yields: boolean) {
     this.run = run
+    this.chunks = chunks
     this.yields = yields
     this.at = run.at
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -116,6 +120,12 @@ export class Fetching {
     } finally {
       wanted.waiters--
     }
+  }
+
+  /** Place in the layer up to which bytes come when those from `start` to before `end` are asked for. */
+  reach(start: number, end: number): number {
+    const { points, table, compressedSize } = this.#o
+    return spanOf(points, { size: table.size, compressedSize }, start, end).until
   }
 
   /** Nobody waits for these yet, but they are to come with what is asked for now. */
@@ -197,9 +207,8 @@ export class Fetching {
   async #demand(run: Run, fresh: boolean): Promise<void> {
     const { traffic } = this.#o
     this.#runs++
-    for (const chunk of run.chunks) this.#wanted.get(chunk)!.asked = true
+    const flight = this.#flight(run, false)
     try {
-      const flight = new Flight(run, false)
       await traffic.demand(() => this.#bring(flight, 'none', fresh, this.#ended.signal))
       this.#failed = 0
     } catch (error) {
@@ -216,7 +225,7 @@ export class Fetching {
   }
 
   async #unasked(run: Run, yields: boolean, prefetch: Prefetch, signal: AbortSignal): Promise<void> {
-    const wrong = await this.#bring(new Flight(run, yields), prefetch, false, signal)
+    const wrong = await this.#bring(this.#flight(run, yields), prefetch, false, signal)
     for (const chunk of wrong) await this.#again(chunk, signal)
   }
 
@@ -257,7 +266,7 @@ export class Fetching {
   /** One more try for a chunk that came wrong in a stream. */
   async #again(chunk: number, signal: AbortSignal): Promise<void> {
     for (const run of runsOf([chunk], this.#o, streamMerging)) {
-      const wrong = await this.#bring(new Flight(run, true), 'none', true, signal)
+      const wrong = await this.#bring(this.#flight(run, true), 'none', true, signal)
       if (wrong.length > 0) throw new Failure('corrupt', this.#wrongTwice(chunk))
     }
   }
@@ -267,9 +276,7 @@ export class Fetching {
     const { run } = flight
     const { table, compression, points, compressedSize, keeping, traffic } = this.#o
     const missing = new Set(run.chunks)
-    const before = this.#flightTo(run.at)
-    this.#flights.add(flight)
-    for (const chunk of missing) this.#flying.set(chunk, flight)
+    const before = this.#flightTo(run.at, flight)
     const batch = keeping.batch()
     const gaps = this.#o.gaps.writer()
     const cuts: Cuts = {
@@ -313,7 +320,7 @@ export class Fetching {
   #landed(flight: Flight): void {
     this.#flights.delete(flight)
     flight.land()
-    for (const chunk of flight.run.chunks) {
+    for (const chunk of flight.chunks) {
       if (this.#flying.get(chunk) === flight) this.#flying.delete(chunk)
       const wanted = this.#wanted.get(chunk)
       if (!wanted) continue
@@ -347,11 +354,29 @@ export class Fetching {
     return start
   }
 
+  #flight(run: Run, yields: boolean): Flight {
+    const { table } = this.#o
+    const [first, last] = table.within(run.at, run.until)
+    const chunks = new Set(run.chunks)
+    for (let chunk = first; chunk < last; chunk++) {
+      if (table.start(chunk) >= run.at && table.end(chunk) <= run.until && !this.#isHere(chunk)) chunks.add(chunk)
+    }
+    const flight = new Flight(run, [...chunks], yields)
+    this.#flights.add(flight)
+    for (const chunk of chunks) {
+      // What gives way may come late: who waits for it waits for the one that does not.
+      if (!yields || !this.#flying.has(chunk)) this.#flying.set(chunk, flight)
+      const wanted = this.#wanted.get(chunk)
+      if (wanted) wanted.asked = this.#comesSoon(chunk)
+    }
+    return flight
+  }
+
   /** The run under way that ends at `at` in the middle of a chunk, and leaves its head. */
-  #flightTo(at: number): Flight | undefined {
+  #flightTo(at: number, except: Flight): Flight | undefined {
     const chunk = this.#o.table.after(at)
     const inside = chunk < this.#o.table.count && this.#o.table.start(chunk) < at
-    return inside ? [...this.#flights].find(({ run }) => run.until === at) : undefined
+    return inside ? [...this.#flights].find((flight) => flight !== except && flight.run.until === at) : undefined
   }
 
   #headAt(at: number): Head | undefined {

@@ -407,7 +407,7 @@ export class Layer {
     }
     if (!missing) return
     const reader = this.#readAhead.read(offset, end)
-    reader.until = Math.max(reader.until, table.end(last - 1))
+    reader.until = Math.max(reader.until, this.fetching.reach(table.start(first), table.end(last - 1)))
     if (reader.ahead > 0) this.#ahead(reader)
   }
 
