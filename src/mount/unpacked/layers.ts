@@ -63,6 +63,8 @@ export class UnpackedLayers {
   /** One thing at a time is done to a layer as a whole. */
   readonly #turns = new Map<Digest, Promise<unknown>>()
   readonly #places = new Places<Layer>()
+  /** Being removed. */
+  readonly #leaving = new Set<Digest>()
   readonly #around: Surroundings
   readonly #written = new Map<Layer, string>()
   readonly #ended = new AbortController()
@@ -273,7 +275,8 @@ export class UnpackedLayers {
   }
 
   async #makeRoom(): Promise<boolean> {
-    const unused = [...this.#held].filter(([, { users }]) => users === 0)
+    // What is being removed hands over what others have from it, and may have found the disk full itself.
+    const unused = [...this.#held].filter(([digest, { users }]) => users === 0 && !this.#leaving.has(digest))
     const [oldest] = unused.sort(([, a], [, b]) => a.layer.usedAt - b.layer.usedAt)
     return oldest !== undefined && (await this.#remove(oldest[0]))
   }
@@ -288,12 +291,11 @@ export class UnpackedLayers {
     const held = this.#held.get(digest)
     if (!held || held.users > 0) return false
     const { layer } = held
-    for (const other of this.#held.values()) {
-      if (other.layer === layer) continue
-      for (const chunk of [...other.layer.holdings.lent.indexes()]) {
-        const place = this.#places.find(other.layer.digest(chunk), layer)
-        if (!place) await other.layer.takeOver(chunk)
-      }
+    this.#leaving.add(digest)
+    try {
+      await this.#handOver(layer)
+    } finally {
+      this.#leaving.delete(digest)
     }
     this.#places.forget(layer)
     this.#held.delete(digest)
@@ -301,6 +303,16 @@ export class UnpackedLayers {
     await layer.close()
     await removeFolder(layer.folder)
     return true
+  }
+
+  /** What others have from it, and nobody else has, goes to them. */
+  async #handOver(layer: Layer): Promise<void> {
+    for (const { layer: other } of this.#held.values()) {
+      if (other === layer) continue
+      for (const chunk of [...other.holdings.lent.indexes()]) {
+        if (!this.#places.find(other.digest(chunk), layer)) await other.takeOver(chunk)
+      }
+    }
   }
 
   async #write(layer: Layer): Promise<void> {
