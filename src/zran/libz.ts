@@ -14,20 +14,22 @@ const functions = {
   inflateEnd: { args: ['ptr'], returns: 'int' },
 } as const
 
-const open = () => dlopen('libz.so.1', functions).symbols
+const open = (name: string) => dlopen(name, functions).symbols
 export type Libz = ReturnType<typeof open>
 
 let loaded: Libz | undefined
 
-/** @throws {Failure} `unsupported` on a host that has no zlib */
-export function libz(): Libz {
+/** @throws {Failure} `unavailable` on a host that has no zlib: another one may have it */
+export function libz(name = 'libz.so.1'): Libz {
+  if (loaded && name === 'libz.so.1') return loaded
   try {
-    loaded ??= open()
-    return loaded
+    const symbols = open(name)
+    loaded ??= symbols
+    return symbols
   } catch (cause) {
     throw new Failure(
-      'unsupported',
-      'gzip layers are fetched whole on this host, for it has no libz.so.1 (Debian: apt install zlib1g, Alpine: apk add zlib)',
+      'unavailable',
+      `gzip layers are neither indexed nor read from their middle on this host, for it has no ${name} (Debian: apt install zlib1g; Alpine: apk add zlib)`,
       { cause },
     )
   }

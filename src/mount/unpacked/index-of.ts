@@ -1,7 +1,9 @@
 /** The index of a layer, from the cluster; or why there is none. */
 import { type Clock, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
+import { factsOf } from '../../layer-index/decode.ts'
 import { shortDigest } from '../../oci/digest.ts'
+import { whyWhole } from '../../zran/resume.ts'
 import type { Blob, IndexAnswer, NodeClient } from './node-client.ts'
 
 export type IndexBytes = { readonly bytes: Uint8Array } | { readonly reason: string }
@@ -25,7 +27,10 @@ export async function bringIndex(blob: Blob, client: NodeClient, options: BringO
   let waiting = false
   for (;;) {
     const answer = await ask(() => client.index(blob, signal), clock.now() - start < patienceMs)
-    if (answer?.state === 'here') return { bytes: answer.bytes }
+    if (answer?.state === 'here') {
+      const reason = whyWhole(factsOf(answer.bytes).said.compression)
+      return reason === undefined ? { bytes: answer.bytes } : { reason }
+    }
     if (answer?.state === 'cannot') return { reason: answer.reason }
     if (answer && clock.now() - start > makingMs) {
       return { reason: `its index was not made within ${makingMs / 60_000} minutes` }
