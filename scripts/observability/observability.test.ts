@@ -3,9 +3,11 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Registry } from 'prom-client'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { createAdmin } from '../../src/admin/admin.ts'
+import { snapshotterMetrics } from '../../src/snapshotter/metrics.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { FakeNodeView } from '../../test/fakes/node-view.ts'
@@ -49,6 +51,9 @@ describe.skipIf(promtool === null)('promtool', () => {
     const app = createAdmin(new FakeNodeView(), metrics, { log: silentLog })
     const answer = await app.request('/metrics')
     expect(ask(['check', 'metrics'], await answer.text())).toEqual({ code: 0, said: '' })
+    const snapshotter = snapshotterMetrics(() => [])
+    for (const { name } of await snapshotter.registry.getMetricsAsJSON()) countOne(snapshotter, name)
+    expect(ask(['check', 'metrics'], await snapshotter.registry.metrics())).toEqual({ code: 0, said: '' })
   })
 
   test('takes the rules', () => {
@@ -95,6 +100,8 @@ test('each alert has a case in which it fires, says how bad it is, and what to d
 
 describe('of metrics that there are', () => {
   const { registry } = createMetrics()
+  const snapshotter = snapshotterMetrics(() => []).registry
+  const metricOf = (name: string) => registry.getSingleMetric(name) ?? snapshotter.getSingleMetric(name)
   const recorded = new Set(rules.map(({ record }) => record))
 
   /** Names in a query, and the labels it asks for. */
@@ -107,7 +114,7 @@ describe('of metrics that there are', () => {
   test.each([...rules.map(({ expr }) => expr), ...queries])('%s', (expr) => {
     for (const [name, labels] of named(expr)) {
       if (recorded.has(name)) continue
-      const base = registry.getSingleMetric(name) ?? registry.getSingleMetric(name.replace(/_(bucket|sum|count)$/, ''))
+      const base = metricOf(name) ?? metricOf(name.replace(/_(bucket|sum|count)$/, ''))
       expect(base, name).toBeDefined()
       const known = base && 'labelNames' in base ? (base.labelNames as string[]) : []
       for (const label of labels) expect(['job', 'instance', ...known]).toContain(label)
@@ -116,7 +123,8 @@ describe('of metrics that there are', () => {
 
   test('each is on the dashboard', async () => {
     const shown = new Set(queries.flatMap((expr) => [...named(expr)].map(([name]) => name.replace(/_bucket$/, ''))))
-    const all = (await registry.getMetricsAsJSON()).map(({ name }) => name)
+    const listed = await Promise.all([registry, snapshotter].map((each) => each.getMetricsAsJSON()))
+    const all = listed.flat().map(({ name }) => name)
     expect(all.filter((name) => !shown.has(name))).toEqual([])
   })
 })
@@ -127,7 +135,7 @@ test('the file that people import is what the panels make: else run bun scripts/
 })
 
 /** One event, with every label set to something. */
-function countOne({ registry }: ReturnType<typeof createMetrics>, name: string): void {
+function countOne({ registry }: { registry: Registry }, name: string): void {
   const metric = registry.getSingleMetric(name)!
   const names = 'labelNames' in metric ? (metric.labelNames as string[]) : []
   const labels = Object.fromEntries(names.map((label) => [label, 'some']))

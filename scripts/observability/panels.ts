@@ -452,6 +452,54 @@ export const rows: readonly Row[] = [
     ],
   },
   {
+    title: 'Containers before their image',
+    panels: [
+      {
+        title: 'Layers of pulled images',
+        help: 'Mounted, and read as they are needed; or fetched whole and unpacked.',
+        unit: 'none',
+        as: 'stack',
+        queries: [
+          q(sum('', range('shoal_snapshotter_lazy_layers_total')), 'mounted'),
+          q(sum('', range('shoal_snapshotter_unpacked_layers_total')), 'unpacked'),
+        ],
+      },
+      {
+        title: 'Unpacked, by reason',
+        help: 'Which layer and why in words: the log of shoal-snapshotter there, and labels of snapshots.',
+        unit: 'none',
+        as: 'stack',
+        queries: [q(sum('reason', range('shoal_snapshotter_unpacked_layers_total')), '{{reason}}')],
+      },
+      {
+        title: 'Calls of containerd',
+        help: 'How long it waits for the snapshotter: of ten calls one takes longer.',
+        unit: 's',
+        queries: [
+          q(
+            `histogram_quantile(0.9, ${sum('le, method', rate('shoal_snapshotter_call_seconds_bucket'))})`,
+            '{{method}}',
+          ),
+        ],
+      },
+      {
+        title: 'Calls that were refused',
+        help: 'Layers that are there already (ALREADY_EXISTS) are what lazy pulls are made of. UNAVAILABLE: no mounter.',
+        unit: 'ops',
+        queries: [q(sum('code', rate('shoal_snapshotter_call_seconds_count', ',code!="OK"')), '{{code}}')],
+      },
+      {
+        title: 'Snapshots',
+        help: 'Layers, and file systems of containers. By version of the snapshotter: hosts.',
+        unit: 'none',
+        queries: [
+          q(sum('kind', 'shoal_snapshotter_snapshots{$scope}'), '{{kind}}'),
+          q('count by (version) (shoal_snapshotter_build_info{$scope})', 'hosts with {{version}}'),
+        ],
+      },
+    ],
+  },
+  {
     title: 'Processes',
     panels: [
       {

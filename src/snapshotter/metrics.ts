@@ -9,7 +9,12 @@ const kinds: readonly Kind[] = ['view', 'active', 'committed']
 export function snapshotterMetrics(infos: () => readonly Info[]) {
   const registry = new Registry()
   const registers = [registry]
-  const build = new Gauge({ name: 'shoal_build_info', help: 'Always 1', labelNames: ['version', 'commit'], registers })
+  const build = new Gauge({
+    name: 'shoal_snapshotter_build_info',
+    help: 'Always 1',
+    labelNames: ['version', 'commit'],
+    registers,
+  })
   build.set({ version: buildInfo.version, commit: buildInfo.commit }, 1)
   new Gauge({
     name: 'shoal_snapshotter_snapshots',

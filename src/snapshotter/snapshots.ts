@@ -84,7 +84,10 @@ export class Snapshots {
   /** A container's own layer; or an image's, of a client that does not let the snapshotter choose. */
   async #unasked(key: string, parent: string, labels: Labels): Promise<Mount[]> {
     const mounts = await this.#create('active', key, parent, labels)
-    if (unpackKey.test(key)) this.#parts.catalog.explain(key, 'its client fetched the whole image before it asked')
+    if (unpackKey.test(key)) {
+      this.#parts.witness.unpacked('unasked')
+      this.#parts.catalog.explain(key, 'its client fetched the whole image before it asked')
+    }
     return mounts
   }
 
