@@ -238,6 +238,22 @@ describe('bytes on the disk', () => {
     expect(node.asked.length).toBe(asked)
   })
 
+  test('are served without a node when all that is asked of it is here, and nothing else is', async () => {
+    const [dir, node] = [newDir(), newNode(sample)]
+    const first = newLayers({ dir })
+    const layer = await first.open(specOf(node, sample))
+    await layer.read(600, 1000, within(20_000))
+    await until(() => layer.ready(600, 1000))
+    await first.close()
+    await node.stop()
+    const again = await newLayers({ dir }).open(specOf(node, sample))
+    expect(same(await again.read(600, 1000, within(20_000)), sample.shown.subarray(600, 1600))).toBe(true)
+    const far = again.read(again.size - 90_000, 100, within(300))
+    expect(far).rejects.toThrow()
+    await far.catch(() => {})
+    expect(again.progress().errors[0]).toContain('no node answers')
+  })
+
   test('that were damaged while nobody looked are fetched again', async () => {
     const [dir, node] = [newDir(), newNode(sample)]
     const first = newLayers({ dir })
