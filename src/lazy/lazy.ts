@@ -71,8 +71,8 @@ export class LazyLayers {
   }
 
   async close(): Promise<void> {
-    await this.#tending.close()
-    await this.indexes.close()
+    // What is made unasked is waited for by the one and ended by the other.
+    await Promise.all([this.#tending.close(), this.indexes.close()])
   }
 
   /** After the last question of others. */

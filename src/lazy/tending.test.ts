@@ -84,6 +84,17 @@ describe('while nobody waits for anything', () => {
     expect([peer, seed, other].flatMap(({ maker }) => maker.made)).toEqual([])
   })
 
+  test('a node that ends does not wait for what it makes unasked', async () => {
+    const node = await nodes.add(['seed', 'scheduler'], 'auto')
+    await reads(node)
+    node.maker.gate = new Promise(() => {})
+    node.lazy.start()
+    while (node.maker.made.length === 0) await Bun.sleep(5)
+    await node.lazy.close()
+    expect([...node.lazy.indexes.facts().making]).toEqual([])
+    expect(node.store.find(index)).toBeUndefined()
+  })
+
   test('the owner of a layer hears of the index that another seed has made', async () => {
     const all = [await nodes.add(['seed', 'scheduler'], 'auto'), await nodes.add(['seed', 'scheduler'], 'auto')]
     const owner = all[0]!.lazy.indexes.finding.owners(digestOf(layer))[0]!

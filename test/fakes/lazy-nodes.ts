@@ -12,6 +12,7 @@ import type { LayerFile, Maker } from '../../src/lazy/maker.ts'
 import type { Fetching } from '../../src/lazy/making.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { type Repository, repositoryOf } from '../../src/oci/reference.ts'
+import { unlessAborted } from '../../src/source/retry.ts'
 import type { Location } from '../../src/source/source.ts'
 import type { DiskStore } from '../../src/store/disk-store.ts'
 import { Bans } from '../../src/swarm/bans.ts'
@@ -35,8 +36,7 @@ export class FakeMaker implements Maker {
   async make({ digest, path, size }: LayerFile, out: string, progress: (bytes: number) => void, signal: AbortSignal) {
     this.made.push(digest)
     progress(size / 2)
-    await this.gate
-    signal.throwIfAborted()
+    if (this.gate) await unlessAborted(this.gate, signal)
     const layer = readFileSync(path)
     if (digestOf(layer) !== digest) throw new Failure('corrupt', 'the file is not the layer')
     if (layer.toString('latin1').startsWith('one frame')) throw new Failure('unsupported', 'it is one zstd frame')
