@@ -6,6 +6,7 @@ import { infoOf } from '../test/fakes/members.ts'
 import { FakePreheats } from '../test/fakes/preheats.ts'
 import { blobSchema, memberSchema, type NodeView, nodeSchema, swarmSchema, transfersSchema } from './admin/view.ts'
 import { seededRandom } from './clock.ts'
+import { Mounted } from './lazy/mounted.ts'
 import { Meter } from './meter.ts'
 import { type NodeParts, viewOf } from './node-view.ts'
 import { digestOf } from './oci/digest.ts'
@@ -59,7 +60,7 @@ function parts() {
     membership,
     store,
     bans,
-    lazy: { indexes: { facts: () => known }, measure: () => {} },
+    lazy: { indexes: { facts: () => known }, measure: () => {}, mounted: new Mounted(clock, metrics) },
     state: { where: '/var/lib/shoal/state.db', state: { trouble: undefined, tags: stateTags } },
     keeping: { owed: { waiting: 3, oldestAt: clock.wall() - 90_000 }, facts: () => Promise.reject() },
     mender: { due: 2, damaged: 1 },

@@ -72,7 +72,7 @@ export interface NodeParts {
   readonly replication: Replicating | undefined
   readonly keeping: Pick<Keeping, 'owed' | 'facts'>
   readonly policy: Keeps | undefined
-  readonly lazy: { readonly indexes: Pick<LayerIndexes, 'facts'> } & Pick<LazyLayers, 'measure'>
+  readonly lazy: { readonly indexes: Pick<LayerIndexes, 'facts'> } & Pick<LazyLayers, 'measure' | 'mounted'>
   readonly levels: LogLevels
   readonly clock: Clock
   readonly metrics: Metrics
@@ -140,6 +140,7 @@ export function viewOf(parts: NodeParts): NodeView {
     }),
     swarms: () => (swarms ? [...swarms.describe()].map((facts) => swarmFacts(facts, iso)) : []),
     layers: () => layersFacts(parts.lazy.indexes.facts(), store),
+    mounted: () => parts.lazy.mounted.facts(),
     bans: () => bans.list().map(({ node, reason, until }) => ({ node, reason, until: new Date(until).toISOString() })),
     liftBan: (node) => bans.lift(node),
     logLevel: () => levelFacts(parts.levels.facts),

@@ -154,6 +154,18 @@ export const rows: readonly Row[] = [
         queries: [q(sum('result', range('shoal_layer_indexes_made_total')), '{{result}}')],
       },
       {
+        title: 'Mounted',
+        help: 'Layers that are mounted on hosts, unpacked: their size, and what of it is here. deduped: other layers had it. fetched: compressed.',
+        unit: 'bytes',
+        queries: [q(sum('of', 'shoal_mounted_bytes{$scope}'), '{{of}}')],
+      },
+      {
+        title: 'Mounts',
+        help: 'Images that shoal mount has mounted, and reads of what is mounted that ended in EIO since the mounters started.',
+        unit: 'none',
+        queries: [q('sum(shoal_mounts{$scope})', 'images'), q('sum(shoal_mount_reads_failed{$scope})', 'reads failed')],
+      },
+      {
         title: 'Making an index',
         help: 'Seconds from a whole layer to its index.',
         unit: 's',

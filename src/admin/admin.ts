@@ -155,6 +155,7 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.get('/api/v1/transfers', (c) => c.json(view.transfers()))
   app.get('/api/v1/swarms', (c) => c.json({ swarms: view.swarms() }))
   app.get('/api/v1/layers', (c) => c.json(view.layers()))
+  app.get('/api/v1/mounts', (c) => c.json(view.mounted()))
   app.get('/api/v1/history', async (c) => {
     const query = queryOf(c, historyQuery)
     return c.json(await view.history(query.span))

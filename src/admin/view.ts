@@ -3,6 +3,7 @@
  * with; the composition root implements {@link NodeView}. Times are ISO 8601, rates bytes per second.
  */
 import { z } from 'zod'
+import type { MountedFacts } from '../lazy/mounted.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { Preheats } from '../preheat/preheats.ts'
 import type { Replicating } from '../replicate/progress.ts'
@@ -355,6 +356,8 @@ export interface NodeView {
   swarms(): SwarmFacts[]
   /** Layers of which something is known here: those that are being made first. */
   layers(): LayersFacts
+  /** What is mounted on this host, as its mounter told lately. */
+  mounted(): MountedFacts
   /** Nodes that are left alone for what they sent. */
   bans(): BanFacts[]
   /** False if there is no such ban. */

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import prettyBytes from 'pretty-bytes'
 import { isPlatform, platformOf } from '../get/platform.ts'
 import { hostFacts, whyNot } from '../mount/kernel/support.ts'
 import type { MountFacts } from '../mount/mounter/api.ts'
@@ -8,6 +7,7 @@ import { NoMounter } from '../mount/mounter/client.ts'
 import { addClientFlags } from './client-flags.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
+import { hereText } from './mounted-text.ts'
 import { addMounterFlags, mounterOf, startedMounter } from './mounter-flags.ts'
 import { registryOf } from './registry-port.ts'
 
@@ -100,17 +100,14 @@ function lineOf(mounted: MountFacts): string {
   ].join('\n')
 }
 
-/** `12 MiB of 830 MiB are here` */
-export function hereOf({ layers }: MountFacts): string {
+function hereOf({ layers }: MountFacts): string {
+  const distinct = [...new Map(layers.map((layer) => [layer.id, layer])).values()]
   const sum = (of: (layer: MountFacts['layers'][number]) => number) =>
-    prettyBytes(
-      layers.reduce((total, layer) => total + of(layer), 0),
-      { binary: true },
-    )
-  if (layers.every(({ complete }) => complete)) return `all ${sum(({ size }) => size)} are here`
-  const saved = layers.some(({ deduped }) => deduped > 0)
-  return (
-    `${sum(({ here }) => here)} of ${sum(({ size }) => size)} are here` +
-    (saved ? `, ${sum(({ deduped }) => deduped)} of them from other layers` : '')
-  )
+    distinct.reduce((total, layer) => total + of(layer), 0)
+  return hereText({
+    size: sum(({ size }) => size),
+    here: sum(({ here }) => here),
+    deduped: sum(({ deduped }) => deduped),
+    complete: distinct.every(({ complete }) => complete),
+  })
 }

@@ -2,7 +2,7 @@
 import prettyBytes from 'pretty-bytes'
 import type { StatusFacts } from './status-text.ts'
 
-export function statusLine({ node, members, transfers, bans }: StatusFacts, wall: number): string {
+export function statusLine({ node, members, transfers, bans, mounted }: StatusFacts, wall: number): string {
   const { rates, store } = node
   const perSecond = (count: number) => `${prettyBytes(Math.round(count), { binary: true }).replace(' ', '')}/s`
   return [
@@ -15,6 +15,7 @@ export function statusLine({ node, members, transfers, bans }: StatusFacts, wall
     `from-sources=${perSecond(rates.source)}`,
     `to-peers=${perSecond(rates.sent)}`,
     `store=${prettyBytes(store.disk, { binary: true }).replace(' ', '')}`,
+    ...(mounted && mounted.mounts.length > 0 ? [`mounts=${mounted.mounts.length}`] : []),
     ...(bans.length > 0 ? [`banned=${bans.length}`] : []),
     ...(store.trouble === undefined ? [] : [`trouble: ${store.trouble}`]),
   ].join('  ')

@@ -4,6 +4,8 @@ import Table from 'cli-table3'
 import prettyBytes from 'pretty-bytes'
 import type { PreheatSummary } from '../admin/preheats.ts'
 import type { BanFacts, BlobPage, MemberFacts, NodeFacts, Transfers } from '../admin/view.ts'
+import type { MountedFacts } from '../lazy/mounted.ts'
+import { rowsOf } from '../lazy/mounted-rows.ts'
 import { shortDigest } from '../oci/digest.ts'
 import { largestUnits } from '../span.ts'
 import { countsText } from './preheat-text.ts'
@@ -17,9 +19,11 @@ export interface StatusFacts {
   readonly bans: readonly BanFacts[]
   /** Lately asked for; absent where nobody can say. */
   readonly preheats?: readonly PreheatSummary[]
+  /** Absent where the node is too old to be told of any. */
+  readonly mounted?: MountedFacts
 }
 
-export function renderStatus({ node, members, blobs, transfers, bans, preheats = [] }: StatusFacts): string {
+export function renderStatus({ node, members, blobs, transfers, bans, preheats = [], mounted }: StatusFacts): string {
   return [
     describe(node),
     section(
@@ -75,6 +79,7 @@ export function renderStatus({ node, members, blobs, transfers, bans, preheats =
         upload.to === undefined ? '?' : shortNode(upload.to),
       ]),
     ),
+    ...(mounted ? mountLines(mounted) : []),
     ...preheatLines(preheats),
     // Ids whole: they are what lifts a ban.
     ...(bans.length === 0
@@ -87,6 +92,21 @@ export function renderStatus({ node, members, blobs, transfers, bans, preheats =
           ),
         ]),
   ].join('\n\n')
+}
+
+function mountLines(mounted: MountedFacts): string[] {
+  const rows = rowsOf(mounted).map(({ where, what, size, here, fetched, deduped, complete, notes }) => [
+    where,
+    what,
+    bytes(size),
+    complete ? 'all' : share(here, size),
+    bytes(fetched),
+    bytes(deduped),
+    notes.join('; '),
+  ])
+  if (rows.length === 0) return []
+  // Unpacked bytes but for those that were fetched; what other layers had was not fetched again and is not stored again.
+  return [section(`Mounts (${rows.length})`, ['at', 'what', 'size', 'here', 'fetched', 'saved', 'notes'], rows)]
 }
 
 /** Those under way: what is over is for `shoal preheat --list`. */

@@ -1,9 +1,12 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { FakeNodeView, other } from '../../test/fakes/node-view.ts'
+import { told } from '../../test/fakes/told.ts'
 import { createAdmin, serveAdmin } from '../admin/admin.ts'
+import { systemClock } from '../clock.ts'
 import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
+import { Mounted } from '../lazy/mounted.ts'
 import { formatAddress } from '../listen.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
@@ -49,6 +52,22 @@ test('shows preheats that are under way, and goes without where nobody can say',
   view.preheats.list = () => Promise.reject(new Failure('unavailable', 'no scheduler is known here'))
   const without = await status(new FakeContext(), '--admin-addr', node(view))
   expect([without.code, without.out.includes('Preheats')]).toEqual([0, false])
+})
+
+test('shows what is mounted on the host, how much of it is here and what that saved, where something is', async () => {
+  const view = new FakeNodeView()
+  const address = node(view)
+  const shown = async (...more: string[]) => (await status(new FakeContext(), '--admin-addr', address, ...more)).out
+  expect(await shown()).not.toContain('Mounts')
+  const mounted = new Mounted(systemClock, createMetrics())
+  mounted.hear(told({ mounts: 1, layers: 2 }))
+  view.mountedNow = mounted.facts()
+  const out = await shown()
+  expect(out).toContain('Mounts (2)')
+  expect(out).toMatch(/^ +at +what +size +here +fetched +saved +notes$/m)
+  expect(out).toMatch(/^ +\/srv\/0 +docker.io\/library\/debian:13 +1000 B +30% +100 B +50 B$/m)
+  expect(out).toMatch(/^ +2 layers of snapshotter +docker.io\/library\/nginx +1.95 KiB +30% +200 B +100 B$/m)
+  expect(JSON.parse(await shown('--json')).mounted).toEqual(view.mountedNow)
 })
 
 test('says what it reads from the files of the engine, and from where', async () => {

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { preheatsSchema } from '../admin/preheats.ts'
 import { banSchema, blobPageSchema, memberSchema, nodeSchema, transfersSchema } from '../admin/view.ts'
 import { duration } from '../config/values.ts'
+import { mountedSchema } from '../lazy/mounted.ts'
 import type { AdminClient } from './admin-client.ts'
 import { addClientFlags, clientOf } from './client-flags.ts'
 import type { Context } from './context.ts'
@@ -37,7 +38,7 @@ export function status(program: Command, context: Context): void {
 }
 
 async function factsFrom(client: AdminClient): Promise<StatusFacts> {
-  const [node, { members }, blobs, transfers, { bans }, preheats] = await Promise.all([
+  const [node, { members }, blobs, transfers, { bans }, preheats, mounted] = await Promise.all([
     client.get('/api/v1/node', nodeSchema),
     client.get('/api/v1/members', z.object({ members: z.array(memberSchema) })),
     client.get('/api/v1/blobs?limit=10', blobPageSchema),
@@ -45,8 +46,9 @@ async function factsFrom(client: AdminClient): Promise<StatusFacts> {
     client.get('/api/v1/bans', z.object({ bans: z.array(banSchema) })),
     // An older node has none to tell of, and one that knows no scheduler cannot say.
     client.get('/api/v1/preheats?limit=20', preheatsSchema).catch(() => undefined),
+    client.get('/api/v1/mounts', mountedSchema).catch(() => undefined),
   ])
-  return { node, members, blobs, transfers, bans, ...preheats }
+  return { node, members, blobs, transfers, bans, ...preheats, ...(mounted ? { mounted } : {}) }
 }
 
 function checked(text: string): number {

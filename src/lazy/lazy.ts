@@ -8,6 +8,7 @@ import { indexCall, madeCall, readsCall, statementOf } from './calls.ts'
 import { type IndexesDeps, LayerIndexes } from './indexes.ts'
 import { LayerReads } from './layer-reads.ts'
 import { Ledger } from './ledger.ts'
+import { Mounted } from './mounted.ts'
 import { Tending, type TendingDeps } from './tending.ts'
 
 export interface LazyDeps extends Omit<IndexesDeps, 'dir' | 'ledger'>, Pick<TendingDeps, 'busy' | 'placeOf'> {
@@ -15,13 +16,15 @@ export interface LazyDeps extends Omit<IndexesDeps, 'dir' | 'ledger'>, Pick<Tend
   readonly calls: Calls
   /** Without regard to who asks. */
   readonly content: Content
-  readonly metrics: IndexesDeps['metrics'] & Pick<Metrics, 'layerIndexes'>
+  readonly metrics: IndexesDeps['metrics'] & Pick<Metrics, 'layerIndexes'> & ConstructorParameters<typeof Mounted>[1]
 }
 
 export class LazyLayers {
   readonly indexes: LayerIndexes
   readonly reads: LayerReads
   readonly content: Content
+  /** On this host. */
+  readonly mounted: Mounted
   readonly #tending: Tending
   readonly #ledger: Ledger
   readonly #metrics: LazyDeps['metrics']
@@ -38,6 +41,7 @@ export class LazyLayers {
     this.reads = new LayerReads({ ...deps, ledger, owners: (layer) => indexes.finding.owners(layer) })
     this.#tending = new Tending({ ...deps, indexes, ledger })
     this.#ledger = ledger
+    this.mounted = new Mounted(deps.clock, metrics)
     this.content = content
     this.#metrics = metrics
     calls.on(indexCall, (asked) => indexes.answer(asked))
@@ -62,6 +66,7 @@ export class LazyLayers {
 
   /** Sets gauges whose values are looked up rather than counted. */
   measure(): void {
+    this.mounted.measure()
     const { indexed, making, unindexed } = this.indexes.facts()
     const { layerIndexes } = this.#metrics
     layerIndexes.set({ state: 'here' }, indexed.filter(({ here }) => here).length)

@@ -18,7 +18,7 @@ export function visitorAt({ socket, header }: Exchange, tokens: Tokens, users?: 
 }
 
 /** Root, and the user that this node runs as, can read this node's logins by themselves. */
-function isTrusted(socket: Socket): Promise<boolean> {
+export function isTrusted(socket: Socket): Promise<boolean> {
   const known = trusted.get(socket)
   if (known) return known
   const { remoteAddress, remotePort, localAddress, localPort } = socket

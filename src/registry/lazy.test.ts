@@ -38,6 +38,7 @@ function setUp({ lazy: has = true } = {}) {
   }
   const lazy = {
     content: own,
+    mounted: { hear: () => {} },
     indexes: {
       index: async (_: object, anew: boolean) => {
         state.anew.push(anew)

@@ -7,19 +7,21 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { z } from 'zod'
 import type { Content } from '../content/content.ts'
 import { Failure } from '../failure.ts'
-import { parseJson } from '../json.ts'
 import type { LayerIndexes } from '../lazy/indexes.ts'
 import type { LayerReads } from '../lazy/layer-reads.ts'
+import type { Mounted } from '../lazy/mounted.ts'
 import { mostReads } from '../lazy/reads.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { type Repository, repositoryOfRequest } from '../oci/reference.ts'
 import { answerBlob } from './blobs.ts'
 import type { Exchange, Services } from './exchange.ts'
+import { jsonIn } from './json-in.ts'
 
 /** What a node knows of layers that are mounted before they are here. */
 export interface Lazy {
   readonly indexes: Pick<LayerIndexes, 'index'>
   readonly reads: Pick<LayerReads, 'of' | 'add'>
+  readonly mounted: Pick<Mounted, 'hear'>
   /** Without regard to who asks. */
   readonly content: Content
 }
@@ -96,24 +98,9 @@ async function admitted(exchange: Exchange, { repository, layer }: LazyRequest, 
 }
 
 async function readsIn(body: AsyncIterable<Uint8Array>): Promise<number[]> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of body) {
-    bytes += chunk.length
-    if (bytes > mostBodyBytes) throw new Failure('too-large', `a list of reads has at most ${mostBodyBytes} bytes`)
-    chunks.push(chunk)
-  }
-  const { data } = readsSchema.safeParse(jsonOf(Buffer.concat(chunks).toString('utf8')))
+  const { data } = readsSchema.safeParse(await jsonIn(body, mostBodyBytes, 'a list of reads'))
   if (data) return data
   throw new Failure('bad-request', `expected a JSON list of at most ${mostReads} numbers of chunks`)
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return parseJson(text)
-  } catch {
-    return undefined
-  }
 }
 
 function json({ method }: Exchange, status: number, value: object, more: Record<string, string> = {}): Response {

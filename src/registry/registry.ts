@@ -15,6 +15,7 @@ import { Sending } from './file-bytes.ts'
 import { answerFile, answerShares } from './files.ts'
 import { answerLazy, type Lazy, type LazyRequest, parseLazy, takeReads } from './lazy.ts'
 import { answerManifest } from './manifests.ts'
+import { mountsPath, takeMounts } from './mounts.ts'
 import { answerCatalog, answerPassed } from './passed.ts'
 import { type PullSummary, type Pulls, PullTracker } from './pulls.ts'
 import { kindOfTarget, parseRequest, type RegistryRequest, split } from './request.ts'
@@ -60,6 +61,9 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
   })
   /** Undefined for a request that reads, or that this node cannot write. */
   const written = async (c: Context<Environment>, exchange: Exchange) => {
+    if (init.lazy && c.req.method === 'PUT' && exchange.target === mountsPath) {
+      return takeMounts(exchange.socket, writtenOf(c, exchange, tokens), init.lazy)
+    }
     const lazy = init.lazy && c.req.method === 'PUT' ? lazyOf(exchange) : undefined
     if (lazy) return takeReads(exchange, lazy, writtenOf(c, exchange, tokens), servicesFor(exchange))
     const pushing = init.own?.pushing

@@ -7,6 +7,7 @@ import { type Digest, isDigest, parseDigest } from '../oci/digest.ts'
 import { fileAt } from '../oci/file.ts'
 import { parseTag, type Repository, repositoryOfRequest, type Tag } from '../oci/reference.ts'
 import { type LazyRequest, parseLazy } from './lazy.ts'
+import { mountsPath } from './mounts.ts'
 import { sharesPath } from './shares.ts'
 import { tokenPath } from './tokens.ts'
 
@@ -97,6 +98,7 @@ export function kindOfTarget(target: string): RequestKind {
   if (path === sharesPath) return 'download'
   if (path === '/v2/_catalog') return 'catalog'
   if (/^\/v2\/.+\/blobs\/uploads(?:\/[^/]*)?$/s.test(path)) return 'upload'
+  if (path === mountsPath) return 'lazy'
   if (/^\/v2\/.+\/_shoal\/lazy\/[^/]*\/(?:index|reads)$/s.test(path)) return 'lazy'
   const word = /^\/v2\/.+\/(manifests|blobs|tags|referrers)\/[^/]*$/s.exec(path)?.[1]
   if (word === 'manifests') return 'manifest'

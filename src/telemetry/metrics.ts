@@ -93,6 +93,13 @@ export function createMetrics() {
     layerIndexes: gauge('shoal_layer_indexes', 'Layers by what is known here of their indexes', ['state']),
     layerIndexesMade: counter('shoal_layer_indexes_made_total', 'Indexes of layers made here, and why not', ['result']),
     layerIndexSeconds: histogram('shoal_layer_index_seconds', 'Seconds to make the index of a layer', duration),
+    mounts: gauge('shoal_mounts', 'Images that shoal mount has mounted on this host'),
+    mountedBytes: gauge('shoal_mounted_bytes', 'Bytes of the layers that are mounted on this host, each once', ['of']),
+    mountReadsFailed: gauge(
+      'shoal_mount_reads_failed',
+      'Reads of mounted images that ended in EIO since the mounter of this host started',
+      ['mounter'],
+    ),
     members: gauge('shoal_members', 'Live nodes known to this node, this node included', ['mode']),
     schedulerDecisions: counter('shoal_scheduler_decisions_total', 'Requests for parents answered'),
     schedulerDecisionSeconds: histogram(

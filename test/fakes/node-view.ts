@@ -1,6 +1,7 @@
 /** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
 import type { BlobFacts, LogLevelFacts, NodeFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import type { KeepingFacts } from '../../src/home/keeping.ts'
+import { type MountedFacts, nothingMounted } from '../../src/lazy/mounted.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import type { Progress } from '../../src/replicate/progress.ts'
 import type { TagIndex } from '../../src/state/state.ts'
@@ -22,6 +23,8 @@ export class FakeNodeView implements NodeView {
   borrowed: { blobs: number; bytes: number } | undefined
   stateTrouble: string | undefined
   sources: NodeFacts['sources']
+  /** Nothing unless given. */
+  mountedNow: MountedFacts = nothingMounted
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
   readonly preheats = new FakePreheats()
@@ -165,6 +168,9 @@ export class FakeNodeView implements NodeView {
         { digest: digest('layer'), state: 'indexed' as const, repositories, index, by: self, checkedAt: time(5) },
       ],
     }
+  }
+  mounted() {
+    return this.mountedNow
   }
   async history() {
     const sample = (minute: number, engines: number) => ({

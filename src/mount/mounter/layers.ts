@@ -16,6 +16,7 @@ import type { LayerFacts } from './api.ts'
 import { LateLayer } from './late-layer.ts'
 import { Lines } from './line.ts'
 import type { Places } from './places.ts'
+import type { Origin } from './report.ts'
 import type { LayerState } from './state.ts'
 
 export interface LayersInit {
@@ -75,6 +76,15 @@ export class Layers {
 
   facts(): LayerFacts[] {
     return [...this.#byId.values()].map((mounted) => this.#factsOf(mounted))
+  }
+
+  /** Each with where it comes from. */
+  origins(): Origin[] {
+    return [...this.#byId.values()].map((mounted) => ({
+      facts: this.#factsOf(mounted),
+      registry: mounted.spec.node.registry,
+      repository: mounted.spec.repository,
+    }))
   }
 
   /** @throws {Failure} */

@@ -23,8 +23,10 @@ import { listenAt } from './listening.ts'
 import { lockFile } from './lock.ts'
 import { Mounts } from './mounts.ts'
 import type { Places } from './places.ts'
+import { nothingLeft, type Present, reportsOf } from './report.ts'
 import { takeOver } from './stale.ts'
 import { readState, writeState } from './state.ts'
+import { putMounts, Telling } from './telling.ts'
 
 export interface MounterInit {
   readonly places: Places
@@ -97,6 +99,19 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     layers: layers.count,
     reads: server.counts,
   })
+  const present = (): Present => ({
+    socket: places.socket,
+    mounter: facts(),
+    mounts: mounts.facts(),
+    layers: layers.origins(),
+  })
+  const telling = new Telling({
+    reports: () => reportsOf(present()),
+    nothing: () => nothingLeft(present()),
+    put: putMounts,
+    clock,
+    log,
+  })
   const ended = Promise.withResolvers<string>()
   let upgrading = false
   const upgrade = async () => {
@@ -137,6 +152,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     async close() {
       stopLooking()
       await listening.stop()
+      await telling.close()
       if (mounts.count === 0 && layers.count === 0) await kernel.unmount(places.files, true)
       await server.stop()
       await layers.close()

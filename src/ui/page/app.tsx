@@ -6,6 +6,7 @@ import { type Facts, flowsOf, missingOf, nodesOf, pullingOf } from './facts.ts'
 import { Faults } from './faults.tsx'
 import { Header } from './header.tsx'
 import { Members } from './members.tsx'
+import { Mounts } from './mounts.tsx'
 import { Preheats } from './preheats.tsx'
 import { Pulls } from './pulls.tsx'
 import { Swarm } from './swarm.tsx'
@@ -44,7 +45,7 @@ export interface AppProps {
 }
 
 export function App({ facts, choice, silence, now, actions }: AppProps) {
-  const { node, members, transfers, cluster, blobs, bans, faults, history, clusterHistory, preheats } = facts
+  const { node, members, transfers, cluster, blobs, bans, faults, history, clusterHistory, preheats, mounted } = facts
   const { choose } = actions
   return (
     <>
@@ -70,6 +71,7 @@ export function App({ facts, choice, silence, now, actions }: AppProps) {
             onSpan={(span) => choose({ span })}
           />
         )}
+        {mounted && mounted.mounters.length > 0 && <Mounts mounted={mounted} />}
         {preheats && preheats.length > 0 && <Preheats preheats={preheats} now={now} onCancel={actions.cancelPreheat} />}
         {members && (
           <Members members={members} search={choice.members} onSearch={(text) => choose({ members: text })} />

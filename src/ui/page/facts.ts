@@ -11,6 +11,7 @@ import type {
   NodeFacts,
   Transfers,
 } from '../../admin/view.ts'
+import type { MountedFacts } from '../../lazy/mounted.ts'
 
 import { byHost, type Flow, type Someone, source } from './picture.ts'
 import { pullsOf } from './pulls-of.ts'
@@ -27,6 +28,7 @@ export interface Facts {
   readonly faults?: FaultFacts
   readonly history?: HistoryFacts
   readonly preheats?: readonly PreheatSummary[]
+  readonly mounted?: MountedFacts
 }
 
 /** Less is what is left of a measure that forgets, not something that moves. */

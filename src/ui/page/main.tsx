@@ -12,6 +12,7 @@ import type {
   NodeFacts,
   Transfers,
 } from '../../admin/view.ts'
+import type { MountedFacts } from '../../lazy/mounted.ts'
 import { Api, Refused, Unauthorized } from './api.ts'
 import { type Actions, App, type Choice } from './app.tsx'
 import { blobQuery } from './blobs.tsx'
@@ -83,6 +84,7 @@ const questions: readonly Question[] = [
   { everyMs: 5000, ask: askBlobs },
   { everyMs: 5000, ask: askBans },
   { everyMs: 2000, ask: askPreheats },
+  { everyMs: 2000, ask: async () => learn({ mounted: await api.get<MountedFacts>('/api/v1/mounts') }) },
   { everyMs: 5000, ask: async () => learn({ faults: await api.get<FaultFacts>('/api/v1/faults') }) },
 ]
 

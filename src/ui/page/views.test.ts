@@ -3,12 +3,14 @@ import { describe, expect, test } from 'bun:test'
 import { h } from 'preact'
 import { renderToString } from 'preact-render-to-string'
 import { FakeNodeView, other, self } from '../../../test/fakes/node-view.ts'
+import { told } from '../../../test/fakes/told.ts'
 import { App, type AppProps } from './app.tsx'
 import { Blobs, blobQuery, kindOf } from './blobs.tsx'
 import type { Facts } from './facts.ts'
 import { Faults } from './faults.tsx'
 import { Header } from './header.tsx'
 import { Members, matching } from './members.tsx'
+import { Mounts, savedOf } from './mounts.tsx'
 import { Preheats, stateOf } from './preheats.tsx'
 import { Pulls } from './pulls.tsx'
 import { Drawing, inWords } from './swarm.tsx'
@@ -24,6 +26,46 @@ const wordsOf = (html: string) =>
     .replaceAll(/\s+/g, ' ')
 const page = () => ({ blobs: [...view.blobs()], total: 3, limit: 15, offset: 0 })
 const search = { filter: '', state: 'all' as const, offset: 0 }
+
+describe('mounts', () => {
+  const { mounts, layers, totals, ...mounter } = told({ mounts: 1, layers: 2 })
+  const mounted = { mounters: [{ ...mounter, totals, secondsSinceHeard: 1 }], mounts, layers }
+
+  test('show how far each is, and what was saved in all', () => {
+    const html = renderToString(h(Mounts, { mounted }))
+    expect(html).toContain('aria-label="Of docker.io/library/debian:13 at /srv/0"')
+    expect(html.match(/aria-valuenow="30"/g)).toHaveLength(2)
+    expect(wordsOf(html)).toContain('Mounts 150 B saved, for other layers have the same')
+    expect(wordsOf(html)).toContain('debian:13 /srv/0 loads what is read 300 B of 1000 B, 50 B from other layers')
+    expect(wordsOf(html)).toContain('nginx 2 layers of snapshotter loads what is read 600 B of 1.9 KiB, 100 B from other layers')
+    expect(savedOf({ mounters: [] })).toBe('')
+  })
+
+  test('that are all here have no bar, and those in trouble say what it is', () => {
+    const draw = (change: object) =>
+      renderToString(h(Mounts, { mounted: { ...mounted, mounts: [{ ...mounts[0]!, ...change }], layers: [] } }))
+    const whole = [{ digest: layers[0]!.digest, reason: 'one frame of zstd' }]
+    const done = draw({ complete: true, here: 1000, deduped: 0, whole })
+    expect(done).not.toContain('progressbar')
+    expect(wordsOf(done)).toContain('all of it is here 1000 B 1 layer was fetched whole: one frame of zstd')
+    expect(wordsOf(draw({ error: 'no node answers' }))).toContain('no node answers 300 B of 1000 B')
+  })
+
+  test('have a part of the page where there are some', () => {
+    const page = (facts: Facts) => {
+      const choice = { theme: 'auto', dark: false, span: '30m', search, members: '', refusal: '' }
+      const rest = {
+        choice: { ...choice, removing: undefined, token: undefined },
+        silence: undefined,
+        now,
+        actions: {},
+      }
+      return renderToString(h(App, { facts, ...rest } as never))
+    }
+    expect(page({ mounted })).toContain('<h2 id="mounts">')
+    expect(page({ mounted: { mounters: [], mounts: [], layers: [] } })).not.toContain('<h2 id="mounts">')
+  })
+})
 
 describe('preheats', () => {
   const none = { pending: 0, running: 0, done: 0, failed: 0, cancelled: 0 }
