@@ -37,7 +37,9 @@ describe('mounts', () => {
     expect(html.match(/aria-valuenow="30"/g)).toHaveLength(2)
     expect(wordsOf(html)).toContain('Mounts 150 B saved, for other layers have the same')
     expect(wordsOf(html)).toContain('debian:13 /srv/0 loads what is read 300 B of 1000 B, 50 B from other layers')
-    expect(wordsOf(html)).toContain('nginx 2 layers of snapshotter loads what is read 600 B of 1.9 KiB, 100 B from other layers')
+    expect(wordsOf(html)).toContain(
+      'nginx 2 layers of snapshotter loads what is read 600 B of 1.9 KiB, 100 B from other layers',
+    )
     expect(savedOf({ mounters: [] })).toBe('')
   })
 
