@@ -1,5 +1,5 @@
 /** Layers one over the other: as mounted indexes below overlayfs, and as engines unpack them. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { digestOf } from '../../src/oci/digest.ts'
 import { writeImage } from './image.ts'
@@ -38,10 +38,12 @@ export async function mergedByMount({ dir, tars }: Stack): Promise<Map<string, s
 }
 
 /** Keeps what it has below the stack's folder. */
-export function mergedByPodman(stack: Stack): Promise<Map<string, string>> {
+export async function mergedByPodman(stack: Stack): Promise<Map<string, string>> {
+  // It takes no longer path for this one than 50 characters.
+  const running = mkdtempSync('/tmp/shoal-podman-')
   layoutOf(stack)
   const podman = ['podman', '--storage-driver', 'overlay']
-  const own = ['--root', join(stack.dir, 'podman'), '--runroot', join(stack.dir, 'podman-run')]
+  const own = ['--root', join(stack.dir, 'podman'), '--runroot', running]
   const script = [
     `podman() { command ${[...podman, ...own].join(' ')} "$@"; }`,
     // It makes a name of the path, and capitals are not for names.
@@ -50,7 +52,11 @@ export function mergedByPodman(stack: Stack): Promise<Map<string, string>> {
     'dir=$(podman image mount "$id")',
     `cd "$dir"; exec "$@"`,
   ].join('\n')
-  return readTree(['timeout', '100', 'unshare', '-m', 'sh', '-ec', script, 'sh', ...readCommand('.')])
+  try {
+    return await readTree(['timeout', '100', 'unshare', '-m', 'sh', '-ec', script, 'sh', ...readCommand('.')])
+  } finally {
+    rmSync(running, { recursive: true, force: true })
+  }
 }
 
 /** By a containerd of its own, which ends with the command. */
