@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { seededRandom } from '../clock.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { layoutOf } from '../piece/layout.ts'
+import type { Run } from './aims.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
 import type { Request } from './parent.ts'
 import { defaultTuning } from './tuning.ts'
@@ -19,7 +20,7 @@ type Step = { kind: string; parent: number; piece: number; bits: number; flag: b
 const step: fc.Arbitrary<Step> = fc.record({
   kind: fc.constantFrom(
     ...['join', 'has', 'leave', 'state', 'choose', 'choose', 'arrive', 'arrive', 'arrive', 'store', 'store', 'reject'],
-    ...['refuse', 'feed', 'fed', 'look', 'lost', 'reader', 'reader-left', 'tick'],
+    ...['refuse', 'feed', 'fed', 'look', 'lost', 'reader', 'reader-left', 'tick', 'aim', 'aim', 'unaim', 'whole'],
   ),
   parent: fc.nat({ max: names.length - 1 }),
   // Past the end too: what others say need not make sense.
@@ -38,9 +39,18 @@ class Shell {
   feed = { from: 0, to: 0 }
   now = 0
   completed = 0
+  /** By who aims at them: pieces, and pieces ahead. */
+  readonly aims = new Map<string, { runs: Run[]; ahead: Run[] }>()
+  whole: boolean
 
-  constructor(seed: number, have: Bitmap) {
-    this.download = new Download(layout, have, this.stated, tuning, seededRandom(seed), 0)
+  constructor(seed: number, have: Bitmap, whole: boolean) {
+    this.whole = whole
+    this.download = new Download(layout, have, this.stated, tuning, seededRandom(seed), 0, whole)
+  }
+
+  wanted(piece: number): boolean {
+    const covers = ([from, to]: Run) => piece >= from && piece < to
+    return this.whole || [...this.aims.values()].some(({ runs, ahead }) => [...runs, ...ahead].some(covers))
   }
 
   apply(event: DownloadEvent): void {
@@ -57,15 +67,19 @@ class Shell {
         const parent = this.download.parents.get(request.parent)!
         expect(this.requests.has(request.id)).toBe(false)
         if (any) {
-          for (const piece of this.download.have.indexes()) expect(any.unwanted.has(piece)).toBe(true)
+          for (let piece = 0; piece < layout.count; piece++) {
+            if (this.download.have.has(piece) || !this.wanted(piece)) expect(any.unwanted.has(piece)).toBe(true)
+          }
         } else {
           const piece = request.piece!
           expect(parent.have.has(piece)).toBe(true)
           expect(this.download.have.has(piece)).toBe(false)
           const twice = [...this.requests.values()].find((other) => other.piece === piece)
           // Only what has been on its way for long is asked for again, and at somebody else.
-          if (!twice) expect(this.stated.has(piece)).toBe(true)
-          else {
+          if (!twice) {
+            expect(this.stated.has(piece)).toBe(true)
+            expect(this.wanted(piece)).toBe(true)
+          } else {
             expect(before.has(piece)).toBe(true)
             expect(this.now - twice.sentAt).toBeGreaterThan(tuning.hedgeLeastMs)
             expect(twice.parent).not.toBe(request.parent)
@@ -98,11 +112,21 @@ class Shell {
       const asked = bound + writing.filter((w) => w.piece === piece).length
       const holders = [...download.parents.values()].filter(({ have }) => have.has(piece)).length
       const fed = piece >= feed.from && piece < feed.to
-      const free = !fed && asked === 0 && stated.has(piece) && !download.have.has(piece)
+      const lacks = !download.have.has(piece) && this.wanted(piece)
+      expect(download.lacks(piece)).toBe(lacks)
+      const free = !fed && asked === 0 && stated.has(piece) && lacks
       if (free && holders === 1) rare++
       expect(download.look(piece)).toEqual({ availability: holders, asked, free })
     }
     expect(download.rare).toBe(rare)
+    if (!this.whole) {
+      const wanted = Array.from({ length: layout.count }, (_, piece) => piece).filter((piece) => this.wanted(piece))
+      expect(download.idle).toBe(wanted.every((piece) => download.have.has(piece)))
+      // Nobody sends what nobody waits for any more, unless it has begun.
+      for (const { piece, started } of requests.values()) {
+        if (piece !== undefined && !started) expect(this.wanted(piece)).toBe(true)
+      }
+    }
     for (const parent of download.parents.values()) {
       expect([...parent.requests.values()]).toEqual([...requests.values()].filter((r) => r.parent === parent.id))
       expect(parent.requests.size).toBeLessThanOrEqual(tuning.mostPipeline)
@@ -179,17 +203,32 @@ class Shell {
         return this.apply({ type: 'reader-at', reader: parent, piece: inside })
       case 'reader-left':
         return this.apply({ type: 'reader-left', reader: parent })
+      case 'aim': {
+        const runs: Run[] = [[inside, inside + 1 + (bits % 3)]]
+        if (flag) runs.push([bits % layout.count, (bits % layout.count) + 2])
+        const ahead: Run[] = wait % 2 === 0 ? [[inside + 3, inside + 5]] : []
+        this.aims.set(name, { runs, ahead })
+        return this.apply({ type: 'aimed', who: name, runs, ahead })
+      }
+      case 'unaim':
+        this.aims.delete(name)
+        return this.apply({ type: 'aimed', who: name, runs: [] })
+      case 'whole':
+        // Seldom, or nothing would be left to see of the rest.
+        if (!flag) return
+        this.whole = true
+        return this.apply({ type: 'whole' })
       default:
         return this.apply({ type: 'tick' })
     }
   }
 }
 
-const start = fc.record({ seed: fc.nat(), have: fc.nat({ max: 2 ** (pieces - 1) - 1 }) })
+const start = fc.record({ seed: fc.nat(), have: fc.nat({ max: 2 ** (pieces - 1) - 1 }), whole: fc.boolean() })
 const steps = fc.array(step, { maxLength: 120, size: 'max' })
 
-function shellOf({ seed, have }: { seed: number; have: number }): Shell {
-  return new Shell(seed, new Bitmap(layout.count, new Uint8Array([have, have >> 8])))
+function shellOf({ seed, have, whole }: { seed: number; have: number; whole: boolean }): Shell {
+  return new Shell(seed, new Bitmap(layout.count, new Uint8Array([have, have >> 8])), whole)
 }
 
 test('what a download keeps count of is what can be counted, whatever happens in which order', () => {
@@ -209,6 +248,8 @@ test('a download completes once, as soon as one parent has every piece, whatever
       for (const event of events) shell.step(event)
       shell.feed = { from: 0, to: 0 }
       shell.apply({ type: 'feed', from: 0, to: 0 })
+      shell.whole = true
+      shell.apply({ type: 'whole' })
       shell.state(0, layout.count)
       for (const name of names) shell.apply({ type: 'parent-left', parent: name })
       shell.apply({ type: 'parent-joined', parent: 'eve', have: Bitmap.full(layout.count), feeding })
@@ -222,6 +263,38 @@ test('a download completes once, as soon as one parent has every piece, whatever
       expect(shell.download.done).toBe(true)
       expect(shell.completed).toBe(1)
       expect(shell.download.have.complete).toBe(true)
+    }),
+    { numRuns: 100 },
+  )
+}, 30_000)
+
+test('of a blob that is wanted in part everything that is waited for comes, from one parent that has every piece', () => {
+  const aims = fc.array(fc.tuple(fc.nat({ max: pieces - 1 }), fc.integer({ min: 1, max: 4 })), {
+    minLength: 1,
+    maxLength: 4,
+  })
+  fc.assert(
+    fc.property(start, steps, aims, fc.boolean(), (init, events, wanted, feeding) => {
+      const shell = shellOf({ ...init, whole: false })
+      for (const event of events) if (event.kind !== 'whole') shell.step(event)
+      shell.feed = { from: 0, to: 0 }
+      shell.apply({ type: 'feed', from: 0, to: 0 })
+      shell.state(0, layout.count)
+      for (const name of names) shell.apply({ type: 'parent-left', parent: name })
+      const runs = wanted.map(([from, length]): Run => [from, from + length])
+      shell.aims.set('eve', { runs, ahead: [] })
+      shell.apply({ type: 'aimed', who: 'eve', runs })
+      shell.apply({ type: 'parent-joined', parent: 'eve', have: Bitmap.full(layout.count), feeding })
+      for (let rounds = 0; !shell.download.idle && rounds < 4 * layout.count; rounds++) {
+        shell.now += 10
+        while (shell.writing.length > 0) shell.settle(0, 'stored')
+        const next = shell.request(0)
+        const due = shell.download.aimed().next()
+        if (next) shell.arrive(next, next.piece ?? (due.done ? 0 : due.value))
+        else shell.apply({ type: 'tick' })
+      }
+      expect(shell.download.idle).toBe(true)
+      if (!shell.download.done) expect([...shell.requests.values()].filter(({ started }) => !started)).toEqual([])
     }),
     { numRuns: 100 },
   )

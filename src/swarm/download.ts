@@ -668,7 +668,8 @@ export class Download {
     let oldest: Request | undefined
     for (const request of this.#requests.values()) {
       const { piece } = request
-      if (piece === undefined) continue
+      // Of what is not wanted any more it is enough that it is on its way once.
+      if (piece === undefined || !this.#lacking.has(piece)) continue
       if (this.#asked[piece]! > 1) hedges++
       else if (request.parent !== parent.id && now - request.sentAt > patience && parent.have.has(piece)) {
         if (!oldest || request.sentAt < oldest.sentAt) oldest = request
