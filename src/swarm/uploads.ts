@@ -73,6 +73,8 @@ const piecesPerSlot = 64
 const headroom = 1.25
 /** A slow child waits for so long while others keep the link full. */
 const slowWaitMs = 2000
+/** A child that asks for just anything again so long after it was sent a piece may want it once more. */
+const alikeMs = 5000
 /** The shortest delivery is measured anew every so often, for paths change. */
 const measureEveryMs = 10_000
 
@@ -86,6 +88,8 @@ export class UploadQueue<A extends Ask = Ask> {
   readonly #asks = new Map<number, A>()
   /** Those of them who may want a piece that nobody was sent yet. */
   readonly #news = new Map<number, A>()
+  /** By child and blob: how many of them there are, and which pieces the child was sent while it had others waiting. */
+  readonly #alike = new Map<string, { waiting: number; readonly sent: Map<number, number> }>()
   /** How many of them there are of each blob, with and without somebody who waits for it. */
   readonly #crowds = new Map<string, number>()
   #sendingBytes = 0
@@ -139,6 +143,9 @@ export class UploadQueue<A extends Ask = Ask> {
     this.#asks.set(ask.id, ask)
     if (!ask.background) this.#news.set(ask.id, ask)
     this.#crowds.set(crowdOf(ask), (this.#crowds.get(crowdOf(ask)) ?? 0) + 1)
+    const alike = this.#alike.get(flowOf(ask))
+    if (alike) alike.waiting++
+    else this.#alike.set(flowOf(ask), { waiting: 1, sent: new Map() })
     return true
   }
 
@@ -175,6 +182,7 @@ export class UploadQueue<A extends Ask = Ask> {
       if (!grant) break
       granted.push(grant)
       this.#forget(grant.ask)
+      this.#alike.get(flowOf(grant.ask))?.sent.set(grant.piece, now)
       const { layout } = this.#held(grant.ask.digest)!
       const bytes = pieceBytes(layout, grant.piece)
       const { id, peer, digest } = grant.ask
@@ -207,6 +215,7 @@ export class UploadQueue<A extends Ask = Ask> {
 
   /** The sending broke off: it does not count as sent. */
   broken(grant: Grant<A>): void {
+    this.#alike.get(flowOf(grant.ask))?.sent.delete(grant.piece)
     if (this.#over(grant.ask.id)?.counts) this.#count(grant.ask.digest, 0, grant.piece, -1)
   }
 
@@ -237,6 +246,8 @@ export class UploadQueue<A extends Ask = Ask> {
     const left = (this.#crowds.get(crowd) ?? 1) - 1
     if (left > 0) this.#crowds.set(crowd, left)
     else this.#crowds.delete(crowd)
+    const alike = this.#alike.get(flowOf(ask))
+    if (alike && --alike.waiting === 0) this.#alike.delete(flowOf(ask))
   }
 
   /** Whose turn it is among several crowds; undefined where there is one only. */
@@ -314,12 +325,15 @@ export class UploadQueue<A extends Ask = Ask> {
     if ('pieces' in ask.wanted) return leastSent(held.have, sent, ask.wanted.pieces)
     const { unwanted, from } = ask.wanted
     const { count } = held.layout
+    const alike = this.#alike.get(flowOf(ask))?.sent
     const offset = Math.min(from, count - 1)
     let best: number | undefined
     let least = Number.POSITIVE_INFINITY
     for (let k = 0; k < count && least > 0; k++) {
       const piece = k + offset < count ? k + offset : k + offset - count
       if (unwanted.has(piece) || !held.have.has(piece)) continue
+      // It asked for just anything more than once, and this is what it was sent for another of these.
+      if (alike && this.#now - (alike.get(piece) ?? Number.NEGATIVE_INFINITY) < alikeMs) continue
       const times = sent?.[piece] ?? 0
       if (times < least) {
         least = times
@@ -340,6 +354,10 @@ export class UploadQueue<A extends Ask = Ask> {
     }
     sent[piece] = Math.max(0, Math.min(0xffff, sent[piece]! + by))
   }
+}
+
+function flowOf({ peer, digest }: Ask): string {
+  return `${peer} ${digest}`
 }
 
 function crowdOf({ digest, background }: Ask): string {

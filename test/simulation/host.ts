@@ -35,6 +35,10 @@ export class Copy implements Held {
   /** It comes to the others of its site through this node. */
   leads = false
   asking = false
+  /** Requests for parts that the source is answering, when it is through with them, and the last piece of each. */
+  ranges = 0
+  sourceFree = 0
+  readonly lastOf = new Set<number>()
   finishedAt: number | undefined
   /** First piece that is missing to whoever reads it. */
   reader = 0
@@ -43,16 +47,16 @@ export class Copy implements Held {
     readonly index: number,
     readonly host: Host,
     readonly digest: Digest,
-    blob: { readonly blobBytes: number; readonly pieceLength?: number },
+    blob: { readonly blobBytes: number; readonly pieceLength?: number; readonly parts?: object },
     tuning: Tuning,
     random: Random,
   ) {
-    const { blobBytes: size, pieceLength } = blob
+    const { blobBytes: size, pieceLength, parts } = blob
     this.layout = pieceLength ? { size, pieceLength, count: Math.ceil(size / pieceLength) } : layoutOf(size)
     this.have = new Bitmap(this.layout.count)
     // Digests travel with the news of pieces, so what is known to be held can always be verified.
     const stated = Bitmap.full(this.layout.count)
-    this.download = new Download(this.layout, this.have, stated, tuning, random, 0)
+    this.download = new Download(this.layout, this.have, stated, tuning, random, 0, parts === undefined)
   }
 
   get feeding(): boolean {

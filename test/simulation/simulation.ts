@@ -15,6 +15,7 @@ import { pieceBytes } from '../../src/piece/layout.ts'
 import type { SwarmNode } from '../../src/scheduler/decision.ts'
 import { Swarms } from '../../src/scheduler/swarms.ts'
 import { nextBatch, usualBatchMs } from '../../src/swarm/batch.ts'
+import { runsOf } from '../../src/swarm/aims.ts'
 import type { DownloadCommand, DownloadEvent } from '../../src/swarm/download.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/tuning.ts'
 import { defaultUploadTuning, type UploadTuning } from '../../src/swarm/uploads.ts'
@@ -45,6 +46,8 @@ export interface Scenario {
   readonly liars?: ReadonlySet<number>
   /** Zone of node `i`; none if not said. What crosses from one site to another is counted, and not slower. */
   zone?(node: number): string
+  /** Only these pieces are read, in this order, so many at a time by each node; they have been when all of them are there. */
+  readonly parts?: { readonly pieces: readonly number[]; readonly atOnce: number }
   /** Nobody reads the blob while it arrives, so that no piece is more urgent than another. */
   readonly unread?: boolean
   readonly tuning?: Partial<Tuning>
@@ -68,6 +71,8 @@ export interface Outcome {
   readonly requests: number
   readonly cancelled: number
   readonly events: number
+  /** Pieces that the nodes have in the end, taken together; seeds left out. */
+  readonly held: number
   readonly banned: number
   /** Share of all uplinks in use, for each twentieth of the time in which a link carries the blobs once. */
   readonly uplinks: readonly number[]
@@ -89,8 +94,12 @@ const kinds = {
   fed: 12,
   die: 13,
   gone: 14,
+  needs: 15,
 } as const
 
+/** As `range-feed.ts` has it. */
+const rangeBytes = 4 * 1024 * 1024
+const mostRanges = 4
 const reasons = ['busy', 'missing', 'broken'] as const
 const tickMs = 250
 const holdsMs = 1000
@@ -184,6 +193,7 @@ export class Simulation {
       requests: this.#requests,
       cancelled: this.#cancelled,
       events: this.#events,
+      held: this.hosts.slice(this.#seeds).reduce((sum, { copies }) => sum + copies.reduce((n, c) => n + c.have.count, 0), 0),
       banned: this.hosts.reduce((sum, host) => sum + host.banned.size, 0),
       uplinks: this.uplinks.shares(),
     }
@@ -220,6 +230,8 @@ export class Simulation {
         return this.#fed(this.#copies[a]!, b)
       case kinds.die:
         return this.#die(this.hosts[a]!)
+      case kinds.needs:
+        return this.#needs(this.#copies[a]!, this.#copies[b]!)
       case kinds.gone:
         this.#swarms.left(this.hosts[a]!.id)
         for (const copy of this.#copies) this.#apply(copy, { type: 'parent-left', parent: this.hosts[a]!.id })
@@ -229,7 +241,8 @@ export class Simulation {
   #begin(copy: Copy): void {
     if (!copy.host.alive) return
     this.#ask(copy, false)
-    if (!this.#s.unread) this.#apply(copy, { type: 'reader-at', reader: 1, piece: 0 })
+    if (this.#s.parts) this.#aim(copy)
+    else if (!this.#s.unread) this.#apply(copy, { type: 'reader-at', reader: 1, piece: 0 })
     this.#queue.after(tickMs * this.#random(), kinds.tick, copy.index, 0)
   }
 
@@ -272,6 +285,54 @@ export class Simulation {
         if (copy.finishedAt === undefined && copy.host.index >= this.#seeds) this.#remaining--
         copy.finishedAt = this.#queue.now
         this.#holds(copy)
+    }
+  }
+
+  /** The next parts that are read; it has finished when there are none. */
+  #aim(copy: Copy): void {
+    const { pieces, atOnce } = this.#s.parts!
+    const next = pieces.filter((piece) => !copy.have.has(piece)).slice(0, atOnce)
+    if (next.length > 0 || copy.finishedAt !== undefined) {
+      this.#apply(copy, { type: 'aimed', who: 'reader', runs: runsOf(next) })
+      return this.#tellNeeds(copy)
+    }
+    copy.finishedAt = this.#queue.now
+    this.#remaining--
+  }
+
+  /** To those through whom the blob comes; what they are told is what is so when they hear it. */
+  #tellNeeds(copy: Copy): void {
+    if (copy.feeds) this.#readParts(copy)
+    for (const { id, feeding } of copy.download.parents.values()) {
+      if (feeding) this.#queue.after(this.#latency, kinds.needs, this.#copyAt(id, copy).index, copy.index)
+    }
+  }
+
+  #needs(copy: Copy, child: Copy): void {
+    if (!copy.host.alive) return
+    this.#apply(copy, { type: 'aimed', who: child.host.id, runs: runsOf(child.download.aimed()) })
+    this.#tellNeeds(copy)
+  }
+
+  /** As the feed of ranges does: a few requests at a time, each for pieces that follow each other. */
+  #readParts(copy: Copy): void {
+    const most = Math.ceil(rangeBytes / copy.layout.pieceLength)
+    while (copy.ranges < mostRanges) {
+      const run = copy.download.due(most, (piece) => copy.download.availability(piece) === 0)
+      if (!run) return
+      const pieces = Array.from({ length: run[1] - run[0] }, (_, i) => run[0] + i)
+      this.#apply(copy, { type: 'looking', pieces })
+      copy.ranges++
+      let ready = this.#queue.now + 2 * this.#latency
+      for (const piece of pieces) {
+        const bytes = pieceBytes(copy.layout, piece)
+        ready = Math.max(ready, copy.sourceFree) + (1000 * bytes) / this.#s.sourceRate
+        copy.sourceFree = ready
+        const here = Math.max(ready, copy.host.downFree + bytes / copy.host.rate)
+        copy.host.downFree = here
+        if (piece === run[1] - 1) copy.lastOf.add(piece)
+        this.#queue.at(here, kinds.fed, copy.index, piece)
+      }
     }
   }
 
@@ -383,6 +444,7 @@ export class Simulation {
     }
     this.#grant(copy.host)
     this.#apply(copy, { type, piece })
+    if (this.#s.parts && copy.host.index >= this.#seeds) return this.#aim(copy)
     if (piece !== copy.reader || this.#s.unread) return
     copy.reader = copy.have.nextMissing(piece)
     if (copy.reader < copy.layout.count) this.#apply(copy, { type: 'reader-at', reader: 1, piece: copy.reader })
@@ -417,7 +479,10 @@ export class Simulation {
     const connected = [...copy.download.parents.keys()]
     const decision = this.#swarms.decide(
       this.#nodeOf(copy.host, this.#seeds === 0),
-      { digest: copy.digest, pieces: copy.have.count, connected, failed: [], stalled },
+      {
+        ...{ digest: copy.digest, pieces: copy.have.count, connected, failed: [], stalled },
+        ...(this.#s.parts ? { part: true } : {}),
+      },
       this.#queue.now,
     )
     const led = copy.feeding
@@ -450,6 +515,7 @@ export class Simulation {
     for (const child of subscribers) {
       if (child.host.alive && child.finishedAt === undefined)
         this.#apply(child, { type: 'parent-joined', parent: host.id, have, feeding: true })
+      if (this.#s.parts) this.#tellNeeds(child)
     }
   }
 
@@ -460,11 +526,16 @@ export class Simulation {
     if (parents.size >= most || child.finishedAt !== undefined || !parent.host.alive) return
     parent.subscribers.add(child)
     this.#apply(child, { type: 'parent-joined', parent: parent.host.id, have: parent.have, feeding: parent.feeding })
+    if (this.#s.parts) this.#tellNeeds(child)
   }
 
   #feed(copy: Copy): void {
     if (copy.feeds || !copy.host.alive) return
     copy.feeds = true
+    if (this.#s.parts) {
+      this.#lead(copy)
+      return this.#readParts(copy)
+    }
     this.#readSource(copy, 0)
   }
 
@@ -484,8 +555,12 @@ export class Simulation {
   #fed(copy: Copy, piece: number): void {
     if (!copy.host.alive) return
     this.#bytesFromSource += pieceBytes(copy.layout, piece)
-    this.#store(copy, piece, 'fed')
+    this.#store(copy, piece, this.#s.parts ? 'stored' : 'fed')
     this.#holds(copy)
+    if (this.#s.parts) {
+      if (copy.lastOf.delete(piece)) copy.ranges--
+      return this.#readParts(copy)
+    }
     this.#readSource(copy, piece + 1)
   }
 
