@@ -322,7 +322,16 @@ export class Download {
       if (this.#lacking.has(request.piece)) most--
       else if (!request.started) this.#cancel(request)
     }
-    for (const request of requests) if (request.piece === undefined && most-- <= 0) this.#cancel(request)
+    // One that will bring just anything was told what that is when it was made, and waits for nothing that came up since.
+    const open = requests.filter(({ piece }) => piece === undefined)
+    const rated = open
+      .map((request) => ({ request, covers: this.#covers(request) }))
+      .sort((a, b) => a.covers - b.covers)
+    let kept = 0
+    for (const { request, covers } of rated) {
+      if (covers > kept && kept < most) kept++
+      else this.#cancel(request)
+    }
   }
 
   /** A parent that says anew what it holds keeps its requests and its record. */
@@ -534,6 +543,13 @@ export class Download {
     if (this.#availability[piece] === 1) this.#rare += free ? 1 : -1
   }
 
+  /** How many pieces it may bring that nothing else brings. */
+  #covers({ unwanted }: Request): number {
+    let pieces = 0
+    for (const piece of this.#lacking.indexes()) if (this.#asked[piece] === 0 && !unwanted?.has(piece)) pieces++
+    return pieces
+  }
+
   #isFed(piece: number): boolean {
     return piece >= this.#feed.from && piece < this.#feed.to
   }
@@ -607,14 +623,14 @@ export class Download {
 
   /** @param aimed for what somebody waits for, and nothing else */
   #sendAny(parent: Parent, now: number, aimed = false): boolean {
+    const unwanted = this.have.copy()
     const request: Request = {
-      ...{ id: this.#nextRequest++, parent: parent.id, sentAt: now },
+      ...{ id: this.#nextRequest++, parent: parent.id, sentAt: now, unwanted },
       ...(aimed ? { aimed } : {}),
     }
     this.#enter(parent, request)
-    const unwanted = this.have.copy()
     // While this waits for its turn, what others hold too may come from them, and would then come twice.
-    const most = parent.feeding ? Number.POSITIVE_INFINITY : 1
+    const most = parent.feeding && !aimed ? Number.POSITIVE_INFINITY : 1
     for (let i = 0; i < this.layout.count; i++) {
       const wanted = this.#lacking.has(i) && (!aimed || this.#aims.waitedFor(i))
       if (!wanted || this.#asked[i]! > 0 || this.#availability[i]! > most) unwanted.set(i)

@@ -11,7 +11,9 @@ export interface Request {
   readonly sentAt: number
   /** Its piece is being sent. */
   started?: boolean
-  /** It asks for just anything of what somebody waits for. */
+  /** Of one for just anything: pieces that it is not to bring. */
+  readonly unwanted?: Bitmap
+  /** It is for what somebody waits for, and nothing else. */
   readonly aimed?: boolean
 }
 

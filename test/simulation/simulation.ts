@@ -14,8 +14,8 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { pieceBytes } from '../../src/piece/layout.ts'
 import type { SwarmNode } from '../../src/scheduler/decision.ts'
 import { Swarms } from '../../src/scheduler/swarms.ts'
-import { nextBatch, usualBatchMs } from '../../src/swarm/batch.ts'
 import { runsOf } from '../../src/swarm/aims.ts'
+import { nextBatch, usualBatchMs } from '../../src/swarm/batch.ts'
 import type { DownloadCommand, DownloadEvent } from '../../src/swarm/download.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/tuning.ts'
 import { defaultUploadTuning, type UploadTuning } from '../../src/swarm/uploads.ts'
@@ -193,7 +193,9 @@ export class Simulation {
       requests: this.#requests,
       cancelled: this.#cancelled,
       events: this.#events,
-      held: this.hosts.slice(this.#seeds).reduce((sum, { copies }) => sum + copies.reduce((n, c) => n + c.have.count, 0), 0),
+      held: this.hosts
+        .slice(this.#seeds)
+        .reduce((sum, { copies }) => sum + copies.reduce((n, c) => n + c.have.count, 0), 0),
       banned: this.hosts.reduce((sum, host) => sum + host.banned.size, 0),
       uplinks: this.uplinks.shares(),
     }
