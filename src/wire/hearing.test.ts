@@ -69,6 +69,7 @@ const schedule = record({
     fc.array(record({ node: some(fc.constant(id)), reason: some(fc.string()), refused: known }), { maxLength: 3 }),
   ),
   stalled: some(fc.boolean()),
+  part: some(fc.constantFrom(undefined, true, false)),
 })
 
 function outcome(read: () => unknown): unknown {

@@ -54,14 +54,15 @@ export class Hearing {
 
   #schedule(value: unknown): Schedule | undefined {
     if (!isObject(value)) return undefined
-    const { size, pieces, connected, stalled } = value
+    const { size, pieces, connected, stalled, part } = value
     const node = this.#known(value.node)
     const location = locationOf(value.location)
     if (!node || !location || !isCount(pieces) || typeof stalled !== 'boolean') return undefined
     if (size !== undefined && !isSize(size)) return undefined
+    if (part !== undefined && typeof part !== 'boolean') return undefined
     const failed = listOf(value.failed, mostNamed, failedOf)
     if (!failed || !isListOf(connected, mostNamed, isNodeId)) return undefined
-    const schedule = { node, location, pieces, connected, failed, stalled }
+    const schedule = { node, location, pieces, connected, failed, stalled, ...(part === undefined ? {} : { part }) }
     return size === undefined ? schedule : { ...schedule, size }
   }
 
