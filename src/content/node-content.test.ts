@@ -204,6 +204,62 @@ describe('a blob', () => {
     reader.close()
   })
 
+  test('that is read in part is asked for in part, also at its end, and no other piece of it comes', async () => {
+    const digest = node.source.add(layer)
+    const spans = [
+      { start: pieceLength + 5, end: pieceLength + 9 },
+      { start: layer.length - 20, end: layer.length },
+    ]
+    for (const span of spans) {
+      const reader = await during(node.content.open(repository, digest, { ...span, part: true, prefetch: 'none' }))
+      expect(await during(read(reader, span))).toEqual(layer.subarray(span.start, span.end))
+      reader.close()
+    }
+    const { count } = node.store.find(digest)!.layout
+    expect([...node.store.find(digest)!.have.indexes()]).toEqual([1, count - 1])
+    await node.clock.run(10_000)
+    expect(node.store.find(digest)!.have.count).toBe(2)
+  })
+
+  test('that is here as far as it is read needs nobody, be the source gone and the transfer over', async () => {
+    const digest = node.source.add(layer)
+    const span = { start: pieceLength + 5, end: pieceLength + 9 }
+    const wanted = { ...span, part: true, prefetch: 'none' } as const
+    const first = await during(node.content.open(repository, digest, wanted))
+    await during(read(first, span))
+    first.close()
+    node.swarm.close('over')
+    node.source.failure = new Failure('unavailable', 'down')
+    const again = await node.content.open(repository, digest, wanted)
+    expect(await read(again, span)).toEqual(layer.subarray(span.start, span.end))
+    expect(again.provenance()).toEqual({ store: 4, swarm: 0, source: 0 })
+    again.close()
+    expect(node.swarm.find(digest)).toBeUndefined()
+  })
+
+  test('that is read in part comes whole in the background unless its client says otherwise', async () => {
+    const digest = node.source.add(layer)
+    const span = { start: 2 * pieceLength, end: 2 * pieceLength + 1 }
+    const reader = await during(node.content.open(repository, digest, { ...span, part: true }))
+    expect(await during(read(reader, span))).toEqual(layer.subarray(span.start, span.end))
+    reader.close()
+    await node.clock.run(5000)
+    await settle()
+    expect(node.store.find(digest)!.complete).toBe(true)
+  })
+
+  test('of which several parts are read is waited for in all of them at once', async () => {
+    const digest = node.source.add(layer)
+    const reader = await during(node.content.open(repository, digest, { part: true, prefetch: 'none' }))
+    const spans = [2, 0].map((piece) => ({ start: piece * pieceLength, end: piece * pieceLength + 10 }))
+    reader.expect?.(spans)
+    await node.clock.run(1000)
+    await settle()
+    expect([...node.store.find(digest)!.have.indexes()]).toEqual([0, 2])
+    for (const span of spans) expect(await during(read(reader, span))).toEqual(layer.subarray(span.start, span.end))
+    reader.close()
+  })
+
   test('that was here in part counts the part as the store and the rest as fetched', async () => {
     const { digest } = image()
     const blob = node.store.create({ digest, size: layer.length, kind: 'blob' })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { FakeContent } from '../../test/fakes/content.ts'
+import type { Wanted } from '../content/content.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import type { Visitor } from '../rights/visitor.ts'
@@ -253,6 +254,16 @@ describe('a blob', () => {
       { part: true },
       undefined,
     ])
+  })
+
+  test('is fetched beside what is asked for as the client says, and a word that says nothing is refused', async () => {
+    const { get, path, content } = prepared()
+    for (const prefetch of ['none', 'following', 'whole']) {
+      await (await get(path, { range: 'bytes=5-6', 'shoal-prefetch': prefetch })).bytes()
+      expect(content.opened.at(-1)?.span).toEqual({ start: 5, end: 7, part: true, prefetch } as Wanted)
+    }
+    const refused = await get(path, { range: 'bytes=5-6', 'shoal-prefetch': 'some' })
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('none, following, whole')])
   })
 
   test('of no bytes is sent as such', async () => {

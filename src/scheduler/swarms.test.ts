@@ -526,3 +526,48 @@ test('who asks in a large cluster is told to ask again later than in a small one
   })
   expect(again).toEqual([3_000, 10_000])
 })
+
+describe('a blob of which nodes want parts', () => {
+  const part = { part: true }
+
+  test('has a fetcher that is told so, and told anew after a while, for it stops when nobody needs anything', () => {
+    const kit = new Kit()
+    kit.seeds('s')
+    expect(kit.ask('a', part)).toMatchObject({ fetcher: 's', order: 's' })
+    expect(kit.ask('b', part)).toMatchObject({ fetcher: 's' })
+    expect(kit.ask('b', part).order).toBeUndefined()
+    kit.now += 31_000
+    expect(kit.ask('b', part).order).toBe('s')
+    expect(kit.ask('a', part).order).toBeUndefined()
+  })
+
+  test('is to be read whole as soon as somebody wants that, and the fetcher is told once', () => {
+    const kit = new Kit()
+    kit.seeds('s')
+    kit.ask('a', part)
+    expect(kit.ask('b').order).toBe('s')
+    expect(kit.ask('c').order).toBeUndefined()
+    kit.now += 60_000
+    expect(kit.ask('a', part).order).toBeUndefined()
+  })
+
+  test('comes from a fetcher that everybody may tell what is needed, however many they are', () => {
+    const kit = new Kit()
+    kit.seeds('s')
+    for (let i = 0; i < 100; i++) expect(parentsOf(kit.ask(`n${i}`, part))).toContain('s')
+    expect(parentsOf(kit.ask('whole'))).not.toContain('s')
+  })
+
+  test('keeps its fetcher while nobody waits, and loses it when somebody has waited for long', () => {
+    const kit = new Kit()
+    kit.seeds('s', 't')
+    const { fetcher } = kit.ask('a', part)
+    kit.now += 100_000
+    kit.ask('a', part)
+    kit.now += 2000
+    expect(kit.ask('a', { ...part, stalled: true }).fetcher).toBe(fetcher!)
+    kit.now += 4000
+    const other = fetcher === 's' ? 't' : 's'
+    expect(kit.ask('a', { ...part, stalled: true })).toMatchObject({ fetcher: other, order: other })
+  })
+})

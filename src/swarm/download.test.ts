@@ -28,8 +28,8 @@ class Race {
   readonly others: DownloadCommand[] = []
   now = 0
 
-  constructor(init: { tuning?: Partial<Tuning>; have?: Bitmap; stated?: Bitmap } = {}) {
-    const { tuning = {}, have = bits(), stated = everything } = init
+  constructor(init: { tuning?: Partial<Tuning>; have?: Bitmap; stated?: Bitmap; whole?: boolean } = {}) {
+    const { tuning = {}, have = bits(), stated = everything, whole = true } = init
     this.download = new Download(
       layout,
       have,
@@ -37,6 +37,7 @@ class Race {
       { ...defaultTuning, leastInFlight: 1, ...tuning },
       seededRandom(11),
       0,
+      whole,
     )
   }
 
@@ -454,4 +455,97 @@ test('no more is asked for than there is to be had, when the parent has the choi
     race.apply({ type: 'tick' })
     expect(race.at('ann').length).toBe(1)
   }
+})
+
+describe('a blob of which a part is wanted', () => {
+  const aim = (race: Race, who: string, ...runs: [number, number][]) => race.apply({ type: 'aimed', who, runs })
+
+  test('is asked for nothing else, of whoever has it', () => {
+    const race = new Race({ whole: false })
+    race.join('ann', everything)
+    expect(race.open.size).toBe(0)
+    aim(race, 'reader', [3, 5])
+    const unwanted = [...race.any.values()].map((any) => [...everything.indexes()].filter((i) => !any.unwanted.has(i)))
+    const named = race.at('ann').flatMap(({ piece }) => (piece === undefined ? [] : [piece]))
+    for (const pieces of [...unwanted, named]) for (const piece of pieces) expect([3, 4]).toContain(piece)
+    expect(race.open.size).toBeWithin(1, 3)
+  })
+
+  test('asks who reads the source for no more than is waited for, before that has anything', () => {
+    const race = new Race({ whole: false, tuning: { leastInFlight: 8 } })
+    race.join('seed', bits(), true)
+    expect(race.open.size).toBe(0)
+    aim(race, 'reader', [3, 5])
+    expect(race.at('seed')).toHaveLength(2)
+    for (const { unwanted } of race.any.values()) expect(unwanted.count).toBe(14)
+  })
+
+  test('takes back what nobody waits for any more, and not what has begun to come', () => {
+    const race = new Race({ whole: false, tuning: { leastInFlight: 8 } })
+    race.join('ann', except(0))
+    race.join('bob', except(0))
+    aim(race, 'reader', [3, 7])
+    const [first] = [...race.open.values()]
+    race.apply({ type: 'chosen', request: first!.id, piece: first!.piece! })
+    aim(race, 'reader')
+    expect([...race.open.values()]).toEqual([first!])
+  })
+
+  test('takes back requests for just anything that wait for what came elsewhere, for what is wanted now', () => {
+    const race = new Race({ whole: false, tuning: { leastInFlight: 4, mostPipeline: 4 } })
+    race.join('seed', bits(), true)
+    aim(race, 'reader', [0, 4])
+    expect(race.at('seed')).toHaveLength(4)
+    aim(race, 'reader', [0, 8])
+    for (const piece of [0, 1, 2, 3]) race.apply({ type: 'fed', piece })
+    race.apply({ type: 'tick' })
+    const open = race.at('seed').map(({ unwanted }) => [4, 5, 6, 7].filter((piece) => !unwanted!.has(piece)))
+    expect(open).toHaveLength(4)
+    for (const pieces of open) expect(pieces).toEqual([4, 5, 6, 7])
+  })
+
+  test('is idle when all of that is here, asks nobody for help then, and goes on when more is waited for', () => {
+    const race = new Race({ whole: false })
+    race.join('ann', everything)
+    aim(race, 'reader', [3, 4])
+    race.apply({ type: 'fed', piece: 3 })
+    expect(race.download.idle).toBe(true)
+    race.now += 60_000
+    race.apply({ type: 'tick' })
+    expect(race.others).toEqual([])
+    aim(race, 'reader', [9, 10])
+    expect(race.download.idle).toBe(false)
+    race.apply({ type: 'tick' })
+    expect(race.others).toEqual([])
+  })
+
+  test('is asked for all of it as soon as that is wanted', () => {
+    const race = new Race({ whole: false, tuning: { leastInFlight: 32, mostPipeline: 32 } })
+    race.join('ann', everything)
+    race.join('bob', everything)
+    race.apply({ type: 'whole' })
+    expect(race.open.size).toBeGreaterThanOrEqual(layout.count)
+  })
+})
+
+describe('a blob that is wanted whole, some of it first', () => {
+  test('brings what is waited for before what is rarer, and before what a reader is not about to need', () => {
+    const race = new Race({ tuning: { leastPipeline: 2, mostPipeline: 2, leastInFlight: 1 } })
+    race.apply({ type: 'aimed', who: 'reader', runs: [[12, 14]] })
+    race.join('ann', except(0))
+    expect(
+      race
+        .at('ann')
+        .map(({ piece }) => piece)
+        .sort(),
+    ).toEqual([12, 13])
+  })
+
+  test('asks who reads the source for that first', () => {
+    const race = new Race({ tuning: { leastPipeline: 3, mostPipeline: 3, leastInFlight: 1 } })
+    race.apply({ type: 'aimed', who: 'reader', runs: [[12, 14]] })
+    race.join('seed', bits(), true)
+    const wanted = [...race.any.values()].map(({ unwanted }) => layout.count - unwanted.count)
+    expect(wanted).toEqual([2, 2, 16])
+  })
 })

@@ -406,3 +406,27 @@ describe('a child on a link much slower than the others', () => {
     expect(line.grants().length).toBe(2)
   })
 })
+
+describe('a child that asks for just anything several times', () => {
+  test('is not sent the same piece twice while it waits, and others are', () => {
+    const line = new Line()
+    line.have.bytes.fill(0b111)
+    for (let i = 0; i < 4; i++) line.askAny('ann', [3, 4, 5, 6, 7])
+    expect(line.grants()).toEqual(['ann 0', 'ann 1', 'ann 2'])
+    line.askAny('bob', [3, 4, 5, 6, 7])
+    expect(line.grants()).toEqual(['bob 0'])
+  })
+
+  test('is sent it again when the sending broke off, or long after', () => {
+    const line = new Line({ leastSlots: 8 })
+    line.have.bytes.fill(0b1)
+    const all = [1, 2, 3, 4, 5, 6, 7]
+    for (let i = 0; i < 3; i++) line.askAny('ann', all)
+    const [first] = line.granted()
+    expect(first!.piece).toBe(0)
+    line.queue.broken(first!)
+    expect(line.grants()).toEqual(['ann 0'])
+    line.now += 6000
+    expect(line.grants()).toEqual(['ann 0'])
+  })
+})

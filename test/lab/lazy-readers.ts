@@ -58,9 +58,7 @@ export async function lazyReaders(init: LazyReadersInit): Promise<LazyReadersOut
     const before = cluster.sent()
     const at = Date.now() + startMs
     const reads = await Promise.all(
-      cluster.pullers.map((name) =>
-        readPartsOn(cluster.lab.host(name), cluster.layerUrl(name), layer.size, file, at),
-      ),
+      cluster.pullers.map((name) => readPartsOn(cluster.lab.host(name), cluster.layerUrl(name), layer.size, file, at)),
     )
     const digests = new Set(reads.map(({ digest }) => digest))
     if (digests.size !== 1) throw new Error(`hosts read different bytes: ${[...digests].join(', ')}`)
