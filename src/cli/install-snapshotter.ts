@@ -40,7 +40,10 @@ export function removalSteps(machine: Machine, keepData: boolean): Step[] {
     systemd: machine.systemd,
     mounterUnit: machine.exists(places.mounterUnit),
     snapshotterUnit: machine.exists(places.snapshotterUnit),
-    data: [places.snapshotterData, places.mounterData].filter((path) => machine.exists(path)),
+    data: [places.snapshotterData, places.mounterData].flatMap((path) => {
+      const names = machine.names(path)
+      return names ? [{ path, names }] : []
+    }),
     keepData,
   })
 }

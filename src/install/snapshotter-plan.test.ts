@@ -61,7 +61,7 @@ suite('a removal of the snapshotter', () => {
     systemd: 'running',
     mounterUnit: true,
     snapshotterUnit: true,
-    data: ['/var/lib/shoal-mounter'],
+    data: [{ path: '/var/lib/shoal-mounter', names: ['layers'] }],
     keepData: false,
   } as const
 
@@ -72,7 +72,8 @@ suite('a removal of the snapshotter', () => {
       'remove /etc/systemd/system/shoal-snapshotter.service',
       'remove /etc/systemd/system/shoal-mounter.service',
       'run systemctl daemon-reload',
-      'remove /var/lib/shoal-mounter',
+      'remove /var/lib/shoal-mounter/layers',
+      'remove /var/lib/shoal-mounter, then empty',
     ])
   })
 

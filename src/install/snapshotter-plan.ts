@@ -1,4 +1,5 @@
 /** What is to be done to a host so that containerd has a snapshotter of shoal's there, or has none any more. Pure. */
+import { join } from 'node:path'
 import { mounterName, places, snapshotterName } from './places.ts'
 import type { Change, Systemd } from './plan.ts'
 import type { Step } from './step.ts'
@@ -38,8 +39,8 @@ export interface SnapshotterFound {
   readonly systemd: Systemd
   readonly mounterUnit: boolean
   readonly snapshotterUnit: boolean
-  /** Directories of data that are there. */
-  readonly data: readonly string[]
+  /** Directories of data that are there, and names in them. */
+  readonly data: readonly { readonly path: string; readonly names: readonly string[] }[]
   readonly keepData: boolean
 }
 
@@ -58,8 +59,14 @@ export function snapshotterRemoval({ systemd, keepData, data, ...found }: Snapsh
     ...(units.length > 0 && systemd === 'running'
       ? [{ do: 'run', command: ['systemctl', 'daemon-reload'] } as const]
       : []),
-    ...(keepData ? [] : data.map((path): Step => ({ do: 'remove', path }))),
+    ...(keepData ? [] : data.flatMap(emptied)),
   ]
+}
+
+/** A disk may be mounted there, which cannot be removed. */
+function emptied({ path, names }: SnapshotterFound['data'][number]): Step[] {
+  const inside = names.map((name): Step => ({ do: 'remove', path: join(path, name) }))
+  return [...inside, { do: 'remove-directory', path }]
 }
 
 function write(path: string, { before, after }: Change): Step[] {

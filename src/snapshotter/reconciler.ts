@@ -2,10 +2,14 @@
  * Keeps what the mounter has and what there are snapshots for the same: after a start of the host or of the mounter the
  * layers are mounted again before a container needs them, and layers of snapshots that are gone are let go.
  */
+import { type Clock, pause } from '../clock.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Catalog } from './catalog.ts'
 import type { Mounter } from './mounter.ts'
 import type { Snapshots } from './snapshots.ts'
+
+const startTries = 20
+const startEveryMs = 500
 
 export class Reconciler {
   readonly #snapshots: Snapshots
@@ -22,18 +26,29 @@ export class Reconciler {
     this.#log = log
   }
 
-  /** Never throws. One at a time. */
-  async run(): Promise<void> {
-    if (this.#running) return
+  /** At a start of the host the mounter may come a little later. */
+  async begin(clock: Clock, ended: AbortSignal): Promise<void> {
+    for (let tries = 0; tries < startTries; tries++) {
+      if (ended.aborted || (await this.run(true))) return
+      await pause(clock, startEveryMs, ended).catch(() => {})
+    }
+    await this.run()
+  }
+
+  /** True when the mounter answered. Never throws. One at a time. */
+  async run(quiet = false): Promise<boolean> {
+    if (this.#running) return false
     this.#running = true
     try {
       await this.#reconcile()
       if (this.#away) this.#log.info('the mounter answers again')
       this.#away = false
+      return true
     } catch (error) {
       // Once is enough: nothing is wrong as long as nobody needs a layer.
-      if (!this.#away) this.#log.warn('the mounter is away: layers are unpacked until it answers', { error })
-      this.#away = true
+      if (!this.#away && !quiet) this.#log.warn('the mounter is away: layers are unpacked until it answers', { error })
+      this.#away ||= !quiet
+      return false
     } finally {
       this.#running = false
     }

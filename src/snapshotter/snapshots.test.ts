@@ -196,6 +196,19 @@ describe('snapshots of layers that are mounted', () => {
     expect(readlinkSync((await snapshots.mounts('v'))[0]!.source)).toContain('back')
   })
 
+  test('are mounted as soon as a mounter comes that starts later', async () => {
+    await pull(chain('a'))
+    layers.held.clear()
+    layers.away = true
+    const clock = new FakeClock()
+    const begun = reconciler.begin(clock, new AbortController().signal)
+    await clock.run(2000)
+    layers.away = false
+    await clock.run(500)
+    await begun
+    expect(holders()).toHaveLength(1)
+  })
+
   test('are used as they are mounted while the mounter is away, and refused when they are not', async () => {
     await pull(chain('a'))
     layers.away = true

@@ -62,12 +62,14 @@ export async function startSnapshotter(settings: SnapshotterSettings, log: Log, 
     const heard = (method: string, code: string, ms: number) => metrics.calls.observe({ method, code }, ms / 1000)
     const server = await serve(snapshots, settings.socket, log, heard)
     const page = settings.metrics && metricsPage(settings.metrics, () => metrics.registry.metrics())
-    void reconciler.run()
+    const ended = new AbortController()
+    void reconciler.begin(clock, ended.signal)
     const stop = every(clock, reconcileMs, () => void reconciler.run())
     log.info('the snapshotter serves', { socket: settings.socket, snapshots: catalog.all().length })
     return {
       async close() {
         stop()
+        ended.abort()
         await server.close()
         await page?.stop()
         content.close()
