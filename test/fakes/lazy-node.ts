@@ -111,6 +111,8 @@ export class LazyNode {
   bend: Bend = () => undefined
   /** Other answers to a request for an index, used up from the front. */
   readonly indexAnswers: Response[] = []
+  /** What requests for an index said of caches. */
+  readonly indexAsked: (string | null)[] = []
   readonly #layers = new Map<Digest, SampleLayer>()
   readonly #server: Bun.Server<undefined>
 
@@ -138,6 +140,7 @@ export class LazyNode {
     const layer = match && this.#layers.get(match[1] as Digest)
     if (!match || !layer) return refusal(404, 'it is not here')
     if (match[2] === 'index') {
+      this.indexAsked.push(request.headers.get('cache-control'))
       const other = this.indexAnswers.shift()
       if (other) return other
       const headers = { 'shoal-index-digest': digestOf(layer.indexBytes) }

@@ -1,12 +1,19 @@
 /** The index of a layer, from the cluster; or why there is none. */
 import { type Clock, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
-import { factsOf } from '../../layer-index/decode.ts'
+import { decodeIndex } from '../../layer-index/decode.ts'
+import type { LayerIndex } from '../../layer-index/layer-index.ts'
 import { shortDigest } from '../../oci/digest.ts'
 import { whyWhole } from '../../zran/resume.ts'
+import type { LayerSpec } from '../unpacked-layer.ts'
 import type { Blob, IndexAnswer, NodeClient } from './node-client.ts'
 
-export type IndexBytes = { readonly bytes: Uint8Array } | { readonly reason: string }
+export type Brought =
+  | { readonly index: LayerIndex; readonly bytes: Uint8Array }
+  /** Why it has to be fetched whole. */
+  | { readonly reason: string }
+
+export type Wanted = Pick<LayerSpec, 'digest' | 'diffId' | 'compressedSize'>
 
 export interface BringOptions {
   readonly clock: Clock
@@ -21,32 +28,73 @@ const makingMs = 10 * 60_000
 const pauseMs = 500
 
 /** @throws {Failure} */
-export async function bringIndex(blob: Blob, client: NodeClient, options: BringOptions): Promise<IndexBytes> {
-  const { clock, signal, log } = options
+export async function bringIndex(
+  layer: Wanted,
+  blob: Blob,
+  client: NodeClient,
+  { clock, signal, log }: BringOptions,
+): Promise<Brought> {
   const start = clock.now()
   let waiting = false
+  let fresh = false
   for (;;) {
-    const answer = await ask(() => client.index(blob, signal), clock.now() - start < patienceMs)
-    if (answer?.state === 'here') {
-      const reason = whyWhole(factsOf(answer.bytes).said.compression)
-      return reason === undefined ? { bytes: answer.bytes } : { reason }
+    const answer = await ask(() => client.index(blob, fresh, signal), clock.now() - start < patienceMs)
+    switch (answer.state) {
+      case 'cannot':
+        return { reason: answer.reason }
+      case 'here': {
+        const index = readIndex(answer.bytes, layer)
+        if (typeof index !== 'string') {
+          const reason = whyWhole(index.compression)
+          return reason === undefined ? { index, bytes: answer.bytes } : { reason }
+        }
+        if (fresh) return { reason: `its index ${index}` }
+        fresh = true
+        break
+      }
+      case 'wrong':
+        if (fresh) return { reason: 'its index came with another digest' }
+        fresh = true
+        break
+      case 'making':
+        if (clock.now() - start > makingMs) return { reason: `its index was not made in ${makingMs / 60_000} minutes` }
+        if (!waiting) log(`the index of ${shortDigest(blob.digest)} is being made`)
+        waiting = true
+        await pause(clock, answer.retryMs, signal)
+        break
+      case 'away':
+        await pause(clock, pauseMs, signal)
     }
-    if (answer?.state === 'cannot') return { reason: answer.reason }
-    if (answer && clock.now() - start > makingMs) {
-      return { reason: `its index was not made within ${makingMs / 60_000} minutes` }
-    }
-    if (answer && !waiting) log(`the index of ${shortDigest(blob.digest)} is being made`)
-    waiting ||= answer !== undefined
-    await pause(clock, answer?.retryMs ?? pauseMs, signal)
   }
 }
 
-/** Undefined when it is worth asking again. @throws {Failure} */
-async function ask(question: () => Promise<IndexAnswer>, again: boolean): Promise<IndexAnswer | undefined> {
+/** What makes it the index of something else; undefined when it fits. */
+export function misfitOf(layer: Wanted, index: LayerIndex): string | undefined {
+  if (index.layer !== layer.digest) return 'is of another layer'
+  if (index.diffId !== layer.diffId) return 'says that it unpacks to something else'
+  if (index.compressedSize !== layer.compressedSize) return 'says that it is of another size'
+  return undefined
+}
+
+/** Or what is wrong with it. */
+function readIndex(bytes: Uint8Array, layer: Wanted): LayerIndex | string {
+  try {
+    const index = decodeIndex(bytes)
+    return misfitOf(layer, index) ?? index
+  } catch (error) {
+    return `cannot be read: ${Failure.from(error).message}`
+  }
+}
+
+type Outcome = IndexAnswer | { readonly state: 'wrong' | 'away' }
+
+/** @throws {Failure} where asking again does not help */
+async function ask(question: () => Promise<IndexAnswer>, again: boolean): Promise<Outcome> {
   try {
     return await question()
   } catch (error) {
-    if (again && error instanceof Failure && error.retry && error.code !== 'corrupt') return undefined
+    if (error instanceof Failure && error.code === 'corrupt') return { state: 'wrong' }
+    if (again && error instanceof Failure && error.retry) return { state: 'away' }
     throw error
   }
 }

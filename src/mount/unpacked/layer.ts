@@ -9,7 +9,7 @@ import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { type Digest, shortDigest } from '../../oci/digest.ts'
 import { type OpenFiles, readAt } from '../../store/open-files.ts'
-import type { Compression, Points } from '../../zran/points.ts'
+import { type Compression, noPoints, type Points } from '../../zran/points.ts'
 import type { LayerProgress, ReadyMap } from '../unpacked-layer.ts'
 import { isChunk } from './chunk-cutter.ts'
 import type { ChunkTable } from './chunk-table.ts'
@@ -40,7 +40,6 @@ export interface LayerShape {
   readonly digest: Digest
   readonly diffId: Digest
   readonly table: ChunkTable
-  readonly points: Points
   readonly compression: Compression
   readonly compressedSize: number
   /** Of the index's file. */
@@ -73,6 +72,8 @@ export class Layer {
   readonly holdings: Holdings
   readonly fetching: Fetching
   readonly file: DataFile
+  /** Of its index, while it is mounted. */
+  points: Points = noPoints
   /** Wall time of its last use. */
   usedAt: number
   /** Chunks in the order in which they were first asked for. */
@@ -115,8 +116,12 @@ export class Layer {
       kept: (chunks) => around.kept(this, chunks),
       refused: (error) => this.#refused(error),
     })
+    const pointsNow = () => this.points
     this.fetching = new Fetching({
       ...shape,
+      get points() {
+        return pointsNow()
+      },
       client: () => this.#from().client,
       blob: () => this.#from().blob,
       holdings: this.holdings,

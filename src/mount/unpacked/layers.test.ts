@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import {
@@ -13,6 +13,7 @@ import {
 } from '../../../test/fakes/lazy-node.ts'
 import { specOf, unpackedHosts } from '../../../test/fakes/unpacked.ts'
 import { seededRandom } from '../../clock.ts'
+import { Failure } from '../../failure.ts'
 import { encodeIndex } from '../../layer-index/encode.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { repositoryOf } from '../../oci/reference.ts'
@@ -199,13 +200,39 @@ describe('a node', () => {
     expect(layer.size).toBe(sample.index.size)
   })
 
-  test('with the index of another layer is not believed', async () => {
+  const other = sampleLayer([text(9, 1000)])
+  const indexAnswer = (bytes: Uint8Array, digest = digestOf(bytes)) =>
+    new Response(bytes, { headers: { 'shoal-index-digest': digest } })
+
+  test('with an index that is wrong is asked to look at it', async () => {
+    for (const wrong of [
+      () => indexAnswer(other.indexBytes),
+      () => indexAnswer(other.indexBytes, digestOf(sample.indexBytes)),
+      () => indexAnswer(sample.indexBytes.subarray(0, 500)),
+      () => indexAnswer(encodeIndex({ ...sample.index, diffId: other.index.diffId })),
+    ]) {
+      const node = newNode(sample)
+      node.indexAnswers.push(wrong())
+      const layer = await newLayers().open(specOf(node, sample))
+      expect(layer.progress().indexed).toBe(true)
+      expect(node.indexAsked).toEqual([null, 'no-cache'])
+    }
+  })
+
+  test('that has only a wrong one is not believed: the layer is fetched whole', async () => {
     const node = newNode(sample)
-    const other = sampleLayer([text(9, 1000)])
-    const headers = { 'shoal-index-digest': new Bun.CryptoHasher('sha256').update(other.indexBytes).digest('hex') }
-    headers['shoal-index-digest'] = `sha256:${headers['shoal-index-digest']}`
-    node.indexAnswers.push(new Response(other.indexBytes, { headers }))
-    expect(newLayers().open(specOf(node, sample))).rejects.toThrow('has the index of another layer')
+    node.indexAnswers.push(indexAnswer(other.indexBytes), indexAnswer(other.indexBytes))
+    const dir = newDir()
+    const asked: unknown[] = []
+    const unpack = async (layer: unknown) => {
+      asked.push(layer)
+      throw new Failure('unavailable', 'not in this test')
+    }
+    const opened = newLayers({ dir, unpack }).open(specOf(node, sample))
+    expect(opened).rejects.toThrow('not in this test')
+    await opened.catch(() => {})
+    expect(asked).toMatchObject([{ blob: { digest: sample.index.layer } }])
+    expect(readdirSync(dir)).toEqual([])
   })
 })
 
@@ -503,11 +530,15 @@ describe('an index that lies', () => {
 
   test('is found out when the layer is complete, and nothing of it is served any more', async () => {
     const node = newNode(lie)
-    const layer = await newLayers().open(specOf(node, lie, true))
+    const layers = newLayers()
+    const layer = await layers.open(specOf(node, lie, true))
     await until(() => layer.progress().errors.length > 0)
     expect(layer.progress().errors[0]).toContain('its index is false')
     expect(layer.whole()).toBe(false)
     expect(all(layer)).rejects.toThrow('its index is false')
+    await layer.close()
+    const again = await layers.open(specOf(node, lie))
+    expect(again.progress().errors).toEqual([])
   })
 })
 
@@ -553,7 +584,7 @@ describe('a layer that nobody can make an index of', async () => {
     const node = newNode(unindexed)
     node.indexAnswers.push(none())
     const opened = newLayers().open({ ...spec(node), diffId: digestOf(bytes) })
-    expect(opened).rejects.toThrow('says it unpacks to something else')
+    expect(opened).rejects.toThrow('says that it unpacks to something else')
     await opened.catch(() => {})
   }, 30_000)
 })

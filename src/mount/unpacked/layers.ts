@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
+import { setImmediate } from 'node:timers/promises'
 import type { Clock } from '../../clock.ts'
 import { every } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
@@ -12,10 +13,11 @@ import type { LayerIndex } from '../../layer-index/layer-index.ts'
 import { type Digest, digestOf, shortDigest } from '../../oci/digest.ts'
 import { Bitmap } from '../../piece/bitmap.ts'
 import { OpenFiles } from '../../store/open-files.ts'
+import { noPoints } from '../../zran/points.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
 import { ChunkTable } from './chunk-table.ts'
 import { planRemoval } from './eviction.ts'
-import { bringIndex } from './index-of.ts'
+import { bringIndex, misfitOf } from './index-of.ts'
 import { Layer, type LayerShape, type Surroundings } from './layer.ts'
 import { diskOf, foldersIn, type LayerFolder, layerFolder, makeFolder, removeFolder } from './layer-folder.ts'
 import { type Blob, NodeClient } from './node-client.ts'
@@ -68,6 +70,10 @@ export class UnpackedLayers {
   readonly #around: Surroundings
   readonly #written = new Map<Layer, string>()
   readonly #ended = new AbortController()
+  /** What an earlier process left, and nobody has looked at yet. */
+  readonly #unread = new Set<Digest>()
+  /** Resolves when there is nothing of that any more. */
+  readonly #remembered: Promise<void>
   readonly #stopTidying: () => void
   #tidying: Promise<void> | undefined
   #disk = 0
@@ -86,7 +92,8 @@ export class UnpackedLayers {
       },
       makeRoom: () => this.#makeRoom(),
     }
-    for (const digest of foldersIn(options.dir)) this.#remember(digest)
+    for (const digest of foldersIn(options.dir)) this.#unread.add(digest)
+    this.#remembered = this.#rememberAll()
     this.#stopTidying = every(clock, tidyMs, () => void this.tidy())
   }
 
@@ -95,9 +102,12 @@ export class UnpackedLayers {
     return await this.#inTurn(spec.digest, async () => {
       const client = new NodeClient(spec.node, this.#o.clock)
       const blob = { repository: spec.repository, digest: spec.digest }
+      await this.#remember(spec.digest)
       const held = (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob))
       const { layer } = held
-      if (layer.shape.diffId !== spec.diffId) throw misfit(spec, 'is known to unpack to something else')
+      if (layer.shape.diffId !== spec.diffId) {
+        throw new Failure('corrupt', `${shortDigest(spec.digest)} unpacks to something else than this image says`)
+      }
       held.users++
       layer.usedAt = this.#o.clock.wall()
       layer.source = { client, blob }
@@ -145,6 +155,7 @@ export class UnpackedLayers {
   async close(): Promise<void> {
     this.#stopTidying()
     this.#ended.abort(new Failure('cancelled', 'the mounter ends'))
+    await this.#remembered
     await this.#tidying
     await Promise.all([...this.#held.values()].map(({ tending }) => tending?.end()))
     for (const { layer } of this.#held.values()) {
@@ -162,6 +173,8 @@ export class UnpackedLayers {
       held.tending = undefined
       held.layer.usedAt = this.#o.clock.wall()
       await held.layer.file.rest()
+      // Larger than all else that is known of it, and in its file.
+      held.layer.points = noPoints
       await this.#write(held.layer)
     })
   }
@@ -175,57 +188,79 @@ export class UnpackedLayers {
     if (!held || held.users > 0) return held
     const { folder, shape } = held.layer
     const index = readIndex(folder, shape.index)
-    if (!index) {
+    if (!index || held.layer.refuted) {
       await this.#drop(digest)
       return undefined
     }
+    held.layer.points = index.points
     if (!hasBytes(folder.metadata, index.metadata)) await put(folder.metadata, index.metadata)
     return held
   }
 
-  /** A layer that an earlier process left; nothing when what it left is not sound. */
-  #remember(digest: Digest): void {
+  /** Reads go on meanwhile; a layer that is opened is looked at before. */
+  async #rememberAll(): Promise<void> {
+    for (const digest of [...this.#unread]) {
+      await setImmediate()
+      if (this.#ended.signal.aborted) return
+      await this.#inTurn(digest, () => this.#remember(digest))
+    }
+  }
+
+  /** A layer that an earlier process left. What it left that is not sound goes. */
+  async #remember(digest: Digest): Promise<void> {
+    if (!this.#unread.delete(digest)) return
     const folder = layerFolder(this.#o.dir, digest)
     const state = readState(folder.state)
     const index = state && readIndex(folder, state.facts.index)
-    if (!state || !index || index.layer !== digest || index.chunks.count !== state.facts.chunks) return
-    const layer = new Layer(
-      folder,
-      shapeOf(index, state.facts.index as Digest, state.facts.reason),
-      state,
-      this.#around,
-    )
+    if (!state || !index || index.layer !== digest || index.chunks.count !== state.facts.chunks) {
+      return await removeFolder(folder)
+    }
+    const { index: name, reason } = state.facts
+    const layer = new Layer(folder, shapeOf(index, name as Digest, reason), state, this.#around)
     this.#held.set(digest, { layer, users: 0, tending: undefined })
     for (const chunk of layer.holdings.own.indexes()) this.#places.add(layer, chunk)
   }
 
   async #make(spec: LayerSpec, client: NodeClient, blob: Blob): Promise<Held> {
     const folder = layerFolder(this.#o.dir, spec.digest)
+    await removeFolder(folder)
     makeFolder(folder)
-    const { clock } = this.#o
-    const { signal } = this.#ended
-    const log = (sentence: string) => this.#o.log?.(sentence)
-    const brought = await bringIndex(blob, client, { clock, signal, log })
-    const reason = 'reason' in brought ? brought.reason : undefined
-    if (reason !== undefined) {
-      log(`${shortDigest(spec.digest)} is fetched whole before it is mounted: ${reason}`)
-      await this.#unpack(spec, folder, client)
+    try {
+      const layer = await this.#begin(spec, folder, client, blob)
+      const held: Held = { layer, users: 0, tending: undefined }
+      this.#held.set(spec.digest, held)
+      await this.#write(layer)
+      return held
+    } catch (error) {
+      await removeFolder(folder)
+      throw error
     }
-    const bytes = 'bytes' in brought ? brought.bytes : new Uint8Array(readFileSync(folder.index))
+  }
+
+  async #begin(spec: LayerSpec, folder: LayerFolder, client: NodeClient, blob: Blob): Promise<Layer> {
+    const { clock } = this.#o
+    const log = (sentence: string) => this.#o.log?.(sentence)
+    const brought = await bringIndex(spec, blob, client, { clock, signal: this.#ended.signal, log })
+    if ('index' in brought) {
+      const { index, bytes } = brought
+      await put(folder.metadata, index.metadata)
+      await put(folder.index, bytes)
+      const layer = new Layer(folder, shapeOf(index, digestOf(bytes), undefined), undefined, this.#around)
+      layer.points = index.points
+      return layer
+    }
+    const { reason } = brought
+    log(`${shortDigest(spec.digest)} is fetched whole before it is mounted: ${reason}`)
+    await this.#unpack(spec, folder, client)
+    const bytes = new Uint8Array(readFileSync(folder.index))
     const index = decodeIndex(bytes)
-    if (index.layer !== spec.digest) throw misfit(spec, 'has the index of another layer')
-    if (index.diffId !== spec.diffId) throw misfit(spec, 'has an index that says it unpacks to something else')
-    if (index.compressedSize !== spec.compressedSize) throw misfit(spec, 'has an index that says it is of another size')
+    const misfit = misfitOf(spec, index)
+    if (misfit) throw new Failure('corrupt', `${shortDigest(spec.digest)} is not mounted: what came of it ${misfit}`)
     await put(folder.metadata, index.metadata)
-    if ('bytes' in brought) await put(folder.index, bytes)
     const shape = shapeOf(index, digestOf(bytes), reason)
-    const state = reason === undefined ? undefined : filled(folder, shape, clock.wall(), spec.compressedSize)
-    const layer = new Layer(folder, shape, state, this.#around)
-    if (reason !== undefined) this.#around.kept(layer, layer.holdings.own.indexes())
-    const held: Held = { layer, users: 0, tending: undefined }
-    this.#held.set(spec.digest, held)
-    await this.#write(layer)
-    return held
+    const layer = new Layer(folder, shape, filled(folder, shape, clock.wall(), spec.compressedSize), this.#around)
+    this.#around.kept(layer, layer.holdings.own.indexes())
+    return layer
   }
 
   async #unpack(spec: LayerSpec, to: Target, client: NodeClient): Promise<void> {
@@ -258,6 +293,7 @@ export class UnpackedLayers {
   }
 
   async #tidy(): Promise<void> {
+    await this.#remembered
     for (const { layer } of this.#held.values()) await this.#write(layer)
     this.#disk = this.#look()
     const keepings = [...this.#held].map(([digest, { layer, users }]) => ({
@@ -391,8 +427,8 @@ function shapeOf(index: LayerIndex, digest: Digest, reason: string | undefined):
   return {
     digest: index.layer,
     diffId: index.diffId,
-    table: new ChunkTable(index.chunks, index.size),
-    points: index.points,
+    // The digests alone: they are a part of all that the index is.
+    table: new ChunkTable({ ...index.chunks, digests: index.chunks.digests.slice() }, index.size),
     compression: index.compression,
     compressedSize: index.compressedSize,
     index: digest,
@@ -440,10 +476,6 @@ function hasBytes(path: string, bytes: Uint8Array): boolean {
   } catch {
     return false
   }
-}
-
-function misfit({ digest }: LayerSpec, what: string): Failure {
-  return new Failure('corrupt', `the layer ${shortDigest(digest)} ${what}: it is not mounted`)
 }
 
 async function put(path: string, bytes: Uint8Array): Promise<void> {

@@ -101,11 +101,17 @@ export class NodeClient {
     }
   }
 
-  /** @throws {Failure} `unavailable`, `corrupt` */
-  async index(blob: Blob, signal: AbortSignal): Promise<IndexAnswer> {
+  /**
+   * @param fresh what came was wrong: the node is to look at all of what it has
+   * @throws {Failure} `unavailable`, `corrupt`
+   */
+  async index(blob: Blob, fresh: boolean, signal: AbortSignal): Promise<IndexAnswer> {
     const patience = new Patience(this.#clock, signal)
     try {
-      const answer = await this.#ask(blob, lazyPath(blob, 'index'), { headers: {}, signal: patience.signal })
+      const answer = await this.#ask(blob, lazyPath(blob, 'index'), {
+        headers: fresh ? { 'cache-control': 'no-cache' } : {},
+        signal: patience.signal,
+      })
       if (answer.status === 202) return making(answer.headers.get('retry-after'), await textOf(answer, 4096))
       if (answer.status !== 200)
         return cannotOr(await this.#unexpected(answer, `the index of ${shortDigest(blob.digest)}`))
