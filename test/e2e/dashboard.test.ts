@@ -4,12 +4,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AdminServer, createAdmin, serveAdmin } from '../../src/admin/admin.ts'
+import { systemClock } from '../../src/clock.ts'
 import { Secret } from '../../src/config/secret.ts'
 import { Failure } from '../../src/failure.ts'
+import { Mounted } from '../../src/lazy/mounted.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { dashboard } from '../../src/ui/dashboard.ts'
 import { FakeNodeView } from '../fakes/node-view.ts'
+import { told } from '../fakes/told.ts'
 import { Browser, type BrowserPage, desk, night, phone, picture } from '../lab/browser.ts'
 import { allModes, Cluster } from '../lab/cluster.ts'
 import { Lab } from '../lab/lab.ts'
@@ -114,8 +117,13 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
 
   test('the choice of dark or light is kept, axe finds nothing in the dark, and a phone is wide enough', async () => {
     view.banned.push(liar)
+    const mounted = new Mounted(systemClock, createMetrics())
+    mounted.hear(told({ mounts: 2, layers: 3 }))
+    view.mountedNow = mounted.facts()
     await open()
     const { page } = at
+    await page.getByRole('region', { name: 'Mounts' }).getByText('3 layers of snapshotter').waitFor()
+    expect(await at.violations('[aria-labelledby=mounts]')).toEqual([])
     const ground = () => page.evaluate('getComputedStyle(document.body).backgroundColor') as Promise<string>
     await page.getByText('Said lately').waitFor()
     const light = await ground()
