@@ -9,6 +9,23 @@ const namespaces =
 const child = join(import.meta.dir, '../../../test/fakes/full-unpacked.ts')
 
 test.skipIf(!namespaces)(
+  'what comes in the background and does not fit is not fetched over and over, and its layer can be let go',
+  () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shoal-full-'))
+    try {
+      const script = join(import.meta.dir, '../../../test/fakes/full-prefetch.ts')
+      const command = ['unshare', '--user', '--map-root-user', '--mount', process.execPath, script, dir]
+      const { stdout, stderr } = Bun.spawnSync(command, { timeout: 40_000 })
+      expect(stderr.toString()).toBe('')
+      expect(JSON.parse(stdout.toString())).toEqual({ told: true, seldom: true, closed: true })
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  },
+  60_000,
+)
+
+test.skipIf(!namespaces)(
   'on a full disk layers that nobody mounts make room, and what does not fit is served from memory, and told',
   () => {
     const dir = mkdtempSync(join(tmpdir(), 'shoal-full-'))

@@ -168,9 +168,15 @@ export class UnpackedLayers {
   async #close(digest: Digest): Promise<void> {
     await this.#inTurn(digest, async () => {
       const held = this.#held.get(digest)
-      if (!held || --held.users > 0) return
+      if (!held) return
+      if (held.users > 1) {
+        held.users--
+        return
+      }
+      // It counts as used until then: what is still being written may find the disk full, and have room made.
       await held.tending?.end()
       held.tending = undefined
+      held.users--
       held.layer.usedAt = this.#o.clock.wall()
       await held.layer.file.rest()
       // Larger than all else that is known of it, and in its file.

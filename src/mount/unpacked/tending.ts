@@ -104,8 +104,11 @@ export class Tending {
       if (missing.length === 0 && stretch.length > 0) continue
       try {
         if (!roomy()) throw new Failure('no-space', 'there is no room for what nobody has read yet')
+        const { here } = layer.holdings
         await traffic.background(signal, () => layer.fetching.stream(missing, 'whole', signal))
-        failed = 0
+        if (missing.length === 0 || layer.holdings.here > here) failed = 0
+        // The disk took nothing of it, which is told, or it is on its way already: asked for at once it would come again.
+        else await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failed++), signal)
       } catch (error) {
         signal.throwIfAborted()
         layer.tell(Failure.from(error).message)
