@@ -34,8 +34,12 @@ export class LazyLayers {
     // Counted with the store, for it lies where that keeps its own files.
     const ledger = new Ledger(join(dataDir, 'shoal.layers.db'), log)
     const dir = join(dataDir, 'making')
-    rmSync(dir, { recursive: true, force: true })
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    try {
+      rmSync(dir, { recursive: true, force: true })
+      mkdirSync(dir, { recursive: true, mode: 0o700 })
+    } catch (error) {
+      log.warn('there is no folder to make indexes of layers in', { dir, error: (error as Error).message })
+    }
     const indexes = new LayerIndexes({ ...deps, dir, ledger })
     this.indexes = indexes
     this.reads = new LayerReads({ ...deps, ledger, owners: (layer) => indexes.finding.owners(layer) })

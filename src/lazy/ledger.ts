@@ -5,6 +5,7 @@
 import { Database, SQLiteError } from 'bun:sqlite'
 import { rmSync } from 'node:fs'
 import { z } from 'zod'
+import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import { type KnownReads, noReads } from './reads.ts'
@@ -79,19 +80,21 @@ export class Ledger {
   }
 
   set({ layer, index, size, diffId, signer, signature }: IndexStatement, at: number, checkedAt?: number): void {
-    this.#db
-      .query('INSERT OR REPLACE INTO indexes VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
-      .run(layer, index, size, diffId, signer, signature, checkedAt ?? null, at)
-    this.#db.query('DELETE FROM unindexed WHERE layer = ?').run(layer)
+    this.#write(() => {
+      this.#db
+        .query('INSERT OR REPLACE INTO indexes VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+        .run(layer, index, size, diffId, signer, signature, checkedAt ?? null, at)
+      this.#db.query('DELETE FROM unindexed WHERE layer = ?').run(layer)
+    })
   }
 
   checked(layer: Digest, at: number): void {
-    this.#db.query('UPDATE indexes SET checked_at = ? WHERE layer = ?').run(at, layer)
+    this.#write(() => this.#db.query('UPDATE indexes SET checked_at = ? WHERE layer = ?').run(at, layer))
   }
 
   /** There is nothing to be known of the index any more. */
   forget(layer: Digest): void {
-    this.#db.query('DELETE FROM indexes WHERE layer = ?').run(layer)
+    this.#write(() => this.#db.query('DELETE FROM indexes WHERE layer = ?').run(layer))
   }
 
   unindexed(layer: Digest): Unindexed | undefined {
@@ -107,11 +110,11 @@ export class Ledger {
   }
 
   setUnindexed(layer: Digest, reason: string, at: number): void {
-    this.#db.query('INSERT OR REPLACE INTO unindexed VALUES (?, ?, ?)').run(layer, reason, at)
+    this.#write(() => this.#db.query('INSERT OR REPLACE INTO unindexed VALUES (?, ?, ?)').run(layer, reason, at))
   }
 
   forgetUnindexed(layer: Digest): void {
-    this.#db.query('DELETE FROM unindexed WHERE layer = ?').run(layer)
+    this.#write(() => this.#db.query('DELETE FROM unindexed WHERE layer = ?').run(layer))
   }
 
   reads(layer: Digest): KnownReads {
@@ -126,14 +129,26 @@ export class Ledger {
 
   setReads(layer: Digest, { starts, chunks }: KnownReads, at: number): void {
     const known = { starts, chunks: [...chunks].map(([chunk, read]) => [chunk, read.starts, read.place]) }
-    this.#db.query('INSERT OR REPLACE INTO reads VALUES (?, ?, ?)').run(layer, JSON.stringify(known), at)
-    this.#db
-      .query('DELETE FROM reads WHERE layer NOT IN (SELECT layer FROM reads ORDER BY at DESC LIMIT ?)')
-      .run(mostReadLayers)
+    this.#write(() => {
+      this.#db.query('INSERT OR REPLACE INTO reads VALUES (?, ?, ?)').run(layer, JSON.stringify(known), at)
+      this.#db
+        .query('DELETE FROM reads WHERE layer NOT IN (SELECT layer FROM reads ORDER BY at DESC LIMIT ?)')
+        .run(mostReadLayers)
+    })
   }
 
   close(): void {
     this.#db.close()
+  }
+
+  /** @throws {Failure} `no-disk` */
+  #write(work: () => void): void {
+    try {
+      this.#db.transaction(work)()
+    } catch (error) {
+      if (!(error instanceof SQLiteError)) throw error
+      throw new Failure('no-disk', `what is known of layers cannot be written: ${error.message}`, { cause: error })
+    }
   }
 }
 
@@ -149,13 +164,26 @@ function open(path: string, log: Pick<Log, 'warn'>): Database {
     return opened(path)
   } catch (error) {
     if (!(error instanceof SQLiteError || error instanceof OfAnother) || path === ':memory:') throw error
+    if (error instanceof SQLiteError && !broken.has(error.code ?? '')) return inMemory(path, error, log)
     log.warn('what was known of the indexes of layers is lost, and will be asked for again', {
       path,
       error: error.message,
     })
+  }
+  try {
     for (const end of ['', '-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
     return opened(path)
+  } catch (error) {
+    return inMemory(path, error, log)
   }
+}
+
+/** Else the disk is full, or cannot be written: pulls do not wait until it can. */
+const broken: ReadonlySet<string> = new Set(['SQLITE_NOTADB', 'SQLITE_CORRUPT', 'SQLITE_ERROR'])
+
+function inMemory(path: string, error: unknown, log: Pick<Log, 'warn'>): Database {
+  log.warn('what is known of the indexes of layers is kept in memory alone', { path, error: (error as Error).message })
+  return opened(':memory:')
 }
 
 function opened(path: string): Database {

@@ -183,6 +183,16 @@ describe('while nobody waits for anything', () => {
     expect(back.allIndexed()).toEqual([])
     back.close()
   })
+
+  test('a node whose disk takes nothing knows in memory what it is told', async () => {
+    const node = await nodes.add(['seed', 'scheduler'])
+    const said: string[] = []
+    const ledger = new Ledger('/proc/shoal.layers.db', { warn: (message) => void said.push(message) })
+    ledger.set(state({ layer: digestOf(layer), diffId: index, index, size: 1 }, node.identity), 1)
+    expect(ledger.allIndexed()).toHaveLength(1)
+    expect(said).toEqual(['what is known of the indexes of layers is kept in memory alone'])
+    ledger.close()
+  })
 })
 
 describe('what starts read first', () => {
