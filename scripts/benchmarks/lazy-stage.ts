@@ -86,6 +86,8 @@ export class LazyStage {
       const files = `find ${dir} -xdev -type f -size +0 -exec fincore --bytes --noheadings --output RES {} +`
       const read = (await lazy.shell(files)).split('\n').reduce((sum, line) => sum + Number(line), 0)
       return { seconds, read, fetched: layers.reduce((sum, { fetched }) => sum + fetched, 0) }
+    } catch (error) {
+      throw new Error(`${host.name}: ${(error as Error).message}; its mounter said: ${await lazy.logged()}`)
     } finally {
       await lazy.stop()
     }

@@ -84,6 +84,13 @@ export class LazyHost {
     return tryRun(this.#inside(command))
   }
 
+  /** The last lines of the mounter's log that are not of its usual work. */
+  async logged(): Promise<string> {
+    const log = await this.tryExec(['cat', join(dataDir, 'mounter.log')])
+    const lines = log.stdout.split('\n').filter((line) => line !== '' && !line.includes('"a layer is mounted"'))
+    return lines.slice(-20).join('\n')
+  }
+
   async stop(): Promise<void> {
     await this.#held.stop(3000)
   }
