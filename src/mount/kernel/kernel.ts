@@ -7,6 +7,9 @@ import type { Carry } from './child.ts'
 import { missingType } from './support.ts'
 import { usersOf } from './users.ts'
 
+/** ENOTBLK: it is no block device, and a file of a file system whose pages EROFS cannot have. */
+const noPages = 15
+
 export class Kernel {
   readonly #carry: Carry
 
@@ -71,6 +74,10 @@ function sentenceOf(call: Call, { errno, step, said }: Outcome): string {
   }
   if (call.type === 'erofs' && errno === errnos.EINVAL && said.length === 0 && step === 'make erofs') {
     return 'this kernel does not mount EROFS images from files: it needs Linux 6.12 or newer with CONFIG_EROFS_FS_BACKED_BY_FILE'
+  }
+  if (call.type === 'erofs' && errno === noPages) {
+    const source = call.options.find(([key]) => key === 'source')?.[1] ?? 'it'
+    return `no EROFS image can be mounted from the file system that ${source} is on, such as overlayfs or tmpfs; give the mounter a --data-dir on a disk`
   }
   const reason = said.length > 0 ? said.join('; ') : nameOfErrno(errno)
   return `the kernel did not mount ${call.type} at ${call.target}: ${reason} (${step})`
