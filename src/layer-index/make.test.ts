@@ -4,9 +4,10 @@ import { pack } from 'tar-stream'
 import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { resume } from '../zran/resume.ts'
+import { standardSpacing } from '../zran/spacing.ts'
 import { spanOf } from '../zran/span.ts'
 import { decodeIndex } from './decode.ts'
-import { encodeIndex } from './encode.ts'
+import { encodeIndex, maker } from './encode.ts'
 import { chunkBytes, chunkDigest, type LayerIndex } from './layer-index.ts'
 import { makeIndex } from './make.ts'
 import { unpackWhole } from './unpack-whole.ts'
@@ -83,6 +84,22 @@ describe('makeIndex', () => {
   test('makes the same index however the layer arrives', async () => {
     const index = await makeIndex(inParts(gz), tarGzip)
     for (const step of [97, 10_000, gz.length]) expect(await makeIndex(inParts(gz, step), tarGzip)).toEqual(index)
+  })
+
+  // Seeds of two releases look at each other's indexes, and ban who signed a wrong one.
+  test('gives the tree and the points that it gave before, or another number of its maker', async () => {
+    const { metadata, diffId } = await makeIndex(inParts(layer), tarGzip)
+    expect({ maker, diffId, metadata: digestOf(metadata), standardSpacing }).toMatchInlineSnapshot(`
+      {
+        "diffId": "sha256:7fc04e3857327e49c3a197f1a464d3e2ce488cdcfd49a319ab605603b0b4f8ec",
+        "maker": 1,
+        "metadata": "sha256:ddddaa59bd19c6b2982668efe82fca2058f8a43f8f1ff4b26d1e8a70f7afede5",
+        "standardSpacing": {
+          "compressed": 262144,
+          "unpacked": 1048576,
+        },
+      }
+    `)
   })
 
   test('names the layer by the algorithm it is asked for', async () => {
