@@ -17,7 +17,6 @@ const symbols = {
   fcntl: { args: [i32, i32, i64], returns: i32 },
   statx: { args: [i32, pointer, i32, u32, pointer], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },
-  fstatfs: { args: [i32, pointer], returns: i32 },
   umount2: { args: [pointer, i32], returns: i32 },
   execve: { args: [pointer, pointer, pointer], returns: i32 },
   syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64 },
@@ -110,24 +109,16 @@ const statxChanged = 0x80
 const statxDirect = 0x2000
 const emptyPath = 0x1000
 
-/**
- * What offsets must be multiples of when an open file is read past the page cache; `any` for FUSE, which takes all;
- * undefined where it cannot be, or nobody knows (before Linux 6.1).
- */
-export function directAlignment(fd: number): number | 'any' | undefined {
+/** What offsets must be multiples of when an open file is read past the page cache; undefined where nobody says so. */
+export function directAlignment(fd: number): number | undefined {
   const found = new DataView(new ArrayBuffer(256))
   const path = cString('')
   const bytes = new Uint8Array(found.buffer)
   if (libc().statx(fd, ptr(path), emptyPath, statxDirect, ptr(bytes)) !== 0) return undefined
-  // struct statx: stx_mask at 0, stx_dio_offset_align at 156.
-  if ((found.getUint32(0, true) & statxDirect) !== 0) return found.getUint32(156, true) || undefined
-  const system = new DataView(new ArrayBuffer(256))
-  // struct statfs: f_type first.
-  const failed = libc().fstatfs(fd, ptr(new Uint8Array(system.buffer))) !== 0
-  return !failed && system.getUint32(0, true) === fuseMagic ? 'any' : undefined
+  // struct statx: stx_mask at 0, stx_dio_offset_align at 156; since Linux 6.1, on file systems that know.
+  const said = (found.getUint32(0, true) & statxDirect) !== 0
+  return (said && found.getUint32(156, true)) || undefined
 }
-
-const fuseMagic = 0x65735546
 
 /** Reads the ctime of open files, in ns since 1970; the buffers are made once, for it is asked on every read. */
 export class ChangeTimes {

@@ -21,6 +21,8 @@ import { until } from './until.ts'
 
 const script = join(import.meta.dir, '../e2e/lazy/plain-mounter.ts')
 
+export const product = join(import.meta.dir, '../../src/main.ts')
+
 /** What the layers' bytes cost; see the script. */
 export type Way = 'held' | 'lost' | 'cold' | 'complete'
 
@@ -35,6 +37,8 @@ export interface MountLabInit {
   /** From no mounts to the mounter's end, ms. */
   readonly idleMs?: number
   readonly readDeadlineMs?: number
+  /** The mounter of the product, over a node, instead of the one whose layers lie in a folder. */
+  readonly real?: boolean
 }
 
 export class MountLab {
@@ -68,6 +72,10 @@ export class MountLab {
 
   spawn(): LabProcess {
     const { idleMs = 0, readDeadlineMs = 20_000 } = this.#init
+    if (this.#init.real) {
+      const flags = ['--socket', this.socket, '--data-dir', join(this.dir, 'data'), '--idle', '0']
+      return new LabProcess([process.execPath, product, 'mounter', ...flags], { log: join(this.dir, 'mounter.log') })
+    }
     const places = [this.socket, join(this.dir, 'data'), join(this.dir, 'layers')]
     return new LabProcess([process.execPath, script, ...places, String(idleMs), String(readDeadlineMs)], {
       log: join(this.dir, 'mounter.log'),
@@ -85,7 +93,7 @@ export class MountLab {
       const facts = await this.client.facts().catch(() => undefined)
       return facts !== undefined
     }
-    return until('the mounter answers', 20, asked, 20)
+    return until('the mounter answers', 60, asked, 20)
   }
 
   /** From now on layers are like that, or not. */

@@ -15,8 +15,9 @@ export const callSchema = z.discriminatedUnion('do', [
     type: z.enum(['fuse', 'erofs', 'overlay']),
     /** As fsconfig(2) takes them; a key alone is a flag. Keys may come more than once. */
     options: z.array(z.tuple([z.string()]).or(z.tuple([z.string(), z.string()]))),
-    /** Of an EROFS mount: the file of its data, read past the page cache where that can be. */
+    /** Of an EROFS mount: the file of its data; on a disk, it is read past the page cache where that can be. */
     device: z.string().optional(),
+    onDisk: z.boolean().optional(),
     /** A sum of {@link mountFlags}. */
     flags: z.number().int().min(0),
     target: z.string(),

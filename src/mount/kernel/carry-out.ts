@@ -31,7 +31,7 @@ export function carryOut(call: Call): Outcome {
   }
 }
 
-function mount({ type, options, device, flags, target }: Extract<Call, { do: 'mount' }>): Outcome {
+function mount({ type, options, device, onDisk, flags, target }: Extract<Call, { do: 'mount' }>): Outcome {
   const context = system(numbers.fsopen, cString(type), closeOnExec)
   if (context < 0) return { errno: errno(), step: `open ${type}`, said: [] }
   const failed = (step: string): Outcome => {
@@ -47,7 +47,7 @@ function mount({ type, options, device, flags, target }: Extract<Call, { do: 'mo
     }
   }
   // Since Linux 6.13; a kernel that does not know it reads through the page cache, twice.
-  if (device !== undefined && canBeDirect(device))
+  if (device !== undefined && onDisk && canBeDirect(device))
     system(numbers.fsconfig, context, command.flag, cString('directio'), 0, 0)
   const before = new Set(device === undefined ? [] : readAheads())
   if (system(numbers.fsconfig, context, command.create, 0, 0, 0) < 0) return failed(`make ${type}`)
@@ -61,12 +61,12 @@ function mount({ type, options, device, flags, target }: Extract<Call, { do: 'mo
   return { errno: 0, said: [], ...(fresh.length === 1 ? { readAhead: fresh[0] } : {}) }
 }
 
-/** EROFS reads in blocks of 512 bytes; a disk with larger sectors would refuse them. FUSE takes any. */
+/** EROFS reads in blocks of 512 bytes; a disk with larger sectors would refuse them. */
 function canBeDirect(path: string): boolean {
   const fd = openSync(path, 'r')
   try {
     const alignment = directAlignment(fd)
-    return alignment === 'any' || (alignment !== undefined && alignment <= 512)
+    return alignment !== undefined && alignment <= 512
   } finally {
     closeSync(fd)
   }

@@ -18,13 +18,17 @@ export function fuseMount(target: string): Call {
   return { do: 'mount', type: 'fuse', options, flags: readOnly | noSetuid | noDevices, target }
 }
 
-/** `device`: the unpacked layer that the metadata points into. */
-export function layerMount(metadata: string, device: string, target: string): Call {
+/**
+ * `device`: the unpacked layer that the metadata points into. Only one that is a file of a disk is read past the page
+ * cache: requests to FUSE would come in no order then, and who fetches for them could not tell who reads on.
+ */
+export function layerMount(metadata: string, device: string, onDisk: boolean, target: string): Call {
   const options: [string, string][] = [
     ['source', metadata],
     ['device', device],
   ]
-  return { do: 'mount', type: 'erofs', options, device, flags: readOnly | noSetuid | noDevices, target }
+  const flags = readOnly | noSetuid | noDevices
+  return { do: 'mount', type: 'erofs', options, device, onDisk, flags, target }
 }
 
 export interface RootMount {

@@ -32,6 +32,11 @@ export class LateLayer {
     await this.#layer?.discard()
   }
 
+  /** See {@link UnpackedLayer.whole}. */
+  whole(): boolean {
+    return this.#layer?.whole() ?? false
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     await this.#layer?.close()

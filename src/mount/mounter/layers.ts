@@ -95,8 +95,12 @@ export class Layers {
   /** Mounts it unless it is. @throws {Failure} */
   hold(spec: LayerSpec, holder: string): Promise<LayerFacts> {
     return this.#lines.run(spec.diffId, async () => {
-      const there = [...this.#byId.values()].find((mounted) => mounted.spec.digest === spec.digest)
-      const mounted = there ?? (await this.#mount(spec))
+      const there = [...this.#byId.values()].filter((mounted) => mounted.spec.digest === spec.digest)
+      // One that was mounted while it arrived stays as it is; whoever comes when all is here has it from the file.
+      const mounted =
+        there.find(({ served }) => served === 'file') ??
+        there.find(({ layer }) => !layer.whole()) ??
+        (await this.#mount(spec, there[0]))
       mounted.holders.add(holder)
       this.#o.save()
       return this.#factsOf(mounted)
@@ -157,10 +161,16 @@ export class Layers {
     await Promise.all([...this.#byId.values()].map(({ layer }) => layer.close()))
   }
 
-  async #mount(spec: LayerSpec): Promise<Mounted> {
+  async #mount(spec: LayerSpec, early: Mounted | undefined): Promise<Mounted> {
     const { places, open, kernel, nextInode, log } = this.#o
     const layer = await open(spec)
-    const { id, size } = layer
+    const { size } = layer
+    if (early && !layer.whole()) {
+      // Somebody has touched its file in this moment.
+      await layer.close()
+      return early
+    }
+    const id = early ? `${layer.id}-whole` : layer.id
     const served = layer.whole() ? 'file' : 'fuse'
     const mounted: Mounted = {
       id,
@@ -179,7 +189,9 @@ export class Layers {
       mkdirSync(target, { recursive: true, mode: 0o700 })
       const device = served === 'file' ? layer.path : join(places.files, id)
       // One at a time, so that it is known which of the kernel's new names is whose.
-      const made = await this.#lines.run('mount', () => kernel.make(layerMount(layer.metadataPath, device, target)))
+      const made = await this.#lines.run('mount', () =>
+        kernel.make(layerMount(layer.metadataPath, device, served === 'file', target)),
+      )
       mounted.readAhead = made.readAhead
     } catch (error) {
       await this.#forget(mounted)

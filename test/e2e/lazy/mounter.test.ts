@@ -182,7 +182,8 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
       for (let i = 1; i < rounds; i++) await round()
       const after = { descriptors: descriptors(lab.mounter.pid), bytes: memory(lab.mounter.pid) }
       if (rounds > 2) console.log(`${rounds} rounds of ${crowd} mounts at once`, { before, after })
-      expect(after.descriptors).toBeLessThanOrEqual(before.descriptors)
+      // Connections of this test's own come and go; what mounts leak is one for each at least.
+      expect(after.descriptors).toBeLessThan(before.descriptors + crowd / 2)
       // What a runtime keeps for itself; a mount that leaked would cost more, many times.
       expect(after.bytes).toBeLessThan(before.bytes + 64 * 1024 * 1024)
       expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
@@ -211,10 +212,15 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
   }, 40_000)
 
   test('whose layers are all here outlives its mounter, and is the next one’s', async () => {
+    const early = lab.folder('early')
+    await lab.mount(image, early)
     lab.set('complete')
     const dir = lab.folder('complete')
     await lab.mount(image, dir, { rw: true })
+    expect(await lab.client.layers()).toHaveLength(4)
     await lab.mounter.kill()
+    // What was mounted while it arrived is read through the mounter.
+    expect(await read(join(early, 'files/74'))).toMatch(/Input\/output error|not connected/)
     expect(await read(join(dir, 'files/75'))).toBe(sum(75))
     writeFileSync(join(dir, 'written'), 'kept')
     await lab.restart()
