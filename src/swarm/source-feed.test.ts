@@ -26,10 +26,11 @@ beforeEach(() => {
 })
 
 /** A feed of `bytes`, and what its host saw. */
-function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterable<number> } = {}) {
+function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterable<number>; aside?: Set<number> } = {}) {
   const digest = source.add(bytes)
   const blob: MemoryBlob = store.create({ digest, size: options.size ?? bytes.length, kind: 'blob' })
   const elsewhere = new Set(options.elsewhere)
+  const { aside } = options
   const seen = {
     stored: [] as number[],
     stated: [] as number[],
@@ -41,13 +42,14 @@ function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterabl
   const host: FeedHost = {
     nextNeeded: (from) => {
       let i = blob.have.nextMissing(from)
-      while (i < blob.layout.count && elsewhere.has(i)) i = blob.have.nextMissing(i + 1)
+      while (i < blob.layout.count && (elsewhere.has(i) || aside?.has(i))) i = blob.have.nextMissing(i + 1)
       return i
     },
     expecting: (from, to) => seen.expecting.push([from, to]),
     stored: (piece) => seen.stored.push(piece),
     stated: (pieces) => seen.stated.push(...pieces),
     heard: (quiet) => seen.quiet.push(quiet),
+    ...(aside ? { aside: { any: true, has: (piece: number) => aside.has(piece) } } : {}),
   }
   const feed = new SourceFeed({
     source,
@@ -319,3 +321,34 @@ describe('statements', () => {
 async function* inChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 100_000) yield bytes.subarray(at, at + 100_000)
 }
+
+describe('a feed beside requests for parts', () => {
+  test('asks for what lies between those, and is sent none of theirs', async () => {
+    const bytes = bytesOf(12 * pieceLength)
+    const { run, seen, digest } = feedOf(bytes, { aside: new Set([4, 5, 9]) })
+    await run()
+    expect(seen.stored).toEqual([0, 1, 2, 3, 6, 7, 8, 10, 11])
+    const at = (piece: number) => piece * pieceLength
+    expect(source.calls).toEqual([
+      `open ${digest} 0-${at(4)}`,
+      `open ${digest} ${at(6)}-${at(9)}`,
+      `open ${digest} ${at(10)}`,
+    ])
+    expect(source.sent).toBe(9 * pieceLength)
+  })
+
+  test('goes on behind what is asked for in parts while it waits for the disk, and never for nothing', async () => {
+    const bytes = bytesOf(12 * pieceLength)
+    const aside = new Set([4])
+    const { run, seen, digest, blob } = feedOf(bytes, { aside })
+    const { write } = blob
+    blob.write = (piece, content) => {
+      // The next piece that it would ask for.
+      if (piece === 3) aside.add(5)
+      return write.call(blob, piece, content)
+    }
+    await run()
+    expect(seen.stored).toEqual([0, 1, 2, 3, 6, 7, 8, 9, 10, 11])
+    expect(source.calls).toEqual([`open ${digest} 0-${4 * pieceLength}`, `open ${digest} ${6 * pieceLength}`])
+  })
+})

@@ -76,8 +76,10 @@ export class SourceFeed {
       await this.intake.stateHeld()
       let from = this.#o.host.nextNeeded(0)
       while (from < this.#layout.count && !signal.aborted) {
-        from = await this.#stream(from, signal)
+        const next = await this.#stream(from, signal)
         await this.intake.settle(0)
+        // Meanwhile it may have been asked for by who waits for a part.
+        from = next < this.#layout.count ? this.#o.host.nextNeeded(next) : next
         if (from >= this.#layout.count) from = this.#o.host.nextNeeded(0)
       }
     } finally {
@@ -111,13 +113,13 @@ export class SourceFeed {
     }
   }
 
-  /** The first piece from `first` on that the source is not to send in order; `count` if none. */
+  /** The first piece after `first` that the source is not to send in order; `count` if none. */
   #before(first: number): number {
     const { aside } = this.#o.host
     const { count, pieceLength } = this.#layout
     if (!aside?.any) return count
     const end = Math.min(count, first + Math.ceil(stretchBytes / pieceLength))
-    let piece = first
+    let piece = first + 1
     while (piece < end && !aside.has(piece)) piece++
     return piece
   }
@@ -150,7 +152,7 @@ export class SourceFeed {
           if (needed >= layout.count || (needed - piece) * layout.pieceLength > skipBytes) return needed
           if (piece === last) return needed
           // It was asked for all there is: once, and from now on for less at a time.
-          if (last === layout.count && needed > piece && this.#before(piece) < needed) return needed
+          if (last === layout.count && needed > piece && this.#before(piece - 1) < needed) return needed
           host.expecting(piece, piece + aheadPieces)
           await host.turn?.()
         }
