@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
 import { pack } from 'tar-stream'
 import { Failure } from '../failure.ts'
@@ -11,6 +11,8 @@ import { encodeIndex, maker } from './encode.ts'
 import { chunkBytes, chunkDigest, type LayerIndex } from './layer-index.ts'
 import { makeIndex } from './make.ts'
 import { unpackWhole } from './unpack-whole.ts'
+
+setDefaultTimeout(60_000)
 
 const large = Buffer.from(Array.from({ length: 900_000 }, (_, i) => (i * i) >>> (i % 13)))
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { constants, createGzip, deflateRawSync, gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { Failure } from '../failure.ts'
@@ -8,6 +8,9 @@ import { type Points, packedWindow } from './points.ts'
 import type { Spacing } from './spacing.ts'
 import { spanOf } from './span.ts'
 import { unpackWindow } from './window.ts'
+
+// What fails here fails soon; a machine that is busy with other things takes its time.
+setDefaultTimeout(60_000)
 
 const near: Spacing = { compressed: 2048, unpacked: 16 * 1024 }
 
@@ -57,7 +60,7 @@ function take(gz: Uint8Array, size: number, points: Points, start: number, end: 
 }
 
 const content = fc.oneof(
-  { weight: 4, arbitrary: fc.tuple(fc.nat(), fc.integer({ min: 1, max: 400_000 })).map(([s, n]) => written(s, n)) },
+  { weight: 4, arbitrary: fc.tuple(fc.nat(), fc.integer({ min: 1, max: 250_000 })).map(([s, n]) => written(s, n)) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 400_000 }).map((n) => Buffer.alloc(n, 'abc')) },
   {
     weight: 1,
@@ -82,19 +85,19 @@ describe('GzipScan', () => {
       fc.property(content, packing, fc.integer({ min: 1, max: 70_000 }), (bytes, options, step) => {
         expect(scan(gzipSync(bytes, options), step).unpacked.equals(bytes)).toBe(true)
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     )
   })
 
   test('takes the same points however the stream is cut on its way', () => {
-    const gz = gzipSync(written(7, 2_000_000), { memLevel: 4 })
+    const gz = gzipSync(written(7, 1_000_000), { memLevel: 4 })
     const { points } = scan(gz, 1 << 20)
-    expect(points.count).toBeGreaterThan(20)
+    expect(points.count).toBeGreaterThan(10)
     for (const step of [1009, 65_536, 333_333]) expect(scan(gz, step).points).toEqual(points)
   })
 
   test('keeps a small part of the windows', () => {
-    const { points } = scan(gzipSync(written(3, 4_000_000)), 1 << 20, { compressed: 128 * 1024, unpacked: 1 << 20 })
+    const { points } = scan(gzipSync(written(3, 2_000_000)), 1 << 20, { compressed: 128 * 1024, unpacked: 1 << 20 })
     expect(points.count).toBeGreaterThan(3)
     expect(points.windows.length / points.count).toBeLessThan(20 * 1024)
   })
@@ -156,7 +159,7 @@ describe('GzipResume', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
   })
 
