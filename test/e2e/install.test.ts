@@ -185,7 +185,9 @@ describe.skipIf(obstacle !== '')('the installer', () => {
       expect([refused.code, refused.said]).toEqual([1, expect.stringContaining('containerd has 1 snapshots')])
       const gone = on(`rmdir ${used} && ${program} uninstall`)
       expect([gone.code, gone.said]).toEqual([0, expect.stringContaining('removed from this host')])
-      expect(changes()).toEqual([])
+      // Whoever has mounted an image on this host has data there, which goes too.
+      const data = ['shoal-mounter', 'shoal-snapshotter'].map((name) => `var/lib/${name}`)
+      expect(changes().filter((path) => !(data.includes(path) && existsSync(`/${path}`)))).toEqual([])
     },
     60_000,
   )
