@@ -1,5 +1,6 @@
 /** Swarms in virtual time. Each test says its seed when it fails; the same seed makes the same run. */
 import { describe, expect, test } from 'bun:test'
+import { layoutOf } from '../../src/piece/layout.ts'
 import { type Outcome, type Scenario, simulate } from './simulation.ts'
 import { type Summary, summaryOf } from './summary.ts'
 
@@ -113,4 +114,33 @@ test('the same seed gives the same outcome, another seed another one', () => {
   const first = again()
   expect(again()).toEqual(first)
   expect(run({ seed: 43, nodes: 16, kill: [{ node: 4, at: 900 }] })).not.toEqual(first)
+})
+
+describe('nodes that read the same scattered parts of a blob', () => {
+  const bytes = 300e6
+  const { count, pieceLength } = layoutOf(bytes)
+  const pieces = Array.from({ length: 29 }, (_, i) => (i * 211 + 7) % (count - 1))
+  const read = (nodes: number, seed: number, atOnce: number) =>
+    simulate({
+      ...{ seed, nodes, blobBytes: bytes, rate: () => rate, sourceRate: 10 * rate, latencyMs: 1 },
+      parts: { pieces, atOnce },
+      limitMs: 60_000,
+    })
+  const slowest = ({ finished }: Outcome) => Math.max(...finished.map((ms) => ms ?? Number.POSITIVE_INFINITY))
+
+  test.each([
+    [16, 64, 1.7],
+    [16, 16, 1.9],
+  ])(
+    '%d of them, %d at a time: they have nothing else, the source sent it once, and they took less than %d times as long as one',
+    (nodes, atOnce, most) => {
+      withSeeds(nodes > 16 ? 1 : 3, (seed) => {
+        const alone = read(1, seed, atOnce)
+        const all = read(nodes, seed, atOnce)
+        expect(all.held).toBe(nodes * pieces.length)
+        expect(all.bytesFromSource).toBe(pieces.length * pieceLength)
+        expect(slowest(all) / slowest(alone)).toBeLessThan(most)
+      })
+    },
+  )
 })
