@@ -46,7 +46,10 @@ export class LateLayer {
     while (!this.#closed) {
       try {
         const layer = await open()
-        if (this.#closed) await layer.close()
+        if (this.#closed) {
+          await layer.close()
+          break
+        }
         this.#layer = layer
         this.failed = undefined
         return layer

@@ -27,8 +27,10 @@ export interface LayersInit {
   readonly log: Log
   /** A number that no file has had. */
   readonly nextInode: () => number
-  /** Writes down what {@link Layers.state} is; before a change is relied on. */
+  /** Writes down what {@link Layers.state} is; before a change is relied on. @throws {Failure} */
   readonly save: () => void
+  /** The same after something was let go: should it fail, more is written down than there is. */
+  readonly note: () => void
 }
 
 interface Mounted {
@@ -101,8 +103,14 @@ export class Layers {
         there.find(({ served }) => served === 'file') ??
         there.find(({ layer }) => !layer.whole()) ??
         (await this.#mount(spec, there[0]))
+      const known = mounted.holders.has(holder)
       mounted.holders.add(holder)
-      this.#o.save()
+      try {
+        this.#o.save()
+      } catch (error) {
+        if (!known) await this.#letGo(mounted, holder, false)
+        throw error
+      }
       return this.#factsOf(mounted)
     })
   }
@@ -117,9 +125,8 @@ export class Layers {
     return this.#lines.run(spec.diffId, async () => {
       const mounted = this.#byId.get(id)
       if (!mounted) return
-      mounted.holders.delete(holder)
-      if (mounted.holders.size === 0) await this.#unmount(mounted, discard)
-      this.#o.save()
+      await this.#letGo(mounted, holder, discard)
+      this.#o.note()
     })
   }
 
@@ -141,7 +148,10 @@ export class Layers {
       this.#byId.set(id, mounted)
       if (served === 'fuse') this.#o.server.add(waiting(mounted))
       layer.opened.then(
-        (opened) => this.#serve(mounted, opened),
+        (opened) => {
+          // It may have been let go when it was about to be there.
+          if (this.#byId.get(id) === mounted) this.#serveLate(mounted, opened)
+        },
         () => {},
       )
     }
@@ -202,6 +212,13 @@ export class Layers {
     return mounted
   }
 
+  /** The last holder is one until it is unmounted: where that fails it can let go once more. */
+  async #letGo(mounted: Mounted, holder: string, discard: boolean): Promise<void> {
+    const others = [...mounted.holders].filter((each) => each !== holder)
+    if (others.length === 0) await this.#unmount(mounted, discard)
+    mounted.holders.delete(holder)
+  }
+
   async #unmount(mounted: Mounted, discard: boolean): Promise<void> {
     const { places, kernel, log } = this.#o
     const target = join(places.layers, mounted.id)
@@ -223,6 +240,18 @@ export class Layers {
       rmdirSync(join(this.#o.places.layers, mounted.id))
     } catch {
       // Still a mount, or gone already: it is found again when the next mounter begins.
+    }
+  }
+
+  /** Its reads go to the layer in any case. */
+  #serveLate(mounted: Mounted, layer: UnpackedLayer): void {
+    try {
+      this.#serve(mounted, layer)
+    } catch (error) {
+      this.#o.log.warn('the file of a layer cannot be opened; each read of it takes the long way', {
+        layer: mounted.id,
+        error: (error as Error).message,
+      })
     }
   }
 

@@ -79,15 +79,33 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     failed: (layer, error) => log.warn('a read failed', { layer, error: error.message }),
   })
   let nextInode = state.nextInode
-  const save = () => writeState(places.state, { version: 1, nextInode, layers: layers.state(), mounts: mounts.state() })
-  const layers = new Layers({ places, open: init.open, kernel, server, log, nextInode: () => nextInode++, save })
-  const mounts = new Mounts({ places, layers, kernel, clock, log, save })
+  const save = () => {
+    try {
+      writeState(places.state, { version: 1, nextInode, layers: layers.state(), mounts: mounts.state() })
+    } catch (error) {
+      const reason = (error as Error).message
+      throw new Failure(
+        'no-space',
+        `what is mounted cannot be written down: ${reason}; see to the disk of ${places.state}`,
+      )
+    }
+  }
+  const note = () => {
+    try {
+      save()
+    } catch (error) {
+      log.error((error as Error).message)
+    }
+  }
+  const layers = new Layers({ places, open: init.open, kernel, server, log, nextInode: () => nextInode++, save, note })
+  const mounts = new Mounts({ places, layers, kernel, clock, log, save, note })
   layers.adopt(state.layers)
   mounts.adopt(state.mounts)
   server.start()
   if (kept) server.resend()
   else await kernel.make(fuseMount(places.files), fuse)
-  save()
+  // On a full disk too: what is mounted already is to be read.
+  note()
   if (mounts.count > 0) log.info('goes on for the mounter before', { mounts: mounts.count, layers: layers.count })
 
   const since = new Date(clock.wall()).toISOString()

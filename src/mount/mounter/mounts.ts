@@ -1,6 +1,7 @@
 /** Images as root file systems: their layers held, and an overlay of them at a directory. */
 import { randomUUID } from 'node:crypto'
-import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
@@ -33,7 +34,10 @@ export interface MountsInit {
   readonly kernel: Kernel
   readonly clock: Clock
   readonly log: Log
+  /** Before a change is relied on. @throws {Failure} */
   readonly save: () => void
+  /** After something was let go. */
+  readonly note: () => void
 }
 
 export class Mounts {
@@ -71,23 +75,34 @@ export class Mounts {
       if (!isPlatform(platform) || platform === 'all') {
         throw new Failure('bad-request', `--platform "${platform}": one platform is mounted, such as linux/arm64`)
       }
-      const dir = await this.#free(wanted.dir)
-      const image = await readImage(reference, platform, mirrorOf(wanted, this.#o.clock))
-      return this.#mount({ ...wanted, dir }, reference, image)
+      const { real } = await this.#o.kernel.look(wanted.dir)
+      return this.#inLine(real, wanted.dir, async () => {
+        const dir = await this.#free(wanted.dir)
+        const image = await readImage(reference, platform, mirrorOf(wanted, this.#o.clock))
+        return this.#mount({ ...wanted, dir }, reference, image)
+      })
     })
   }
 
   /** @throws {Failure} when it is none of ours, or in use */
   remove(asked: string): Promise<void> {
     return this.#lines.run(asked, async () => {
-      const mount = this.#byDir.get(asked) ?? this.#byDir.get((await this.#o.kernel.look(asked)).real)
-      if (!mount) throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
-      if (!(await this.#o.kernel.unmount(mount.dir))) throw new Failure('pinned', busySentence(mount.dir))
-      this.#byDir.delete(mount.dir)
-      await this.#letGo(mount)
-      this.#o.save()
-      this.#o.log.info('unmounted', { dir: mount.dir, image: mount.image })
+      const real = this.#byDir.has(asked) ? asked : (await this.#o.kernel.look(asked)).real
+      return this.#inLine(real, asked, async () => {
+        const mount = this.#byDir.get(real)
+        if (!mount) throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
+        if (!(await this.#o.kernel.unmount(mount.dir))) throw new Failure('pinned', busySentence(mount.dir))
+        this.#byDir.delete(mount.dir)
+        await this.#letGo(mount)
+        this.#o.note()
+        this.#o.log.info('unmounted', { dir: mount.dir, image: mount.image })
+      })
     })
+  }
+
+  /** In the line of the directory itself, for who is in that of another name of it. */
+  #inLine<T>(real: string, asked: string, task: () => Promise<T>): Promise<T> {
+    return real === asked ? task() : this.#lines.run(real, task)
   }
 
   /** The directory without links, where something can be mounted. @throws {Failure} */
@@ -154,7 +169,15 @@ export class Mounts {
       throw error
     }
     this.#byDir.set(dir, mount)
-    save()
+    try {
+      save()
+    } catch (error) {
+      // Nobody would know of it after an upgrade.
+      this.#byDir.delete(dir)
+      await kernel.unmount(dir, true)
+      await this.#letGo(mount)
+      throw error
+    }
     log.info('mounted', { dir, image: mount.image, layers: facts.length })
     return factsOf(mount, new Map(facts.map((fact) => [fact.id, fact])))
   }
@@ -171,8 +194,16 @@ export class Mounts {
   }
 
   async #letGo(mount: MountState): Promise<void> {
-    for (const id of new Set(mount.layers)) await this.#o.layers.release(id, `mount:${mount.dir}`)
-    if (mount.writable) rmSync(mount.writable, { recursive: true, force: true })
+    const { layers, log } = this.#o
+    const released = await Promise.allSettled(
+      [...new Set(mount.layers)].map((id) => layers.release(id, `mount:${mount.dir}`)),
+    )
+    for (const result of released) {
+      if (result.status === 'rejected')
+        log.warn('a layer stays mounted', { error: Failure.from(result.reason).message })
+    }
+    // A large tree takes a while, and reads of other mounts do not wait for it.
+    if (mount.writable) await rm(mount.writable, { recursive: true, force: true })
   }
 }
 

@@ -34,7 +34,7 @@ export function reportsOf({ socket, mounter, mounts, layers }: Present): Map<str
         mounter: socket.slice(0, most.path),
         version: mounter.version.slice(0, 64),
         reads: mounter.reads,
-        totals: { mounts: images.length, layers: own.length, ...sumOf(own.map(({ facts }) => facts)) },
+        totals: { mounts: images.length, layers: own.length, ...sumOf(distinct(own.map(({ facts }) => facts))) },
         mounts: byNeed(images.map(imageOf)).slice(0, most.mounts),
         layers: byNeed(own.flatMap(heldOf)).slice(0, most.layers),
       }
@@ -97,9 +97,9 @@ function heldOf({ facts, repository }: Origin): HeldLayer[] {
   ]
 }
 
-/** An image may list a layer twice. */
+/** An image may list a layer twice, and one may be mounted in two ways. */
 function distinct(layers: readonly LayerFacts[]): LayerFacts[] {
-  return [...new Map(layers.map((layer) => [layer.id, layer])).values()]
+  return [...new Map(layers.map((layer) => [layer.digest, layer])).values()]
 }
 
 function sumOf(layers: readonly Pick<LayerFacts, 'size' | 'here' | 'fetched' | 'deduped'>[]) {

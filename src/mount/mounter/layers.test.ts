@@ -1,0 +1,146 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { settle } from '../../../test/fakes/clock.ts'
+import type { FuseFile, FuseServer } from '../../fuse/server.ts'
+import { digestOf, hexOf } from '../../oci/digest.ts'
+import { silentLog } from '../../telemetry/log.ts'
+import { Kernel } from '../kernel/kernel.ts'
+import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
+import { Layers } from './layers.ts'
+import { placesOf } from './places.ts'
+
+let dir: string
+let layers: Layers
+let served: Map<string, FuseFile>
+let closed: number
+let full: boolean
+let hangs: Promise<void> | undefined
+let fails: string | undefined
+let mounted: string[]
+
+const spec: LayerSpec = {
+  node: { registry: 'http://127.0.0.1:4880' },
+  repository: { registry: 'docker.io', name: 'library/debian' } as LayerSpec['repository'],
+  digest: digestOf(new Uint8Array([1])),
+  mediaType: 'x',
+  compressedSize: 1,
+  diffId: digestOf(new Uint8Array([2])),
+  prefetch: false,
+}
+const id = hexOf(spec.digest)
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'shoal-layers-'))
+  writeFileSync(join(dir, 'data'), 'data')
+  served = new Map()
+  closed = 0
+  full = false
+  hangs = undefined
+  fails = undefined
+  mounted = []
+  const kernel = new Kernel(async ([call]) => {
+    if (fails !== undefined) throw new Error(fails)
+    if (call?.do === 'unmount') mounted = mounted.filter((target) => target !== call.target)
+    else if (call?.do === 'mount') mounted.push(call.target)
+    return [{ errno: 0, said: [] }]
+  })
+  const server = {
+    add: (file: FuseFile) => void served.set(file.name, file),
+    remove: async (name: string) => void served.delete(name),
+  }
+  const save = () => {
+    if (full) throw new Error('the disk is full')
+  }
+  layers = new Layers({
+    places: placesOf(join(dir, 'm.sock'), dir),
+    open: async () => {
+      await hangs
+      return unpacked()
+    },
+    kernel,
+    server: server as FuseServer,
+    log: silentLog,
+    nextInode: () => 2,
+    save,
+    note: () => {},
+  })
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+function unpacked(): UnpackedLayer {
+  return {
+    ...{ id, size: 4, metadataPath: join(dir, 'meta'), path: join(dir, 'data') },
+    readyMap: { block: 4096, bits: new SharedArrayBuffer(1), ctime: new SharedArrayBuffer(8) },
+    read: async () => new Uint8Array(4),
+    whole: () => false,
+    ready: () => false,
+    progress: () => ({
+      ...{ size: 4, here: 0, fetched: 0, deduped: 0, disk: 0, complete: false, indexed: true },
+      errors: [],
+    }),
+    close: async () => void closed++,
+    discard: async () => void closed++,
+  }
+}
+/** Descriptors of the layer's file. */
+const openHere = () => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === join(dir, 'data')).length
+
+function linkOf(fd: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    // That of the listing itself.
+    return undefined
+  }
+}
+
+describe('a layer', () => {
+  test('whose holder cannot be written down is not held, and another of its holders keeps it', async () => {
+    full = true
+    await expect(layers.hold(spec, 'a')).rejects.toThrow('the disk is full')
+    expect([layers.count, mounted, closed]).toEqual([0, [], 1])
+    full = false
+    await layers.hold(spec, 'a')
+    full = true
+    await expect(layers.hold(spec, 'b')).rejects.toThrow('the disk is full')
+    await expect(layers.hold(spec, 'a')).rejects.toThrow('the disk is full')
+    expect(layers.fact(id).holders).toEqual(['a'])
+    expect(mounted).toHaveLength(1)
+  })
+
+  test('that cannot be unmounted is held until it can be', async () => {
+    await layers.hold(spec, 'a')
+    fails = 'no answer about mounts within 60 s'
+    await expect(layers.release(id, 'a')).rejects.toThrow('no answer')
+    expect(layers.fact(id).holders).toEqual(['a'])
+    fails = undefined
+    await layers.release(id, 'a')
+    expect([layers.count, mounted, served.size, closed]).toEqual([0, [], 0, 1])
+  })
+
+  test('that is let go while it is opened again is served by nobody afterwards', async () => {
+    const opening = Promise.withResolvers<void>()
+    hangs = opening.promise
+    const state = { inode: 2, served: 'fuse' as const, size: 4, holders: ['a'], readAhead: undefined }
+    layers.adopt([{ id, ...state, spec: spec as never }])
+    expect(served.has(id)).toBe(true)
+    await layers.release(id, 'a')
+    expect(served.size).toBe(0)
+    opening.resolve()
+    await settle()
+    expect([served.size, closed, openHere()]).toEqual([0, 1, 0])
+  })
+
+  test('whose file is gone when it is opened again is read through the layer', async () => {
+    rmSync(join(dir, 'data'))
+    const state = { inode: 2, served: 'fuse' as const, size: 4, holders: ['a'], readAhead: undefined }
+    layers.adopt([{ id, ...state, spec: spec as never }])
+    await settle()
+    const file = served.get(id)!
+    expect(await file.read(0, 4, new AbortController().signal)).toEqual(new Uint8Array(4))
+    await layers.release(id, 'a')
+    expect([layers.count, served.size]).toEqual([0, 0])
+  })
+})
