@@ -5,7 +5,7 @@ import { layerMount } from './overlay.ts'
 const kernelThat = (errno: number) => new Kernel(async () => [{ errno, step: 'make erofs', said: [] }])
 const why = (errno: number) =>
   kernelThat(errno)
-    .make(layerMount('/data/meta.erofs', '/files/x', '/layers/x'))
+    .make(layerMount('/data/meta.erofs', '/files/x', false, '/layers/x'))
     .then(
       () => 'mounted',
       (error: Error) => error.message,

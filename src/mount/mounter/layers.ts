@@ -223,9 +223,12 @@ export class Layers {
     const { places, kernel, log } = this.#o
     const target = join(places.layers, mounted.id)
     if (!(await kernel.unmount(target))) {
-      // Somebody looks into it past its holders. It goes with them; its file stays until then.
+      // Somebody looks into it past its holders, from another namespace perhaps. It goes with them, and as nobody says
+      // when that is, its bytes are served as long as this process lives.
       log.warn('a layer that nobody holds is in use; it is unmounted when that ends', { layer: mounted.id })
       await kernel.unmount(target, true)
+      this.#byId.delete(mounted.id)
+      return
     }
     this.#byId.delete(mounted.id)
     await this.#forget(mounted, discard)

@@ -35,7 +35,7 @@ async function read(path: string, seconds = 25) {
 }
 const sum = (i: number) => new Bun.CryptoHasher('md5').update(content(i)).digest('hex')
 /** Of a longer run: `LAZY_MOUNTS=50 LAZY_ROUNDS=20 bun test test/e2e/lazy/mounter.test.ts -t many` */
-const crowd = Number(process.env.LAZY_MOUNTS ?? 15)
+const crowd = Number(process.env.LAZY_MOUNTS ?? 10)
 const rounds = Number(process.env.LAZY_ROUNDS ?? 2)
 const memory = (pid: number) => Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * 4096
 const descriptors = (pid: number) => readdirSync(`/proc/${pid}/fd`).length
