@@ -18,9 +18,10 @@ export interface Spacing {
 }
 
 /**
- * Measured by scripts/measure-index on a Debian tree of 1.42 GB, 516 MB as gzip: with points every 128 KiB the index is
- * 9.1 MB, every 256 KiB 5.3 MB, for which a host at 100 Mbit/s waits 0.73 and 0.43 s before it can mount. Nearer points
- * save no bytes that make up for it: a node fetches pieces of 256 KiB to 1 MiB, however short the range is.
+ * Measured on a Debian tree of 1.42 GB, 516 MB as gzip: with points every 128 KiB the index is
+ * 9.1 MB, every 256 KiB 5.3 MB, which take 0.73 and 0.43 s of a link of 100 Mbit/s before it can be mounted. Nearer points
+ * should save little that makes up for it, which was not measured: a node fetches pieces of 256 KiB to 1 MiB, however
+ * short the range is.
  * What packs very well has a point every MiB, so that no read inflates for more than some milliseconds in vain.
  */
 export const standardSpacing: Spacing = { compressed: 256 * 1024, unpacked: 1024 * 1024 }
