@@ -62,7 +62,13 @@ export class MountLab {
   static async start(init: MountLabInit = {}): Promise<MountLab> {
     const dir = mkdtempSync(join(scratchRoot, 'mounts-'))
     const lab = new MountLab(dir, await FakeRegistry.start(), init)
-    await lab.answers()
+    try {
+      await lab.answers()
+    } catch (error) {
+      // Nobody else knows of it yet.
+      await lab.close()
+      throw error
+    }
     return lab
   }
 
