@@ -17,7 +17,7 @@ import { ChunkCutter, type Cuts, type Head } from './chunk-cutter.ts'
 import type { GapFile } from './gap-file.ts'
 import type { Holdings } from './holdings.ts'
 import type { Keeping } from './keeping.ts'
-import type { Blob, NodeClient, Prefetch } from './node-client.ts'
+import type { Blob, NodeClient } from './node-client.ts'
 import { type Compressed, type Merging, type Run, runsOf } from './runs.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -134,8 +134,8 @@ export class Fetching {
   }
 
   /** Brings these in one stream that gives way to what somebody waits for. @throws {Failure} */
-  async stream(chunks: readonly number[], prefetch: Prefetch, signal: AbortSignal): Promise<void> {
-    for (const run of this.#runsFor(chunks, streamMerging)) await this.#unasked(run, true, prefetch, signal)
+  async stream(chunks: readonly number[], signal: AbortSignal): Promise<void> {
+    for (const run of this.#runsFor(chunks, streamMerging)) await this.#unasked(run, true, signal)
   }
 
   /** Brings these at once, for they are about to be read, in this order as far as it goes. @throws {Failure} */
@@ -146,7 +146,7 @@ export class Fetching {
       run.chunks.reduce((least, chunk) => Math.min(least, places.get(chunk) ?? least), chunks.length)
     const ascending = [...chunks].sort((a, b) => a - b)
     const runs = this.#runsFor(ascending, earlyMerging).sort((a, b) => first(a) - first(b))
-    await Promise.all(runs.map((run) => turn(() => this.#unasked(run, false, 'none', signal))))
+    await Promise.all(runs.map((run) => turn(() => this.#unasked(run, false, signal))))
   }
 
   close(): void {
@@ -209,7 +209,7 @@ export class Fetching {
     this.#runs++
     const flight = this.#flight(run, false)
     try {
-      await traffic.demand(() => this.#bring(flight, 'none', fresh, this.#ended.signal))
+      await traffic.demand(() => this.#bring(flight, fresh, this.#ended.signal))
       this.#failed = 0
     } catch (error) {
       this.#fail(run, error)
@@ -224,8 +224,8 @@ export class Fetching {
     return runsOf(missing, this.#o, merging, (chunk) => this.#from(chunk))
   }
 
-  async #unasked(run: Run, yields: boolean, prefetch: Prefetch, signal: AbortSignal): Promise<void> {
-    const wrong = await this.#bring(this.#flight(run, yields), prefetch, false, signal)
+  async #unasked(run: Run, yields: boolean, signal: AbortSignal): Promise<void> {
+    const wrong = await this.#bring(this.#flight(run, yields), false, signal)
     for (const chunk of wrong) await this.#again(chunk, signal)
   }
 
@@ -266,13 +266,13 @@ export class Fetching {
   /** One more try for a chunk that came wrong in a stream. */
   async #again(chunk: number, signal: AbortSignal): Promise<void> {
     for (const run of runsOf([chunk], this.#o, streamMerging)) {
-      const wrong = await this.#bring(this.#flight(run, true), 'none', true, signal)
+      const wrong = await this.#bring(this.#flight(run, true), true, signal)
       if (wrong.length > 0) throw new Failure('corrupt', this.#wrongTwice(chunk))
     }
   }
 
   /** @returns the chunks of the run that came and were wrong. @throws {Failure} when the run broke off */
-  async #bring(flight: Flight, prefetch: Prefetch, fresh: boolean, signal: AbortSignal): Promise<number[]> {
+  async #bring(flight: Flight, fresh: boolean, signal: AbortSignal): Promise<number[]> {
     const { run } = flight
     const { table, compression, points, compressedSize, keeping, traffic } = this.#o
     const missing = new Set(run.chunks)
@@ -295,7 +295,7 @@ export class Fetching {
         cutter?.push(bytes)
         flight.at = cutter?.at ?? run.at
       })
-      for await (const bytes of this.#o.client().range(this.#o.blob(), range, { prefetch, fresh, signal })) {
+      for await (const bytes of this.#o.client().range(this.#o.blob(), range, { fresh, signal })) {
         this.#o.came(bytes.length)
         if (!cutter) {
           // It was asked for at once, but what it begins with is the rest of a chunk that the one before begins.

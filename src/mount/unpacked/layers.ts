@@ -123,6 +123,7 @@ export class UnpackedLayers {
         traffic,
         roomy: () => this.#disk < this.#o.limitBytes,
       })
+      traffic.soon()
       if (spec.prefetch) held.tending.bringAll()
       return new Mounted(
         layer,

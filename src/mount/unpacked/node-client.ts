@@ -18,11 +18,7 @@ export interface Blob {
   readonly digest: Digest
 }
 
-/** What the node should bring beside what is asked for. */
-export type Prefetch = 'none' | 'following' | 'whole'
-
 export interface RangeOptions {
-  readonly prefetch: Prefetch
   /** What the node had was wrong: it is to look elsewhere. */
   readonly fresh: boolean
   readonly signal: AbortSignal
@@ -71,12 +67,13 @@ export class NodeClient {
   async *range(
     blob: Blob,
     { from, to, size }: { readonly from: number; readonly to: number; readonly size: number },
-    { prefetch, fresh, signal }: RangeOptions,
+    { fresh, signal }: RangeOptions,
   ): AsyncGenerator<Uint8Array> {
     const name = shortDigest(blob.digest)
     const headers = {
       range: `bytes=${from}-${to - 1}`,
-      'shoal-prefetch': prefetch,
+      // What is to come beside it is asked for by itself, when nobody waits for anything else.
+      'shoal-prefetch': 'none',
       ...(fresh ? { 'cache-control': 'no-cache' } : {}),
     }
     const patience = new Patience(this.#clock, signal)

@@ -30,6 +30,11 @@ export class Traffic {
     }
   }
 
+  /** Somebody is about to wait for something: a layer was opened. */
+  soon(): void {
+    this.#lastDemand = this.#clock.now()
+  }
+
   get busy(): boolean {
     return this.#demands > 0
   }
