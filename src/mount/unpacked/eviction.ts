@@ -21,3 +21,9 @@ export function planRemoval(kept: readonly Kept[], limitBytes: number): Digest[]
   }
   return going
 }
+
+/** Whether a write failed for want of room: another layer that goes helps with nothing else. */
+export function isFull(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}

@@ -14,6 +14,7 @@ import type { LayerProgress, ReadyMap } from '../unpacked-layer.ts'
 import { isChunk } from './chunk-cutter.ts'
 import type { ChunkTable } from './chunk-table.ts'
 import { DataFile } from './data-file.ts'
+import { isFull } from './eviction.ts'
 import { Fetching, untilAborted } from './fetching.ts'
 import { GapFile } from './gap-file.ts'
 import { blockBytes, Holdings } from './holdings.ts'
@@ -439,8 +440,11 @@ export class Layer {
 
   async #refused(error: unknown): Promise<boolean> {
     const reason = error instanceof Error ? error.message : String(error)
-    this.tell(`what was fetched cannot be kept in ${this.folder.dir}: ${reason}; free some space there`)
-    return await this.#around.makeRoom()
+    const full = isFull(error)
+    this.tell(
+      `what was fetched cannot be kept in ${this.folder.dir}: ${reason}${full ? '; free some space there' : ''}`,
+    )
+    return full && (await this.#around.makeRoom())
   }
 
   #from(): { client: NodeClient; blob: Blob } {
