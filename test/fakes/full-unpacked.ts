@@ -6,6 +6,7 @@ import { strict as assert } from 'node:assert'
 import { systemClock } from '../../src/clock.ts'
 import { UnpackedLayers } from '../../src/mount/unpacked/layers.ts'
 import type { UnpackedLayer } from '../../src/mount/unpacked-layer.ts'
+import { until } from '../lab/until.ts'
 import { LazyNode, sampleLayer, text } from './lazy-node.ts'
 import { specOf } from './unpacked.ts'
 
@@ -26,12 +27,16 @@ const right: boolean[] = []
 for (let i = 0; i < 2; i++) right.push(Buffer.compare(await read(layer), large.shown) === 0)
 const asked = node.bytes
 right.push(Buffer.compare(await read(layer), large.shown) === 0)
+const askedAgain = node.bytes - asked
+const told = () => layer.progress().errors.some((error) => /cannot be kept.*ENOSPC.*free some space/.test(error))
+// Bytes are read before they are written, and what was written last finds the disk full.
+await until('the disk is told to be full', 15, told)
 console.log(
   JSON.stringify({
     right,
-    askedAgain: node.bytes - asked,
+    askedAgain,
     evicted: layers.usage().layers === 1,
-    told: layer.progress().errors.some((error) => /cannot be kept.*ENOSPC.*free some space/.test(error)),
+    told: told(),
     kept: layer.progress().here > 1_500_000,
     whole: layer.whole(),
   }),
