@@ -87,7 +87,7 @@ export class LazyStage {
       const read = (await lazy.shell(files)).split('\n').reduce((sum, line) => sum + Number(line), 0)
       return { seconds, read, fetched: layers.reduce((sum, { fetched }) => sum + fetched, 0) }
     } catch (error) {
-      throw new Error(`${host.name}: ${(error as Error).message}; its mounter said: ${await lazy.logged()}`)
+      throw new Error(`${host.name}: ${(error as Error).message}; its mounter said: ${lazy.logged()}`)
     } finally {
       await lazy.stop()
     }

@@ -13,6 +13,7 @@ import { syntheticLayer } from '../lab/layers.ts'
 import { builtBinary, LabNode } from '../lab/node.ts'
 import { OwnSystem } from '../lab/own-system.ts'
 import type { LabProcess } from '../lab/process.ts'
+import { realLayers } from '../lab/real-layers.ts'
 import { LabRegistry, serveFolder } from '../lab/registry.ts'
 import { run } from '../lab/run.ts'
 import { until } from '../lab/until.ts'
@@ -73,7 +74,8 @@ describe.skipIf(obstacle !== undefined)('on a host, the README says', () => {
       LabRegistry.start({ host: registries, port, dir: join(registries.dir, String(port)), ...(tls ? { tls } : {}) })
     hub = await at(443, { certificate, key })
     await at(5000)
-    const layers = [await syntheticLayer(lab.dir, 100_000, 1)]
+    // A shell and what goes with it, for there are commands to be run in what was mounted.
+    const layers = [...(await realLayers(1_000_000)).layers.slice(0, 1), await syntheticLayer(lab.dir, 100_000, 1)]
     const image = writeIndex(join(lab.dir, 'layout'), 'v1', [{ layers }, { layers, architecture: 'arm64' }])
     for (const [place, name, tag] of [
       ['127.0.0.1:443', 'library/debian', '13'],

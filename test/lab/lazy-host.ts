@@ -11,12 +11,13 @@ import type { LabProcess } from './process.ts'
 import { type Output, run, tryRun } from './run.ts'
 import { until } from './until.ts'
 
-const dataDir = '/var/lib/shoal-mounter'
+const socket = '/run/shoal-mounter/mounter.sock'
 
 export class LazyHost {
   readonly host: Host
   readonly #held: LabProcess
   readonly #pid: number
+  #mounter: LabProcess | undefined
 
   private constructor(host: Host, held: LabProcess, pid: number) {
     this.host = host
@@ -24,12 +25,8 @@ export class LazyHost {
     this.#pid = pid
   }
 
-  /** What the mounter keeps is in the host's folder, so another one started on the host finds it. */
   static async start(host: Host): Promise<LazyHost> {
-    const kept = join(host.dir, 'mounter')
-    mkdirSync(kept, { recursive: true })
-    mkdirSync(dataDir, { recursive: true })
-    const setup = ['set -e', 'mount -t tmpfs tmpfs /run', `mount --bind ${kept} ${dataDir}`, 'exec sleep infinity']
+    const setup = ['set -e', 'mount -t tmpfs tmpfs /run', 'exec sleep infinity']
     const held = host.spawn(
       [
         ...['nsenter', `--mount=/proc/${process.pid}/ns/mnt`],
@@ -48,8 +45,17 @@ export class LazyHost {
     return new LazyHost(host, held, pid)
   }
 
-  /** Mounts an image through the node on this host. @throws with what the command said */
+  /** Mounts an image through the node on this host; the first time it starts the mounter. @throws with what the command said */
   async mount(image: string, dir: string, ...flags: string[]): Promise<MountFacts> {
+    if (!this.#mounter) {
+      const kept = join(this.host.dir, 'mounter')
+      mkdirSync(kept, { recursive: true })
+      const command = [builtBinary, 'mounter', '--socket', socket, '--data-dir', kept]
+      this.#mounter = this.host.spawn(['bash', '-c', 'exec "$@"', '-', ...this.#inside(command)], {
+        log: 'mounter.log',
+      })
+      await until('the mounter answers', 20, async () => (await this.tryExec(['test', '-S', socket])).code === 0, 10)
+    }
     return JSON.parse(await this.exec([builtBinary, 'mount', '--json', ...flags, image, dir])) as MountFacts
   }
 
@@ -65,7 +71,6 @@ export class LazyHost {
   }
 
   async mounter(): Promise<MounterFacts> {
-    const socket = '/run/shoal-mounter/mounter.sock'
     return JSON.parse(
       await this.exec(['curl', '--silent', '--fail', '--unix-socket', socket, 'http://x/v1']),
     ) as MounterFacts
@@ -85,9 +90,10 @@ export class LazyHost {
   }
 
   /** The last lines of the mounter's log that are not of its usual work. */
-  async logged(): Promise<string> {
-    const log = await this.tryExec(['cat', join(dataDir, 'mounter.log')])
-    const lines = log.stdout.split('\n').filter((line) => line !== '' && !line.includes('"a layer is mounted"'))
+  logged(): string {
+    const lines = (this.#mounter?.logged() ?? '')
+      .split('\n')
+      .filter((line) => line !== '' && !line.includes('"a layer is mounted"'))
     return lines.slice(-20).join('\n')
   }
 

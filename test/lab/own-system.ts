@@ -28,6 +28,9 @@ export class OwnSystem {
   static async start(host: Host, folders: readonly string[], env: Record<string, string> = {}): Promise<OwnSystem> {
     const dir = join(host.dir, 'system')
     mkdirSync(dir)
+    // The kernel mounts EROFS from files of a disk alone.
+    const onDisk = join(host.dir, 'on-disk')
+    mkdirSync(onDisk)
     const setup = [
       'set -e',
       `mount -t tmpfs -o size=2g tmpfs ${dir}`,
@@ -36,6 +39,7 @@ export class OwnSystem {
       `cd ${dir}/root`,
       'mount --rbind /dev dev && mount --rbind /sys sys && mount -t proc proc proc',
       ...ownFolders.map((folder) => `mkdir -p ${folder} && mount -t tmpfs -o mode=755 tmpfs ${folder}`),
+      `mkdir -p var/lib/shoal-mounter && mount --bind ${onDisk} var/lib/shoal-mounter`,
       'chmod 1777 tmp',
       ...folders.map((folder) => `mkdir -p .${folder} && mount --rbind ${folder} .${folder}`),
       'exec chroot . sleep infinity',
