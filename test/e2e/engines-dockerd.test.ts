@@ -173,7 +173,8 @@ describe.skipIf(obstacle !== undefined)('dockerd with a node as the mirror of Do
     }
 
     test('while a node cannot reach its source and knows nobody', async () => {
-      await nodes[0]!.process.stop()
+      // The other one remembers this one, and would bring it what it wants.
+      await Promise.all(nodes.map((node) => node.process.stop()))
       const flags = ['--no-mdns', ...flagsFor(`https://${lab.host('hub').address}:9`)]
       nodes[0] = await new LabNode({ host: lab.host('host1'), flags }).ready()
       await pullsDirectly(5)
