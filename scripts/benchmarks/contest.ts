@@ -8,7 +8,7 @@ import type { Pulled } from '../../test/lab/pull.ts'
 import { until } from '../../test/lab/until.ts'
 import { obstacle, Torrent } from './bittorrent.ts'
 import type { Heat, Lap } from './laps.ts'
-import { atRest, busySince, cpuSeconds, cpuSecondsByWork, load, type Work } from './machine.ts'
+import { atRest, busySince, cpuSeconds, cpuSecondsByThread, load, type ThreadTime, type Work } from './machine.ts'
 import { perHost } from './per-host.ts'
 import type { Contender, Run } from './scenario.ts'
 
@@ -154,19 +154,24 @@ class Contest implements Outcome {
 /** Starts to count; what it returns ends that. A process that was killed meanwhile is not charged for. */
 async function charge({ pids, received, byWork }: Account): Promise<() => Promise<NonNullable<Heat['cost']>>> {
   const taken = new Map(pids().map((pid) => [pid, cpuSeconds(pid)]))
-  const worked = new Map(byWork ? pids().map((pid) => [pid, cpuSecondsByWork(pid)]) : [])
+  const worked = new Map(byWork ? pids().map((pid) => [pid, cpuSecondsByThread(pid)]) : [])
   const had = await received()
   return async () => ({
     cpuSeconds: pids().reduce((sum, pid) => sum + cpuSeconds(pid) - (taken.get(pid) ?? 0), 0),
-    ...(byWork ? { byWork: total(pids().map((pid) => [cpuSecondsByWork(pid), worked.get(pid)])) } : {}),
+    ...(byWork ? { byWork: total(pids().map((pid) => [cpuSecondsByThread(pid), worked.get(pid)])) } : {}),
     bytes: (await received()) - had,
   })
 }
 
-function total(nodes: readonly (readonly [Map<Work, number>, Map<Work, number> | undefined])[]): Map<Work, number> {
+/** A thread that ended meanwhile took its time with it: it is not charged for, and takes nothing from the others. */
+function total(
+  nodes: readonly (readonly [Map<string, ThreadTime>, Map<string, ThreadTime> | undefined])[],
+): Map<Work, number> {
   const sum = new Map<Work, number>()
   for (const [now, before] of nodes) {
-    for (const [work, seconds] of now) sum.set(work, (sum.get(work) ?? 0) + seconds - (before?.get(work) ?? 0))
+    for (const [tid, { work, seconds }] of now) {
+      sum.set(work, (sum.get(work) ?? 0) + seconds - (before?.get(tid)?.seconds ?? 0))
+    }
   }
   return sum
 }

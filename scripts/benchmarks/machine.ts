@@ -40,16 +40,31 @@ function workOf(name: string): Work {
   return /^Bun Pool/.test(name) ? 'files' : 'other threads'
 }
 
-/** The same by what it was taken for, of the threads that still live (`/proc/pid/task/tid/stat`). */
-export function cpuSecondsByWork(pid: number): Map<Work, number> {
-  const taken = new Map<Work, number>()
+export interface ThreadTime {
+  readonly work: Work
+  readonly seconds: number
+}
+
+/** The same by thread, of those that still live (`/proc/pid/task/tid/stat`). */
+export function cpuSecondsByThread(pid: number): Map<string, ThreadTime> {
+  const threads = new Map<string, ThreadTime>()
   for (const tid of readdirSync(`/proc/${pid}/task`)) {
-    const stat = readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8')
+    const stat = statOf(`/proc/${pid}/task/${tid}/stat`)
+    if (stat === undefined) continue
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const work = tid === String(pid) ? 'main thread' : workOf(stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')))
-    taken.set(work, (taken.get(work) ?? 0) + (Number(fields[11]) + Number(fields[12])) / ticksPerSecond)
+    threads.set(tid, { work, seconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond })
   }
-  return taken
+  return threads
+}
+
+/** Undefined when the thread has just ended. */
+function statOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
 }
 
 export interface Load {
