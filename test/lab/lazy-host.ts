@@ -4,9 +4,10 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { MounterFacts, MountFacts } from '../../src/mount/mounter/api.ts'
+import type { MountFacts } from '../../src/mount/mounter/api.ts'
 import type { Host } from './host.ts'
 import { builtBinary } from './node.ts'
+import { heldBy } from './own-system.ts'
 import type { LabProcess } from './process.ts'
 import { type Output, run, tryRun } from './run.ts'
 import { until } from './until.ts'
@@ -34,15 +35,7 @@ export class LazyHost {
       ],
       { log: 'lazy.log' },
     )
-    let pid = 0
-    await until('mounts of its own are there', 20, async () => {
-      if (!held.running) throw new Error(`no mounts of its own: ${held.logged().trim()}`)
-      // The shell has become the sleep when all is mounted.
-      const { stdout } = await tryRun(['pgrep', '--session', String(held.pid), '--exact', 'sleep'])
-      pid = Number(stdout.trim())
-      return pid > 0
-    })
-    return new LazyHost(host, held, pid)
+    return new LazyHost(host, held, await heldBy(held))
   }
 
   /** Mounts an image through the node on this host; the first time it starts the mounter. @throws with what the command said */
@@ -68,12 +61,6 @@ export class LazyHost {
     const found = mounts.find((mounted) => mounted.dir === dir)
     if (!found) throw new Error(`nothing is mounted at ${dir}`)
     return found
-  }
-
-  async mounter(): Promise<MounterFacts> {
-    return JSON.parse(
-      await this.exec(['curl', '--silent', '--fail', '--unix-socket', socket, 'http://x/v1']),
-    ) as MounterFacts
   }
 
   /** A line of shell there. @throws when it exits nonzero */

@@ -52,7 +52,7 @@ export class OwnSystem {
       ],
       { log: 'system.log' },
     )
-    const pid = await inner(held)
+    const pid = await heldBy(held)
     return new OwnSystem(host, pid, env)
   }
 
@@ -81,8 +81,8 @@ export class OwnSystem {
   }
 }
 
-/** The process that holds it all, once it is where it shall be. */
-async function inner(held: LabProcess): Promise<number> {
+/** The `sleep` that holds namespaces of its own, once the shell that mounts what is in them has become it. */
+export async function heldBy(held: LabProcess): Promise<number> {
   let pid = 0
   await until('the system is mounted', 20, async () => {
     if (!held.running) throw new Error(`the system could not be made: ${held.logged().trim()}`)
