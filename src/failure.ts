@@ -25,6 +25,8 @@ const kinds = {
   /** A manifest was pushed before what it names. */
   'missing-parts': { oci: 'MANIFEST_BLOB_UNKNOWN', status: 400, retry: false },
   'too-large': { oci: 'SIZE_INVALID', status: 413, retry: false },
+  /** Not on this host; on a larger one, perhaps. */
+  'host-too-small': { oci: 'UNAVAILABLE', status: 404, retry: false },
   /** Whoever it is may not do that here. Never for pulls. */
   forbidden: { oci: 'DENIED', status: 403, retry: false },
   /** It cannot be taken now. Never for pulls. */

@@ -14,19 +14,26 @@ export interface Bounds {
   readonly memoryBytes: number
 }
 
-/**
- * A layer of 64 GiB takes ten minutes and its tree may take 2 GiB; a million files take 2 GiB as well. Half of the host's
- * memory is the most on a small one.
- */
-export const standardBounds: Bounds = { seconds: 1800, memoryBytes: Math.min(3 * 2 ** 30, totalmem() / 2) }
+/** A layer of 64 GiB takes ten minutes and its tree may take 2 GiB; a million files take 2 GiB as well. */
+export const standardBounds: Bounds = { seconds: 1800, memoryBytes: 3 * 2 ** 30 }
 
-/** @throws {Failure} `too-large` */
-export function holdTo(bounds: Bounds, used: { seconds: number; memoryBytes: number }): void {
+/**
+ * Half of the host's memory is the most on a small one.
+ * @throws {Failure} `too-large` where every host would say so, `host-too-small` where a larger one may not
+ */
+export function holdTo(bounds: Bounds, used: { seconds: number; memoryBytes: number }, hostBytes = totalmem()): void {
   if (used.seconds > bounds.seconds)
     throw new Failure('too-large', `the layer takes more than ${bounds.seconds} seconds of a processor to index`)
   if (used.memoryBytes > bounds.memoryBytes)
-    throw new Failure('too-large', `the layer takes more than ${bounds.memoryBytes} bytes of memory to index`)
+    throw new Failure('too-large', `the layer takes more than ${mib(bounds.memoryBytes)} MiB of memory to index`)
+  if (used.memoryBytes > hostBytes / 2)
+    throw new Failure(
+      'host-too-small',
+      `to index the layer takes more than ${mib(hostBytes / 2)} MiB, half of this seed's memory: a seed with more can`,
+    )
 }
+
+const mib = (bytes: number) => Math.floor(bytes / 2 ** 20)
 
 export function usedByThis(): { seconds: number; memoryBytes: number } {
   const { user, system } = process.cpuUsage()

@@ -151,6 +151,30 @@ describe('the index of a layer', () => {
     expect(await indexed(peer, location)).toMatchObject({ statement: { signer: willing.identity.id } })
   })
 
+  test('is made by a larger seed where the one that owns the layer is too small, which tries it once', async () => {
+    const seeds = [await nodes.add(['seed', 'scheduler']), await nodes.add(['seed', 'scheduler'])]
+    const peer = await nodes.add(['peer'])
+    const location = nodes.publish(layer)
+    const owner = peer.lazy.indexes.finding.owners(location.digest)[0]!
+    const small = seeds.find(({ identity }) => identity.id === owner.id)!
+    const large = seeds.find((each) => each !== small)!
+    small.maker.small = true
+    const gate = Promise.withResolvers<void>()
+    large.maker.gate = gate.promise
+    // For longer than other failures are remembered.
+    const end = nodes.clock.now() + 12_000
+    while (nodes.clock.now() < end) {
+      expect((await peer.index(location)).state).toBe('making')
+      await Bun.sleep(5)
+    }
+    gate.resolve()
+    let found = await peer.index(location)
+    for (; found.state !== 'here'; found = await peer.index(location)) await Bun.sleep(5)
+    expect(found.statement.signer).toBe(large.identity.id)
+    expect(small.maker.made).toHaveLength(1)
+    expect(peer.lazy.indexes.facts().unindexed).toEqual([])
+  })
+
   test('of which a byte was flipped on the disk comes again from another node', async () => {
     const seed = await nodes.add(['seed', 'scheduler'])
     const peer = await nodes.add(['peer'])

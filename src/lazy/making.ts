@@ -58,8 +58,8 @@ interface Job {
 /** Layers that come for it at once. */
 const bringing = 8
 export const mostJobs = 256
-/** Who asks again in that time is told how it failed. */
-const failureKeptMs = 5000
+/** Who asks again in that time is told how it failed. A host grows more slowly than a network mends. */
+const failureKeptMs = (code: FailureCode) => (code === 'host-too-small' ? 3600_000 : 5000)
 const lookMs = 1000
 /** Another seed that gets no further for so long is not waited for. */
 const stuckMs = 120_000
@@ -201,7 +201,7 @@ export class Making {
 
   #remember(layer: Digest, failure: Failure): void {
     this.#failed.set(layer, failure)
-    this.#d.clock.after(failureKeptMs, () => this.#failed.delete(layer))
+    this.#d.clock.after(failureKeptMs(failure.code), () => this.#failed.delete(layer))
   }
 }
 

@@ -32,11 +32,14 @@ export class FakeMaker implements Maker {
   gate: Promise<void> | undefined
   /** Writes something else than the index. */
   lies = false
+  /** Its host has too little memory for any layer. */
+  small = false
 
   async make({ digest, path, size }: LayerFile, out: string, progress: (bytes: number) => void, signal: AbortSignal) {
     this.made.push(digest)
     progress(size / 2)
     if (this.gate) await unlessAborted(this.gate, signal)
+    if (this.small) throw new Failure('host-too-small', 'a seed with more memory can')
     const layer = readFileSync(path)
     if (digestOf(layer) !== digest) throw new Failure('corrupt', 'the file is not the layer')
     if (layer.toString('latin1').startsWith('one frame')) throw new Failure('unsupported', 'it is one zstd frame')
