@@ -6,7 +6,7 @@ import type { Command } from 'commander'
 import { pause } from '../clock.ts'
 import { ownCommand } from '../mount/kernel/child.ts'
 import { usualDataDir, usualSocket } from '../mount/mounter/api.ts'
-import { MounterClient, NoMounter } from '../mount/mounter/client.ts'
+import { MounterClient, NoAnswer, NoMounter } from '../mount/mounter/client.ts'
 import { placesOf } from '../mount/mounter/places.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
@@ -33,16 +33,19 @@ export async function startedMounter(command: Command, { clock }: Context): Prom
       await client.facts()
       return client
     } catch (error) {
-      if (!(error instanceof NoMounter)) throw error
-      if (socket !== usualSocket) {
-        throw new CommandError(`${error.message}; start one: shoal mounter --socket ${socket} --data-dir DIR`)
+      // The one that was there is just ending, or becoming another program.
+      const left = error instanceof NoAnswer && clock.now() <= endsAt
+      if (!left) {
+        if (!(error instanceof NoMounter)) throw error
+        if (socket !== usualSocket) {
+          throw new CommandError(`${error.message}; start one: shoal mounter --socket ${socket} --data-dir DIR`)
+        }
+        if (clock.now() > endsAt) {
+          throw new CommandError(`the mounter does not start; ${placesOf(usualSocket, usualDataDir).log} says why`)
+        }
+        if (!started) start()
+        started = true
       }
-      if (clock.now() > endsAt) {
-        throw new CommandError(`the mounter does not start; ${placesOf(usualSocket, usualDataDir).log} says why`)
-      }
-      // The one that is there may just be ending, or becoming another program.
-      if (!started) start()
-      started = true
       await pause(clock, lookEveryMs)
     }
   }

@@ -2,7 +2,7 @@
 import { Failure } from '../failure.ts'
 import { type MountEntry, mountTable } from '../mount/kernel/table.ts'
 import type { LayerFacts } from '../mount/mounter/api.ts'
-import { MounterClient, NoMounter } from '../mount/mounter/client.ts'
+import { MounterClient, NoAnswer, NoMounter } from '../mount/mounter/client.ts'
 import type { Layer } from './catalog.ts'
 import type { Usage } from './snapshot.ts'
 
@@ -48,7 +48,9 @@ export class Mounter {
     try {
       return await Promise.race([answer, late.promise])
     } catch (error) {
-      throw error instanceof NoMounter ? this.#away('does not answer', error) : error
+      if (error instanceof NoMounter) throw this.#away('does not answer', error)
+      if (error instanceof NoAnswer) throw this.#away('broke off before it had answered', error)
+      throw error
     } finally {
       clearTimeout(timer)
     }

@@ -23,14 +23,24 @@ export class NoMounter extends Error {
   override readonly name = 'NoMounter'
 }
 
+/** It was asked, and then nothing came: whether it did what it was asked to, only it can say. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer'
+}
+
+/** What is looked up is in its memory; what it does may take as long as an index that has to be made first. */
+const lookUpMs = 30_000
+
 export class MounterClient {
   readonly #socket: string
+  readonly #lookUpMs: number
 
-  constructor(socket: string) {
+  constructor(socket: string, { lookUpMs: patience = lookUpMs } = {}) {
     this.#socket = socket
+    this.#lookUpMs = patience
   }
 
-  /** @throws {NoMounter} @throws {Failure} with what the mounter says */
+  /** @throws {NoMounter} @throws {NoAnswer} @throws {Failure} with what the mounter says */
   facts(): Promise<MounterFacts> {
     return this.#ask('GET', '/v1', mounterSchema)
   }
@@ -62,19 +72,22 @@ export class MounterClient {
   async #ask(method: string, path: string): Promise<void>
   async #ask<T>(method: string, path: string, schema: z.ZodType<T>, body?: object): Promise<T>
   async #ask<T>(method: string, path: string, schema?: z.ZodType<T>, body?: object): Promise<T | undefined> {
-    const answer = await fetch(`http://mounter${path}`, {
-      unix: this.#socket,
-      method,
-      ...(body ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}),
-      // Bun gives up after five minutes; an index that has to be made first may take longer.
-      timeout: false,
-    }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'EACCES' || error.code === 'EPERM') {
-        throw new Failure('forbidden', `${this.#socket} is for root alone: run it with sudo`)
-      }
-      throw new NoMounter(`no mounter answers at ${this.#socket}`, { cause: error })
+    const asked = async () => {
+      const answer = await fetch(`http://mounter${path}`, {
+        unix: this.#socket,
+        method,
+        ...(body ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}),
+        ...(method === 'GET' ? { signal: AbortSignal.timeout(this.#lookUpMs) } : {}),
+        // Bun gives up after five minutes, and the mounter ends a connection that rests after ten seconds: one that is
+        // used again could end as it is.
+        timeout: false,
+        keepalive: false,
+      })
+      return { answer, text: await answer.text() }
+    }
+    const { answer, text } = await asked().catch((error: NodeJS.ErrnoException) => {
+      throw this.#explained(error)
     })
-    const text = await answer.text()
     if (!answer.ok) throw new Failure('unavailable', refusalOf(text) ?? `the mounter answered with ${answer.status}`)
     const parsed = schema?.safeParse(jsonOf(text))
     if (schema === undefined || parsed?.success) return parsed?.data
@@ -84,6 +97,34 @@ export class MounterClient {
       `the mounter at ${this.#socket} speaks version ${version} of its API and this program ${apiVersion}; ` +
         'kill -HUP its process: it becomes the program that is installed, and its mounts go on',
     )
+  }
+
+  #explained(error: NodeJS.ErrnoException): Error {
+    const at = this.#socket
+    const cause = { cause: error }
+    if (error.name === 'TimeoutError') {
+      return new NoAnswer(
+        `the mounter at ${at} said nothing for ${this.#lookUpMs / 1000} s: it hangs, or its host does; its log says on what`,
+        cause,
+      )
+    }
+    switch (error.code) {
+      case 'EACCES':
+      case 'EPERM':
+        return new Failure('forbidden', `${at} is for root alone: run it with sudo`, cause)
+      case 'ENOENT':
+      case 'ENOTDIR':
+      case 'ECONNREFUSED':
+        return new NoMounter(`no mounter answers at ${at}`, cause)
+      case 'ENAMETOOLONG':
+        return new Failure('bad-request', `${at} is too long for a socket: choose a path of at most 107 bytes`, cause)
+      default:
+        return new NoAnswer(
+          `the mounter at ${at} broke off before it had answered: it ended, or becomes another program; ` +
+            'shoal mounts says what is mounted now, and its log says why it ended',
+          cause,
+        )
+    }
   }
 }
 

@@ -12,9 +12,10 @@ export function listenAt(socket: string, answer: (request: Request) => Response 
   let active = 0
   const server = Bun.serve({
     unix: socket,
-    async fetch(request, server) {
-      // A mount may take as long as the index of its largest layer takes to be made.
-      server.timeout(request, 0)
+    // A mount may take as long as the index of its largest layer takes to be made, and an unmount as long as the kernel
+    // takes to let go of what was read. Said of one request, it holds in Bun only for those that have a body.
+    idleTimeout: 0,
+    async fetch(request) {
       active++
       try {
         return await answer(request)
