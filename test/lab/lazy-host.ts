@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { MountFacts } from '../../src/mount/mounter/api.ts'
+import { MounterClient } from '../../src/mount/mounter/client.ts'
 import type { Host } from './host.ts'
 import { builtBinary } from './node.ts'
 import { heldBy } from './own-system.ts'
@@ -16,17 +17,23 @@ const socket = '/run/shoal-mounter/mounter.sock'
 
 export class LazyHost {
   readonly host: Host
+  /** Of the mounter there. */
+  readonly client: MounterClient
   readonly #held: LabProcess
   readonly #pid: number
+  readonly #flags: readonly string[]
   #mounter: LabProcess | undefined
 
-  private constructor(host: Host, held: LabProcess, pid: number) {
+  private constructor(host: Host, held: LabProcess, pid: number, flags: readonly string[]) {
     this.host = host
+    this.client = new MounterClient(`/proc/${pid}/root${socket}`)
     this.#held = held
     this.#pid = pid
+    this.#flags = flags
   }
 
-  static async start(host: Host): Promise<LazyHost> {
+  /** @param flags of its mounter, beside those that say where it is */
+  static async start(host: Host, flags: readonly string[] = []): Promise<LazyHost> {
     const setup = ['set -e', 'mount -t tmpfs tmpfs /run', 'exec sleep infinity']
     const held = host.spawn(
       [
@@ -35,7 +42,7 @@ export class LazyHost {
       ],
       { log: 'lazy.log' },
     )
-    return new LazyHost(host, held, await heldBy(held))
+    return new LazyHost(host, held, await heldBy(held), flags)
   }
 
   /** Mounts an image through the node on this host; the first time it starts the mounter. @throws with what the command said */
@@ -43,7 +50,7 @@ export class LazyHost {
     if (!this.#mounter) {
       const kept = join(this.host.dir, 'mounter')
       mkdirSync(kept, { recursive: true })
-      const command = [builtBinary, 'mounter', '--socket', socket, '--data-dir', kept]
+      const command = [builtBinary, 'mounter', '--socket', socket, '--data-dir', kept, ...this.#flags]
       this.#mounter = this.host.spawn(['bash', '-c', 'exec "$@"', '-', ...this.#inside(command)], {
         log: 'mounter.log',
       })
