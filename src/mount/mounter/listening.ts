@@ -7,14 +7,19 @@ export interface Listening {
   stop(): Promise<void>
 }
 
+/**
+ * A mount may take as long as the index of its largest layer takes to be made, and an unmount as long as the kernel takes
+ * to let go of what was read. Said of one request (`server.timeout`), it holds in Bun for those alone that have a body.
+ * Its types know it of ports alone.
+ */
+const patient: object = { idleTimeout: 0 }
+
 export function listenAt(socket: string, answer: (request: Request) => Response | Promise<Response>): Listening {
   rmSync(socket, { force: true })
   let active = 0
   const server = Bun.serve({
     unix: socket,
-    // A mount may take as long as the index of its largest layer takes to be made, and an unmount as long as the kernel
-    // takes to let go of what was read. Said of one request, it holds in Bun only for those that have a body.
-    idleTimeout: 0,
+    ...patient,
     async fetch(request) {
       active++
       try {
