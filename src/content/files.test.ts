@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesOf } from '../../test/fakes/bytes.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
-import { HurriedClock } from '../../test/fakes/registry-source.ts'
 import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { fileAt } from '../oci/file.ts'
@@ -23,7 +23,7 @@ afterEach(() => {
 function setUp(limitBytes?: number) {
   const dir = mkdtempSync(join(tmpdir(), 'shoal-files-'))
   undo.push(() => rmSync(dir, { recursive: true, force: true }))
-  const clock = new HurriedClock()
+  const clock = new FakeClock()
   const store = new MemoryStore({ clock, ...(limitBytes === undefined ? {} : { limitBytes }) })
   const server = {
     bytes: bytesOf(700_000),
@@ -48,7 +48,20 @@ function setUp(limitBytes?: number) {
     stored: (_, digest) => stored.push(digest),
   })
   undo.push(() => files.close())
-  return { files, server, store, stored, dir }
+  /** Asks until it is known, as clients do: half a second goes by between two questions. */
+  const known = async () => {
+    for (let asked = 0; asked < 1000; asked++) {
+      try {
+        return await files.resolve(repository)
+      } catch (error) {
+        if (Failure.from(error).code !== 'reading') throw error
+        await Bun.sleep(1)
+        clock.advance(500)
+      }
+    }
+    throw new Error('it is not known after a thousand questions')
+  }
+  return { files, server, store, stored, dir, clock, known }
 }
 
 async function* chunksOf(bytes: Uint8Array, failure: Failure | undefined) {
@@ -56,23 +69,10 @@ async function* chunksOf(bytes: Uint8Array, failure: Failure | undefined) {
   if (failure) throw failure
 }
 
-/** Asks until it is known, as clients do. */
-async function known(files: Files) {
-  for (let asked = 0; asked < 1000; asked++) {
-    try {
-      return await files.resolve(repository)
-    } catch (error) {
-      if (Failure.from(error).code !== 'reading') throw error
-      await Bun.sleep(1)
-    }
-  }
-  throw new Error('it is not known after a thousand questions')
-}
-
 describe('what a URL leads to', () => {
   test('is found out by reading it once, however many ask, and it is here then', async () => {
-    const { files, server, store, stored, dir } = setUp()
-    const answers = await Promise.all([known(files), known(files), known(files)])
+    const { server, store, stored, dir, known } = setUp()
+    const answers = await Promise.all([known(), known(), known()])
     const digest = digestOf(server.bytes)
     expect(answers.map((answer) => [answer.digest, answer.size])).toEqual(Array(3).fill([digest, 700_000]))
     expect([server.reads, stored]).toEqual([1, [digest]])
@@ -83,15 +83,15 @@ describe('what a URL leads to', () => {
   })
 
   test('is found out anew when its server has another version, and is known when it has the old one again', async () => {
-    const { files, server } = setUp()
-    const first = await known(files)
+    const { server, known } = setUp()
+    const first = await known()
     const old = server.bytes
     server.bytes = bytesOf(300_000, 2)
     server.version = { validator: 'etag "two"' }
-    expect((await known(files)).digest).toBe(digestOf(server.bytes))
+    expect((await known()).digest).toBe(digestOf(server.bytes))
     server.bytes = old
     server.version = { validator: 'etag "one"' }
-    expect((await known(files)).digest).toBe(first.digest)
+    expect((await known()).digest).toBe(first.digest)
     expect(server.reads).toBe(2)
   })
 
@@ -104,43 +104,42 @@ describe('what a URL leads to', () => {
   })
 
   test('is read again after a while where the server does not say when it changes', async () => {
-    const { files, server } = setUp()
+    const { server, clock, known } = setUp()
     server.version = {}
-    expect((await known(files)).digest).toBe(digestOf(server.bytes))
-    expect((await known(files)).digest).toBe(digestOf(server.bytes))
+    expect((await known()).digest).toBe(digestOf(server.bytes))
+    expect((await known()).digest).toBe(digestOf(server.bytes))
     expect(server.reads).toBe(1)
     server.bytes = bytesOf(1000, 4)
-    // Ten seconds of the clock that hurries.
-    await Bun.sleep(200)
-    expect((await known(files)).digest).toBe(digestOf(server.bytes))
+    while (clock.pending === 0) await Bun.sleep(1)
+    clock.advance(10_000)
+    expect((await known()).digest).toBe(digestOf(server.bytes))
     expect(server.reads).toBe(2)
   })
 
   test('counts as the version that came, not as the one that was announced', async () => {
-    const { files, server } = setUp()
+    const { files, server, known } = setUp()
     const read = files.resolve(repository).catch(() => {})
     server.version = { validator: 'etag "two"' }
     server.bytes = bytesOf(1000, 3)
     await read
-    expect((await known(files)).digest).toBe(digestOf(server.bytes))
+    expect((await known()).digest).toBe(digestOf(server.bytes))
     server.version = { validator: 'etag "one"' }
     expect(await files.resolve(repository).catch((error) => Failure.from(error).code)).toBe('reading')
   })
 
   test('that breaks off is not taken for whole; it is tried again later, not at each question', async () => {
-    const { files, server, store, dir } = setUp()
+    const { server, store, dir, clock, known } = setUp()
     server.failure = new Failure('unavailable', 'the server has a problem')
-    await expect(known(files)).rejects.toThrow('the server has a problem')
-    await expect(known(files)).rejects.toThrow('the server has a problem')
+    await expect(known()).rejects.toThrow('the server has a problem')
+    await expect(known()).rejects.toThrow('the server has a problem')
     expect([server.reads, [...store.all()], readdirSync(dir)]).toEqual([1, [], []])
     server.failure = undefined
-    // Five seconds of the clock that hurries.
-    await Bun.sleep(100)
-    expect((await known(files)).digest).toBe(digestOf(server.bytes))
+    clock.advance(5_000)
+    expect((await known()).digest).toBe(digestOf(server.bytes))
   })
 
   test('that there is no room for is not begun', async () => {
-    const { files } = setUp(1000)
-    expect(await known(files).catch((error) => Failure.from(error).code)).toBe('no-space')
+    const { known } = setUp(1000)
+    expect(await known().catch((error) => Failure.from(error).code)).toBe('no-space')
   })
 })

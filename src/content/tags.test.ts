@@ -409,7 +409,7 @@ async function eventually(holds: () => Promise<void>): Promise<void> {
     try {
       return await holds()
     } catch (error) {
-      if (i === 100) throw error
+      if (i === 1000) throw error
       await Bun.sleep(5)
     }
   }

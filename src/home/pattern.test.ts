@@ -6,12 +6,13 @@ import { matcherOf } from './pattern.ts'
 
 test('patterns mean what they mean elsewhere', () => {
   const component = (signs: string) => fc.string({ unit: fc.constantFrom(...signs), minLength: 1, maxLength: 4 })
-  const wanted = fc.oneof(component('ab*?'), fc.constant('**')).filter((text) => text === '**' || !text.includes('**'))
+  // What two stars beside anything else mean nobody agrees on.
+  const single = component('ab*?').filter((text) => !text.includes('**'))
+  const wanted = fc.oneof(single, fc.constant('**'))
   const path = (one: fc.Arbitrary<string>) => fc.array(one, { minLength: 1, maxLength: 4 }).map((all) => all.join('/'))
   fc.assert(
-    fc.property(path(wanted), component('ab*?'), path(component('ab')), (pattern, last, name) => {
+    fc.property(path(wanted), single, path(component('ab')), (pattern, last, name) => {
       const [full, of] = [`apps.corp/${pattern}/${last}`, `apps.corp/${name}`]
-      fc.pre(last !== '**')
       expect([full, of, matcherOf(full)(of)]).toEqual([full, of, picomatch(full)(of)])
     }),
     { numRuns: 2000 },

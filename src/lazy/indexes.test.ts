@@ -20,7 +20,7 @@ const layer = bytesOf(300_000)
 
 /** Asks until it is not being made any more. */
 async function indexed(node: LazyNode, location: ReturnType<LazyNodes['publish']>): Promise<Found> {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 5000; i++) {
     const found = await node.index(location)
     if (found.state === 'here') return found
     await Bun.sleep(5)
@@ -181,7 +181,7 @@ describe('the index of a layer', () => {
     const location = nodes.publish(layer)
     await indexed(peer, location)
     const blob = peer.store.find(digestOf(Buffer.from(indexTextOf(layer))))!
-    flip(blob.path, 400_000)
+    await flip(blob.path, 400_000)
     expect(await indexed(peer, location)).toMatchObject({ statement: { signer: seed.identity.id } })
     expect(peer.fetched).toHaveLength(2)
     const held = peer.store.find(blob.digest)!
@@ -194,7 +194,7 @@ describe('the index of a layer', () => {
     const location = nodes.publish(layer)
     await indexed(peer, location)
     const blob = peer.store.find(digestOf(Buffer.from(indexTextOf(layer))))!
-    flip(blob.path, 400_000, true)
+    await flip(blob.path, 400_000, true)
     await peer.index(location, true)
     expect(peer.fetched).toHaveLength(2)
     const held = peer.store.find(blob.digest)!
@@ -205,7 +205,7 @@ describe('the index of a layer', () => {
     const node = await nodes.add()
     const location = nodes.publish(layer)
     await indexed(node, location)
-    flip(node.store.find(digestOf(Buffer.from(indexTextOf(layer))))!.path, 400_000)
+    await flip(node.store.find(digestOf(Buffer.from(indexTextOf(layer))))!.path, 400_000)
     expect((await indexed(node, location)).state).toBe('here')
     expect(node.maker.made).toHaveLength(2)
   }, 10_000)
@@ -230,7 +230,9 @@ describe('the index of a layer', () => {
 })
 
 /** `unseen`: the file looks as if nobody had touched it. */
-function flip(path: string, at: number, unseen = false): void {
+async function flip(path: string, at: number, unseen = false): Promise<void> {
+  // The kernel's clock for files has ticks of some milliseconds: sooner, nobody could see it.
+  await Bun.sleep(20)
   const { mtime, atime } = statSync(path)
   const bytes = readFileSync(path)
   bytes[at]! ^= 1

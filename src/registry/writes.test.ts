@@ -22,7 +22,7 @@ describe('a seed whose operator is careful', () => {
     writeFileSync(file, `ann:${await Bun.password.hash('correct', { algorithm: 'bcrypt', cost: 4 })}\n`)
     const users = await Users.open(file, systemClock, silentLog)
     // A request that reads has this long to arrive.
-    seed = await startPushed({ store: await openStore(newDir()), users, deletes: false, limits: { requestMs: 200 } })
+    seed = await startPushed({ store: await openStore(newDir()), users, deletes: false, limits: { requestMs: 800 } })
   })
   afterAll(async () => {
     await seed?.close()
@@ -82,7 +82,7 @@ describe('a seed whose operator is careful', () => {
       async pull(controller) {
         for (let i = 0; i < 10; i++) {
           controller.enqueue(new Uint8Array(100))
-          await Bun.sleep(100)
+          await Bun.sleep(150)
         }
         controller.close()
       },

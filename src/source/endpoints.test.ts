@@ -61,9 +61,9 @@ describe('the endpoints of a registry', () => {
 
   test('of which one does not answer have less patience with it, since another may', async () => {
     fault(first, { silent: true })
-    kit = over({ timeouts: { headersMs: 60_000, idleMs: 600_000 } })
+    kit = over({ timeouts: { headersMs: 180_000, idleMs: 600_000 } })
     expect((await resolve()).digest).toBe(image.manifest)
-    expect(kit.clock.waits).toContain(20_000)
+    expect(kit.clock.waits).toContain(60_000)
     expect(states()).toEqual(['down', 'up'])
   })
 
@@ -125,7 +125,7 @@ describe('a body', () => {
   })
 
   test('that falls silent goes on at the next', async () => {
-    kit = over({ timeouts: { headersMs: 600_000, idleMs: 20_000 } })
+    kit = over({ timeouts: { headersMs: 600_000, idleMs: 100_000 } })
     fault(first, { path: '/blobs/', method: 'GET', stallAfter: 700_000 })
     expect(digestOf(await collect(await open()))).toBe(digest)
     expect(second.requests.map(({ headers }) => headers.range)).toEqual(['bytes=700000-'])

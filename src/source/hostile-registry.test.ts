@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 
 /** Answers each request with `begin`, and then with `more` for as long as it is taken. */
-async function registryThatSays(begin: string | Buffer, more = '') {
+async function registryThatSays(begin: string | Buffer, more = '', patienceMs = 400) {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -50,7 +50,7 @@ async function registryThatSays(begin: string | Buffer, more = '') {
     random: seededRandom(1),
     log: new RecordedLog(),
     metrics: createMetrics(),
-    timeouts: { headersMs: 400, idleMs: 400 },
+    timeouts: { headersMs: patienceMs, idleMs: patienceMs },
     retry: { attempts: 1, firstMs: 1, maxMs: 1, patienceMs: 1 },
   })
   return { source, repository: repositoryOf(url.host, 'org/app') }
@@ -99,7 +99,7 @@ describe('a registry', () => {
   })
 
   test('that sends more than it said gives what it said', async () => {
-    const { source, repository } = await registryThatSays(`${blobHead}\r\n${content}`, long)
+    const { source, repository } = await registryThatSays(`${blobHead}\r\n${content}`, long, 30_000)
     const { body, size } = await source.open({ repository, kind: 'blob', digest }, 0)
     expect(size).toBe(content.length)
     expect(Buffer.from(await collect(body)).toString()).toBe(content.toString())
@@ -108,7 +108,7 @@ describe('a registry', () => {
   test('that sends a list which unpacks to a thousand times as much has sent what it has sent', async () => {
     const bomb = Bun.gzipSync(new Uint8Array(16 * mebi))
     const head = `HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: ${bomb.length}\r\n\r\n`
-    const { source, repository } = await registryThatSays(Buffer.concat([Buffer.from(head), bomb]))
+    const { source, repository } = await registryThatSays(Buffer.concat([Buffer.from(head), bomb]), '', 30_000)
     const { body, headers } = await source.pass(repository, 'tags/list', '', undefined)
     expect(Buffer.compare(body, bomb)).toBe(0)
     expect(headers.get('content-encoding')).toBe('gzip')

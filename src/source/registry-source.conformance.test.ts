@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type SourceFixture, sourceConformance } from '../../test/conformance/source.ts'
 import { FakeRegistry, noise } from '../../test/fakes/registry.ts'
+import { freePort } from '../../test/lab/free-port.ts'
 import { seededRandom, systemClock } from '../clock.ts'
 import { digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
@@ -52,7 +53,7 @@ if (program === null) {
 
 async function dockerRegistry(program: string): Promise<SourceFixture> {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-registry-'))
-  const host = `127.0.0.1:${await freePort()}`
+  const host = `127.0.0.1:${freePort()}`
   const config = {
     version: 0.1,
     storage: { filesystem: { rootdirectory: folder } },
@@ -129,11 +130,4 @@ async function listening(url: string): Promise<void> {
     await Bun.sleep(50)
   }
   throw new Error(`docker-registry did not come up at ${url}`)
-}
-
-async function freePort(): Promise<number> {
-  const server = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  const { port } = server
-  server.stop(true)
-  return port
 }

@@ -85,7 +85,7 @@ export class LabNode {
   }
 
   #curl(path: string): Promise<Output> {
-    const command = ['curl', '--silent', '--show-error', '--fail', '--max-time', '5', `${this.admin}${path}`]
+    const command = ['curl', '--silent', '--show-error', '--fail', '--max-time', '20', `${this.admin}${path}`]
     return this.host ? this.host.tryExec(command) : tryRun(command)
   }
 }

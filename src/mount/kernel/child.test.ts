@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'bun:test'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { FakeClock } from '../../../test/fakes/clock.ts'
 import { until } from '../../../test/lab/until.ts'
 import { Children } from './child.ts'
 
@@ -27,39 +28,52 @@ describe('a child process', () => {
     writeFileSync(
       script,
       `import { existsSync, writeFileSync } from 'node:fs'
-       if (existsSync(${JSON.stringify(once)})) for await (const _ of console) console.log('[]')
+       if (existsSync(${JSON.stringify(once)})) {
+         for await (const _ of console) console.log('[]')
+         process.exit()
+       }
        writeFileSync(${JSON.stringify(once)}, String(process.pid))
        setTimeout(() => {}, 20_000)`,
     )
-    children = new Children({ command: [process.execPath, script], deadlineMs: 1500 })
-    expect(children.carry([{ do: 'look', path: '/' }])).rejects.toThrow('no answer about mounts within 1.5 s')
-    while (!(await Bun.file(once).exists())) await Bun.sleep(10)
-    const hung = Number(await Bun.file(once).text())
-    expect(await children.carry([{ do: 'look', path: '/' }])).toEqual([])
-    while (await Bun.file(`/proc/${hung}/stat`).exists()) await Bun.sleep(10)
+    const clock = new FakeClock()
+    children = new Children({ clock, command: [process.execPath, script] })
+    const late = children.carry([{ do: 'look', path: '/' }]).catch((error: Error) => error.message)
+    const named = () => (existsSync(once) ? Number(readFileSync(once)) : 0)
+    await until('the first hangs', 20, () => named() > 0, 10)
+    const hung = named()
+    const next = children.carry([{ do: 'look', path: '/' }])
+    clock.advance(150)
+    expect(await next).toEqual([])
+    clock.advance(60_000)
+    expect(await late).toContain('no answer about mounts within 60 s')
+    await until('the first is gone', 20, () => !existsSync(`/proc/${hung}`), 10)
   })
 
   test('answers many who ask at once, one after the other, and another is started only when it takes long', async () => {
     const script = join(folder, 'counted.ts')
-    const started = join(folder, 'started')
+    const [started, go] = [join(folder, 'started'), join(folder, 'go')]
     writeFileSync(
       script,
-      `import { appendFileSync } from 'node:fs'
+      `import { appendFileSync, existsSync } from 'node:fs'
        appendFileSync(${JSON.stringify(started)}, 'x')
        for await (const line of console) {
-         if (line.includes('slow')) await Bun.sleep(2000)
+         if (line.includes('slow')) while (!existsSync(${JSON.stringify(go)})) await Bun.sleep(10)
          console.log('[]')
        }`,
     )
     const count = () => (existsSync(started) ? readFileSync(started).length : 0)
-    children = new Children({ command: [process.execPath, script] })
+    const clock = new FakeClock()
+    children = new Children({ clock, command: [process.execPath, script] })
     children.warm()
-    await until('the first is there', 10, () => count() === 1)
+    await until('the first is there', 20, () => count() === 1)
     await Promise.all(Array.from({ length: 20 }, () => children!.carry([{ do: 'look', path: '/' }])))
     expect(count()).toBe(1)
     const slow = children.carry([{ do: 'look', path: '/slow' }])
-    await children.carry([{ do: 'look', path: '/' }])
+    const quick = children.carry([{ do: 'look', path: '/' }])
+    clock.advance(150)
+    await quick
     expect(count()).toBe(2)
+    writeFileSync(go, '')
     await slow
   })
 

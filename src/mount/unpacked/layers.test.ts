@@ -32,12 +32,20 @@ async function all(layer: UnpackedLayer): Promise<Uint8Array> {
   return await layer.read(0, layer.size, within(20_000))
 }
 
+/** Reads all of it, and waits until that is written: what is only on its way into its file others do not have from it. */
+async function store(layer: UnpackedLayer): Promise<void> {
+  await all(layer)
+  await until(() => layer.ready(0, layer.size))
+}
+
 function same(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0
 }
 
 /** Somebody writes to the file without telling. */
-function flip(path: string, at: number): void {
+async function flip(path: string, at: number): Promise<void> {
+  // The kernel's clock for files has ticks of some milliseconds: in that of a write of the layer's own it would be one.
+  await Bun.sleep(20)
   const fd = openSync(path, 'r+')
   writeSync(fd, Buffer.from([0xff]), 0, 1, at)
   closeSync(fd)
@@ -243,7 +251,7 @@ describe('bytes on the disk', () => {
     await all(layer)
     await until(() => layer.ready(0, layer.size))
     const before = node.asked.length
-    flip(layer.path, 700)
+    await flip(layer.path, 700)
     expect(layer.ready(600, 1000)).toBe(false)
     expect(same(await all(layer), sample.shown)).toBe(true)
     expect(node.asked.length).toBe(before + 1)
@@ -289,7 +297,7 @@ describe('bytes on the disk', () => {
       return layer
     })
     await first.close()
-    flip(path, 700)
+    await flip(path, 700)
     const again = await newLayers({ dir }).open(specOf(node, sample))
     expect(again.ready(600, 1000)).toBe(false)
     expect(same(await all(again), sample.shown)).toBe(true)
@@ -303,7 +311,7 @@ describe('bytes on the disk', () => {
     const hasTree = () => same(readFileSync(metadataPath), sample.index.metadata)
     expect(hasTree()).toBe(true)
     await layer.close()
-    flip(metadataPath, 1300)
+    await flip(metadataPath, 1300)
     expect(hasTree()).toBe(false)
     await (await first.open(specOf(node, sample))).close()
     expect(hasTree()).toBe(true)
@@ -320,7 +328,7 @@ describe('bytes on the disk', () => {
     const layer = await layers.open(specOf(node, sample))
     await all(layer)
     await layer.close()
-    flip(join(dirname(layer.metadataPath), 'index'), 100)
+    await flip(join(dirname(layer.metadataPath), 'index'), 100)
     const again = await layers.open(specOf(node, sample))
     expect(again.ready(0, again.size)).toBe(false)
     expect(same(await all(again), sample.shown)).toBe(true)
@@ -363,7 +371,7 @@ describe('a layer', () => {
     const [a, b] = [sampleLayer([shared, text(21, 5000)]), sampleLayer([text(22, 3000), shared])]
     const node = newNode(a, b)
     const layers = newLayers()
-    await all(await layers.open(specOf(node, a)))
+    await store(await layers.open(specOf(node, a)))
     const before = node.bytes
     const layer = await layers.open(specOf(node, b))
     expect(same(await all(layer), b.shown)).toBe(true)
@@ -382,9 +390,10 @@ describe('a layer', () => {
     const node = newNode(a, b)
     const layers = newLayers({ limitBytes: 930_000 })
     const first = await layers.open(specOf(node, a))
-    await all(first)
+    await store(first)
     const layer = await layers.open(specOf(node, b))
     await all(layer)
+    await until(() => layer.progress().complete)
     await first.close()
     const asked = node.asked.length
     await layers.tidy()
@@ -398,9 +407,10 @@ describe('a layer', () => {
     const node = newNode(a, b)
     const layers = newLayers()
     const [first, second] = [await layers.open(specOf(node, a)), await layers.open(specOf(node, a))]
-    await all(first)
+    await store(first)
     const other = await layers.open(specOf(node, b))
     await all(other)
+    await until(() => other.progress().complete)
     await first.discard()
     expect(layers.usage()).toMatchObject({ layers: 2 })
     await second.discard()
@@ -415,7 +425,7 @@ describe('a layer', () => {
     const [a, b] = [sampleLayer([shared]), sampleLayer([text(22, 900_000), shared])]
     const node = newNode(a, b)
     const layers = newLayers()
-    await all(await layers.open(specOf(node, a)))
+    await store(await layers.open(specOf(node, a)))
     const layer = await layers.open(specOf(node, b, true))
     await until(() => layer.whole())
     expect(same(await Bun.file(layer.path).bytes(), b.shown)).toBe(true)
@@ -430,7 +440,7 @@ describe('a layer', () => {
       return layer
     })
     await first.close()
-    flip(path, 700)
+    await flip(path, 700)
     const layer = await newLayers({ dir }).open(specOf(node, sample, true))
     await until(() => layer.whole())
     expect(same(await Bun.file(path).bytes(), sample.shown)).toBe(true)
@@ -442,9 +452,9 @@ describe('a layer', () => {
     const node = newNode(a, b)
     const layers = newLayers()
     const first = await layers.open(specOf(node, a))
-    await all(first)
+    await store(first)
     const layer = await layers.open(specOf(node, b))
-    flip(first.path, 1000)
+    await flip(first.path, 1000)
     expect(same(await all(layer), b.shown)).toBe(true)
   })
 
@@ -575,7 +585,7 @@ describe('a layer that nobody can make an index of', async () => {
     const node = newNode(unindexed)
     node.indexAnswers.push(none())
     const layer = await newLayers().open(spec(node))
-    flip(layer.path, 1000)
+    await flip(layer.path, 1000)
     expect(same(await layer.read(512, 400_000, within(20_000)), files[0]!)).toBe(true)
     await until(() => layer.ready(512, 400_000))
   }, 30_000)

@@ -240,12 +240,12 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
 
 describe.skipIf(obstacle !== undefined)('a mounter with nothing to do', () => {
   test('ends, and leaves no mount', async () => {
-    const lab = await MountLab.start({ idleMs: 1000 })
+    const lab = await MountLab.start({ idleMs: 3000 })
     try {
       const image = await lab.image('lab/app', [top])
       const dir = lab.folder('one')
       await lab.mount(image, dir)
-      await Bun.sleep(2200)
+      await Bun.sleep(4200)
       expect(lab.mounter.running).toBe(true)
       await lab.client.unmount(dir)
       expect(await lab.mounter.exited).toBe(0)

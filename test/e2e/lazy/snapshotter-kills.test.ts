@@ -83,8 +83,10 @@ describe.skipIf(obstacle !== undefined)('a snapshotter that is killed', () => {
           for (const [name, parent] of found) there.set(name, parent)
           unsure.clear()
           if (round === kills) break
+          const begun = number
           const over = work().catch(() => {})
           await Bun.sleep(200 + random() * 400)
+          await until('it has done some of its work', 20, () => number > begun + 5, 1)
           await running.kill()
           await over
           client.close()
