@@ -19,6 +19,7 @@ import { nextBatch, usualBatchMs } from '../../src/swarm/batch.ts'
 import type { DownloadCommand, DownloadEvent } from '../../src/swarm/download.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/tuning.ts'
 import { defaultUploadTuning, type UploadTuning } from '../../src/swarm/uploads.ts'
+import { type Account, Accountant } from './account.ts'
 import { EventQueue } from './event-queue.ts'
 import { Copy, Host, type SimAsk } from './host.ts'
 import { Uplinks } from './uplinks.ts'
@@ -54,6 +55,8 @@ export interface Scenario {
   readonly uploads?: Partial<UploadTuning>
   /** Virtual ms after which the run is given up. */
   readonly limitMs?: number
+  /** The links are looked at so often while one of them could carry the blobs once, for an account of where time goes. */
+  readonly looks?: number
 }
 
 export interface Outcome {
@@ -76,6 +79,10 @@ export interface Outcome {
   readonly banned: number
   /** Share of all uplinks in use, for each twentieth of the time in which a link carries the blobs once. */
   readonly uplinks: readonly number[]
+  /** Messages with news of pieces, each to one node. */
+  readonly news: number
+  /** Where the time went; if it was asked for. */
+  readonly account?: Account
 }
 
 const kinds = {
@@ -95,6 +102,7 @@ const kinds = {
   die: 13,
   gone: 14,
   needs: 15,
+  look: 16,
 } as const
 
 /** As `range-feed.ts` has it. */
@@ -130,6 +138,9 @@ export class Simulation {
   readonly #asks: (SimAsk | undefined)[] = []
   readonly #freeAsks: number[] = []
   readonly uplinks: Uplinks
+  readonly #accountant: Accountant
+  readonly #lookMs: number
+  #news = 0
   #bytesFromSource = 0
   #seedSent = 0
   #wasted = 0
@@ -167,6 +178,9 @@ export class Simulation {
     }
     const limit = (this.#blobs * scenario.blobBytes) / (scenario.rate(this.#seeds) / 1000)
     this.uplinks = new Uplinks(limit / 20, this.hosts.length)
+    const looks = scenario.looks ?? 0
+    this.#lookMs = limit / looks
+    this.#accountant = new Accountant(1 / looks)
   }
 
   get now(): number {
@@ -180,6 +194,7 @@ export class Simulation {
       for (const copy of host.copies) this.#queue.at(host.startedAt, kinds.begin, copy.index)
     }
     for (const { node, at } of kill) this.#queue.at(at, kinds.die, node)
+    if (this.#s.looks) this.#queue.at(0, kinds.look)
     const handle = this.#handle.bind(this)
     while (this.#remaining > 0 && this.#queue.now < limitMs && this.#queue.step(handle)) this.#events++
     const pieces = this.#copies[0]!.layout.count * this.#blobs
@@ -198,6 +213,8 @@ export class Simulation {
         .reduce((sum, { copies }) => sum + copies.reduce((n, c) => n + c.have.count, 0), 0),
       banned: this.hosts.reduce((sum, host) => sum + host.banned.size, 0),
       uplinks: this.uplinks.shares(),
+      news: this.#news,
+      ...(this.#s.looks ? { account: this.#accountant.account(this.#s.nodes) } : {}),
     }
   }
 
@@ -225,7 +242,7 @@ export class Simulation {
       case kinds.publish:
         return this.#publish(this.#copies[a]!)
       case kinds.news:
-        return this.#news(this.#copies[a]!)
+        return this.#newsOf(this.#copies[a]!)
       case kinds.refused:
         return this.#apply(this.#copies[a]!, { type: 'refused', request: b, reason: reasons[c]! })
       case kinds.fed:
@@ -234,6 +251,9 @@ export class Simulation {
         return this.#die(this.hosts[a]!)
       case kinds.needs:
         return this.#needs(this.#copies[a]!, this.#copies[b]!)
+      case kinds.look:
+        this.#accountant.look(this.hosts, this.#seeds, this.#queue.now)
+        return this.#queue.after(this.#lookMs, kinds.look)
       case kinds.gone:
         this.#swarms.left(this.hosts[a]!.id)
         for (const copy of this.#copies) this.#apply(copy, { type: 'parent-left', parent: this.hosts[a]!.id })
@@ -461,11 +481,13 @@ export class Simulation {
     this.#queue.after(this.#latency, kinds.news, copy.index)
   }
 
-  #news(copy: Copy): void {
+  #newsOf(copy: Copy): void {
     const event = { type: 'parent-has', parent: copy.host.id, pieces: copy.told.shift()! } as const
     for (const subscriber of copy.subscribers) {
-      if (subscriber.finishedAt === undefined && subscriber.host.alive) this.#apply(subscriber, event)
-      else copy.subscribers.delete(subscriber)
+      if (subscriber.finishedAt === undefined && subscriber.host.alive) {
+        this.#news++
+        this.#apply(subscriber, event)
+      } else copy.subscribers.delete(subscriber)
     }
   }
 
