@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { bitsPerSecond } from '../test/lab/host.ts'
 import { memoryOf } from '../test/load/process.ts'
+import { type Account, arrivals, departures } from '../test/simulation/account.ts'
 import { type Scenario, simulate } from '../test/simulation/simulation.ts'
 import { limitMs, summaryOf } from '../test/simulation/summary.ts'
 
@@ -12,6 +13,7 @@ interface Options {
   readonly piece?: number
   readonly batch: number
   readonly links: boolean
+  readonly account: boolean
   readonly size: number
   readonly rate: number
   readonly sourceRate: number
@@ -67,9 +69,13 @@ function scenarioOf(options: Options, seed: number): Scenario {
     latencyMs: latency,
     start: (_, random) => random() * spread,
     kill: dying,
+    ...(options.account ? { looks } : {}),
     liars: new Set(Array.from({ length: liars }, (_, i) => seeds + nodes - 1 - i)),
   }
 }
+
+/** How often links are looked at for an account, while one of them could carry the blobs once. */
+const looks = 500
 
 const mebibytes = (bytes: number) => (bytes / 2 ** 20).toFixed(0)
 
@@ -92,7 +98,22 @@ function report(options: Options, seed: number): boolean {
   )
   if (options.links)
     console.log(`  uplinks in use, %, by twentieths: ${outcome.uplinks.map((u) => Math.round(100 * u)).join(' ')}`)
+  if (outcome.account) {
+    const each = (messages: number) => (messages / outcome.deliveries).toFixed(2)
+    console.log(
+      `  for each piece: requests ${each(outcome.requests)}, taken back ${each(outcome.cancelled)}, news ${each(outcome.news)}`,
+    )
+    printAccount(outcome.account)
+  }
   return unfinished === 0
+}
+
+function printAccount({ down, up }: Account): void {
+  const line = (share: number, words: string) => console.log(`    ${share.toFixed(3)} ${words}`)
+  console.log('  what comes to a host until it has everything, in multiples of that time:')
+  for (const [key, words] of Object.entries(arrivals)) line(down[key as keyof Account['down']], words)
+  console.log('  and what it does for others:')
+  for (const [key, words] of Object.entries(departures)) line(up[key as keyof Account['up']], words)
 }
 
 const program = new Command('scripts/simulate')
@@ -104,6 +125,7 @@ const program = new Command('scripts/simulate')
   .option('--piece <KiB>', 'another piece length than that of the size', whole(1, 65_536))
   .option('--batch <ms>', 'shortest time between two batches of news', whole(1, 10_000), 100)
   .option('--links', 'print how much of all uplinks was in use', false)
+  .option('--account', 'print what links did, and how many messages went', false)
   .option('--rate <rate>', 'of each link each way, as tc(8) writes it', rate, 12.5e6)
   .option('--source-rate <rate>', 'of the source', rate, 125e6)
   .option('--latency <ms>', 'one way', fraction, 1)

@@ -252,6 +252,36 @@ describe('a late piece', () => {
     expect(race.at('ann').map(({ piece }) => piece)).toEqual([0])
   })
 
+  test('stands in a second line sooner while nothing comes here, and in the one that moves', () => {
+    const race = new Race({
+      have: except(0, 1),
+      tuning: { leastInFlight: 1, idleHedgeFactor: 0.5, idleHedgeLeastMs: 100 },
+    })
+    race.join('slow', bits(0))
+    race.wait(600)
+    // Whoever told of it later is asked as soon as it tells.
+    race.join('ann', bits())
+    race.apply({ type: 'parent-has', parent: 'ann', pieces: [0] })
+    expect(race.at('ann').map(({ piece }) => piece)).toEqual([0])
+    const [waits] = race.at('slow')
+    race.apply({ type: 'chosen', request: race.at('ann')[0]!.id, piece: 0 })
+    expect(race.cancelled).toEqual([waits!])
+  })
+
+  test('waits in one line while something else comes here', () => {
+    const race = new Race({
+      have: except(0, 1),
+      tuning: { leastInFlight: 1, idleHedgeFactor: 0.5, idleHedgeLeastMs: 100 },
+    })
+    race.join('quick', bits(1))
+    race.apply({ type: 'chosen', request: race.at('quick')[0]!.id, piece: 1 })
+    race.join('slow', bits(0))
+    race.wait(600)
+    race.join('ann', bits())
+    race.apply({ type: 'parent-has', parent: 'ann', pieces: [0] })
+    expect(race.at('ann')).toEqual([])
+  })
+
   test('is one of few: no more than so many pieces are asked for twice at once', () => {
     const race = new Race({ tuning: { leastPipeline: 16, mostHedges: 2 } })
     race.join('slow', everything)

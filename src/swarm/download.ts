@@ -90,6 +90,8 @@ export class Download {
   /** How many of them are not bound to a piece, and of these those that will bring what somebody waits for. */
   #open = 0
   #openAimed = 0
+  /** How many of them are being answered. */
+  #started = 0
   /** Arrived and neither stored nor rejected yet. */
   #arrivals = 0
   readonly #readers = new Map<number, number>()
@@ -358,6 +360,7 @@ export class Download {
     }
     if (parent.have.complete) parent.feeding = false
     if (wanted) this.#fillFrom(parent, now)
+    if (this.#started === 0) this.#hedgeAt(parent, now)
   }
 
   #holds(parent: Parent, piece: number): void {
@@ -391,6 +394,7 @@ export class Download {
     // It came from elsewhere while the request waited for its turn, or is coming.
     if (this.have.has(piece) || this.#writing[piece]! > 0) return this.#cancel(request)
     request.started = true
+    this.#started++
     if (this.#asked[piece]! < 2) return
     // Who has begun to send it brings it; whoever still lets it wait need not.
     for (const other of [...this.#requests.values()]) {
@@ -427,6 +431,7 @@ export class Download {
     // The others have no more room than before, unless it was all of them together that had none.
     if (full || !parent) this.#fill(now)
     else this.#fillFrom(parent, now)
+    if (this.#started === 0) this.#hedge(now)
   }
 
   #stored(piece: number, now: number): void {
@@ -505,6 +510,7 @@ export class Download {
   #forget(request: Request): void {
     this.#requests.delete(request.id)
     this.parents.get(request.parent)?.requests.delete(request.id)
+    if (request.started) this.#started--
     if (request.piece === undefined) this.#closeRequest(request)
     else this.#release(request.piece)
   }
@@ -665,18 +671,28 @@ export class Download {
 
   /** Asks parents that have nothing else to do for pieces that take others unusually long. */
   #hedge(now: number): void {
-    for (const parent of this.#list) {
-      while (this.#hasRoom(parent, now)) {
-        const piece = this.#late(parent, now)
-        if (piece === undefined) break
-        this.#send(parent, piece, now)
-      }
+    for (const parent of this.#list) this.#hedgeAt(parent, now)
+  }
+
+  #hedgeAt(parent: Parent, now: number): void {
+    while (this.#hasRoom(parent, now)) {
+      const piece = this.#late(parent, now)
+      if (piece === undefined) break
+      this.#send(parent, piece, now)
     }
   }
 
-  /** A piece that takes another parent unusually long and that `parent` could bring: the oldest such. */
+  /**
+   * A piece that takes another parent unusually long and that `parent` could bring: the oldest such. While nothing comes
+   * here, what waits for its turn in one line for as long as most do may stand in a second one: who told of a piece first
+   * is asked by all who heard it, and who told of it later by nobody.
+   */
   #late(parent: Parent, now: number): number | undefined {
-    const patience = Math.max(this.#tuning.hedgeLeastMs, this.#tuning.hedgeFactor * this.#usualMs)
+    const { hedgeFactor, hedgeLeastMs, idleHedgeFactor, idleHedgeLeastMs, mostHedges } = this.#tuning
+    const idle = this.#started === 0
+    const patience = idle
+      ? Math.max(idleHedgeLeastMs, idleHedgeFactor * this.#usualMs)
+      : Math.max(hedgeLeastMs, hedgeFactor * this.#usualMs)
     // They are in the order in which they were sent: while the first is not late, none is.
     const [first] = this.#requests.values()
     if (!first || now - first.sentAt <= patience) return undefined
@@ -691,6 +707,6 @@ export class Download {
         if (!oldest || request.sentAt < oldest.sentAt) oldest = request
       }
     }
-    return hedges < 2 * this.#tuning.mostHedges ? oldest?.piece : undefined
+    return hedges < 2 * mostHedges ? oldest?.piece : undefined
   }
 }

@@ -19,6 +19,9 @@ export interface Tuning {
   /** A piece in flight for longer than this many times the usual is asked for a second time. */
   readonly hedgeFactor: number
   readonly hedgeLeastMs: number
+  /** The same while nothing comes at all, for what waits for its turn. */
+  readonly idleHedgeFactor: number
+  readonly idleHedgeLeastMs: number
   readonly mostHedges: number
   /** No piece for so long: the scheduler is asked for help. */
   readonly stallMs: number
@@ -42,6 +45,8 @@ export const defaultTuning: Tuning = {
   windowBytes: 128 * MiB,
   hedgeFactor: 3,
   hedgeLeastMs: 250,
+  idleHedgeFactor: 1,
+  idleHedgeLeastMs: 50,
   mostHedges: 4,
   stallMs: 2000,
   parentFailures: 3,

@@ -329,15 +329,21 @@ export class UploadQueue<A extends Ask = Ask> {
     const offset = Math.min(from, count - 1)
     let best: number | undefined
     let least = Number.POSITIVE_INFINITY
-    for (let k = 0; k < count && least > 0; k++) {
-      const piece = k + offset < count ? k + offset : k + offset - count
-      if (unwanted.has(piece) || !held.have.has(piece)) continue
-      // It asked for just anything more than once, and this is what it was sent for another of these.
-      if (alike && this.#now - (alike.get(piece) ?? Number.NEGATIVE_INFINITY) < alikeMs) continue
-      const times = sent?.[piece] ?? 0
-      if (times < least) {
-        least = times
-        best = piece
+    const [have, not] = [held.have.bytes, unwanted.bytes]
+    // From there to the end, then what is before: eight are passed over at a time where there is nothing to choose.
+    for (let lap = 0; lap < 2 && least > 0; lap++) {
+      const end = lap === 0 ? count : offset
+      for (let piece = lap === 0 ? offset : 0; piece < end && least > 0; piece++) {
+        const both = have[piece >> 3]! & ~not[piece >> 3]!
+        if (both === 0) piece |= 7
+        if ((both & (1 << (piece & 7))) === 0) continue
+        // It asked for just anything more than once, and this is what it was sent for another of these.
+        if (alike && this.#now - (alike.get(piece) ?? Number.NEGATIVE_INFINITY) < alikeMs) continue
+        const times = sent?.[piece] ?? 0
+        if (times < least) {
+          least = times
+          best = piece
+        }
       }
     }
     // What it would get has been sent before and can be had elsewhere; half of the link stays free for news.

@@ -5,7 +5,7 @@ import { Bitmap } from '../../src/piece/bitmap.ts'
 import { type Layout, layoutOf } from '../../src/piece/layout.ts'
 import { Download } from '../../src/swarm/download.ts'
 import type { Tuning } from '../../src/swarm/tuning.ts'
-import { type Ask, type Held, UploadQueue, type UploadTuning } from '../../src/swarm/uploads.ts'
+import { type Ask, type Grant, type Held, UploadQueue, type UploadTuning } from '../../src/swarm/uploads.ts'
 
 /** A request on its way, waiting, or being answered. */
 export interface SimAsk extends Ask {
@@ -69,6 +69,8 @@ export class Host {
   readonly uploads: UploadQueue<SimAsk>
   readonly copies: Copy[] = []
   readonly banned = new Set<string>()
+  /** Whose turn it is, and who still waits for the link. */
+  readonly line: Grant<SimAsk>[] = []
   /** When what was put on the link has left it, and when what is coming has come. */
   upFree = 0
   downFree = 0

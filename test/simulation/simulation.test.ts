@@ -144,3 +144,32 @@ describe('nodes that read the same scattered parts of a blob', () => {
     },
   )
 })
+
+describe('the account of where the time goes', () => {
+  const account = (scenario: Partial<Scenario>) => {
+    const outcome = run({ seed: 3, nodes: 8, looks: 100, ...scenario })
+    const { down, up } = outcome.account!
+    const sum = Object.values(down).reduce((all, share) => all + share)
+    const mean = outcome.finished.reduce((all: number, ms) => all + ms!, 0) / 8 / ((1000 * blobBytes) / rate)
+    return { down, up, sum, mean }
+  }
+
+  test('adds up to the time that hosts took, and what comes to them is the blob', () => {
+    const { down, sum, mean } = account({})
+    expect(Math.abs(sum - mean)).toBeLessThan(0.01)
+    expect(down.receiving).toBeGreaterThan(0.97)
+    expect(down.receiving).toBeLessThan(1.05)
+  })
+
+  test('says that a source is slow: links have nothing to send, nobody waits for a turn', () => {
+    const { down, up } = account({ sourceRate: rate / 4 })
+    expect(down.nothing + down.turn).toBeGreaterThan(1.5)
+    expect(up.unasked).toBeGreaterThan(10 * (up.stuck + up.vain))
+  })
+
+  test('says that slots are too few: others wait, and links are idle', () => {
+    const { up } = account({ uploads: { leastSlots: 1, crowdSlots: 1, mostSlots: 1 }, latencyMs: 30 })
+    const enough = account({ latencyMs: 30 })
+    expect(up.stuck).toBeGreaterThan(3 * enough.up.stuck)
+  })
+})

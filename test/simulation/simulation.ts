@@ -103,6 +103,7 @@ const kinds = {
   gone: 14,
   needs: 15,
   look: 16,
+  sent: 17,
 } as const
 
 /** As `range-feed.ts` has it. */
@@ -251,9 +252,11 @@ export class Simulation {
         return this.#die(this.hosts[a]!)
       case kinds.needs:
         return this.#needs(this.#copies[a]!, this.#copies[b]!)
+      case kinds.sent:
+        return this.#send(this.hosts[a]!)
       case kinds.look:
         this.#accountant.look(this.hosts, this.#seeds, this.#queue.now)
-        return this.#queue.after(this.#lookMs, kinds.look)
+        return this.#queue.at((a + 1) * this.#lookMs, kinds.look, a + 1)
       case kinds.gone:
         this.#swarms.left(this.hosts[a]!.id)
         for (const copy of this.#copies) this.#apply(copy, { type: 'parent-left', parent: this.hosts[a]!.id })
@@ -401,7 +404,14 @@ export class Simulation {
   /** Who waits leaves the line; what is on the link already cannot be called back, and is thrown away. */
   #withdraw(slot: number, id: number): void {
     const ask = this.#asks[slot]
-    if (ask?.id === id && ask.parent.host.uploads.withdraw(id)) this.#over(ask)
+    if (ask?.id !== id) return
+    const { host } = ask.parent
+    if (host.uploads.withdraw(id)) return this.#over(ask)
+    const place = host.line.findIndex((grant) => grant.ask === ask)
+    if (place < 0) return
+    for (const grant of host.line.splice(place, 1)) host.uploads.broken(grant)
+    this.#over(ask)
+    this.#grant(host)
   }
 
   #refuse(ask: SimAsk, reason: number, delay: number): void {
@@ -413,14 +423,23 @@ export class Simulation {
     if (!host.alive) return
     const now = this.#queue.now
     for (const ask of host.uploads.expire(now - patienceMs)) this.#refuse(ask, 0, this.#latency)
-    for (const { ask, piece } of host.uploads.grants(now)) {
-      if (ask.parent.feeds) this.#seedSent++
-      const leaves = Math.max(now, host.upFree)
-      const took = pieceBytes(ask.parent.layout, piece) / host.rate
-      host.upFree = leaves + took
-      this.uplinks.used(leaves, took)
-      this.#queue.at(leaves + this.#latency, kinds.started, ask.slot, piece)
-    }
+    for (const grant of host.uploads.grants(now)) host.line.push(grant)
+    this.#send(host)
+  }
+
+  /** Puts the next of what was granted on the link, unless that is in use. */
+  #send(host: Host): void {
+    const now = this.#queue.now
+    if (host.upFree > now || !host.alive) return
+    const grant = host.line.shift()
+    if (!grant) return
+    const { ask, piece } = grant
+    const took = pieceBytes(ask.parent.layout, piece) / host.rate
+    if (ask.parent.feeds) this.#seedSent++
+    host.upFree = now + took
+    this.uplinks.used(now, took)
+    this.#queue.after(this.#latency, kinds.started, ask.slot, piece)
+    this.#queue.at(host.upFree, kinds.sent, host.index)
   }
 
   /** The first byte is here: whatever else comes to this node comes before or after it. */
