@@ -32,6 +32,18 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
 }
 
+/** CPU-seconds of a process' first thread, in itself and in the kernel for it. */
+export interface MainThread {
+  readonly program: number
+  readonly kernel: number
+}
+
+export function mainThread(pid: number): MainThread {
+  const stat = readFileSync(`/proc/${pid}/task/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return { program: Number(fields[11]) / ticksPerSecond, kernel: Number(fields[12]) / ticksPerSecond }
+}
+
 /** What a node's threads do, as their names tell. */
 export type Work = 'main thread' | "JavaScript's compiler" | 'files' | 'other threads'
 

@@ -40,6 +40,8 @@ export interface ClusterInit {
   readonly flags?: readonly string[]
   /** Default `open`. */
   readonly admission?: Admission
+  /** What nodes run instead of `dist/shoal`. */
+  readonly binary?: string
   /** Members on a switch of their own, across a link of that rate from the registry and the others. */
   readonly far?: { readonly members: readonly string[]; readonly rate: string }
 }
@@ -118,11 +120,12 @@ export class Cluster {
 
   /** Starts one node; again, if it ran before. `more` of what `shoal up` takes, this time. */
   launch(name: string, more: readonly string[] = []): LabNode {
-    const { members, discovery, flags = [] } = this.#init
+    const { members, discovery, flags = [], binary } = this.#init
     const plan = members.find((member) => member.name === name)
     if (!plan) throw new Error(`no member "${name}" in this cluster`)
     const node = new LabNode({
       host: this.lab.host(name),
+      ...(binary ? { binary } : {}),
       flags: [
         ...['--upstream', `${upstream}=${this.registry.url}`],
         ...(plan.mode ? ['--mode', plan.mode] : []),
