@@ -22,7 +22,7 @@ import { Keeping } from './keeping.ts'
 import { diskOf, type LayerFolder } from './layer-folder.ts'
 import { type Blob, mostReads, type NodeClient } from './node-client.ts'
 import type { Place } from './places.ts'
-import { ReadAhead, type Reader } from './read-ahead.ts'
+import { ReadAhead, type Stretch } from './read-ahead.ts'
 import { bootId, type LayerState, verifiedStill } from './state-file.ts'
 import type { Traffic } from './traffic.ts'
 import { unpacksTo } from './whole-check.ts'
@@ -82,7 +82,7 @@ export class Layer {
   readonly #keeping: Keeping
   readonly #gaps: GapFile
   readonly #around: Surroundings
-  readonly #readAhead = new ReadAhead()
+  readonly #readAhead: ReadAhead
   readonly #errors: string[] = []
   /** What it unpacks to has the digest it should have; undefined while nobody knows. */
   #checked: boolean | undefined
@@ -101,6 +101,7 @@ export class Layer {
     this.#around = around
     const { table } = shape
     this.holdings = new Holdings(table, state)
+    this.#readAhead = new ReadAhead(table, (start, end) => this.#reach(start, end))
     this.file = new DataFile(folder.data, table.size, around.files, () => this.#doubt())
     this.usedAt = state?.facts.usedAt ?? around.clock.wall()
     this.#fetched = state?.facts.fetched ?? 0
@@ -177,8 +178,7 @@ export class Layer {
     }
     if (this.#checked === false) throw new Failure('corrupt', this.#lie)
     const [first, last] = table.within(offset, end)
-    const reader = this.#readAhead.reached(first, last)
-    if (reader) this.#ahead(reader)
+    this.#ahead(this.#readAhead.reached(offset, end))
     if (this.ready(offset, length)) return await this.file.read(offset, length)
     this.#note(offset, end, first, last)
     const bytes = new Uint8Array(length)
@@ -404,7 +404,6 @@ export class Layer {
 
   /** Takes note of what is missing of a read, and reads ahead. */
   #note(offset: number, end: number, first: number, last: number): void {
-    const { table } = this.shape
     let missing = false
     for (let chunk = first; chunk < last; chunk++) {
       if (this.holdings.has(chunk)) continue
@@ -412,24 +411,26 @@ export class Layer {
       if (this.firstReads.size < mostReads) this.firstReads.add(chunk)
     }
     if (!missing) return
-    const reader = this.#readAhead.read(offset, end)
-    reader.until = Math.max(reader.until, this.fetching.reach(table.start(first), table.end(last - 1)))
-    if (reader.ahead > 0) this.#ahead(reader)
+    this.#ahead(this.#readAhead.read(offset, end))
   }
 
-  /** Has the next stretch fetched for somebody who reads on, who is heard of again at its beginning. */
-  #ahead(reader: Reader): void {
+  #reach(start: number, end: number): number {
     const { table } = this.shape
+    const [first, last] = table.within(start, end)
+    return first < last ? this.fetching.reach(table.start(first), table.end(last - 1)) : end
+  }
+
+  /** Has the next stretch fetched for somebody who reads on, who is heard of again in the middle of it. */
+  #ahead(stretch: Stretch | undefined): void {
+    if (!stretch) return
+    const { table } = this.shape
+    const { from, to, marker, passed } = stretch
+    if (passed !== undefined) this.holdings.unveil(passed)
     const along: number[] = []
-    const first = table.after(reader.until)
-    if (reader.marker !== undefined) this.holdings.unveil(reader.marker)
-    reader.marker = first < table.count ? first : undefined
-    let at = first
-    for (; at < table.count && table.start(at) < reader.until + reader.ahead; at++) {
+    for (let at = table.after(from); at < table.count && table.start(at) < to; at++) {
       if (!this.holdings.has(at) && !this.#keeping.peek(at) && !this.borrow(at)) along.push(at)
     }
-    if (at > first) reader.until = table.end(at - 1)
-    if (reader.marker !== undefined) this.holdings.veil(reader.marker)
+    if (marker !== undefined) this.holdings.veil(marker)
     this.fetching.along(along)
   }
 
