@@ -1,6 +1,9 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { FakeClock } from '../test/fakes/clock.ts'
 import { Bucket, Gate } from './rate.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const never = new AbortController().signal
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
 import { MemberTable } from '../cluster/member-table.ts'
@@ -12,6 +12,9 @@ import { silentLog } from '../telemetry/log.ts'
 import { type Call, Calls } from '../wire/calls.ts'
 import { fitting } from './copy-calls.ts'
 import { StateCopies } from './state-copies.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const app = repositoryOf('docker.io', 'corp/app')
 const [a, b] = ['a', 'b'].map((text) => digestOf(Buffer.from(text))) as [

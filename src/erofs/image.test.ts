@@ -1,9 +1,12 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import fc from 'fast-check'
 import { readErofs } from '../../test/fakes/erofs.ts'
 import { Failure } from '../failure.ts'
 import type { LayerEntry } from '../tar/entry.ts'
 import { erofsOf } from './image.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 type Some = Partial<LayerEntry> & Pick<LayerEntry, 'path'>
 

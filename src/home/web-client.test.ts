@@ -1,8 +1,11 @@
 /** What servers of files and objects do wrong, and what comes of it. */
-import { afterEach, describe, expect, test } from 'bun:test'
+import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { collect, refuses } from '../../test/conformance/source.ts'
 import { webOptions } from '../../test/fakes/web-options.ts'
 import { WebClient } from './web-client.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const content = Buffer.from('0123456789'.repeat(1000))
 let server: { stop(closeActive: boolean): unknown; readonly port: number | undefined } | undefined

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
@@ -8,6 +8,9 @@ import { type Digest, digestOf } from '../oci/digest.ts'
 import { madeCall, replyOf } from './calls.ts'
 import type { Found } from './indexes.ts'
 import { state } from './statement.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const stores = diskStores()
 let nodes: LazyNodes

@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { gzipSync } from 'node:zlib'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
@@ -9,6 +9,9 @@ import { digestOf } from '../oci/digest.ts'
 import { statementsOfRest } from '../swarm/intake.ts'
 import { Ledger } from './ledger.ts'
 import { state } from './statement.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const stores = diskStores()
 let nodes: LazyNodes

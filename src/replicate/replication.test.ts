@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +17,9 @@ import { openSqlite } from '../state/sqlite.ts'
 import type { State } from '../state/state.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Replication } from './replication.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const app = repositoryOf('apps.corp', 'team/app')
 const octets = 'application/octet-stream'

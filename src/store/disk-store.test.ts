@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { closeSync, existsSync, openSync, readdirSync, statSync, truncateSync, utimesSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { describeBlobStore, sample } from '../../test/conformance/blob-store.ts'
@@ -7,6 +7,9 @@ import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.t
 import type { Digest } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const pieceLength = 256 * 1024
 const { newDir, openStore, killedNow } = diskStores()

@@ -1,5 +1,5 @@
 /** What a store says that it takes of the disk, against what the file system says. */
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { lstatSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -10,6 +10,9 @@ import { seededRandom } from '../clock.ts'
 import { digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { Beside, besideBlobs } from './beside.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const pieceLength = 256 * 1024
 const { newDir, openStore } = diskStores()

@@ -1,8 +1,11 @@
 /** A real full disk: a tmpfs in a mount namespace of the child's own, so that nothing is left behind. */
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const namespaces =
   Bun.which('unshare') !== null && Bun.spawnSync(['unshare', '--user', '--map-root-user', '--mount', 'true']).success

@@ -1,10 +1,13 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import fc from 'fast-check'
 import { sample } from '../../test/conformance/blob-store.ts'
 import { seededRandom, shuffle } from '../clock.ts'
 import { hexOf } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { WholeHash } from './whole-hash.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const pieceLength = 256 * 1024
 

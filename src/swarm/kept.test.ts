@@ -1,6 +1,9 @@
 /** Transfers that nobody reads and somebody wants. */
-import { afterEach, expect, test } from 'bun:test'
+import { afterEach, expect, setDefaultTimeout, test } from 'bun:test'
 import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 let network: SwarmNetwork
 afterEach(() => network.close())

@@ -1,7 +1,10 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { Bitmap } from '../piece/bitmap.ts'
 import { layoutOf } from '../piece/layout.ts'
 import { type Grant, UploadQueue, type UploadTuning } from './uploads.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const layout = layoutOf(8 * 256 * 1024)
 const tuning: UploadTuning = { leastSlots: 4, mostSlots: 16, crowdSlots: 4, mostWaiting: 6 }

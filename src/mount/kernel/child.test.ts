@@ -1,10 +1,13 @@
-import { afterEach, describe, expect, test } from 'bun:test'
+import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeClock } from '../../../test/fakes/clock.ts'
 import { until } from '../../../test/lab/until.ts'
 import { Children } from './child.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const folder = mkdtempSync(join(tmpdir(), 'children-'))
 let children: Children | undefined

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
@@ -18,6 +18,9 @@ import { encodeIndex } from '../../layer-index/encode.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { repositoryOf } from '../../oci/reference.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const { newNode, newLayers, newDir } = unpackedHosts()
 
