@@ -9,7 +9,8 @@ const quietSeconds = 12
 
 interface Besieger {
   readonly client: Client
-  /** When the node last held it, in seconds since the siege began. */
+  /** When it came, and when the node last held it, in seconds since the siege began. */
+  readonly came: number
   held: number
 }
 
@@ -25,7 +26,7 @@ export class Siege {
   async add(nuisance: Nuisance, count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       const client = await Client.open(this.#address, ports[nuisance.port], nuisance)
-      this.#besiegers.push({ client, held: 0 })
+      this.#besiegers.push({ client, came: this.seconds, held: 0 })
     }
   }
 
@@ -53,8 +54,8 @@ export class Siege {
   /** For each nuisance, how long one was held at most, in seconds. */
   longest(): Map<Nuisance, number> {
     const longest = new Map<Nuisance, number>()
-    for (const { client, held } of this.#besiegers) {
-      longest.set(client.nuisance, Math.max(longest.get(client.nuisance) ?? 0, Math.round(held)))
+    for (const { client, came, held } of this.#besiegers) {
+      longest.set(client.nuisance, Math.max(longest.get(client.nuisance) ?? 0, Math.round(held - came)))
     }
     return longest
   }

@@ -55,7 +55,7 @@ export class LabNode {
   }
 
   /** Waits until it can serve. @throws with the end of its log when it ends before, or after `seconds` */
-  async ready(seconds = 20): Promise<this> {
+  async ready(seconds = 40): Promise<this> {
     const end = performance.now() + seconds * 1000
     while (this.process.running && performance.now() < end) {
       if ((await this.#curl('/readyz')).code === 0) return this
