@@ -73,7 +73,7 @@ describe.skipIf(obstacle !== undefined)('a cluster with a key', () => {
         const { key, alsoAdmit = [] } = (await factsOf(node)).cluster
         return alsoAdmit.length === wanted && (step === 1 || key !== keys[0])
       }
-      await until(`every node has taken step ${step}`, 20, async () =>
+      await until(`every node has taken step ${step}`, 60, async () =>
         (await Promise.all(nodes.map(changed))).every((taken) => taken),
       )
     }
@@ -87,5 +87,5 @@ describe.skipIf(obstacle !== undefined)('a cluster with a key', () => {
       late.process.logged().includes('cannot reach an entry of the seed list'),
     )
     expect([await late.members(), await nodes[0]!.members()]).toEqual([1, 3])
-  }, 120_000)
+  }, 240_000)
 })

@@ -54,18 +54,18 @@ describe.skipIf(obstacle !== undefined)('the benchmark, small', () => {
     expect(figures.get('shoal, all nodes')!.median).toBeGreaterThan(0)
     expect(readFileSync(join(folder, 'results.md'), 'utf8')).toContain('| hosts-4 ')
     expect(readFileSync(join(folder, 'comparison.svg'), 'utf8')).toStartWith('<svg')
-  }, 120_000)
+  }, 240_000)
 
   test('counts what crosses the line between two zones', async () => {
     const figures = await figuresOf('--scenario', 'zones', '--hosts', '2', '--size', '2', '--compare', 'plain,shoal')
     // One of the two is across it.
     expect(figures.get('shoal, crossed the line')!.median).toBeGreaterThanOrEqual(1)
-  }, 120_000)
+  }, 240_000)
 
   test('kills the seed that reads, and a second one brings the rest', async () => {
     const figures = await figuresOf('--scenario', 'seed-killed', '--hosts', '5', '--size', '24')
     expect(figures.get('shoal, slowest host')!.samples).toHaveLength(1)
-  }, 120_000)
+  }, 240_000)
 })
 
 test.each([
