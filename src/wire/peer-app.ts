@@ -1,7 +1,7 @@
 /**
  * What other nodes may ask over HTTP. Every request is admitted first, is capped in size and time, and a refusal is a
  * {@link Failure} in JSON, so that the asking side throws the same one. Announces and questions for parents are in
- * `control.ts`.
+ * `control.ts`, and pieces in `piece-desk.ts`.
  */
 import type { Server } from 'bun'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
@@ -11,7 +11,6 @@ import type { NodeInfo } from '../cluster/node-info.ts'
 import { Refusal } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
-import { type Digest, parseDigest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { type Admit, type Guest, sealed } from './admission.ts'
@@ -22,7 +21,7 @@ import { fetchOrderSchema, parse, resolveSchema, vitalsRequestSchema } from './m
 import { headers, routes, wireRules } from './rules.ts'
 import type { SocketData } from './sockets.ts'
 import type { Uploads } from './uploads.ts'
-import type { Inbound, WantedPieces } from './wire.ts'
+import type { Inbound } from './wire.ts'
 
 export type PeerServer = Pick<Server<SocketData>, 'requestIP' | 'upgrade'>
 
@@ -45,7 +44,7 @@ export interface PeerAppOptions {
 
 type Env = {
   Bindings: { server: PeerServer | undefined }
-  Variables: { leave: () => void; letGo: () => void; host: string; connection: string; guest: Guest | undefined }
+  Variables: { host: string; guest: Guest | undefined }
 }
 
 /** Sockets at which new sessions are refused: far above what a swarm opens. */
@@ -87,13 +86,6 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     // The runtime has taken the connection; the router wants an answer, which nobody gets.
     return new Response(null)
   })
-  app.get(routes.piece, async (c) => {
-    const digest = parseDigest(c.req.param('digest'))
-    const wanted = parseWanted(c.req.param('list'), c.req.header(headers.unwanted), c.req.header(headers.from))
-    const background = c.req.header(headers.background) !== undefined
-    uploads.settle()
-    return servePiece(c, ready(), digest, { ...wanted, background })
-  })
   app.post(routes.fetch, async (c) => {
     ready().order(await read(c, fetchOrderSchema))
     return c.body(null, 202, sealed(c.get('guest'), 202, ''))
@@ -114,30 +106,6 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   function answer(c: Context<Env>, value: object): Response {
     const reply = JSON.stringify(value)
     return c.body(reply, 200, { 'content-type': 'application/json', ...sealed(c.get('guest'), 200, reply) })
-  }
-
-  async function servePiece(c: Context<Env>, inbound: Inbound, digest: Digest, wanted: WantedPieces) {
-    const signal = c.req.raw.signal
-    const offer = await inbound.offer(digest, wanted, c.get('guest')?.sender, signal)
-    const bytes = offer.end - offer.start
-    const letGo = c.get('letGo')
-    // The handler is done with it, and the connection is not.
-    c.set('letGo', () => {})
-    uploads.begin(c.get('connection'), signal, c.get('leave'), (sent) => {
-      letGo()
-      if (sent) options.metrics?.peerSentBytes.inc(bytes)
-      offer.done(sent)
-    })
-    return new Response(Bun.file(offer.path).slice(offer.start, offer.end), {
-      // Said outright, the runtime does not make a 206 of a slice by itself.
-      status: 200,
-      headers: {
-        'content-type': 'application/octet-stream',
-        'content-length': String(bytes),
-        [headers.piece]: String(offer.piece),
-        [headers.length]: String(bytes),
-      },
-    })
   }
 
   async function read<T extends object>(c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
@@ -162,37 +130,19 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
 
 function enter(uploads: Uploads, intake: Intake): MiddlewareHandler<Env> {
   return async (c, next) => {
-    const from = c.env?.server?.requestIP(c.req.raw)
-    const connection = from ? `${from.address} ${from.port}` : ''
-    const leave = uploads.enter(connection)
-    const host = from?.address ?? 'localhost'
-    c.set('connection', connection)
+    const host = c.env?.server?.requestIP(c.req.raw)?.address ?? 'localhost'
+    // Who sends files counts the requests that send none.
+    const leave = uploads.enter('')
+    let letGo = () => {}
     c.set('host', host)
-    c.set('leave', leave)
-    c.set('letGo', () => {})
     try {
-      c.set('letGo', intake.host(host))
+      letGo = intake.host(host)
       await next()
     } finally {
-      c.get('letGo')()
+      letGo()
       leave()
     }
   }
-}
-
-/** `3,17,4` @throws {Failure} `bad-request` */
-function parseWanted(list: string, unwanted: string | undefined, from = '0'): WantedPieces {
-  if (list !== 'any') return { pieces: parseCandidates(list) }
-  try {
-    const bytes = Uint8Array.fromBase64(unwanted ?? '')
-    if (bytes.length <= wireRules.bitmapBytes && /^\d{1,8}$/.test(from)) return { unwanted: bytes, from: Number(from) }
-  } catch {
-    // Told below, like a bitmap that is too long.
-  }
-  throw new Failure(
-    'bad-request',
-    `${headers.unwanted} is not a bitmap in base64, or ${headers.from} is not the index of a piece`,
-  )
 }
 
 /** @throws {Failure} `cancelled` when the sender goes away in the middle, which is nobody's error here */
@@ -202,15 +152,6 @@ export async function textOf(request: Request): Promise<string> {
   } catch (cause) {
     throw new Failure('cancelled', 'the body broke off', { cause })
   }
-}
-
-export function parseCandidates(list: string): number[] {
-  const parts = list.split(',')
-  if (parts.length > wireRules.candidates) throw new Failure('bad-request', 'too many pieces are asked for at once')
-  return parts.map((part) => {
-    if (!/^\d{1,8}$/.test(part)) throw new Failure('bad-request', `"${part.slice(0, 20)}" is not the index of a piece`)
-    return Number(part)
-  })
 }
 
 /** `too-many` is 503 between nodes: busy now, and nobody's fault. */

@@ -7,6 +7,7 @@ import type { ServerCertificate } from './encryption.ts'
 import { Intake } from './intake.ts'
 import { maxControlBytes } from './messages.ts'
 import { createPeerApp, type PeerAppOptions, type PeerServer } from './peer-app.ts'
+import { PieceDesk, type PieceRequest } from './piece-desk.ts'
 import { headers, routes, wireRules } from './rules.ts'
 import type { Sessions } from './sessions.ts'
 import { type SocketData, serveSockets } from './sockets.ts'
@@ -37,6 +38,7 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
   const uploads = new Uploads(() => server.pendingRequests, clock)
   const app = createPeerApp({ ...options, uploads, intake, sessions: () => options.sessions()?.size ?? 0 })
   const control = new Control({ ...options, uploads, intake })
+  const pieces = new PieceDesk({ ...options, uploads, intake })
   const { traces } = options
   const traced = <T>(request: Request, work: () => T): T =>
     traces ? traces.continued(request.headers.get(headers.trace), work) : work()
@@ -50,6 +52,9 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
       maxRequestBodySize: maxControlBytes,
       idleTimeout: wireRules.idleSeconds,
       routes: {
+        [routes.piece]: {
+          GET: (request: PieceRequest, asked: PeerServer) => traced(request, () => pieces.answer(request, asked)),
+        },
         [routes.announce]: { POST: (request: Request, asked: PeerServer) => control.announce(request, asked) },
         [routes.schedule]: {
           POST: (request: Request, asked: PeerServer) => traced(request, () => control.schedule(request, asked)),

@@ -33,7 +33,7 @@ import {
   resolveSchema,
   scheduleReplySchema,
 } from '../../src/wire/messages.ts'
-import { parseCandidates } from '../../src/wire/peer-app.ts'
+import { parseCandidates } from '../../src/wire/piece-desk.ts'
 import { AnswerReader } from '../../src/wire/piece-answer.ts'
 import * as right from './corpus.ts'
 
