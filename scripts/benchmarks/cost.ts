@@ -7,6 +7,7 @@ import type { LabNode } from '../../test/lab/node.ts'
 import { run } from '../../test/lab/run.ts'
 import { until } from '../../test/lab/until.ts'
 import { HostStage } from './host-stage.ts'
+import { leastOfMoving, obstacle } from './least.ts'
 import { cpuSeconds } from './machine.ts'
 import type { Figure, Scenario } from './scenario.ts'
 
@@ -44,7 +45,8 @@ const costWith = (name: string, admission: Admission, title: string): Scenario =
       await stage.cold(1)
       await touched(sender, layer!)
       await settled(sender.process.pid)
-      const [sentAfterLook = 0] = await spent([sender], fetched)
+      const [sentAfterLook = 0, receivedAgain = 0] = await spent([sender, receiver], fetched)
+      const least = await leastOf(stage, layer!)
       say(`cold, from the registry to the store and the engine: ${(fed[0]! / GB).toFixed(2)}`)
       const figure = (name: string, seconds: number, atMost?: number): Figure => ({
         name,
@@ -57,8 +59,15 @@ const costWith = (name: string, admission: Admission, title: string): Scenario =
         figure('received, verified and stored', received, 2.2),
         figure('sent to a peer', sent, 1),
         figure('streamed to the engine', streamed, 1),
+        figure('received once more', receivedAgain),
         figure('sent, each piece hashed first', sentAfterLook),
         figure('streamed, each piece hashed first', lookedAt),
+        ...(least
+          ? [
+              figure('received, by the kernel and SHA-256 alone', least.received),
+              figure('sent, by the kernel alone', least.sent),
+            ]
+          : []),
       ]
     } finally {
       await stage.close()
@@ -76,9 +85,20 @@ export const costs: readonly Scenario[] = [
 ]
 
 /** As after a restart, or a while: the pieces of the layer are hashed before they are given to anybody. */
-async function touched({ dataDir }: LabNode, { digest }: Layer): Promise<void> {
+async function touched(node: LabNode, layer: Layer): Promise<void> {
+  await run(['touch', fileOf(node, layer)])
+}
+
+/** The same bytes from the same file to another on the other host, by who does nothing else; undefined where that cannot run. */
+async function leastOf(stage: HostStage, layer: Layer) {
+  if ((await obstacle()) !== undefined) return undefined
+  const hosts = { from: stage.lab.host('h1'), to: stage.lab.host('h2') }
+  return leastOfMoving(hosts, fileOf(stage.node(0), layer), layer.size)
+}
+
+function fileOf({ dataDir }: LabNode, { digest }: Layer): string {
   const hex = hexOf(digest)
-  await run(['touch', join(dataDir, 'blobs', 'sha256', hex.slice(0, 2), hex)])
+  return join(dataDir, 'blobs', 'sha256', hex.slice(0, 2), hex)
 }
 
 /** What each node took of the processors while something was done. */

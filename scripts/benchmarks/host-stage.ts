@@ -76,10 +76,16 @@ export class HostStage {
 
   /** Reads all layers, one after the other on one connection, and throws them away; seconds as curl counts them. */
   async stream(asked: Asked, i = 0): Promise<number> {
-    const host = this.#host(i)
-    const urls = this.layers.flatMap((layer) => ['--output', '/dev/null', this.url(layer, asked, i)])
+    return this.read(
+      this.layers.map((layer) => this.url(layer, asked, i)),
+      i,
+    )
+  }
+
+  /** The same of any URLs. */
+  async read(urls: readonly string[], i = 0): Promise<number> {
     const curl = ['curl', '--silent', '--show-error', '--fail', '--write-out', '%{time_total}\\n']
-    const times = await host.exec([...curl, ...urls])
+    const times = await this.#host(i).exec([...curl, ...urls.flatMap((url) => ['--output', '/dev/null', url])])
     return times
       .trim()
       .split('\n')

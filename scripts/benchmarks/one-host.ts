@@ -1,5 +1,6 @@
 /** One host alone: what a pull loses or gains by going through the node, cold and warm, against the registry itself. */
 import { type Asked, HostStage, inTurn } from './host-stage.ts'
+import { obstacle, startRelay } from './least.ts'
 import type { Figure, Run, Scenario } from './scenario.ts'
 import { median } from './statistics.ts'
 
@@ -22,7 +23,7 @@ const cold: Scenario = {
         return ask(asked)
       }
       const atLeast = 0.85
-      return [
+      const figures = [
         await compare(
           'skopeo copy',
           emptied((asked) => stage.pull(asked)),
@@ -34,6 +35,12 @@ const cold: Scenario = {
           { atLeast },
         ),
       ]
+      if ((await obstacle()) !== undefined) return figures
+      const [layer] = stage.layers
+      // What nothing can go below that hashes and keeps what it passes on.
+      const relay = await startRelay(stage.lab.host('h1'), stage.url(layer!, 'registry'), layer!.size)
+      const relayed = (asked: Asked) => (asked === 'node' ? stage.read([relay]) : stage.stream(asked))
+      return [...figures, await compare('raw stream through a plain relay', relayed)]
     }),
 }
 
@@ -72,7 +79,7 @@ const small: Scenario = {
 type Compare = (
   name: string,
   ask: (asked: Asked) => Promise<number>,
-  reach: Figure['reach'] & object,
+  reach?: Figure['reach'] & object,
 ) => Promise<Figure>
 
 async function staged(
@@ -86,7 +93,8 @@ async function staged(
       const { registry, node } = await inTurn(times, ask)
       const speed = (seconds: readonly number[]) => `${(stage.bytes / MB / median(seconds)).toFixed(0)} MB/s`
       say(`${name}: registry ${speed(registry)}, node ${speed(node)}`)
-      return { name, value: median(registry) / median(node), unit: "times the registry's throughput", reach }
+      const value = median(registry) / median(node)
+      return { name, value, unit: "times the registry's throughput", ...(reach && { reach }) }
     })
   } finally {
     await stage.close()
