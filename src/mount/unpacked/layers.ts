@@ -2,30 +2,27 @@
  * All unpacked layers of this host: each is opened once however many mounts it has, has what others have from them, and
  * stays for a while when nobody mounts it any more.
  */
-import { readFileSync, statSync } from 'node:fs'
-import { rename, rm, writeFile } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
-import type { Clock } from '../../clock.ts'
-import { every } from '../../clock.ts'
+import { type Clock, every } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
-import { decodeIndex } from '../../layer-index/decode.ts'
-import type { LayerIndex } from '../../layer-index/layer-index.ts'
-import { type Digest, digestOf, shortDigest } from '../../oci/digest.ts'
-import { Bitmap } from '../../piece/bitmap.ts'
+import { type Digest, shortDigest } from '../../oci/digest.ts'
 import { OpenFiles } from '../../store/open-files.ts'
 import { noPoints } from '../../zran/points.ts'
+import { Lines } from '../line.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
-import { ChunkTable } from './chunk-table.ts'
 import { planRemoval } from './eviction.ts'
-import { bringIndex, misfitOf } from './index-of.ts'
-import { Layer, type LayerShape, type Surroundings } from './layer.ts'
-import { diskOf, foldersIn, type LayerFolder, layerFolder, makeFolder, removeFolder } from './layer-folder.ts'
+import { handOver } from './handing-over.ts'
+import { Layer, type Surroundings } from './layer.ts'
+import { hasBytes, leftIn, put, readIndex } from './layer-files.ts'
+import { diskOf, foldersIn, layerFolder, makeFolder, removeFolder } from './layer-folder.ts'
+import { LayerMaking } from './layer-making.ts'
+import { LayerUse } from './layer-use.ts'
 import { type Blob, NodeClient } from './node-client.ts'
 import { Places } from './places.ts'
-import { bootId, type LayerState, readState, writeState } from './state-file.ts'
+import { States } from './states.ts'
 import { Tending } from './tending.ts'
 import { Traffic } from './traffic.ts'
-import { type Target, type UnpackWhole, unpackInChild } from './whole.ts'
+import { type UnpackWhole, unpackInChild } from './whole.ts'
 
 /** Between two looks at what has changed and how much there is, ms. */
 const tidyMs = 5000
@@ -48,27 +45,17 @@ interface Held {
   tending: Tending | undefined
 }
 
-/** For people. */
-export interface LayersUsage {
-  readonly layers: number
-  readonly mounted: number
-  /** Bytes of the disk. */
-  readonly disk: number
-  readonly limitBytes: number
-  /** Bytes of chunks that several layers have and that are stored once. */
-  readonly saved: number
-}
-
 export class UnpackedLayers {
   readonly #o: UnpackedLayersOptions
   readonly #held = new Map<Digest, Held>()
   /** One thing at a time is done to a layer as a whole. */
-  readonly #turns = new Map<Digest, Promise<unknown>>()
+  readonly #turns = new Lines<Digest>()
   readonly #places = new Places<Layer>()
   /** Being removed. */
   readonly #leaving = new Set<Digest>()
   readonly #around: Surroundings
-  readonly #written = new Map<Layer, string>()
+  readonly #making: LayerMaking
+  readonly #states = new States()
   readonly #ended = new AbortController()
   /** What an earlier process left, and nobody has looked at yet. */
   readonly #unread = new Set<Digest>()
@@ -92,6 +79,12 @@ export class UnpackedLayers {
       },
       makeRoom: () => this.#makeRoom(),
     }
+    this.#making = new LayerMaking({
+      around: this.#around,
+      log: (sentence) => options.log?.(sentence),
+      unpack: options.unpack ?? unpackInChild,
+      signal: this.#ended.signal,
+    })
     for (const digest of foldersIn(options.dir)) this.#unread.add(digest)
     this.#remembered = this.#rememberAll()
     this.#stopTidying = every(clock, tidyMs, () => void this.tidy())
@@ -99,7 +92,7 @@ export class UnpackedLayers {
 
   /** @throws {Failure} */
   async open(spec: LayerSpec): Promise<UnpackedLayer> {
-    return await this.#inTurn(spec.digest, async () => {
+    return await this.#turns.run(spec.digest, async () => {
       const client = new NodeClient(spec.node, this.#o.clock)
       const blob = { repository: spec.repository, digest: spec.digest }
       await this.#remember(spec.digest)
@@ -111,7 +104,7 @@ export class UnpackedLayers {
       held.users++
       layer.usedAt = this.#o.clock.wall()
       layer.source = { client, blob }
-      layer.refill = (use) => this.#refill(spec, layer.folder, client, use)
+      layer.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
       this.#borrowAll(layer)
       const { clock } = this.#o
       const { traffic } = this.#around
@@ -125,7 +118,7 @@ export class UnpackedLayers {
       })
       traffic.soon()
       if (spec.prefetch) held.tending.bringAll()
-      return new Mounted(
+      return new LayerUse(
         layer,
         () => this.#close(spec.digest),
         () => this.#remove(spec.digest),
@@ -133,7 +126,8 @@ export class UnpackedLayers {
     })
   }
 
-  usage(): LayersUsage {
+  /** `disk`: bytes of the disk; `saved`: bytes of chunks that several layers have and that are stored once. */
+  usage() {
     const held = [...this.#held.values()]
     return {
       layers: held.length,
@@ -161,13 +155,13 @@ export class UnpackedLayers {
     await Promise.all([...this.#held.values()].map(({ tending }) => tending?.end()))
     for (const { layer } of this.#held.values()) {
       await layer.close()
-      await this.#write(layer)
+      await this.#states.write(layer)
     }
     await this.#around.files.dropAll()
   }
 
   async #close(digest: Digest): Promise<void> {
-    await this.#inTurn(digest, async () => {
+    await this.#turns.run(digest, async () => {
       const held = this.#held.get(digest)
       if (!held) return
       if (held.users > 1) {
@@ -182,7 +176,7 @@ export class UnpackedLayers {
       await held.layer.file.rest()
       // Larger than all else that is known of it, and in its file.
       held.layer.points = noPoints
-      await this.#write(held.layer)
+      await this.#states.write(held.layer)
     })
   }
 
@@ -209,7 +203,7 @@ export class UnpackedLayers {
     for (const digest of [...this.#unread]) {
       await setImmediate()
       if (this.#ended.signal.aborted) return
-      await this.#inTurn(digest, () => this.#remember(digest))
+      await this.#turns.run(digest, () => this.#remember(digest))
     }
   }
 
@@ -217,13 +211,9 @@ export class UnpackedLayers {
   async #remember(digest: Digest): Promise<void> {
     if (!this.#unread.delete(digest)) return
     const folder = layerFolder(this.#o.dir, digest)
-    const state = readState(folder.state)
-    const index = state && readIndex(folder, state.facts.index)
-    if (!state || !index || index.layer !== digest || index.chunks.count !== state.facts.chunks) {
-      return await removeFolder(folder)
-    }
-    const { index: name, reason } = state.facts
-    const layer = new Layer(folder, shapeOf(index, name as Digest, reason), state, this.#around)
+    const left = leftIn(folder, digest)
+    if (!left) return await removeFolder(folder)
+    const layer = new Layer(folder, left.shape, left.state, this.#around)
     this.#held.set(digest, { layer, users: 0, tending: undefined })
     for (const chunk of layer.holdings.own.indexes()) this.#places.add(layer, chunk)
   }
@@ -233,62 +223,14 @@ export class UnpackedLayers {
     await removeFolder(folder)
     makeFolder(folder)
     try {
-      const layer = await this.#begin(spec, folder, client, blob)
+      const layer = await this.#making.begin(spec, folder, client, blob)
       const held: Held = { layer, users: 0, tending: undefined }
       this.#held.set(spec.digest, held)
-      await this.#write(layer)
+      await this.#states.write(layer)
       return held
     } catch (error) {
       await removeFolder(folder)
       throw error
-    }
-  }
-
-  async #begin(spec: LayerSpec, folder: LayerFolder, client: NodeClient, blob: Blob): Promise<Layer> {
-    const { clock } = this.#o
-    const log = (sentence: string) => this.#o.log?.(sentence)
-    const brought = await bringIndex(spec, blob, client, { clock, signal: this.#ended.signal, log })
-    if ('index' in brought) {
-      const { index, bytes } = brought
-      await put(folder.metadata, index.metadata)
-      await put(folder.index, bytes)
-      const layer = new Layer(folder, shapeOf(index, digestOf(bytes), undefined), undefined, this.#around)
-      layer.points = index.points
-      return layer
-    }
-    const { reason } = brought
-    log(`${shortDigest(spec.digest)} is fetched whole before it is mounted: ${reason}`)
-    await this.#unpack(spec, folder, client)
-    const bytes = new Uint8Array(readFileSync(folder.index))
-    const index = decodeIndex(bytes)
-    const misfit = misfitOf(spec, index)
-    if (misfit) throw new Failure('corrupt', `${shortDigest(spec.digest)} is not mounted: what came of it ${misfit}`)
-    await put(folder.metadata, index.metadata)
-    const shape = shapeOf(index, digestOf(bytes), reason)
-    const layer = new Layer(folder, shape, filled(folder, shape, clock.wall(), spec.compressedSize), this.#around)
-    this.#around.kept(layer, layer.holdings.own.indexes())
-    return layer
-  }
-
-  async #unpack(spec: LayerSpec, to: Target, client: NodeClient): Promise<void> {
-    const { repository, digest, mediaType, compressedSize } = spec
-    const unpack = this.#o.unpack ?? unpackInChild
-    await unpack({ blob: { repository, digest }, mediaType, compressedSize }, to, client, this.#ended.signal)
-  }
-
-  async #refill(
-    spec: LayerSpec,
-    { data, index }: LayerFolder,
-    client: NodeClient,
-    use: (path: string) => Promise<void>,
-  ): Promise<void> {
-    const again = { data: `${data}.again`, index: `${index}.again` }
-    try {
-      await this.#unpack(spec, again, client)
-      await use(again.data)
-    } finally {
-      await this.#around.files.drop(again.data)
-      for (const path of Object.values(again)) await rm(path, { force: true })
     }
   }
 
@@ -301,7 +243,7 @@ export class UnpackedLayers {
 
   async #tidy(): Promise<void> {
     await this.#remembered
-    for (const { layer } of this.#held.values()) await this.#write(layer)
+    for (const { layer } of this.#held.values()) await this.#states.write(layer)
     this.#disk = this.#look()
     const keepings = [...this.#held].map(([digest, { layer, users }]) => ({
       digest,
@@ -326,7 +268,7 @@ export class UnpackedLayers {
 
   /** What others have from it goes to one of them first. False if it is mounted. */
   async #remove(digest: Digest): Promise<boolean> {
-    return await this.#inTurn(digest, () => this.#drop(digest))
+    return await this.#turns.run(digest, () => this.#drop(digest))
   }
 
   /** In its turn. */
@@ -336,156 +278,15 @@ export class UnpackedLayers {
     const { layer } = held
     this.#leaving.add(digest)
     try {
-      await this.#handOver(layer)
+      await handOver(layer, this.#held.values(), this.#places)
     } finally {
       this.#leaving.delete(digest)
     }
     this.#places.forget(layer)
     this.#held.delete(digest)
-    this.#written.delete(layer)
+    this.#states.forget(layer)
     await layer.close()
     await removeFolder(layer.folder)
     return true
   }
-
-  /** What others have from it, and nobody else has, goes to them. */
-  async #handOver(layer: Layer): Promise<void> {
-    for (const { layer: other } of this.#held.values()) {
-      if (other === layer) continue
-      for (const chunk of [...other.holdings.lent.indexes()]) {
-        if (!this.#places.find(other.digest(chunk), layer)) await other.takeOver(chunk)
-      }
-    }
-  }
-
-  async #write(layer: Layer): Promise<void> {
-    const state = layer.state()
-    const said = Bun.hash(
-      Buffer.concat([Buffer.from(JSON.stringify(state.facts)), state.own, state.lent, state.verified]),
-    )
-    if (this.#written.get(layer) === String(said)) return
-    try {
-      await writeState(layer.folder.state, state)
-      this.#written.set(layer, String(said))
-    } catch (error) {
-      layer.tell(`what is known of the layer cannot be written down: ${Failure.from(error).message}`)
-    }
-  }
-
-  async #inTurn<T>(digest: Digest, task: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(digest) ?? Promise.resolve()
-    const turn = before.then(task, task)
-    this.#turns.set(digest, turn)
-    try {
-      return await turn
-    } finally {
-      if (this.#turns.get(digest) === turn) this.#turns.delete(digest)
-    }
-  }
-}
-
-/** One use of a layer. */
-class Mounted implements UnpackedLayer {
-  readonly id: string
-  readonly size: number
-  readonly metadataPath: string
-  readonly path: string
-  readonly #layer: Layer
-  readonly #left: () => Promise<void>
-  readonly #forget: () => Promise<unknown>
-  #closed: Promise<void> | undefined
-
-  constructor(layer: Layer, left: () => Promise<void>, forget: () => Promise<unknown>) {
-    this.#layer = layer
-    this.#left = left
-    this.#forget = forget
-    this.id = layer.folder.id
-    this.size = layer.shape.table.size
-    this.metadataPath = layer.folder.metadata
-    this.path = layer.folder.data
-  }
-
-  get readyMap() {
-    return this.#layer.readyMap
-  }
-  read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    return this.#layer.read(offset, length, signal)
-  }
-  whole(): boolean {
-    return this.#layer.whole
-  }
-  ready(offset: number, length: number): boolean {
-    return this.#layer.ready(offset, length)
-  }
-  progress() {
-    return this.#layer.progress()
-  }
-  close(): Promise<void> {
-    this.#closed ??= this.#left()
-    return this.#closed
-  }
-  async discard(): Promise<void> {
-    await this.close()
-    await this.#forget()
-  }
-}
-
-function shapeOf(index: LayerIndex, digest: Digest, reason: string | undefined): LayerShape {
-  return {
-    digest: index.layer,
-    diffId: index.diffId,
-    // The digests alone: they are a part of all that the index is.
-    table: new ChunkTable({ ...index.chunks, digests: index.chunks.digests.slice() }, index.size),
-    compression: index.compression,
-    compressedSize: index.compressedSize,
-    index: digest,
-    reason,
-  }
-}
-
-/** Of a layer that was unpacked whole just now, hashed as it was written. */
-function filled(
-  { data }: LayerFolder,
-  { diffId, index, table }: LayerShape,
-  usedAt: number,
-  fetched: number,
-): LayerState {
-  const all = Bitmap.full(table.count).bytes
-  const facts = {
-    version: 1 as const,
-    diffId,
-    index,
-    chunks: table.count,
-    ctime: String(statSync(data, { bigint: true }).ctimeNs),
-    boot: bootId(),
-    checked: true,
-    gaps: [],
-    usedAt,
-    fetched,
-    deduped: 0,
-  }
-  return { facts, own: all, lent: new Uint8Array(all.length), verified: all }
-}
-
-/** Undefined for what is not as it was written. */
-function readIndex(folder: LayerFolder, digest: string): LayerIndex | undefined {
-  try {
-    const bytes = readFileSync(folder.index)
-    return digestOf(bytes) === digest ? decodeIndex(bytes) : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function hasBytes(path: string, bytes: Uint8Array): boolean {
-  try {
-    return Buffer.compare(readFileSync(path), bytes) === 0
-  } catch {
-    return false
-  }
-}
-
-async function put(path: string, bytes: Uint8Array): Promise<void> {
-  await writeFile(`${path}.new`, bytes, { mode: 0o600 })
-  await rename(`${path}.new`, path)
 }

@@ -1,0 +1,108 @@
+/**
+ * A layer that is not here: its index is brought and its tree written, and what is read of it comes later. One that has no
+ * index is fetched whole, and unpacked before it is a layer at all; damaged later, it is unpacked once more.
+ */
+import { readFileSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { Failure } from '../../failure.ts'
+import { decodeIndex } from '../../layer-index/decode.ts'
+import { digestOf, shortDigest } from '../../oci/digest.ts'
+import { Bitmap } from '../../piece/bitmap.ts'
+import type { LayerSpec } from '../unpacked-layer.ts'
+import { bringIndex, misfitOf } from './index-of.ts'
+import { Layer, type LayerShape, type Surroundings } from './layer.ts'
+import { put, shapeOf } from './layer-files.ts'
+import type { LayerFolder } from './layer-folder.ts'
+import type { Blob, NodeClient } from './node-client.ts'
+import { bootId, type LayerState } from './state-file.ts'
+import type { Target, UnpackWhole } from './whole.ts'
+
+export interface LayerMakingInit {
+  readonly around: Surroundings
+  readonly log: (sentence: string) => void
+  readonly unpack: UnpackWhole
+  /** Aborts what is under way. */
+  readonly signal: AbortSignal
+}
+
+export class LayerMaking {
+  readonly #o: LayerMakingInit
+
+  constructor(init: LayerMakingInit) {
+    this.#o = init
+  }
+
+  /** In its folder, which is empty. @throws {Failure} */
+  async begin(spec: LayerSpec, folder: LayerFolder, client: NodeClient, blob: Blob): Promise<Layer> {
+    const { around, log, signal } = this.#o
+    const { clock } = around
+    const brought = await bringIndex(spec, blob, client, { clock, signal, log })
+    if ('index' in brought) {
+      const { index, bytes } = brought
+      await put(folder.metadata, index.metadata)
+      await put(folder.index, bytes)
+      const layer = new Layer(folder, shapeOf(index, digestOf(bytes), undefined), undefined, around)
+      layer.points = index.points
+      return layer
+    }
+    const { reason } = brought
+    log(`${shortDigest(spec.digest)} is fetched whole before it is mounted: ${reason}`)
+    await this.#unpack(spec, folder, client)
+    const bytes = new Uint8Array(readFileSync(folder.index))
+    const index = decodeIndex(bytes)
+    const misfit = misfitOf(spec, index)
+    if (misfit) throw new Failure('corrupt', `${shortDigest(spec.digest)} is not mounted: what came of it ${misfit}`)
+    await put(folder.metadata, index.metadata)
+    const shape = shapeOf(index, digestOf(bytes), reason)
+    const layer = new Layer(folder, shape, filled(folder, shape, clock.wall(), spec.compressedSize), around)
+    around.kept(layer, layer.holdings.own.indexes())
+    return layer
+  }
+
+  async #unpack(spec: LayerSpec, to: Target, client: NodeClient): Promise<void> {
+    const { repository, digest, mediaType, compressedSize } = spec
+    const { unpack, signal } = this.#o
+    await unpack({ blob: { repository, digest }, mediaType, compressedSize }, to, client, signal)
+  }
+
+  /** See `Refill`, of a layer that was unpacked whole. @throws {Failure} */
+  async refill(
+    spec: LayerSpec,
+    { data, index }: LayerFolder,
+    client: NodeClient,
+    use: (path: string) => Promise<void>,
+  ): Promise<void> {
+    const again = { data: `${data}.again`, index: `${index}.again` }
+    try {
+      await this.#unpack(spec, again, client)
+      await use(again.data)
+    } finally {
+      await this.#o.around.files.drop(again.data)
+      for (const path of Object.values(again)) await rm(path, { force: true })
+    }
+  }
+}
+
+/** Of a layer that was unpacked whole just now, hashed as it was written. */
+function filled(
+  { data }: LayerFolder,
+  { diffId, index, table }: LayerShape,
+  usedAt: number,
+  fetched: number,
+): LayerState {
+  const all = Bitmap.full(table.count).bytes
+  const facts = {
+    version: 1 as const,
+    diffId,
+    index,
+    chunks: table.count,
+    ctime: String(statSync(data, { bigint: true }).ctimeNs),
+    boot: bootId(),
+    checked: true,
+    gaps: [],
+    usedAt,
+    fetched,
+    deduped: 0,
+  }
+  return { facts, own: all, lent: new Uint8Array(all.length), verified: all }
+}
