@@ -10,7 +10,7 @@ export async function handOver(
   for (const { layer: other } of held) {
     if (other === layer) continue
     for (const chunk of [...other.holdings.lent.indexes()]) {
-      if (!places.find(other.digest(chunk), layer)) await other.takeOver(chunk)
+      if (!places.find(other.digest(chunk), layer)) await other.lending.takeOver(chunk)
     }
   }
 }

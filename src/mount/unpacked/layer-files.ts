@@ -4,23 +4,9 @@ import { rename, writeFile } from 'node:fs/promises'
 import { decodeIndex } from '../../layer-index/decode.ts'
 import type { LayerIndex } from '../../layer-index/layer-index.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
-import { ChunkTable } from './chunk-table.ts'
-import type { LayerShape } from './layer.ts'
 import type { LayerFolder } from './layer-folder.ts'
+import { type LayerShape, shapeOf } from './layer-shape.ts'
 import { type LayerState, readState } from './state-file.ts'
-
-export function shapeOf(index: LayerIndex, digest: Digest, reason: string | undefined): LayerShape {
-  return {
-    digest: index.layer,
-    diffId: index.diffId,
-    // The digests alone: they are a part of all that the index is.
-    table: new ChunkTable({ ...index.chunks, digests: index.chunks.digests.slice() }, index.size),
-    compression: index.compression,
-    compressedSize: index.compressedSize,
-    index: digest,
-    reason,
-  }
-}
 
 /** What an earlier process left of a layer; undefined where it is not sound. */
 export function leftIn(folder: LayerFolder, digest: Digest): { state: LayerState; shape: LayerShape } | undefined {

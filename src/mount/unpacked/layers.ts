@@ -12,7 +12,7 @@ import { Lines } from '../line.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
 import { planRemoval } from './eviction.ts'
 import { handOver } from './handing-over.ts'
-import { Layer, type Surroundings } from './layer.ts'
+import { Layer } from './layer.ts'
 import { hasBytes, leftIn, put, readIndex } from './layer-files.ts'
 import { diskOf, foldersIn, layerFolder, makeFolder, removeFolder } from './layer-folder.ts'
 import { LayerMaking } from './layer-making.ts'
@@ -20,6 +20,7 @@ import { LayerUse } from './layer-use.ts'
 import { type Blob, NodeClient } from './node-client.ts'
 import { Places } from './places.ts'
 import { States } from './states.ts'
+import type { Surroundings } from './surroundings.ts'
 import { Tending } from './tending.ts'
 import { Traffic } from './traffic.ts'
 import { type UnpackWhole, unpackInChild } from './whole.ts'
@@ -104,7 +105,7 @@ export class UnpackedLayers {
       held.users++
       layer.usedAt = this.#o.clock.wall()
       layer.source = { client, blob }
-      layer.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
+      layer.again.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
       this.#borrowAll(layer)
       const { clock } = this.#o
       const { traffic } = this.#around
@@ -237,7 +238,7 @@ export class UnpackedLayers {
   #borrowAll(layer: Layer): void {
     const { holdings } = layer
     for (let at = holdings.nextMissing(0); at < layer.shape.table.count; at = holdings.nextMissing(at + 1)) {
-      layer.borrow(at)
+      layer.lending.borrow(at)
     }
   }
 

@@ -18,7 +18,7 @@ export class States {
       await writeState(layer.folder.state, state)
       this.#written.set(layer, String(said))
     } catch (error) {
-      layer.tell(`what is known of the layer cannot be written down: ${Failure.from(error).message}`)
+      layer.troubles.tell(`what is known of the layer cannot be written down: ${Failure.from(error).message}`)
     }
   }
 

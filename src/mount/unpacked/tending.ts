@@ -64,7 +64,7 @@ export class Tending {
     const { layer, client, blob } = this.#o
     if (layer.holdings.complete) return
     const reads = await client.reads(blob, within(this.#ended.signal))
-    const wanted = firstReads(reads, layer.holdings).filter((chunk) => !layer.borrow(chunk))
+    const wanted = firstReads(reads, layer.holdings).filter((chunk) => !layer.lending.borrow(chunk))
     await layer.fetching.early(wanted, this.#ended.signal)
   }
 
@@ -76,8 +76,8 @@ export class Tending {
       await this.#eachQuietly(layer.unverified(), (chunk) => layer.own(chunk))
     } while (!layer.holdings.complete)
     await layer.check()
-    if (roomy() && layer.lentIsLittle)
-      await this.#eachQuietly(layer.holdings.lent.indexes(), (chunk) => layer.takeOver(chunk))
+    if (roomy() && layer.lending.isLittle)
+      await this.#eachQuietly(layer.holdings.lent.indexes(), (chunk) => layer.lending.takeOver(chunk))
   }
 
   async #eachQuietly(chunks: Iterable<number>, task: (chunk: number) => Promise<unknown>): Promise<void> {
@@ -101,7 +101,7 @@ export class Tending {
     let from = 0
     while (!layer.holdings.complete) {
       const stretch = nextStretch(layer.holdings, from, stretchBytes, hereBytes)
-      const missing = distinct(layer, stretch).filter((chunk) => !layer.borrow(chunk))
+      const missing = distinct(layer, stretch).filter((chunk) => !layer.lending.borrow(chunk))
       from = (stretch.at(-1) ?? -1) + 1
       if (stretch.length === 0 && layer.holdings.nextMissing(0) < layer.shape.table.count) from = 0
       if (missing.length === 0 && stretch.length > 0) continue
@@ -114,7 +114,7 @@ export class Tending {
         else await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failed++), signal)
       } catch (error) {
         signal.throwIfAborted()
-        layer.tell(Failure.from(error).message)
+        layer.troubles.tell(Failure.from(error).message)
         // What cannot be had does not keep what is behind it from coming, but it is asked for again.
         await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failed++), signal)
       }
@@ -134,7 +134,7 @@ export class Tending {
     try {
       await work
     } catch (error) {
-      if (!this.#ended.signal.aborted) this.#o.layer.tell(Failure.from(error).message)
+      if (!this.#ended.signal.aborted) this.#o.layer.troubles.tell(Failure.from(error).message)
     }
   }
 }

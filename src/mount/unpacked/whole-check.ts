@@ -3,16 +3,57 @@
  * made it may have lied.
  */
 import { setImmediate } from 'node:timers/promises'
-import { algorithmOf, type Digest, hexOf } from '../../oci/digest.ts'
+import { algorithmOf, type Digest, hexOf, shortDigest } from '../../oci/digest.ts'
 import type { ChunkTable } from './chunk-table.ts'
+import type { GapFile } from './gap-file.ts'
+import type { Holdings } from './holdings.ts'
+import type { LayerShape } from './layer-shape.ts'
 
 const stepBytes = 1024 * 1024
+
+export class WholeCheck {
+  readonly #shape: LayerShape
+  readonly #holdings: Holdings
+  readonly #gaps: GapFile
+  /** Undefined while nobody knows. */
+  #right: boolean | undefined
+
+  constructor(shape: LayerShape, holdings: Holdings, gaps: GapFile, known: boolean) {
+    this.#shape = shape
+    this.#holdings = holdings
+    this.#gaps = gaps
+    this.#right = known || undefined
+  }
+
+  /** It is known to unpack to what it should. */
+  get right(): boolean {
+    return this.#right === true
+  }
+
+  /** What is to be said of an index that is known to be false. */
+  get lie(): string | undefined {
+    if (this.#right !== false) return undefined
+    return `${shortDigest(this.#shape.digest)} does not unpack to what the image says: its index is false, and nothing of it is served`
+  }
+
+  /**
+   * Once, when it is complete. What other layers had came without what lies between: then there is nothing to hold
+   * against it, but its chunks were verified each. @returns the lie that was found
+   */
+  async check(read: (at: number, length: number) => Promise<Uint8Array>): Promise<string | undefined> {
+    const { table, diffId } = this.#shape
+    if (this.#right !== undefined || !this.#holdings.complete || !this.#gaps.complete) return undefined
+    this.#right = await unpacksTo(diffId, table, read, (at, length) => this.#gaps.read(at, length))
+    await this.#gaps.drop()
+    return this.lie
+  }
+}
 
 /**
  * @param read verified bytes of chunks, anything between them
  * @param gaps bytes outside of chunks, counted by themselves
  */
-export async function unpacksTo(
+async function unpacksTo(
   diffId: Digest,
   table: ChunkTable,
   read: (at: number, length: number) => Promise<Uint8Array>,
