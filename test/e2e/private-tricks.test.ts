@@ -245,10 +245,11 @@ describe.skipIf(missing.length > 0)('who has no rights to a private image and kn
     try {
       await until(
         'the nodes know each other',
-        20,
+        60,
         async () => (await other.metric('shoal_members', { mode: 'seed' })) >= 2,
       )
       liar.baits.clear()
+      liar.sizes.set(layer, layerBytes.length).set(image.digest, manifestBytes.length)
       for (const what of [`blobs/${layer}`, `manifests/${image.digest}`]) {
         const lied = async () => {
           const got = await ask([`/v2/liar.lab/x/y/${what}`, '--max-time', '10'], somebody, other)
@@ -270,7 +271,7 @@ describe.skipIf(missing.length > 0)('who has no rights to a private image and kn
     } finally {
       await other.process.stop()
     }
-  }, 60_000)
+  }, 180_000)
 
   test('leaves who has them with all of it', async () => {
     for (const request of named('corp.lab/org/app')) {
