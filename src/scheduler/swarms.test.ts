@@ -51,6 +51,41 @@ describe('the fetcher', () => {
     expect(parentsOf(b)).toEqual(['a', first!].sort())
   })
 
+  test('of blobs that are wanted at once is a different seed for each, until all of them read one', () => {
+    const kit = new Kit()
+    const seeds = ['s1', 's2', 's3']
+    kit.seeds(...seeds)
+    const layers = Array.from({ length: 6 }, (_, i) => digestOf(Buffer.from(`layer ${i}`)))
+    const readers = layers.map((layer) => kit.ask('a', { digest: layer }).fetcher!)
+    expect([...readers.slice(0, 3)].sort()).toEqual(seeds)
+    expect([...readers.slice(3)].sort()).toEqual(seeds)
+    // Of what is wanted in part little is read.
+    const part = digestOf(Buffer.from('some of a layer'))
+    expect(kit.ask('a', { digest: part, part: true }).fetcher).toBe(rendezvous(part, seeds)[0]!)
+    // Whoever is through with its own is free for others.
+    const [free] = readers
+    kit.holds(free!, whole, layers[0])
+    kit.holds(free!, whole, layers[readers.lastIndexOf(free!)])
+    expect(kit.ask('a', { digest: digestOf(Buffer.from('one more')) }).fetcher).toBe(free!)
+  })
+
+  test('goes on when a scheduler takes over, however much it reads besides', () => {
+    const kit = new Kit()
+    const seeds = ['s1', 's2', 's3']
+    kit.seeds(...seeds)
+    for (let i = 0; i < 4; i++) kit.ask('a', { digest: digestOf(Buffer.from(`layer ${i}`)) })
+    const read = digestOf(Buffer.from('read before'))
+    for (const reader of seeds) {
+      expect(kit.ask('a', { digest: read, pieces: 3, connected: ['p', reader] }).fetcher).toBe(reader)
+      kit.swarms.drops(reader, read, kit.now)
+      kit.swarms.drops('a', read, kit.now)
+      kit.now += 60_000
+    }
+    // Nobody was seen to read it: it is whom any scheduler would have named.
+    const [first] = rendezvous(read, seeds)
+    expect(kit.ask('a', { digest: read, pieces: 3, connected: ['p'] }).fetcher).toBe(first!)
+  })
+
   test('is the asking node where there is no seed, and needs no order', () => {
     const kit = new Kit()
     const decision = kit.ask('a')

@@ -4,9 +4,10 @@
  * over a digest, knows again within a heartbeat. And it forgets: a node that neither holds a piece nor asks for any is
  * no longer in the swarm, and a swarm without nodes is no more.
  *
- * For each blob at most one node, the fetcher, reads it from the source: the first live seed in rendezvous order, or the
- * asking node where there is no seed. It is replaced when it leaves, gives up, or makes no progress while others stall.
- * A fetcher is always a holder too. Between sites one node of each fetches for the others there, see {@link Gateways}.
+ * For each blob at most one node, the fetcher, reads it from the source: of the live seeds that read least at the moment
+ * the first in rendezvous order, or the asking node where there is no seed. It is replaced when it leaves, gives up, or
+ * makes no progress while others stall. A fetcher is always a holder too. Between sites one node of each fetches for the
+ * others there, see {@link Gateways}.
  *
  * One file, because every decision reads and changes all of this state together.
  */
@@ -64,6 +65,8 @@ export class Swarms {
   readonly #nodes = new Map<string, Known>()
   readonly #seeds = new Set<string>()
   readonly #swarms = new Map<Digest, Swarm>()
+  /** Those of them that somebody reads from the source. */
+  readonly #read = new Set<Swarm>()
   /** Decisions so far: marks who was looked at in the last one. */
   #looks = 0
   /** Which swarms a node is in, so that its leaving costs what it held and no more. */
@@ -115,7 +118,7 @@ export class Swarms {
     if (complete || fetches) swarm.size = size
     else if (pieces > 0) swarm.size ??= size
     this.#update(swarm, this.#holder(swarm, id, now), pieces, complete, now)
-    if (fetches && complete) delete swarm.fetcher
+    if (fetches && complete) this.#endsReading(swarm)
   }
 
   /** The node no longer holds the blob, or gave up getting it from its source. */
@@ -216,11 +219,13 @@ export class Swarms {
     const id = refused && !asked.readers ? asker : this.#chooseFetcher(swarm, asked, asker, now)
     reasons.push(`${id}${id === asker ? ', which asks,' : ''} reads the source`)
     swarm.fetcher = leadOf(id, now, !asked.part)
+    this.#read.add(swarm)
     this.#touch(swarm, this.#holder(swarm, id, now), now)
     return id === asker ? undefined : id
   }
 
-  #chooseFetcher(swarm: Swarm, { readers }: Asked, asker: string, now: number): string {
+  #chooseFetcher(swarm: Swarm, asked: Asked, asker: string, now: number): string {
+    const { readers } = asked
     for (const [id, failedAt] of swarm.failedSeeds) {
       if (now - failedAt > fetcherPenaltyMs) swarm.failedSeeds.delete(id)
     }
@@ -228,7 +233,31 @@ export class Swarms {
     const able = [...this.#seeds].filter(
       (id) => !swarm.failedSeeds.has(id) && !swarm.holders.get(id)?.complete && (readers?.has(id) ?? true),
     )
-    return ownerOf(swarm.digest, this.#nearSource(able)) ?? asker
+    return ownerOf(swarm.digest, this.#fittest(this.#nearSource(able), swarm, asked)) ?? asker
+  }
+
+  /**
+   * Those of them that read the fewest blobs: the layers of an image are wanted all at once, and none comes faster than the
+   * link of the node that reads it. A node that has parents or pieces already was answered by another scheduler, which may
+   * have told somebody to read it: that goes on, if it is seen, and else whoever all schedulers name first.
+   */
+  #fittest(seeds: readonly string[], swarm: Swarm, { pieces, connected, part }: Asked): readonly string[] {
+    // Little of it is read, and by whom nodes ask for the layer's index without asking a scheduler.
+    if (part) return seeds
+    if (pieces > 0 || connected.length > 0) {
+      const begun = seeds.filter((id) => connected.includes(id) || (swarm.holders.get(id)?.pieces ?? 0) > 0)
+      return begun.length > 0 ? begun : seeds
+    }
+    const reads = new Map<string, number>()
+    for (const { fetcher } of this.#read) if (fetcher?.whole) reads.set(fetcher.id, (reads.get(fetcher.id) ?? 0) + 1)
+    const readsOf = (id: string) => reads.get(id) ?? 0
+    const least = Math.min(...seeds.map(readsOf))
+    return seeds.filter((id) => readsOf(id) === least)
+  }
+
+  #endsReading(swarm: Swarm): void {
+    delete swarm.fetcher
+    this.#read.delete(swarm)
   }
 
   /** Those of them whose zones agree with the sources' in most parts. */
@@ -253,7 +282,7 @@ export class Swarms {
   #failFetcher(swarm: Swarm, now: number): void {
     if (!swarm.fetcher) return
     if (this.#seeds.has(swarm.fetcher.id)) swarm.failedSeeds.set(swarm.fetcher.id, now)
-    delete swarm.fetcher
+    this.#endsReading(swarm)
   }
 
   #blame(swarm: Swarm, id: string, reason: string, reasons: string[], now: number): void {
@@ -384,7 +413,7 @@ export class Swarms {
   }
 
   #remove(swarm: Swarm, id: string): void {
-    if (swarm.fetcher?.id === id) delete swarm.fetcher
+    if (swarm.fetcher?.id === id) this.#endsReading(swarm)
     swarm.fetcher?.children.delete(id)
     swarm.gateways.left(id)
     const holder = swarm.holders.get(id)
