@@ -494,6 +494,7 @@ test('where bytes came from adds up when swarm and source bring them together', 
     aim: () => {},
     readerLeft: () => {},
     fresh: () => undefined,
+    verified: () => undefined,
     doubts: [],
     piece: async (_, piece) => {
       if (blob.have.has(piece)) return
@@ -534,6 +535,7 @@ test('a file that is cut short while it is sent comes anew from there on', async
       aim: () => {},
       readerLeft: () => {},
       fresh: () => undefined,
+      verified: () => undefined,
       doubts: [],
       piece: async (_, piece) => {
         const start = pieceStart(blob.layout, piece)

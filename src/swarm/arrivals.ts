@@ -36,6 +36,8 @@ export interface ArrivalsHost {
   wrong(parent: NodeId, piece: number): void
   /** That parent has passed on the statement about the piece that is believed here. */
   vouches(parent: NodeId, piece: number): boolean
+  /** A piece is what it should be, and on its way to the disk until the result is called. */
+  verified(piece: number, bytes: Uint8Array): () => void
   /** Bytes have come; they are being verified. */
   progress(): void
   stored(blob: Blob, piece: number, bytes: number): void
@@ -120,10 +122,13 @@ export class Arrivals {
     }
     // It came from elsewhere as well, and was written first.
     if (blob.have.has(piece)) return this.#host.apply({ type: 'stored', piece })
+    const written = this.#host.verified(piece, bytes)
     try {
       await blob.write(piece, bytes)
     } catch (error) {
       return this.#host.failed(Failure.from(error))
+    } finally {
+      written()
     }
     this.#silent.delete(from.id)
     this.#host.stored(blob, piece, bytes.length)

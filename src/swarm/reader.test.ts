@@ -44,6 +44,7 @@ function arrival(fail?: { at: number; failure: Failure }) {
     aim: () => {},
     readerLeft: (reader: number) => void readers.delete(reader),
     fresh: (_: number): FreshBytes | undefined => undefined,
+    verified: (_: number): Uint8Array | undefined => undefined,
     doubts: [] as Fresh['doubts'],
     finished: new Promise<never>(() => {}),
     piece: async (_: number, piece: number) => {

@@ -6,7 +6,7 @@ import type { Transfer } from './transfer.ts'
 
 /** As much of a {@link Transfer} as its readers need. */
 export type Arrival = Pick<Transfer, 'bytes' | 'begun' | ReadParts>
-type ReadParts = 'piece' | 'finished' | 'fresh' | 'doubts' | 'reader' | 'readerLeft' | 'aim'
+type ReadParts = 'piece' | 'finished' | 'fresh' | 'verified' | 'doubts' | 'reader' | 'readerLeft' | 'aim'
 
 /** How a span is waited for that is read for its own sake. */
 export interface Aim {
@@ -53,7 +53,7 @@ function memoryFor({ layout }: Blob): Uint8Array {
 
 /**
  * Reads `span` while `transfer` brings it, at most one piece at a time: from memory what the source has just sent, else
- * verified pieces from the store. The piece that ends the blob is handed out only when the whole digest was verified, so
+ * verified pieces from the store, or, for who reads a part, from memory before the disk has them. The piece that ends the blob is handed out only when the whole digest was verified, so
  * no reader ever gets all of a blob that is wrong; who reads a part of it gets what is verified. With an `aim` all of the
  * span is waited for at once, else what comes next. A chunk is valid until the next is asked for.
  * @throws {Failure} why the transfer ended without the bytes
@@ -85,9 +85,11 @@ export async function* readArriving(
       const piece = pieceAt(blob.layout, start)
       const end = Math.min((piece + 1) * blob.layout.pieceLength, span.end)
       let fresh = transfer.fresh(start)
-      if (!fresh) {
+      let verified = part ? transfer.verified(piece) : undefined
+      if (!fresh && !verified) {
         await transfer.piece(reader, piece, signal, part)
         fresh = transfer.fresh(start)
+        verified = part ? transfer.verified(piece) : undefined
       }
       if (unverified && transfer.doubts.length > settled) {
         fresh?.release()
@@ -103,6 +105,10 @@ export async function* readArriving(
           fresh.release()
         }
         start += bytes.length
+      } else if (verified) {
+        const from = start - pieceStart(blob.layout, piece)
+        yield verified.slice(from, from + end - start)
+        start = end
       } else if (blob.have.has(piece)) {
         memory ??= memoryFor(blob)
         for await (const bytes of readChecked(blob, { start, end }, memory)) {

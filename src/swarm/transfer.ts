@@ -123,6 +123,8 @@ export class Transfer {
   readonly #asking: Asking
   readonly #feeding: Feeding
   readonly #waiters = new PieceWaiters()
+  /** Verified pieces of other nodes, on their way to the disk. */
+  readonly #writing = new Map<number, Uint8Array>()
   readonly #meter: Meter
   readonly #begun = Promise.withResolvers<Blob>()
   readonly #finished = Promise.withResolvers<Blob>()
@@ -310,6 +312,10 @@ export class Transfer {
   fresh(at: number): FreshBytes | undefined {
     return this.#over ? undefined : this.#fresh?.at(at)
   }
+  /** All of a piece that is verified and not on the disk yet, which may take its time; valid until anything is awaited. */
+  verified(piece: number): Uint8Array | undefined {
+    return this.#writing.get(piece)
+  }
   /** What {@link fresh} gave that may not be the blob's. */
   get doubts(): Fresh['doubts'] {
     return this.#fresh?.doubts ?? []
@@ -452,6 +458,13 @@ export class Transfer {
       dropped: (parent, piece) => this.#links.got(parent, piece, true),
       wrong: (parent, piece) => this.#links.wrong(parent, piece),
       vouches: (parent, piece) => this.#links.vouches(parent, piece),
+      verified: (piece, bytes) => {
+        this.#writing.set(piece, bytes)
+        this.#waiters.stored(piece)
+        return () => {
+          if (this.#writing.get(piece) === bytes) this.#writing.delete(piece)
+        }
+      },
       progress: () => {
         this.#progressAt = this.#d.clock.now()
       },
