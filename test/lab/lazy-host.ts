@@ -45,17 +45,19 @@ export class LazyHost {
     return new LazyHost(host, held, await heldBy(held), flags)
   }
 
+  /** The mounter of this host runs, as its unit has it run from the host's start on. */
+  async ready(): Promise<void> {
+    if (this.#mounter) return
+    const kept = join(this.host.dir, 'mounter')
+    mkdirSync(kept, { recursive: true })
+    const command = [builtBinary, 'mounter', '--socket', socket, '--data-dir', kept, ...this.#flags]
+    this.#mounter = this.host.spawn(['bash', '-c', 'exec "$@"', '-', ...this.#inside(command)], { log: 'mounter.log' })
+    await until('the mounter answers', 20, async () => (await this.tryExec(['test', '-S', socket])).code === 0, 10)
+  }
+
   /** Mounts an image through the node on this host; the first time it starts the mounter. @throws with what the command said */
   async mount(image: string, dir: string, ...flags: string[]): Promise<MountFacts> {
-    if (!this.#mounter) {
-      const kept = join(this.host.dir, 'mounter')
-      mkdirSync(kept, { recursive: true })
-      const command = [builtBinary, 'mounter', '--socket', socket, '--data-dir', kept, ...this.#flags]
-      this.#mounter = this.host.spawn(['bash', '-c', 'exec "$@"', '-', ...this.#inside(command)], {
-        log: 'mounter.log',
-      })
-      await until('the mounter answers', 20, async () => (await this.tryExec(['test', '-S', socket])).code === 0, 10)
-    }
+    await this.ready()
     return JSON.parse(await this.exec([builtBinary, 'mount', '--json', ...flags, image, dir])) as MountFacts
   }
 
