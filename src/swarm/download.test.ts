@@ -501,6 +501,32 @@ describe('a blob of which a part is wanted', () => {
     expect(race.open.size).toBeWithin(1, 3)
   })
 
+  test('is asked for once of one parent that has all of it, and leaves the choice to that', () => {
+    const race = new Race({ whole: false, tuning: { leastInFlight: 8 } })
+    race.join('seed', everything)
+    aim(race, 'reader', [3, 6])
+    race.apply({ type: 'tick' })
+    expect(race.at('seed').map(({ piece }) => piece)).toEqual([undefined, undefined, undefined])
+    for (const [i, { id }] of race.at('seed').entries()) race.apply({ type: 'chosen', request: id, piece: 3 + i })
+    for (const { id, piece } of race.at('seed')) {
+      race.open.delete(id)
+      race.apply({ type: 'arrived', request: id, piece: piece! })
+      race.apply({ type: 'stored', piece: piece! })
+    }
+    expect([race.open.size, race.cancelled.length]).toEqual([0, 0])
+    expect(race.download.idle).toBe(true)
+  })
+
+  test('is asked for by name of a parent that has some of it, beside one that has all', () => {
+    const race = new Race({ whole: false, tuning: { leastInFlight: 8 } })
+    race.join('seed', everything)
+    race.join('ann', bits(3))
+    aim(race, 'reader', [3, 6])
+    race.apply({ type: 'tick' })
+    expect(race.at('ann').map(({ piece }) => piece)).toEqual([3])
+    expect(race.at('seed').length).toBeWithin(2, 4)
+  })
+
   test('asks who reads the source for no more than is waited for, before that has anything', () => {
     const race = new Race({ whole: false, tuning: { leastInFlight: 8 } })
     race.join('seed', bits(), true)

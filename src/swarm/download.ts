@@ -603,7 +603,12 @@ export class Download {
     // while a request for just anything waits for its turn, what it will bring comes from elsewhere too.
     if (this.#due.count > this.#openAimed && this.#choosesAwaited(parent, piece))
       return this.#sendAny(parent, now, true)
-    if (piece !== undefined && this.#awaited.has(piece)) return this.#send(parent, piece, now)
+    if (piece !== undefined && this.#awaited.has(piece)) {
+      const named = this.#openAimed === 0 ? piece : this.#unasked(parent)
+      if (named !== undefined) return this.#send(parent, named, now)
+      // It is on its way without a name, and would come twice.
+      if (!this.#whole) return false
+    }
     if (parent.feeding || (piece !== undefined && this.#rare > 0 && parent.have.complete)) {
       // More requests for just anything than there are pieces to be had would bring pieces twice.
       const missing = this.#lacking.count - this.#arrivals
@@ -611,6 +616,20 @@ export class Download {
       return most > 0 && this.#sendAny(parent, now)
     }
     return piece === undefined ? false : this.#send(parent, piece, now)
+  }
+
+  /** A piece that is waited for and that the parent holds, unless its requests for just any such piece will bring it. */
+  #unasked(parent: Parent): number | undefined {
+    const open = [...parent.requests.values()].filter(({ aimed, piece }) => aimed && piece === undefined)
+    const comes = (piece: number) => open.some(({ unwanted }) => !unwanted?.has(piece))
+    const due = [...this.#due.indexes()]
+    const enough = open.length >= due.filter(comes).length
+    let best: number | undefined
+    for (const piece of due) {
+      if (!this.#awaited.has(piece) || !parent.have.has(piece) || (enough && comes(piece))) continue
+      if (best === undefined || this.#availability[piece]! < this.#availability[best]!) best = piece
+    }
+    return best
   }
 
   #send(parent: Parent, piece: number, now: number): boolean {

@@ -295,6 +295,21 @@ describe('a piece', () => {
     expect(offers[2]!.got?.piece).toBe(0)
   })
 
+  test('on its way twice to the same child, which gives up one of them, takes no slot when it is there', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const ann = rig.want('ann')
+    const twice = [rig.offer('ann'), rig.offer('ann')]
+    const next = [rig.offer('bob'), rig.offer('cat')]
+    await settle()
+    for (const { got } of twice) got!.done(true)
+    expect(next.map(({ got }) => got?.piece)).toEqual([undefined, undefined])
+    rig.seeder.got(ann, digest, 0, true)
+    rig.seeder.got(ann, digest, 0)
+    await settle()
+    expect(next.map(({ got }) => got?.piece)).toEqual([0, 0])
+  })
+
   test('on its way twice to the same child goes on when the first of the two breaks off', async () => {
     const rig = new Rig()
     await rig.add(0)

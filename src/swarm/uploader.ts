@@ -56,8 +56,8 @@ export class Uploader {
   readonly #sent: Meter | undefined
   readonly #queue: UploadQueue
   readonly #turns = new Map<number, (grant: Grant | undefined) => void>()
-  /** By child, blob and piece: what is under way, until the child says it has it. */
-  readonly #underWay = new Map<string, Grant>()
+  /** By child, blob and piece: what is under way, until the child says it has it. A child may ask twice; the first is first. */
+  readonly #underWay = new Map<string, Grant[]>()
   readonly #uploads = new Map<string, Upload>()
   /** When a child last asked for a blob that it waits for. */
   readonly #wantedAt = new Map<Digest, number>()
@@ -152,15 +152,17 @@ export class Uploader {
 
   /** A child has what it was sent, or has `dropped` it. */
   got(child: NodeId, digest: Digest, piece: number, dropped = false): void {
-    const grant = this.#underWay.get(keyOf(child, digest, piece))
+    const grants = this.#underWay.get(keyOf(child, digest, piece))
+    const grant = dropped ? grants?.at(-1) : grants?.[0]
     if (!grant) return
+    // What it gives up is what it asked for last.
     if (dropped) this.#broken(grant)
     else this.#delivered(grant)
   }
 
   /** A child wants nothing more of that blob, or of any: what is under way to it has no link to wait for. */
   left(child: NodeId, digest?: Digest): void {
-    for (const grant of [...this.#underWay.values()]) {
+    for (const grant of [...this.#underWay.values()].flat()) {
       const { ask } = grant
       if (ask.peer === child && (digest === undefined || ask.digest === digest)) this.#broken(grant)
     }
@@ -240,7 +242,8 @@ export class Uploader {
 
   #grant(grant: Grant): void {
     const { peer, digest } = grant.ask
-    this.#underWay.set(keyOf(peer, digest, grant.piece), grant)
+    const key = keyOf(peer, digest, grant.piece)
+    this.#underWay.set(key, [...(this.#underWay.get(key) ?? []), grant])
     this.#turns.get(grant.ask.id)?.(grant)
   }
 
@@ -273,7 +276,9 @@ export class Uploader {
   /** The same piece may be on its way to the same child a second time; that one goes on. */
   #off(grant: Grant): void {
     const key = keyOf(grant.ask.peer, grant.ask.digest, grant.piece)
-    if (this.#underWay.get(key)?.ask.id === grant.ask.id) this.#underWay.delete(key)
+    const others = this.#underWay.get(key)?.filter(({ ask }) => ask.id !== grant.ask.id) ?? []
+    if (others.length > 0) this.#underWay.set(key, others)
+    else this.#underWay.delete(key)
   }
 
   #held(digest: Digest): Held | undefined {
