@@ -50,8 +50,9 @@ function serve(): void {
     if (failed === errnos.ENODEV) return tell({ ended: 'gone' })
     if (failed !== errnos.EAGAIN) continue
     poll(at.polled, 2, -1)
-    if (((polled[3]! >> 16) & pollIn) === 0) continue
-    read(wake, at.woken, woken.length)
+    // Asked of the eventfd itself, which does not block. What the kernel had written to `polled` was seen by code that
+    // had become hot as it was before: the thread went round and round, and whoever removed a file waited for it for ever.
+    if (Number(read(wake, at.woken, woken.length)) !== woken.length) continue
     if (!listen()) return tell({ ended: 'stopped' })
   }
 }
