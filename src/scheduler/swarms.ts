@@ -115,7 +115,7 @@ export class Swarms {
     const swarm = this.#swarm(digest, now)
     const fetches = swarm.fetcher?.id === id
     // Whoever has all of it knows its size, then who asked the source; others may have it from a wrong manifest.
-    if (complete || fetches) swarm.size = size
+    if (complete || (fetches && !swarm.holders.anyWhole)) swarm.size = size
     else if (pieces > 0) swarm.size ??= size
     this.#update(swarm, this.#holder(swarm, id, now), pieces, complete, now)
     if (fetches && complete) this.#endsReading(swarm)
