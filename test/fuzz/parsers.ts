@@ -33,8 +33,8 @@ import {
   resolveSchema,
   scheduleReplySchema,
 } from '../../src/wire/messages.ts'
-import { parseCandidates } from '../../src/wire/piece-desk.ts'
 import { AnswerReader } from '../../src/wire/piece-answer.ts'
+import { parseCandidates } from '../../src/wire/piece-desk.ts'
 import * as right from './corpus.ts'
 
 export interface Parser {
