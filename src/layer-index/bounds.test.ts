@@ -4,12 +4,11 @@ import { holdTo, standardBounds } from './bounds.ts'
 
 const GiB = 2 ** 30
 
-function verdict(used: { seconds?: number; memoryBytes?: number }, hostBytes: number): string {
+function refusal(used: { seconds?: number; memoryBytes?: number }, hostBytes: number): Failure | undefined {
   try {
     holdTo(standardBounds, { seconds: 0, memoryBytes: 0, ...used }, hostBytes)
-    return 'goes on'
   } catch (error) {
-    return Failure.from(error).code
+    return Failure.from(error)
   }
 }
 
@@ -22,6 +21,12 @@ describe('the making of an index', () => {
     // Another host would come no further.
     ['too-large', { memoryBytes: 3.1 * GiB }, 2 * GiB],
   ])('is %s with %p on a host of %p bytes', (expected, used, hostBytes) => {
-    expect(verdict(used, hostBytes)).toBe(expected)
+    expect(refusal(used, hostBytes)?.code ?? 'goes on').toBe(expected)
+  })
+
+  test('says what it used too much of, and what can be done', () => {
+    expect(refusal({ seconds: 1801 }, 16 * GiB)?.message).toContain('more than 1800 seconds of a processor')
+    expect(refusal({ memoryBytes: 4 * GiB }, 16 * GiB)?.message).toContain('more than 3072 MiB of memory')
+    expect(refusal({ memoryBytes: 2 * GiB }, 2 * GiB)?.message).toContain('half of this seed')
   })
 })

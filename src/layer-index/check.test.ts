@@ -2,7 +2,6 @@ import { describe, expect, test } from 'bun:test'
 import { constants, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { someIndex } from '../../test/fakes/layer-indexes.ts'
-import { holdTo } from './bounds.ts'
 import { checkIndex } from './check.ts'
 import { encodeIndex, maker } from './encode.ts'
 import type { LayerIndex } from './layer-index.ts'
@@ -74,11 +73,4 @@ describe('checkIndex', () => {
       expect(checkIndex(byAnother(encodeIndex(other)), index)).toBe('unknown')
     }
   })
-})
-
-test('a process that makes an index says what it used too much of', () => {
-  const bounds = { seconds: 10, memoryBytes: 1000 }
-  holdTo(bounds, { seconds: 10, memoryBytes: 1000 })
-  expect(() => holdTo(bounds, { seconds: 11, memoryBytes: 1 })).toThrow('more than 10 seconds of a processor')
-  expect(() => holdTo(bounds, { seconds: 1, memoryBytes: 1001 })).toThrow('more than 1000 bytes of memory')
 })
