@@ -129,9 +129,11 @@ names_of_failed() {
   sed -nE 's/^\(fail\) (.*) \[[0-9.]+m?s\]$/\1/p' "$1" | sort -u
 }
 
-# How many tests failed of each file, from bun's log, where a file's name stands above its tests.
+# How many tests failed of each file, from bun's log, where a file's name stands above its tests. After all files a long
+# log has the failures once more.
 files_of_failed() {
   awk '/^[^ ]+\.test\.ts:$/ { file = substr($0, 1, length($0) - 1) }
+    /^[0-9]+ tests? failed:$/ { file = "" }
     /^\(fail\) / && file { fails[file]++ }
     END { for (file in fails) print fails[file], file }' "$1" | sort -k 2
 }

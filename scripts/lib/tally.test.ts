@@ -36,6 +36,13 @@ test('a file that fails and then passes alone counts as passed, and is named', a
   expect(status).toBe(0)
 })
 
+test('what failed is counted once of a long log, which says it again at its end', async () => {
+  const many = `${head} for (let i = 0; i < 60; i++) test(\`good \${i}\`, () => expect(i).toBe(i))`
+  const { lines, status } = await tallied({ 'a.test.ts': onceBad('shy'), 'b.test.ts': many })
+  expect(lines).toEqual(['what failed at first, and passed alone:', 'a.test.ts', '61 passed, 0 failed, 0 skipped'])
+  expect(status).toBe(0)
+})
+
 test('a file that fails twice has failed, beside one that does not', async () => {
   const { lines, status } = await tallied({ 'a.test.ts': bad('wrong'), 'b.test.ts': onceBad('shy') })
   expect(lines).toContain('wrong')

@@ -27,7 +27,8 @@ describe.skipIf(obstacle !== undefined)('the benchmark, small', () => {
   async function figuresOf(...args: string[]): Promise<Map<string, Summary>> {
     folder = mkdtempSync(join(out, 'results-'))
     const { code, stdout, stderr } = await bench('--quick', '--out', folder, ...args)
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const failed = stdout.split('\n').filter((line) => line.includes('FAILED'))
+    expect({ code, stderr, failed }).toEqual({ code: 0, stderr: '', failed: [] })
     const report = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')) as Report
     expect(report.results).toHaveLength(1)
     for (const { scenario, figures } of report.results) {
