@@ -24,13 +24,56 @@ const dir = '/run/image'
 const leastIndexed = 64 * 1024
 const program = ['/usr/bin/python3.11', '-c', 'print(1)']
 
-export interface Started {
-  /** From the command that mounts to the last of the output. */
-  readonly seconds: number
+export interface Taken {
   /** Of the image's files, in the kernel's cache afterwards. */
   readonly read: number
   /** Compressed bytes that the mounter had of the node until then. */
   readonly fetched: number
+}
+
+/** One host that is about to start the program of an image. */
+export class Starter {
+  readonly #host: Host
+  readonly #lazy: LazyHost
+  readonly #image: string
+
+  constructor(host: Host, lazy: LazyHost, image: string) {
+    this.#host = host
+    this.#lazy = lazy
+    this.#image = image
+  }
+
+  /** Seconds from the command that mounts to the last of the output. */
+  start(): Promise<number> {
+    return this.#told(async () => {
+      const begun = performance.now()
+      await this.#lazy.mount(this.#image, dir, '--no-prefetch')
+      said(await this.#lazy.exec(['chroot', dir, ...program]))
+      return (performance.now() - begun) / 1000
+    })
+  }
+
+  /** What that took. It looks at every file, and takes longer. */
+  taken(): Promise<Taken> {
+    return this.#told(async () => {
+      const { layers } = await this.#lazy.mounted(dir)
+      const files = `find ${dir} -xdev -type f -size +0 -exec fincore --bytes --noheadings --output RES {} +`
+      const read = (await this.#lazy.shell(files)).split('\n').reduce((sum, line) => sum + Number(line), 0)
+      return { read, fetched: layers.reduce((sum, { fetched }) => sum + fetched, 0) }
+    })
+  }
+
+  stop(): Promise<void> {
+    return this.#lazy.stop()
+  }
+
+  async #told<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      throw new Error(`${this.#host.name}: ${(error as Error).message}; its mounter said: ${this.#lazy.logged()}`)
+    }
+  }
 }
 
 export class LazyStage {
@@ -74,25 +117,12 @@ export class LazyStage {
       await run(['tar', '--extract', '--numeric-owner', '--gzip', '--file', file, '--directory', to])
   }
 
-  async start(host: Host): Promise<Started> {
+  /** The mounter of that host, which runs beforehand, as dockerd does where that is timed. */
+  async ready(host: Host): Promise<Starter> {
     const lazy = await LazyHost.start(host)
-    try {
-      await lazy.exec(['mkdir', dir])
-      // It runs beforehand, as dockerd does where that is timed.
-      await lazy.ready()
-      const begun = performance.now()
-      await lazy.mount(this.name, dir, '--no-prefetch')
-      said(await lazy.exec(['chroot', dir, ...program]))
-      const seconds = (performance.now() - begun) / 1000
-      const { layers } = await lazy.mounted(dir)
-      const files = `find ${dir} -xdev -type f -size +0 -exec fincore --bytes --noheadings --output RES {} +`
-      const read = (await lazy.shell(files)).split('\n').reduce((sum, line) => sum + Number(line), 0)
-      return { seconds, read, fetched: layers.reduce((sum, { fetched }) => sum + fetched, 0) }
-    } catch (error) {
-      throw new Error(`${host.name}: ${(error as Error).message}; its mounter said: ${lazy.logged()}`)
-    } finally {
-      await lazy.stop()
-    }
+    await lazy.exec(['mkdir', dir])
+    await lazy.ready()
+    return new Starter(host, lazy, this.name)
   }
 
   async sourceShare(): Promise<number> {
