@@ -53,4 +53,4 @@ export const copied: Partial<Record<Name, string>> = {
 }
 
 /** What a node makes in its data directory: the rest there is somebody else's. */
-export const ownData = /^(?:blobs|node\.key|shoal\.(?:db|lock|pid|spare)\b.*|state\.db(?:-.*)?)$/
+export const ownData = /^(?:blobs|making|node\.key|shoal\.(?:db|layers|lock|pid|spare)\b.*|state\.db(?:-.*)?)$/

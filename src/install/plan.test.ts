@@ -129,7 +129,12 @@ const there: Found = {
   settingsDir: ['.installed', 'shoal.yaml'],
   record: 'shoal.yaml\n',
   undo: undefined,
-  data: [{ path: '/var/lib/shoal', names: ['blobs', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.spare'] }],
+  data: [
+    {
+      path: '/var/lib/shoal',
+      names: ['blobs', 'making', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.layers.db', 'shoal.spare'],
+    },
+  ],
   keepData: false,
 }
 
@@ -140,7 +145,7 @@ suite('a removal', () => {
     expect(steps.map(describe)).toEqual([
       'run systemctl disable --now shoal.service',
       'remove /etc/systemd/system/shoal.service',
-      ...['blobs', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.spare'].map(
+      ...['blobs', 'making', 'node.key', 'shoal.db', 'shoal.db-wal', 'shoal.layers.db', 'shoal.spare'].map(
         (name) => `remove /var/lib/shoal/${name}`,
       ),
       'remove /var/lib/shoal, then empty',
