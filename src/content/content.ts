@@ -44,6 +44,8 @@ export interface Wanted extends Partial<Span> {
   readonly part?: boolean
   /** `whole` unless said. */
   readonly prefetch?: Prefetch
+  /** Nobody waits for it yet: of a part, what others wait for comes before. */
+  readonly patient?: boolean
 }
 
 /** A blob open for reading. Close it when done; reading keeps it from eviction. */

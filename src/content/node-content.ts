@@ -274,7 +274,7 @@ function isHere({ gone, have, layout, size }: Blob, known: number | undefined, w
 function aimOf(wanted: Wanted | undefined, span: Span, size: number): Aim | undefined {
   const part = wanted?.part === true && span.end - span.start < size
   if (!part && !inParts(wanted)) return undefined
-  return { part, ahead: wanted?.prefetch === 'none' ? 0 : aheadBytes }
+  return { part, ahead: wanted?.prefetch === 'none' ? 0 : aheadBytes, patient: wanted?.patient ?? false }
 }
 
 /** All of the spans are waited for until the result is called. */
@@ -284,7 +284,7 @@ function expecting(transfer: Arrival, blob: Blob, spans: readonly Span[], wanted
     const { from, to } = piecesOf(blob.layout, span)
     return [from, to]
   })
-  if (wanted?.part || inParts(wanted)) transfer.aim(reader, runs)
+  if (wanted?.part || inParts(wanted)) transfer.aim(reader, runs, { patient: wanted?.patient ?? false })
   return () => transfer.readerLeft(reader)
 }
 

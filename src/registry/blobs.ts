@@ -43,7 +43,10 @@ async function sendBlob(exchange: Exchange, request: BlobRequest, services: Serv
   const startedAt = clock.now()
   const seconds = () => (clock.now() - startedAt) / 1000
   const specs = rangesOf(exchange, request.digest)
-  const wanted = wantedOf(specs, prefetchOf(exchange.header(prefetchHeader)))
+  const wanted = wantedOf(specs, {
+    prefetch: prefetchOf(exchange.header(prefetchHeader)),
+    patient: isBackground(exchange.header('priority')),
+  })
   const ended = pulls.sending(exchange.client, request.digest)
   let opened: BlobReader | undefined
   try {
@@ -127,13 +130,21 @@ function prefetchOf(header: string | undefined): Prefetch | undefined {
   throw new Failure('bad-request', `${prefetchHeader}: ${text.slice(0, 40)}: expected one of ${prefetches.join(', ')}`)
 }
 
+/** Urgency 7 of RFC 9218, section 4.1: background tasks. Whatever else the header says makes no difference here. */
+function isBackground(priority: string | undefined): boolean {
+  return /(?:^|,)[ \t]*u=7[ \t]*(?:,|$)/.test(priority ?? '')
+}
+
 /**
  * What the client reads first, as far as it can be told before the size is known. Engines ask for all from some byte on;
  * who names an end wants that part.
  */
-function wantedOf(specs: readonly RangeSpec[] | undefined, prefetch: Prefetch | undefined): Wanted | undefined {
+function wantedOf(
+  specs: readonly RangeSpec[] | undefined,
+  { prefetch, patient }: { prefetch: Prefetch | undefined; patient: boolean },
+): Wanted | undefined {
   const [spec, ...others] = specs ?? []
-  const asked = prefetch === undefined ? {} : { prefetch }
+  const asked = { ...(prefetch ? { prefetch } : {}), ...(patient ? { patient } : {}) }
   if (!spec) return prefetch === undefined ? undefined : asked
   if ('suffix' in spec || others.length > 0) return { ...asked, part: true }
   if (spec.last === undefined) return { ...asked, start: spec.first }

@@ -266,6 +266,22 @@ describe('a blob', () => {
     expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('none, following, whole')])
   })
 
+  test('that is asked for in the background is opened for somebody who does not wait', async () => {
+    const { get, path, content } = prepared()
+    for (const [priority, patient] of [
+      ['u=7', true],
+      ['i, u=7', true],
+      ['u=7,i', true],
+      ['u=6', false],
+      ['u=77', false],
+      ['', false],
+    ] as const) {
+      await (await get(path, { range: 'bytes=5-6', priority })).bytes()
+      const expected: Wanted = { start: 5, end: 7, part: true, ...(patient ? { patient } : {}) }
+      expect(content.opened.at(-1)?.span).toEqual(expected)
+    }
+  })
+
   test('of no bytes is sent as such', async () => {
     const { content, get } = setUp()
     const digest = content.addBlob({ bytes: new Uint8Array() })

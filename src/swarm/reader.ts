@@ -14,6 +14,8 @@ export interface Aim {
   readonly part: boolean
   /** Bytes after it that are worth having. */
   readonly ahead: number
+  /** Nobody waits for it: what others wait for comes before. */
+  readonly patient: boolean
 }
 
 /**
@@ -79,7 +81,7 @@ export async function* readArriving(
     if (aim) {
       const { from, to } = piecesOf(blob.layout, span)
       const last = piecesOf(blob.layout, { start: span.start, end: Math.min(span.end + aim.ahead, blob.size) }).to
-      transfer.aim(reader, [[from, to]], [to, last])
+      transfer.aim(reader, [[from, to]], { ahead: [to, last], patient: aim.patient })
     }
     for (let start = span.start; start < span.end; ) {
       const piece = pieceAt(blob.layout, start)

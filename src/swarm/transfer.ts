@@ -138,6 +138,8 @@ export class Transfer {
   #readers = new Map<number, number>()
   /** How many of them read a part. */
   readonly #partly = new Set<number>()
+  /** Of these, those that do not wait for what they want. */
+  readonly #patient = new Set<number>()
   /** Those who want it here without reading it. */
   #keepers = 0
   #nextReader = 1
@@ -336,14 +338,18 @@ export class Transfer {
       await this.finished
       return
     }
-    this.#apply({ type: 'reader-at', reader, piece })
+    if (!this.#patient.has(reader)) this.#apply({ type: 'reader-at', reader, piece })
     await this.#waiters.wait(soon ? piece : count, signal)
   }
 
-  /** That reader waits for these pieces, and may go on with those `ahead`. */
-  aim(reader: number, runs: readonly Run[], ahead?: Run): void {
+  /**
+   * That reader wants these pieces, and may go on with those `ahead`. Those of a `patient` one come after what others wait
+   * for, in whatever order is best for the swarm.
+   */
+  aim(reader: number, runs: readonly Run[], { ahead, patient = false }: { ahead?: Run; patient?: boolean } = {}): void {
     this.#partly.add(reader)
-    this.#aim(readerName(reader), runs)
+    if (patient) this.#patient.add(reader)
+    this.#aim(readerName(reader), patient ? [] : runs, patient ? runs : [])
     if (!ahead || ahead[0] >= ahead[1]) return
     this.#ahead = [...this.#ahead.slice(1 - mostAhead), ahead]
     // Where all of it is wanted anyway, this is where to go on.
@@ -373,6 +379,7 @@ export class Transfer {
   readerLeft(reader: number): void {
     this.#readers.delete(reader)
     this.#partly.delete(reader)
+    this.#patient.delete(reader)
     this.#readAt = this.#d.clock.now()
     this.#apply({ type: 'reader-left', reader })
     this.#aim(readerName(reader), [])
@@ -569,7 +576,9 @@ export class Transfer {
     this.#download = new Download(blob.layout, sure, blob.metainfo.known, tuning, random, now, !this.#part)
     this.#apply({ type: 'looking', pieces: unsure })
     if (this.#feeding.running) this.#apply({ type: 'feeding', running: true })
-    for (const [reader, piece] of this.#readers) this.#apply({ type: 'reader-at', reader, piece })
+    for (const [reader, piece] of this.#readers) {
+      if (!this.#patient.has(reader)) this.#apply({ type: 'reader-at', reader, piece })
+    }
     for (const [who, { pieces }] of this.#needs) this.#apply({ type: 'aimed', who, runs: runsOf(pieces) })
     this.#begun.resolve(blob)
     this.#events.begun(blob)

@@ -99,6 +99,7 @@ export interface Asked {
   readonly to: number
   readonly prefetch: string | null
   readonly fresh: boolean
+  readonly priority: string | null
 }
 
 /** Another answer than the right one, or undefined. */
@@ -160,6 +161,7 @@ export class LazyNode {
       to,
       prefetch: request.headers.get('shoal-prefetch'),
       fresh: request.headers.get('cache-control') === 'no-cache',
+      priority: request.headers.get('priority'),
     }
     this.asked.push(asked)
     const right = layer.bytes.subarray(from, to)

@@ -17,6 +17,8 @@ export interface PartOptions {
   readonly whole?: boolean
   /** Bytes after it that are fetched too. */
   readonly ahead?: number
+  /** Nobody waits for it. */
+  readonly patient?: boolean
   readonly signal?: AbortSignal
   /** Of the blob, where a manifest has told. */
   readonly size?: number
@@ -26,7 +28,7 @@ export function readPart(
   node: SwarmNode,
   location: Location,
   span: Span,
-  { whole = false, ahead = 0, signal = new AbortController().signal, size }: PartOptions = {},
+  { whole = false, ahead = 0, patient = false, signal = new AbortController().signal, size }: PartOptions = {},
 ): PartReader {
   const reader: PartReader = { bytes: undefined, outcome: undefined, tookMs: undefined, over: false }
   const began = node.clock.now()
@@ -34,7 +36,7 @@ export function readPart(
   const run = async () => {
     const blob = await transfer.begun
     const chunks: Uint8Array[] = []
-    for await (const bytes of readArriving(transfer, blob, span, signal, { part: true, ahead }))
+    for await (const bytes of readArriving(transfer, blob, span, signal, { part: true, patient, ahead }))
       chunks.push(bytes.slice())
     reader.bytes = Buffer.concat(chunks)
     reader.tookMs = node.clock.now() - began

@@ -117,6 +117,25 @@ describe('a part of a blob that is on its way', () => {
     expect(lazy!.store.find(digest)!.have.count).toBe(1)
   })
 
+  test('comes after what somebody waits for, if nobody waits for it', async () => {
+    const network = networkOf({ nodes: 2 })
+    const { location, bytes, digest } = network.blob(400)
+    const [seed, lazy] = network.nodes
+    seed!.fetch(location)
+    expect(await network.until(() => seed!.complete(digest), 120_000)).toBe(true)
+    const span = { start: 0, end: 390 * pieceLength }
+    const patient = readPart(lazy!, location, span, { patient: true })
+    expect(await network.until(() => (lazy!.store.find(digest)?.have.count ?? 0) > 5)).toBe(true)
+    const { have, layout } = lazy!.store.find(digest)!
+    const readers = [380, 370, 360, 350].map((piece) => readPart(lazy!, location, inside(piece)))
+    expect(await network.until(over(readers))).toBe(true)
+    const before = have.count
+    expect(await network.until(over([patient]))).toBe(true)
+    expect(Buffer.from(bytes.subarray(span.start, span.end)).equals(patient.bytes!)).toBe(true)
+    expect(await network.until(() => have.count >= span.end / layout.pieceLength)).toBe(true)
+    expect(before).toBeLessThan(have.count / 3)
+  })
+
   test('leaves the source once where all of the rest is wanted too, but not first', async () => {
     const network = networkOf({ nodes: 3 })
     const { location, bytes, digest } = network.blob(200)

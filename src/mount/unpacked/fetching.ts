@@ -29,8 +29,6 @@ const streamMerging: Merging = { gap: 16 * 1024, most: Number.POSITIVE_INFINITY 
 /** Of what starts read first: in big ranges, several at once. */
 const earlyMerging: Merging = { gap: 32 * 1024, most: 2 * 1024 * 1024 }
 const mostEarlyRuns = 6
-/** Of a run that nobody waits for: what is further ahead than this is asked for by itself. Unpacked bytes. */
-const soonBytes = 1024 * 1024
 const firstPauseMs = 100
 const longestPauseMs = 2000
 /** Heads of chunks that are kept for the runs behind; a chunk is a quarter of a megabyte at most. */
@@ -67,22 +65,29 @@ interface Wanted {
   asked: boolean
 }
 
+/**
+ * Why a run is asked for. Nobody waits for the two others: the node brings them after what somebody waits for, so who comes
+ * to wait for something in them asks for that by itself.
+ */
+type Purpose =
+  | 'demand'
+  /** It is about to be read. */
+  | 'early'
+  /** It stops while somebody waits for anything else. */
+  | 'background'
+
 class Flight {
   readonly run: Run
   /** All that is missing and will come out of it, asked for or not. */
   readonly chunks: readonly number[]
-  /** Nobody waits for it: it stops while somebody waits for anything else. */
-  readonly yields: boolean
-  /** Place in the layer up to which it has come. */
-  at: number
+  readonly purpose: Purpose
   readonly landed: Promise<void>
   readonly land: () => void
 
-  constructor(run: Run, chunks: readonly number[], yields: boolean) {
+  constructor(run: Run, chunks: readonly number[], purpose: Purpose) {
     this.run = run
     this.chunks = chunks
-    this.yields = yields
-    this.at = run.at
+    this.purpose = purpose
     const { promise, resolve } = Promise.withResolvers<void>()
     this.landed = promise
     this.land = resolve
@@ -135,7 +140,7 @@ export class Fetching {
 
   /** Brings these in one stream that gives way to what somebody waits for. @throws {Failure} */
   async stream(chunks: readonly number[], signal: AbortSignal): Promise<void> {
-    for (const run of this.#runsFor(chunks, streamMerging)) await this.#unasked(run, true, signal)
+    for (const run of this.#runsFor(chunks, streamMerging)) await this.#unasked(run, 'background', signal)
   }
 
   /** Brings these at once, for they are about to be read, in this order as far as it goes. @throws {Failure} */
@@ -146,7 +151,7 @@ export class Fetching {
       run.chunks.reduce((least, chunk) => Math.min(least, places.get(chunk) ?? least), chunks.length)
     const ascending = [...chunks].sort((a, b) => a - b)
     const runs = this.#runsFor(ascending, earlyMerging).sort((a, b) => first(a) - first(b))
-    await Promise.all(runs.map((run) => turn(() => this.#unasked(run, false, signal))))
+    await Promise.all(runs.map((run) => turn(() => this.#unasked(run, 'early', signal))))
   }
 
   close(): void {
@@ -162,16 +167,15 @@ export class Fetching {
       const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>()
       // Whoever waited may have left.
       promise.catch(() => {})
-      wanted = { promise, resolve, reject, waiters: 0, ahead: false, wrong: 0, asked: this.#comesSoon(chunk) }
+      wanted = { promise, resolve, reject, waiters: 0, ahead: false, wrong: 0, asked: this.#comes(chunk) }
       this.#wanted.set(chunk, wanted)
     }
     if (!wanted.asked) this.#dispatchSoon()
     return wanted
   }
 
-  #comesSoon(chunk: number): boolean {
-    const flight = this.#flying.get(chunk)
-    return flight !== undefined && (!flight.yields || this.#o.table.start(chunk) - flight.at <= soonBytes)
+  #comes(chunk: number): boolean {
+    return this.#flying.get(chunk)?.purpose === 'demand'
   }
 
   /** What is wanted by the time that this thread has nothing else to do goes together. */
@@ -194,7 +198,7 @@ export class Fetching {
       else (wanted.wrong > 0 ? again : asked).push(chunk)
     }
     const ascending = (chunks: number[]) => chunks.sort((a, b) => a - b)
-    const runs = runsOf(ascending(asked), this.#o, demandMerging, (chunk) => this.#from(chunk))
+    const runs = runsOf(ascending(asked), this.#o, demandMerging, (chunk) => this.#from(chunk, 'demand'))
     const freshRuns = runsOf(ascending(again), this.#o, demandMerging)
     for (const [list, fresh] of [
       [runs, false],
@@ -207,7 +211,7 @@ export class Fetching {
   async #demand(run: Run, fresh: boolean): Promise<void> {
     const { traffic } = this.#o
     this.#runs++
-    const flight = this.#flight(run, false)
+    const flight = this.#flight(run, 'demand')
     try {
       await traffic.demand(() => this.#bring(flight, fresh, this.#ended.signal))
       this.#failed = 0
@@ -221,11 +225,11 @@ export class Fetching {
 
   #runsFor(chunks: readonly number[], merging: Merging): Run[] {
     const missing = chunks.filter((chunk) => !this.#o.holdings.has(chunk) && !this.#flying.has(chunk))
-    return runsOf(missing, this.#o, merging, (chunk) => this.#from(chunk))
+    return runsOf(missing, this.#o, merging, (chunk) => this.#from(chunk, 'background'))
   }
 
-  async #unasked(run: Run, yields: boolean, signal: AbortSignal): Promise<void> {
-    const wrong = await this.#bring(this.#flight(run, yields), false, signal)
+  async #unasked(run: Run, purpose: Purpose, signal: AbortSignal): Promise<void> {
+    const wrong = await this.#bring(this.#flight(run, purpose), false, signal)
     for (const chunk of wrong) await this.#again(chunk, signal)
   }
 
@@ -266,17 +270,17 @@ export class Fetching {
   /** One more try for a chunk that came wrong in a stream. */
   async #again(chunk: number, signal: AbortSignal): Promise<void> {
     for (const run of runsOf([chunk], this.#o, streamMerging)) {
-      const wrong = await this.#bring(this.#flight(run, true), true, signal)
+      const wrong = await this.#bring(this.#flight(run, 'background'), true, signal)
       if (wrong.length > 0) throw new Failure('corrupt', this.#wrongTwice(chunk))
     }
   }
 
   /** @returns the chunks of the run that came and were wrong. @throws {Failure} when the run broke off */
   async #bring(flight: Flight, fresh: boolean, signal: AbortSignal): Promise<number[]> {
-    const { run } = flight
+    const { run, purpose } = flight
     const { table, compression, points, compressedSize, keeping, traffic } = this.#o
     const missing = new Set(run.chunks)
-    const before = this.#flightTo(run.at, flight)
+    const before = this.#flightBefore(flight)
     const batch = keeping.batch()
     const gaps = this.#o.gaps.writer()
     const cuts: Cuts = {
@@ -293,9 +297,10 @@ export class Fetching {
     try {
       using unpacking = resume({ compression, points }, run, (_, bytes) => {
         cutter?.push(bytes)
-        flight.at = cutter?.at ?? run.at
       })
-      for await (const bytes of this.#o.client().range(this.#o.blob(), range, { fresh, signal })) {
+      for await (const bytes of this.#o
+        .client()
+        .range(this.#o.blob(), range, { fresh, patient: purpose !== 'demand', signal })) {
         this.#o.came(bytes.length)
         if (!cutter) {
           // It was asked for at once, but what it begins with is the rest of a chunk that the one before begins.
@@ -305,7 +310,7 @@ export class Fetching {
         }
         if (!push(unpacking, bytes)) break
         await batch.room()
-        if (flight.yields && traffic.busy) await traffic.quiet(signal)
+        if (purpose === 'background' && traffic.busy) await traffic.quiet(signal)
       }
       this.#keepHead(cutter?.head())
       for (const chunk of missing) if (!this.#isHere(chunk)) this.#count(chunk)
@@ -325,7 +330,7 @@ export class Fetching {
       const wanted = this.#wanted.get(chunk)
       if (!wanted) continue
       if (this.#isHere(chunk)) this.#came(chunk, this.#o.keeping.peek(chunk))
-      wanted.asked = this.#comesSoon(chunk)
+      wanted.asked = this.#comes(chunk)
       if (!wanted.asked) this.#dispatchSoon()
     }
   }
@@ -344,39 +349,41 @@ export class Fetching {
   }
 
   /** Place of the first byte of a chunk that is to be fetched. */
-  #from(chunk: number): number {
+  #from(chunk: number, purpose: Purpose): number {
     const start = this.#o.table.start(chunk)
     const head = this.#heads.get(chunk)
     if (head) return start + head.bytes.length
-    for (const { run } of this.#flights) {
+    for (const { run, purpose: its } of this.#flights) {
+      if (!canWaitFor(purpose, its)) continue
       if (run.at <= start && run.until > start && run.until < this.#o.table.end(chunk)) return run.until
     }
     return start
   }
 
-  #flight(run: Run, yields: boolean): Flight {
+  #flight(run: Run, purpose: Purpose): Flight {
     const { table } = this.#o
     const [first, last] = table.within(run.at, run.until)
     const chunks = new Set(run.chunks)
     for (let chunk = first; chunk < last; chunk++) {
       if (table.start(chunk) >= run.at && table.end(chunk) <= run.until && !this.#isHere(chunk)) chunks.add(chunk)
     }
-    const flight = new Flight(run, [...chunks], yields)
+    const flight = new Flight(run, [...chunks], purpose)
     this.#flights.add(flight)
     for (const chunk of chunks) {
-      // What gives way may come late: who waits for it waits for the one that does not.
-      if (!yields || !this.#flying.has(chunk)) this.#flying.set(chunk, flight)
+      // What nobody waits for may come late: who waits for it waits for the one that does not.
+      if (purpose === 'demand' || !this.#flying.has(chunk)) this.#flying.set(chunk, flight)
       const wanted = this.#wanted.get(chunk)
-      if (wanted) wanted.asked = this.#comesSoon(chunk)
+      if (wanted) wanted.asked = this.#comes(chunk)
     }
     return flight
   }
 
-  /** The run under way that ends at `at` in the middle of a chunk, and leaves its head. */
-  #flightTo(at: number, except: Flight): Flight | undefined {
+  /** The run under way that ends where this one begins, in the middle of a chunk, and leaves its head. */
+  #flightBefore({ run: { at }, purpose }: Flight): Flight | undefined {
     const chunk = this.#o.table.after(at)
     const inside = chunk < this.#o.table.count && this.#o.table.start(chunk) < at
-    return inside ? [...this.#flights].find((flight) => flight !== except && flight.run.until === at) : undefined
+    if (!inside) return undefined
+    return [...this.#flights].find(({ run, purpose: its }) => run.until === at && canWaitFor(purpose, its))
   }
 
   #headAt(at: number): Head | undefined {
@@ -391,6 +398,11 @@ export class Fetching {
       this.#heads.delete(chunk)
     }
   }
+}
+
+/** What somebody waits for does not wait for what nobody waits for. */
+function canWaitFor(purpose: Purpose, other: Purpose): boolean {
+  return purpose !== 'demand' || other === 'demand'
 }
 
 /** False where what came cannot be unpacked: whatever it would have held is as good as wrong. */

@@ -522,6 +522,33 @@ describe('what nobody asked for', () => {
     expect(last!.from).toBeGreaterThan(first!.from)
     expect(node.asked.slice(0, 2).map(({ prefetch }) => prefetch)).toEqual(['none', 'none'])
     await until(() => layer.ready(512, 256 * 1024))
+    expect(node.asked.every(({ priority }) => priority === 'u=7')).toBe(true)
+  })
+
+  test('and is on its way is asked for by itself when somebody waits for it', async () => {
+    const node = newNode(sample)
+    node.reads = [0]
+    const { promise: later, resolve: go } = Promise.withResolvers<undefined>()
+    node.bend = ({ priority }) => (priority === null ? undefined : later)
+    const layer = await newLayers().open(specOf(node, sample, true))
+    await until(() => node.asked.length === 1)
+    expect(same(await layer.read(600, 10, within(20_000)), sample.shown.subarray(600, 610))).toBe(true)
+    expect(node.asked.map(({ priority }) => priority)).toEqual(['u=7', null])
+    go(undefined)
+    await until(() => layer.progress().complete)
+  })
+
+  test('stays away while anything that starts read first is on its way', async () => {
+    const node = newNode(sample)
+    node.reads = [0]
+    const { promise: later, resolve: go } = Promise.withResolvers<undefined>()
+    node.bend = () => later
+    const layer = await newLayers().open(specOf(node, sample, true))
+    await until(() => node.asked.length === 1)
+    await Bun.sleep(800)
+    expect(node.asked.length).toBe(1)
+    go(undefined)
+    await until(() => layer.progress().complete)
   })
 
   test('and what this start read first is told when it ends', async () => {

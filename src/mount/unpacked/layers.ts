@@ -97,7 +97,11 @@ export class UnpackedLayers {
       const client = new NodeClient(spec.node, this.#o.clock)
       const blob = { repository: spec.repository, digest: spec.digest }
       await this.#remember(spec.digest)
-      const held = (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob))
+      const { traffic } = this.#around
+      // Whoever mounts waits for the tree of the layer: what nobody has asked for of others goes after that.
+      const held = await traffic.demand(
+        async () => (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob)),
+      )
       const { layer } = held
       if (layer.shape.diffId !== spec.diffId) {
         throw new Failure('corrupt', `${shortDigest(spec.digest)} unpacks to something else than this image says`)
@@ -108,7 +112,6 @@ export class UnpackedLayers {
       layer.again.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
       this.#borrowAll(layer)
       const { clock } = this.#o
-      const { traffic } = this.#around
       held.tending ??= new Tending({
         layer,
         client,

@@ -21,6 +21,8 @@ export interface Blob {
 export interface RangeOptions {
   /** What the node had was wrong: it is to look elsewhere. */
   readonly fresh: boolean
+  /** Nobody waits for it: the node brings first what somebody waits for. */
+  readonly patient?: boolean
   readonly signal: AbortSignal
 }
 
@@ -67,7 +69,7 @@ export class NodeClient {
   async *range(
     blob: Blob,
     { from, to, size }: { readonly from: number; readonly to: number; readonly size: number },
-    { fresh, signal }: RangeOptions,
+    { fresh, patient = false, signal }: RangeOptions,
   ): AsyncGenerator<Uint8Array> {
     const name = shortDigest(blob.digest)
     const headers = {
@@ -75,6 +77,8 @@ export class NodeClient {
       // What is to come beside it is asked for by itself, when nobody waits for anything else.
       'shoal-prefetch': 'none',
       ...(fresh ? { 'cache-control': 'no-cache' } : {}),
+      // RFC 9218, section 4.1: background.
+      ...(patient ? { priority: 'u=7' } : {}),
     }
     const patience = new Patience(this.#clock, signal)
     try {

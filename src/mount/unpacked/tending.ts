@@ -61,11 +61,14 @@ export class Tending {
   }
 
   async #early(): Promise<void> {
-    const { layer, client, blob } = this.#o
+    const { layer, client, blob, traffic } = this.#o
     if (layer.holdings.complete) return
-    const reads = await client.reads(blob, within(this.#ended.signal))
-    const wanted = firstReads(reads, layer.holdings).filter((chunk) => !layer.lending.borrow(chunk))
-    await layer.fetching.early(wanted, this.#ended.signal)
+    // Of no layer the rest goes before what the start reads of another.
+    await traffic.demand(async () => {
+      const reads = await client.reads(blob, within(this.#ended.signal))
+      const wanted = firstReads(reads, layer.holdings).filter((chunk) => !layer.lending.borrow(chunk))
+      await layer.fetching.early(wanted, this.#ended.signal)
+    })
   }
 
   /** Until all of it is here, verified and, where that costs little, in its own file. */
