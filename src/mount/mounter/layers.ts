@@ -161,7 +161,7 @@ export class Layers {
   tune(): void {
     for (const mounted of this.#byId.values()) {
       if (mounted.readAhead === undefined || !mounted.layer.progress()?.complete) continue
-      readFarAhead(mounted.readAhead)
+      readFarAhead(mounted.readAhead, this.#o.places.unpacked)
       mounted.readAhead = undefined
     }
   }
