@@ -18,10 +18,10 @@ export function readAheads(): string[] {
   }
 }
 
-/** All of the layer is here, below `folder`. Where the kernel does not take it, that costs speed and nothing else. */
-export function readFarAhead(name: string, below: string): void {
+/** All of the layer is here, on the disk of that folder. Where the kernel does not take it, that costs speed and nothing else. */
+export function readFarAhead(name: string, layers: string): void {
   try {
-    const kb = Math.max(leastWholeKb, diskReadAheadKb(below) ?? 0)
+    const kb = Math.max(leastWholeKb, diskReadAheadKb(layers) ?? 0)
     writeFileSync(join(folder, name, 'read_ahead_kb'), String(kb))
   } catch {
     // The mount is gone, or /sys cannot be written to.
