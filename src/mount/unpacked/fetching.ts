@@ -230,7 +230,7 @@ export class Fetching {
 
   async #unasked(run: Run, purpose: Purpose, signal: AbortSignal): Promise<void> {
     const wrong = await this.#bring(this.#flight(run, purpose), false, signal)
-    for (const chunk of wrong) await this.#again(chunk, signal)
+    for (const chunk of wrong) await this.#again(chunk, purpose, signal)
   }
 
   /** It came, and was wrong. */
@@ -267,10 +267,10 @@ export class Fetching {
     }
   }
 
-  /** One more try for a chunk that came wrong in a stream. */
-  async #again(chunk: number, signal: AbortSignal): Promise<void> {
+  /** One more try for a chunk that came wrong in a run that nobody waits for. */
+  async #again(chunk: number, purpose: Purpose, signal: AbortSignal): Promise<void> {
     for (const run of runsOf([chunk], this.#o, streamMerging)) {
-      const wrong = await this.#bring(this.#flight(run, 'background'), true, signal)
+      const wrong = await this.#bring(this.#flight(run, purpose), true, signal)
       if (wrong.length > 0) throw new Failure('corrupt', this.#wrongTwice(chunk))
     }
   }

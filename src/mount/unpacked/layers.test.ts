@@ -133,6 +133,17 @@ describe('wrong bytes', () => {
     expect(same(await read(), plain.shown.subarray(600, 5600))).toBe(true)
   })
 
+  test('of what starts are known to read are asked for again, and the rest comes after them', async () => {
+    const node = newNode(plain)
+    node.reads = [0]
+    let spoiled = 0
+    node.bend = (asked, right) => (spoiled++ > 0 ? undefined : damaged(asked, right))
+    const layer = await newLayers().open(specOf(node, plain, true))
+    await until(() => layer.progress().complete)
+    expect(node.asked.slice(0, 2).map(({ fresh }) => fresh)).toEqual([false, true])
+    expect(same(await all(layer), plain.shown)).toBe(true)
+  })
+
   test('in a compressed layer are found, be it that they cannot be unpacked', async () => {
     const random = seededRandom(11)
     for (let i = 0; i < 20; i++) {
