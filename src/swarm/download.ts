@@ -47,6 +47,8 @@ export type DownloadEvent =
   | { type: 'aimed'; who: string; runs: readonly Run[]; ahead?: readonly Run[] }
   /** All of the blob is wanted, from now on. */
   | { type: 'whole' }
+  /** So many blobs are on their way to this node, this one included. */
+  | { type: 'beside'; blobs: number }
   | { type: 'tick' }
 
 export type DownloadCommand =
@@ -64,7 +66,6 @@ export class Download {
   readonly have: Bitmap
   readonly parents = new Map<string, Parent>()
   readonly #tuning: Tuning
-  readonly #mostInFlight: number
   readonly #random: Random
   readonly #stated: Bitmap
   readonly #availability: Uint16Array
@@ -101,6 +102,9 @@ export class Download {
   /** When the source last brought something. */
   #fedAt: number
   #nextRequest = 1
+  /** On their way to this node, this one included. */
+  #blobs = 1
+  #mostInFlight: number
   /** Free pieces that exactly one parent holds. */
   #rare = 0
   #progressAt: number
@@ -117,7 +121,7 @@ export class Download {
     this.#stated = stated.copy()
     this.#tuning = tuning
     this.#fedAt = now
-    this.#mostInFlight = inFlight(tuning, layout.pieceLength)
+    this.#mostInFlight = inFlight(tuning, layout.pieceLength, this.#blobs)
     this.#random = random
     this.#availability = new Uint16Array(layout.count)
     this.#asked = new Uint8Array(layout.count)
@@ -288,6 +292,10 @@ export class Download {
         break
       case 'whole':
         this.#wantAll(now)
+        break
+      case 'beside':
+        this.#blobs = event.blobs
+        this.#mostInFlight = inFlight(this.#tuning, this.layout.pieceLength, event.blobs)
         break
       case 'tick':
         this.#tick(now)
@@ -578,7 +586,7 @@ export class Download {
   }
 
   #adapt(parent: Parent, now: number): void {
-    parent.adapt(this.#tuning, this.#list.length, this.layout.pieceLength, now)
+    parent.adapt(this.#tuning, this.#list.length, this.#blobs, this.layout.pieceLength, now)
   }
 
   /**

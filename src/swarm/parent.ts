@@ -42,9 +42,12 @@ export class Parent {
     this.failuresInRow = 0
   }
 
-  /** As many requests may be in flight as keep its link busy for `pipelineMs`; more where there are few parents. */
-  adapt(tuning: Tuning, parents: number, pieceLength: number, now: number): void {
-    const least = Math.max(tuning.leastPipeline, Math.ceil(tuning.leastInFlight / parents))
+  /**
+   * As many requests may be in flight as keep its link busy for `pipelineMs`; more where there are few parents, unless so
+   * many blobs come beside this one that its line would be full of requests for them.
+   */
+  adapt(tuning: Tuning, parents: number, blobs: number, pieceLength: number, now: number): void {
+    const least = Math.max(tuning.leastPipeline, Math.ceil(tuning.leastInFlight / (parents * blobs)))
     const byRate = least + Math.floor((this.meter.perMs(now) * tuning.pipelineMs) / pieceLength)
     this.pipeline = Math.min(tuning.mostPipeline, byRate)
   }

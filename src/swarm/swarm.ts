@@ -16,7 +16,7 @@ const mostUnpublished = 64
 /** A scheduler hears so often how far those are through whom a blob comes to others, or it would take them for stuck. */
 const leadMs = 1000
 
-export interface SwarmOptions extends TransferDeps {
+export interface SwarmOptions extends Omit<TransferDeps, 'coming'> {
   readonly seeder: Seeder
   readonly directory: Directory
   /** A node says that a piece came wrong from here. */
@@ -29,6 +29,7 @@ export interface SwarmOptions extends TransferDeps {
 
 export class Swarm implements SessionHandler {
   readonly #o: SwarmOptions
+  readonly #deps: TransferDeps
   readonly #transfers = new Map<Digest, Transfer>()
   /** Blobs that are read through this node without being kept. */
   readonly #passages = new Map<Digest, Set<Passage>>()
@@ -42,6 +43,7 @@ export class Swarm implements SessionHandler {
 
   constructor(options: SwarmOptions) {
     this.#o = options
+    this.#deps = { ...options, coming: () => this.#coming() }
     const { seeder, changed } = options
     this.#events = {
       begun: (blob) => {
@@ -90,7 +92,7 @@ export class Swarm implements SessionHandler {
     if (!part) running?.wantAll()
     if (running) return running
     const begin = () => {
-      const made = new Transfer(this.#o, this.#events, location, part)
+      const made = new Transfer(this.#deps, this.#events, location, part)
       this.#transfers.set(location.digest, made)
       made.start(this.#sizes.get(location.digest) ?? size)
       return made
@@ -105,7 +107,7 @@ export class Swarm implements SessionHandler {
     const { digest } = location
     const passages = this.#passages.get(digest) ?? new Set()
     this.#passages.set(digest, passages)
-    const passage = new Passage(this.#o, location, size, () => {
+    const passage = new Passage(this.#deps, location, size, () => {
       passages.delete(passage)
       if (passages.size === 0 && this.#passages.get(digest) === passages) this.#passages.delete(digest)
       // Others count on neither: this node has nothing of it, and will not read the source for them.
@@ -192,6 +194,13 @@ export class Swarm implements SessionHandler {
   }
 
   /** The transfer that brings it already, from now on also for who asks by this name. */
+  /** Blobs that something is on its way of. */
+  #coming(): number {
+    let coming = 0
+    for (const transfer of this.#transfers.values()) if (transfer.coming) coming++
+    return coming
+  }
+
   #joined(location: Location): Transfer | undefined {
     const running = this.#transfers.get(location.digest)
     running?.also(location)

@@ -52,6 +52,8 @@ export interface TransferDeps {
   readonly log: Log
   readonly metrics: Metrics
   readonly tuning: Tuning
+  /** How many blobs are on their way to this node. */
+  coming(): number
   verify(node: NodeId, payload: Uint8Array, signature: Uint8Array): boolean
   /** A node that has the blob says which private repositories have it. */
   owned?(digest: Digest, repositories: readonly Repository[]): void
@@ -193,6 +195,10 @@ export class Transfer {
   /** This node reads the blob from its source. */
   get feeding(): boolean {
     return this.#feeding.running
+  }
+  /** Something that is wanted is missing here. */
+  get coming(): boolean {
+    return !(this.#download?.idle ?? false)
   }
   /** Only what somebody waits for is wanted here. */
   get part(): boolean {
@@ -574,6 +580,7 @@ export class Transfer {
     const [sure, unsure] = blob.complete ? [blob.have, []] : looked(blob)
     const now = clock.now()
     this.#download = new Download(blob.layout, sure, blob.metainfo.known, tuning, random, now, !this.#part)
+    this.#apply({ type: 'beside', blobs: this.#d.coming() })
     this.#apply({ type: 'looking', pieces: unsure })
     if (this.#feeding.running) this.#apply({ type: 'feeding', running: true })
     for (const [reader, piece] of this.#readers) {
@@ -686,6 +693,7 @@ export class Transfer {
 
   #tick(): void {
     const now = this.#d.clock.now()
+    this.#apply({ type: 'beside', blobs: this.#d.coming() })
     this.#apply({ type: 'tick' })
     if (this.#over) return
     this.#asking.tick()

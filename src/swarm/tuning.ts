@@ -3,13 +3,18 @@ export interface Tuning {
   /** Requests in flight at one parent, least and most. Between them the parent's rate decides. */
   readonly leastPipeline: number
   readonly mostPipeline: number
-  /** Requests in flight at all parents together that few parents are given too. */
+  /** Requests in flight at all parents of all blobs together that few parents of few blobs are given too. */
   readonly leastInFlight: number
   /** How many ms worth of a parent's rate are kept in flight there. */
   readonly pipelineMs: number
   /** Requests in flight at all parents together, and what they may bring: they are in memory until they are written. */
   readonly mostInFlight: number
   readonly mostBytesInFlight: number
+  /**
+   * Blobs that come at once share that, and each may have so many in any case. Forty layers on sixteen hosts with 64 for each
+   * took as long as with 4, and 2.9 requests for each piece instead of 1.3: lines were so long that most gave up waiting.
+   */
+  readonly leastShare: number
   /** Parents a download connects to. */
   readonly mostParents: number
   /** Pieces ahead of a reader that are fetched before anything rarer. */
@@ -40,6 +45,7 @@ export const defaultTuning: Tuning = {
   pipelineMs: 100,
   mostInFlight: 64,
   mostBytesInFlight: 32 * MiB,
+  leastShare: 4,
   mostParents: 24,
   urgentPieces: 2,
   windowBytes: 128 * MiB,
@@ -53,7 +59,9 @@ export const defaultTuning: Tuning = {
   busyMs: 200,
 }
 
-/** Requests that may be in flight for pieces of that length. */
-export function inFlight({ mostInFlight, mostBytesInFlight, leastPipeline }: Tuning, pieceLength: number): number {
-  return Math.min(mostInFlight, Math.max(8 * leastPipeline, Math.floor(mostBytesInFlight / pieceLength)))
+/** Requests that may be in flight for pieces of that length, of one of so many blobs. */
+export function inFlight(tuning: Tuning, pieceLength: number, blobs: number): number {
+  const { mostInFlight, mostBytesInFlight, leastPipeline, leastShare } = tuning
+  const all = Math.min(mostInFlight, Math.max(8 * leastPipeline, Math.floor(mostBytesInFlight / pieceLength)))
+  return Math.min(all, Math.max(leastShare, Math.floor(all / blobs)))
 }

@@ -93,6 +93,11 @@ export class Host {
     this.#held.set(copy.digest, copy)
   }
 
+  /** Blobs that are on their way to it. */
+  get coming(): number {
+    return this.copies.reduce((sum, { finishedAt }) => sum + (finishedAt === undefined ? 1 : 0), 0)
+  }
+
   /** Ms from its start until it had everything. */
   get tookMs(): number | undefined {
     let last = 0

@@ -265,6 +265,7 @@ export class Simulation {
 
   #begin(copy: Copy): void {
     if (!copy.host.alive) return
+    this.#apply(copy, { type: 'beside', blobs: copy.host.coming })
     this.#ask(copy, false)
     if (this.#s.parts) this.#aim(copy)
     else if (!this.#s.unread) this.#apply(copy, { type: 'reader-at', reader: 1, piece: 0 })
@@ -273,6 +274,7 @@ export class Simulation {
 
   #tick(copy: Copy, ticks: number): void {
     if (!copy.host.alive || copy.finishedAt !== undefined) return
+    this.#apply(copy, { type: 'beside', blobs: copy.host.coming })
     this.#apply(copy, { type: 'tick' })
     if (ticks % (holdsMs / tickMs) === 0) this.#holds(copy)
     this.#queue.after(tickMs, kinds.tick, copy.index, ticks + 1)
