@@ -110,6 +110,27 @@ describe('asking', () => {
     expect(Math.max(...['ann', 'bob', 'cat'].map((parent) => race.at(parent).length))).toBe(3)
   })
 
+  test('blobs that come at once share what may be in flight, and each has a little in any case', () => {
+    const asked = (blobs: number) => {
+      const race = new Race({ tuning: { leastInFlight: 8, mostInFlight: 12, leastShare: 2 } })
+      race.apply({ type: 'beside', blobs })
+      for (let i = 0; i < 16; i++) race.join(`parent ${i}`, bits(i))
+      return race.download.inFlight
+    }
+    expect([1, 3, 40].map(asked)).toEqual([12, 4, 2])
+  })
+
+  test('few parents of one blob are asked for more at once than few parents of many', () => {
+    const asked = (blobs: number) => {
+      const race = new Race({ tuning: { leastInFlight: 8 } })
+      race.apply({ type: 'beside', blobs })
+      race.join('ann', everything)
+      race.join('bob', everything)
+      return race.at('bob').length
+    }
+    expect([1, 2, 40].map(asked)).toEqual([4, 2, 1])
+  })
+
   test('nothing is asked for twice while it is on its way, and nothing that is here', () => {
     const race = new Race({ have: bits(0, 1), stated: bits(), tuning: { leastPipeline: 16 } })
     race.join('ann', everything)

@@ -66,6 +66,19 @@ test('the far site goes on when the node that fetches for it dies', () => {
   })
 })
 
+test('forty layers at once: the lines are so short that few in them give up', () => {
+  const { max, requests, deliveries } = run({
+    seed: 4,
+    nodes: 16,
+    seeds: 0,
+    blobs: 40,
+    blobBytes: 5e6,
+    sourceRate: rate,
+  })
+  expect(max).toBeLessThan(1.1)
+  expect(requests / deliveries).toBeLessThan(1.6)
+})
+
 test('a slow source is what everybody waits for, and little more', () => {
   const { max, bytesFromSource } = run({ seed: 5, nodes: 16, sourceRate: rate / 2 })
   expect(max).toBeLessThan(2.4)
