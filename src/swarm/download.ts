@@ -93,8 +93,10 @@ export class Download {
   #openAimed = 0
   /** How many of them are being answered. */
   #started = 0
-  /** Arrived and neither stored nor rejected yet. */
+  /** Arrived, or looked at, and neither stored nor rejected yet. */
   #arrivals = 0
+  /** Those of them that are looked at: they lie on the disk. */
+  readonly #looked: Bitmap
   readonly #readers = new Map<number, number>()
   readonly #view: PieceView & { readers: readonly number[] }
   #feed = { from: 0, to: 0 }
@@ -132,6 +134,7 @@ export class Download {
     this.#free = new Bitmap(layout.count)
     this.#awaited = new Bitmap(layout.count)
     this.#due = new Bitmap(layout.count)
+    this.#looked = new Bitmap(layout.count)
     for (let i = 0; i < layout.count; i++) this.#refresh(i)
     this.#progressAt = now
     this.#view = {
@@ -159,6 +162,11 @@ export class Download {
   /** Nothing that is wanted is missing here. */
   get idle(): boolean {
     return this.#lacking.count === 0
+  }
+
+  /** All that is on its way is here, and the disk takes its time. */
+  get waitsForDisk(): boolean {
+    return this.#requests.size === 0 && this.#held > 0
   }
 
   /** Some parent holds a piece that is wanted and missing here. */
@@ -240,16 +248,23 @@ export class Download {
       case 'arrived':
         this.#arrived(event.request, event.piece, now)
         break
-      case 'stored':
+      case 'stored': {
+        const full = this.#held >= this.#mostInFlight
         this.#written(event.piece)
         this.#stored(event.piece, now)
+        if (full && !this.#done) this.#fill(now)
         break
+      }
       case 'fed':
         this.#fedAt = now
         this.#stored(event.piece, now)
         break
       case 'looking':
-        for (const piece of event.pieces) if (!this.have.has(piece)) this.#writes(piece)
+        for (const piece of event.pieces) {
+          if (this.have.has(piece)) continue
+          this.#looked.set(piece)
+          this.#writes(piece)
+        }
         break
       case 'lost':
         for (const piece of event.pieces) if (this.have.clear(piece)) this.#refresh(piece)
@@ -424,7 +439,7 @@ export class Download {
     const request = this.#requests.get(id)
     if (!request || piece < 0 || piece >= this.layout.count) return
     const parent = this.parents.get(request.parent)
-    const full = this.#requests.size >= this.#mostInFlight
+    const full = this.#held >= this.#mostInFlight
     this.#bind(request, piece)
     this.#forget(request)
     if (parent) {
@@ -468,6 +483,7 @@ export class Download {
     if (!this.#writing[piece]) return
     this.#writing[piece]!--
     this.#arrivals--
+    this.#looked.clear(piece)
     this.#release(piece)
   }
 
@@ -506,6 +522,7 @@ export class Download {
     for (const parent of this.#list) this.#adapt(parent, now)
     this.#fill(now)
     this.#hedge(now)
+    if (this.waitsForDisk) this.#progressAt = now
     if (!this.idle && now - this.#progressAt > this.#tuning.stallMs) this.#ask(true, now)
   }
 
@@ -570,7 +587,7 @@ export class Download {
 
   /** Gives every parent with room something to do, one request a round so that none takes all. */
   #fill(now: number): void {
-    if (this.#requests.size >= this.#mostInFlight) return
+    if (this.#held >= this.#mostInFlight) return
     const parents = this.#list
     const start = Math.floor(this.#random() * parents.length)
     for (let progress = true; progress; ) {
@@ -598,9 +615,14 @@ export class Download {
     return now - this.#fedAt < this.#tuning.stallMs
   }
 
+  /** Pieces that are in memory, or may be soon: on their way, or waiting for the disk. */
+  get #held(): number {
+    return this.#requests.size + this.#arrivals - this.#looked.count
+  }
+
   #hasRoom(parent: Parent, now: number): boolean {
     if (parent.requests.size >= parent.pipeline || parent.busyUntil > now) return false
-    return this.#requests.size < this.#mostInFlight
+    return this.#held < this.#mostInFlight
   }
 
   #fillOne(parent: Parent, now: number): boolean {

@@ -1,7 +1,8 @@
 /** Who waits for a part of a blob does not wait for the disk that it is kept on. */
-import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
+import { afterEach, beforeEach, expect, type Mock, spyOn, test } from 'bun:test'
 import { readPart } from '../../test/fakes/part-reader.ts'
 import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
+import { defaultTuning } from './tuning.ts'
 
 let network: SwarmNetwork
 let blob: ReturnType<SwarmNetwork['blob']>
@@ -38,6 +39,21 @@ test('a part is read as soon as it is verified, and its pieces are stored when t
   expect(made.have.count).toBe(0)
   goOn()
   expect(await network.until(() => [1, 2, 3].every((piece) => made.have.has(piece)))).toBe(true)
+})
+
+test('no more comes than may be in memory while the disk takes none, and the rest when it does', async () => {
+  blob = network.blob(200, 2)
+  const [seed] = network.nodes
+  seed!.fetch(blob.location, blob.bytes.length)
+  expect(await network.until(() => seed!.complete(blob.digest))).toBe(true)
+  const { peer, made, goOn } = slowDisk()
+  peer.reader(blob.location)
+  await network.until(() => false, 5000)
+  const come = (made.write as unknown as Mock<typeof made.write>).mock.calls.length
+  expect(come).toBeGreaterThan(0)
+  expect(come).toBeLessThanOrEqual(defaultTuning.mostInFlight)
+  goOn()
+  expect(await network.until(() => peer.complete(blob.digest))).toBe(true)
 })
 
 test('who reads all of it is given what is stored', async () => {

@@ -699,7 +699,9 @@ export class Transfer {
     this.#asking.tick()
     this.#feeding.look()
     this.#tellNeeds()
-    if (this.#part && this.#download?.idle) this.#progressAt = now
+    const download = this.#download
+    // What the source sends would have to wait for that disk too.
+    if (download?.waitsForDisk || (this.#part && download?.idle)) this.#progressAt = now
     const quiet = now - this.#progressAt
     const patience = this.#ownWayAfter * (now < this.#elsewhereUntil ? elsewherePatience : 1)
     if (!this.#feeding.running && !this.#feeding.failure && quiet > patience) {
