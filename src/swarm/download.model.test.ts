@@ -35,7 +35,7 @@ class Shell {
   readonly download: Download
   readonly requests = new Map<number, Request>()
   readonly stated = new Bitmap(layout.count)
-  readonly writing: { piece: number; parent: string }[] = []
+  readonly writing: { piece: number; parent: string; looked?: true }[] = []
   feed = { from: 0, to: 0 }
   now = 0
   completed = 0
@@ -88,6 +88,7 @@ class Shell {
           }
         }
         this.requests.set(request.id, request)
+        expect(this.requests.size + this.arrived()).toBeLessThanOrEqual(tuning.mostInFlight)
         break
       }
       case 'cancel':
@@ -97,6 +98,12 @@ class Shell {
         this.completed++
         break
     }
+  }
+
+  /** Pieces that are in memory until the disk has them, and are not looked at on the disk as well. */
+  arrived(): number {
+    const looked = new Set(this.writing.filter((each) => each.looked).map(({ piece }) => piece))
+    return this.writing.filter(({ piece }) => !looked.has(piece)).length
   }
 
   /** Everything the download keeps count of, counted anew. */
@@ -199,7 +206,7 @@ class Shell {
         return this.apply({ type: 'lost', pieces: [inside, (inside + 5) % layout.count] })
       case 'look':
         if (this.download.done || this.download.have.has(inside)) return
-        this.writing.push({ piece: inside, parent: name })
+        this.writing.push({ piece: inside, parent: name, looked: true })
         return this.apply({ type: 'looking', pieces: [inside] })
       case 'reader':
         return this.apply({ type: 'reader-at', reader: parent, piece: inside })
