@@ -456,6 +456,19 @@ describe('a download', () => {
     expect(silent.pieces()).not.toEqual([])
   })
 
+  test('is not stalled while all that came waits for the disk, but is while it waits to be verified', () => {
+    for (const verifiable of [true, false]) {
+      const race = new Race({ tuning: { stallMs: 2000 }, stated: verifiable ? everything : bits() })
+      race.join('ann', everything, true)
+      for (const request of race.at('ann')) race.arrive(request, 3)
+      for (const request of race.at('ann')) race.refuse(request, 'busy')
+      race.apply({ type: 'parent-left', parent: 'ann' })
+      race.others.length = 0
+      for (let i = 0; i < 12; i++) race.wait(250)
+      expect(race.others.some((command) => command.do === 'ask' && command.stalled)).toBe(!verifiable)
+    }
+  })
+
   test('is not stalled while its own feed goes on', () => {
     const race = new Race()
     for (let i = 0; i < 8; i++) {

@@ -164,9 +164,10 @@ export class Download {
     return this.#lacking.count === 0
   }
 
-  /** All that is on its way is here, and the disk takes its time. */
+  /** Nothing is on its way but to the disk, which takes its time. What nobody can verify yet does not wait for that. */
   get waitsForDisk(): boolean {
-    return this.#requests.size === 0 && this.#held > 0
+    if (this.#requests.size > 0 || this.#held === 0) return false
+    return this.#writing.some((times, piece) => times > 0 && this.#stated.has(piece) && !this.#looked.has(piece))
   }
 
   /** Some parent holds a piece that is wanted and missing here. */

@@ -1,4 +1,4 @@
-/** Who waits for a part of a blob does not wait for the disk that it is kept on. */
+/** A disk that is slower than the network: who waits for a part of a blob does not wait for it, and memory is not filled. */
 import { afterEach, beforeEach, expect, type Mock, spyOn, test } from 'bun:test'
 import { readPart } from '../../test/fakes/part-reader.ts'
 import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
