@@ -193,7 +193,6 @@ export class Swarm implements SessionHandler {
     for (const passage of this.#passages.get(digest) ?? []) passage.again()
   }
 
-  /** The transfer that brings it already, from now on also for who asks by this name. */
   /** Blobs that something is on its way of. */
   #coming(): number {
     let coming = 0
@@ -201,6 +200,7 @@ export class Swarm implements SessionHandler {
     return coming
   }
 
+  /** The transfer that brings it already, from now on also for who asks by this name. */
   #joined(location: Location): Transfer | undefined {
     const running = this.#transfers.get(location.digest)
     running?.also(location)
