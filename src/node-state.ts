@@ -2,7 +2,7 @@
  * What a node does with the state of the cluster, put together: where it is kept, what resolving tags knows of it, what
  * seeds copy from each other, what is shared of bans, what is forgotten in time.
  */
-import type { Clock } from './clock.ts'
+import type { Clock, Random } from './clock.ts'
 import type { Settings } from './config/settings.ts'
 import { StateCopies } from './content/state-copies.ts'
 import { TagIndexing } from './content/tag-index.ts'
@@ -19,6 +19,7 @@ import type { Network } from './wire/network.ts'
 
 export interface NodeStateParts {
   readonly clock: Clock
+  readonly random: Random
   readonly log: Log
   readonly metrics: Metrics
 }
@@ -54,7 +55,7 @@ export class NodeState {
   /** Before others are answered. */
   join({ membership, outbound, calls }: Network, bans: Bans, owned: (repository: Repository) => boolean): void {
     const { state } = this
-    const { clock, log } = this.#parts
+    const { clock, random, log } = this.#parts
     const { modes } = this.#settings.node
     const { url, tagHistoryMs } = this.#settings.state
     this.#undo.push(startForgetting({ state, tagHistoryMs, owned, clock, log }))
@@ -64,7 +65,7 @@ export class NodeState {
       this.#undo.push(() => shared.close())
     }
     if (!modes.includes('seed')) return
-    const copies = new StateCopies({ state, membership, outbound, clock, log })
+    const copies = new StateCopies({ state, membership, outbound, clock, random, log })
     copies.answerOn(calls)
     copies.start()
     this.#copies = copies

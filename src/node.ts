@@ -102,7 +102,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
     })
     undo.push(() => store.close())
-    const kept = await NodeState.open(settings, { clock, log, metrics })
+    const kept = await NodeState.open(settings, { clock, random, log, metrics })
     undo.push(() => kept?.close())
     const identity = await Identity.load(dataDir)
     const tracing = await tracingOf(settings, identity.id, clock, log)

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
+import { seededRandom } from '../clock.ts'
 import { MemberTable } from '../cluster/member-table.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
@@ -54,6 +55,7 @@ class Seed {
         },
       },
       clock,
+      random: seededRandom(seeds.size),
       log: silentLog,
     })
     this.copies.answerOn(this.calls)
@@ -177,6 +179,28 @@ describe('seeds with a database each', () => {
     const stranger = one.calls.answer('news', { node: id('c') })
     expect(await stranger.catch((error) => error.code)).toBe('no-name')
   })
+})
+
+test('forty seeds ask few of the others each time, and what one of them knows gets around to all', async () => {
+  const all: Seed[] = []
+  for (let i = 0; i < 40; i++) {
+    const name = String.fromCharCode(65 + i)
+    all.push(new Seed(infoOf(id(name), { modes: ['seed'] }), await database()))
+  }
+  for (const seed of all) seed.copies.start()
+  for (const seed of all) for (const other of all) if (other !== seed) seed.knows(other)
+  await pass(0)
+  await all[7]!.state.tags.point(app, tagOf('v1'), entry(a))
+  const know = async () => (await Promise.all(all.map((seed) => seed.tag()))).filter((digest) => digest === a).length
+  let rounds = 0
+  // Told on by whoever knows it, a handful is enough; some more, for databases that answer late.
+  while ((await know()) < all.length && rounds < 20) {
+    await pass(5_000)
+    rounds++
+  }
+  expect(await know()).toBe(all.length)
+  // When they joined, and each time since.
+  expect(all.reduce((sum, { asked }) => sum + asked, 0)).toBeLessThanOrEqual((1 + rounds) * 3 * 40)
 })
 
 test('seeds that share a database leave each other alone once they know', async () => {

@@ -1,9 +1,12 @@
 /**
  * Seeds that share no database keep copies of each other's tags and contents, so that the loss of one's disk loses none.
- * Each asks the others for what is new there, every few seconds and when it is told that there is something; whoever
+ * Each asks a few others for what is new there, every few seconds, and whoever tells it that there is something; whoever
  * pushes is answered after one more has it. What two say differently is settled by when it was said, the same everywhere.
+ *
+ * What was learned is told on like what was said here, so it gets around whomever one asks; and where every node is a
+ * seed, hundreds of them, asking all the others would keep all of them busy with having nothing to say.
  */
-import { type Clock, every, pause } from '../clock.ts'
+import { type Clock, every, pause, type Random, shuffle } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
@@ -18,10 +21,13 @@ export interface StateCopiesOptions {
   readonly membership: Membership
   readonly outbound: Pick<Outbound, 'call'>
   readonly clock: Clock
+  readonly random: Random
   readonly log: Log
 }
 
 const everyMs = 5000
+/** So many are asked each time; and as many of those that join until then. */
+const mostAsked = 3
 /** A push waits no longer for others, ms. */
 const spreadMs = 3000
 /** How many changes are looked up for an answer. */
@@ -36,6 +42,8 @@ export class StateCopies {
   /** The database of each node, as it said last. */
   readonly #databases = new Map<NodeId, { of: string; epoch: string }>()
   readonly #pulls = new Map<NodeId, { running: Promise<void>; next?: Promise<void> }>()
+  /** How many more of those that join are asked before it is time again. */
+  #welcomes = mostAsked
   #stop = () => {}
 
   constructor(options: StateCopiesOptions) {
@@ -54,12 +62,9 @@ export class StateCopies {
 
   start(): void {
     const { clock, membership } = this.#o
-    const all = () => {
-      for (const seed of this.#seeds()) this.#pull(seed).catch(() => {})
-    }
-    this.#stop = every(clock, everyMs, all)
+    this.#stop = every(clock, everyMs, () => void this.#askSome().catch(() => {}))
     membership.onJoin((info) => {
-      if (info.modes.includes('seed')) this.#pull(info).catch(() => {})
+      if (info.modes.includes('seed') && this.#welcomes-- > 0) this.#pull(info).catch(() => {})
     })
     membership.onLeave(({ id }) => this.#databases.delete(id))
   }
@@ -74,8 +79,7 @@ export class StateCopies {
    */
   async spread(): Promise<void> {
     const { outbound, membership, clock, log } = this.#o
-    const own = await this.#own()
-    const seeds = this.#seeds().filter(({ id }) => own === undefined || this.#databases.get(id)?.of !== own)
+    const seeds = this.#withoutOwn(await this.#own())
     if (seeds.length === 0) return
     const waited = new AbortController()
     try {
@@ -90,6 +94,12 @@ export class StateCopies {
     } finally {
       waited.abort()
     }
+  }
+
+  async #askSome(): Promise<void> {
+    this.#welcomes = mostAsked
+    const seeds = shuffle(this.#withoutOwn(await this.#own()), this.#o.random)
+    for (const seed of seeds.slice(0, mostAsked)) this.#pull(seed).catch(() => {})
   }
 
   async #tell(asked: ChangesAsked): Promise<ChangesTold> {
@@ -128,8 +138,7 @@ export class StateCopies {
   async #follow(seed: NodeInfo): Promise<void> {
     const { state, outbound } = this.#o
     const own = await state.id()
-    const known = this.#databases.get(seed.id)
-    if (known?.of === own && known.epoch === seed.epoch) return
+    if (this.#shares(seed, own)) return
     for (;;) {
       const of = this.#databases.get(seed.id)?.of
       const from = (of && this.#followed.get(of)) || { tags: 0, contents: 0 }
@@ -161,6 +170,16 @@ export class StateCopies {
   #seeds(): NodeInfo[] {
     const { membership } = this.#o
     return membership.withMode('seed').filter(({ id }) => id !== membership.self.id)
+  }
+
+  /** Those of them that are not known to have this node's database. */
+  #withoutOwn(own: string | undefined): NodeInfo[] {
+    return this.#seeds().filter((seed) => own === undefined || !this.#shares(seed, own))
+  }
+
+  #shares({ id, epoch }: NodeInfo, own: string): boolean {
+    const known = this.#databases.get(id)
+    return known?.of === own && known.epoch === epoch
   }
 
   async #own(): Promise<string | undefined> {

@@ -329,3 +329,15 @@ test('a node announces rarely to a scheduler that a session leads to', async () 
   await cluster.clock.run(100_000)
   expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
 })
+
+test('and the more rarely the more of them there are', async () => {
+  const cluster = new Cluster(13)
+  const names = Array.from({ length: 40 }, (_, i) => `s${i}`)
+  for (const name of names) cluster.add(name, ['scheduler'], name === 's0' ? [] : names.slice(0, 1)).linked = true
+  await cluster.clock.run(30_000)
+  const told = () => names.reduce((sum, name) => sum + toldBy(cluster.nodes.get(name)!, 's7').length, 0)
+  const before = told()
+  await cluster.clock.run(60_000)
+  // Two a second.
+  expect(told() - before).toBeWithin(90, 150)
+})

@@ -34,11 +34,13 @@ export interface HeartbeatOptions {
 
 /**
  * Times in ms. A scheduler that asks for a longer period hears of changes later in proportion; one that a session leads
- * to needs no announce to know that this node lives, and hears one rarely while nothing changes.
+ * to needs no announce to know that this node lives, and hears one rarely while nothing changes, and more rarely where
+ * there are many to tell.
  */
 export const heartbeatTimes = {
   period: memberTimes.period,
   linked: 10_000,
+  linkedApart: 500,
   jitter: 0.2,
   changed: 100,
   retry: 1_000,
@@ -160,7 +162,9 @@ export class Heartbeat {
       table.seen(target.info.id, now)
       target.period = reply.every ?? heartbeatTimes.period
       table.paced(target.info.id, target.period)
-      next = usual(this.#options.linked(target.info) ? Math.max(target.period, heartbeatTimes.linked) : target.period)
+      const { linked, linkedApart } = heartbeatTimes
+      const rarely = Math.max(target.period, linked, linkedApart * this.#targets.size)
+      next = usual(this.#options.linked(target.info) ? rarely : target.period)
       if (reply.members) {
         target.members = reply.members.filter((member) => member.id !== target.info.id)
         target.version = reply.version

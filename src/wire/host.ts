@@ -54,8 +54,11 @@ export const hostLimits = {
   upgradeMs: 10_000,
 } as const
 
+/** Most connections are idle, to every other node of a small cluster: a ping of each costs, twice, what encryption does. */
+const keepAliveMs = 120_000
+
 /** In ms. */
-const discoveryTimes = { query: 120_000, repeat: 60_000 } as const
+const discoveryTimes = { query: 600_000, repeat: 60_000 } as const
 
 /** @throws {ListenError} */
 export async function startHost(options: HostOptions): Promise<Host> {
@@ -76,7 +79,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       },
       transports: [safeTcp()],
       connectionEncrypters: [noise({ crypto: noiseCrypto })],
-      streamMuxers: [yamux()],
+      streamMuxers: [yamux({ keepAliveInterval: keepAliveMs })],
       ...(ring && { connectionProtector: privateNetwork(ring, stranger) }),
       connectionManager: {
         maxConnections: hostLimits.most,

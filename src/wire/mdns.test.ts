@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
-import { Pacer, parseRecord } from './mdns.ts'
+import { seededRandom } from '../clock.ts'
+import { Pacer, parseRecord, Querier } from './mdns.ts'
 
 const id = '12D3KooWGRUVh9oUJ5vzbGpeyvoN7fXYZMmJXCxqYcbFTyyHDKVj'
 
@@ -66,4 +67,45 @@ test('a closed one answers no more', () => {
   pacer.asked()
   clock.advance(10_000)
   expect(answers).toBe(0)
+})
+
+test('alone, a node asks at once, soon again, and then less and less often', () => {
+  const clock = new FakeClock()
+  const asked: number[] = []
+  const querier = new Querier(
+    clock,
+    () => 0,
+    () => asked.push(clock.now() / 1000),
+  )
+  querier.start()
+  clock.advance(200_000)
+  expect(asked).toEqual([0, 1, 3, 7, 15, 31, 63, 123, 183])
+  querier.close()
+  clock.advance(200_000)
+  expect(asked.length).toBe(9)
+})
+
+test('a hundred nodes that start at once ask once each, and then one for all of them', () => {
+  const clock = new FakeClock()
+  const asked: number[] = []
+  const queriers: Querier[] = Array.from(
+    { length: 100 },
+    (_, i) =>
+      new Querier(clock, seededRandom(i), () => {
+        asked.push(clock.now())
+        // The others are some way off; and those that are not there yet hear nothing.
+        clock.after(1, () => {
+          for (const [j, other] of queriers.entries()) if (j !== i) other.heard()
+        })
+      }),
+  )
+  for (const querier of queriers) querier.start()
+  clock.advance(600_000)
+  expect(asked.slice(0, 100).every((at) => at === 0)).toBe(true)
+  // Alone each would have asked fifteen times. A few ask in the same millisecond.
+  expect(asked.length - 100).toBeWithin(10, 60)
+  // And who starts later is told when it asks, as before.
+  const late = asked.length
+  clock.advance(180_000)
+  expect(asked.length).toBeGreaterThan(late)
 })

@@ -3,7 +3,8 @@
  * everyone answers with its peer id and libp2p addresses.
  *
  * An answer goes to all, and all hundred nodes of a rack may start, and ask, at once. So, as RFC 6762 wants it: a node
- * answers once a second at most (6), tells of itself when it starts (8.3), and asks less and less often (5.2).
+ * answers once a second at most (6), tells of itself when it starts (8.3), asks less and less often (5.2), and not when
+ * another has just asked the same, for it hears those answers too (7.3).
  *
  * It goes beside libp2p's own, which sends by the default route, so it finds nothing on a host without one or on another
  * interface, and keeps quiet about addresses that are not private. Here the queries go out of the interface that the node
@@ -34,9 +35,11 @@ export interface DiscoveryOptions {
   readonly log: Log
 }
 
-/** In ms. The second query comes so long after the first, for its answers may get lost; each later one twice as late. */
-const firstWait = 1_000
-const longestWait = 60_000
+/**
+ * In ms. The second query comes so long after the first, for its answers may get lost; each later one twice as late, and
+ * all by up to `spread` times that later, so that one node asks for all.
+ */
+const waits = { first: 1_000, longest: 60_000, spread: 0.5 } as const
 /** Answers are so far apart at least, and come this much late, so that those of many nodes do not collide. */
 const betweenAnswers = 1_000
 const answerDelay = { least: 20, spread: 100 } as const
@@ -49,9 +52,10 @@ export function discover(options: DiscoveryOptions): () => void {
   const service = serviceTag(options.clusterKey, 'node')
   const instance = `${self.id.slice(-16)}.${service}`
   const mdns = multicastDns(socketOptions(options.advertise))
+  const own = { name: service, type: 'PTR', ttl, data: instance } as const
   const pacer = new Pacer(clock, random, () => {
     mdns.respond([
-      { name: service, type: 'PTR', ttl, data: instance },
+      own,
       {
         name: instance,
         type: 'TXT',
@@ -66,8 +70,14 @@ export function discover(options: DiscoveryOptions): () => void {
   mdns.on('error', (error: Error) => {
     log.warn('nodes on the local network cannot be discovered; name some with --join', { error: error.message })
   })
+  // What it knows already (7.1) tells its own queries, which come back to it, from those of others.
+  const querier = new Querier(clock, random, () =>
+    mdns.query({ questions: [{ name: service, type: 'PTR' }], answers: [own] }),
+  )
   mdns.on('query', (packet) => {
-    if (packet.questions?.some((question) => question.name === service)) pacer.asked()
+    if (!packet.questions?.some((question) => question.name === service)) return
+    pacer.asked()
+    if (!packet.answers?.some((answer) => answer.type === 'PTR' && answer.data === instance)) querier.heard()
   })
   mdns.on('response', (packet) => {
     for (const answer of [...(packet.answers ?? []), ...(packet.additionals ?? [])]) {
@@ -77,15 +87,10 @@ export function discover(options: DiscoveryOptions): () => void {
     }
   })
 
-  let cancelQuery = () => {}
-  const query = (wait: number) => {
-    mdns.query([{ name: service, type: 'PTR' }])
-    cancelQuery = clock.after(wait, () => query(Math.min(longestWait, 2 * wait)))
-  }
   pacer.asked()
-  query(firstWait)
+  querier.start()
   return () => {
-    cancelQuery()
+    querier.close()
     pacer.close()
     mdns.destroy()
   }
@@ -119,6 +124,47 @@ export class Pacer {
     this.#cancel?.()
     // Asked once more, it does not answer.
     this.#cancel = () => {}
+  }
+}
+
+/** Asks at once, and then when nobody has asked for long enough, which is longer each time. */
+export class Querier {
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #ask: () => void
+  #wait: number = waits.first
+  #askedAt = Number.NEGATIVE_INFINITY
+  #cancel = () => {}
+
+  constructor(clock: Clock, random: Random, ask: () => void) {
+    this.#clock = clock
+    this.#random = random
+    this.#ask = ask
+  }
+
+  start(): void {
+    this.#ask()
+    this.#asked(waits.first)
+  }
+
+  /** Another node asked: that does for this one's next query, unless it was asked only just now. */
+  heard(): void {
+    if (this.#clock.now() - this.#askedAt >= this.#wait / 2) this.#asked(Math.min(waits.longest, 2 * this.#wait))
+  }
+
+  close(): void {
+    this.#cancel()
+    this.#askedAt = Number.POSITIVE_INFINITY
+  }
+
+  #asked(wait: number): void {
+    this.#cancel()
+    this.#askedAt = this.#clock.now()
+    this.#wait = wait
+    this.#cancel = this.#clock.after(wait * (1 + waits.spread * this.#random()), () => {
+      this.#ask()
+      this.#asked(Math.min(waits.longest, 2 * wait))
+    })
   }
 }
 

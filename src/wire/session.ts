@@ -118,12 +118,15 @@ export class SocketSession implements Session {
     return this.#heardAt
   }
 
-  /** Pings, and gives the session up when the other side has been silent for too long. */
+  /**
+   * Gives the session up when the other side has been silent for too long. Pings it, unless it was heard a moment ago: a
+   * ping tells both sides that the other lives, so it is enough when the same one of the two pings each time.
+   */
   tick(now: number): void {
     if (this.#phase === 'closed') return
     if (this.#phase === 'hello' && now - this.#openedAt > wireRules.helloDeadline) this.#abort('it did not say hello')
     else if (now - this.#heardAt > wireRules.silentAfter) this.#abort('it fell silent')
-    else this.#pipe.ping()
+    else if (now - this.#heardAt >= wireRules.pingEvery / 2) this.#pipe.ping()
   }
 
   /** The socket is gone. */

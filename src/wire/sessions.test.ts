@@ -19,6 +19,8 @@ class Wire {
   backlog = 0
   readonly ends: [SocketSession | undefined, SocketSession | undefined] = [undefined, undefined]
 
+  pings = 0
+
   constructor(readonly clock: FakeClock) {}
 
   end(side: 0 | 1): Pipe {
@@ -27,12 +29,14 @@ class Wire {
     return {
       send: (text) => queueMicrotask(() => far()?.received(text, this.clock.now())),
       backlog: () => this.backlog,
-      ping: () =>
+      ping: () => {
+        this.pings++
         queueMicrotask(() => {
           far()?.alive(this.clock.now())
           // The pong.
           if (!this.cut) this.ends[side]?.alive(this.clock.now())
-        }),
+        })
+      },
       close: (code, reason) => queueMicrotask(() => ended(code, reason)),
       terminate: () => queueMicrotask(() => ended(1006, 'broken')),
     }
@@ -167,6 +171,19 @@ test('a peer that falls silent is given up within seconds, on both sides, with n
   await clock.run(wireRules.silentAfter + wireRules.pingEvery)
   expect([a.inbound.closings, b.inbound.closings]).toEqual([['it fell silent'], ['it fell silent']])
   expect([a.lost, b.lost]).toEqual([[b.self.id], [a.self.id]])
+})
+
+test('one ping each time tells both sides that the other lives', async () => {
+  await clock.run(wireRules.pingEvery / 4)
+  // It began to count later than the other.
+  const c = end(3)
+  await a.sessions.get(c.self)
+  await clock.run(10 * wireRules.pingEvery)
+  expect(wires[0]!.pings).toBeWithin(9, 12)
+  for (const { heard } of [a, c]) {
+    const late = heard.slice(1).map(([, at], i) => at - heard[i]![1])
+    expect(Math.max(...late)).toBeLessThanOrEqual(wireRules.pingEvery)
+  }
 })
 
 test('who is at the other end of a session is heard for as long as it answers', async () => {
