@@ -142,6 +142,12 @@ export class MemberTable implements Membership {
     row.directAt = Math.max(row.directAt ?? at, at)
   }
 
+  /** It said something itself, or answered, after that time. */
+  spokeSince(id: NodeId, at: number): boolean {
+    const spokeAt = this.#rows.get(id)?.directAt
+    return spokeAt !== undefined && spokeAt > at
+  }
+
   /** It said that it ends. */
   leave(id: NodeId, now: number): void {
     this.#remove(id, now, 'it left', true)

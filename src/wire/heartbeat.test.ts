@@ -45,6 +45,8 @@ class Sim {
   readonly prober: Prober
   readonly announces: Announce[] = []
   dark = false
+  /** It takes announces, and is too busy to answer them in time. */
+  late = false
   epoch: string
   /** How often it wants to hear announces. */
   every: number | undefined
@@ -91,6 +93,7 @@ class Sim {
 
   hear(announce: Announce) {
     this.announces.push(announce)
+    if (this.late) throw new Failure('unavailable', 'it did not answer in time')
     const { table, cluster } = this
     if (announce.leaving) table.leave(announce.node.id, cluster.clock.now())
     else table.heard(announce.node, cluster.clock.now())
@@ -340,4 +343,22 @@ test('and the more rarely the more of them there are', async () => {
   await cluster.clock.run(60_000)
   // Two a second.
   expect(told() - before).toBeWithin(90, 150)
+})
+
+test('a scheduler that lives and does not keep up with announces gets them less and less often, until it does', async () => {
+  const cluster = new Cluster(13)
+  const scheduler = cluster.add('s', ['scheduler', 'seed'])
+  const p = cluster.add('p', ['seed'], ['s'])
+  await cluster.clock.run(20_000)
+  scheduler.late = true
+  await cluster.clock.run(30_000)
+  scheduler.announces.length = 0
+  await cluster.clock.run(100_000)
+  expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
+  expect(p.knows('s')).toBe(true)
+  scheduler.late = false
+  await cluster.clock.run(12_000)
+  scheduler.announces.length = 0
+  await cluster.clock.run(30_000)
+  expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
 })

@@ -61,6 +61,8 @@ interface Target {
   sending: boolean
   /** Something changed while a call was under way. */
   dirty: boolean
+  /** Calls in a row that failed. */
+  failed: number
   sentAt: number
   dueAt: number
   cancel: () => void
@@ -113,6 +115,7 @@ export class Heartbeat {
       full: true,
       sending: false,
       dirty: false,
+      failed: 0,
       sentAt,
       dueAt: Number.POSITIVE_INFINITY,
       cancel: () => {},
@@ -159,6 +162,7 @@ export class Heartbeat {
       const reply = await this.#tell(target, source)
       if (this.#targets.get(target.info.id) !== target) return
       const now = clock.now()
+      target.failed = 0
       table.seen(target.info.id, now)
       target.period = reply.every ?? heartbeatTimes.period
       table.paced(target.info.id, target.period)
@@ -179,7 +183,8 @@ export class Heartbeat {
     } catch (error) {
       this.#options.log.debug('an announce failed', { node: target.info.id, error: String(error) })
       target.full = true
-      next = heartbeatTimes.retry
+      // Less and less often: one that cannot keep up would be asked more by all than when it could.
+      next = usual(Math.min(heartbeatTimes.linked, heartbeatTimes.retry * 2 ** target.failed++))
       table.doubt(target.info.id)
     } finally {
       target.sending = false

@@ -58,3 +58,25 @@ describe('a seed that was lost', () => {
     prober.close()
   })
 })
+
+describe('a node that answers no ping', () => {
+  const silent = async (speaks: boolean) => {
+    const { clock, table, pinged, prober } = lonely()
+    table.heard(node('a'), clock.now())
+    await clock.run(10)
+    table.doubt('a')
+    // Between the two pings.
+    await clock.run(100)
+    if (speaks) table.seen('a', clock.now())
+    await clock.run(1_000)
+    prober.close()
+    return { pinged, there: table.find('a') !== undefined }
+  }
+
+  test('is gone', async () => {
+    expect(await silent(false)).toEqual({ pinged: ['a', 'a'], there: false })
+  })
+  test('is there when something else is heard of it meanwhile', async () => {
+    expect(await silent(true)).toEqual({ pinged: ['a', 'a'], there: true })
+  })
+})

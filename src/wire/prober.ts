@@ -1,6 +1,6 @@
 /**
- * Finds out who is still there. Who has been silent or is doubted is pinged at once, twice; no answer, and it is
- * dropped. Schedulers and seeds that were dropped are looked for again, less and less often: the network may have been
+ * Finds out who is still there. Who has been silent or is doubted is pinged at once, twice; no answer, nor any other word
+ * of it meanwhile, and it is dropped: a host that is busy answers late, but does answer. Schedulers and seeds that were dropped are looked for again, less and less often: the network may have been
  * cut in two, and nobody else would bring the halves together.
  */
 import pLimit from 'p-limit'
@@ -85,10 +85,12 @@ export class Prober {
     const info = table.find(id)
     if (!info || this.#probing.has(id) || this.#stopped.signal.aborted) return
     this.#probing.add(id)
+    const began = clock.now()
     try {
       if ((await this.#answers(info)) || (await this.#answersAgain(info))) table.seen(id, clock.now())
       // It may have come back under another epoch meanwhile: that one was not asked.
-      else if (!this.#stopped.signal.aborted && table.find(id)?.epoch === info.epoch) {
+      else if (this.#stopped.signal.aborted || table.find(id)?.epoch !== info.epoch) return
+      else if (!table.spokeSince(id, began)) {
         log.debug('a member does not answer', { node: id, url: info.url })
         table.drop(id, clock.now(), 'it does not answer')
       }
