@@ -168,7 +168,7 @@ describe('the fetcher', () => {
     expect(told(first).fetcher).toBe(first)
     const decision = told(first, 'denied')
     expect([decision.fetcher, decision.order]).toEqual(['a', undefined])
-    expect(decision.reasons).toContain(`fetcher ${first} was refused by the source`)
+    expect(decision.reasons).toContain(`fetcher ${first} is of no use to a: gone`)
     kit.swarms.drops('a', digest, kit.now)
     expect(kit.ask('b').fetcher).toBe(other)
   })

@@ -200,12 +200,14 @@ export class Swarms {
   /** Names a fetcher if the blob is not whole anywhere; returns it when it has just been named and must be told. */
   #ensureFetcher(asked: Asked, swarm: Swarm, asker: string, reasons: string[], now: number): string | undefined {
     const { fetcher } = swarm
-    const refused = fetcher && asked.failed.some((f) => f.node === fetcher.id && f.refused !== undefined)
+    const refused = fetcher && asked.failed.find((f) => f.node === fetcher.id && f.refused !== undefined)
     // Who is not told to read anything makes no progress: it counts from when somebody began to wait.
     if (fetcher && !fetcher.whole && !asked.stalled) fetcher.progressAt = now
     const silent = fetcher && asked.stalled ? now - fetcher.progressAt : 0
     if (refused || silent > leadPatienceMs) {
-      const why = refused ? 'was refused by the source' : `made no progress for ${Math.round(silent)} ms`
+      const why = refused
+        ? `is of no use to ${asker}: ${refused.reason}`
+        : `made no progress for ${Math.round(silent)} ms`
       reasons.push(`fetcher ${fetcher?.id} ${why}`)
       this.#failFetcher(swarm, now)
     }

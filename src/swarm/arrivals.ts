@@ -45,8 +45,11 @@ export interface ArrivalsHost {
   failed(failure: Failure): void
 }
 
-/** How long a piece waits for somebody to state its digest, in ms. */
-const statementMs = 3000
+/**
+ * How long a piece waits for somebody to state its digest, in ms, and a parent may have what nobody has stated. Who reads
+ * the source states at once what it has; on a busy host later.
+ */
+export const statementMs = 5000
 /** A parent that sent so many pieces, one after the other, of which nobody stated anything, is left. */
 const mostUnstated = 8
 

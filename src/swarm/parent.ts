@@ -26,6 +26,8 @@ export class Parent {
   /** It reads the blob from the source: it has every piece first, and what it sends nobody else has. */
   feeding = false
   readonly meter: Meter
+  /** It first said what it holds. */
+  readonly since: number
 
   /** Requests it may have in flight. */
   pipeline: number
@@ -34,6 +36,7 @@ export class Parent {
     this.id = id
     this.have = have
     this.pipeline = pipeline
+    this.since = now
     this.meter = new Meter(now)
   }
 

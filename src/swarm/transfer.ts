@@ -25,7 +25,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { Frame } from '../wire/messages.ts'
 import type { Outbound, Session } from '../wire/wire.ts'
 import { type Run, runsOf } from './aims.ts'
-import { Arrivals, type ArrivalsHost } from './arrivals.ts'
+import { Arrivals, type ArrivalsHost, statementMs } from './arrivals.ts'
 import { Asking, type AskingHost } from './asking.ts'
 import type { Bans } from './bans.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
@@ -643,12 +643,13 @@ export class Transfer {
     }
   }
 
-  /** Parents with pieces that are missing here and that nobody has stated: who tells of a piece has told its digest. */
+  /** Parents, for long enough, with pieces that are missing here and that nobody has stated: they never will. */
   #silent(): NodeId[] {
     const { have, metainfo } = this.#blob!
+    const joinedBy = this.#d.clock.now() - statementMs
     const lacks = (piece: number) => !have.has(piece) && !metainfo.known.has(piece)
     return [...this.#download!.parents.values()]
-      .filter((parent) => parent.have.indexes().some(lacks))
+      .filter((parent) => parent.since <= joinedBy && parent.have.indexes().some(lacks))
       .map(({ id }) => id)
   }
 

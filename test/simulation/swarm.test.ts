@@ -216,6 +216,18 @@ describe('a node that lies', () => {
     expect(new Set(banned)).toEqual(new Set([liar.id]))
   })
 
+  test('by stating digests late, as a busy host does, is not replaced within seconds', async () => {
+    const network = networkOf({ nodes: 3 })
+    const { location, digest } = network.blob(pieces)
+    const [busy, , node] = network.nodes
+    busy!.mute = true
+    const reader = node!.reader(location)
+    expect(await network.until(() => node!.store.find(digest) !== undefined)).toBe(true)
+    await network.clock.run(4000)
+    expect(network.nodes.slice(1).map(({ source }) => source.sent)).toEqual([0, 0])
+    expect(await network.until(() => reader.over, 10_000)).toBe(true)
+  })
+
   test.each([
     { what: 'has all of the blob', whole: true },
     { what: 'reads the blob from the source', whole: false },
