@@ -41,8 +41,8 @@ export function inboundOf(answering: Answering): Inbound {
     },
     schedule,
     announce: (announce) => {
-      scheduler?.announce(announce)
-      return { epoch: membership.self.epoch, ...roster.since(announce.known) }
+      const told = scheduler?.announce(announce) ?? true
+      return { epoch: membership.self.epoch, ...(told ? {} : { all: true }), ...roster.since(announce.known) }
     },
     resolve: (request) => ('tag' in request ? tags.answer(request) : parts.answer(request)),
     vitals: (request) => vitals.own(request),

@@ -4,7 +4,7 @@ import type { Figure, Scenario } from './scenario.ts'
 
 const MB = 1_000_000
 /** Long enough that the burst, a tenth of a second, is not much of it. */
-const seconds = 4
+const seconds = 8
 
 const limits = ['download', 'upload', 'source'] as const
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { ownerOf, rendezvous } from './rendezvous.ts'
+import { Owners, ownerOf, rendezvous } from './rendezvous.ts'
 
 const ids = Array.from({ length: 10 }, (_, i) => `node-${i}`)
 const keys = Array.from({ length: 20_000 }, (_, i) => `sha256:${i}`)
@@ -32,4 +32,26 @@ test('a node that goes moves its own keys only, each to the next in order', () =
 test('the owner is the first in order, and nobody owns anything when there is nobody', () => {
   for (const key of keys.slice(0, 500)) expect(ownerOf(key, ids)).toBe(rendezvous(key, ids)[0])
   expect(ownerOf('key', [])).toBeUndefined()
+})
+
+test('owners that are remembered are those that would be computed, while nodes come and go', () => {
+  const owners = new Owners()
+  const some = keys.slice(0, 300)
+  const courses = [
+    [],
+    ['a'],
+    ['a', 'b', 'c'],
+    ['c', 'a'],
+    ids,
+    ids.toReversed(),
+    ids.slice(3),
+    [...ids.slice(5), 'a'],
+    [],
+  ]
+  for (const [i, among] of courses.entries()) {
+    expect(owners.among(among)).toBe(i > 0 && among.toSorted().join() !== courses[i - 1]!.toSorted().join())
+    // Not all of them each time: the rest is remembered from before the last change, or not at all.
+    for (const key of some.slice(0, 300 - 30 * i)) expect(owners.of(key)).toBe(ownerOf(key, among))
+    owners.forget(some[0]!)
+  }
 })

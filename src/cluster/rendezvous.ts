@@ -28,3 +28,48 @@ export function ownerOf(key: string, ids: readonly NodeId[]): NodeId | undefined
   }
   return owner
 }
+
+/**
+ * The owners of many keys among nodes that come and go: remembered, so that what a node takes over, or leaves, is all that
+ * is computed anew.
+ */
+export class Owners {
+  #ids: readonly NodeId[] = []
+  readonly #best = new Map<string, { readonly id: NodeId; readonly weight: bigint }>()
+
+  /** @returns whether they are others than before */
+  among(ids: readonly NodeId[]): boolean {
+    const before = this.#ids
+    if (ids.length === before.length && ids.every((id, i) => id === before[i])) return false
+    this.#ids = [...ids]
+    const [were, are] = [new Set(before), new Set(ids)]
+    const joined = ids.filter((id) => !were.has(id))
+    if (joined.length === 0 && are.size === were.size) return false
+    for (const [key, best] of this.#best) {
+      if (are.has(best.id))
+        this.#best.set(
+          key,
+          joined.reduce((first, id) => heavier(first, key, id), best),
+        )
+      else this.#best.delete(key)
+    }
+    return true
+  }
+
+  of(key: string): NodeId | undefined {
+    const known = this.#best.get(key)
+    if (known) return known.id
+    const id = ownerOf(key, this.#ids)
+    if (id !== undefined) this.#best.set(key, { id, weight: weight(key, id) })
+    return id
+  }
+
+  forget(key: string): void {
+    this.#best.delete(key)
+  }
+}
+
+function heavier(best: { readonly id: NodeId; readonly weight: bigint }, key: string, id: NodeId): typeof best {
+  const w = weight(key, id)
+  return w > best.weight || (w === best.weight && id < best.id) ? { id, weight: w } : best
+}

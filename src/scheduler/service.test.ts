@@ -205,3 +205,15 @@ test('every request is counted', async () => {
   ask(asker)
   expect(await count()).toBe(before + 2)
 })
+
+test('a node that was taken for gone is asked to say once more what it holds', () => {
+  const peer = infoOf('peer', { modes: ['peer'] })
+  join(peer)
+  expect(announce(peer, { full: true, holdings: [{ digest, size: 5, pieces: 1, complete: true }] })).toBe(true)
+  expect(announce(peer)).toBe(true)
+  table.drop(peer.id, clock.now(), 'it does not answer')
+  join(peer)
+  expect(announce(peer)).toBe(false)
+  expect(announce(peer, { full: true })).toBe(true)
+  expect(announce(peer)).toBe(true)
+})

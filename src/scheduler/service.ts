@@ -29,30 +29,41 @@ export interface SchedulerOptions {
 export class Scheduler {
   readonly #o: SchedulerOptions
   readonly #loads = new Map<string, number>()
+  /** Who has told everything since it joined. */
+  readonly #told = new Set<string>()
 
   constructor(options: SchedulerOptions) {
     this.#o = options
     options.membership.onJoin((info) => options.swarms.node(this.#nodeOf(info)))
     options.membership.onLeave((info) => {
       this.#loads.delete(info.id)
+      this.#told.delete(info.id)
       options.swarms.left(info.id)
     })
     for (const { info } of options.membership.all()) options.swarms.node(this.#nodeOf(info))
   }
 
-  announce(announce: Announce): void {
+  /** @returns false where it has to say all that it holds, for it was taken for gone here and does not know that */
+  announce(announce: Announce): boolean {
     const { swarms, clock, membership } = this.#o
     const { node, uploads, uploadSlots } = announce
     // Who is no member, because it said goodbye, would never leave again.
-    if (announce.leaving || !membership.find(node.id)) return swarms.left(node.id)
+    if (announce.leaving || !membership.find(node.id)) {
+      swarms.left(node.id)
+      return true
+    }
     this.#loads.set(node.id, uploadSlots > 0 ? Math.min(1, uploads / uploadSlots) : 1)
     swarms.node(this.#nodeOf(node))
-    if (announce.full) swarms.forgetHoldings(node.id)
+    if (announce.full) {
+      swarms.forgetHoldings(node.id)
+      this.#told.add(node.id)
+    }
     const now = clock.now()
     for (const holding of announce.holdings) {
       swarms.holds(node.id, holding.digest, holding.size, holding.pieces, holding.complete, now)
     }
     for (const digest of announce.gone) swarms.drops(node.id, digest, now)
+    return this.#told.has(node.id)
   }
 
   schedule(request: Schedule): ScheduleReply {

@@ -106,6 +106,19 @@ describe('when a scheduler', () => {
     for (const digest of own) expect(again).not.toContain(digest)
   })
 
+  test('goes or comes, nobody is told again what is its own already', async () => {
+    const all = ['a', 'b', 'c']
+    joins(...all)
+    const digests = await put(...contents(60))
+    for (const id of all) told(id, true)
+    table.drop('c', clock.now(), 'silent')
+    const orphans = digests.filter((digest) => ownerOf(digest, all) === 'c').sort()
+    expect([...told('a').held, ...told('b').held].sort()).toEqual(orphans)
+    joins('c')
+    expect([told('a').held, told('b').held]).toEqual([[], []])
+    expect(told('c', true).held).toEqual(orphans)
+  })
+
   test('goes, the others are told what was its own', async () => {
     joins('a', 'b')
     const digests = await put(...contents(50))

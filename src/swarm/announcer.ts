@@ -6,7 +6,7 @@
  */
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
-import { ownerOf } from '../cluster/rendezvous.ts'
+import { Owners } from '../cluster/rendezvous.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BlobStore } from '../store/blob-store.ts'
 import type { Holding } from '../wire/messages.ts'
@@ -16,8 +16,11 @@ export class Announcer {
   readonly #membership: () => Membership
   /** By scheduler; of those that are alive only. */
   readonly #dirty = new Map<NodeId, Set<Digest>>()
-  /** The schedulers for which owners were last computed. */
-  #schedulers = ''
+  readonly #owners = new Owners()
+  /** Who was last told, or is to be told, of a digest as its owner. */
+  readonly #told = new Map<Digest, NodeId>()
+  /** Schedulers came or went since. */
+  #moved = false
 
   constructor(store: BlobStore, membership: () => Membership) {
     this.#store = store
@@ -27,10 +30,14 @@ export class Announcer {
   /** Returns the scheduler that should hear of it. */
   changed(digest: Digest): NodeId | undefined {
     const ids = this.#ids()
-    const owner = ownerOf(digest, ids)
+    const owner = this.#owners.of(digest)
     if (this.#held(digest)) {
-      if (owner) this.#dirtyFor(owner).add(digest)
-    } else for (const id of ids) this.#dirtyFor(id).add(digest)
+      if (owner) this.#tell(owner, digest)
+    } else {
+      for (const id of ids) this.#dirtyFor(id).add(digest)
+      this.#told.delete(digest)
+      this.#owners.forget(digest)
+    }
     return owner
   }
 
@@ -38,15 +45,13 @@ export class Announcer {
   changes(target: NodeInfo, full: boolean): { holdings: Holding[]; gone: Digest[] } {
     const ids = this.#ids()
     if (full) this.#dirty.delete(target.id)
-    const key = [...ids].sort().join()
-    if (key !== this.#schedulers || full) {
-      // Ownership moved, or the target starts from nothing: whatever is its own now is news to it.
-      const targets = new Set(key === this.#schedulers ? [target.id] : ids)
-      this.#schedulers = key
+    if (this.#moved || full) {
+      this.#moved = false
       for (const id of this.#dirty.keys()) if (!ids.includes(id)) this.#dirty.delete(id)
-      for (const blob of this.#store.all()) {
-        const owner = ownerOf(blob.digest, ids)
-        if (owner && targets.has(owner)) this.#dirtyFor(owner).add(blob.digest)
+      for (const { digest } of this.#store.all()) {
+        const owner = this.#owners.of(digest)
+        // It is news to its owner where that is another one now, or starts from nothing.
+        if (owner && (owner !== this.#told.get(digest) || (full && owner === target.id))) this.#tell(owner, digest)
       }
     }
     const holdings: Holding[] = []
@@ -54,7 +59,7 @@ export class Announcer {
     for (const digest of this.#dirty.get(target.id) ?? []) {
       const blob = this.#held(digest)
       if (!blob) gone.push(digest)
-      else if (ownerOf(digest, ids) === target.id)
+      else if (this.#owners.of(digest) === target.id)
         holdings.push({ digest, size: blob.size, pieces: blob.have.count, complete: blob.complete })
     }
     this.#dirty.delete(target.id)
@@ -67,9 +72,16 @@ export class Announcer {
   }
 
   #ids(): NodeId[] {
-    return this.#membership()
+    const ids = this.#membership()
       .withMode('scheduler')
       .map((info) => info.id)
+    if (this.#owners.among(ids)) this.#moved = true
+    return ids
+  }
+
+  #tell(owner: NodeId, digest: Digest): void {
+    this.#told.set(digest, owner)
+    this.#dirtyFor(owner).add(digest)
   }
 
   #dirtyFor(owner: NodeId): Set<Digest> {

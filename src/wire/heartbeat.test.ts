@@ -45,6 +45,8 @@ class Sim {
   readonly prober: Prober
   readonly announces: Announce[] = []
   dark = false
+  /** It knows nothing of who announces. */
+  forgot = false
   /** It takes announces, and is too busy to answer them in time. */
   late = false
   epoch: string
@@ -98,7 +100,12 @@ class Sim {
     if (announce.leaving) table.leave(announce.node.id, cluster.clock.now())
     else table.heard(announce.node, cluster.clock.now())
     const members = [...table.withMode('scheduler'), ...table.withMode('seed')]
-    return { epoch: this.epoch, members, ...(this.every === undefined ? {} : { every: this.every }) }
+    return {
+      epoch: this.epoch,
+      members,
+      ...(this.forgot ? { all: true } : {}),
+      ...(this.every === undefined ? {} : { every: this.every }),
+    }
   }
 
   /** What a hello does. */
@@ -361,4 +368,17 @@ test('a scheduler that lives and does not keep up with announces gets them less 
   scheduler.announces.length = 0
   await cluster.clock.run(30_000)
   expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
+})
+
+test('a scheduler that took a node for gone is told everything at once', async () => {
+  const cluster = new Cluster(13)
+  const scheduler = cluster.add('s', ['scheduler', 'seed'])
+  cluster.add('p', ['seed'], ['s'])
+  await cluster.clock.run(20_000)
+  scheduler.announces.length = 0
+  scheduler.forgot = true
+  await cluster.clock.run(3_700)
+  scheduler.forgot = false
+  await cluster.clock.run(1_000)
+  expect(toldBy(scheduler, 'p').map(({ full }) => full)).toEqual(expect.arrayContaining([false, true]))
 })

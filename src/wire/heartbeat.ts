@@ -174,9 +174,10 @@ export class Heartbeat {
         target.version = reply.version
       }
       table.listed(target.members, target.info.id, now)
-      if (target.epoch !== undefined && target.epoch !== reply.epoch) {
+      const anew = target.epoch !== undefined && target.epoch !== reply.epoch
+      if (anew) target.version = undefined
+      if (anew || reply.all) {
         target.full = true
-        target.version = undefined
         next = heartbeatTimes.changed
       }
       target.epoch = reply.epoch

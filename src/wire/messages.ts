@@ -193,6 +193,8 @@ export type Announce = z.infer<typeof announceSchema>
 export const announceReplySchema = z.object({
   /** The receiver's; when it changes, the next announce is a full one. */
   epoch: z.string().max(64),
+  /** The receiver took the sender for gone meanwhile and knows nothing of it: the next announce is a full one. */
+  all: z.boolean().optional(),
   /** Names a state of the list of members. */
   version: z.string().max(64).optional(),
   /** Schedulers and seeds the receiver sees alive; left out when they are those of the `known` version. */
