@@ -11,6 +11,7 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts'
 import { describeState } from '../../conformance/state.ts'
 import { FakeClock } from '../../fakes/clock.ts'
 import { LabPostgres, postgresFolder } from '../../lab/postgres.ts'
+import { until } from '../../lab/until.ts'
 
 const app = repositoryOf('docker.io', 'corp/app')
 
@@ -125,8 +126,10 @@ describe.skipIf(postgresFolder === undefined)('with a PostgreSQL', () => {
   test('a statement that waits too long for others is given up, and the next one works', async () => {
     const url = await database()
     const state = await open(url, { clock: hurried() })
-    const blocker = server.sql(url.database, 'BEGIN; LOCK TABLE bans; SELECT pg_sleep(2)')
-    await Bun.sleep(300)
+    const blocker = server.sql(url.database, 'BEGIN; LOCK TABLE bans; SELECT pg_sleep(3)')
+    const locks =
+      "SELECT count(*) FROM pg_locks WHERE relation = 'bans'::regclass AND granted AND mode LIKE 'Access%Excl%'"
+    await until('the table is locked', 2, async () => (await server.sql(url.database, locks)) === '1')
     const failure = await state.bans.list(0).catch((error) => error)
     expect([failure.code, failure.message]).toEqual(['unavailable', expect.stringContaining('did not answer within')])
     await blocker
