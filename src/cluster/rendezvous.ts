@@ -46,12 +46,9 @@ export class Owners {
     const joined = ids.filter((id) => !were.has(id))
     if (joined.length === 0 && are.size === were.size) return false
     for (const [key, best] of this.#best) {
-      if (are.has(best.id))
-        this.#best.set(
-          key,
-          joined.reduce((first, id) => heavier(first, key, id), best),
-        )
-      else this.#best.delete(key)
+      const first = joined.reduce((heaviest, id) => heavier(heaviest, key, id), best)
+      if (!are.has(best.id)) this.#best.delete(key)
+      else if (first !== best) this.#best.set(key, first)
     }
     return true
   }

@@ -1,7 +1,8 @@
 /**
  * Finds out who is still there. Who has been silent or is doubted is pinged at once, twice; no answer, nor any other word
- * of it meanwhile, and it is dropped: a host that is busy answers late, but does answer. Schedulers and seeds that were dropped are looked for again, less and less often: the network may have been
- * cut in two, and nobody else would bring the halves together.
+ * of it meanwhile, and it is dropped: a host that is busy answers late, but does answer. Schedulers and seeds that were
+ * dropped are looked for again, less and less often: the network may have been cut in two, and nobody else would bring the
+ * halves together.
  */
 import pLimit from 'p-limit'
 import { type Clock, every, pause } from '../clock.ts'
