@@ -16,17 +16,24 @@ export function rendezvous(key: string, ids: readonly NodeId[]): NodeId[] {
     .map((entry) => entry.id)
 }
 
-/** The first of {@link rendezvous}, without sorting; `undefined` if there are no ids. */
-export function ownerOf(key: string, ids: readonly NodeId[]): NodeId | undefined {
-  let owner: NodeId | undefined
-  let best = -1n
+interface Weighed {
+  readonly id: NodeId
+  readonly weight: bigint
+}
+
+/** The first of {@link rendezvous} among `ids` and `best`, without sorting. */
+function heaviest(key: string, ids: readonly NodeId[], best?: Weighed): Weighed | undefined {
+  let first = best
   for (const id of ids) {
     const w = weight(key, id)
-    if (w < best || (w === best && owner !== undefined && owner < id)) continue
-    owner = id
-    best = w
+    if (!first || w > first.weight || (w === first.weight && id < first.id)) first = { id, weight: w }
   }
-  return owner
+  return first
+}
+
+/** The first of {@link rendezvous}, without sorting; `undefined` if there are no ids. */
+export function ownerOf(key: string, ids: readonly NodeId[]): NodeId | undefined {
+  return heaviest(key, ids)?.id
 }
 
 /**
@@ -35,7 +42,7 @@ export function ownerOf(key: string, ids: readonly NodeId[]): NodeId | undefined
  */
 export class Owners {
   #ids: readonly NodeId[] = []
-  readonly #best = new Map<string, { readonly id: NodeId; readonly weight: bigint }>()
+  readonly #best = new Map<string, Weighed>()
 
   /** @returns whether they are others than before */
   among(ids: readonly NodeId[]): boolean {
@@ -46,27 +53,19 @@ export class Owners {
     const joined = ids.filter((id) => !were.has(id))
     if (joined.length === 0 && are.size === were.size) return false
     for (const [key, best] of this.#best) {
-      const first = joined.reduce((heaviest, id) => heavier(heaviest, key, id), best)
-      if (!are.has(best.id)) this.#best.delete(key)
-      else if (first !== best) this.#best.set(key, first)
+      if (are.has(best.id)) this.#best.set(key, heaviest(key, joined, best) ?? best)
+      else this.#best.delete(key)
     }
     return true
   }
 
   of(key: string): NodeId | undefined {
-    const known = this.#best.get(key)
-    if (known) return known.id
-    const id = ownerOf(key, this.#ids)
-    if (id !== undefined) this.#best.set(key, { id, weight: weight(key, id) })
-    return id
+    const best = this.#best.get(key) ?? heaviest(key, this.#ids)
+    if (best) this.#best.set(key, best)
+    return best?.id
   }
 
   forget(key: string): void {
     this.#best.delete(key)
   }
-}
-
-function heavier(best: { readonly id: NodeId; readonly weight: bigint }, key: string, id: NodeId): typeof best {
-  const w = weight(key, id)
-  return w > best.weight || (w === best.weight && id < best.id) ? { id, weight: w } : best
 }

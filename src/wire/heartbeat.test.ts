@@ -225,6 +225,12 @@ const holding = (n: number): Holding => ({
   complete: true,
 })
 const toldBy = (sim: Sim, id: string) => sim.announces.filter((announce) => announce.node.id === id)
+/** How many announces of that node it hears in the next so many ms. */
+async function toldWithin(ms: number, sim: Sim, id: string): Promise<number> {
+  sim.announces.length = 0
+  await sim.cluster.clock.run(ms)
+  return toldBy(sim, id).length
+}
 
 test('the first announce is full, the next ones are not, and one after a restart of the scheduler is', async () => {
   const cluster = new Cluster(7)
@@ -324,9 +330,7 @@ test('a node announces as often as its scheduler asks, and does not doubt it in 
   expect([doubted, silent]).toEqual([[], []])
   scheduler.every = undefined
   await cluster.clock.run(12_000)
-  scheduler.announces.length = 0
-  await cluster.clock.run(30_000)
-  expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
+  expect(await toldWithin(30_000, scheduler, 'p')).toBeWithin(8, 14)
 })
 
 test('a node announces rarely to a scheduler that a session leads to', async () => {
@@ -335,9 +339,7 @@ test('a node announces rarely to a scheduler that a session leads to', async () 
   const p = cluster.add('p', ['seed'], ['s'])
   p.linked = true
   await cluster.clock.run(20_000)
-  scheduler.announces.length = 0
-  await cluster.clock.run(100_000)
-  expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
+  expect(await toldWithin(100_000, scheduler, 'p')).toBeWithin(8, 14)
 })
 
 test('and the more rarely the more of them there are', async () => {
@@ -359,15 +361,11 @@ test('a scheduler that lives and does not keep up with announces gets them less 
   await cluster.clock.run(20_000)
   scheduler.late = true
   await cluster.clock.run(30_000)
-  scheduler.announces.length = 0
-  await cluster.clock.run(100_000)
-  expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
+  expect(await toldWithin(100_000, scheduler, 'p')).toBeWithin(8, 14)
   expect(p.knows('s')).toBe(true)
   scheduler.late = false
   await cluster.clock.run(12_000)
-  scheduler.announces.length = 0
-  await cluster.clock.run(30_000)
-  expect(toldBy(scheduler, 'p').length).toBeWithin(8, 14)
+  expect(await toldWithin(30_000, scheduler, 'p')).toBeWithin(8, 14)
 })
 
 test('a scheduler that took a node for gone is told everything at once', async () => {

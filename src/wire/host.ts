@@ -54,7 +54,7 @@ export const hostLimits = {
   upgradeMs: 10_000,
 } as const
 
-/** Most connections are idle, to every other node of a small cluster: a ping of each costs, twice, what encryption does. */
+/** Most connections rest, one to each other node of a small cluster, and every ping and its answer are encrypted. */
 const keepAliveMs = 120_000
 
 /** In ms. */

@@ -149,12 +149,16 @@ export class Querier {
 
   /** Another node asked: that does for this one's next query, unless it was asked only just now. */
   heard(): void {
-    if (this.#clock.now() - this.#askedAt >= this.#wait / 2) this.#asked(Math.min(waits.longest, 2 * this.#wait))
+    if (this.#clock.now() - this.#askedAt >= this.#wait / 2) this.#asked(this.#longer)
   }
 
   close(): void {
     this.#cancel()
     this.#askedAt = Number.POSITIVE_INFINITY
+  }
+
+  get #longer(): number {
+    return Math.min(waits.longest, 2 * this.#wait)
   }
 
   #asked(wait: number): void {
@@ -163,7 +167,7 @@ export class Querier {
     this.#wait = wait
     this.#cancel = this.#clock.after(wait * (1 + waits.spread * this.#random()), () => {
       this.#ask()
-      this.#asked(Math.min(waits.longest, 2 * wait))
+      this.#asked(this.#longer)
     })
   }
 }

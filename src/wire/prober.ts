@@ -88,13 +88,12 @@ export class Prober {
     this.#probing.add(id)
     const began = clock.now()
     try {
-      if ((await this.#answers(info)) || (await this.#answersAgain(info))) table.seen(id, clock.now())
+      if ((await this.#answers(info)) || (await this.#answersAgain(info))) return table.seen(id, clock.now())
       // It may have come back under another epoch meanwhile: that one was not asked.
-      else if (this.#stopped.signal.aborted || table.find(id)?.epoch !== info.epoch) return
-      else if (!table.spokeSince(id, began)) {
-        log.debug('a member does not answer', { node: id, url: info.url })
-        table.drop(id, clock.now(), 'it does not answer')
-      }
+      if (this.#stopped.signal.aborted || table.find(id)?.epoch !== info.epoch) return
+      if (table.spokeSince(id, began)) return
+      log.debug('a member does not answer', { node: id, url: info.url })
+      table.drop(id, clock.now(), 'it does not answer')
     } finally {
       this.#probing.delete(id)
     }

@@ -30,9 +30,6 @@ interface Verdict {
   readonly rejected: number
 }
 
-/** Wrong pieces of one liar that a node may have taken before it has looked at the first. */
-const mostOfEach = 3
-
 class Court {
   readonly #stage: Stage
   readonly #dir: string
@@ -82,8 +79,7 @@ class Court {
       const innocent = banned.filter((id) => !this.liars.includes(id))
       must(innocent.length === 0, `node ${place + 1} has banned honest nodes: ${innocent.join(', ')}`)
       const told = `node ${place + 1} has thrown away ${rejected} wrong pieces and banned ${banned.length} liars`
-      // What it had sent already when the first was found to be wrong is thrown away as well.
-      must(rejected >= banned.length && rejected <= mostOfEach * banned.length, told)
+      must(rejected === banned.length, told)
       for (const id of banned) known.add(id)
       bans += banned.length
     }
