@@ -68,6 +68,13 @@ describe('the snapshotter in the configuration of containerd', () => {
       1,
       `${generated.replace('= true', '= false').replace('"overlayfs"', '"shoal"')}\n${proxy}`,
     ],
+    ["Debian's, of a host that went on to containerd 2", debian, 2, `${debian}\n${proxy}\n${three}\n${cri2}\n${cri3}`],
+    [
+      'without a version, containerd 2',
+      'oom_score = 0\n',
+      2,
+      `oom_score = 0\n\n${proxy}\n${three}\n${cri2.replace('io.containerd.grpc.v1.cri', 'cri').replaceAll('"cri"', 'cri')}\n${cri3}`,
+    ],
     ['of the third version', 'version = 3\n', 2, `version = 3\n\n${proxy}\n${three}\n${cri3}`],
     [
       "without Kubernetes' half",
@@ -109,6 +116,11 @@ describe('the snapshotter in the configuration of containerd', () => {
       const kept = { path: file, original: before, ours: (text: string | undefined) => text === after }
       expect(planSnapshotterUndo([kept], filesOf(after)).edits).toEqual([{ path: file, before: after, after: before }])
     }
+  })
+
+  test('what containerd 2 wants of an older file is taken out too', () => {
+    const after = becomes(debian, 2)!
+    expect(withoutSnapshotter(after, file)).not.toMatch(/snapshotter = "shoal"|proxy_plugins/)
   })
 
   test('from a file that somebody changed since only what was put there is taken out', () => {

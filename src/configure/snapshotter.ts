@@ -46,7 +46,8 @@ export function planSnapshotter(place: SnapshotterPlace, files: Files): Plan {
   // The last one that is put into a table comes to stand first.
   set(plugin, 'address', socket)
   set(plugin, 'type', 'snapshot')
-  if (version >= 3) {
+  const newer = version >= 3 || (major ?? 1) >= 2
+  if (newer) {
     set(exportsOf, 'enable_remote_snapshot_annotations', 'true')
     set(exportsOf, 'root', dataDir)
     text = withUnpacking(text, file, platform, eol)
@@ -54,12 +55,15 @@ export function planSnapshotter(place: SnapshotterPlace, files: Files): Plan {
   if (isDisabled(values)) {
     notes.push(`Kubernetes' half of containerd is switched off in ${file}, so nothing is set there`)
   } else {
-    const cri = criOf(version)
-    const before = valueAt(values, [...cri, 'snapshotter'])
-    if (typeof before === 'string' && before !== snapshotterName && before !== 'overlayfs')
+    // containerd 2 reads an older file too, but takes the snapshotter over from there only if it has a table of runtimes.
+    const cris = newer && version < 3 ? [criOf(version), criOf(3)] : [criOf(version)]
+    const before = cris.map((cri) => valueAt(values, [...cri, 'snapshotter'])).find((each) => typeof each === 'string')
+    if (before !== undefined && before !== snapshotterName && before !== 'overlayfs')
       notes.push(`Kubernetes used the snapshotter ${before} here; what is there stays, and its images are pulled anew`)
-    set(cri, 'disable_snapshot_annotations', false)
-    set(cri, 'snapshotter', snapshotterName)
+    for (const cri of cris) {
+      set(cri, 'disable_snapshot_annotations', false)
+      set(cri, 'snapshotter', snapshotterName)
+    }
   }
   const after = mark + text
   const edits = after === whole ? [] : [{ path: file, before: whole, after }]
@@ -82,11 +86,13 @@ export function withoutSnapshotter(whole: string, file: string): string {
     text = spliced(text, ...linesOf(text, ours), '')
   }
   const cris = [1, 2, 3].map((version) => [...criOf(version), 'snapshotter'])
-  const pair = parse(text, file)
-    .tables.flatMap(({ pairs }) => pairs)
-    .find((each) => cris.some((path) => isAt(each.path, path)) && saysShoal(text, each))
-  if (pair) text = spliced(text, lineStart(text, pair.range[0]), lineEnd(text, pair.range[1]), '')
-  return mark + text
+  for (;;) {
+    const pair = parse(text, file)
+      .tables.flatMap(({ pairs }) => pairs)
+      .find((each) => cris.some((path) => isAt(each.path, path)) && saysShoal(text, each))
+    if (!pair) return mark + text
+    text = spliced(text, lineStart(text, pair.range[0]), lineEnd(text, pair.range[1]), '')
+  }
 }
 
 /** Back to what was there; from a file that somebody changed since only what was put there is taken out. */

@@ -99,17 +99,18 @@ describe.skipIf(obstacle !== undefined)('containerd with the snapshotter', () =>
     expect(await containerd.snapshot('usage', '-b', system.diffId)).toMatch(/ 250 +5\b/)
   }, 30_000)
 
-  test('a client that does not ask has the layers unpacked, and can be removed by itself', async () => {
+  test('an image in another namespace is unpacked if its client does not ask, and can be removed by itself', async () => {
     const reference = `${registry.host}/lazy/app:v1`
     const holders = mounter.holders
     await containerd.ctrIn('other', 'images', 'pull', '--plain-http', '--snapshotter', 'shoal', reference)
-    // ctr of containerd 1 fetches everything, and then does not ask.
+    // ctr of containerd 1 fetches everything, and then does not ask; containerd 2 pulls for it, and asks.
+    const asks = containerd.major >= 2
     expect(await containerd.ctrIn('other', 'snapshots', '--snapshotter', 'shoal', 'info', system.diffId)).toContain(
-      'before it asked',
+      asks ? `"shoal/lazy-layer": "${system.digest}"` : 'before it asked',
     )
-    expect(mounter.holders).toEqual(holders)
+    if (!asks) expect(mounter.holders).toEqual(holders)
     await containerd.ctrIn('other', 'images', 'rm', '--sync', reference)
-    expect(mounter.holders).toEqual(holders)
+    await until('only what the first needs is held', 10, () => Bun.deepEquals(mounter.holders, holders))
     expect(await containerd.run(reference, 'cat', '/greeting')).toBe('hello\n')
   }, 30_000)
 

@@ -3,6 +3,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { credentials, makeGenericClientConstructor, status } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
+import { Disk } from '../../../src/configure/disk.ts'
+import { settingOf } from '../../../src/configure/setting.ts'
+import { planSnapshotter } from '../../../src/configure/snapshotter.ts'
 import type { Capsule } from '../capsule.ts'
 import type { LabProcess } from '../process.ts'
 import { until } from '../until.ts'
@@ -46,6 +49,8 @@ async function cri(socket: string, method: 'PullImage' | 'RemoveImage', image: s
 
 /** containerd with Kubernetes' half, which has a snapshotter; in a capsule, on this machine's network. */
 export class CriContainerd {
+  /** Version of containerd. */
+  readonly major: number
   readonly #capsule: Capsule
   readonly #dir: string
   #process: LabProcess | undefined
@@ -54,24 +59,26 @@ export class CriContainerd {
     this.#capsule = capsule
     this.#dir = capsule.dir
     mkdirSync(join(this.#dir, 'hosts.d'), { recursive: true })
+    // Of the second version: the one that both containerds take, and that hosts have which were there before the newer.
+    const file = join(this.#dir, 'config.toml')
     writeFileSync(
-      join(this.#dir, 'config.toml'),
+      file,
       [
         'version = 2',
         `root = "${join(this.#dir, 'root')}"`,
         `state = "${join(this.#dir, 'state')}"`,
         '[grpc]',
         `address = "${this.socket}"`,
-        '[plugins."io.containerd.grpc.v1.cri".containerd]',
-        'snapshotter = "shoal"',
-        'disable_snapshot_annotations = false',
         '[plugins."io.containerd.grpc.v1.cri".registry]',
         `config_path = "${join(this.#dir, 'hosts.d')}"`,
-        '[proxy_plugins.shoal]',
-        'type = "snapshot"',
-        `address = "${snapshotter}"`,
+        '',
       ].join('\n'),
     )
+    const disk = new Disk('/')
+    const { major = 1 } = settingOf('containerd', file, false)
+    this.major = major
+    const platform = `linux/${process.arch === 'arm64' ? 'arm64' : 'amd64'}`
+    disk.write(planSnapshotter({ file, major, socket: snapshotter, dataDir: this.#dir, platform }, disk).edits)
   }
 
   get socket(): string {
