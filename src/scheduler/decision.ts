@@ -19,6 +19,8 @@ export interface Asked {
   readonly stalled: boolean
   /** It wants some pieces only, and says which to whoever reads the source. */
   readonly part?: boolean | undefined
+  /** The source sends it something, be it less than a piece yet. */
+  readonly hears?: boolean | undefined
   /** Seeds that can read it; absent: any. */
   readonly readers?: ReadonlySet<string> | undefined
 }

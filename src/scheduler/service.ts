@@ -80,6 +80,7 @@ export class Scheduler {
         failed: request.failed,
         stalled: request.stalled,
         part: request.part,
+        hears: request.hears,
         readers: this.#o.readers?.(request.location.repository),
       },
       started,

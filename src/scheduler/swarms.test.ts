@@ -447,6 +447,22 @@ describe('when to ask again', () => {
   })
 })
 
+test('who reads a slow source and says that it hears of it stays, and goes when it hears nothing any more', () => {
+  const kit = new Kit()
+  kit.seeds('s', 't')
+  const { fetcher } = kit.ask('a')
+  for (let i = 0; i < 10; i++) {
+    kit.now += 3000
+    kit.ask(fetcher!, { hears: true })
+    kit.now += 1000
+    expect(kit.ask('a', { stalled: true }).fetcher).toBe(fetcher!)
+  }
+  kit.now += 3000
+  kit.ask(fetcher!)
+  kit.now += 3000
+  expect(kit.ask('a', { stalled: true }).fetcher).not.toBe(fetcher!)
+})
+
 describe('who asks is told', () => {
   test('that the blob comes from elsewhere while another node reads it and gets on, or has all of it', () => {
     const kit = new Kit()
@@ -559,10 +575,16 @@ test('who asks in a large cluster is told to ask again later than in a small one
     const swarms = new Swarms(seededRandom(1))
     for (let i = 0; i < nodes; i++) swarms.node({ id: `n${i}`, seed: false, load: 0 })
     const asked = { digest, size: 1e6, pieces: 1, connected: [], failed: [], stalled: false }
-    swarms.decide({ id: 'n1', seed: false, load: 0 }, asked, 0)
-    return swarms.decide({ id: 'n1', seed: false, load: 0 }, asked, 60_000).again
+    // The first is the one that reads the source.
+    return ['n1', 'n2'].map((id) => {
+      swarms.decide({ id, seed: false, load: 0 }, asked, 0)
+      return swarms.decide({ id, seed: false, load: 0 }, asked, 60_000).again
+    })
   })
-  expect(again).toEqual([3_000, 10_000])
+  expect(again).toEqual([
+    [3_000, 3_000],
+    [3_000, 10_000],
+  ])
 })
 
 describe('a blob of which nodes want parts', () => {

@@ -170,7 +170,7 @@ export class Swarms {
       leads: fetcher?.id === asker.id || standing.gateway?.id === asker.id,
       again: [fetcher, standing.gateway].some((lead) => lead && failed.has(lead.id))
         ? doubtedMs
-        : this.#again(swarm, asked.connected.length + parents.length, now),
+        : this.#again(swarm, asked.connected.length + parents.length, fetcher?.id === asker.id, now),
       reasons,
       at: now,
     }
@@ -192,9 +192,10 @@ export class Swarms {
     }
   }
 
-  #again(swarm: Swarm, parents: number, now: number): number {
+  #again(swarm: Swarm, parents: number, fetches: boolean, now: number): number {
     if (now - swarm.bornAt < youngMs && parents < mostParents) return 200
-    return announceEvery(mere, this.#nodes.size)
+    // Who reads the source says by asking that it gets on with it.
+    return announceEvery(mere, fetches ? 1 : this.#nodes.size)
   }
 
   /** Names a fetcher if the blob is not whole anywhere; returns it when it has just been named and must be told. */
@@ -203,6 +204,8 @@ export class Swarms {
     const refused = fetcher && asked.failed.find((f) => f.node === fetcher.id && f.refused !== undefined)
     // Who is not told to read anything makes no progress: it counts from when somebody began to wait.
     if (fetcher && !fetcher.whole && !asked.stalled) fetcher.progressAt = now
+    // Two that read from a slow source would only halve what each of them gets.
+    if (fetcher?.id === asker && asked.hears) fetcher.progressAt = now
     const silent = fetcher && asked.stalled ? now - fetcher.progressAt : 0
     if (refused || silent > leadPatienceMs) {
       const why = refused

@@ -39,6 +39,8 @@ export type DownloadEvent =
   | { type: 'refused'; request: number; reason: 'busy' | 'missing' | 'broken' }
   /** The source feed will bring these pieces; nobody else is asked for them. Empty when it stopped. */
   | { type: 'feed'; from: number; to: number }
+  /** The source sends, be it less than a piece yet. */
+  | { type: 'heard' }
   /** This node reads the blob from its source, or ended that. */
   | { type: 'feeding'; running: boolean }
   | { type: 'reader-at'; reader: number; piece: number }
@@ -288,6 +290,9 @@ export class Download {
         this.#feedAt(event.from, event.to)
         if (event.to > event.from) this.#progressAt = now
         else this.#fill(now)
+        break
+      case 'heard':
+        this.#fedAt = this.#progressAt = now
         break
       case 'feeding':
         this.#feeding = event.running

@@ -116,9 +116,14 @@ export class Feeding {
     })
   }
 
+  /** When the source last sent something, be it less than a piece. */
+  get heardAt(): number {
+    return Math.max(this.#feed?.heardAt ?? 0, this.#rangedAt)
+  }
+
   /** Gives up a reading that has brought nothing for so long. */
   leave(quietMs: number): void {
-    const heardAt = Math.max(this.#startedAt, this.#feed?.heardAt ?? 0, this.#rangedAt)
+    const heardAt = Math.max(this.#startedAt, this.heardAt)
     if (!this.#running || this.#d.clock.now() - heardAt < quietMs) return
     this.#again = false
     this.#abort.abort()

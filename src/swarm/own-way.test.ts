@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
 import { FakeSession } from '../../test/fakes/session.ts'
 import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
+import { Failure } from '../failure.ts'
 import { wireRules } from '../wire/rules.ts'
 
 let network: SwarmNetwork
@@ -103,4 +104,17 @@ test('a node that reads the source stops when the one that was named for it gets
   expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
   expect(peer!.source.sent).toBeLessThan(0.2 * blob.bytes.length)
   expect(network.sourceBytes).toBeLessThan(1.1 * blob.bytes.length)
+}, 60_000)
+
+test('a node that holds all of it and is only ever busy keeps nobody from the source', async () => {
+  const [, holder, peer] = network.nodes
+  holder!.source.gate = () => {}
+  const whole = holder!.reader(blob.location)
+  expect(await network.until(() => whole.over)).toBe(true)
+  for (const node of network.nodes) {
+    spyOn(node.seeder, 'offer').mockImplementation(() => Promise.reject(new Failure('too-many', 'busy')))
+  }
+  const reader = peer!.reader(blob.location)
+  expect(await network.until(() => reader.over, 90_000)).toBe(true)
+  expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
 }, 60_000)

@@ -150,6 +150,8 @@ export class Transfer {
   /** Until then a scheduler's word counts that the blob comes from elsewhere. */
   #elsewhereUntil = 0
   #leads = false
+  /** It has gone to the source by itself, and nothing came from other nodes since. */
+  #alone = false
   /** Whom the scheduler named to read the source, and when it last told of a piece that it alone has. */
   #reader: NodeId | undefined
   #readerToldAt = Number.NEGATIVE_INFINITY
@@ -483,6 +485,7 @@ export class Transfer {
       },
       stored: (blob, piece, bytes) => {
         this.bytes.swarm += bytes
+        this.#alone = false
         this.#stored(piece, bytes, 'stored')
         this.#events.stored(blob, piece)
       },
@@ -497,7 +500,7 @@ export class Transfer {
       begin: (size, mediaType) => this.#begin(this.#create(size, mediaType)),
       apply: (event) => this.#apply(event),
       running: (running) => this.#apply({ type: 'feeding', running }),
-      availability: (piece) => this.#download?.availability(piece) ?? 0,
+      availability: (piece) => (this.#alone ? 0 : (this.#download?.availability(piece) ?? 0)),
       whole: () => !this.#part,
       awaited: (most, needed) => this.#download?.due(most, needed),
       readInOrder: () => this.#readers.size > this.#partly.size,
@@ -527,7 +530,8 @@ export class Transfer {
   #askingHost(): AskingHost {
     return {
       question: (stalled) => {
-        if (this.#over || (!stalled && this.#links.count >= this.#d.tuning.mostParents)) return undefined
+        const hears = this.#hears()
+        if (this.#over || (!stalled && !hears && this.#links.count >= this.#d.tuning.mostParents)) return undefined
         // Nothing is wanted at the moment, and it is known whom to ask when something is.
         if (!stalled && this.#part && this.#links.count > 0 && this.#download?.idle) return undefined
         return {
@@ -538,6 +542,7 @@ export class Transfer {
           connected: this.#links.cards().map((card) => card.id),
           stalled,
           ...(this.#part ? { part: true } : {}),
+          ...(hears ? { hears } : {}),
         }
       },
       answer: (reply) => {
@@ -560,6 +565,11 @@ export class Transfer {
         if (reply.fetcher === id) this.fetch(false)
       },
     }
+  }
+
+  /** A source that is slow is not silent: who reads it gets on with it, however long a piece takes. */
+  #hears(): boolean {
+    return this.#feeding.running && this.#d.clock.now() - this.#feeding.heardAt < this.#d.tuning.stallMs
   }
 
   /** It has come from the source, or from a node that is not known here. */
@@ -695,6 +705,10 @@ export class Transfer {
   #tick(): void {
     const now = this.#d.clock.now()
     this.#apply({ type: 'beside', blobs: this.#d.coming() })
+    if (this.#feeding.heardAt > this.#progressAt) {
+      this.#progressAt = this.#feeding.heardAt
+      this.#apply({ type: 'heard' })
+    }
     this.#apply({ type: 'tick' })
     if (this.#over) return
     this.#asking.tick()
@@ -710,11 +724,19 @@ export class Transfer {
         digest: shortDigest(this.location.digest),
         ms: Math.round(quiet),
       })
-      this.fetch(false)
+      this.#goAlone()
     }
     if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
     const kept = this.#part ? this.#needs.size > 0 : this.#ordered
     if (this.unwanted && !kept && now - this.#readAt > unreadMs) this.stop('nobody reads it any more')
+  }
+
+  /** What others hold is of no use while they give nothing of it: they may all be busy for good. */
+  #goAlone(): void {
+    this.#alone = true
+    for (const id of this.#download?.parents.keys() ?? []) this.#asking.failed(id, 'has given nothing for long')
+    this.#asking.ask(true)
+    this.fetch(false)
   }
 
   #end(failure: Failure | undefined): void {

@@ -115,21 +115,25 @@ export class Uploader {
       throw new Failure('no-blob', `this node no longer holds ${digest}`)
     }
     const letGo = blob.hold()
-    if (!blob.sound(piece) && !(await stillRight(blob, piece))) {
+    // Also while the disk is looked at, which may hang: the slot is for others then.
+    const inTime = this.#late.start(() => this.#broken(grant))
+    const giveUp = () => {
       letGo()
+      inTime()
       this.#broken(grant)
+    }
+    if (!blob.sound(piece) && !(await stillRight(blob, piece))) {
+      giveUp()
       throw new Failure('no-blob', `piece ${piece} of ${digest} is not what it was any more`)
     }
     // A child may have left while the piece was looked at.
     if (signal.aborted) {
-      letGo()
-      this.#broken(grant)
+      giveUp()
       throw new Failure('cancelled', `the child that piece ${piece} of ${digest} was for has left`)
     }
     this.#note(digest, peer, pieceBytes(blob.layout, piece))
     const start = pieceStart(blob.layout, piece)
     const end = start + pieceBytes(blob.layout, piece)
-    const inTime = this.#late.start(() => this.#broken(grant))
     return {
       piece,
       path: blob.path,

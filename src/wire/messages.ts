@@ -251,6 +251,8 @@ export const scheduleSchema = z.object({
   stalled: z.boolean(),
   /** It wants some pieces, and tells whoever reads the source which. */
   part: z.boolean().optional(),
+  /** The source has just sent the node something of it, be it less than a piece. */
+  hears: z.boolean().optional(),
 })
 export type Schedule = z.infer<typeof scheduleSchema>
 
