@@ -149,7 +149,8 @@ describe.skipIf(obstacle !== undefined)('dockerd with a node as the mirror of Do
       nodes[0] = await new LabNode({ host: lab.host('host1'), flags: flagsFor(hub.registry.url) }).ready()
       await pull
       expect(await engines[0]!.digestsOf('back:v1')).toEqual([`back@${digest}`])
-      expect(sentTo('docker')).toBe(direct)
+      // Later ones do not wait for a mirror that was gone.
+      if (Dockerd.major < 25) expect(sentTo('docker')).toBe(direct)
     })
 
     test('and stays away gets the image from the hub', async () => {

@@ -86,8 +86,8 @@ describe.skipIf(obstacle !== undefined)('a node as a mirror of any registry', ()
         return all.filter((digest) => !present.has(digest))
       }
       await containerd.pull(reference('index'))
-      // Manifest, config and layer of the platform that this machine is not.
-      expect(await missing()).toHaveLength(3)
+      // Manifest, config and layer of the platform that this machine is not; containerd 2 does without the layer alone.
+      expect((await missing()).length).toBeOneOf([1, 3])
       await containerd.pull(reference('index'), '--all-platforms')
       expect(await missing()).toEqual([])
     })

@@ -44,12 +44,16 @@ export class Containerd {
         'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
         '[grpc]',
         `address = "${socket}"`,
+        // containerd 2 unpacks for ctr, and into nothing else than what stands here; containerd 1 passes it over.
+        '[[plugins."io.containerd.transfer.v1.local".unpack_config]]',
+        `platform = "linux/${process.arch === 'arm64' ? 'arm64' : 'amd64'}"`,
+        `snapshotter = "${snapshotter[1]}"`,
       ].join('\n'),
     )
-    const process = host.spawn(enclosed(['containerd', '--config', config]), { log: join(dir, 'containerd.log') })
+    const running = host.spawn(enclosed(['containerd', '--config', config]), { log: join(dir, 'containerd.log') })
     const ctr = ['ctr', '--address', socket]
-    await answering('containerd', process, () => host.tryExec([...ctr, 'version']))
-    return new Containerd(host, process, ctr, dir)
+    await answering('containerd', running, () => host.tryExec([...ctr, 'version']))
+    return new Containerd(host, running, ctr, dir)
   }
 
   /** Writes the `hosts.toml` of a registry: mirrors in this order, then the registry itself. */

@@ -18,6 +18,8 @@ export interface DockerdInit {
 }
 
 export class Dockerd {
+  /** Version of the dockerd that is installed; 0 where there is none. */
+  static readonly major = installed()
   readonly process: LabProcess
   readonly #host: Host
   readonly #env: Record<string, string>
@@ -71,4 +73,10 @@ export class Dockerd {
   async digestsOf(image: string): Promise<string[]> {
     return JSON.parse(await this.docker('image', 'inspect', '--format', '{{json .RepoDigests}}', image)) as string[]
   }
+}
+
+function installed(): number {
+  if (!Bun.which('dockerd')) return 0
+  const said = Bun.spawnSync(['dockerd', '--version']).stdout.toString()
+  return Number(/version (\d+)\./.exec(said)?.[1] ?? 0)
 }
