@@ -2,6 +2,7 @@
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { buildInfo } from '../build-info.ts'
+import { backendFolders } from '../config/backend-folder.ts'
 import type { Flags, Variables } from '../config/given.ts'
 import { load } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
@@ -63,6 +64,7 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
     copies: copies.filter(({ from, path }) => from === path || !machine.sameFile(from, path)),
     record: machine.read(places.record),
     dataDir: settings.node.dataDir,
+    backends: backendFolders(settings.home),
     dropIn: machine.read(places.dropIn),
     engineBlobs: engineBlobsOf(settings),
     engineDropIn: machine.read(places.engineDropIn),
