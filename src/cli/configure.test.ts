@@ -118,6 +118,37 @@ describe('--undo', () => {
     expect(existsSync(at('/etc/shoal'))).toBe(false)
   })
 
+  describe('of files of one name, made by a first run and edited since', () => {
+    const hub = '/etc/containerd/certs.d/docker.io/hosts.toml'
+    const rest = '/etc/containerd/certs.d/_default/hosts.toml'
+    const edit = (path: string, line: string) => put(path, `${line}\n${got(path)}`)
+    const again = ['--yes', '--registry-addr', '127.0.0.1:5880']
+
+    test('keeps what each has now, when both were', async () => {
+      expect(await configure('containerd', '--yes')).toMatchObject({ code: 0, err: '' })
+      edit(hub, '# the hub')
+      edit(rest, '# the rest')
+      expect(await configure('containerd', ...again)).toMatchObject({ code: 0, err: '' })
+      expect(await configure('containerd', '--undo', '--yes')).toMatchObject({ code: 0, err: '' })
+      expect(got(hub)).toBe('# the hub\nserver = "https://registry-1.docker.io"\n\n')
+      expect(got(rest)).toBe('# the rest\n')
+    })
+
+    test('keeps each apart from that of a registry that comes later', async () => {
+      const quay = '/etc/containerd/certs.d/quay.io/hosts.toml'
+      const own = '# ours\n[host."https://quay.corp"]\n  ca = "/etc/quay.pem"\n'
+      put(quay, own)
+      await configure('containerd', '--yes')
+      edit(hub, '# the hub')
+      expect(await configure('containerd', ...again)).toMatchObject({ code: 0, err: '' })
+      expect(await configure('containerd', ...again, '--registry', 'quay.io')).toMatchObject({ code: 0, err: '' })
+      expect(await configure('containerd', '--undo', '--yes')).toMatchObject({ code: 0, err: '' })
+      expect(got(hub)).toBe('# the hub\nserver = "https://registry-1.docker.io"\n\n')
+      expect(got(quay)).toBe(own)
+      expect(existsSync(at(rest))).toBe(false)
+    })
+  })
+
   test('puts back the file as it was in spite of that with --force', async () => {
     put(daemon, original)
     await configure('docker', '--yes')

@@ -11,6 +11,7 @@ import { Secret } from 'kubernetes-models/v1/Secret'
 import { Service } from 'kubernetes-models/v1/Service'
 import { parseAllDocuments } from 'yaml'
 import { FakeContext } from '../../test/fakes/context.ts'
+import type { Settings } from '../config/settings.ts'
 import { run } from './program.ts'
 
 const key = 'a-cluster-key-of-some-length'
@@ -18,6 +19,7 @@ const key = 'a-cluster-key-of-some-length'
 async function printed(...args: string[]) {
   const context = new FakeContext()
   context.files['/root/cluster.key'] = key
+  context.files['/root/users'] = 'ann'
   context.files['/root/ca.pem'] = 'a certificate'
   const code = await run(['install', '--kubernetes', ...args], context)
   const documents = parseAllDocuments(context.printed.join('\n')).map((document) => document.toJS() as unknown)
@@ -54,6 +56,20 @@ const podsOf = ({ seeds, peers }: Awaited<ReturnType<typeof parsed>>): IPodSpec[
   seeds.spec!.template.spec!,
   peers.spec!.template.spec!,
 ]
+
+/** What a seed and a peer are started with. */
+async function started(all: Awaited<ReturnType<typeof parsed>>) {
+  const nodes = []
+  for (const { containers } of podsOf(all)) {
+    const context = new FakeContext()
+    for (const [name, text] of Object.entries(all.secret.stringData!)) context.files[`/etc/shoal/${name}`] = text
+    context.variables = { SHOAL_ADVERTISE: '10.1.2.3' }
+    context.node = async () => ({ summary: () => [], closed: Promise.resolve(), close: async () => {} })
+    expect([await run(containers[0]!.args!, context), context.complained]).toEqual([0, []])
+    nodes.push(context.started[0]!)
+  }
+  return nodes as [Settings, Settings]
+}
 
 describe('the manifests that install --kubernetes prints', () => {
   test('are what the schemas of Kubernetes want', async () => {
@@ -96,19 +112,10 @@ describe('the manifests that install --kubernetes prints', () => {
 
   test('start nodes with settings that are right: seeds that schedule, and peers on the hosts', async () => {
     const all = await parsed('--upstream', 'registry.corp=http://registry.corp:5000', '--ca-file', '/root/ca.pem')
-    const started = []
-    for (const { containers } of podsOf(all)) {
-      const context = new FakeContext()
-      for (const [name, text] of Object.entries(all.secret.stringData!)) context.files[`/etc/shoal/${name}`] = text
-      context.variables = { SHOAL_ADVERTISE: '10.1.2.3' }
-      context.node = async () => ({ summary: () => [], closed: Promise.resolve(), close: async () => {} })
-      expect([await run(containers[0]!.args!, context), context.complained]).toEqual([0, []])
-      started.push(context.started[0]!)
-    }
-    const [seed, peer] = started
-    expect(seed!.node).toMatchObject({ modes: ['seed', 'scheduler'], advertise: '10.1.2.3' })
-    expect(peer!.node).toMatchObject({ modes: ['peer'], dataDir: '/var/lib/shoal' })
-    for (const { cluster, source, p2p } of started) {
+    const [seed, peer] = await started(all)
+    expect(seed.node).toMatchObject({ modes: ['seed', 'scheduler'], advertise: '10.1.2.3' })
+    expect(peer.node).toMatchObject({ modes: ['peer'], dataDir: '/var/lib/shoal' })
+    for (const { cluster, source, p2p } of [seed, peer]) {
       expect(cluster.keyFile).toBe('/etc/shoal/cluster.key')
       expect(source.caFile).toBe('/etc/shoal/ca.pem')
       expect(source.upstreams.map(({ registry }) => registry)).toContain('registry.corp')
@@ -117,8 +124,51 @@ describe('the manifests that install --kubernetes prints', () => {
     expect(all.secret.stringData!['cluster.key']).toBe(key)
   })
 
+  test('leave to seeds what only those may have, and tell all whose repositories these are', async () => {
+    const all = await parsed(
+      ...['--push', '--push-users-file', '/root/users', '--push-deletes', '--home', 'apps.corp/**'],
+      ...['--replicate', 'apps.corp/**=https://b.corp:4880', '--replicate-rate', '10MB/s'],
+      ...['--keep', 'apps.corp/base/*: all; apps.corp/**: tags=10, idle=30d', '--keep', 'docker.io/**: idle=7d'],
+    )
+    const [seed, peer] = await started(all)
+    expect(seed.home.push).toEqual({ usersFile: '/etc/shoal/push.users', deletes: true })
+    expect(seed.replication).toMatchObject({ rules: [{ pattern: 'apps.corp/**' }], rate: 10_000_000 })
+    expect(seed.store.keep.map(({ text }) => text)).toEqual([
+      'apps.corp/base/*: all',
+      'apps.corp/**: tags=10, idle=30d',
+      'docker.io/**: idle=7d',
+    ])
+    expect(peer.home).toEqual({ patterns: [{ pattern: 'apps.corp/**' }] })
+    expect(peer.replication.rules).toEqual([])
+    expect(peer.store.keep.map(({ text }) => text)).toEqual(['apps.corp/**: idle=30d', 'docker.io/**: idle=7d'])
+    expect(seed.home.patterns).toEqual(peer.home.patterns)
+    expect(all.secret.stringData!['push.users']).toBe('ann')
+    // Command lines can be read by others, and files cannot.
+    for (const pod of podsOf(all)) expect(JSON.stringify(pod)).not.toContain('b.corp')
+  })
+
+  test('have one settings file where seeds have nothing of their own', async () => {
+    const { secret } = await parsed('--home', 'apps.corp/**')
+    expect(Object.keys(secret.stringData!)).toEqual(['shoal.yaml', 'cluster.key'])
+  })
+
+  test.each([
+    [['--push'], '--home'],
+    [['--replicate-rate', '1MB/s'], 'give --replicate too'],
+    [['--keep', 'apps.corp/**: tags=10'], 'give --push too'],
+    [['--home', 'apps.corp/**=file:///srv/images'], '--home: no pod has /srv/images; give a backend'],
+    [['--state', 'postgres://a@localhost/b?host=/run/postgresql'], '--state: no pod has the socket in /run/postgresql'],
+  ])('are not printed with %j, of which some pods would not start', async (flags, says) => {
+    const { code, documents, context } = await printed(...keyed, ...flags)
+    expect([code, documents]).toEqual([2, []])
+    expect(context.complained.join()).toContain(says)
+  })
+
   test('replace pods when the settings are others, and only then', async () => {
     const mark = ({ peers }: Awaited<ReturnType<typeof parsed>>) => peers.spec!.template.metadata!.annotations
+    const pushed = await parsed('--home', 'apps.corp/**', '--push')
+    expect(mark(pushed)).toEqual(mark(await parsed('--home', 'apps.corp/**'))!)
+    expect(pushed.seeds.spec!.template.metadata!.annotations).not.toEqual(mark(pushed)!)
     const [one, same, other] = [await parsed(), await parsed(), await parsed('--tag-ttl', '5m')].map(mark)
     expect(same).toEqual(one!)
     expect(other).not.toEqual(one!)

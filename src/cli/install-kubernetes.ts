@@ -2,11 +2,14 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { Document } from 'yaml'
 import { buildInfo } from '../build-info.ts'
+import { backendFolders } from '../config/backend-folder.ts'
 import type { Flags } from '../config/given.ts'
 import type { Settings } from '../config/settings.ts'
 import { flagOf } from '../config/table.ts'
 import { type Copy, withSettings } from '../install/settings-file.ts'
 import { decided, manifests } from '../kubernetes/manifests.ts'
+import { modeOf } from '../kubernetes/pod.ts'
+import { forPeers } from '../kubernetes/seed-only.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 
@@ -34,21 +37,32 @@ export function addKubernetesFlags(command: Command): void {
     )
 }
 
-/** @param settingsOf what a node would make of a settings file, so that nothing is printed that cannot start */
+/** @param settingsOf what a node would make of a settings file and its mode, so that nothing is printed that cannot start */
 export function printManifests(
   command: Command,
   flags: Flags,
   options: KubernetesOptions,
   context: Context,
-  settingsOf: (text: string, copies: readonly Copy[]) => Settings,
+  settingsOf: (text: string, copies: readonly Copy[], mode: string) => Settings,
 ): void {
   const refused = decided.filter((each) => flags[each] !== undefined).map(flagOf)
   if (refused.length > 0) {
     command.error(`shoal: with --kubernetes the manifests say what ${refused.join(' and ')} is: leave it out`)
   }
   const { join = [], ...shared } = flags
-  const { text, copies } = withSettings('', shared, process.cwd())
-  const { admin, cluster } = settingsOf(text, copies)
+  const { text: seeds, copies } = withSettings('', shared, process.cwd())
+  const { text: peers } = withSettings('', forPeers(shared), process.cwd())
+  const { admin, cluster, home, state } = settingsOf(seeds, copies, modeOf.seeds)
+  settingsOf(peers, copies, modeOf.peers)
+  const [folder] = backendFolders(home)
+  if (folder !== undefined) {
+    command.error(
+      `shoal: ${flagOf('home')}: no pod has ${folder}; give a backend that is reached by network, such as s3://`,
+    )
+  }
+  if (state.url?.host.startsWith('/')) {
+    command.error(`shoal: ${flagOf('state')}: no pod has the socket in ${state.url.host}; give the name of a host`)
+  }
   if (cluster.keyFile === undefined) {
     context.err(
       'shoal: without --cluster-key-file any pod that reaches a node can join and read cached images (see shoal keygen)',
@@ -56,12 +70,16 @@ export function printManifests(
   }
   const all = manifests({
     ...options,
-    settings: `# What all nodes have in common: keys are flags of "shoal up".\n${text}`,
+    settings: { seeds: headed(seeds), peers: headed(peers) },
     files: copies.map(({ from, path }) => ({ path, text: contentOf(from, context) })),
     join: join.flatMap((each) => each.split(',')),
     adminPort: admin.address.port,
   })
   context.out(opening(options) + all.map(yamlOf).join('---\n').trimEnd())
+}
+
+function headed(settings: string): string {
+  return `# Keys are flags of "shoal up". Seeds read seeds.yaml instead, where there is one.\n${settings}`
 }
 
 /** @throws {CommandError} for a pipe that was read already, too */

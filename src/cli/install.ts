@@ -2,6 +2,7 @@
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { buildInfo } from '../build-info.ts'
+import { backendFolders } from '../config/backend-folder.ts'
 import type { Flags, Variables } from '../config/given.ts'
 import { load } from '../config/load.ts'
 import type { Settings } from '../config/settings.ts'
@@ -39,8 +40,9 @@ export function install(program: Command, context: Context, machine?: Machine): 
     .addHelpText('after', `\nFlags of "shoal up" are written to ${places.settings}; what is not given stays as it is.`)
   addKubernetesFlags(command)
   addFlags(command, written).action((options: Options) => {
-    const settingsOf = (text: string, copies: readonly Copy[]) => settingsFrom(text, copies, {}, context)
-    if (options.kubernetes) return printManifests(command, flagsOf(command, written), options, context, settingsOf)
+    const inPod = (text: string, copies: readonly Copy[], mode: string) =>
+      settingsFrom(text, copies, {}, context, { mode: [mode] })
+    if (options.kubernetes) return printManifests(command, flagsOf(command, written), options, context, inPod)
     installOn(machine ?? machineAt(), flagsOf(command, written), options, context)
   })
 }
@@ -63,6 +65,7 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
     copies: copies.filter(({ from, path }) => from === path || !machine.sameFile(from, path)),
     record: machine.read(places.record),
     dataDir: settings.node.dataDir,
+    backends: backendFolders(settings.home),
     dropIn: machine.read(places.dropIn),
     engineBlobs: engineBlobsOf(settings),
     engineDropIn: machine.read(places.engineDropIn),
@@ -86,7 +89,13 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
 }
 
 /** What a node would make of it, so that nothing is installed that cannot start. @throws {ConfigError} */
-function settingsFrom(text: string, copies: readonly Copy[], variables: Variables, { host }: Context): Settings {
+function settingsFrom(
+  text: string,
+  copies: readonly Copy[],
+  variables: Variables,
+  { host }: Context,
+  flags: Flags = {},
+): Settings {
   const source = (path: string) => copies.find((copy) => copy.path === path)?.from ?? path
   const installed = {
     ...host,
@@ -94,7 +103,7 @@ function settingsFrom(text: string, copies: readonly Copy[], variables: Variable
     read: (path: string) => (path === places.settings ? text : host.read(source(path))),
   }
   // The variables are those of the service, and not of this shell.
-  return load({ config: [places.settings] }, variables, installed).settings
+  return load({ ...flags, config: [places.settings] }, variables, installed).settings
 }
 
 /** Those of a containerd that the operator named: what is found out by itself is not opened to the service unasked. */

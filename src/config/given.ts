@@ -111,7 +111,11 @@ function textOf(scalar: { source?: string; value: unknown }): string {
 }
 
 function split(name: Name, texts: readonly string[], at: string): Given[] {
+  return piecesOf(name, texts).map((text) => ({ text, at }))
+}
+
+/** Of a repeatable setting each value by itself; of any other the last that was said. */
+export function piecesOf(name: Name, texts: readonly string[]): string[] {
   const { many, separator = ',' } = settingOf(name)
-  const pieces = many ? texts.flatMap((text) => text.split(separator)) : texts.slice(-1)
-  return pieces.map((text) => ({ text, at }))
+  return many ? texts.flatMap((text) => text.split(separator)) : texts.slice(-1)
 }

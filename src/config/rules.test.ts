@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { keep, patternOf, replication } from './rules.ts'
+import { cachedPart, keep, patternOf, replication } from './rules.ts'
 
 describe('a rule of replication', () => {
   const rest = { deletes: false }
@@ -130,3 +130,11 @@ describe('a rule of what is kept', () => {
     expect(keep.safeParse(text).error?.issues[0]?.message).toContain("such as 'apps.corp/**: tags=10, age=90d'")
   })
 })
+
+test.each([
+  ['docker.io/**: idle=7d', 'docker.io/**: idle=7d'],
+  ['apps.corp/**: tags=10 idle=7d,grace=1h, age=90d', 'apps.corp/**: idle=7d, grace=1h'],
+  ['apps.corp/**: tags=10, grace=1h', undefined],
+  ['apps.corp/**: all', undefined],
+  ['no rule', undefined],
+])('%s: of what is cached it says %s', (text, part) => expect(cachedPart(text)).toBe(part!))

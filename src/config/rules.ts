@@ -104,6 +104,14 @@ export const keep: Kind<KeepRule> = kind(
   },
 )
 
+/** What of a rule is about what is cached, and so for nodes that nothing is pushed to; undefined for none, and no rule. */
+export function cachedPart(text: string): string | undefined {
+  const rule = keep.safeParse(text).data
+  if (rule?.idleMs === undefined) return undefined
+  const terms = rule.text.slice(rule.pattern.length + 2).split(', ')
+  return `${rule.pattern}: ${terms.filter((term) => /^(?:idle|grace)=/.test(term)).join(', ')}`
+}
+
 const keys = { all: 'all', tags: 'tags', age: 'ageMs', idle: 'idleMs', grace: 'graceMs' } as const
 
 function keyOf(name: string): (typeof keys)[keyof typeof keys] | undefined {

@@ -79,7 +79,8 @@ export class Backup {
       const known = files.get(edit.path)
       const manner =
         known?.mode === undefined ? this.#disk.manner(edit.path) : { mode: known.mode, modified: known.modified }
-      const copy = original === undefined ? undefined : (known?.copy ?? `${files.size + 1}-${basename(edit.path)}`)
+      const copy =
+        original === undefined ? undefined : (known?.copy ?? `${numberAfter(files.values())}-${basename(edit.path)}`)
       files.set(edit.path, {
         path: edit.path,
         ...(copy === undefined ? {} : { copy, mode: manner?.mode ?? 0o644, modified: manner?.modified }),
@@ -145,6 +146,11 @@ export class Backup {
       )
     }
   }
+}
+
+/** One that no copy has. Not how many files there are: one that is known without a copy can get one later. */
+function numberAfter(files: Iterable<BackedUp>): number {
+  return Math.max(0, ...[...files].map(({ copy }) => Number.parseInt(copy ?? '0', 10))) + 1
 }
 
 function digestOf(text: string): string {

@@ -1,5 +1,6 @@
 /** Which backend a URL means, and what is wrong with one that means none. */
 import { accessSync, constants, statSync } from 'node:fs'
+import { folderIn } from '../config/backend-folder.ts'
 import { awsCredentials, type Environment } from './aws-credentials.ts'
 import type { Backend } from './backend.ts'
 import { FolderObjects } from './folder-objects.ts'
@@ -76,7 +77,7 @@ function isWritable(dir: string): boolean {
 function folderOf(url: URL): string {
   if (url.host !== '')
     throw new Error(`${url.protocol}//${url.host}${url.pathname}: write three slashes before the directory`)
-  const path = decodeURIComponent(url.pathname).replace(/(?<=.)\/+$/, '')
+  const path = folderIn(url)
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path
   throw new Error(`the backend ${url.protocol}//${path} is not a directory; make it, or mount what should be there`)
 }

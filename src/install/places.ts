@@ -26,7 +26,7 @@ export const places = {
   snapshotterData: '/var/lib/shoal-snapshotter',
   snapshotterSocket: '/run/shoal-snapshotter/snapshotter.sock',
   dropInDir,
-  /** For data that is elsewhere than the unit has it. */
+  /** For data that is elsewhere than the unit has it, and for backends. */
   dropIn: join(dropInDir, 'data-dir.conf'),
   /** For blobs of the engine, which lie in a folder that is shut to the service. */
   engineDropIn: join(dropInDir, 'engine-content.conf'),
@@ -45,6 +45,7 @@ export const places = {
 export const copied: Partial<Record<Name, string>> = {
   'cluster-key-file': join(settingsDir, 'cluster.key'),
   'admin-token-file': join(settingsDir, 'admin.token'),
+  'push-users-file': join(settingsDir, 'push.users'),
   'credentials-file': join(settingsDir, 'docker.json'),
   'home-credentials-file': join(settingsDir, 'aws.credentials'),
   'ca-file': join(settingsDir, 'ca.pem'),

@@ -11,6 +11,7 @@ const fresh: Wanted = {
   copies: [],
   record: undefined,
   dataDir: '/var/lib/shoal',
+  backends: [],
   dropIn: undefined,
   engineDropIn: undefined,
   unit: { before: undefined, after: '[Unit]\n' },
@@ -96,6 +97,8 @@ suite('an installation', () => {
       path: '/etc/systemd/system/shoal.service.d/data-dir.conf',
       text: dropIn,
     })
+    const backends = ['/srv/images']
+    expect(said({ ...installed, backends })).toContain('write /etc/systemd/system/shoal.service.d/data-dir.conf')
     expect(said({ ...installed, dropIn })).toContain('remove /etc/systemd/system/shoal.service.d/data-dir.conf')
   })
 })

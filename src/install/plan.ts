@@ -1,5 +1,6 @@
 /** What is to be done to a host so that shoal is on it, or off it again. Pure: facts in, steps out. */
 import { basename, join } from 'node:path'
+import { foldersDropIn } from './drop-in.ts'
 import { engineBlobs, ownData, places, unitName, user, usualData } from './places.ts'
 import type { Copy } from './settings-file.ts'
 import type { Step } from './step.ts'
@@ -23,6 +24,8 @@ export interface Wanted {
   readonly copies: readonly Copy[]
   readonly record: string | undefined
   readonly dataDir: string
+  /** Folders that are backends of homes. */
+  readonly backends: readonly string[]
   readonly dropIn: string | undefined
   /** The folder of blobs of the engine that the operator named; absent: none. */
   readonly engineBlobs?: string | undefined
@@ -41,7 +44,7 @@ export function installPlan(wanted: Wanted): Step[] {
   const units = withUnit
     ? [
         ...write(places.unit, wanted.unit),
-        ...write(places.dropIn, { before: wanted.dropIn, after: dropInFor(wanted) }),
+        ...write(places.dropIn, { before: wanted.dropIn, after: foldersDropIn(wanted) }),
         ...write(places.engineDropIn, { before: wanted.engineDropIn, after: engineDropInFor(wanted) }),
       ]
     : []
@@ -80,10 +83,6 @@ function write(path: string, { before, after }: Change): Step[] {
 }
 
 const elsewhere = ({ dataDir }: Wanted) => dataDir !== usualData
-
-function dropInFor(wanted: Wanted): string | undefined {
-  return elsewhere(wanted) ? `[Service]\nReadWritePaths=${wanted.dataDir.replaceAll('%', '%%')}\n` : undefined
-}
 
 /**
  * Blobs are open to all, and only the folders above them are not: seen from elsewhere they can be read, by a service

@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { fromYaml } from '../config/given.ts'
+import { Problems } from '../config/problem.ts'
 import { variablesOf, withSettings } from './settings-file.ts'
 
 test('without settings a new file says what it is for, and one that is there stays as it is', () => {
@@ -17,6 +19,21 @@ test('what is given is put in, and comments, order and other keys stay', () => {
     '# ours\nzone: eu/fra # the rack is not known\njoin:\n  - 10.0.0.2\n  - 10.0.0.3\n  - host:1\n\n' +
       'cache-size: 20GiB\nmode:\n  - peer\nencrypt: true\n',
   )
+})
+
+test('rules of what is kept, which have commas in them, are read back as they were given', () => {
+  const { text } = withSettings(
+    '',
+    { keep: ['apps.corp/base/*: all; apps.corp/**: tags=10, age=90d', 'a.io/**: idle=7d'] },
+    '/',
+  )
+  const problems = new Problems()
+  expect(fromYaml(text, 'shoal.yaml', problems).keep?.map((given) => given.text)).toEqual([
+    'apps.corp/base/*: all',
+    'apps.corp/**: tags=10, age=90d',
+    'a.io/**: idle=7d',
+  ])
+  expect(() => problems.throw()).not.toThrow()
 })
 
 test('secrets are copied to where the service can read them, and other paths are written in full', () => {

@@ -1,7 +1,7 @@
 /** The settings file with what `shoal install` was told put into it. Pure; comments and order stay as they are. */
 import { resolve } from 'node:path'
 import { parseDocument } from 'yaml'
-import type { Flags } from '../config/given.ts'
+import { type Flags, piecesOf } from '../config/given.ts'
 import { type Name, names, settingOf } from '../config/table.ts'
 import { path, toggle } from '../config/values.ts'
 import { copied } from './places.ts'
@@ -35,7 +35,7 @@ export function withSettings(before: string | undefined, flags: Flags, folder: s
     const { kind, many } = settingOf(name)
     const texts = flags[name]!
     if (kind === toggle) return texts.at(-1) === 'true'
-    if (many) return texts.flatMap((text) => text.split(','))
+    if (many) return piecesOf(name, texts).map((text) => text.trim())
     const last = texts.at(-1)!
     if (kind !== path) return last
     const from = resolve(folder, last)

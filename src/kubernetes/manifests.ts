@@ -3,14 +3,16 @@
  * loopback, as everywhere; seeds that are schedulers too, each with a disk of its own, found by one name in DNS; and
  * containerd of each host is pointed at its peer before that starts.
  */
+import { basename } from 'node:path'
 import type { IDaemonSet } from 'kubernetes-models/apps/v1/DaemonSet'
 import type { IStatefulSet } from 'kubernetes-models/apps/v1/StatefulSet'
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisruptionBudget'
 import type { INamespace } from 'kubernetes-models/v1/Namespace'
 import type { ISecret } from 'kubernetes-models/v1/Secret'
 import type { IService } from 'kubernetes-models/v1/Service'
-import type { Name } from '../config/table.ts'
+import { defaultConfigFile, type Name } from '../config/table.ts'
 import { peers } from './peers.ts'
+import { seedFile } from './pod.ts'
 import { seeds } from './seeds.ts'
 
 export interface Cluster {
@@ -23,8 +25,8 @@ export interface Cluster {
   readonly storage: string
   /** Where hosts have containerd's configuration. */
   readonly containerdDir: string
-  /** The settings file, for all nodes. */
-  readonly settings: string
+  /** The settings files of seeds and of peers, which may well be the same. */
+  readonly settings: { readonly seeds: string; readonly peers: string }
   /** Files that it names, and what is in them. */
   readonly files: readonly { readonly path: string; readonly text: string }[]
   /** Nodes elsewhere. */
@@ -56,8 +58,10 @@ export function manifests(cluster: Cluster): Manifest[] {
       metadata: { name: 'shoal', namespace },
       type: 'Opaque',
       stringData: Object.fromEntries([
-        ['shoal.yaml', settings],
-        ...files.map(({ path, text }) => [path.slice(path.lastIndexOf('/') + 1), text]),
+        // By its usual name also for commands that are run in a pod.
+        [basename(defaultConfigFile), settings.peers],
+        ...(settings.seeds === settings.peers ? [] : [[basename(seedFile), settings.seeds]]),
+        ...files.map(({ path, text }) => [basename(path), text]),
       ]),
     },
     ...seeds(cluster),

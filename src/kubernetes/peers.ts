@@ -3,7 +3,7 @@ import type { IDaemonSet } from 'kubernetes-models/apps/v1/DaemonSet'
 import { settingOf } from '../config/table.ts'
 import { places } from '../install/places.ts'
 import type { Cluster } from './manifests.ts'
-import { annotations, confined, labels, node, settingsVolume, usual } from './pod.ts'
+import { annotations, confined, labels, modeOf, node, settingsVolume, usual } from './pod.ts'
 
 /** Below which the init container has what it edits of the host, so that nothing else of the host is in its reach. */
 const hostRoot = '/host'
@@ -22,7 +22,7 @@ export function peers(cluster: Cluster): [IDaemonSet] {
         // A host without its peer goes to the registry: not many at once.
         updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '10%' } },
         template: {
-          metadata: { labels: selector, annotations: annotations(cluster) },
+          metadata: { labels: selector, annotations: annotations(cluster, 'peers') },
           spec: {
             ...usual,
             // Engines look for it on the loopback of their host.
@@ -54,7 +54,7 @@ export function peers(cluster: Cluster): [IDaemonSet] {
             ],
             containers: [
               {
-                ...node(cluster, { mode: 'peer', 'data-dir': '/var/lib/shoal' }, 'status.hostIP'),
+                ...node(cluster, { mode: modeOf.peers, 'data-dir': '/var/lib/shoal' }, 'status.hostIP'),
                 readinessProbe: { ...probe('/readyz'), periodSeconds: 5 },
                 livenessProbe: { ...probe('/healthz'), periodSeconds: 20, failureThreshold: 6 },
               },

@@ -1,4 +1,5 @@
 /** What pods of seeds and of peers have in common. */
+import { dirname, join } from 'node:path'
 import type { IContainer } from 'kubernetes-models/v1/Container'
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec'
 import type { ISecurityContext } from 'kubernetes-models/v1/SecurityContext'
@@ -13,15 +14,20 @@ export const ports = { pieces: 4881, p2p: 4882 } as const
 /** Drained within half a minute, whatever is under way; see what a node does at SIGTERM. */
 export const graceSeconds = 40
 
-const settingsDir = defaultConfigFile.slice(0, defaultConfigFile.lastIndexOf('/'))
+const settingsDir = dirname(defaultConfigFile)
+/** Where seeds have settings that peers must not have. */
+export const seedFile = join(settingsDir, 'seeds.yaml')
+
+/** What the nodes do. */
+export const modeOf = { seeds: 'scheduler,seed', peers: 'peer' } as const
 
 export function labels(component: 'seed' | 'peer'): Record<string, string> {
   return { 'app.kubernetes.io/name': 'shoal', 'app.kubernetes.io/component': component }
 }
 
 /** Pods are replaced when the settings that they read at their start are others. */
-export function annotations({ settings, files }: Cluster): Record<string, string> {
-  const all = JSON.stringify([settings, files])
+export function annotations({ settings, files }: Cluster, kind: keyof typeof modeOf): Record<string, string> {
+  const all = JSON.stringify([settings[kind], files])
   return { 'shoal/settings': new Bun.CryptoHasher('sha256').update(all).digest('hex').slice(0, 16) }
 }
 

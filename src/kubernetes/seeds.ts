@@ -3,13 +3,14 @@ import type { IStatefulSet } from 'kubernetes-models/apps/v1/StatefulSet'
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisruptionBudget'
 import type { IService } from 'kubernetes-models/v1/Service'
 import type { Cluster } from './manifests.ts'
-import { annotations, labels, node, ports, seedName, settingsVolume, usual } from './pod.ts'
+import { annotations, labels, modeOf, node, ports, seedFile, seedName, settingsVolume, usual } from './pod.ts'
 
 /** Who the image says `shoal` is. */
 const user = 65532
 
 export function seeds(cluster: Cluster): [IService, IPodDisruptionBudget, IStatefulSet] {
-  const { namespace, storage } = cluster
+  const { namespace, storage, settings } = cluster
+  const own = settings.seeds === settings.peers ? {} : { config: seedFile }
   const selector = labels('seed')
   const metadata = { name: seedName, namespace, labels: selector }
   return [
@@ -44,7 +45,7 @@ export function seeds(cluster: Cluster): [IService, IPodDisruptionBudget, IState
         podManagementPolicy: 'Parallel',
         selector: { matchLabels: selector },
         template: {
-          metadata: { labels: selector, annotations: annotations(cluster) },
+          metadata: { labels: selector, annotations: annotations(cluster, 'seeds') },
           spec: {
             ...usual,
             securityContext: {
@@ -66,7 +67,7 @@ export function seeds(cluster: Cluster): [IService, IPodDisruptionBudget, IState
             containers: [
               {
                 // In a folder of its own making, which is for it alone; that of a volume is for the group too.
-                ...node(cluster, { mode: 'scheduler,seed', 'data-dir': '/var/lib/shoal/data' }, 'status.podIP'),
+                ...node(cluster, { ...own, mode: modeOf.seeds, 'data-dir': '/var/lib/shoal/data' }, 'status.podIP'),
                 ports: [
                   { name: 'pieces', containerPort: ports.pieces },
                   { name: 'p2p', containerPort: ports.p2p },

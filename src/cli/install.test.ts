@@ -1,0 +1,41 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { FakeContext } from '../../test/fakes/context.ts'
+import { machineAt } from '../install/machine.ts'
+import { install } from './install.ts'
+
+let root: string
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'shoal-install-'))
+  // It has systemd, which does not run.
+  mkdirSync(join(root, 'usr/bin'), { recursive: true })
+  writeFileSync(join(root, 'usr/bin/systemctl'), '')
+})
+afterEach(() => rmSync(root, { recursive: true }))
+
+function would(...args: string[]): string[] {
+  const context = new FakeContext()
+  context.files['/root/users'] = 'ann:$2y$05$c2FsdA'
+  const program = new Command()
+  install(program, context, machineAt(root))
+  program.parse(['install', '--dry-run', ...args], { from: 'user' })
+  return context.printed.join('\n').split('\n  ')
+}
+
+const push = ['--push', '--home']
+
+test('who may push is in a file that the service can read', () => {
+  expect(would(...push, 'apps.corp/**', '--push-users-file', '/root/users')).toContain(
+    'copy /root/users to /etc/shoal/push.users, readable for the group shoal',
+  )
+})
+
+test('folders that are backends are opened to the service', () => {
+  const dropIn = 'write /etc/systemd/system/shoal.service.d/data-dir.conf'
+  expect(would(...push, 'apps.corp/**=file:///srv/images')).toContain(dropIn)
+  expect(would(...push, 'apps.corp/**=oci:///srv/images')).toContain(dropIn)
+  expect(would(...push, 'apps.corp/**=s3://images')).not.toContain(dropIn)
+})
