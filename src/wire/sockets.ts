@@ -3,7 +3,7 @@ import type { ServerWebSocket, WebSocketHandler } from 'bun'
 import type { Clock } from '../clock.ts'
 import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import type { Guest } from './admission.ts'
-import type { Trust } from './encryption.ts'
+import type { Encryption, Trust } from './encryption.ts'
 import { FrameSeals } from './frame-seals.ts'
 import { maxFrameBytes } from './messages.ts'
 import { routes, wireRules } from './rules.ts'
@@ -23,23 +23,25 @@ export interface Handshake {
   readonly headers: Record<string, string>
   /** Known to the two nodes alone; undefined in an open cluster. */
   readonly secret: Uint8Array | undefined
-  readonly tls: Trust | undefined
 }
 
 const notNext = 'a frame that is not the next one of this session'
 
-export function dialSocket(clock: Clock, prepare: (node: NodeCard) => Promise<Handshake>): Dial {
+export function dialSocket(
+  clock: Clock,
+  encryption: Pick<Encryption, 'trust' | 'forget'>,
+  prepare: (node: NodeCard) => Handshake,
+): Dial {
   return (node, opened, failed) => {
     let given: (() => void) | undefined
     let over = false
-    prepare(node).then(
-      (handshake) => {
-        if (!over) given = dialWith(clock, node, handshake, opened, failed)
-      },
-      (error: Error) => {
-        if (!over) failed(error.message)
-      },
-    )
+    const begin = async () => {
+      const tls = await encryption.trust(node)
+      if (!over) given = dialWith(clock, node, { ...prepare(node), tls }, opened, failed, () => encryption.forget(node))
+    }
+    begin().catch((error: Error) => {
+      if (!over) failed(error.message)
+    })
     return () => {
       over = true
       given?.()
@@ -50,8 +52,8 @@ export function dialSocket(clock: Clock, prepare: (node: NodeCard) => Promise<Ha
 function dialWith(
   clock: Clock,
   node: NodeCard,
-  { headers, secret, tls }: Handshake,
-  ...[opened, failed]: [Parameters<Dial>[1], Parameters<Dial>[2]]
+  { headers, secret, tls }: Handshake & { tls: Trust | undefined },
+  ...[opened, failed, unmet]: [Parameters<Dial>[1], Parameters<Dial>[2], unmet: () => void]
 ): () => void {
   const url = new URL(routes.session, node.url)
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
@@ -74,11 +76,12 @@ function dialWith(
   socket.addEventListener('ping' as 'open', alive)
   socket.addEventListener('pong' as 'open', alive)
   socket.addEventListener('close', (event) => {
-    if (session) session.ended(event.code === 4001 ? 'duplicate' : event.reason || `closed (${event.code})`)
-    else if (!settled) {
-      settled = true
-      failed(event.reason || `connection failed (${event.code})`)
-    }
+    if (session) return session.ended(event.code === 4001 ? 'duplicate' : event.reason || `closed (${event.code})`)
+    // A node that started anew has another certificate: the next dial looks at it.
+    unmet()
+    if (settled) return
+    settled = true
+    failed(event.reason || `connection failed (${event.code})`)
   })
   return () => {
     settled = true
