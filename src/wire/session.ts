@@ -77,6 +77,10 @@ export class SocketSession implements Session {
     return this.#phase === 'open'
   }
 
+  get backlog(): number {
+    return this.#phase === 'closed' ? 0 : this.#pipe.backlog()
+  }
+
   send(frame: Frame): void {
     if (this.#phase !== 'open') return
     this.#pipe.send(textOf(frame))
