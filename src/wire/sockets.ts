@@ -1,10 +1,11 @@
 /** WebSockets of the runtime, both sides, as pipes of a session. */
 import type { ServerWebSocket, WebSocketHandler } from 'bun'
+import { WebSocket } from 'ws'
 import type { Clock } from '../clock.ts'
 import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import type { Guest } from './admission.ts'
 import type { Encryption, Trust } from './encryption.ts'
-import { FrameSeals } from './frame-seals.ts'
+import { FrameSeals, sealLength } from './frame-seals.ts'
 import { maxFrameBytes } from './messages.ts'
 import { routes, wireRules } from './rules.ts'
 import type { Pipe, SocketSession } from './session.ts'
@@ -57,31 +58,39 @@ function dialWith(
 ): () => void {
   const url = new URL(routes.session, node.url)
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
-  const socket = new WebSocket(url, { headers, perMessageDeflate: false, ...(tls && { tls }) })
+  const maxPayload = maxFrameBytes + sealLength
+  const socket = new WebSocket(url, { headers, perMessageDeflate: false, maxPayload, ...(tls && { tls }) })
   const seals = secret && new FrameSeals(secret, true)
   let session: SocketSession | undefined
   let settled = false
-  socket.addEventListener('open', () => {
+  let trouble: string | undefined
+  socket.on('open', () => {
     if (settled) return socket.terminate()
     settled = true
     session = opened(clientPipe(socket, seals))
   })
-  socket.addEventListener('message', (event) => {
-    if (typeof event.data !== 'string') return socket.close(1003, 'frames are text')
-    const text = seals ? seals.take(event.data) : event.data
+  socket.on('message', (data, binary) => {
+    if (binary) return socket.close(1003, 'frames are text')
+    const said = data.toString()
+    const text = seals ? seals.take(said) : said
     if (text === undefined) socket.close(1008, notNext)
     else session?.received(text, clock.now())
   })
   const alive = () => session?.alive(clock.now())
-  socket.addEventListener('ping' as 'open', alive)
-  socket.addEventListener('pong' as 'open', alive)
-  socket.addEventListener('close', (event) => {
-    if (session) return session.ended(event.code === 4001 ? 'duplicate' : event.reason || `closed (${event.code})`)
+  socket.on('ping', alive)
+  socket.on('pong', alive)
+  // Always before a close, which the other side may have given no reason for.
+  socket.on('error', ({ message }) => {
+    trouble = message
+  })
+  socket.on('close', (code, said) => {
+    const reason = said.toString() || trouble
+    if (session) return session.ended(code === 4001 ? 'duplicate' : reason || `closed (${code})`)
     // A node that started anew has another certificate: the next dial looks at it.
     unmet()
     if (settled) return
     settled = true
-    failed(event.reason || `connection failed (${event.code})`)
+    failed(reason || `connection failed (${code})`)
   })
   return () => {
     settled = true
