@@ -102,6 +102,22 @@ test('who vanishes from the list of its reporter is doubted; from the list of an
   expect(events).toEqual(['+s/e1', '?s'])
 })
 
+test('one that lists others again and again fills the table with no more than it may list at once', () => {
+  const list = (round: string) => Array.from({ length: 512 }, (_, i) => node(`${round}${i}`))
+  for (const round of ['a', 'b', 'c']) table.listed(list(round), 'liar', 0)
+  expect(table.size).toBe(1 + 512)
+  table.listed(list('d'), 'other', 0)
+  expect(table.size).toBe(1 + 2 * 512)
+  // Who was heard itself, or answered, counts no more.
+  table.heard(node('a0'), 1)
+  table.seen('a1', 1)
+  table.listed(list('b'), 'liar', 2)
+  expect(['b0', 'b1', 'b2'].map((id) => table.find(id) !== undefined)).toEqual([true, true, false])
+  for (let i = 2; i < 512; i++) table.drop(`a${i}`, 3, 'it does not answer')
+  table.listed(list('b'), 'liar', 4)
+  expect(table.find('b511')).toBeDefined()
+})
+
 test('hearsay does not bring back who left or was dropped, until it starts anew', () => {
   table.heard(node('a'), 0)
   table.heard(node('b'), 0)

@@ -29,6 +29,8 @@ export const memberTimes = {
 /** Announces a second that all mere peers of a large cluster make at one scheduler, and their longest period. */
 const announcesPerSecond = 1_500
 const longestPeriod = 30_000
+/** Nodes that are known from one reporter alone, and were not heard: it lists no more at once, but may list others each time. */
+const mostHearsay = 512
 
 /** How often a node with those modes announces in a cluster of that size. Schedulers and seeds are few and matter more. */
 export function announceEvery(its: readonly Mode[], members: number): number {
@@ -44,6 +46,8 @@ interface Row {
   directAt: number | undefined
   /** Who listed it last. */
   reporter: NodeId | undefined
+  /** Who listed it first, where it was not heard before. */
+  readonly origin: NodeId | undefined
   /** It and this node speak to each other so often, in ms. */
   every: number
 }
@@ -123,9 +127,15 @@ export class MemberTable implements Membership {
   /** `reporter` lists `nodes` as alive. What it listed before and does no more is doubted. */
   listed(nodes: readonly NodeInfo[], reporter: NodeId, now: number): void {
     const named = new Set<NodeId>()
+    let room: number | undefined
     for (const info of nodes) {
       named.add(info.id)
-      if (this.#believes(info, now)) this.#upsert(info, now, reporter)
+      if (!this.#believes(info, now)) continue
+      if (!this.#rows.has(info.id)) {
+        room ??= this.#roomFor(reporter)
+        if (room-- <= 0) continue
+      }
+      this.#upsert(info, now, reporter)
     }
     for (const [id, row] of this.#rows) {
       if (row.reporter !== reporter || named.has(id)) continue
@@ -189,6 +199,12 @@ export class MemberTable implements Membership {
     return 1.5 * Math.max(0, every - memberTimes.period)
   }
 
+  #roomFor(reporter: NodeId): number {
+    let room = mostHearsay
+    for (const { origin, directAt } of this.#rows.values()) if (origin === reporter && directAt === undefined) room--
+    return room
+  }
+
   #believes(info: NodeInfo, now: number): boolean {
     if (info.id === this.self.id || info.url === this.self.url) return false
     const grave = this.#graves.get(info.id)
@@ -224,7 +240,14 @@ export class MemberTable implements Membership {
     }
     if (row) this.#remove(info.id, now, 'it restarted', false)
     this.#graves.delete(info.id)
-    const added: Row = { info, seenAt: now, directAt: direct ? now : undefined, reporter, every: memberTimes.period }
+    const added: Row = {
+      info,
+      seenAt: now,
+      directAt: direct ? now : undefined,
+      reporter,
+      origin: reporter,
+      every: memberTimes.period,
+    }
     this.#rows.set(info.id, added)
     for (const mode of info.modes) this.#byMode.get(mode)?.set(info.id, added)
     this.#byUrl.set(info.url, info.id)

@@ -128,6 +128,46 @@ test('a ticket from before the receiver started is refused, for it may have been
   expect(reasonOf(() => receiver.check(sender.make(b.id, ...post).text, a.id, ...post))).toBe('admitted')
 })
 
+describe('a receiver that started with its clock an hour ahead', () => {
+  const hour = 3_600_000
+  const skewed = (identity: Identity) => {
+    let ahead = hour
+    const at = { now: () => clock.now(), wall: () => clock.wall() + ahead }
+    const { id } = identity
+    const ring = new KeyRing([keyOf(1)])
+    const tickets = new Tickets({ self: id, agree: (node) => identity.agree(node), ring, clock: at, random })
+    const setBack = () => {
+      ahead = 0
+    }
+    return { tickets, setBack }
+  }
+
+  test('admits as soon as its clock is set back, but nothing of before its start', () => {
+    const sender = ticketsOf(a)
+    const before = sender.make(b.id, ...post)
+    clock.advance(5)
+    const receiver = skewed(b)
+    clock.advance(1_000)
+    receiver.setBack()
+    const ask = (text: string) => reasonOf(() => receiver.tickets.check(text, a.id, ...post))
+    expect(ask(before.text)).toBe('before start')
+    const { text } = sender.make(b.id, ...post)
+    expect([ask(text), ask(text)]).toEqual(['admitted', 'replayed'])
+  })
+
+  test('knows what it heard until then, when its clock comes to that time once more', () => {
+    const [receiver, sender] = [skewed(b), skewed(a)]
+    const ask = (text: string) => reasonOf(() => receiver.tickets.check(text, a.id, ...post))
+    const early = sender.tickets.make(b.id, ...post)
+    expect(ask(early.text)).toBe('admitted')
+    receiver.setBack()
+    clock.advance(hour)
+    // Another start of the sender, for which what is past is forgotten.
+    expect(ask(ticketsOf(a).make(b.id, ...post).text)).toBe('admitted')
+    expect(ask(early.text)).toBe('replayed')
+  })
+})
+
 test('a node that starts anew counts anew, so many times a minute', () => {
   const receiver = ticketsOf(b)
   const ask = () => reasonOf(() => receiver.check(ticketsOf(a).make(b.id, ...post).text, a.id, ...post))

@@ -79,8 +79,15 @@ interface Peer {
   readonly run: string
   made: number
   /** By the sender's run. */
-  readonly windows: Map<string, { readonly window: TicketWindow; usedAt: number }>
+  readonly windows: Map<string, Run>
   usedAt: number
+}
+
+interface Run {
+  readonly window: TicketWindow
+  usedAt: number
+  /** Time of the latest of its tickets. */
+  latest: number
 }
 
 export interface TicketsOptions {
@@ -98,13 +105,13 @@ const pattern =
 export class Tickets {
   readonly #o: TicketsOptions
   readonly #peers = new Map<NodeId, Peer>()
-  /** What was heard before it started, this process has forgotten. */
+  /** What was heard before it started, this process has forgotten. Not by the wall clock, which may be set back later. */
   readonly #startedAt: number
   #sweptAt = Number.NEGATIVE_INFINITY
 
   constructor(options: TicketsOptions) {
     this.#o = options
-    this.#startedAt = options.clock.wall()
+    this.#startedAt = options.clock.now()
     options.ring.onChange((gone) => {
       for (const { macs } of this.#peers.values()) for (const key of gone) macs.delete(key.fingerprint)
     })
@@ -159,8 +166,9 @@ export class Tickets {
       .update(words(said, sender, self, method, target))
       .digest('base64')
     if (!same(sum!, right)) throw new Refusal('forged', 'the ticket is not for this request, or not of that node')
-    this.#inTime(Number.parseInt(time!, 36))
-    if (!this.#first(peer, run!, Number.parseInt(number!, 36))) {
+    const at = Number.parseInt(time!, 36)
+    this.#inTime(at)
+    if (!this.#first(peer, run!, Number.parseInt(number!, 36), at)) {
       throw new Refusal('replayed', 'the ticket was used before')
     }
     peer.usedAt = clock.now()
@@ -175,27 +183,30 @@ export class Tickets {
 
   #inTime(time: number): void {
     const { clock } = this.#o
-    const ahead = time - clock.wall()
+    const wall = clock.wall()
+    const ahead = time - wall
     if (Math.abs(ahead) > ticketRules.clocks) {
       const most = ticketRules.clocks / 1000
       const by = `${Math.round(Math.abs(ahead) / 1000)} s ${ahead > 0 ? 'ahead of' : 'behind'} this one`
       throw new Refusal('clock', `the sender's clock is ${by}, more than ${most} s; set both by NTP`)
     }
-    if (time < this.#startedAt) throw new Refusal('before start', 'the ticket is older than this process')
+    const started = Math.floor(wall - (clock.now() - this.#startedAt))
+    if (time < started) throw new Refusal('before start', 'the ticket is older than this process')
   }
 
-  #first(peer: Peer, run: string, number: number): boolean {
+  #first(peer: Peer, run: string, number: number, time: number): boolean {
     const now = this.#o.clock.now()
     let of = peer.windows.get(run)
     if (!of) {
-      for (const [old, { usedAt }] of peer.windows) if (isPast(usedAt, now)) peer.windows.delete(old)
+      for (const [id, old] of peer.windows) if (this.#isPast(old)) peer.windows.delete(id)
       if (peer.windows.size >= ticketRules.runs) {
         throw new Refusal('crowded', 'this node started too often within a minute')
       }
-      of = { window: new TicketWindow(), usedAt: now }
+      of = { window: new TicketWindow(), usedAt: now, latest: time }
       peer.windows.set(run, of)
     }
     of.usedAt = now
+    of.latest = Math.max(of.latest, time)
     return of.window.take(number)
   }
 
@@ -204,9 +215,17 @@ export class Tickets {
     const now = this.#o.clock.now()
     if (this.#peers.size >= ticketRules.nodes && now - this.#sweptAt > 1_000) {
       this.#sweptAt = now
-      for (const [id, { usedAt }] of this.#peers) if (isPast(usedAt, now)) this.#peers.delete(id)
+      for (const [id, { usedAt, windows }] of this.#peers) {
+        if (isLong(usedAt, now) && windows.values().every((run) => this.#isPast(run))) this.#peers.delete(id)
+      }
     }
     return this.#peers.size < ticketRules.nodes
+  }
+
+  /** A ticket of then would be refused for its time; where the clock was ahead then, that takes longer. */
+  #isPast({ usedAt, latest }: Run): boolean {
+    const { clock } = this.#o
+    return isLong(usedAt, clock.now()) && clock.wall() - latest > ticketRules.clocks
   }
 
   #meet(node: NodeId): Peer | undefined {
@@ -229,8 +248,8 @@ export class Tickets {
   }
 }
 
-/** A ticket of then would be refused for its time, whatever the clocks. */
-function isPast(usedAt: number, now: number): boolean {
+/** So much that a ticket of then would be refused for its time, if both clocks ran on. */
+function isLong(usedAt: number, now: number): boolean {
   return now - usedAt > 2 * ticketRules.clocks
 }
 

@@ -97,6 +97,45 @@ describe('a segment', () => {
   })
 })
 
+describe('true statements that repeat each other', () => {
+  const wide = layoutOf(1024 * 1024 * 1024)
+  const all = new Uint8Array(wide.count * pieceDigestBytes).map((_, i) => i * 7)
+  const run = (from: number, to: number): Segment => ({
+    first: from,
+    digests: all.subarray(from * pieceDigestBytes, to * pieceDigestBytes),
+    signer: 'a',
+    signature: new Uint8Array(64),
+  })
+  const kept = ({ segments }: Metainfo) =>
+    segments.reduce((sum, { digests }) => sum + digests.length / pieceDigestBytes, 0) / wide.count
+  /** One piece more each time, up to `to`. */
+  const stairs = (metainfo: Metainfo, to: number) => {
+    for (let end = 1; end <= to; end++) metainfo.add(run(0, end))
+  }
+
+  test('are kept up to some digests for each piece, not to the square of them', () => {
+    const metainfo = new Metainfo(digest, wide)
+    stairs(metainfo, wide.count)
+    expect(kept(metainfo)).toBeLessThan(36)
+  })
+
+  test('do not keep out what is stated as a source is read, though every piece but the last of each is known', () => {
+    const metainfo = new Metainfo(digest, wide)
+    stairs(metainfo, 500)
+    for (let i = 0; i < wide.count; i += 32) metainfo.add(run(i, Math.min(i + 31, wide.count)))
+    expect(metainfo.known.complete).toBe(false)
+    for (let i = 0; i < wide.count; i += 32) metainfo.add(run(i, Math.min(i + 32, wide.count)))
+    expect(metainfo.known.complete).toBe(true)
+  })
+
+  test('of two nodes that read the source by turns are all kept', () => {
+    const metainfo = new Metainfo(digest, wide)
+    for (let i = 0; i + 200 <= wide.count; i += 100) expect(metainfo.add(run(i, i + 200))).toBe('new')
+    expect(metainfo.add(run(0, wide.count))).toBe('new')
+    expect(metainfo.known.complete).toBe(true)
+  })
+})
+
 test('a signature covers the blob, the way it is cut, the place and the digests', () => {
   const { digests } = segment(0, 1)
   const other = digestOf(new Uint8Array(1))

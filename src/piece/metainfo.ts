@@ -38,8 +38,16 @@ export function segmentPayload(digest: Digest, layout: Layout, first: number, di
   return concat([fromString(head), digests])
 }
 
-/** `new`: at least one piece was unknown. `conflict`: it contradicts what is known, and nothing was taken from it. */
-export type SegmentVerdict = 'new' | 'known' | 'conflict' | 'malformed'
+/** Digests that a segment may repeat for each that is new: who reads a source states 32 at once, and any but one may be known. */
+const repeatedForNew = 31
+/** Digests that segments may repeat beyond that, in all: so many times those that there are. */
+const mostRepeated = 4
+
+/**
+ * `new`: at least one piece was unknown. `conflict`: it contradicts what is known. `repeats`: too much of it is known for the
+ * little that is new. Of a segment that is not new nothing is taken.
+ */
+export type SegmentVerdict = 'new' | 'known' | 'conflict' | 'repeats' | 'malformed'
 
 export class Metainfo {
   readonly digest: Digest
@@ -47,6 +55,7 @@ export class Metainfo {
   readonly known: Bitmap
   readonly #digests: Uint8Array
   readonly #segments: Segment[] = []
+  #repeated = 0
 
   constructor(digest: Digest, layout: Layout) {
     this.digest = digest
@@ -92,13 +101,19 @@ export class Metainfo {
     const { first } = segment
     const whole = Number.isInteger(count) && Number.isInteger(first)
     if (!whole || count <= 0 || first < 0 || first + count > this.layout.count) return 'malformed'
-    let fresh = false
+    let fresh = 0
     for (let i = 0; i < count; i++) {
       const known = this.digestOf(segment.first + i)
-      if (!known) fresh = true
+      if (!known) fresh++
       else if (!equals(known, digestAt(segment.digests, i))) return 'conflict'
     }
-    if (!fresh) return 'known'
+    if (fresh === 0) return 'known'
+    // It would be kept as it is and passed on: one piece more each time, and all of them grow with the square of the pieces.
+    const repeated = count - fresh
+    if (repeated > repeatedForNew * fresh) {
+      if (this.#repeated + repeated > mostRepeated * this.layout.count) return 'repeats'
+      this.#repeated += repeated
+    }
     for (let i = 0; i < count; i++) this.known.set(segment.first + i)
     this.#digests.set(segment.digests, segment.first * pieceDigestBytes)
     this.#segments.push(segment)

@@ -1,6 +1,6 @@
 /**
  * Who is told what: the sessions that want a blob hear what is held of it, the digests before the pieces, in batches as
- * pieces arrive.
+ * pieces arrive. A blob may have more statements than a session takes at once: they are told in portions.
  */
 import type { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -14,8 +14,14 @@ interface Audience {
   readonly sessions: Set<Session>
   /** Pieces that came since the last batch. */
   fresh: number[]
-  /** How many of the blob's segments each session has been sent. */
-  readonly told: Map<Session, number>
+  readonly told: Map<Session, Told>
+}
+
+interface Told {
+  /** How many of the blob's segments it has been sent. */
+  segments: number
+  /** It has been sent all of them, then what is held; since then, what came. */
+  current: boolean
 }
 
 export interface AudiencesOptions {
@@ -29,6 +35,8 @@ export interface AudiencesOptions {
 }
 
 const mostWantsPerSession = 4096
+/** Bytes of statements with which a session may be behind; a fraction of those at which it is given up. */
+const portion = 1024 * 1024
 
 export class Audiences {
   readonly #store: Pick<BlobStore, 'find'>
@@ -44,6 +52,11 @@ export class Audiences {
     this.#feeding = feeding
     this.#part = part
     this.#owners = owners
+  }
+
+  /** There is something to publish. */
+  get news(): boolean {
+    return this.#news.size > 0
   }
 
   /** Sessions that want the blob. */
@@ -66,7 +79,7 @@ export class Audiences {
     }
     audience.sessions.add(session)
     const blob = this.#store.find(digest)
-    if (blob) this.#introduce(blob, audience, session)
+    if (blob) this.#introduce(blob, audience, [session])
   }
 
   unwant(session: Session, digest: Digest): void {
@@ -83,7 +96,7 @@ export class Audiences {
   begun(blob: Blob): void {
     const audience = this.#audiences.get(blob.digest)
     if (!audience) return
-    for (const session of audience.sessions) this.#introduce(blob, audience, session)
+    this.#introduce(blob, audience, [...audience.sessions])
   }
 
   /** A piece was verified and stored. */
@@ -114,42 +127,66 @@ export class Audiences {
     }
   }
 
-  /** Sends the news that came since the last time. */
+  /** Sends the news that came since the last time, and more to those who could not be told everything then. */
   publish(): void {
-    for (const digest of this.#news) {
+    const news = [...this.#news]
+    this.#news.clear()
+    for (const digest of news) {
       const audience = this.#audiences.get(digest)
       const blob = this.#store.find(digest)
       if (!audience || !blob) continue
       const pieces = audience.fresh
       audience.fresh = []
-      const have: FrameOf<'have'> = { t: 'have', digest, pieces }
-      const known = [...audience.sessions].filter((session) => audience.told.has(session))
-      for (const session of audience.sessions) {
-        if (!audience.told.has(session)) this.#introduce(blob, audience, session)
-      }
-      this.#teach(blob, audience, known)
+      const taught = this.#teach(blob, audience, [...audience.sessions])
+      const isCurrent = (session: Session) => audience.told.get(session)?.current === true
+      const current = taught.filter(isCurrent)
+      const behind = taught.filter((session) => !isCurrent(session))
+      this.#state(blob, audience, behind)
       // The same object for all: it is put into words once.
-      if (pieces.length > 0) for (const session of known) session.send(have)
+      const have: FrameOf<'have'> = { t: 'have', digest, pieces }
+      if (pieces.length > 0) for (const session of current) session.send(have)
     }
-    this.#news.clear()
   }
 
-  #introduce(blob: Blob, audience: Audience, session: Session): void {
-    this.#teach(blob, audience, [session])
+  #introduce(blob: Blob, audience: Audience, sessions: readonly Session[]): void {
+    this.#state(blob, audience, this.#teach(blob, audience, sessions))
+  }
+
+  #state(blob: Blob, audience: Audience, sessions: readonly Session[]): void {
+    if (sessions.length === 0) return
     const { digest } = blob
-    session.send(stateFrame(blob, this.#feeding(digest), this.#part(digest), this.#owners(digest)))
+    const state = stateFrame(blob, this.#feeding(digest), this.#part(digest), this.#owners(digest))
+    for (const session of sessions) {
+      const told = audience.told.get(session)
+      if (told) told.current = true
+      session.send(state)
+    }
   }
 
-  /** Sends the segments that these sessions have not been sent; always before the pieces they describe. */
-  #teach(blob: Blob, audience: Audience, sessions: readonly Session[]): void {
+  /**
+   * Sends the segments that these sessions have not been sent; always before the pieces they describe. Returns those that
+   * have been sent all; for the others the blob is news once more, and what came meanwhile is in the state that they get then.
+   */
+  #teach(blob: Blob, audience: Audience, sessions: readonly Session[]): Session[] {
     const { segments } = blob.metainfo
-    const before = sessions.map((session) => audience.told.get(session) ?? 0)
-    // First: who does not take what it is sent is closed meanwhile, and must not be remembered after that.
-    for (const session of sessions) audience.told.set(session, segments.length)
-    for (let i = Math.min(...before); i < segments.length; i++) {
+    const pupils = sessions.map((session) => {
+      const told = audience.told.get(session) ?? { segments: 0, current: false }
+      const from = told.segments
+      const to = portionEnd(segments, from, portion - session.backlog)
+      // First: who does not take what it is sent is closed meanwhile, and must not be remembered after that.
+      audience.told.set(session, told)
+      told.segments = to
+      if (to < segments.length) told.current = false
+      return { session, from, to }
+    })
+    const last = Math.max(...pupils.map(({ to }) => to))
+    for (let i = Math.min(...pupils.map(({ from }) => from)); i < last; i++) {
       const frame = metaFrame(blob, segments[i]!)
-      for (const [k, session] of sessions.entries()) if (before[k]! <= i) session.send(frame)
+      for (const { session, from, to } of pupils) if (from <= i && i < to) session.send(frame)
     }
+    const taught = pupils.filter(({ to }) => to === segments.length)
+    if (taught.length < pupils.length) this.#news.add(blob.digest)
+    return taught.map(({ session }) => session)
   }
 
   #leaveAudience(session: Session, digest: Digest): void {
@@ -159,6 +196,14 @@ export class Audiences {
     audience.told.delete(session)
     if (audience.sessions.size === 0) this.#audiences.delete(digest)
   }
+}
+
+/** Index after that of the last segment, from the one at `from`, that `bytes` have room for. */
+function portionEnd(segments: readonly Segment[], from: number, bytes: number): number {
+  let room = bytes
+  let to = from
+  while (to < segments.length && room > 0) room -= metaBytes(segments[to++]!)
+  return to
 }
 
 function stateFrame(blob: Blob, feeding: boolean, part: boolean, owners: readonly Repository[]): FrameOf<'state'> {
@@ -174,6 +219,11 @@ function stateFrame(blob: Blob, feeding: boolean, part: boolean, owners: readonl
     have: blob.have.bytes.toBase64(),
     ...(owners.length > 0 ? { private: owners.slice(0, mostPrivate) } : {}),
   }
+}
+
+/** About what its frame has: base64, and some three hundred of names and a signature. */
+function metaBytes({ digests }: Segment): number {
+  return (4 / 3) * digests.length + 384
 }
 
 function metaFrame(blob: Blob, segment: Segment): FrameOf<'meta'> {

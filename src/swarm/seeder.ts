@@ -62,6 +62,7 @@ export class Seeder {
 
   want(session: Session, digest: Digest): void {
     this.#audiences.want(session, digest)
+    if (this.#audiences.news) this.#soon()
   }
 
   unwant(session: Session, digest: Digest): void {
@@ -77,6 +78,7 @@ export class Seeder {
   /** A blob that was unknown so far has its size, or it is known now whose it is. */
   begun(blob: Blob): void {
     this.#audiences.begun(blob)
+    if (this.#audiences.news) this.#soon()
   }
 
   /** A piece was verified and stored. */
@@ -131,7 +133,7 @@ export class Seeder {
       this.#batchedAt = this.#clock.now()
       this.#audiences.publish()
       this.#uploader.tick()
-      if (this.#uploader.waiting > 0) this.#soon()
+      if (this.#uploader.waiting > 0 || this.#audiences.news) this.#soon()
     })
   }
 }

@@ -24,7 +24,7 @@ import type { Traces } from '../telemetry/traces.ts'
 import { Admission } from './admission.ts'
 import { Calls } from './calls.ts'
 import { KadDirectory } from './directory.ts'
-import { type Encryption, encrypt, plain } from './encryption.ts'
+import { encrypt, plain } from './encryption.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
 import { Greeter, helloProtocol } from './hello.ts'
 import { type Host, multiaddrOf, startHost } from './host.ts'
@@ -150,7 +150,7 @@ export class Network {
 
     const table = new MemberTable(self, () => clock.now())
     watchMembers(table, log, seldom)
-    const dial = dialSocket(clock, (node) => greeting({ self: own, tickets }, encryption, node))
+    const dial = dialSocket(clock, encryption, (node) => greeting({ self: own, tickets }, node))
     const opened = new Sessions({
       self: cardOf(self),
       handler: () => inbound,
@@ -303,14 +303,9 @@ function cardOf({ id, url, zone }: NodeInfo) {
 }
 
 /** How this node begins a session. */
-async function greeting(
-  from: Parameters<typeof introduce>[0],
-  encryption: Encryption,
-  node: NodeCard,
-): Promise<Handshake> {
-  const tls = await encryption.trust(node)
+function greeting(from: Parameters<typeof introduce>[0], node: NodeCard): Handshake {
   const { headers, pass } = introduce(from, node, 'GET', routes.session)
-  return { headers, secret: pass?.secret(), tls }
+  return { headers, secret: pass?.secret() }
 }
 
 /** Some connections may be of nodes that are members no more; the others come back at once. */

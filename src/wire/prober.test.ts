@@ -59,6 +59,20 @@ describe('a seed that was lost', () => {
   })
 })
 
+test('of thousands that were lost, or invented, the last few hundred are looked for', async () => {
+  const { clock, table, pinged, prober } = lonely()
+  for (let i = 0; i < 2000; i++) {
+    table.listed([node(`n${i}`)], 'reporter', clock.now())
+    table.drop(`n${i}`, clock.now(), 'it does not answer')
+  }
+  await clock.run(1_000)
+  pinged.length = 0
+  await clock.run(10_000)
+  expect(new Set(pinged).size).toBe(512)
+  expect(pinged).toContain('n1999')
+  prober.close()
+})
+
 describe('a node that answers no ping', () => {
   const silent = async (speaks: boolean) => {
     const { clock, table, pinged, prober } = lonely()

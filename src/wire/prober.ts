@@ -9,12 +9,12 @@ import { type Clock, every, pause } from '../clock.ts'
 import type { MemberTable } from '../cluster/member-table.ts'
 import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import type { Log } from '../telemetry/log.ts'
+import { type Lost, LostNodes } from './lost.ts'
 
 const sweepEvery = 500
 /** A sweep that comes so late (ms) means that this process was stopped. */
 const stoppedAfter = 2_000
 const betweenPings = 250
-const lost = { first: 5_000, factor: 1.5, most: 60_000, forget: 3_600_000 } as const
 
 export interface ProberOptions {
   readonly table: MemberTable
@@ -23,17 +23,10 @@ export interface ProberOptions {
   readonly log: Log
 }
 
-interface Lost {
-  readonly info: NodeInfo
-  readonly since: number
-  tries: number
-  at: number
-}
-
 export class Prober {
   readonly #options: ProberOptions
   readonly #probing = new Set<NodeId>()
-  readonly #lost = new Map<NodeId, Lost>()
+  readonly #lost = new LostNodes()
   readonly #pings = pLimit(64)
   readonly #stopped = new AbortController()
   #stopSweep = () => {}
@@ -44,11 +37,10 @@ export class Prober {
     this.#sweptAt = options.clock.now()
     const { table, clock } = options
     table.onDoubt((id) => void this.#probe(id))
-    table.onJoin((info) => this.#found(info))
+    table.onJoin((info) => this.#lost.found(info))
     table.onLeave((info, reason) => {
       if (reason === 'it left' || info.modes.every((mode) => mode === 'peer')) return
-      const now = clock.now()
-      this.#lost.set(info.id, { info, since: now, tries: 0, at: now + lost.first })
+      this.#lost.add(info, clock.now())
     })
   }
 
@@ -62,12 +54,6 @@ export class Prober {
     this.#stopped.abort()
   }
 
-  /** Who lives at an address now has taken it over: hosts that are set up anew come with new ids, again and again. */
-  #found({ id, url }: NodeInfo): void {
-    this.#lost.delete(id)
-    for (const [other, { info }] of this.#lost) if (info.url === url) this.#lost.delete(other)
-  }
-
   #sweep(): void {
     const { table, clock } = this.#options
     const now = clock.now()
@@ -75,10 +61,7 @@ export class Prober {
     this.#sweptAt = now
     if (late > stoppedAfter) table.excuse(late)
     for (const id of table.expire(now)) void this.#probe(id)
-    for (const [id, entry] of this.#lost) {
-      if (now - entry.since > lost.forget) this.#lost.delete(id)
-      else if (entry.at <= now) void this.#lookFor(entry)
-    }
+    for (const entry of this.#lost.due(now)) void this.#lookFor(entry)
   }
 
   async #probe(id: NodeId): Promise<void> {
@@ -111,10 +94,8 @@ export class Prober {
 
   async #lookFor(entry: Lost): Promise<void> {
     const { table, clock } = this.#options
-    entry.tries++
-    entry.at = clock.now() + Math.min(lost.most, lost.first * lost.factor ** entry.tries)
     const answered = await this.#answers(entry.info)
-    if (answered && this.#lost.get(entry.info.id) === entry) table.heard(entry.info, clock.now())
+    if (answered && this.#lost.has(entry)) table.heard(entry.info, clock.now())
   }
 
   #answers(info: NodeInfo): Promise<boolean> {

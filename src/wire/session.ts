@@ -77,6 +77,10 @@ export class SocketSession implements Session {
     return this.#phase === 'open'
   }
 
+  get backlog(): number {
+    return this.#phase === 'closed' ? 0 : this.#pipe.backlog()
+  }
+
   send(frame: Frame): void {
     if (this.#phase !== 'open') return
     this.#pipe.send(textOf(frame))
@@ -85,7 +89,7 @@ export class SocketSession implements Session {
 
   close(reason: string): void {
     if (this.#phase === 'closed') return
-    this.#pipe.close(1000, reason.slice(0, 100))
+    this.#pipe.close(1000, short(reason))
     this.ended(reason)
   }
 
@@ -164,7 +168,7 @@ export class SocketSession implements Session {
   }
 
   #reject(reason: string): void {
-    this.#pipe.close(1008, reason.slice(0, 100))
+    this.#pipe.close(1008, short(reason))
     this.ended(reason)
   }
 
@@ -172,6 +176,12 @@ export class SocketSession implements Session {
     this.#pipe.terminate()
     this.ended(reason)
   }
+}
+
+/** A socket throws at a reason of more than 123 bytes, and one may have words of the other side in it, in any script. */
+function short(reason: string): string {
+  // `stream` leaves out a character that is cut in two.
+  return new TextDecoder().decode(new TextEncoder().encode(reason).subarray(0, 100), { stream: true })
 }
 
 /** What is new goes to many sessions, one after the other: the same frame is put into words once. */

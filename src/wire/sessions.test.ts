@@ -6,11 +6,11 @@ import { digestOf } from '../oci/digest.ts'
 import { silentLog } from '../telemetry/log.ts'
 import type { Frame } from './messages.ts'
 import { wireRules } from './rules.ts'
-import type { Pipe, SocketSession } from './session.ts'
+import { type Pipe, SocketSession } from './session.ts'
 import { type Dial, Sessions } from './sessions.ts'
 
 const card = (n: number): NodeCard => ({ id: `${n}`.padStart(50, '2'), url: `http://10.0.0.${n}:4881` })
-const frame: Frame = { t: 'want', digest: digestOf(Uint8Array.of(1)) }
+const frame = { t: 'want', digest: digestOf(Uint8Array.of(1)) } satisfies Frame
 const unwant: Frame = { t: 'unwant', digest: digestOf(Uint8Array.of(1)) }
 
 /** Two ends of a socket in memory; what is sent arrives one microtask later. */
@@ -258,6 +258,20 @@ test('a second hello ends the session', async () => {
   wires[0]!.ends[1]!.received(JSON.stringify({ t: 'hello', node: a.self, protocol: 1 }), clock.now())
   await settle()
   expect(b.inbound.closings).toEqual(['it said hello twice'])
+})
+
+test('why a session is ended is told in no more bytes than a socket takes, whatever the other side said', () => {
+  const told: string[] = []
+  const pipe = { ...new Wire(clock).end(0), close: (_: number, reason: string) => void told.push(reason) }
+  const events = { greeted: () => true, frame() {}, closed() {} }
+  const owners = [{ registry: 'docker.io', name: '中'.repeat(500) }]
+  const state = { t: 'state', digest: frame.digest, size: 1, pieceLength: 1, kind: 'blob', feeding: true, have: '' }
+  const session = new SocketSession(pipe, events, { self: a.self, dialled: true, now: 0 })
+  session.received(JSON.stringify({ ...state, private: owners }), 0)
+  new SocketSession(pipe, events, { self: a.self, dialled: true, now: 0 }).close('中'.repeat(100))
+  expect(told[0]).toStartWith('it sent a wrong frame: private.0: "中')
+  expect(told[1]).toBe('中'.repeat(33))
+  expect(told.map((reason) => Buffer.byteLength(reason) <= 123)).toEqual([true, true])
 })
 
 test('a fault inside this node ends the session it happened in and no other', async () => {

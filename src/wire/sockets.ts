@@ -1,10 +1,11 @@
 /** WebSockets of the runtime, both sides, as pipes of a session. */
 import type { ServerWebSocket, WebSocketHandler } from 'bun'
+import { WebSocket } from 'ws'
 import type { Clock } from '../clock.ts'
 import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import type { Guest } from './admission.ts'
-import type { Trust } from './encryption.ts'
-import { FrameSeals } from './frame-seals.ts'
+import type { Encryption, Trust } from './encryption.ts'
+import { FrameSeals, sealLength } from './frame-seals.ts'
 import { maxFrameBytes } from './messages.ts'
 import { routes, wireRules } from './rules.ts'
 import type { Pipe, SocketSession } from './session.ts'
@@ -23,23 +24,25 @@ export interface Handshake {
   readonly headers: Record<string, string>
   /** Known to the two nodes alone; undefined in an open cluster. */
   readonly secret: Uint8Array | undefined
-  readonly tls: Trust | undefined
 }
 
 const notNext = 'a frame that is not the next one of this session'
 
-export function dialSocket(clock: Clock, prepare: (node: NodeCard) => Promise<Handshake>): Dial {
+export function dialSocket(
+  clock: Clock,
+  encryption: Pick<Encryption, 'trust' | 'forget'>,
+  prepare: (node: NodeCard) => Handshake,
+): Dial {
   return (node, opened, failed) => {
     let given: (() => void) | undefined
     let over = false
-    prepare(node).then(
-      (handshake) => {
-        if (!over) given = dialWith(clock, node, handshake, opened, failed)
-      },
-      (error: Error) => {
-        if (!over) failed(error.message)
-      },
-    )
+    const begin = async () => {
+      const tls = await encryption.trust(node)
+      if (!over) given = dialWith(clock, node, { ...prepare(node), tls }, opened, failed, () => encryption.forget(node))
+    }
+    begin().catch((error: Error) => {
+      if (!over) failed(error.message)
+    })
     return () => {
       over = true
       given?.()
@@ -50,35 +53,44 @@ export function dialSocket(clock: Clock, prepare: (node: NodeCard) => Promise<Ha
 function dialWith(
   clock: Clock,
   node: NodeCard,
-  { headers, secret, tls }: Handshake,
-  ...[opened, failed]: [Parameters<Dial>[1], Parameters<Dial>[2]]
+  { headers, secret, tls }: Handshake & { tls: Trust | undefined },
+  ...[opened, failed, unmet]: [Parameters<Dial>[1], Parameters<Dial>[2], unmet: () => void]
 ): () => void {
   const url = new URL(routes.session, node.url)
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
-  const socket = new WebSocket(url, { headers, perMessageDeflate: false, ...(tls && { tls }) })
+  const maxPayload = maxFrameBytes + sealLength
+  const socket = new WebSocket(url, { headers, perMessageDeflate: false, maxPayload, ...(tls && { tls }) })
   const seals = secret && new FrameSeals(secret, true)
   let session: SocketSession | undefined
   let settled = false
-  socket.addEventListener('open', () => {
+  let trouble: string | undefined
+  socket.on('open', () => {
     if (settled) return socket.terminate()
     settled = true
     session = opened(clientPipe(socket, seals))
   })
-  socket.addEventListener('message', (event) => {
-    if (typeof event.data !== 'string') return socket.close(1003, 'frames are text')
-    const text = seals ? seals.take(event.data) : event.data
+  socket.on('message', (data, binary) => {
+    if (binary) return socket.close(1003, 'frames are text')
+    const said = data.toString()
+    const text = seals ? seals.take(said) : said
     if (text === undefined) socket.close(1008, notNext)
     else session?.received(text, clock.now())
   })
   const alive = () => session?.alive(clock.now())
-  socket.addEventListener('ping' as 'open', alive)
-  socket.addEventListener('pong' as 'open', alive)
-  socket.addEventListener('close', (event) => {
-    if (session) session.ended(event.code === 4001 ? 'duplicate' : event.reason || `closed (${event.code})`)
-    else if (!settled) {
-      settled = true
-      failed(event.reason || `connection failed (${event.code})`)
-    }
+  socket.on('ping', alive)
+  socket.on('pong', alive)
+  // Always before a close, which the other side may have given no reason for.
+  socket.on('error', ({ message }) => {
+    trouble = message
+  })
+  socket.on('close', (code, said) => {
+    const reason = said.toString() || trouble
+    if (session) return session.ended(code === 4001 ? 'duplicate' : reason || `closed (${code})`)
+    // A node that started anew has another certificate: the next dial looks at it.
+    unmet()
+    if (settled) return
+    settled = true
+    failed(reason || `connection failed (${code})`)
   })
   return () => {
     settled = true

@@ -22,6 +22,8 @@ import type {
 export interface Session {
   readonly peer: NodeCard
   readonly open: boolean
+  /** Bytes queued that the other side has not taken yet. */
+  readonly backlog: number
   /** Queues a frame; dropped silently when the session is closed. */
   send(frame: Frame): void
   close(reason: string): void

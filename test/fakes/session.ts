@@ -7,6 +7,7 @@ export class FakeSession implements Session {
   readonly peer: NodeCard
   readonly sent: Frame[] = []
   closing: string | undefined
+  backlog = 0
 
   constructor(id: string, zone?: string) {
     this.peer = { id, url: `http://${id}.test:4881`, ...(zone ? { zone } : {}) }

@@ -196,6 +196,7 @@ export class SwarmNetwork {
 /** One end of a session between two nodes. */
 class FakeSession implements Session {
   readonly peer
+  readonly backlog = 0
   open = true
   other: FakeSession | undefined
 

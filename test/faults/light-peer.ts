@@ -55,10 +55,9 @@ export class LightPeer {
         frame: (_, frame) => this.#heard(frame),
         closed: (_, reason) => void this.#closed.push(reason),
       }),
-      dial: dialSocket(clock, async (node) => ({
+      dial: dialSocket(clock, plain, (node) => ({
         headers: introduce(from, node, 'GET', '/').headers,
         secret: undefined,
-        tls: undefined,
       })),
       clock,
       log: silentLog,
