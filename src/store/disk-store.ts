@@ -48,7 +48,7 @@ const tendMs = 10_000
 const pruneEvery = 24 * 3600_000
 
 export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
-  readonly files = new OpenFiles()
+  readonly files: OpenFiles
   readonly #options: DiskStoreOptions
   readonly #log: Log
   readonly #tree: BlobTree
@@ -75,6 +75,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   #complete = 0
   /** The catalog, of what is too old. It was when it was opened. */
   #prunedAt: number
+  #answers: Promise<boolean> | undefined
   #closed = false
   #closing: Promise<void> | undefined
 
@@ -88,6 +89,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
 
   private constructor(options: DiskStoreOptions, parts: Parts) {
     this.#options = options
+    this.files = new OpenFiles(undefined, options.read)
     this.#log = options.log
     this.#tree = parts.tree
     this.#catalog = parts.catalog
@@ -389,6 +391,13 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.#room.troubled(message)
   }
 
+  answers(): Promise<boolean> {
+    this.#answers ??= this.#ask().finally(() => {
+      this.#answers = undefined
+    })
+    return this.#answers
+  }
+
   grew(_blob: DiskBlob, bytes: number, disk: number): void {
     this.#bytes += bytes
     this.#disk += disk
@@ -481,6 +490,13 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   }
 
   // ---- inside ----
+
+  async #ask(): Promise<boolean> {
+    const { dir, answers = () => this.#tree.answers() } = this.#options
+    const so = await answers()
+    if (!so) this.troubled(`the disk of ${dir} gives nothing and takes nothing; check that disk`)
+    return so
+  }
 
   /** Bytes of the disk that are not of blobs. */
   get #aside(): number {
