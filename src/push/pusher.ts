@@ -29,7 +29,7 @@ export type PushEvent =
 export type PushListener = (event: PushEvent) => Promise<void>
 
 export interface PusherOptions {
-  readonly store: Pick<BlobStore, 'find' | 'spool' | 'pin' | 'unpin' | 'seenIn'>
+  readonly store: Pick<BlobStore, 'settled' | 'spool' | 'pin' | 'unpin' | 'seenIn'>
   readonly state: State
   readonly uploads: Uploads
   readonly signer: Signer
@@ -257,7 +257,7 @@ export class Pusher {
 
   async #held(location: Location): Promise<boolean> {
     const { store, held } = this.#o
-    return held ? held(location) : store.find(location.digest)?.complete === true
+    return held ? held(location) : store.settled(location.digest)
   }
 
   /** Who pushes was told that it is there, and sent it not: then it is, also where the state was lost. */

@@ -153,6 +153,8 @@ export interface BlobStore {
   /** Room for bytes whose digest is not known yet. */
   spool(): Spool
   all(): Iterable<Blob>
+  /** Whether the blob is whole here, also after a power cut: its bytes and the record of them are on the disk by then. */
+  settled(digest: Digest): Promise<boolean>
   /** False if it was not there. A blob that is held is removed as soon as it is let go; pins do not matter. */
   remove(digest: Digest): Promise<boolean>
   usage(): StoreUsage

@@ -53,6 +53,8 @@ export class DiskBlob implements Blob, Recorded {
   #disk: number
   /** Bytes may have been written, perhaps by an earlier process, that are not on the disk. */
   #unsynced: boolean
+  /** Its file was moved to its place, which the disk may not know. */
+  #unnamed = false
 
   /** `disk`: bytes of the disk that its file takes already. */
   constructor(keeper: Keeper, path: string, row: BlobRow, disk = 0) {
@@ -395,6 +397,7 @@ export class DiskBlob implements Blob, Recorded {
     renameSync(file, this.path)
     // Nothing may have been read from a file that was there before.
     void this.#keeper.files.drop(this.path)
+    this.#unnamed = true
     const before = this.bytes
     for (let piece = 0; piece < this.layout.count; piece++) {
       this.have.set(piece)
@@ -410,7 +413,6 @@ export class DiskBlob implements Blob, Recorded {
     this.#keeper.completed(this)
     this.#keeper.changed(this)
     await this.sync()
-    await syncDir(dirname(this.path))
   }
 
   hold(): () => void {
@@ -442,6 +444,8 @@ export class DiskBlob implements Blob, Recorded {
       try {
         // With its times: a record of completeness is believed as long as the file's time is the one noted in it.
         const mtime = await this.#use<number | null>(complete ? syncAll : syncData, complete)
+        if (this.#unnamed) await syncDir(dirname(this.own))
+        this.#unnamed = false
         if (this.gone) return
         this.#mtime = mtime
         this.#measure()

@@ -175,6 +175,15 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     return this.#blobs.values()
   }
 
+  async settled(digest: Digest): Promise<boolean> {
+    this.checkOpen()
+    const blob = this.#blobs.get(digest)
+    if (!blob?.complete) return false
+    await blob.sync()
+    await this.#catalog.settle()
+    return blob.durable && !blob.gone
+  }
+
   async remove(digest: Digest): Promise<boolean> {
     this.checkOpen()
     const blob = this.#blobs.get(digest)
@@ -482,6 +491,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
         if (known === blob) await fill(blob, path)
         else await blob.take(path)
       }
+      // Another upload of the same may have made it whole a moment ago, and wait for the disk itself.
+      await blob.sync()
       await this.#catalog.settle()
     } finally {
       letGo()
