@@ -38,7 +38,7 @@ export interface NodeHomeInit {
   readonly state: State | undefined
   readonly backend: (url: string) => Backend
   readonly clock: Clock
-  readonly store: Pick<BlobStore, 'find'>
+  readonly store: Pick<BlobStore, 'find' | 'settled'>
   /** Called when it is there. */
   readonly network: () => Pick<Network, 'membership' | 'outbound'>
 }
@@ -111,7 +111,7 @@ export class NodeHome {
     if (!own) return
     calls.on(askTag, ({ repository, tag }) => own.resolve(repository, tag))
     calls.on(askContent, (location) => own.stat(location))
-    calls.on(askHeld, async (location) => ({ whole: own.has(location.repository) && isWhole(store, location) }))
+    calls.on(askHeld, async (location) => ({ whole: own.has(location.repository) && (await isWhole(store, location)) }))
     calls.on(askList, ({ repository, path, search }) => own.list(repository, path, search))
   }
 

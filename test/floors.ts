@@ -3,7 +3,17 @@
  * folders and files directly below `src`.
  */
 export const floors: readonly (readonly string[])[] = [
-  ['failure.ts', 'clock.ts', 'build-info.ts', 'fair-line.ts', 'hardening.ts', 'notify.ts', 'json.ts', 'span.ts'],
+  [
+    'failure.ts',
+    'clock.ts',
+    'build-info.ts',
+    'fair-line.ts',
+    'hardening.ts',
+    'notify.ts',
+    'json.ts',
+    'span.ts',
+    'turns.ts',
+  ],
   ['oci', 'tar', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
   ['config', 'piece', 'erofs', 'file-limit.ts', 'fuse'],
   ['store', 'cluster', 'install', 'layer-index'],

@@ -54,6 +54,15 @@ function held(): Promise<boolean> {
   return isHeld(location, options)
 }
 
+test('what the disk here did not take is asked for elsewhere', async () => {
+  await store.put(location, layer)
+  store.settled = async () => {
+    throw new Failure('no-disk', 'the disk is broken')
+  }
+  seeds = { a: false }
+  expect([await held(), asked]).toEqual([false, ['a']])
+})
+
 test('what this store has whole is there, and nobody is asked', async () => {
   await store.put(location, layer)
   backend = 'has'

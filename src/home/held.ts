@@ -13,7 +13,7 @@ import type { Keepers } from './keepers.ts'
 
 export interface HeldOptions {
   readonly homes: Homes
-  readonly store: Pick<BlobStore, 'find'>
+  readonly store: Pick<BlobStore, 'settled'>
   readonly keepers: Pick<Keepers, 'of'>
   readonly outbound: () => Pick<Outbound, 'call'>
 }
@@ -23,7 +23,7 @@ const mostAsked = 8
 
 /** @throws {Failure} when nobody is known to have it, and the backend could not be asked */
 export async function isHeld(location: Location, { homes, store, keepers, outbound }: HeldOptions): Promise<boolean> {
-  if (isWhole(store, location)) return true
+  if (await isWhole(store, location)) return true
   const { repository } = location
   const backend = homes.of(repository)?.backend
   let silent: Failure | undefined
@@ -50,6 +50,7 @@ export async function isHeld(location: Location, { homes, store, keepers, outbou
   return found
 }
 
-export function isWhole(store: Pick<BlobStore, 'find'>, { digest }: Pick<Location, 'digest'>): boolean {
-  return store.find(digest)?.complete === true
+/** Who hears that it is will not send it: what a power cut here could still take is not. */
+export function isWhole(store: Pick<BlobStore, 'settled'>, { digest }: Pick<Location, 'digest'>): Promise<boolean> {
+  return store.settled(digest).catch(() => false)
 }

@@ -36,6 +36,8 @@ let writeBack: WriteBack
 let asked: string[]
 /** What it answers instead, if anything. */
 let trouble: FailureCode | undefined
+/** Is awaited before the backend does it. */
+let hindrance: (what: string) => Promise<void>
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'shoal-write-back-'))
@@ -44,6 +46,7 @@ beforeEach(async () => {
   store = new MemoryStore({ clock })
   asked = []
   trouble = undefined
+  hindrance = async () => {}
 })
 afterEach(async () => {
   await writeBack.close()
@@ -98,6 +101,7 @@ function watched(): Backend {
   const note = async <T>(what: string, work: () => Promise<T>) => {
     if (trouble) throw new Failure(trouble, 'the backend is not there')
     asked.push(what)
+    await hindrance(what)
     return work()
   }
   const noted: BackendWrites = {
@@ -208,6 +212,73 @@ describe('what is written through', () => {
     await writeBack.content(repository, digestOf(layer))
     await writeBack.tag(repository, tag)
     expect(await nothingOwed()).toBe(true)
+  })
+})
+
+describe('what is deleted and pushed at the same time', () => {
+  const digest = digestOf(layer)
+
+  /** The backend is about to do the first such thing; it does when the result is called. */
+  async function held(what: string, begun: () => void): Promise<() => void> {
+    const [reached, opened] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    hindrance = async (each) => {
+      if (each !== what) return
+      reached.resolve()
+      await opened.promise
+    }
+    begun()
+    await reached.promise
+    return opened.resolve
+  }
+
+  test.each([1, 2])('is at the backend in the end if it was pushed last, by %i seeds', async (seeds) => {
+    const first = begin('through')
+    await pushed()
+    await first.content(repository, digest)
+    const content = (await state.contents.find(repository, digest))!
+    await state.contents.remove(repository, digest)
+    let deleted: Promise<void> | undefined
+    const open = await held('remove blob', () => {
+      deleted = first.content(repository, digest)
+    })
+    await state.contents.add(repository, content)
+    const second = seeds === 1 ? first : begin('through')
+    const again = second.content(repository, digest)
+    if (seeds === 2) await again
+    open()
+    await Promise.all([deleted, again])
+    await first.close()
+    expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+  })
+
+  test('is not there if it was deleted last, at another seed', async () => {
+    const first = begin('through')
+    await pushed()
+    let brought: Promise<void> | undefined
+    const open = await held('put blob', () => {
+      brought = first.content(repository, digest)
+    })
+    await state.contents.remove(repository, digest)
+    await begin('through').content(repository, digest)
+    open()
+    await brought
+    await first.close()
+    await refuses(backend().stat(at('blob', layer)), 'no-blob')
+  })
+
+  test('has the tag that was set last, at another seed', async () => {
+    const first = begin('through')
+    await pushed()
+    let set: Promise<void> | undefined
+    const open = await held('tag', () => {
+      set = first.tag(repository, tag)
+    })
+    await state.tags.set(repository, tag, { mediaType: '', size: 0, at: clock.wall() + 1, by: 'ann' })
+    await begin('through').tag(repository, tag)
+    open()
+    await set
+    await first.close()
+    await refuses(backend().resolve(repository, tag), 'no-manifest')
   })
 })
 

@@ -17,6 +17,7 @@ import type { Content, State, Work } from '../state/state.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { Turns } from '../turns.ts'
 import type { Backend, BackendWrites } from './backend.ts'
 import type { Home, Homes } from './homes.ts'
 import { type Debt, isHopeless, keyOf, owedPin, parseDebt, waitOf } from './owed.ts'
@@ -68,6 +69,7 @@ export class WriteBack {
   readonly #log: Log
   readonly #stop = new AbortController()
   readonly #running = new Set<Promise<void>>()
+  readonly #turns = new Turns()
   #cancel = () => {}
   #looking = false
   #owed: Owed = { waiting: 0 }
@@ -237,8 +239,19 @@ export class WriteBack {
     return (await tags.get(repository, debt.tag))?.digest !== undefined
   }
 
-  /** Makes the backend say what the state says. @throws {Failure} */
-  async #settle(debt: Debt, signal: AbortSignal): Promise<void> {
+  /**
+   * Makes the backend say what the state says. One at a time of one thing: who brings it while another one takes it away
+   * would find it there, and say that it is done. @throws {Failure}
+   */
+  #settle(debt: Debt, signal: AbortSignal): Promise<void> {
+    return this.#turns.alone(keyOf(debt), () => {
+      signal.throwIfAborted()
+      return this.#agree(debt, signal)
+    })
+  }
+
+  /** The state is asked again at the end: at another seed it may have changed meanwhile, and that one have been faster. */
+  async #agree(debt: Debt, signal: AbortSignal): Promise<void> {
     const { homes, state, metrics } = this.#o
     const { repository } = debt
     const home = homes.of(repository)
@@ -246,19 +259,29 @@ export class WriteBack {
     // The setting may have changed since.
     if (!writes) return
     if (debt.what === 'content') {
-      const content = await state.contents.find(repository, debt.digest)
-      if (content) await this.#put(home.backend, writes, repository, content, signal)
-      else await this.#remove(writes, repository, debt.digest, signal)
+      const find = () => state.contents.find(repository, debt.digest)
+      for (let content = await find(), again = true; again; ) {
+        if (content) await this.#put(home.backend, writes, repository, content, signal)
+        else await this.#remove(writes, repository, debt.digest, signal)
+        const now = await find()
+        again = (now === undefined) !== (content === undefined)
+        content = now
+      }
       await this.#settled(debt.repository, debt.digest)
     } else {
       // Of a tag that was deleted `get` knows nothing, and its history does.
-      const [entry] = await state.tags.history(repository, debt.tag, 1)
-      if (entry?.digest) {
-        const { digest, mediaType, size, at } = entry
-        const content = await state.contents.find(repository, digest)
-        if (content) await this.#put(home.backend, writes, repository, content, signal)
-        await writes.setTag(repository, debt.tag, { digest, mediaType, size }, at, signal)
-      } else if (entry) await writes.removeTag(repository, debt.tag, signal)
+      const newest = async () => (await state.tags.history(repository, debt.tag, 1))[0]
+      for (let entry = await newest(), again = true; again; ) {
+        if (entry?.digest) {
+          const { digest, mediaType, size, at } = entry
+          const content = await state.contents.find(repository, digest)
+          if (content) await this.#put(home.backend, writes, repository, content, signal)
+          await writes.setTag(repository, debt.tag, { digest, mediaType, size }, at, signal)
+        } else if (entry) await writes.removeTag(repository, debt.tag, signal)
+        const now = await newest()
+        again = now?.digest !== entry?.digest || now?.at !== entry?.at
+        entry = now
+      }
     }
     metrics.homeWrites.inc({ result: 'done' })
   }

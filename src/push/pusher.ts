@@ -3,7 +3,6 @@
  * repository has them; then whoever keeps copies is told; and only then the client hears that it is done. In this order a
  * node that is killed at any step has forgotten nothing that it acknowledged, and claims nothing that it does not have.
  */
-import pLimit, { type LimitFunction } from 'p-limit'
 import { Failure } from '../failure.ts'
 import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { maxManifestBytes } from '../oci/media.ts'
@@ -14,6 +13,7 @@ import type { BlobStore, Spool } from '../store/blob-store.ts'
 import type { Signer } from '../swarm/intake.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { Turns } from '../turns.ts'
 import { manifestFacts, type Part } from './manifest.ts'
 import { statementsOf } from './statements.ts'
 import type { Upload } from './upload.ts'
@@ -29,7 +29,7 @@ export type PushEvent =
 export type PushListener = (event: PushEvent) => Promise<void>
 
 export interface PusherOptions {
-  readonly store: Pick<BlobStore, 'find' | 'spool' | 'pin' | 'unpin' | 'seenIn'>
+  readonly store: Pick<BlobStore, 'settled' | 'spool' | 'pin' | 'unpin' | 'seenIn'>
   readonly state: State
   readonly uploads: Uploads
   readonly signer: Signer
@@ -58,7 +58,7 @@ export class Pusher {
   readonly #o: PusherOptions
   readonly #listeners: PushListener[] = []
   /** By repository: what is checked is still so when it is written. */
-  readonly #turns = new Map<string, LimitFunction>()
+  readonly #turns = new Turns()
 
   constructor(options: PusherOptions) {
     this.#o = options
@@ -257,7 +257,7 @@ export class Pusher {
 
   async #held(location: Location): Promise<boolean> {
     const { store, held } = this.#o
-    return held ? held(location) : store.find(location.digest)?.complete === true
+    return held ? held(location) : store.settled(location.digest)
   }
 
   /** Who pushes was told that it is there, and sent it not: then it is, also where the state was lost. */
@@ -331,14 +331,7 @@ export class Pusher {
     for (const listener of this.#listeners) await listener(event)
   }
 
-  async #alone<T>(repository: Repository, work: () => Promise<T>): Promise<T> {
-    const key = formatRepository(repository)
-    const turn = this.#turns.get(key) ?? pLimit(1)
-    this.#turns.set(key, turn)
-    try {
-      return await turn(work)
-    } finally {
-      if (turn.activeCount + turn.pendingCount === 0) this.#turns.delete(key)
-    }
+  #alone<T>(repository: Repository, work: () => Promise<T>): Promise<T> {
+    return this.#turns.alone(formatRepository(repository), work)
   }
 }

@@ -153,4 +153,12 @@ describe('the bytes of a blob whose file may be sent', () => {
     for await (const chunk of chunks) copies.push(new Uint8Array(chunk))
     expect(Buffer.concat(copies)).toEqual(Buffer.from(bytes.subarray(span.start, span.end)))
   })
+
+  test('are read with care where the disk cannot read the file', async () => {
+    const reader = careful()
+    // The kernel says EIO of an address at which no process has memory.
+    const got = await collect(wholeBytes({ path: '/proc/self/mem', sound: () => true }, reader, span, signal))
+    expect(got).toEqual(Buffer.from(bytes.subarray(span.start, span.end)))
+    expect(reader.asked).toEqual([span.start])
+  })
 })

@@ -13,6 +13,7 @@ import type { BlobReader, WholeFile } from '../content/content.ts'
 import { Failure } from '../failure.ts'
 import type { Span } from '../store/blob-store.ts'
 import { readAt } from '../store/open-files.ts'
+import { isUnreadable } from '../store/unreadable.ts'
 
 const chunkBytes = 512 * 1024
 /** Below this the work for each chunk is more than that for its bytes. */
@@ -104,7 +105,8 @@ export async function* wholeBytes(
       at += chunk.length
     }
   } catch (error) {
-    if (signal.aborted || sound(at)) throw error
+    // What the disk cannot read comes from elsewhere, as what is wrong does.
+    if (signal.aborted || (sound(at) && !isUnreadable(error))) throw error
   }
   if (at < span.end) yield* reader.read({ start: at, end: span.end }, signal)
 }

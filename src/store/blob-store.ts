@@ -56,12 +56,14 @@ export interface Blob extends BlobSpec {
   /**
    * Reads `span` whole; the caller has checked that its pieces are in `have`. The result is the beginning of `into`, where
    * that is given: it is at least as long as the span then.
-   * @throws {Failure} `corrupt` when the file is shorter than the catalog says
+   * @throws {Failure} `corrupt` when the file is shorter than the catalog says, or the disk cannot read it: the blob then
+   * lacks that piece; `no-disk` when the disk as a whole is gone
    */
   read(span: Span, into?: Uint8Array): Promise<Uint8Array>
   /**
    * Checks the whole digest, all pieces being there, and marks the blob complete.
-   * @throws {Failure} `corrupt` when the digest is wrong: all pieces are then dropped and the blob is gone.
+   * @throws {Failure} `corrupt` when the digest is wrong: all pieces are then dropped and the blob is gone; `unavailable`
+   * when the disk cannot read a piece: the blob then lacks that one
    */
   finish(): Promise<void>
   /**
@@ -70,10 +72,10 @@ export interface Blob extends BlobSpec {
    */
   sound(piece?: number): boolean
   /**
-   * Reads a piece again. False if its bytes are not what they should be: the blob then lacks it, and if it was complete
+   * Reads a piece again. False if its bytes are not what they should be, or the disk cannot read them: the blob then lacks it, and if it was complete
    * it is not any more, and lacks what else is wrong too. Where nobody has stated its digest it is right
    * if the blob is whole, or it was seen lately. Of a piece that is right, `into` then begins with the bytes.
-   * @throws {Failure} `corrupt` when the file is missing or too short: the blob is gone
+   * @throws {Failure} `corrupt` when the file is missing or too short: the blob is gone; `no-disk`
    */
   check(piece: number, into?: Uint8Array): Promise<boolean>
   /** Wall time in ms at which all of it was last seen to be right. */
@@ -151,6 +153,8 @@ export interface BlobStore {
   /** Room for bytes whose digest is not known yet. */
   spool(): Spool
   all(): Iterable<Blob>
+  /** Whether the blob is whole here, also after a power cut: its bytes and the record of them are on the disk by then. */
+  settled(digest: Digest): Promise<boolean>
   /** False if it was not there. A blob that is held is removed as soon as it is let go; pins do not matter. */
   remove(digest: Digest): Promise<boolean>
   usage(): StoreUsage

@@ -6,6 +6,7 @@ import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
 import { onDisk } from './beside.ts'
 import { codeOf } from './data-dir.ts'
 import type { FileFacts } from './recovery.ts'
+import { damageIn, diskAnswers } from './unreadable.ts'
 
 export interface FoundFile extends FileFacts {
   /** Bytes of the disk that it takes: fewer than its size while it has holes. */
@@ -30,21 +31,33 @@ export class BlobTree {
     return join(this.#root, algorithmOf(digest), hex.slice(0, 2), hex)
   }
 
-  /** Every file whose name is a digest. What else lies there is not ours and left alone. */
-  scan(): Map<Digest, FoundFile> {
+  /**
+   * Every file whose name is a digest, but for those that the disk cannot find any more. What else lies there is not ours
+   * and left alone. @throws {Failure} `no-disk` where the disk as a whole does not answer
+   */
+  async scan(answers: () => Promise<boolean>): Promise<Map<Digest, FoundFile>> {
     const found = new Map<Digest, FoundFile>()
     for (const algorithm of ['sha256', 'sha512']) {
       for (const prefix of list(join(this.#root, algorithm))) {
         for (const hex of list(join(this.#root, algorithm, prefix))) {
           const digest = `${algorithm}:${hex}`
           if (!isDigest(digest) || !hex.startsWith(prefix)) continue
-          const stat = statSync(this.pathOf(digest), { throwIfNoEntry: false })
-          if (!stat?.isFile()) continue
-          found.set(digest, { size: stat.size, mtime: Math.floor(stat.mtimeMs), disk: onDisk(stat.blocks) })
+          try {
+            const stat = statSync(this.pathOf(digest), { throwIfNoEntry: false })
+            if (!stat?.isFile()) continue
+            found.set(digest, { size: stat.size, mtime: Math.floor(stat.mtimeMs), disk: onDisk(stat.blocks) })
+          } catch (error) {
+            await damageIn(error, answers)
+          }
         }
       }
     }
     return found
+  }
+
+  /** Whether the disk that they lie on takes anything. */
+  answers(): Promise<boolean> {
+    return diskAnswers(this.#root)
   }
 
   /** A path where a file may be made that is to be moved into its place; what is left there goes at the next start. */
@@ -63,15 +76,15 @@ export class BlobTree {
    * The path is free on return; resolves when the blocks are. Deleting a big file takes long, so it is moved away
    * first: whoever makes the blob anew cannot have its file deleted by a straggler.
    */
-  discard(digest: Digest): Promise<void> {
+  async discard(digest: Digest): Promise<void> {
     const grave = this.aside()
     try {
       renameSync(this.pathOf(digest), grave)
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return Promise.resolve()
+      if (codeOf(error) === 'ENOENT') return
       throw error
     }
-    return rm(grave, { force: true })
+    await rm(grave, { force: true })
   }
 
   async emptyTrash(): Promise<void> {

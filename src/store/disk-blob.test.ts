@@ -40,6 +40,7 @@ function makeBlob() {
     relieve: async (_, bytes) => {
       relieved.push(bytes)
     },
+    answers: async () => true,
     grew() {},
     left() {},
     troubled() {},

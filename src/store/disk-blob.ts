@@ -2,7 +2,7 @@
  * One blob in a sparse file. The store it belongs to decides about room, records and removal. Longer than most files:
  * writing, looking again, finishing and syncing all guard the same few fields of one blob against each other.
  */
-import { mkdirSync, renameSync, statSync } from 'node:fs'
+import { mkdirSync, renameSync, type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Failure } from '../failure.ts'
 import { algorithmOf, type Digest, hexOf, shortDigest } from '../oci/digest.ts'
@@ -15,8 +15,9 @@ import { type BorrowedFile, isAway } from './borrowed.ts'
 import type { BlobRow, Recorded } from './catalog.ts'
 import { codeOf, isDiskFull } from './data-dir.ts'
 import type { Keeper } from './keeper.ts'
-import { readAt, syncAll, syncData, syncDir, writeAt } from './open-files.ts'
+import { cutAt, syncAll, syncData, syncDir, writeAt } from './open-files.ts'
 import { Soundness } from './soundness.ts'
+import { isUnreadable, unreadable } from './unreadable.ts'
 import { WholeHash } from './whole-hash.ts'
 
 /** What file systems give a file at a time, as a rule; what they really gave is asked now and then. */
@@ -52,6 +53,8 @@ export class DiskBlob implements Blob, Recorded {
   #disk: number
   /** Bytes may have been written, perhaps by an earlier process, that are not on the disk. */
   #unsynced: boolean
+  /** Its file was moved to its place, which the disk may not know. */
+  #unnamed = false
 
   /** `disk`: bytes of the disk that its file takes already. */
   constructor(keeper: Keeper, path: string, row: BlobRow, disk = 0) {
@@ -235,7 +238,16 @@ export class DiskBlob implements Blob, Recorded {
     }
     // Not zeroed, and not a Buffer, whose slices would share memory.
     const bytes = into?.subarray(0, end - start) ?? new Uint8Array(Buffer.allocUnsafeSlow(end - start).buffer)
-    await this.readInto(start, bytes)
+    try {
+      await this.readInto(start, bytes)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      // Which of its pieces it is: that one is lost from now on.
+      for (let piece = first; piece <= pieceAt(this.layout, end - 1); piece++) {
+        if (!(await this.check(piece))) throw new Failure('corrupt', this.#unreadable(piece))
+      }
+      await this.readInto(start, bytes)
+    }
     return bytes
   }
 
@@ -245,7 +257,7 @@ export class DiskBlob implements Blob, Recorded {
     if (into.length === 0) return
     const letGo = this.hold()
     try {
-      const n = await this.#use((fd) => readAt(fd, into, start))
+      const n = await this.#use((fd) => this.#keeper.files.read(fd, into, start))
       this.#check()
       if (n < into.length) this.#damaged(`its file ends at byte ${start + n}`)
     } finally {
@@ -278,11 +290,26 @@ export class DiskBlob implements Blob, Recorded {
 
   /** Reads a piece. Where nobody has stated its digest, that of the whole is all there is. */
   async #right(piece: number, bytes: Uint8Array): Promise<boolean> {
-    await this.readInto(pieceStart(this.layout, piece), bytes)
+    if (!(await this.#load(piece, bytes))) return false
     if (this.metainfo.digestOf(piece) === undefined) return this.complete || this.#soundness.has(piece)
     const right = this.metainfo.verify(piece, bytes)
     if (right) this.#soundness.saw(piece)
     return right
+  }
+
+  /** False if the disk cannot give the piece, which is then as good as wrong. @throws {Failure} `no-disk` */
+  async #load(piece: number, bytes: Uint8Array): Promise<boolean> {
+    const read = () => this.readInto(pieceStart(this.layout, piece), bytes)
+    // On another program's disk nothing is to be written, and nothing but a claim can be lost.
+    const answers = async () => this.borrowed || this.#keeper.answers()
+    const said = await unreadable(read, answers)
+    // Then nothing can be written to it either.
+    if (said && 'syscall' in said && said.syscall === 'open') this.#damaged(`it cannot be opened: ${said.message}`)
+    return said === undefined
+  }
+
+  #unreadable(piece: number): string {
+    return `the disk cannot read piece ${piece} of ${this.digest} any more; it has to be fetched again`
   }
 
   /**
@@ -303,7 +330,10 @@ export class DiskBlob implements Blob, Recorded {
     if (this.borrowed) this.#damaged(`${wrong.length} pieces of ${this.path} are not what they should be`)
     // Somebody else found the same meanwhile, and it may have been mended: it was seen to be right since.
     const lost = wrong.filter((each) => this.have.has(each) && !this.#soundness.has(each))
-    if (lost.length === 0) return
+    if (lost.length > 0) this.#disclaim(lost)
+  }
+
+  #disclaim(lost: readonly number[]): void {
     for (const each of lost) this.have.clear(each)
     const { complete } = this
     this.complete = false
@@ -346,6 +376,12 @@ export class DiskBlob implements Blob, Recorded {
       this.complete = true
       this.#verifiedAt = this.#keeper.wall()
       this.#keeper.completed(this)
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error
+      this.#soundness.lost(error.piece)
+      this.#disclaim([error.piece])
+      // No digest was wrong, and nobody has lied.
+      throw new Failure('unavailable', this.#unreadable(error.piece))
     } finally {
       letGo()
     }
@@ -361,6 +397,7 @@ export class DiskBlob implements Blob, Recorded {
     renameSync(file, this.path)
     // Nothing may have been read from a file that was there before.
     void this.#keeper.files.drop(this.path)
+    this.#unnamed = true
     const before = this.bytes
     for (let piece = 0; piece < this.layout.count; piece++) {
       this.have.set(piece)
@@ -376,7 +413,6 @@ export class DiskBlob implements Blob, Recorded {
     this.#keeper.completed(this)
     this.#keeper.changed(this)
     await this.sync()
-    await syncDir(dirname(this.path))
   }
 
   hold(): () => void {
@@ -408,6 +444,8 @@ export class DiskBlob implements Blob, Recorded {
       try {
         // With its times: a record of completeness is believed as long as the file's time is the one noted in it.
         const mtime = await this.#use<number | null>(complete ? syncAll : syncData, complete)
+        if (this.#unnamed) await syncDir(dirname(this.own))
+        this.#unnamed = false
         if (this.gone) return
         this.#mtime = mtime
         this.#measure()
@@ -422,7 +460,13 @@ export class DiskBlob implements Blob, Recorded {
   /** Asks the file system what the file takes. */
   #measure(): void {
     if (this.gone || this.borrowed) return
-    const stat = statSync(this.path, { throwIfNoEntry: false })
+    let stat: Stats | undefined
+    try {
+      stat = statSync(this.path, { throwIfNoEntry: false })
+    } catch {
+      // What went wrong before is what matters.
+      return
+    }
     const disk = stat ? onDisk(stat.blocks) : 0
     const grown = disk - this.#disk
     this.#disk = disk
@@ -442,8 +486,11 @@ export class DiskBlob implements Blob, Recorded {
       try {
         await this.#use((fd) => writeAt(fd, bytes, position), true)
       } catch (error) {
-        if (!isDiskFull(error)) throw error
-        await this.#keeper.relieve(this, bytes.length)
+        // The kernel reads the last block of a file to write a part of it: one that it cannot read has to go before.
+        if (isUnreadable(error) && position + bytes.length === this.size) {
+          await this.#use((fd) => cutAt(fd, position), true)
+        } else if (isDiskFull(error)) await this.#keeper.relieve(this, bytes.length)
+        else throw error
         this.#check()
         await this.#use((fd) => writeAt(fd, bytes, position), true)
       }
@@ -478,7 +525,9 @@ export class DiskBlob implements Blob, Recorded {
 
   #hashing(): WholeHash {
     this.#hash ??= new WholeHash(algorithmOf(this.digest), this.layout, this.have, {
-      readPiece: (piece, into) => this.readInto(pieceStart(this.layout, piece), into),
+      readPiece: async (piece, into) => {
+        if (!(await this.#load(piece, into))) throw new Unreadable(piece)
+      },
     })
     return this.#hash
   }
@@ -491,6 +540,15 @@ export class DiskBlob implements Blob, Recorded {
   #damaged(reason: string): never {
     this.#keeper.damaged(this, reason)
     throw new Failure('corrupt', `${this.digest} is damaged: ${reason}; it was dropped and has to be fetched again`)
+  }
+}
+
+class Unreadable extends Error {
+  readonly piece: number
+
+  constructor(piece: number) {
+    super(`piece ${piece} cannot be read`)
+    this.piece = piece
   }
 }
 

@@ -48,7 +48,7 @@ const tendMs = 10_000
 const pruneEvery = 24 * 3600_000
 
 export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
-  readonly files = new OpenFiles()
+  readonly files: OpenFiles
   readonly #options: DiskStoreOptions
   readonly #log: Log
   readonly #tree: BlobTree
@@ -75,6 +75,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   #complete = 0
   /** The catalog, of what is too old. It was when it was opened. */
   #prunedAt: number
+  #answers: Promise<boolean> | undefined
   #closed = false
   #closing: Promise<void> | undefined
 
@@ -88,6 +89,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
 
   private constructor(options: DiskStoreOptions, parts: Parts) {
     this.#options = options
+    this.files = new OpenFiles(undefined, options.read)
     this.#log = options.log
     this.#tree = parts.tree
     this.#catalog = parts.catalog
@@ -171,6 +173,15 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
 
   all(): Iterable<DiskBlob> {
     return this.#blobs.values()
+  }
+
+  async settled(digest: Digest): Promise<boolean> {
+    this.checkOpen()
+    const blob = this.#blobs.get(digest)
+    if (!blob?.complete) return false
+    await blob.sync()
+    await this.#catalog.settle()
+    return blob.durable && !blob.gone
   }
 
   async remove(digest: Digest): Promise<boolean> {
@@ -389,6 +400,13 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.#room.troubled(message)
   }
 
+  answers(): Promise<boolean> {
+    this.#answers ??= this.#ask().finally(() => {
+      this.#answers = undefined
+    })
+    return this.#answers
+  }
+
   grew(_blob: DiskBlob, bytes: number, disk: number): void {
     this.#bytes += bytes
     this.#disk += disk
@@ -473,6 +491,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
         if (known === blob) await fill(blob, path)
         else await blob.take(path)
       }
+      // Another upload of the same may have made it whole a moment ago, and wait for the disk itself.
+      await blob.sync()
       await this.#catalog.settle()
     } finally {
       letGo()
@@ -481,6 +501,13 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   }
 
   // ---- inside ----
+
+  async #ask(): Promise<boolean> {
+    const { dir, answers = () => this.#tree.answers() } = this.#options
+    const so = await answers()
+    if (!so) this.troubled(`the disk of ${dir} gives nothing and takes nothing; check that disk`)
+    return so
+  }
 
   /** Bytes of the disk that are not of blobs. */
   get #aside(): number {

@@ -15,6 +15,8 @@ export interface Keeper {
   relieve(blob: DiskBlob, bytes: number): Promise<void>
   /** Something keeps it from taking more, in a sentence for people. */
   troubled(message: string): void
+  /** Whether the disk as a whole takes anything. */
+  answers(): Promise<boolean>
   /** `bytes` more are there, and `disk` more of the disk are taken, which may be less than none. */
   grew(blob: DiskBlob, bytes: number, disk: number): void
   /** Wall time in ms until which eviction leaves it alone. */

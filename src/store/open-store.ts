@@ -16,11 +16,13 @@ import { DiskBlob } from './disk-blob.ts'
 import type { Idle } from './eviction.ts'
 import type { Disk, Share } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
+import { readAt } from './open-files.ts'
 import { judge } from './recovery.ts'
-import { dropWrongPieces, sniff, wholeSince } from './rehash.ts'
+import { dropWrongPieces, type Reading, sniff, wholeSince } from './rehash.ts'
 import { salvage } from './salvage.ts'
 import { Spare } from './spare.ts'
 import { emptySpools } from './spool.ts'
+import { damageIn } from './unreadable.ts'
 
 export interface DiskStoreOptions {
   readonly dir: string
@@ -39,6 +41,9 @@ export interface DiskStoreOptions {
   readonly clock: Clock
   readonly log: Log
   readonly metrics?: Pick<Metrics, 'blobs' | 'storeBytes' | 'storeDiskBytes' | 'evictedBytes'>
+  /** Reads a file, and says whether the disk as a whole takes anything; both the real ones by default. */
+  readonly read?: typeof readAt
+  readonly answers?: () => Promise<boolean>
   /** Changes when the machine starts anew; the kernel's by default. */
   readonly bootId?: string
 }
@@ -73,7 +78,7 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
   const { catalog, rebuild } = openCatalog()
   try {
     const trusted = catalog.begin(options.bootId ?? bootId())
-    const files = tree.scan()
+    const files = await tree.scan(options.answers ?? (() => tree.answers()))
     const opening = new Opening(options, tree, catalog, files)
     const rows = rebuild ? await opening.rebuild() : await opening.check(trusted)
     await opening.sweep(rows)
@@ -133,6 +138,7 @@ class Opening {
   readonly #tree: BlobTree
   readonly #catalog: Catalog
   readonly #files: ReadonlyMap<Digest, FoundFile>
+  readonly #disk: Reading
   readonly #forgotten: Digest[] = []
 
   constructor(options: DiskStoreOptions, tree: BlobTree, catalog: Catalog, files: ReadonlyMap<Digest, FoundFile>) {
@@ -140,6 +146,7 @@ class Opening {
     this.#tree = tree
     this.#catalog = catalog
     this.#files = files
+    this.#disk = { read: options.read ?? readAt, answers: options.answers ?? (() => tree.answers()) }
   }
 
   /** The rows that are true, corrected where they were not quite. */
@@ -175,9 +182,12 @@ class Opening {
     let bytes = 0
     for (const [digest, { size }] of this.#files) {
       const path = this.#tree.pathOf(digest)
-      const mtime = await wholeSince(path, digest)
-      if (mtime === undefined) continue
-      const { kind, mediaType = null } = await sniff(path, size)
+      const found = await this.#look(digest, async () => {
+        const mtime = await wholeSince(path, digest, this.#disk)
+        return mtime === undefined ? undefined : { mtime, ...(await sniff(path, size)) }
+      })
+      if (!found) continue
+      const { mtime, kind, mediaType = null } = found
       const now = this.#options.clock.wall()
       const row = { digest, size, kind, mediaType, state: 'complete', bitmap: null, mtime } as const
       // Due to be read again: with the catalog went what its pieces are.
@@ -195,8 +205,13 @@ class Opening {
     let swept = 0
     for (const digest of this.#files.keys()) {
       if (recorded.has(digest)) continue
-      await this.#tree.discard(digest)
-      swept++
+      try {
+        await this.#tree.discard(digest)
+        swept++
+      } catch (error) {
+        await damageIn(error, this.#disk.answers)
+        this.#options.log.warn('could not delete a file that the disk cannot read', { digest, error: String(error) })
+      }
     }
     if (swept > 0) this.#options.log.info('deleted files that the catalog does not know', { files: swept })
   }
@@ -227,7 +242,9 @@ class Opening {
 
   async #checkPieces(row: BlobRow): Promise<BlobRow | undefined> {
     const { layout, have, metainfo } = this.#recorded(row)
-    const dropped = await dropWrongPieces(this.#tree.pathOf(row.digest), layout, have, metainfo)
+    const path = this.#tree.pathOf(row.digest)
+    const dropped = await this.#look(row.digest, () => dropWrongPieces(path, layout, have, metainfo, this.#disk))
+    if (dropped === undefined) return undefined
     if (dropped > 0) this.#options.log.warn('pieces were lost', { digest: row.digest, dropped, kept: have.count })
     if (have.complete) return this.#checkWhole(row, 'all its pieces are there')
     if (have.count > 0) return { ...row, bitmap: have.bytes }
@@ -237,10 +254,28 @@ class Opening {
 
   async #checkWhole(row: BlobRow, reason: string): Promise<BlobRow | undefined> {
     this.#options.log.info('reading a blob again', { digest: row.digest, reason })
-    const mtime = await wholeSince(this.#tree.pathOf(row.digest), row.digest)
+    const { digest } = row
+    const path = this.#tree.pathOf(digest)
+    const found = await this.#look(digest, async () => ({ mtime: await wholeSince(path, digest, this.#disk) }))
+    if (!found) return undefined
+    const { mtime } = found
     if (mtime !== undefined) return { ...row, state: 'complete', bitmap: null, mtime }
     this.#forget(row, `${reason}, but its bytes have another digest`, true)
     return undefined
+  }
+
+  /**
+   * What `look` finds out. One file that the disk cannot read is no reason for a node not to start: that blob is forgotten,
+   * and undefined is the result. A disk that is gone altogether is one, for all that is on it would be forgotten.
+   */
+  async #look<T>(digest: Digest, look: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await look()
+    } catch (error) {
+      const { message } = await damageIn(error, this.#disk.answers)
+      this.#forget({ digest }, `the disk cannot read its file: ${message}`, true)
+      return undefined
+    }
   }
 
   #save(row: BlobRow): BlobRow {
@@ -248,7 +283,7 @@ class Opening {
     return row
   }
 
-  #forget(row: BlobRow, reason: string, lost: boolean): void {
+  #forget(row: Pick<BlobRow, 'digest'>, reason: string, lost: boolean): void {
     if (lost) this.#options.log.warn('forgot a blob; it will be fetched again', { digest: row.digest, reason })
     this.#forgotten.push(row.digest)
   }

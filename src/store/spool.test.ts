@@ -1,7 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { errorOf } from '../../test/fakes/bad-disk.ts'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { diskStores, messageOf } from '../../test/fakes/disk-stores.ts'
 import { digestOf } from '../oci/digest.ts'
@@ -84,5 +85,42 @@ describe('an upload that is kept', () => {
     rmSync(join(folder, 'shoal.db-wal'))
     expect(await messageOf(spool.keep({ digest: digestOf(second), kind: 'blob' }, []))).toContain('to the disk')
     await spool.discard()
+  })
+
+  test('is not said to be while another upload of the same waits for the disk, and nor is it relied on', async () => {
+    const disk = await openStore()
+    const spools = [disk.spool(), disk.spool()]
+    for (const spool of spools) await spool.append(bytes)
+    const synced = Promise.withResolvers<void>()
+    const use = disk.files.use.bind(disk.files)
+    const slow = spyOn(disk.files, 'use').mockImplementation(async (...args) => {
+      await synced.promise
+      return use(...args)
+    })
+    const said: string[] = []
+    const first = spools[0]!.keep(spec, []).then(() => said.push('the first'))
+    while (!disk.find(spec.digest)?.complete) await Bun.sleep(1)
+    const second = spools[1]!.keep(spec, []).then(() => said.push('the second'))
+    const relied = disk.settled(spec.digest).then((so) => said.push(`relied on: ${so}`))
+    await Bun.sleep(50)
+    expect(said).toEqual([])
+    synced.resolve()
+    await Promise.all([first, second, relied])
+    slow.mockRestore()
+    expect(said.sort()).toEqual(['relied on: true', 'the first', 'the second'])
+    expect(disk.find(spec.digest)?.row().state).toBe('complete')
+  })
+
+  test('is not relied on when the disk did not take it', async () => {
+    const disk = await openStore()
+    const short = bytes.subarray(0, 1000)
+    const blob = disk.create({ digest: digestOf(short), size: short.length, kind: 'blob' })
+    await blob.write(0, short)
+    const broken = spyOn(disk.files, 'use').mockRejectedValue(errorOf('EIO', 'fsync'))
+    await blob.finish()
+    expect(blob.complete).toBe(true)
+    expect(await messageOf(disk.settled(blob.digest))).toContain('EIO')
+    broken.mockRestore()
+    expect([blob.gone, await disk.settled(blob.digest)]).toEqual([true, false])
   })
 })

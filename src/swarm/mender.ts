@@ -102,9 +102,12 @@ export class Mender {
       if (!blob) await pause(clock, Math.min(lookMs, everyMs), signal)
       else {
         await this.#read(blob).catch((error: Error) => {
-          if (!signal.aborted) log.warn('could not read a blob again', { digest: blob.digest, error: error.message })
+          if (signal.aborted) return
+          log.warn('could not read a blob again', { digest: blob.digest, error: error.message })
+          // A disk that is gone has shown nothing of any blob; when it is back, this one is looked at first.
+          if (Failure.from(error).code === 'no-disk') return pause(clock, Math.min(lookMs, everyMs), signal)
           // It is not tried again before all others were.
-          if (!blob.gone) blob.verified()
+          if (!blob.gone && blob.complete) blob.verified()
         })
         await this.#rest(0)
       }

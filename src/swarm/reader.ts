@@ -40,7 +40,14 @@ export async function* readChecked(blob: Blob, span: Span, memory = memoryFor(bl
       at = end
       continue
     }
-    const bytes = await blob.read({ start: at, end: Math.min(at + stepBytes, end) }, memory)
+    let bytes: Uint8Array
+    try {
+      bytes = await blob.read({ start: at, end: Math.min(at + stepBytes, end) }, memory)
+    } catch (error) {
+      // The disk cannot read it: it is as a wrong one.
+      if (!blob.gone && !blob.have.has(piece)) return
+      throw error
+    }
     // Somebody may have touched the file before it was read.
     if (!blob.sound(piece)) continue
     yield bytes

@@ -105,6 +105,10 @@ export class MemoryStore implements BlobStore {
     return this.#blobs.values()
   }
 
+  async settled(digest: Digest): Promise<boolean> {
+    return this.#blobs.get(digest)?.complete === true
+  }
+
   async remove(digest: Digest): Promise<boolean> {
     const blob = this.#blobs.get(digest)
     if (!blob) return false
