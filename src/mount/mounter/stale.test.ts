@@ -47,6 +47,12 @@ test('what a killed mounter served from complete files goes on, and nothing else
   expect(left.layers.map(({ id, holders }) => [id, holders])).toEqual([['a', ['mount:/one']]])
 })
 
+test('what somebody else has mounted in the place of a root file system is not taken over', () => {
+  const state = { ...emptyState, layers: [layer('a', 'file', 'mount:/one')], mounts: [mount('/one', 'a')] }
+  const table = [...mounted('/run/m/m.d/layers/a'), { target: '/one', type: 'overlay', source: 'overlay' }]
+  expect(working(state, table, places)).toMatchObject({ mounts: [], layers: [] })
+})
+
 test('a layer that others hold stays, and one that nobody holds does not', () => {
   const state = { ...emptyState, layers: [layer('a', 'file', 'snapshot:x'), layer('b', 'file', 'mount:/gone')] }
   const left = working(state, mounted('/run/m/m.d/layers/a', '/run/m/m.d/layers/b'), places)

@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Log } from '../../telemetry/log.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { type MountEntry, mountTable, ourMounts } from '../kernel/table.ts'
+import { isOurRoot, type MountEntry, mountTable, ourMounts } from '../kernel/table.ts'
 import type { Places } from './places.ts'
 import type { State } from './state.ts'
 
@@ -15,7 +15,8 @@ export function working(state: State, table: readonly MountEntry[], places: Plac
   const mounted = new Set(table.map(({ target }) => target))
   const layers = state.layers.filter(({ id, served }) => served === 'file' && mounted.has(join(places.layers, id)))
   const ids = new Set(layers.map(({ id }) => id))
-  const mounts = state.mounts.filter(({ dir, layers }) => mounted.has(dir) && layers.every((id) => ids.has(id)))
+  const roots = new Set(table.filter(isOurRoot).map(({ target }) => target))
+  const mounts = state.mounts.filter(({ dir, layers }) => roots.has(dir) && layers.every((id) => ids.has(id)))
   const kept = new Set(mounts.map(({ dir }) => `mount:${dir}`))
   return {
     ...state,

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Member } from '../../fakes/tar.ts'
 import { lazyObstacle, MountLab } from '../../lab/mount-lab.ts'
-import { tryRun } from '../../lab/run.ts'
+import { run, tryRun } from '../../lab/run.ts'
 import { until } from '../../lab/until.ts'
 
 const obstacle = lazyObstacle('the mounter')
@@ -228,6 +228,22 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(readFileSync(join(dir, 'written'), 'utf8')).toBe('kept')
     await lab.client.unmount(dir)
     lab.set('complete', false)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 30_000)
+
+  test('is not taken for one that somebody else has mounted there since', async () => {
+    const dir = lab.folder('theirs')
+    await lab.mount(image, dir)
+    await lab.mounter.kill()
+    // As a restart of the host leaves it: the file that says what was mounted, and no mount.
+    for (const target of lab.mounts().reverse()) await run(['umount', '-l', target])
+    writeFileSync(join(lab.folder('lower'), 'file'), 'theirs')
+    const options = `lowerdir=${lab.folder('lower')},upperdir=${lab.folder('upper')},workdir=${lab.folder('work')}`
+    await run(['mount', '-t', 'overlay', 'overlay', '-o', options, dir])
+    await lab.restart()
+    expect(readFileSync(join(dir, 'file'), 'utf8')).toBe('theirs')
+    expect(await lab.client.mounts()).toEqual([])
+    await run(['umount', dir])
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 30_000)
 
