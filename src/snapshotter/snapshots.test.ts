@@ -22,13 +22,15 @@ class FakeLayers implements Layers {
   mountedStill = true
   gate: Promise<void> = Promise.resolve()
   place = 'here'
+  /** Chain IDs that end with one and the same layer. */
+  readonly same = new Set<string>()
 
   constructor(readonly dir: string) {}
 
   async find({ ref }: Asked): Promise<Layer> {
     await this.gate
     if (this.refuses) throw this.refuses
-    const digest = digestOf(new TextEncoder().encode(ref))
+    const digest = digestOf(new TextEncoder().encode(this.same.has(ref) ? 'the same' : ref))
     return { repository: 'docker.io/library/app', digest, mediaType: 'gzip', size: 1, diffId: digest }
   }
   async open(layer: Layer, holder: string) {
@@ -127,6 +129,24 @@ describe('snapshots of layers that are mounted', () => {
       .slice(9)
       .split(':')
     expect(lower.map((path) => readlinkSync(path))).toEqual([b, a].map((ref) => join(dir, 'here', chain(ref).slice(7))))
+  })
+
+  test('are below a container once where an image lists a layer twice: the nearest', async () => {
+    const [a, b, c] = [chain('a'), chain('b'), chain('c')]
+    layers.same.add(a).add(c)
+    await pull(a)
+    await pull(b, a)
+    await pull(c, b)
+    const [mount] = await snapshots.prepare('container', c, {})
+    const lower = mount!.options
+      .find((option) => option.startsWith('lowerdir='))!
+      .slice(9)
+      .split(':')
+    const [top, middle] = [committed(c, b)!, committed(b, a)!].map(({ name }) => catalog.get(name).id)
+    expect(lower).toEqual([top, middle].map((id) => join(dir, `snapshots/${id}/fs`)))
+    // Nothing else below it: a view of one layer is that layer.
+    await pull(c, a)
+    expect(await snapshots.view('view', committed(c, a)!.name, {})).toMatchObject([{ type: 'bind' }])
   })
 
   test('are mounted once when two ask at once, and when one asks again', async () => {

@@ -239,7 +239,7 @@ export class Snapshots {
 
   #mountsOf({ id, kind }: Snapshot, chain: readonly Snapshot[]): Mount[] {
     const { folders } = this.#parts
-    const parents = chain.map((parent) => folders.files(parent.id))
+    const parents = distinct(chain).map((parent) => folders.files(parent.id))
     return mountsOf({ kind, files: folders.files(id), work: folders.work(id), parents })
   }
 
@@ -260,6 +260,21 @@ export class Snapshots {
       log.warn('the mounter does not answer; a layer that it mounted is used as it is', { layer: layer.digest, error })
     }
   }
+}
+
+/**
+ * Without the lower ones of a layer that an image lists more than once, the nearest first: an overlay refuses the same
+ * directory twice, and the upper one hides the lower one completely. By digest, for links may lead elsewhere by the time
+ * that containerd mounts.
+ */
+function distinct(chain: readonly Snapshot[]): Snapshot[] {
+  const seen = new Set<string>()
+  return chain.filter(({ lazy }) => {
+    if (!lazy) return true
+    const again = seen.has(lazy.layer.digest)
+    seen.add(lazy.layer.digest)
+    return !again
+  })
 }
 
 function unavailable(error: unknown): never {

@@ -80,6 +80,28 @@ describe('a child process', () => {
     await slow
   })
 
+  test('that works is waited for before this program becomes another, and none is asked after that', async () => {
+    const script = join(folder, 'slow.ts')
+    const [begun, done] = [join(folder, 'slow-begun'), join(folder, 'slow-done')]
+    writeFileSync(
+      script,
+      `import { writeFileSync } from 'node:fs'
+       for await (const _ of console) {
+         writeFileSync(${JSON.stringify(begun)}, '')
+         await Bun.sleep(500)
+         writeFileSync(${JSON.stringify(done)}, '')
+         console.log('[]')
+       }`,
+    )
+    const working = new Children({ command: [process.execPath, script] })
+    const answer = working.carry([{ do: 'look', path: '/' }])
+    await until('it works', 20, () => existsSync(begun), 10)
+    await working.close()
+    expect(existsSync(done)).toBe(true)
+    expect(await answer).toEqual([])
+    expect(working.carry([{ do: 'look', path: '/' }])).rejects.toThrow('this program ends')
+  })
+
   test('that cannot do its work ends with an error, not with silence', async () => {
     children = new Children({ command: ['/bin/false'] })
     expect(children.carry([{ do: 'look', path: '/' }])).rejects.toThrow('ended with 1')

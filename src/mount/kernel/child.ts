@@ -41,6 +41,9 @@ export class Children {
   /** Who waits for a child that has done its work, first come first served; given none, they start one in its place. */
   readonly #waiting: ((child: Child | undefined) => void)[] = []
   #working = 0
+  /** Those that were given calls and have not answered. */
+  readonly #busy = new Set<Child>()
+  #closed = false
 
   constructor({ clock = systemClock, deadlineMs: deadline = deadlineMs, command = ownCommand }: ChildrenInit = {}) {
     this.#clock = clock
@@ -54,9 +57,12 @@ export class Children {
   }
 
   readonly carry: Carry = async (calls, fuse) => {
+    this.#orClosed()
     // One that was started without the descriptor cannot be given it.
     const child = fuse === undefined ? await this.#free() : new Child(this.#command, fuse)
+    this.#busy.add(child)
     try {
+      this.#orClosed()
       const outcomes = await this.#within(child.answer(calls))
       if (fuse === undefined) this.#done(child)
       else child.end()
@@ -65,14 +71,24 @@ export class Children {
       child.kill()
       if (fuse === undefined) this.#done(undefined)
       throw error
+    } finally {
+      this.#busy.delete(child)
     }
   }
 
-  /** Resolves when those that rest have ended: a program that this process becomes would know nothing of them. */
+  /**
+   * Resolves when all have ended: a program that this process becomes would know nothing of them, nor of what they do yet.
+   * One that hangs past its kill is not waited for.
+   */
   async close(): Promise<void> {
+    this.#closed = true
     const resting = this.#resting.splice(0)
     for (const { cancel } of resting) cancel()
-    await Promise.all(resting.map(({ child }) => child.ended()))
+    await Promise.all([...resting.map(({ child }) => child), ...this.#busy].map((child) => child.ended()))
+  }
+
+  #orClosed(): void {
+    if (this.#closed) throw new Error('nothing is mounted or unmounted any more: this program ends')
   }
 
   /** A child that has nothing to do. */
@@ -164,9 +180,10 @@ class Child {
 
   async ended(): Promise<void> {
     this.end()
-    const timer = setTimeout(() => this.kill(), endsWithinMs)
-    await this.#process.exited
-    clearTimeout(timer)
+    const hung = Promise.withResolvers<void>()
+    const timers = [setTimeout(() => this.kill(), endsWithinMs), setTimeout(hung.resolve, 2 * endsWithinMs)]
+    await Promise.race([this.#process.exited, hung.promise])
+    for (const timer of timers) clearTimeout(timer)
   }
 
   kill(): void {

@@ -1,5 +1,6 @@
 /** The mounts of this process's namespace, from /proc/self/mountinfo; reading it touches none of them. */
 import { readFileSync } from 'node:fs'
+import { ourSource } from './overlay.ts'
 
 export interface MountEntry {
   readonly target: string
@@ -23,9 +24,23 @@ function unescaped(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 }
 
-/** Ours: by where they are, or by the source that they were mounted with. The latest first, as they are to be unmounted. */
+/**
+ * Ours: by where they are; elsewhere by the source too, for after a restart of the host somebody else may have mounted an
+ * overlay where we had one. The latest first, as they are to be unmounted: what somebody else has mounted over ours is in the
+ * way of that.
+ */
 export function ourMounts(table: readonly MountEntry[], below: string, dirs: ReadonlySet<string>): MountEntry[] {
-  const ours = ({ target, type }: MountEntry) =>
-    target.startsWith(`${below}/`) || (type === 'overlay' && dirs.has(target))
-  return table.filter(ours).reverse()
+  const hidden = new Set<string>()
+  return table.toReversed().filter((entry) => {
+    const { target } = entry
+    if (target.startsWith(`${below}/`)) return true
+    if (!dirs.has(target)) return false
+    if (!isOurRoot(entry)) hidden.add(target)
+    return !hidden.has(target)
+  })
+}
+
+/** A root file system of ours, wherever it is. */
+export function isOurRoot({ type, source }: MountEntry): boolean {
+  return type === 'overlay' && source === ourSource
 }

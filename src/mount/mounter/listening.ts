@@ -1,9 +1,14 @@
 /** The unix socket of the API: for root alone, and in the place of one that a mounter before has left. */
 import { chmodSync, rmSync } from 'node:fs'
+import { type Clock, pause } from '../../clock.ts'
+
+const lookEveryMs = 20
 
 export interface Listening {
   /** Requests that are being answered. */
   readonly active: number
+  /** Resolves when none is, or after that time; what comes meanwhile is answered too. False when some still are. */
+  rest(clock: Clock, mostMs: number): Promise<boolean>
   stop(): Promise<void>
 }
 
@@ -33,6 +38,11 @@ export function listenAt(socket: string, answer: (request: Request) => Response 
   return {
     get active() {
       return active
+    },
+    async rest(clock, mostMs) {
+      const end = clock.now() + mostMs
+      while (active > 0 && clock.now() < end) await pause(clock, lookEveryMs)
+      return active === 0
     },
     async stop() {
       await server.stop(true)

@@ -24,7 +24,7 @@ import { lockFile } from './lock.ts'
 import { Mounts } from './mounts.ts'
 import type { Places } from './places.ts'
 import { nothingLeft, type Present, reportsOf } from './report.ts'
-import { takeOver } from './stale.ts'
+import { clearAway, goOn, takeOver } from './stale.ts'
 import { readState, writeState } from './state.ts'
 import { putMounts, Telling } from './telling.ts'
 
@@ -57,6 +57,8 @@ export interface Mounter {
 
 /** More than there are processors in small hosts: each waits for the disk at times. */
 const threads = 4
+/** An upgrade waits so long for mounts and unmounts that are under way: as long as one call of the kernel may take. */
+const longestWaitMs = 60_000
 
 /** Undefined when another mounter has these places. */
 export async function startMounter(init: MounterInit): Promise<Mounter | undefined> {
@@ -68,7 +70,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   if (lock === undefined) return undefined
   const kernel = new Kernel(carry)
   const before = readState(places.state)
-  const state = kept ? before : await takeOver(places, before, kernel, log)
+  const state = kept ? goOn(places, before, log) : await takeOver(places, before, kernel, log)
   const fuse = kept?.fuse ?? openFile('/dev/fuse', openFlags.readWrite | openFlags.nonBlocking)
 
   const server = new FuseServer({
@@ -102,8 +104,10 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   layers.adopt(state.layers)
   mounts.adopt(state.mounts)
   server.start()
-  if (kept) server.resend()
-  else await kernel.make(fuseMount(places.files), fuse)
+  if (kept) {
+    server.resend()
+    await clearAway(places, before, state, kernel, log)
+  } else await kernel.make(fuseMount(places.files), fuse)
   // On a full disk too: what is mounted already is to be read.
   note()
   if (mounts.count > 0) log.info('goes on for the mounter before', { mounts: mounts.count, layers: layers.count })
@@ -132,6 +136,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   })
   const ended = Promise.withResolvers<string>()
   let upgrading = false
+  let closing = false
   const upgrade = async () => {
     if (upgrading) throw new Failure('try-later', 'an upgrade is under way')
     upgrading = true
@@ -147,10 +152,17 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     }
   }
   const becomeNext = async (command: readonly string[]) => {
+    // While reads are still answered, which the kernel may wait for.
+    if (!(await listening.rest(clock, longestWaitMs))) {
+      log.warn('a request is cut off by the upgrade: it took too long', { waitedMs: longestWaitMs })
+    }
+    if (closing) return
     await listening.stop()
     await server.stop()
     await layers.close()
     await init.settled()
+    // As it is after the last request.
+    note()
     turnInto(command, { fuse, lock })
   }
   const listening = listenAt(places.socket, mounterApp({ layers, mounts, facts, upgrade, log }).fetch)
@@ -168,6 +180,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     ended: ended.promise,
     upgrade,
     async close() {
+      closing = true
       stopLooking()
       await listening.stop()
       await telling.close()

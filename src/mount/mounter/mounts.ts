@@ -7,6 +7,7 @@ import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { Mirror } from '../../get/mirror.ts'
 import { isPlatform, platformOf } from '../../get/platform.ts'
+import type { Digest } from '../../oci/digest.ts'
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { busySentence, type Kernel } from '../kernel/kernel.ts'
@@ -129,7 +130,7 @@ export class Mounts {
     const { dir, rw, prefetch, node } = wanted
     const holder = `mount:${dir}`
     const held = await Promise.allSettled(
-      image.layers.map(({ digest, mediaType, size, diffId }) =>
+      topmost(image.layers).map(({ digest, mediaType, size, diffId }) =>
         layers.hold(
           {
             node: withoutAbsent(node),
@@ -205,6 +206,15 @@ export class Mounts {
     // A large tree takes a while, and reads of other mounts do not wait for it.
     if (mount.writable) await rm(mount.writable, { recursive: true, force: true })
   }
+}
+
+/**
+ * A layer that is listed more than once, as the empty one of builders often is, where it comes last: an overlay refuses
+ * the same directory twice, and the upper one hides the lower one completely. Pure.
+ */
+export function topmost<T extends { readonly digest: Digest }>(layers: readonly T[]): T[] {
+  const last = new Map(layers.map(({ digest }, i) => [digest, i]))
+  return layers.filter(({ digest }, i) => last.get(digest) === i)
 }
 
 const usualRoot = { mode: 0o755, uid: 0, gid: 0 }

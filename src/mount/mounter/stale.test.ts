@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { digestOf } from '../../oci/digest.ts'
 import { placesOf } from './places.ts'
-import { working } from './stale.ts'
+import { standing, working } from './stale.ts'
 import { emptyState, type LayerState, type MountState } from './state.ts'
 
 const places = placesOf('/run/m/m.sock', '/var/lib/m')
@@ -45,6 +45,32 @@ test('what a killed mounter served from complete files goes on, and nothing else
   const left = working(state, table, places)
   expect(left.mounts.map(({ dir }) => dir)).toEqual(['/one'])
   expect(left.layers.map(({ id, holders }) => [id, holders])).toEqual([['a', ['mount:/one']]])
+})
+
+test('of a program that became another goes on what is mounted, with what it is held for', () => {
+  const state = {
+    ...emptyState,
+    layers: [
+      layer('a', 'fuse', 'mount:/one', 'mount:/two', 'mount:/begun'),
+      layer('b', 'file', 'mount:/two', 'snapshot:x'),
+      layer('begun', 'fuse', 'mount:/begun'),
+      layer('ended', 'fuse', 'snapshot:y'),
+    ],
+    mounts: [mount('/one', 'a'), mount('/two', 'a', 'b')],
+  }
+  const table = mounted(...['a', 'b', 'begun'].map((id) => `/run/m/m.d/layers/${id}`), '/one')
+  const left = standing(state, table, places)
+  expect(left.mounts.map(({ dir }) => dir)).toEqual(['/one'])
+  expect(left.layers.map(({ id, holders }) => [id, holders])).toEqual([
+    ['a', ['mount:/one']],
+    ['b', ['snapshot:x']],
+  ])
+})
+
+test('what somebody else has mounted in the place of a root file system is not taken over', () => {
+  const state = { ...emptyState, layers: [layer('a', 'file', 'mount:/one')], mounts: [mount('/one', 'a')] }
+  const table = [...mounted('/run/m/m.d/layers/a'), { target: '/one', type: 'overlay', source: 'overlay' }]
+  expect(working(state, table, places)).toMatchObject({ mounts: [], layers: [] })
 })
 
 test('a layer that others hold stays, and one that nobody holds does not', () => {

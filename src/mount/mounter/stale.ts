@@ -2,20 +2,21 @@
  * What a mounter that ended, however it ended, has left. Root file systems whose layers are all mounted from their own
  * files work on, and are taken over; the others answer with errors, and are taken away.
  */
-import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import type { Log } from '../../telemetry/log.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { type MountEntry, mountTable, ourMounts } from '../kernel/table.ts'
+import { isOurRoot, type MountEntry, mountTable, ourMounts } from '../kernel/table.ts'
 import type { Places } from './places.ts'
 import type { State } from './state.ts'
 
-/** What of the state is still there and works. Pure. */
-export function working(state: State, table: readonly MountEntry[], places: Places): State {
+/** What of the state is mounted. Pure. */
+export function standing(state: State, table: readonly MountEntry[], places: Places): State {
   const mounted = new Set(table.map(({ target }) => target))
-  const layers = state.layers.filter(({ id, served }) => served === 'file' && mounted.has(join(places.layers, id)))
+  const layers = state.layers.filter(({ id }) => mounted.has(join(places.layers, id)))
   const ids = new Set(layers.map(({ id }) => id))
-  const mounts = state.mounts.filter(({ dir, layers }) => mounted.has(dir) && layers.every((id) => ids.has(id)))
+  const roots = new Set(table.filter(isOurRoot).map(({ target }) => target))
+  const mounts = state.mounts.filter(({ dir, layers }) => roots.has(dir) && layers.every((id) => ids.has(id)))
   const kept = new Set(mounts.map(({ dir }) => `mount:${dir}`))
   return {
     ...state,
@@ -28,34 +29,84 @@ export function working(state: State, table: readonly MountEntry[], places: Plac
   }
 }
 
-/** @returns what goes on */
+/** What of it works without the process that mounted it. Pure. */
+export function working(state: State, table: readonly MountEntry[], places: Places): State {
+  return standing({ ...state, layers: state.layers.filter(({ served }) => served === 'file') }, table, places)
+}
+
+/** Of a mounter that ended. @returns what goes on */
 export async function takeOver(places: Places, before: State, kernel: Kernel, log: Log): Promise<State> {
   const table = mountTable()
-  const state = working(before, table, places)
-  const kept = new Set([
+  const state = working(before, table, asMounted(places))
+  await detachStale(table, places, before, state, [], kernel, log)
+  for (const dir of [places.files, places.layers, places.empty, places.writable]) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+  }
+  removeStale(places, state, log)
+  return state
+}
+
+/** Of the mounter that became this one, which may have been about to mount or unmount. @returns what goes on */
+export function goOn(places: Places, before: State, log: Log): State {
+  const state = standing(before, mountTable(), asMounted(places))
+  const [mounts, layers] = [before.mounts.length - state.mounts.length, before.layers.length - state.layers.length]
+  if (mounts > 0 || layers > 0)
+    log.warn('some of what was known to be mounted is not, or nobody holds it', { mounts, layers })
+  return state
+}
+
+/** What {@link goOn} does not go on with. Not before reads are answered: the kernel may wait for one. */
+export async function clearAway(places: Places, before: State, state: State, kernel: Kernel, log: Log): Promise<void> {
+  try {
+    await detachStale(mountTable(), places, before, state, [asMounted(places).files], kernel, log)
+    removeStale(places, state, log)
+  } catch (error) {
+    log.warn('stale mounts stay', { error: (error as Error).message })
+  }
+}
+
+async function detachStale(
+  table: readonly MountEntry[],
+  places: Places,
+  before: State,
+  state: State,
+  kept: readonly string[],
+  kernel: Kernel,
+  log: Log,
+): Promise<void> {
+  const { files, layers } = asMounted(places)
+  const stay = new Set([
+    ...kept,
     ...state.mounts.map(({ dir }) => dir),
-    ...state.layers.map(({ id }) => join(places.layers, id)),
+    ...state.layers.map(({ id }) => join(layers, id)),
   ])
   const dirs = new Set(before.mounts.map(({ dir }) => dir))
-  const stale = ourMounts(table, join(places.files, '..'), dirs).filter(({ target }) => !kept.has(target))
+  const stale = ourMounts(table, dirname(files), dirs).filter(({ target }) => !stay.has(target))
   for (const { target, why } of await kernel.detach(stale.map(({ target }) => target))) {
     log.warn('a stale mount stays', { target, why })
   }
   if (stale.length > 0)
     log.warn('what the mounter before left and does not work is unmounted', { mounts: stale.length })
-  for (const dir of [places.files, places.layers, places.empty, places.writable]) {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
-  }
+}
+
+function removeStale(places: Places, state: State, log: Log): void {
   // What was written to root file systems goes with them, as it does when they are unmounted.
   const written = new Set(state.mounts.map(({ writable }) => writable))
   for (const name of readdirSync(places.writable)) {
     const path = join(places.writable, name)
     if (!written.has(path)) rmSync(path, { recursive: true, force: true })
   }
+  const kept = new Set(state.layers.map(({ id }) => id))
   for (const name of readdirSync(places.layers)) {
-    if (!kept.has(join(places.layers, name))) removeFolder(join(places.layers, name), log)
+    if (!kept.has(name)) removeFolder(join(places.layers, name), log)
   }
-  return state
+}
+
+/** As the kernel lists them: without links, such as /var/run. Nothing that is mounted there is looked at. */
+function asMounted(places: Places): Places {
+  const run = dirname(places.layers)
+  const real = existsSync(run) ? realpathSync(run) : run
+  return { ...places, files: join(real, basename(places.files)), layers: join(real, basename(places.layers)) }
 }
 
 function removeFolder(path: string, log: Log): void {

@@ -49,6 +49,25 @@ describe('Holdings', () => {
     )
   })
 
+  test('calls no block ready any more once its index was refuted', () => {
+    fc.assert(
+      fc.property(layer, steps, steps, (chunks, before, after) => {
+        const table = tableOf(chunks)
+        const holdings = new Holdings(table, undefined)
+        const go = (todo: typeof before) => {
+          for (const [what, which] of todo) {
+            if (what === 'doubt') holdings.doubt()
+            else holdings[what](which % table.count)
+          }
+        }
+        go(before)
+        holdings.refute()
+        go(after)
+        expect(new Uint8Array(holdings.shared).every((bits) => bits === 0)).toBe(true)
+      }),
+    )
+  })
+
   test('counts every byte once, whatever comes and goes', () => {
     fc.assert(
       fc.property(layer, steps, (chunks, todo) => {

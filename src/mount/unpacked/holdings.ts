@@ -20,6 +20,7 @@ export class Holdings {
   /** One bit for each block of the file: whether all that is in it is verified. */
   readonly shared: SharedArrayBuffer
   readonly #ready: Uint8Array
+  #refuted = false
   #here = 0
   #lentBytes = 0
 
@@ -126,6 +127,12 @@ export class Holdings {
     this.#markBlocks(0, this.table.size)
   }
 
+  /** Its index is false: no thread answers from the file by itself any more, whatever comes yet. */
+  refute(): void {
+    this.#refuted = true
+    for (let at = 0; at < this.#ready.length; at++) Atomics.store(this.#ready, at, 0)
+  }
+
   /** All chunks from `first` to before `last` are in the own file and verified. */
   verifiedWithin(first: number, last: number): boolean {
     for (let chunk = first; chunk < last; chunk++) {
@@ -135,6 +142,7 @@ export class Holdings {
   }
 
   #markBlocks(start: number, end: number): void {
+    if (this.#refuted) return
     const { table } = this
     let chunk = table.after(Math.floor(start / blockBytes) * blockBytes)
     for (let block = Math.floor(start / blockBytes); block * blockBytes < end; block++) {

@@ -68,8 +68,10 @@ export class Layer {
     if (state && verifiedStill(state, this.file.ctime, bootId())) {
       this.holdings.believe(state.verified)
     }
-    this.#gaps = new GapFile(folder.gaps, table.gapBytes, around.files, state?.facts.gaps ?? [])
-    this.#whole = new WholeCheck(shape, this.holdings, this.#gaps, state?.facts.checked ?? false)
+    // After a power cut the file may lack what was written to it, and a good layer would look like a false one.
+    const gaps = state?.facts.boot === bootId() ? state.facts.gaps : []
+    this.#gaps = new GapFile(folder.gaps, table.gapBytes, around.files, gaps)
+    this.#whole = new WholeCheck(shape, this.holdings, this.#gaps, foundBefore(state))
     this.#keeping = new Keeping({
       table,
       file: this.file,
@@ -123,6 +125,7 @@ export class Layer {
   }
 
   ready(offset: number, length: number): boolean {
+    if (this.refuted) return false
     return this.file.untouched() && this.holdings.verifiedWithin(...this.shape.table.within(offset, offset + length))
   }
 
@@ -132,7 +135,16 @@ export class Layer {
     if (!(offset >= 0 && length >= 0 && end <= table.size)) {
       throw new Failure('bad-range', `bytes ${offset} to ${end} are outside of the ${table.size} of the layer`)
     }
-    if (this.#whole.lie !== undefined) throw new Failure('corrupt', this.#whole.lie)
+    this.#believe()
+    const bytes = await this.#read(offset, end, signal)
+    // It may have been found out meanwhile.
+    this.#believe()
+    return bytes
+  }
+
+  async #read(offset: number, end: number, signal: AbortSignal): Promise<Uint8Array> {
+    const { table } = this.shape
+    const length = end - offset
     const [first, last] = table.within(offset, end)
     this.#readingOn.reached(offset, end)
     if (this.ready(offset, length)) return await this.file.read(offset, length)
@@ -217,6 +229,11 @@ export class Layer {
     if (lie !== undefined) this.troubles.tell(lie)
   }
 
+  /** @throws {Failure} when its index is known to be false */
+  #believe(): void {
+    if (this.#whole.lie !== undefined) throw new Failure('corrupt', this.#whole.lie)
+  }
+
   /** Whoever made the index lied: nothing of it counts. */
   get refuted(): boolean {
     return this.#whole.lie !== undefined
@@ -250,6 +267,7 @@ export class Layer {
         ctime: String(this.file.ctime),
         boot: bootId(),
         checked: this.#whole.right,
+        ...(this.refuted ? { refuted: true } : {}),
         gaps: [...this.#gaps.bounds],
         usedAt: this.usedAt,
         fetched: this.#fetched,
@@ -297,4 +315,10 @@ export class Layer {
     if (this.source) return this.source
     throw new Failure('unavailable', `nobody has said where ${shortDigest(this.shape.digest)} is to be had`)
   }
+}
+
+/** Whether it unpacks to what it should; undefined where nobody knows. */
+function foundBefore(state: LayerState | undefined): boolean | undefined {
+  if (state?.facts.refuted) return false
+  return state?.facts.checked || undefined
 }

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import {
@@ -18,6 +18,8 @@ import { encodeIndex } from '../../layer-index/encode.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { repositoryOf } from '../../oci/reference.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
+import { layerFolder } from './layer-folder.ts'
+import { readState, writeState } from './state-file.ts'
 
 // Each takes its time on a busy machine.
 setDefaultTimeout(60_000)
@@ -587,9 +589,40 @@ describe('an index that lies', () => {
     expect(layer.progress().errors[0]).toContain('its index is false')
     expect(layer.whole()).toBe(false)
     expect(all(layer)).rejects.toThrow('its index is false')
+    // Nor by the threads that answer from its file by themselves.
+    expect(layer.ready(0, layer.size)).toBe(false)
+    expect(new Uint8Array(layer.readyMap.bits).every((bits) => bits === 0)).toBe(true)
     await layer.close()
     const again = await layers.open(specOf(node, lie))
     expect(again.progress().errors).toEqual([])
+  })
+
+  test('is known for it by the next process, which asks for another', async () => {
+    const [dir, node] = [newDir(), newNode(lie)]
+    const first = newLayers({ dir })
+    const layer = await first.open(specOf(node, lie, true))
+    await until(() => layer.progress().errors.length > 0)
+    await first.close()
+    const again = await newLayers({ dir }).open(specOf(node, lie))
+    expect(again.progress().here).toBeLessThan(again.size / 2)
+  })
+
+  test('is none where a power cut has taken what lies between the files', async () => {
+    const [dir, node] = [newDir(), newNode(truth)]
+    const first = newLayers({ dir })
+    await store(await first.open(specOf(node, truth)))
+    await first.close()
+    const { gaps, state } = layerFolder(dir, truth.index.layer)
+    writeFileSync(gaps, new Uint8Array(statSync(gaps).size))
+    const known = readState(state)!
+    expect(known.facts).toMatchObject({ checked: false, gaps: [0, statSync(gaps).size] })
+    await writeState(state, { ...known, facts: { ...known.facts, boot: 'another' } })
+    const layers = newLayers({ dir })
+    const layer = await layers.open(specOf(node, truth, true))
+    await until(() => layer.whole())
+    await Bun.sleep(200)
+    expect(layer.progress().errors).toEqual([])
+    expect(same(await all(layer), truth.shown)).toBe(true)
   })
 })
 

@@ -20,7 +20,9 @@ const factsSchema = z.object({
   boot: z.string(),
   /** What it unpacks to has the digest it should have. */
   checked: z.boolean(),
-  /** Stretches of the gap file that are there. */
+  /** It was found to have another one: its index is false. */
+  refuted: z.boolean().optional(),
+  /** Stretches of the gap file that are there, believed while the same kernel runs: that file is never synced. */
   gaps: z.array(z.number()),
   /** ms since 1970 */
   usedAt: z.number(),

@@ -18,11 +18,13 @@ export class WholeCheck {
   /** Undefined while nobody knows. */
   #right: boolean | undefined
 
-  constructor(shape: LayerShape, holdings: Holdings, gaps: GapFile, known: boolean) {
+  /** @param known what an earlier process found */
+  constructor(shape: LayerShape, holdings: Holdings, gaps: GapFile, known: boolean | undefined) {
     this.#shape = shape
     this.#holdings = holdings
     this.#gaps = gaps
-    this.#right = known || undefined
+    this.#right = known
+    if (known === false) holdings.refute()
   }
 
   /** It is known to unpack to what it should. */
@@ -44,6 +46,7 @@ export class WholeCheck {
     const { table, diffId } = this.#shape
     if (this.#right !== undefined || !this.#holdings.complete || !this.#gaps.complete) return undefined
     this.#right = await unpacksTo(diffId, table, read, (at, length) => this.#gaps.read(at, length))
+    if (!this.#right) this.#holdings.refute()
     await this.#gaps.drop()
     return this.lie
   }

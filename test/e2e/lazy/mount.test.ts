@@ -117,4 +117,33 @@ describe.skipIf(obstacle !== undefined)('shoal mount', () => {
     expect(await shoal('mounts')).toContain('are here')
     await shoal('umount', dir)
   }, 90_000)
+
+  test('of which a layer is listed twice is mounted, with what the upper one has', async () => {
+    const empty: Member[] = []
+    const first: Member[] = [
+      { name: 'etc/', flag: '5', mode: 0o755 },
+      { name: 'etc/taken', mode: 0o644, data: 'first\n' },
+      { name: 'etc/changed', mode: 0o644, data: 'first\n' },
+    ]
+    const second: Member[] = [
+      { name: 'etc/', flag: '5', mode: 0o755 },
+      { name: 'etc/.wh.taken' },
+      { name: 'etc/changed', mode: 0o644, data: 'second\n' },
+      { name: 'etc/added', mode: 0o644, data: 'second\n' },
+    ]
+    const shown = async (name: string, ...layers: Member[][]) => {
+      const twice = await lab.image(name, layers)
+      await shoal('mount', twice, dir)
+      const { stdout } = await tryRun(['sh', '-c', 'cd "$1" && grep -r "" .', 'sh', join(dir, 'etc')])
+      await shoal('umount', dir)
+      return stdout.trim().split('\n').sort()
+    }
+    expect(await shown('lab/empties', empty, first, empty, second, empty)).toEqual([
+      './added:second',
+      './changed:second',
+    ])
+    const again = ['./added:second', './changed:first', './taken:first']
+    expect(await shown('lab/again', first, empty, second, first, empty)).toEqual(again)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 90_000)
 })

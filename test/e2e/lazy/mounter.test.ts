@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Member } from '../../fakes/tar.ts'
 import { lazyObstacle, MountLab } from '../../lab/mount-lab.ts'
-import { tryRun } from '../../lab/run.ts'
+import { run, tryRun } from '../../lab/run.ts'
 import { until } from '../../lab/until.ts'
 
 const obstacle = lazyObstacle('the mounter')
@@ -48,6 +48,12 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     image = await lab.image('lab/app', [base, top])
   }, 30_000)
   afterAll(() => lab?.close(), 20_000)
+
+  const becomesAnother = (before: string) =>
+    until('it is another', 20, async () => {
+      const facts = await lab.client.facts().catch(() => undefined)
+      return facts !== undefined && facts.since !== before
+    })
 
   test('is its layers, one over the other, read-only', async () => {
     const dir = lab.folder('ro')
@@ -151,10 +157,7 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     lab.set('held')
     await until('reads wait', 10, async () => (await lab.client.facts()).reads.waiting > 0)
     await lab.client.upgrade()
-    await until('it is another', 20, async () => {
-      const facts = await lab.client.facts().catch(() => undefined)
-      return facts !== undefined && facts.since !== before
-    })
+    await becomesAnother(before)
     lab.set('held', false)
     const results = await all
     expect(results).toHaveLength(56)
@@ -162,6 +165,42 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(await lab.client.facts()).toMatchObject({ pid, mounts: 1 })
     lab.set('cold', false)
     await lab.client.unmount(dir)
+  }, 60_000)
+
+  test('is mounted by the program that was asked, which becomes another after that', async () => {
+    const dir = lab.folder('during')
+    const before = (await lab.client.facts()).since
+    lab.set('opening')
+    const mounting = lab.mount(image, dir)
+    await Bun.sleep(300)
+    await lab.client.upgrade()
+    await Bun.sleep(700)
+    expect((await lab.client.facts()).since).toBe(before)
+    lab.set('opening', false)
+    expect((await mounting).dir).toBe(dir)
+    await becomesAnother(before)
+    expect((await lab.client.mounts()).map((mount) => mount.dir)).toEqual([dir])
+    expect(await read(join(dir, 'files/61'))).toBe(sum(61))
+    await lab.client.unmount(dir)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 60_000)
+
+  test('lacks nothing where the program before took for mounted what is not', async () => {
+    const [first, second] = [lab.folder('first'), lab.folder('second')]
+    await lab.mount(image, first)
+    const { since } = await lab.client.facts()
+    const layers = (await lab.client.layers()).map(({ path }) => path)
+    // As a child leaves it that was unmounting when the program became another.
+    for (const target of [first, layers[0]!]) await run(['umount', target])
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    expect(await lab.client.facts()).toMatchObject({ mounts: 0, layers: 0 })
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+    await lab.mount(image, second)
+    expect(readdirSync(join(second, 'files'))).toHaveLength(80)
+    expect(await read(join(second, 'files/62'))).toBe(sum(62))
+    await lab.client.unmount(second)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 60_000)
 
   test(
@@ -228,6 +267,22 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(readFileSync(join(dir, 'written'), 'utf8')).toBe('kept')
     await lab.client.unmount(dir)
     lab.set('complete', false)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 30_000)
+
+  test('is not taken for one that somebody else has mounted there since', async () => {
+    const dir = lab.folder('theirs')
+    await lab.mount(image, dir)
+    await lab.mounter.kill()
+    // As a restart of the host leaves it: the file that says what was mounted, and no mount.
+    for (const target of lab.mounts().reverse()) await run(['umount', '-l', target])
+    writeFileSync(join(lab.folder('lower'), 'file'), 'theirs')
+    const options = `lowerdir=${lab.folder('lower')},upperdir=${lab.folder('upper')},workdir=${lab.folder('work')}`
+    await run(['mount', '-t', 'overlay', 'overlay', '-o', options, dir])
+    await lab.restart()
+    expect(readFileSync(join(dir, 'file'), 'utf8')).toBe('theirs')
+    expect(await lab.client.mounts()).toEqual([])
+    await run(['umount', dir])
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 30_000)
 

@@ -1,7 +1,7 @@
 /**
  * A mounter as a process of its own, over layers that lie in a folder: `<diffId hex>/{meta,data}`. What a layer's bytes
  * cost is told by files in the folder: `held`: reads wait while it is there; `lost`: reads fail; `cold`: no bytes are
- * verified beforehand, so that each read comes through `read`.
+ * verified beforehand, so that each read comes through `read`; `opening`: layers are not opened while it is there.
  *
  * usage: bun plain-mounter.ts SOCKET DATA_DIR LAYERS [IDLE_MS]
  */
@@ -28,6 +28,7 @@ async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
   const { size } = fstatSync(fd)
   const bits = new SharedArrayBuffer(Math.ceil(size / block / 8))
   const has = (name: string) => existsSync(join(folder, name))
+  while (has('opening')) await Bun.sleep(20)
   if (!has('cold')) new Uint8Array(bits).fill(255)
   const ctime = new SharedArrayBuffer(8)
   new BigInt64Array(ctime)[0] = new ChangeTimes().of(fd)
