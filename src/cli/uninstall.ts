@@ -9,7 +9,7 @@ import { describe } from '../install/step.ts'
 import { undoAll } from './configure.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
-import { hasUser } from './install.ts'
+import { accountOf } from './install.ts'
 import { containerdWithout, refuseWhileUsed, removalSteps } from './install-snapshotter.ts'
 
 interface Options {
@@ -53,7 +53,7 @@ function uninstallFrom(machine: Machine, dataDir: string, options: Options, cont
     binary: machine.exists(places.binary),
     unit,
     dropIns: machine.names(places.dropInDir),
-    user: unit && hasUser(machine),
+    user: unit && accountOf(machine) !== undefined,
     settingsDir: machine.names(places.settingsDir),
     record: machine.read(places.record),
     undo: machine.names(places.undo),

@@ -14,9 +14,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { accountIn } from './account.ts'
 import { places, unitName } from './places.ts'
 import type { Systemd } from './plan.ts'
 import type { Step } from './step.ts'
+import type { Folder } from './way-in.ts'
 
 export interface Machine {
   readonly systemd: Systemd
@@ -27,6 +29,8 @@ export interface Machine {
   read(path: string): string | undefined
   /** Undefined: it is not there. */
   names(directory: string): string[] | undefined
+  /** Undefined: it is not there. */
+  folder(path: string): Folder | undefined
   sameFile(one: string, other: string): boolean
   /** The unit runs. */
   active(): boolean
@@ -50,6 +54,7 @@ export function machineAt(root = '/'): Machine {
     exists: (path) => existsSync(at(path)),
     read,
     names: (directory) => (existsSync(at(directory)) ? readdirSync(at(directory)).sort() : undefined),
+    folder: (path) => folderAt(at(path)),
     sameFile: (one, other) => existsSync(at(other)) && sameBytes(one, at(other)),
     active: () => Bun.spawnSync(['systemctl', 'is-active', '--quiet', unitName]).exitCode === 0,
     nodeOn: (dataDir) => {
@@ -58,6 +63,11 @@ export function machineAt(root = '/'): Machine {
     },
     carryOut: (step) => carryOut(step, at),
   }
+}
+
+function folderAt(path: string): Folder | undefined {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found && { mode: found.mode & 0o7777, uid: found.uid, gid: found.gid }
 }
 
 function sameBytes(one: string, other: string): boolean {
@@ -81,6 +91,8 @@ function carryOut(step: Step, at: (path: string) => string): void {
       }
       if (step.owner) chownSync(at(step.path), ...idsOf(step.owner, at))
       return
+    case 'let-in':
+      return letIn(step, at)
     case 'remove':
       return rmSync(at(step.path), { recursive: true, force: true })
     case 'remove-directory':
@@ -114,12 +126,17 @@ function copy({ from, path, group }: Extract<Step, { do: 'copy' }>, at: (path: s
   secret(at(path))
 }
 
+/** The group first: a mode with bits for it is not for the group before. */
+function letIn({ path, mode, group }: Extract<Step, { do: 'let-in' }>, at: (path: string) => string): void {
+  if (group) chownSync(at(path), statSync(at(path)).uid, idsOf(group, at)[1])
+  chmodSync(at(path), mode)
+}
+
 /** User and group of that user. @throws {Error} when there is none */
 function idsOf(user: string, at: (path: string) => string): [number, number] {
-  const [, uid, gid] =
-    new RegExp(`^${user}:[^:]*:(\\d+):(\\d+):`, 'm').exec(readFileSync(at(places.users), 'utf8')) ?? []
-  if (uid === undefined || gid === undefined) throw new Error(`there is no user ${user} in ${places.users}`)
-  return [Number(uid), Number(gid)]
+  const account = accountIn(readFileSync(at(places.users), 'utf8'), user)
+  if (!account) throw new Error(`there is no user ${user} in ${places.users}`)
+  return [account.uid, account.gid]
 }
 
 /** Where a disk is mounted there is nothing to remove. */

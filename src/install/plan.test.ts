@@ -5,8 +5,8 @@ import { describe } from './step.ts'
 const fresh: Wanted = {
   systemd: 'running',
   binarySame: false,
-  userThere: false,
-  settingsDirThere: false,
+  user: undefined,
+  settingsDir: undefined,
   settings: { before: undefined, after: 'mode: peer\n' },
   copies: [],
   record: undefined,
@@ -22,8 +22,8 @@ const fresh: Wanted = {
 const installed: Wanted = {
   ...fresh,
   binarySame: true,
-  userThere: true,
-  settingsDirThere: true,
+  user: { uid: 990, gid: 990 },
+  settingsDir: { mode: 0o755, uid: 0, gid: 0 },
   settings: { before: 'mode: peer\n', after: 'mode: peer\n' },
   record: 'shoal.yaml\n',
   unit: { before: '[Unit]\n', after: '[Unit]\n' },
@@ -52,6 +52,24 @@ suite('an installation', () => {
   test('a second time changes nothing and restarts nothing', () => {
     expect(said(installed)).toEqual(['run systemctl enable shoal.service'])
     expect(said({ ...installed, active: false })).toContain('run systemctl restart shoal.service')
+  })
+
+  test('opens a settings folder that was there and is shut to the service, which has read none of it till then', () => {
+    const shut = { mode: 0o700, uid: 0, gid: 0 }
+    const opened = 'let the service into /etc/shoal: mode 0710, group shoal'
+    const steps = said({ ...fresh, settingsDir: shut })
+    expect(steps.slice(1, 3)).toEqual([useradd, opened])
+    expect(steps).not.toContain('make /etc/shoal')
+    expect(said({ ...installed, settingsDir: shut })).toEqual([
+      opened,
+      'run systemctl enable shoal.service',
+      'run systemctl restart shoal.service',
+    ])
+    expect(said({ ...installed, settingsDir: { mode: 0o710, uid: 0, gid: 990 } })).toEqual([
+      'run systemctl enable shoal.service',
+    ])
+    // Whoever runs it there is root.
+    expect(said({ ...installed, systemd: 'absent', settingsDir: shut })).toEqual([])
   })
 
   test('of another version replaces the binary and restarts', () => {

@@ -1,8 +1,10 @@
 /** What is to be done to a host so that shoal is on it, or off it again. Pure: facts in, steps out. */
 import { basename, join } from 'node:path'
+import type { Account } from './account.ts'
 import { engineBlobs, ownData, places, unitName, user, usualData } from './places.ts'
 import type { Copy } from './settings-file.ts'
 import type { Step } from './step.ts'
+import { type Folder, wayIn } from './way-in.ts'
 
 /** `present`: installed, and not what runs this host, as while an image of one is made. */
 export type Systemd = 'running' | 'present' | 'absent'
@@ -16,8 +18,9 @@ export interface Wanted {
   readonly systemd: Systemd
   /** The binary in its place is this one. */
   readonly binarySame: boolean
-  readonly userThere: boolean
-  readonly settingsDirThere: boolean
+  /** Whom the unit runs as; undefined: there is no such user yet. The same for the folder. */
+  readonly user: Account | undefined
+  readonly settingsDir: Folder | undefined
   readonly settings: Change
   /** Files that settings name, without those that are there already as they should be. */
   readonly copies: readonly Copy[]
@@ -47,8 +50,8 @@ export function installPlan(wanted: Wanted): Step[] {
     : []
   const steps: Step[] = [
     ...(wanted.binarySame ? [] : [{ do: 'binary', path: places.binary } as const]),
-    ...(withUnit && !wanted.userThere ? [newUser] : []),
-    ...(wanted.settingsDirThere ? [] : [{ do: 'directory', path: places.settingsDir } as const]),
+    ...(withUnit && !wanted.user ? [newUser] : []),
+    ...settingsDirFor(wanted, withUnit),
     ...copies.map((copy): Step => ({ do: 'copy', ...copy, ...(withUnit ? { group: user } : {}) })),
     ...write(places.settings, settings),
     ...write(places.record, { before: wanted.record, after: recordOf(wanted) }),
@@ -72,6 +75,13 @@ const newUser: Step = {
     ...['useradd', '--system', '--user-group', '--home-dir', usualData, '--no-create-home'],
     ...['--shell', '/usr/sbin/nologin', user],
   ],
+}
+
+/** One that is there may be shut to the service, which would then be without its settings. */
+function settingsDirFor({ settingsDir, user: account }: Wanted, withUnit: boolean): Step[] {
+  if (!settingsDir) return [{ do: 'directory', path: places.settingsDir }]
+  const way = withUnit ? wayIn(settingsDir, account) : undefined
+  return way ? [{ do: 'let-in', path: places.settingsDir, mode: way.mode, ...(way.group ? { group: user } : {}) }] : []
 }
 
 function write(path: string, { before, after }: Change): Step[] {
