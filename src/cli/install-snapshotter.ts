@@ -7,7 +7,7 @@ import { settingOf } from '../configure/setting.ts'
 import { planSnapshotter, planSnapshotterUndo, withoutSnapshotter } from '../configure/snapshotter.ts'
 import { mounterUnit, snapshotterUnit } from '../install/bundled.ts'
 import type { Machine } from '../install/machine.ts'
-import { places } from '../install/places.ts'
+import { mounterName, places, snapshotterName } from '../install/places.ts'
 import { snapshotterPlan, snapshotterRemoval } from '../install/snapshotter-plan.ts'
 import type { Step } from '../install/step.ts'
 import { CommandError } from './exit.ts'
@@ -21,8 +21,6 @@ export function hasSnapshotter(machine: Machine): boolean {
 }
 
 export function snapshotterSteps(machine: Machine, binarySame: boolean, start: boolean): Step[] {
-  const active = (unit: string) =>
-    machine.systemd === 'running' && Bun.spawnSync(['systemctl', 'is-active', '--quiet', unit]).exitCode === 0
   return snapshotterPlan({
     systemd: machine.systemd,
     binarySame,
@@ -30,7 +28,7 @@ export function snapshotterSteps(machine: Machine, binarySame: boolean, start: b
       mounter: { before: machine.read(places.mounterUnit), after: mounterUnit },
       snapshotter: { before: machine.read(places.snapshotterUnit), after: snapshotterUnit },
     },
-    active: { mounter: active('shoal-mounter'), snapshotter: active('shoal-snapshotter') },
+    running: { mounter: machine.unit(mounterName), snapshotter: machine.unit(snapshotterName) },
     start,
   })
 }

@@ -68,7 +68,7 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
     engineBlobs: engineBlobsOf(settings),
     engineDropIn: machine.read(places.engineDropIn),
     unit: { before: machine.read(places.unit), after: unit },
-    active: machine.systemd === 'running' && machine.active(),
+    running: machine.unit(unitName),
     start: options.start,
   })
   const wanted = options.snapshotter || hasSnapshotter(machine)

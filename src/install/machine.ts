@@ -15,8 +15,9 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { accountIn } from './account.ts'
-import { places, unitName } from './places.ts'
+import { places } from './places.ts'
 import type { Systemd } from './plan.ts'
+import { type Running, resting, runningOf, shown } from './running.ts'
 import type { Step } from './step.ts'
 import type { Folder } from './way-in.ts'
 
@@ -32,8 +33,7 @@ export interface Machine {
   /** Undefined: it is not there. */
   folder(path: string): Folder | undefined
   sameFile(one: string, other: string): boolean
-  /** The unit runs. */
-  active(): boolean
+  unit(name: string): Running
   /** The process that has this data directory, and is no unit's. */
   nodeOn(dataDir: string): number | undefined
   /** @throws {Error} with one sentence */
@@ -44,19 +44,23 @@ export interface Machine {
 export function machineAt(root = '/'): Machine {
   const at = (path: string) => join(root, path)
   const read = (path: string) => (existsSync(at(path)) ? readFileSync(at(path), 'utf8') : undefined)
+  const systemd = existsSync(at('/run/systemd/system'))
+    ? 'running'
+    : ['/usr/bin/systemctl', '/bin/systemctl'].some((path) => existsSync(at(path)))
+      ? 'present'
+      : 'absent'
   return {
-    systemd: existsSync(at('/run/systemd/system'))
-      ? 'running'
-      : ['/usr/bin/systemctl', '/bin/systemctl'].some((path) => existsSync(at(path)))
-        ? 'present'
-        : 'absent',
+    systemd,
     program: '/proc/self/exe',
     exists: (path) => existsSync(at(path)),
     read,
     names: (directory) => (existsSync(at(directory)) ? readdirSync(at(directory)).sort() : undefined),
     folder: (path) => folderAt(at(path)),
     sameFile: (one, other) => existsSync(at(other)) && sameBytes(one, at(other)),
-    active: () => Bun.spawnSync(['systemctl', 'is-active', '--quiet', unitName]).exitCode === 0,
+    unit: (name) => {
+      if (systemd !== 'running') return resting
+      return runningOf(Bun.spawnSync(shown(name)).stdout.toString(), at(places.binary))
+    },
     nodeOn: (dataDir) => {
       const pid = Number(read(join(dataDir, 'shoal.pid')) ?? Number.NaN)
       return existsSync(`/proc/${pid}/exe`) && pid !== process.pid ? pid : undefined

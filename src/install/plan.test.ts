@@ -1,5 +1,6 @@
 import { expect, describe as suite, test } from 'bun:test'
 import { type Found, installPlan, uninstallPlan, type Wanted } from './plan.ts'
+import { resting } from './running.ts'
 import { describe } from './step.ts'
 
 const fresh: Wanted = {
@@ -14,7 +15,7 @@ const fresh: Wanted = {
   dropIn: undefined,
   engineDropIn: undefined,
   unit: { before: undefined, after: '[Unit]\n' },
-  active: false,
+  running: resting,
   start: true,
 }
 
@@ -27,7 +28,7 @@ const installed: Wanted = {
   settings: { before: 'mode: peer\n', after: 'mode: peer\n' },
   record: 'shoal.yaml\n',
   unit: { before: '[Unit]\n', after: '[Unit]\n' },
-  active: true,
+  running: { ...resting, active: true, pid: 7 },
 }
 
 const said = (wanted: Wanted) => installPlan(wanted).map(describe)
@@ -51,7 +52,7 @@ suite('an installation', () => {
 
   test('a second time changes nothing and restarts nothing', () => {
     expect(said(installed)).toEqual(['run systemctl enable shoal.service'])
-    expect(said({ ...installed, active: false })).toContain('run systemctl restart shoal.service')
+    expect(said({ ...installed, running: resting })).toContain('run systemctl restart shoal.service')
   })
 
   test('opens a settings folder that was there and is shut to the service, which has read none of it till then', () => {
@@ -75,6 +76,21 @@ suite('an installation', () => {
   test('of another version replaces the binary and restarts', () => {
     expect(said({ ...installed, binarySame: false })).toEqual([
       'put this binary at /usr/local/bin/shoal',
+      'run systemctl enable shoal.service',
+      'run systemctl restart shoal.service',
+    ])
+  })
+
+  test('restarts what runs another program than the one that somebody put into its place', () => {
+    const running = { ...installed.running, outdated: true }
+    const restart = 'run systemctl restart shoal.service'
+    expect(said({ ...installed, running })).toEqual(['run systemctl enable shoal.service', restart])
+    expect(said({ ...installed, running, start: false })).not.toContain(restart)
+  })
+
+  test('that broke off before systemd had read the unit is brought to its end', () => {
+    expect(said({ ...installed, running: { ...installed.running, unread: true } })).toEqual([
+      'run systemctl daemon-reload',
       'run systemctl enable shoal.service',
       'run systemctl restart shoal.service',
     ])

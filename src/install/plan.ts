@@ -2,6 +2,7 @@
 import { basename, join } from 'node:path'
 import type { Account } from './account.ts'
 import { engineBlobs, ownData, places, unitName, user, usualData } from './places.ts'
+import type { Running } from './running.ts'
 import type { Copy } from './settings-file.ts'
 import type { Step } from './step.ts'
 import { type Folder, wayIn } from './way-in.ts'
@@ -31,14 +32,13 @@ export interface Wanted {
   readonly engineBlobs?: string | undefined
   readonly engineDropIn: string | undefined
   readonly unit: Change
-  /** The unit runs. */
-  readonly active: boolean
+  readonly running: Running
   readonly start: boolean
 }
 
 /** Nothing that is as it should be is touched, so that running it again does no harm. */
 export function installPlan(wanted: Wanted): Step[] {
-  const { systemd, settings, copies } = wanted
+  const { systemd, settings, copies, running } = wanted
   const withUnit = systemd !== 'absent'
   const systemctl = (...words: string[]): Step => ({ do: 'run', command: ['systemctl', ...words] })
   const units = withUnit
@@ -60,12 +60,14 @@ export function installPlan(wanted: Wanted): Step[] {
   ]
   if (systemd === 'absent') return steps
   if (systemd === 'present') return [...steps, systemctl('enable', unitName)]
-  const asItShouldBe = steps.every((step) => step.do === 'directory')
+  // What an installation before this one, or whoever put the binary into its place, has left to be done.
+  const current = running.active && !running.outdated && !running.unread
+  const asItShouldBe = current && steps.every((step) => step.do === 'directory')
   return [
     ...steps,
-    ...(units.length > 0 ? [systemctl('daemon-reload')] : []),
+    ...(units.length > 0 || running.unread ? [systemctl('daemon-reload')] : []),
     systemctl('enable', unitName),
-    ...(wanted.start && !(wanted.active && asItShouldBe) ? [systemctl('restart', unitName)] : []),
+    ...(wanted.start && !asItShouldBe ? [systemctl('restart', unitName)] : []),
   ]
 }
 
