@@ -25,6 +25,8 @@ export interface Machine {
   readonly systemd: Systemd
   /** The file of the program that runs. */
   readonly program: string
+  /** The path as this process has it. */
+  at(path: string): string
   exists(path: string): boolean
   /** Undefined: it is not there. */
   read(path: string): string | undefined
@@ -34,6 +36,8 @@ export interface Machine {
   folder(path: string): Folder | undefined
   sameFile(one: string, other: string): boolean
   unit(name: string): Running
+  /** Words that a process was started with; none: it is not there. */
+  commandOf(pid: number): string[]
   /** The process that has this data directory, and is no unit's. */
   nodeOn(dataDir: string): number | undefined
   /** @throws {Error} with one sentence */
@@ -52,6 +56,7 @@ export function machineAt(root = '/'): Machine {
   return {
     systemd,
     program: '/proc/self/exe',
+    at,
     exists: (path) => existsSync(at(path)),
     read,
     names: (directory) => (existsSync(at(directory)) ? readdirSync(at(directory)).sort() : undefined),
@@ -61,6 +66,7 @@ export function machineAt(root = '/'): Machine {
       if (systemd !== 'running') return resting
       return runningOf(Bun.spawnSync(shown(name)).stdout.toString(), at(places.binary))
     },
+    commandOf,
     nodeOn: (dataDir) => {
       const pid = Number(read(join(dataDir, 'shoal.pid')) ?? Number.NaN)
       return existsSync(`/proc/${pid}/exe`) && pid !== process.pid ? pid : undefined
@@ -101,6 +107,8 @@ function carryOut(step: Step, at: (path: string) => string): void {
       return rmSync(at(step.path), { recursive: true, force: true })
     case 'remove-directory':
       return removeDirectory(at(step.path))
+    case 'end-mounter':
+      return endMounter(step.pid)
     case 'run':
       return run(step.command, step.mayFail ?? false)
   }
@@ -149,6 +157,33 @@ function removeDirectory(path: string): void {
     rmdirSync(path)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EBUSY')) throw error
+  }
+}
+
+function commandOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1)
+  } catch {
+    return []
+  }
+}
+
+/** As long as its unit would be given. */
+const endsWithinMs = 40_000
+
+function endMounter(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM')
+  } catch (error) {
+    // It does so by itself when it was idle for a while.
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return
+    throw error
+  }
+  for (let waited = 0; existsSync(`/proc/${pid}/exe`); waited += 50) {
+    if (waited >= endsWithinMs) {
+      throw new Error(`the mounter (process ${pid}) does not end: end it, and run this again for the rest`)
+    }
+    Bun.sleepSync(50)
   }
 }
 

@@ -96,6 +96,17 @@ suite('a removal of the snapshotter', () => {
     ])
   })
 
+  test('ends a mounter that no unit runs before its data goes, whether that goes or not', () => {
+    const end = 'end the idle mounter, process 7'
+    const alone = { ...found, mounterUnit: false, snapshotterUnit: false, idleMounter: 7 }
+    expect(snapshotterRemoval(alone).map(describe)).toEqual([
+      end,
+      'remove /var/lib/shoal-mounter/layers',
+      'remove /var/lib/shoal-mounter, then empty',
+    ])
+    expect(snapshotterRemoval({ ...alone, keepData: true }).map(describe)).toEqual([end])
+  })
+
   test('leaves data where it is to be kept, and does nothing where nothing is', () => {
     expect(
       snapshotterRemoval({ ...found, keepData: true })

@@ -42,6 +42,8 @@ export interface SnapshotterFound {
   readonly systemd: Systemd
   readonly mounterUnit: boolean
   readonly snapshotterUnit: boolean
+  /** The process of a mounter that no unit runs, and that has nothing to do. */
+  readonly idleMounter?: number | undefined
   /** Directories of data that are there, and names in them. */
   readonly data: readonly { readonly path: string; readonly names: readonly string[] }[]
   readonly keepData: boolean
@@ -62,6 +64,7 @@ export function snapshotterRemoval({ systemd, keepData, data, ...found }: Snapsh
     ...(units.length > 0 && systemd === 'running'
       ? [{ do: 'run', command: ['systemctl', 'daemon-reload'] } as const]
       : []),
+    ...(found.idleMounter === undefined ? [] : [{ do: 'end-mounter', pid: found.idleMounter } as const]),
     ...(keepData ? [] : data.flatMap(emptied)),
   ]
 }

@@ -11,6 +11,8 @@ export type Step =
   /** A file, or a directory with all that is in it. */
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'remove-directory'; readonly path: string }
+  /** A mounter that has nothing to do. */
+  | { readonly do: 'end-mounter'; readonly pid: number }
   /** `mayFail`: it only tidies up. */
   | { readonly do: 'run'; readonly command: readonly string[]; readonly mayFail?: true }
 
@@ -34,6 +36,8 @@ export function describe(step: Step): string {
       return `remove ${step.path}`
     case 'remove-directory':
       return `remove ${step.path}, then empty`
+    case 'end-mounter':
+      return `end the idle mounter, process ${step.pid}`
     case 'run':
       return `run ${step.command.join(' ')}`
   }
