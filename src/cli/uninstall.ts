@@ -68,7 +68,7 @@ function uninstallFrom(
     binary: machine.exists(places.binary),
     unit,
     dropIns: machine.names(places.dropInDir),
-    user: unit && accountOf(machine) !== undefined,
+    user: accountOf(machine) !== undefined,
     settingsDir: machine.names(places.settingsDir),
     record: machine.read(places.record),
     undo: machine.names(places.undo),

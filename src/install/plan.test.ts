@@ -26,7 +26,7 @@ const installed: Wanted = {
   user: { uid: 990, gid: 990 },
   settingsDir: { mode: 0o755, uid: 0, gid: 0 },
   settings: { before: 'mode: peer\n', after: 'mode: peer\n' },
-  record: 'shoal.yaml\n',
+  record: 'shoal.yaml\nuser/shoal\n',
   unit: { before: '[Unit]\n', after: '[Unit]\n' },
   running: { ...resting, active: true, pid: 7 },
 }
@@ -117,8 +117,19 @@ suite('an installation', () => {
     expect(steps.map(describe)).toContain('copy /root/key to /etc/shoal/cluster.key, readable for the group shoal')
     expect(steps.map(describe)).toContain('leave /etc/shoal/ca.pem, readable for the group shoal')
     expect(steps.find((step) => step.do === 'write' && step.path.endsWith('.installed'))).toMatchObject({
-      text: 'cluster.key\nshoal.yaml\n',
+      text: 'cluster.key\nshoal.yaml\nuser/shoal\n',
     })
+  })
+
+  test('records that it made the user, and of one that was there nothing', () => {
+    const recordOf = (wanted: Wanted) =>
+      installPlan(wanted).find((step) => step.do === 'write' && step.path.endsWith('.installed'))
+    expect(recordOf(fresh)).toMatchObject({ text: 'shoal.yaml\nuser/shoal\n' })
+    expect(recordOf({ ...fresh, user: { uid: 990, gid: 990 } })).toMatchObject({ text: 'shoal.yaml\n' })
+    expect(recordOf({ ...fresh, systemd: 'absent' })).toMatchObject({ text: 'shoal.yaml\n' })
+    // After --keep-data: user and record are as they were.
+    const kept = { ...installed, unit: fresh.unit, binarySame: false }
+    expect(recordOf(kept)).toBeUndefined()
   })
 
   test('with data elsewhere makes that writable for the service, and takes that back when it is not any more', () => {
@@ -161,7 +172,7 @@ const there: Found = {
   dropIns: undefined,
   user: true,
   settingsDir: ['.installed', 'shoal.yaml'],
-  record: 'shoal.yaml\n',
+  record: 'shoal.yaml\nuser/shoal\n',
   undo: undefined,
   data: [
     {
@@ -202,6 +213,28 @@ suite('a removal', () => {
     expect(said).not.toContain('userdel')
   })
 
+  test('removes the user when it made it, also where only the data is left of it', () => {
+    const removes = (found: Partial<Found>) =>
+      uninstallPlan({ ...there, ...found })
+        .steps.map(describe)
+        .includes('run userdel shoal')
+    expect([removes({}), removes({ unit: false, binary: false })]).toEqual([true, true])
+    expect([removes({ user: false }), removes({ record: undefined }), removes({ record: 'shoal.yaml\n' })]).toEqual([
+      false,
+      false,
+      false,
+    ])
+  })
+
+  test('leaves a user that it did not make, or that an earlier version may have made, and says so', () => {
+    const left = (found: Partial<Found>) => uninstallPlan({ ...there, ...found }).left
+    const said = 'the user shoal: no record says that shoal install made it (userdel shoal removes it)'
+    expect(left({ record: 'shoal.yaml\n' })).toEqual([said])
+    expect(left({ record: undefined, settingsDir: undefined })).toEqual([said])
+    expect(left({ record: undefined, settingsDir: undefined, unit: false })).toEqual([])
+    expect(left({ record: 'shoal.yaml\n', keepData: true }).join()).not.toContain('user')
+  })
+
   test('leaves what is not its own, and says so', () => {
     const found: Found = {
       ...there,
@@ -233,7 +266,7 @@ suite('a removal', () => {
   })
 
   test('of nothing is nothing', () => {
-    const found = { ...there, binary: false, unit: false, user: false, settingsDir: undefined }
+    const found = { ...there, binary: false, unit: false, user: false, settingsDir: undefined, record: undefined }
     expect(uninstallPlan({ ...found, data: [{ path: '/var/lib/shoal', names: undefined }] }).steps).toEqual([])
   })
 })

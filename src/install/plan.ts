@@ -41,6 +41,7 @@ export function installPlan(wanted: Wanted): Step[] {
   const { systemd, settings, copies, running } = wanted
   const withUnit = systemd !== 'absent'
   const systemctl = (...words: string[]): Step => ({ do: 'run', command: ['systemctl', ...words] })
+  const newUsers = withUnit && !wanted.user ? [newUser] : []
   const units = withUnit
     ? [
         ...write(places.unit, wanted.unit),
@@ -50,11 +51,11 @@ export function installPlan(wanted: Wanted): Step[] {
     : []
   const steps: Step[] = [
     ...(wanted.binarySame ? [] : [{ do: 'binary', path: places.binary } as const]),
-    ...(withUnit && !wanted.user ? [newUser] : []),
+    ...newUsers,
     ...settingsDirFor(wanted, withUnit),
     ...copies.map((copy): Step => ({ do: 'copy', ...copy, ...(withUnit ? { group: user } : {}) })),
     ...write(places.settings, settings),
-    ...write(places.record, { before: wanted.record, after: recordOf(wanted) }),
+    ...write(places.record, { before: wanted.record, after: recordOf(wanted, newUsers.length > 0) }),
     ...(withUnit && elsewhere(wanted) ? [{ do: 'directory', path: wanted.dataDir, owner: user } as const] : []),
     ...units,
   ]
@@ -105,11 +106,15 @@ function engineDropInFor({ engineBlobs: from }: Wanted): string | undefined {
   return from && `[Service]\nBindReadOnlyPaths=-${from.replaceAll('%', '%%')}:${engineBlobs}\n`
 }
 
+/** Among the names of files, of which none has a slash: the user was made, and not there before. */
+const userNote = `user/${user}`
+
 /** What was brought stays on record; a file that the operator had put in its place before is not shoal's to remove. */
-function recordOf({ record, settings, copies }: Wanted): string | undefined {
+function recordOf({ record, settings, copies }: Wanted, made: boolean): string | undefined {
   const before = namesIn(record)
   const brought = copies.filter(({ from, path }) => from !== path).map(({ path }) => basename(path))
-  const names = new Set([...before, ...(settings.before === undefined ? [basename(places.settings)] : []), ...brought])
+  const own = [...(settings.before === undefined ? [basename(places.settings)] : []), ...(made ? [userNote] : [])]
+  const names = new Set([...before, ...own, ...brought])
   return names.size === 0 ? undefined : [...names].sort().join('\n').concat('\n')
 }
 
@@ -135,7 +140,7 @@ const ownDropIns = new Set<string>([places.dropIn, places.engineDropIn])
 
 export interface UninstallPlan {
   readonly steps: Step[]
-  /** Paths that stay: kept on demand, or not shoal's own, such as a key that was there before. */
+  /** What stays, most of it paths: kept on demand, or not shoal's own, such as a key that was there before. */
   readonly left: string[]
 }
 
@@ -150,6 +155,9 @@ export function uninstallPlan(found: Found): UninstallPlan {
     ...found.data.map(({ path, names }) => emptied(path, names, (name) => !keepData && ownData.test(name))),
     emptied(places.settingsDir, settingsDir, (name) => !keepData && recorded.has(name)),
   ]
+  // Records of earlier versions do not say who made the user: somebody else's files may be in its name.
+  const ownUser = namesIn(found.record).includes(userNote)
+  const strangeUser = found.user && !keepData && !ownUser && (found.unit || found.record !== undefined)
   const runs = found.unit && systemd === 'running'
   const steps: Step[] = [
     ...(runs ? [run(['systemctl', 'disable', '--now', unitName])] : []),
@@ -159,10 +167,11 @@ export function uninstallPlan(found: Found): UninstallPlan {
     ...parts.flatMap((part) => part.steps),
     ...(runs ? [run(['systemctl', 'daemon-reload']), run(['systemctl', 'reset-failed', unitName], true)] : []),
     // What it has stored would be nobody's without it.
-    ...(found.user && !keepData ? [run(['userdel', user])] : []),
+    ...(found.user && !keepData && ownUser ? [run(['userdel', user])] : []),
     ...(found.binary ? [{ do: 'remove', path: places.binary } as const] : []),
   ]
-  return { steps, left: parts.flatMap((part) => part.left) }
+  const kept = `the user ${user}: no record says that shoal install made it (userdel ${user} removes it)`
+  return { steps, left: [...parts.flatMap((part) => part.left), ...(strangeUser ? [kept] : [])] }
 }
 
 /** A directory is removed when nothing of others is in it. */
