@@ -115,7 +115,7 @@ function settingsOf(command: Command, { variables, host }: Context) {
     return { settings, problems: [], root: host.root, ...(file === undefined ? {} : { file }) }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const { settings } = load({}, {}, { ...host, exists: () => false })
+    const { settings } = load({}, {}, { ...host, exists: () => false, absent: () => true })
     return { settings, problems: error.problems, root: host.root }
   }
 }

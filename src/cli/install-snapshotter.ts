@@ -7,9 +7,13 @@ import { settingOf } from '../configure/setting.ts'
 import { planSnapshotter, planSnapshotterUndo, withoutSnapshotter } from '../configure/snapshotter.ts'
 import { mounterUnit, snapshotterUnit } from '../install/bundled.ts'
 import type { Machine } from '../install/machine.ts'
-import { places } from '../install/places.ts'
+import { mounterName, places, snapshotterName } from '../install/places.ts'
 import { snapshotterPlan, snapshotterRemoval } from '../install/snapshotter-plan.ts'
 import type { Step } from '../install/step.ts'
+import { mountTable } from '../mount/kernel/table.ts'
+import { usualSocket } from '../mount/mounter/api.ts'
+import { MounterClient, NoMounter } from '../mount/mounter/client.ts'
+import { imagesMounted } from '../mount/mounter/mounted.ts'
 import { CommandError } from './exit.ts'
 
 /** Its folder of originals, beside those of engines. */
@@ -21,8 +25,6 @@ export function hasSnapshotter(machine: Machine): boolean {
 }
 
 export function snapshotterSteps(machine: Machine, binarySame: boolean, start: boolean): Step[] {
-  const active = (unit: string) =>
-    machine.systemd === 'running' && Bun.spawnSync(['systemctl', 'is-active', '--quiet', unit]).exitCode === 0
   return snapshotterPlan({
     systemd: machine.systemd,
     binarySame,
@@ -30,12 +32,12 @@ export function snapshotterSteps(machine: Machine, binarySame: boolean, start: b
       mounter: { before: machine.read(places.mounterUnit), after: mounterUnit },
       snapshotter: { before: machine.read(places.snapshotterUnit), after: snapshotterUnit },
     },
-    active: { mounter: active('shoal-mounter'), snapshotter: active('shoal-snapshotter') },
+    running: { mounter: machine.unit(mounterName), snapshotter: machine.unit(snapshotterName) },
     start,
   })
 }
 
-export function removalSteps(machine: Machine, keepData: boolean): Step[] {
+export function removalSteps(machine: Machine, keepData: boolean, idleMounter?: number): Step[] {
   return snapshotterRemoval({
     systemd: machine.systemd,
     mounterUnit: machine.exists(places.mounterUnit),
@@ -45,6 +47,7 @@ export function removalSteps(machine: Machine, keepData: boolean): Step[] {
       return names ? [{ path, names }] : []
     }),
     keepData,
+    idleMounter,
   })
 }
 
@@ -56,6 +59,43 @@ export function refuseWhileUsed(machine: Machine): void {
   throw new CommandError(
     `containerd has ${used} snapshots in ${places.snapshotterData}: remove the containers and images that use the ` +
       'snapshotter shoal first (ctr -n k8s.io snapshots --snapshotter shoal ls), or keep them with --keep-data',
+  )
+}
+
+/**
+ * @throws {CommandError} as long as images are mounted, also where data stays: without the mounter they cannot be read,
+ * and there would be no `shoal umount` any more
+ */
+export function refuseWhileMounted(machine: Machine): void {
+  const dirs = imagesMounted(mountTable(machine.read('/proc/self/mountinfo') ?? ''))
+  if (dirs.length === 0) return
+  const one = dirs.length === 1
+  throw new CommandError(
+    `${one ? 'an image is' : 'images are'} mounted at ${dirs.join(' and ')}, which would be gone, and all that was ` +
+      `written there: shoal umount ${dirs.join(' ')}`,
+  )
+}
+
+/**
+ * The mounter that `shoal mount` started here, if it has nothing to do any more. One that somebody else runs would be
+ * back at once, or is missed.
+ * @throws {CommandError} as long as one that cannot be ended has its data here
+ */
+export async function idleMounter(machine: Machine, keepData: boolean): Promise<number | undefined> {
+  const facts = await new MounterClient(machine.at(usualSocket)).facts().catch((error: unknown) => {
+    if (error instanceof NoMounter) return undefined
+    throw error
+  })
+  if (!facts || facts.pid === machine.unit(mounterName).pid) return undefined
+  const { pid, layers, mounts } = facts
+  const busy = layers + mounts > 0
+  const byMount = machine.commandOf(pid).at(-1) === 'mounter'
+  if (byMount && !busy) return pid
+  if (keepData) return undefined
+  throw new CommandError(
+    busy
+      ? `the mounter (process ${pid}) serves ${layers} layers of images: end what uses them first (shoal mounts, ctr snapshots ls)`
+      : `a mounter runs here (process ${pid}), which neither shoal mount nor a unit has started: end it first`,
   )
 }
 

@@ -9,6 +9,7 @@ import type { Settings } from '../config/settings.ts'
 import { names } from '../config/table.ts'
 import { Disk } from '../configure/disk.ts'
 import { placesOf } from '../engine/places.ts'
+import { type Account, accountIn } from '../install/account.ts'
 import { unit } from '../install/bundled.ts'
 import { type Machine, machineAt } from '../install/machine.ts'
 import { places, unitName, user } from '../install/places.ts'
@@ -59,8 +60,8 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
   const node = installPlan({
     systemd: machine.systemd,
     binarySame,
-    userThere: hasUser(machine),
-    settingsDirThere: machine.exists(places.settingsDir),
+    user: accountOf(machine),
+    settingsDir: machine.folder(places.settingsDir),
     settings: { before, after },
     copies: copies.filter(({ from, path }) => from === path || !machine.sameFile(from, path)),
     record: machine.read(places.record),
@@ -70,7 +71,7 @@ function installOn(machine: Machine, flags: Flags, options: Options, context: Co
     engineBlobs: engineBlobsOf(settings),
     engineDropIn: machine.read(places.engineDropIn),
     unit: { before: machine.read(places.unit), after: unit },
-    active: machine.systemd === 'running' && machine.active(),
+    running: machine.unit(unitName),
     start: options.start,
   })
   const wanted = options.snapshotter || hasSnapshotter(machine)
@@ -100,6 +101,7 @@ function settingsFrom(
   const installed = {
     ...host,
     exists: (path: string) => path === places.settings || host.exists(source(path)),
+    absent: (path: string) => path !== places.settings && host.absent(source(path)),
     read: (path: string) => (path === places.settings ? text : host.read(source(path))),
   }
   // The variables are those of the service, and not of this shell.
@@ -113,8 +115,8 @@ function engineBlobsOf({ engine: { content } }: Settings): string | undefined {
   return place && dirname(place.path)
 }
 
-export function hasUser(machine: Machine): boolean {
-  return (machine.read(places.users) ?? '').split('\n').some((line) => line.startsWith(`${user}:`))
+export function accountOf(machine: Machine): Account | undefined {
+  return accountIn(machine.read(places.users) ?? '', user)
 }
 
 function outcome({ systemd }: Machine, { start, snapshotter }: Options, settings: Settings): string[] {

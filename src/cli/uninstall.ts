@@ -9,8 +9,14 @@ import { describe } from '../install/step.ts'
 import { undoAll } from './configure.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
-import { hasUser } from './install.ts'
-import { containerdWithout, refuseWhileUsed, removalSteps } from './install-snapshotter.ts'
+import { accountOf } from './install.ts'
+import {
+  containerdWithout,
+  idleMounter,
+  refuseWhileMounted,
+  refuseWhileUsed,
+  removalSteps,
+} from './install-snapshotter.ts'
 
 interface Options {
   readonly keepData?: boolean
@@ -27,7 +33,10 @@ export function uninstall(program: Command, context: Context, machine?: Machine)
       const host = machine ?? machineAt()
       const dataDir = dataDirOf(host, context)
       refuse(host, dataDir, options, context)
+      refuseWhileMounted(host)
       if (!options.keepData) refuseWhileUsed(host)
+      // Its socket is for root alone.
+      const mounter = context.host.root ? await idleMounter(host, options.keepData ?? false) : undefined
       // Engines are of the real host only. What was put there last is taken back first.
       if (!machine && context.host.root) {
         const containerd = containerdWithout()
@@ -35,7 +44,7 @@ export function uninstall(program: Command, context: Context, machine?: Machine)
         if (!options.dryRun) containerd.write()
         await undoAll(context, options.dryRun ?? false)
       }
-      uninstallFrom(host, dataDir, options, context)
+      uninstallFrom(host, dataDir, mounter, options, context)
     })
 }
 
@@ -46,21 +55,27 @@ function refuse(machine: Machine, dataDir: string, options: Options, context: Co
   if (pid !== undefined) throw new CommandError(`a node runs here (process ${pid}), and is no service: end it first`)
 }
 
-function uninstallFrom(machine: Machine, dataDir: string, options: Options, context: Context): void {
+function uninstallFrom(
+  machine: Machine,
+  dataDir: string,
+  mounter: number | undefined,
+  options: Options,
+  context: Context,
+): void {
   const unit = machine.exists(places.unit)
   const { steps: rest, left } = uninstallPlan({
     systemd: machine.systemd,
     binary: machine.exists(places.binary),
     unit,
     dropIns: machine.names(places.dropInDir),
-    user: unit && hasUser(machine),
+    user: accountOf(machine) !== undefined,
     settingsDir: machine.names(places.settingsDir),
     record: machine.read(places.record),
     undo: machine.names(places.undo),
     data: [...new Set([dataDir, usualData])].map((path) => ({ path, names: machine.names(path) })),
     keepData: options.keepData ?? false,
   })
-  const steps = [...removalSteps(machine, options.keepData ?? false), ...rest]
+  const steps = [...removalSteps(machine, options.keepData ?? false, mounter), ...rest]
   if (steps.length === 0) return context.out('shoal is not installed here')
   if (options.dryRun) context.out(['would', ...steps.map((step) => `  ${describe(step)}`)].join('\n'))
   else {

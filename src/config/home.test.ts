@@ -10,6 +10,7 @@ const host: Host = {
   terminal: false,
   color: false,
   exists: () => false,
+  absent: () => true,
   read: (path) => {
     if (path === '/users') return 'ann:x\n'
     throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })

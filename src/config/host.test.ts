@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { thisHost } from './host.ts'
@@ -28,4 +28,17 @@ test('space of a directory that is yet to be made is that of the file system it 
   const { free, held } = thisHost.space(join(tmpdir(), 'shoal-none/such/place'))
   expect(free).toBeGreaterThan(0)
   expect(held).toBe(0)
+})
+
+test('what cannot be looked at is not absent', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'shoal-host-'))
+  try {
+    writeFileSync(join(dir, 'file'), '')
+    // Whoever runs this may be root, whom only a loop keeps out.
+    symlinkSync('loop', join(dir, 'loop'))
+    const absent = ['none', 'file/none', 'file', 'loop', 'loop/none'].map((name) => thisHost.absent(join(dir, name)))
+    expect(absent).toEqual([true, true, false, false, false])
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
 })

@@ -1,5 +1,5 @@
 /** What settings depend on besides what was written down: an argument, so that loading stays a function. */
-import { accessSync, existsSync, lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
+import { accessSync, existsSync, lstatSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -20,6 +20,8 @@ export interface Host {
   /** Colours are welcome there. */
   readonly color: boolean
   exists(path: string): boolean
+  /** Nothing is there, and that is sure: what this user is kept from looking at may be there. */
+  absent(path: string): boolean
   /** The whole file as text; throws as node:fs does. */
   read(path: string): string
   /** The directory need not exist yet. */
@@ -34,6 +36,7 @@ export const thisHost: Host = {
   // no-color.org: any value but an empty one says no.
   color: process.stderr.isTTY === true && !process.env.NO_COLOR,
   exists: existsSync,
+  absent,
   read: (path) => readFileSync(path, 'utf8'),
   space(dataDir) {
     let there = dataDir
@@ -41,6 +44,15 @@ export const thisHost: Host = {
     const { bavail, bsize } = statfsSync(there)
     return { free: bavail * bsize, held: bytesBelow(join(dataDir, 'blobs')) + bytesBelow(dataDir, /^shoal\./) }
   },
+}
+
+function absent(path: string): boolean {
+  try {
+    statSync(path)
+    return false
+  } catch (error) {
+    return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
+  }
 }
 
 /** systemd.exec(5): the variables of StateDirectory= and LoadCredential=; of several directories the first is meant. */

@@ -17,6 +17,7 @@ function hostWith(files: Record<string, string> = {}, changes: Partial<Host> = {
     terminal: false,
     color: false,
     exists: (path) => Object.hasOwn(files, path),
+    absent: (path) => !Object.hasOwn(files, path),
     read(path) {
       const text = files[path]
       if (text === undefined) throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' })
@@ -336,6 +337,17 @@ describe('what is wrong is answered exactly', () => {
       expect(problemsOf({ config: ['/x'] }, {}, hostWith({}, { read }))).toEqual([`--config "/x": ${reason}`])
     }
   })
+})
+
+test('the usual file counts unless it is sure that there is none: one that cannot be looked at stops the start', () => {
+  const denied = () => {
+    throw Object.assign(new Error('EACCES'), { code: 'EACCES' })
+  }
+  // As of a service whose user may not enter /etc/shoal.
+  const [problem, ...more] = problemsOf({}, {}, hostWith({}, { absent: () => false, read: denied }))
+  expect(problem).toStartWith(`default of config "${file}": this user may not read it; run as root, `)
+  expect(more).toEqual([])
+  expect(problemsOf({}, {}, hostWith({}, { absent: () => true, read: denied }))).toEqual([])
 })
 
 test('a command that needs one setting is not bothered by the others', () => {

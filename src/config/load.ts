@@ -23,7 +23,7 @@ export function load(flags: Flags, variables: Variables, host: Host): Loaded {
   const problems = new Problems()
   const said: Givens = { ...fromVariables(variables, problems), ...fromFlags(flags) }
   const file = problems.collect(() => resolveValue('config', said, host))
-  const yaml = file === undefined ? '' : problems.collect(() => readNamed(file, 'config', said, host))
+  const yaml = file === undefined ? '' : problems.collect(() => readConfig(file, said, host))
   const givens: Givens = { ...fromYaml(yaml ?? '', file ?? '', problems), ...said }
   const read = Object.fromEntries(
     names.map((name) => [name, problems.collect(() => (name === 'config' ? file : resolveValue(name, givens, host)))]),
@@ -80,6 +80,17 @@ function labelOf(name: Name, givens: Givens): string {
 
 function readNamed(path: string, name: Name, givens: Givens, host: Host): string {
   return readFile(path, labelOf(name, givens), host)
+}
+
+function readConfig(path: string, givens: Givens, host: Host): string {
+  try {
+    return readNamed(path, 'config', givens, host)
+  } catch (error) {
+    // Nobody named it, so nobody knows what this is about.
+    if (givens.config || !(error instanceof ConfigError)) throw error
+    const remedy = 'run as root, let this user into its folder and read it, or name another file with --config'
+    throw new ConfigError(error.problems.map((problem) => `${problem}; ${remedy}`))
+  }
 }
 
 function readFile(path: string, label: string, host: Host): string {

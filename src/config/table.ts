@@ -53,8 +53,6 @@ function many<T>(kind: Kind<T>, value: string, help: string, rest: Rest = {}): S
   return { kind, many: true, value, help, ...rest }
 }
 
-const firstThere = (...paths: string[]) => ({ default: (host: Host) => paths.find((path) => host.exists(path)) })
-
 export const defaultConfigFile = '/etc/shoal/shoal.yaml'
 export const dockerHubUpstream = 'docker.io=https://registry-1.docker.io'
 
@@ -68,7 +66,8 @@ export const table = {
     },
   ),
   config: one(path, '<file>', 'YAML file of these settings, named as the flags are', {
-    ...firstThere(defaultConfigFile),
+    // One that cannot be looked at counts: without its settings the node would be another one, and open to all.
+    default: ({ absent }) => (absent(defaultConfigFile) ? undefined : defaultConfigFile),
     shown: `${defaultConfigFile} if there`,
   }),
   'data-dir': one(path, '<dir>', 'where blobs, the catalog and the node key are kept', {

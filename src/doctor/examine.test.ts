@@ -122,7 +122,7 @@ test('settings that are wrong are a problem, and a file that this user may not r
   const judged = (root: boolean) =>
     examine({
       ...fine,
-      settings: { problems: ['--zone "x y": expected a zone', '"/key": this user may not read it'], root },
+      settings: { problems: ['--zone "x y": expected a zone', '"/key": this user may not read it; run as root'], root },
     })
       .filter(({ check }) => check === 'settings')
       .map(({ level }) => level)

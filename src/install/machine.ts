@@ -14,22 +14,30 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { places, unitName } from './places.ts'
+import { accountIn } from './account.ts'
+import { places } from './places.ts'
 import type { Systemd } from './plan.ts'
+import { type Running, resting, runningOf, shown } from './running.ts'
 import type { Step } from './step.ts'
+import type { Folder } from './way-in.ts'
 
 export interface Machine {
   readonly systemd: Systemd
   /** The file of the program that runs. */
   readonly program: string
+  /** The path as this process has it. */
+  at(path: string): string
   exists(path: string): boolean
   /** Undefined: it is not there. */
   read(path: string): string | undefined
   /** Undefined: it is not there. */
   names(directory: string): string[] | undefined
+  /** Undefined: it is not there. */
+  folder(path: string): Folder | undefined
   sameFile(one: string, other: string): boolean
-  /** The unit runs. */
-  active(): boolean
+  unit(name: string): Running
+  /** Words that a process was started with; none: it is not there. */
+  commandOf(pid: number): string[]
   /** The process that has this data directory, and is no unit's. */
   nodeOn(dataDir: string): number | undefined
   /** @throws {Error} with one sentence */
@@ -40,24 +48,36 @@ export interface Machine {
 export function machineAt(root = '/'): Machine {
   const at = (path: string) => join(root, path)
   const read = (path: string) => (existsSync(at(path)) ? readFileSync(at(path), 'utf8') : undefined)
+  const systemd = existsSync(at('/run/systemd/system'))
+    ? 'running'
+    : ['/usr/bin/systemctl', '/bin/systemctl'].some((path) => existsSync(at(path)))
+      ? 'present'
+      : 'absent'
   return {
-    systemd: existsSync(at('/run/systemd/system'))
-      ? 'running'
-      : ['/usr/bin/systemctl', '/bin/systemctl'].some((path) => existsSync(at(path)))
-        ? 'present'
-        : 'absent',
+    systemd,
     program: '/proc/self/exe',
+    at,
     exists: (path) => existsSync(at(path)),
     read,
     names: (directory) => (existsSync(at(directory)) ? readdirSync(at(directory)).sort() : undefined),
+    folder: (path) => folderAt(at(path)),
     sameFile: (one, other) => existsSync(at(other)) && sameBytes(one, at(other)),
-    active: () => Bun.spawnSync(['systemctl', 'is-active', '--quiet', unitName]).exitCode === 0,
+    unit: (name) => {
+      if (systemd !== 'running') return resting
+      return runningOf(Bun.spawnSync(shown(name)).stdout.toString(), at(places.binary))
+    },
+    commandOf,
     nodeOn: (dataDir) => {
       const pid = Number(read(join(dataDir, 'shoal.pid')) ?? Number.NaN)
       return existsSync(`/proc/${pid}/exe`) && pid !== process.pid ? pid : undefined
     },
     carryOut: (step) => carryOut(step, at),
   }
+}
+
+function folderAt(path: string): Folder | undefined {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found && { mode: found.mode & 0o7777, uid: found.uid, gid: found.gid }
 }
 
 function sameBytes(one: string, other: string): boolean {
@@ -81,10 +101,14 @@ function carryOut(step: Step, at: (path: string) => string): void {
       }
       if (step.owner) chownSync(at(step.path), ...idsOf(step.owner, at))
       return
+    case 'let-in':
+      return letIn(step, at)
     case 'remove':
       return rmSync(at(step.path), { recursive: true, force: true })
     case 'remove-directory':
       return removeDirectory(at(step.path))
+    case 'end-mounter':
+      return endMounter(step.pid)
     case 'run':
       return run(step.command, step.mayFail ?? false)
   }
@@ -114,12 +138,17 @@ function copy({ from, path, group }: Extract<Step, { do: 'copy' }>, at: (path: s
   secret(at(path))
 }
 
+/** The group first: a mode with bits for it is not for the group before. */
+function letIn({ path, mode, group }: Extract<Step, { do: 'let-in' }>, at: (path: string) => string): void {
+  if (group) chownSync(at(path), statSync(at(path)).uid, idsOf(group, at)[1])
+  chmodSync(at(path), mode)
+}
+
 /** User and group of that user. @throws {Error} when there is none */
 function idsOf(user: string, at: (path: string) => string): [number, number] {
-  const [, uid, gid] =
-    new RegExp(`^${user}:[^:]*:(\\d+):(\\d+):`, 'm').exec(readFileSync(at(places.users), 'utf8')) ?? []
-  if (uid === undefined || gid === undefined) throw new Error(`there is no user ${user} in ${places.users}`)
-  return [Number(uid), Number(gid)]
+  const account = accountIn(readFileSync(at(places.users), 'utf8'), user)
+  if (!account) throw new Error(`there is no user ${user} in ${places.users}`)
+  return [account.uid, account.gid]
 }
 
 /** Where a disk is mounted there is nothing to remove. */
@@ -128,6 +157,33 @@ function removeDirectory(path: string): void {
     rmdirSync(path)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EBUSY')) throw error
+  }
+}
+
+function commandOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1)
+  } catch {
+    return []
+  }
+}
+
+/** As long as its unit would be given. */
+const endsWithinMs = 40_000
+
+function endMounter(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM')
+  } catch (error) {
+    // It does so by itself when it was idle for a while.
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return
+    throw error
+  }
+  for (let waited = 0; existsSync(`/proc/${pid}/exe`); waited += 50) {
+    if (waited >= endsWithinMs) {
+      throw new Error(`the mounter (process ${pid}) does not end: end it, and run this again for the rest`)
+    }
+    Bun.sleepSync(50)
   }
 }
 

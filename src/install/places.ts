@@ -32,7 +32,7 @@ export const places = {
   engineDropIn: join(dropInDir, 'engine-content.conf'),
   settingsDir,
   settings: defaultConfigFile,
-  /** Names, one a line, of what an installation put into the directory of settings. */
+  /** Names, one a line, of what an installation put into the directory of settings; and whether it made the user. */
   record: join(settingsDir, '.installed'),
   /** What `shoal configure` keeps of engines' files. */
   undo: join(settingsDir, 'undo'),

@@ -1,12 +1,13 @@
 import { expect, describe as suite, test } from 'bun:test'
 import { type Found, installPlan, uninstallPlan, type Wanted } from './plan.ts'
+import { resting } from './running.ts'
 import { describe } from './step.ts'
 
 const fresh: Wanted = {
   systemd: 'running',
   binarySame: false,
-  userThere: false,
-  settingsDirThere: false,
+  user: undefined,
+  settingsDir: undefined,
   settings: { before: undefined, after: 'mode: peer\n' },
   copies: [],
   record: undefined,
@@ -15,7 +16,7 @@ const fresh: Wanted = {
   dropIn: undefined,
   engineDropIn: undefined,
   unit: { before: undefined, after: '[Unit]\n' },
-  active: false,
+  running: resting,
   start: true,
 }
 
@@ -23,12 +24,12 @@ const fresh: Wanted = {
 const installed: Wanted = {
   ...fresh,
   binarySame: true,
-  userThere: true,
-  settingsDirThere: true,
+  user: { uid: 990, gid: 990 },
+  settingsDir: { mode: 0o755, uid: 0, gid: 0 },
   settings: { before: 'mode: peer\n', after: 'mode: peer\n' },
-  record: 'shoal.yaml\n',
+  record: 'shoal.yaml\nuser/shoal\n',
   unit: { before: '[Unit]\n', after: '[Unit]\n' },
-  active: true,
+  running: { ...resting, active: true, pid: 7 },
 }
 
 const said = (wanted: Wanted) => installPlan(wanted).map(describe)
@@ -52,12 +53,45 @@ suite('an installation', () => {
 
   test('a second time changes nothing and restarts nothing', () => {
     expect(said(installed)).toEqual(['run systemctl enable shoal.service'])
-    expect(said({ ...installed, active: false })).toContain('run systemctl restart shoal.service')
+    expect(said({ ...installed, running: resting })).toContain('run systemctl restart shoal.service')
+  })
+
+  test('opens a settings folder that was there and is shut to the service, which has read none of it till then', () => {
+    const shut = { mode: 0o700, uid: 0, gid: 0 }
+    const opened = 'let the service into /etc/shoal: mode 0710, group shoal'
+    const steps = said({ ...fresh, settingsDir: shut })
+    expect(steps.slice(1, 3)).toEqual([useradd, opened])
+    expect(steps).not.toContain('make /etc/shoal')
+    expect(said({ ...installed, settingsDir: shut })).toEqual([
+      opened,
+      'run systemctl enable shoal.service',
+      'run systemctl restart shoal.service',
+    ])
+    expect(said({ ...installed, settingsDir: { mode: 0o710, uid: 0, gid: 990 } })).toEqual([
+      'run systemctl enable shoal.service',
+    ])
+    // Whoever runs it there is root.
+    expect(said({ ...installed, systemd: 'absent', settingsDir: shut })).toEqual([])
   })
 
   test('of another version replaces the binary and restarts', () => {
     expect(said({ ...installed, binarySame: false })).toEqual([
       'put this binary at /usr/local/bin/shoal',
+      'run systemctl enable shoal.service',
+      'run systemctl restart shoal.service',
+    ])
+  })
+
+  test('restarts what runs another program than the one that somebody put into its place', () => {
+    const running = { ...installed.running, outdated: true }
+    const restart = 'run systemctl restart shoal.service'
+    expect(said({ ...installed, running })).toEqual(['run systemctl enable shoal.service', restart])
+    expect(said({ ...installed, running, start: false })).not.toContain(restart)
+  })
+
+  test('that broke off before systemd had read the unit is brought to its end', () => {
+    expect(said({ ...installed, running: { ...installed.running, unread: true } })).toEqual([
+      'run systemctl daemon-reload',
       'run systemctl enable shoal.service',
       'run systemctl restart shoal.service',
     ])
@@ -84,8 +118,19 @@ suite('an installation', () => {
     expect(steps.map(describe)).toContain('copy /root/key to /etc/shoal/cluster.key, readable for the group shoal')
     expect(steps.map(describe)).toContain('leave /etc/shoal/ca.pem, readable for the group shoal')
     expect(steps.find((step) => step.do === 'write' && step.path.endsWith('.installed'))).toMatchObject({
-      text: 'cluster.key\nshoal.yaml\n',
+      text: 'cluster.key\nshoal.yaml\nuser/shoal\n',
     })
+  })
+
+  test('records that it made the user, and of one that was there nothing', () => {
+    const recordOf = (wanted: Wanted) =>
+      installPlan(wanted).find((step) => step.do === 'write' && step.path.endsWith('.installed'))
+    expect(recordOf(fresh)).toMatchObject({ text: 'shoal.yaml\nuser/shoal\n' })
+    expect(recordOf({ ...fresh, user: { uid: 990, gid: 990 } })).toMatchObject({ text: 'shoal.yaml\n' })
+    expect(recordOf({ ...fresh, systemd: 'absent' })).toMatchObject({ text: 'shoal.yaml\n' })
+    // After --keep-data: user and record are as they were.
+    const kept = { ...installed, unit: fresh.unit, binarySame: false }
+    expect(recordOf(kept)).toBeUndefined()
   })
 
   test('with data elsewhere makes that writable for the service, and takes that back when it is not any more', () => {
@@ -130,7 +175,7 @@ const there: Found = {
   dropIns: undefined,
   user: true,
   settingsDir: ['.installed', 'shoal.yaml'],
-  record: 'shoal.yaml\n',
+  record: 'shoal.yaml\nuser/shoal\n',
   undo: undefined,
   data: [
     {
@@ -171,6 +216,28 @@ suite('a removal', () => {
     expect(said).not.toContain('userdel')
   })
 
+  test('removes the user when it made it, also where only the data is left of it', () => {
+    const removes = (found: Partial<Found>) =>
+      uninstallPlan({ ...there, ...found })
+        .steps.map(describe)
+        .includes('run userdel shoal')
+    expect([removes({}), removes({ unit: false, binary: false })]).toEqual([true, true])
+    expect([removes({ user: false }), removes({ record: undefined }), removes({ record: 'shoal.yaml\n' })]).toEqual([
+      false,
+      false,
+      false,
+    ])
+  })
+
+  test('leaves a user that it did not make, or that an earlier version may have made, and says so', () => {
+    const left = (found: Partial<Found>) => uninstallPlan({ ...there, ...found }).left
+    const said = 'the user shoal: no record says that shoal install made it (userdel shoal removes it)'
+    expect(left({ record: 'shoal.yaml\n' })).toEqual([said])
+    expect(left({ record: undefined, settingsDir: undefined })).toEqual([said])
+    expect(left({ record: undefined, settingsDir: undefined, unit: false })).toEqual([])
+    expect(left({ record: 'shoal.yaml\n', keepData: true }).join()).not.toContain('user')
+  })
+
   test('leaves what is not its own, and says so', () => {
     const found: Found = {
       ...there,
@@ -202,7 +269,7 @@ suite('a removal', () => {
   })
 
   test('of nothing is nothing', () => {
-    const found = { ...there, binary: false, unit: false, user: false, settingsDir: undefined }
+    const found = { ...there, binary: false, unit: false, user: false, settingsDir: undefined, record: undefined }
     expect(uninstallPlan({ ...found, data: [{ path: '/var/lib/shoal', names: undefined }] }).steps).toEqual([])
   })
 })

@@ -1,9 +1,12 @@
 /** What is to be done to a host so that shoal is on it, or off it again. Pure: facts in, steps out. */
 import { basename, join } from 'node:path'
+import type { Account } from './account.ts'
 import { foldersDropIn } from './drop-in.ts'
 import { engineBlobs, ownData, places, unitName, user, usualData } from './places.ts'
+import type { Running } from './running.ts'
 import type { Copy } from './settings-file.ts'
 import type { Step } from './step.ts'
+import { type Folder, wayIn } from './way-in.ts'
 
 /** `present`: installed, and not what runs this host, as while an image of one is made. */
 export type Systemd = 'running' | 'present' | 'absent'
@@ -17,8 +20,9 @@ export interface Wanted {
   readonly systemd: Systemd
   /** The binary in its place is this one. */
   readonly binarySame: boolean
-  readonly userThere: boolean
-  readonly settingsDirThere: boolean
+  /** Whom the unit runs as; undefined: there is no such user yet. The same for the folder. */
+  readonly user: Account | undefined
+  readonly settingsDir: Folder | undefined
   readonly settings: Change
   /** Files that settings name, without those that are there already as they should be. */
   readonly copies: readonly Copy[]
@@ -31,16 +35,16 @@ export interface Wanted {
   readonly engineBlobs?: string | undefined
   readonly engineDropIn: string | undefined
   readonly unit: Change
-  /** The unit runs. */
-  readonly active: boolean
+  readonly running: Running
   readonly start: boolean
 }
 
 /** Nothing that is as it should be is touched, so that running it again does no harm. */
 export function installPlan(wanted: Wanted): Step[] {
-  const { systemd, settings, copies } = wanted
+  const { systemd, settings, copies, running } = wanted
   const withUnit = systemd !== 'absent'
   const systemctl = (...words: string[]): Step => ({ do: 'run', command: ['systemctl', ...words] })
+  const newUsers = withUnit && !wanted.user ? [newUser] : []
   const units = withUnit
     ? [
         ...write(places.unit, wanted.unit),
@@ -50,22 +54,24 @@ export function installPlan(wanted: Wanted): Step[] {
     : []
   const steps: Step[] = [
     ...(wanted.binarySame ? [] : [{ do: 'binary', path: places.binary } as const]),
-    ...(withUnit && !wanted.userThere ? [newUser] : []),
-    ...(wanted.settingsDirThere ? [] : [{ do: 'directory', path: places.settingsDir } as const]),
+    ...newUsers,
+    ...settingsDirFor(wanted, withUnit),
     ...copies.map((copy): Step => ({ do: 'copy', ...copy, ...(withUnit ? { group: user } : {}) })),
     ...write(places.settings, settings),
-    ...write(places.record, { before: wanted.record, after: recordOf(wanted) }),
+    ...write(places.record, { before: wanted.record, after: recordOf(wanted, newUsers.length > 0) }),
     ...(withUnit && elsewhere(wanted) ? [{ do: 'directory', path: wanted.dataDir, owner: user } as const] : []),
     ...units,
   ]
   if (systemd === 'absent') return steps
   if (systemd === 'present') return [...steps, systemctl('enable', unitName)]
-  const asItShouldBe = steps.every((step) => step.do === 'directory')
+  // What an installation before this one, or whoever put the binary into its place, has left to be done.
+  const current = running.active && !running.outdated && !running.unread
+  const asItShouldBe = current && steps.every((step) => step.do === 'directory')
   return [
     ...steps,
-    ...(units.length > 0 ? [systemctl('daemon-reload')] : []),
+    ...(units.length > 0 || running.unread ? [systemctl('daemon-reload')] : []),
     systemctl('enable', unitName),
-    ...(wanted.start && !(wanted.active && asItShouldBe) ? [systemctl('restart', unitName)] : []),
+    ...(wanted.start && !asItShouldBe ? [systemctl('restart', unitName)] : []),
   ]
 }
 
@@ -75,6 +81,13 @@ const newUser: Step = {
     ...['useradd', '--system', '--user-group', '--home-dir', usualData, '--no-create-home'],
     ...['--shell', '/usr/sbin/nologin', user],
   ],
+}
+
+/** One that is there may be shut to the service, which would then be without its settings. */
+function settingsDirFor({ settingsDir, user: account }: Wanted, withUnit: boolean): Step[] {
+  if (!settingsDir) return [{ do: 'directory', path: places.settingsDir }]
+  const way = withUnit ? wayIn(settingsDir, account) : undefined
+  return way ? [{ do: 'let-in', path: places.settingsDir, mode: way.mode, ...(way.group ? { group: user } : {}) }] : []
 }
 
 function write(path: string, { before, after }: Change): Step[] {
@@ -92,11 +105,15 @@ function engineDropInFor({ engineBlobs: from }: Wanted): string | undefined {
   return from && `[Service]\nBindReadOnlyPaths=-${from.replaceAll('%', '%%')}:${engineBlobs}\n`
 }
 
+/** Among the names of files, of which none has a slash: the user was made, and not there before. */
+const userNote = `user/${user}`
+
 /** What was brought stays on record; a file that the operator had put in its place before is not shoal's to remove. */
-function recordOf({ record, settings, copies }: Wanted): string | undefined {
+function recordOf({ record, settings, copies }: Wanted, made: boolean): string | undefined {
   const before = namesIn(record)
   const brought = copies.filter(({ from, path }) => from !== path).map(({ path }) => basename(path))
-  const names = new Set([...before, ...(settings.before === undefined ? [basename(places.settings)] : []), ...brought])
+  const own = [...(settings.before === undefined ? [basename(places.settings)] : []), ...(made ? [userNote] : [])]
+  const names = new Set([...before, ...own, ...brought])
   return names.size === 0 ? undefined : [...names].sort().join('\n').concat('\n')
 }
 
@@ -122,7 +139,7 @@ const ownDropIns = new Set<string>([places.dropIn, places.engineDropIn])
 
 export interface UninstallPlan {
   readonly steps: Step[]
-  /** Paths that stay: kept on demand, or not shoal's own, such as a key that was there before. */
+  /** What stays, most of it paths: kept on demand, or not shoal's own, such as a key that was there before. */
   readonly left: string[]
 }
 
@@ -137,6 +154,9 @@ export function uninstallPlan(found: Found): UninstallPlan {
     ...found.data.map(({ path, names }) => emptied(path, names, (name) => !keepData && ownData.test(name))),
     emptied(places.settingsDir, settingsDir, (name) => !keepData && recorded.has(name)),
   ]
+  // Records of earlier versions do not say who made the user: somebody else's files may be in its name.
+  const ownUser = namesIn(found.record).includes(userNote)
+  const strangeUser = found.user && !keepData && !ownUser && (found.unit || found.record !== undefined)
   const runs = found.unit && systemd === 'running'
   const steps: Step[] = [
     ...(runs ? [run(['systemctl', 'disable', '--now', unitName])] : []),
@@ -146,10 +166,11 @@ export function uninstallPlan(found: Found): UninstallPlan {
     ...parts.flatMap((part) => part.steps),
     ...(runs ? [run(['systemctl', 'daemon-reload']), run(['systemctl', 'reset-failed', unitName], true)] : []),
     // What it has stored would be nobody's without it.
-    ...(found.user && !keepData ? [run(['userdel', user])] : []),
+    ...(found.user && !keepData && ownUser ? [run(['userdel', user])] : []),
     ...(found.binary ? [{ do: 'remove', path: places.binary } as const] : []),
   ]
-  return { steps, left: parts.flatMap((part) => part.left) }
+  const kept = `the user ${user}: no record says that shoal install made it (userdel ${user} removes it)`
+  return { steps, left: [...parts.flatMap((part) => part.left), ...(strangeUser ? [kept] : [])] }
 }
 
 /** A directory is removed when nothing of others is in it. */

@@ -1,20 +1,22 @@
 import { expect, describe as suite, test } from 'bun:test'
+import { resting } from './running.ts'
 import { type SnapshotterWanted, snapshotterPlan, snapshotterRemoval } from './snapshotter-plan.ts'
 import { describe } from './step.ts'
 
 const same = { before: 'unit', after: 'unit' }
+const active = { ...resting, active: true, pid: 7 }
 const fresh: SnapshotterWanted = {
   systemd: 'running',
   binarySame: false,
   units: { mounter: { before: undefined, after: 'm' }, snapshotter: { before: undefined, after: 's' } },
-  active: { mounter: false, snapshotter: false },
+  running: { mounter: resting, snapshotter: resting },
   start: true,
 }
 const installed: SnapshotterWanted = {
   ...fresh,
   binarySame: true,
   units: { mounter: same, snapshotter: same },
-  active: { mounter: true, snapshotter: true },
+  running: { mounter: active, snapshotter: active },
 }
 const said = (wanted: SnapshotterWanted) => snapshotterPlan(wanted).map(describe)
 const enable = 'run systemctl enable shoal-mounter.service shoal-snapshotter.service'
@@ -41,9 +43,26 @@ suite('an installation of the snapshotter', () => {
     expect(said(changed).join()).not.toContain('restart')
   })
 
+  test('has each become the program that somebody put into its place', () => {
+    const outdated = { ...active, outdated: true }
+    const given = (mounter: typeof active, snapshotter: typeof active) =>
+      said({ ...installed, running: { mounter, snapshotter } })
+    expect(given(outdated, active)).toEqual([enable, 'run systemctl reload shoal-mounter.service'])
+    expect(given(active, outdated)).toEqual([enable, 'run systemctl restart shoal-snapshotter.service'])
+  })
+
+  test('that broke off before systemd had read the units is brought to its end, and the mounter runs on', () => {
+    const unread = { ...active, unread: true }
+    const reload = 'run systemctl daemon-reload'
+    const given = (mounter: typeof active, snapshotter: typeof active) =>
+      said({ ...installed, running: { mounter, snapshotter } })
+    expect(given(unread, active)).toEqual([reload, enable])
+    expect(given(active, unread)).toEqual([reload, enable, 'run systemctl restart shoal-snapshotter.service'])
+  })
+
   test('a second time starts nothing that runs', () => {
     expect(said(installed)).toEqual([enable])
-    expect(said({ ...installed, active: { mounter: true, snapshotter: false } })).toEqual([
+    expect(said({ ...installed, running: { mounter: active, snapshotter: resting } })).toEqual([
       enable,
       'run systemctl restart shoal-snapshotter.service',
     ])
@@ -75,6 +94,17 @@ suite('a removal of the snapshotter', () => {
       'remove /var/lib/shoal-mounter/layers',
       'remove /var/lib/shoal-mounter, then empty',
     ])
+  })
+
+  test('ends a mounter that no unit runs before its data goes, whether that goes or not', () => {
+    const end = 'end the idle mounter, process 7'
+    const alone = { ...found, mounterUnit: false, snapshotterUnit: false, idleMounter: 7 }
+    expect(snapshotterRemoval(alone).map(describe)).toEqual([
+      end,
+      'remove /var/lib/shoal-mounter/layers',
+      'remove /var/lib/shoal-mounter, then empty',
+    ])
+    expect(snapshotterRemoval({ ...alone, keepData: true }).map(describe)).toEqual([end])
   })
 
   test('leaves data where it is to be kept, and does nothing where nothing is', () => {

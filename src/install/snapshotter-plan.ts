@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { mounterName, places, snapshotterName } from './places.ts'
 import type { Change, Systemd } from './plan.ts'
+import type { Running } from './running.ts'
 import type { Step } from './step.ts'
 
 export interface SnapshotterWanted {
@@ -9,8 +10,7 @@ export interface SnapshotterWanted {
   /** The binary in its place is this one. */
   readonly binarySame: boolean
   readonly units: { readonly mounter: Change; readonly snapshotter: Change }
-  /** Which of the two run. */
-  readonly active: { readonly mounter: boolean; readonly snapshotter: boolean }
+  readonly running: { readonly mounter: Running; readonly snapshotter: Running }
   readonly start: boolean
 }
 
@@ -18,20 +18,23 @@ export interface SnapshotterWanted {
  * A mounter that runs is never restarted: it has mounts that containers read. It becomes the new program with them; a
  * changed unit counts from its next start.
  */
-export function snapshotterPlan({ systemd, binarySame, units, active, start }: SnapshotterWanted): Step[] {
+export function snapshotterPlan({ systemd, binarySame, units, running, start }: SnapshotterWanted): Step[] {
   if (systemd === 'absent') return []
   const systemctl = (...words: string[]): Step => ({ do: 'run', command: ['systemctl', ...words] })
   const written = [...write(places.mounterUnit, units.mounter), ...write(places.snapshotterUnit, units.snapshotter)]
   const enable = systemctl('enable', mounterName, snapshotterName)
   if (systemd === 'present') return [...written, enable]
-  const snapshotterSame = binarySame && units.snapshotter.before === units.snapshotter.after
+  const { mounter, snapshotter } = running
+  const unread = mounter.unread || snapshotter.unread
+  const sameUnit = units.snapshotter.before === units.snapshotter.after && !snapshotter.unread
+  const snapshotterSame = snapshotter.active && binarySame && !snapshotter.outdated && sameUnit
   return [
     ...written,
-    ...(written.length > 0 ? [systemctl('daemon-reload')] : []),
+    ...(written.length > 0 || unread ? [systemctl('daemon-reload')] : []),
     enable,
-    ...(start && !active.mounter ? [systemctl('start', mounterName)] : []),
-    ...(start && active.mounter && !binarySame ? [systemctl('reload', mounterName)] : []),
-    ...(start && !(active.snapshotter && snapshotterSame) ? [systemctl('restart', snapshotterName)] : []),
+    ...(start && !mounter.active ? [systemctl('start', mounterName)] : []),
+    ...(start && mounter.active && (!binarySame || mounter.outdated) ? [systemctl('reload', mounterName)] : []),
+    ...(start && !snapshotterSame ? [systemctl('restart', snapshotterName)] : []),
   ]
 }
 
@@ -39,6 +42,8 @@ export interface SnapshotterFound {
   readonly systemd: Systemd
   readonly mounterUnit: boolean
   readonly snapshotterUnit: boolean
+  /** The process of a mounter that no unit runs, and that has nothing to do. */
+  readonly idleMounter?: number | undefined
   /** Directories of data that are there, and names in them. */
   readonly data: readonly { readonly path: string; readonly names: readonly string[] }[]
   readonly keepData: boolean
@@ -59,6 +64,7 @@ export function snapshotterRemoval({ systemd, keepData, data, ...found }: Snapsh
     ...(units.length > 0 && systemd === 'running'
       ? [{ do: 'run', command: ['systemctl', 'daemon-reload'] } as const]
       : []),
+    ...(found.idleMounter === undefined ? [] : [{ do: 'end-mounter', pid: found.idleMounter } as const]),
     ...(keepData ? [] : data.flatMap(emptied)),
   ]
 }

@@ -3,12 +3,16 @@ export type Step =
   | { readonly do: 'binary'; readonly path: string }
   /** `owner`: its user, and nobody else may look into it. */
   | { readonly do: 'directory'; readonly path: string; readonly owner?: string }
+  /** A folder that is there, which the service is to enter. */
+  | { readonly do: 'let-in'; readonly path: string; readonly mode: number; readonly group?: string }
   | { readonly do: 'write'; readonly path: string; readonly text: string }
   /** A file with a secret in it, for root and that group. */
   | { readonly do: 'copy'; readonly from: string; readonly path: string; readonly group?: string }
   /** A file, or a directory with all that is in it. */
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'remove-directory'; readonly path: string }
+  /** A mounter that has nothing to do. */
+  | { readonly do: 'end-mounter'; readonly pid: number }
   /** `mayFail`: it only tidies up. */
   | { readonly do: 'run'; readonly command: readonly string[]; readonly mayFail?: true }
 
@@ -18,6 +22,10 @@ export function describe(step: Step): string {
       return `put this binary at ${step.path}`
     case 'directory':
       return `make ${step.path}${step.owner ? ` for ${step.owner}` : ''}`
+    case 'let-in': {
+      const group = step.group ? `, group ${step.group}` : ''
+      return `let the service into ${step.path}: mode ${step.mode.toString(8).padStart(4, '0')}${group}`
+    }
     case 'write':
       return `write ${step.path}`
     case 'copy': {
@@ -28,6 +36,8 @@ export function describe(step: Step): string {
       return `remove ${step.path}`
     case 'remove-directory':
       return `remove ${step.path}, then empty`
+    case 'end-mounter':
+      return `end the idle mounter, process ${step.pid}`
     case 'run':
       return `run ${step.command.join(' ')}`
   }

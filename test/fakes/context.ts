@@ -24,6 +24,7 @@ export class FakeContext implements Context {
     terminal: true,
     color: false,
     exists: (path: string) => Object.hasOwn(this.files, path),
+    absent: (path: string) => !Object.hasOwn(this.files, path),
     read: (path: string) => {
       const text = this.files[path]
       if (text === undefined) throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' })

@@ -6,6 +6,8 @@ export interface MountEntry {
   readonly target: string
   readonly type: string
   readonly source: string
+  /** Those of the file system itself, with commas between them. */
+  readonly options: string
 }
 
 /** Oldest first. */
@@ -14,8 +16,8 @@ export function mountTable(text = readFileSync('/proc/self/mountinfo', 'utf8')):
     // 36 35 98:0 /root /target options optional... - type source superoptions; proc(5)
     const [before = '', after = ''] = line.split(' - ')
     const target = before.split(' ')[4]
-    const [type, source] = after.split(' ')
-    return target && type && source ? [{ target: unescaped(target), type, source: unescaped(source) }] : []
+    const [type, source, options = ''] = after.split(' ')
+    return target && type && source ? [{ target: unescaped(target), type, source: unescaped(source), options }] : []
   })
 }
 

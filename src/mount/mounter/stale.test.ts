@@ -33,7 +33,8 @@ const mount = (dir: string, ...layers: string[]): MountState => ({
   layers,
   process: { env: [], entrypoint: [], cmd: [], workingDir: '/', user: '' },
 })
-const mounted = (...targets: string[]) => targets.map((target) => ({ target, type: 'overlay', source: 'shoal' }))
+const mounted = (...targets: string[]) =>
+  targets.map((target) => ({ target, type: 'overlay', source: 'shoal', options: '' }))
 
 test('what a killed mounter served from complete files goes on, and nothing else', () => {
   const state = {

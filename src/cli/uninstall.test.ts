@@ -1,0 +1,90 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { Command } from 'commander'
+import { FakeContext } from '../../test/fakes/context.ts'
+import { machineAt } from '../install/machine.ts'
+import type { MounterFacts } from '../mount/mounter/api.ts'
+import { uninstall } from './uninstall.ts'
+
+let root: string
+const closers: (() => unknown)[] = []
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'shoal-uninstall-'))
+  put('/var/lib/shoal-mounter/state.json')
+})
+afterEach(async () => {
+  await Promise.all(closers.splice(0).map((close) => close()))
+  rmSync(root, { recursive: true, force: true })
+})
+
+const data = () => existsSync(join(root, 'var/lib/shoal-mounter/state.json'))
+
+function put(path: string, text = ''): void {
+  mkdirSync(dirname(join(root, path)), { recursive: true })
+  writeFileSync(join(root, path), text)
+}
+
+/** What it prints. The host is a folder, on which there is no systemd. */
+async function removed(...args: string[]): Promise<string[]> {
+  const context = new FakeContext()
+  const program = new Command()
+  uninstall(program, context, machineAt(root))
+  await program.parseAsync(['uninstall', ...args], { from: 'user' })
+  return context.printed
+}
+
+/** A process that does nothing but end, and answers as a mounter does. */
+function mounter(words: readonly string[], facts: Partial<MounterFacts> = {}) {
+  const child = Bun.spawn([process.execPath, '-e', 'setInterval(() => {}, 1000)', ...words], {
+    stdio: ['ignore', 'ignore', 'ignore'],
+  })
+  mkdirSync(join(root, 'run/shoal-mounter'), { recursive: true })
+  const reads = { slow: 0, failed: 0, waiting: 0 }
+  const answer = { version: '1', pid: child.pid, since: 'now', mounts: 0, layers: 0, reads, ...facts }
+  const unix = join(root, 'run/shoal-mounter/mounter.sock')
+  const server = Bun.serve({ unix, fetch: () => Response.json(answer) })
+  closers.push(
+    () => child.kill('SIGKILL'),
+    () => server.stop(true),
+  )
+  return child
+}
+
+describe('while an image is mounted', () => {
+  const lower = 'lowerdir+=/run/shoal-mounter/mounter.d/empty'
+
+  test.each([[[]], [['--keep-data']], [['--dry-run']]])('nothing is removed: uninstall %p', async (args) => {
+    put('/usr/local/bin/shoal')
+    put('/proc/self/mountinfo', `42 22 0:35 / /srv/app rw - overlay shoal rw,${lower}\n`)
+    await expect(removed(...args)).rejects.toThrow('an image is mounted at /srv/app, which')
+    await expect(removed(...args)).rejects.toThrow(/: shoal umount \/srv\/app$/)
+    expect([data(), existsSync(join(root, 'usr/local/bin/shoal'))]).toEqual([true, true])
+  })
+})
+
+describe('a mounter that no unit runs', () => {
+  test('is ended before its data goes when it is idle', async () => {
+    const child = mounter(['mounter'])
+    const said = await removed('--dry-run')
+    expect(said.join('\n')).toContain(`end the idle mounter, process ${child.pid}\n`)
+    expect([child.exitCode, data()]).toEqual([null, true])
+    await removed()
+    await child.exited
+    expect([child.signalCode, data()]).toEqual(['SIGTERM', false])
+  })
+
+  test('is left alone, and its data with it, while somebody uses it', async () => {
+    const child = mounter(['mounter'], { layers: 2 })
+    await expect(removed()).rejects.toThrow(`(process ${child.pid}) serves 2 layers of images: end what uses them`)
+    expect(await removed('--keep-data')).toEqual(['shoal is not installed here'])
+    expect([child.exitCode, data()]).toEqual([null, true])
+  })
+
+  test('is left alone, and its data with it, when somebody else has started it', async () => {
+    const child = mounter(['mounter', '--idle', '0'])
+    await expect(removed()).rejects.toThrow(`(process ${child.pid}), which neither shoal mount nor a unit has started`)
+    expect([child.exitCode, data()]).toEqual([null, true])
+  })
+})
