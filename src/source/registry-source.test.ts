@@ -4,7 +4,7 @@ import { refuses } from '../../test/conformance/source.ts'
 import { type FakeImage, FakeRegistry, noise } from '../../test/fakes/registry.ts'
 import { sourceOver } from '../../test/fakes/registry-source.ts'
 import { maxManifestBytes } from '../oci/media.ts'
-import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
 
 const tag = parseTag('v1')
 
@@ -70,6 +70,35 @@ describe('resolving a tag', () => {
   })
 })
 
+describe('a cache that answers 404 to HEAD of what it has not cached yet', () => {
+  beforeEach(() => registry.fault({ method: 'HEAD', status: 404 }))
+  const ofLayer = (repository: Repository) => ({ repository, kind: 'blob' as const, digest: image.layers[0]! })
+
+  test('is asked for one byte', async () => {
+    const { source, repository } = sourceOver(registry)
+    expect((await source.stat(ofLayer(repository))).size).toBe(1000)
+    expect(registry.requests.map((r) => `${r.method} ${r.headers.range}`)).toEqual(['HEAD undefined', 'GET bytes=0-0'])
+  })
+
+  test('is asked for nothing more where others say the size', async () => {
+    const { source, repository } = sourceOver(registry)
+    expect((await source.stat(ofLayer(repository), undefined, 77)).size).toBe(77)
+    expect(methods()).toEqual(['HEAD'])
+  })
+
+  test('is believed about a manifest', async () => {
+    const { source, repository } = sourceOver(registry)
+    await refuses(source.stat({ repository, kind: 'manifest', digest: image.manifest }, undefined, 77), 'no-manifest')
+    expect(methods()).toEqual(['HEAD'])
+  })
+})
+
+test('what others say of a size is nothing beside what the registry says', async () => {
+  const { source, repository } = sourceOver(registry)
+  const location = { repository, kind: 'blob' as const, digest: image.layers[0]! }
+  expect((await source.stat(location, undefined, 77)).size).toBe(1000)
+})
+
 describe('a registry that refuses', () => {
   const stat = (kit = sourceOver(registry)) =>
     kit.source.stat({ repository: kit.repository, kind: 'blob', digest: image.layers[0]! })
@@ -98,7 +127,7 @@ describe('a registry that refuses', () => {
 
   test.each([
     [403, 'denied', 1],
-    [404, 'no-blob', 1],
+    [404, 'no-blob', 2],
     [503, 'unavailable', 4],
     [501, 'unavailable', 1],
     [418, 'corrupt', 1],

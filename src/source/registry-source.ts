@@ -124,12 +124,17 @@ export class RegistrySource implements Source, Door {
     return resolved ?? this.#resolveByBody(await this.#client.request({ ...ask, method: 'GET' }, signal), subject)
   }
 
-  async stat(location: Location, signal?: AbortSignal): Promise<Stat> {
+  async stat(location: Location, signal?: AbortSignal, told?: number): Promise<Stat> {
     const ask = askFor(location)
-    const head = await this.#client.request({ ...ask, method: 'HEAD', also: [405] }, signal)
-    await head.discard()
-    const size = head.status < 300 ? parseContentLength(head.headers.get('content-length')) : undefined
-    if (size !== undefined) return { size, mediaType: mediaTypeOfAnswer(head) }
+    const head = await unlessHidden(
+      location.kind,
+      this.#client.request({ ...ask, method: 'HEAD', also: [405] }, signal),
+    )
+    await head?.discard()
+    const size = head && head.status < 300 ? parseContentLength(head.headers.get('content-length')) : undefined
+    if (head && size !== undefined) return { size, mediaType: mediaTypeOfAnswer(head) }
+    // A cache begins to read all of it for any GET: once is enough.
+    if (location.kind === 'blob' && told !== undefined) return { size: told, mediaType: defaultType }
     const get = await this.#client.request(
       { ...ask, method: 'GET', headers: { ...ask.headers, range: 'bytes=0-0' } },
       signal,
@@ -191,9 +196,9 @@ export class RegistrySource implements Source, Door {
     const subject: Subject = { repository, what: `${kind} ${reference}`, missing }
     const headers = kind === 'manifest' ? { accept: acceptManifests } : {}
     const ask = { path: `${kind}s/${reference}`, headers, subject }
-    const head = await client.once({ ...ask, method: 'HEAD', also: [405] }, undefined)
-    await head.discard()
-    if (head.status !== 405) return
+    const head = await unlessHidden(kind, client.once({ ...ask, method: 'HEAD', also: [405] }, undefined))
+    await head?.discard()
+    if (head && head.status !== 405) return
     const get = await client.once({ ...ask, method: 'GET', headers: { ...headers, range: 'bytes=0-0' } }, undefined)
     get.close()
   }
@@ -332,6 +337,19 @@ export class RegistrySource implements Source, Door {
 }
 
 const defaultType = 'application/octet-stream'
+
+/**
+ * What a HEAD brought; undefined where a GET has to tell. Harbor's proxy cache says of a blob that it has not cached yet
+ * that there is none, and gives it to who asks for its bytes (goharbor/harbor#22609).
+ */
+async function unlessHidden(kind: Location['kind'], head: Promise<Answer>): Promise<Answer | undefined> {
+  try {
+    return await head
+  } catch (error) {
+    if (kind === 'blob' && Failure.from(error).detail.status === 404) return undefined
+    throw error
+  }
+}
 
 function accountsOf(upstreams: readonly Upstream[]): string[] {
   return upstreams.map(({ account }) => account)

@@ -38,7 +38,8 @@ export interface Passed {
 export interface Source {
   /** The digest a tag points to now. */
   resolve(repository: Repository, tag: Tag, signal?: AbortSignal): Promise<Resolved>
-  stat(location: Location, signal?: AbortSignal): Promise<Stat>
+  /** @param told the size that others say a blob has: believed where only reading it would tell */
+  stat(location: Location, signal?: AbortSignal, told?: number): Promise<Stat>
   /**
    * Streams content from byte `start` on, up to `end` (exclusive) where that is given: a source that cannot stop there may
    * go on. The bytes are not verified here.

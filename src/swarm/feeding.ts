@@ -80,6 +80,7 @@ export class Feeding {
   /** When the source last sent something of a part. */
   #rangedAt = 0
   #failure: Failure | undefined
+  #told: number | undefined
 
   constructor(deps: FeedingDeps, places: Places, host: FeedingHost) {
     this.#d = deps
@@ -95,8 +96,10 @@ export class Feeding {
     return this.#failure
   }
 
-  start(): void {
+  /** @param told the size that the blob is said to have, for where the source does not say it */
+  start(told?: number): void {
     if (this.#closed) return
+    this.#told ??= told
     if (this.#running) {
       this.#again = this.#abort.signal.aborted
       return
@@ -168,7 +171,7 @@ export class Feeding {
     const { source, log } = this.#d
     try {
       if (!this.#host.blob()) {
-        const stat = await source.stat(location, signal)
+        const stat = await source.stat(location, signal, this.#told)
         if (!this.#host.blob() && !signal.aborted) this.#host.begin(stat.size, stat.mediaType)
       }
       const blob = this.#host.blob()

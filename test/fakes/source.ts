@@ -21,6 +21,8 @@ export class FakeSource implements Source {
   failure: Failure | undefined
   /** What one place alone answers. */
   refuses: (location: Location) => Failure | undefined = () => undefined
+  /** Nobody can tell how long something is before it is read. */
+  untold = false
   /** Instead of what `open` would give. */
   answer: ((location: Location, start: number) => OpenBody) | undefined
   /** Awaited before every chunk. */
@@ -44,9 +46,11 @@ export class FakeSource implements Source {
     return { digest, ...this.#statOf(digest, 'no-manifest') }
   }
 
-  async stat(location: Location): Promise<Stat> {
+  async stat(location: Location, _signal?: AbortSignal, told?: number): Promise<Stat> {
     const { digest, kind } = location
     this.#called(`stat ${digest}`, location)
+    if (this.untold && told !== undefined) return { size: told, mediaType: 'application/octet-stream' }
+    if (this.untold) throw new Failure('no-blob', 'it says that there is none')
     return this.#statOf(digest, kind === 'blob' ? 'no-blob' : 'no-manifest')
   }
 
