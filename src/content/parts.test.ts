@@ -53,7 +53,7 @@ class Node {
       clock,
       ttlMs,
       rights: {
-        vouch: () => this.vouched,
+        vouch: async () => this.vouched,
         heard: (_, vouched) => this.heard.push(vouched),
         contains: (_, digests) => {
           for (const digest of digests) this.store.seenIn(digest, repository)

@@ -102,7 +102,8 @@ export class Parts {
       }
     }
     const { size, mediaType, at } = known
-    return { digest, mediaType, size, age: Math.max(0, clock.wall() - at), ...rights.vouch(repository) }
+    const vouched = await rights.vouch({ repository, kind, reference: digest })
+    return { digest, mediaType, size, age: Math.max(0, clock.wall() - at), ...vouched }
   }
 
   /** Those who ask at the same time share one question. */
