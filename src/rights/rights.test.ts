@@ -463,6 +463,7 @@ describe('content asked for by digest', () => {
       if (!others) throw down
       rights.heard(location.repository, others, false)
       rights.contains(location.repository, [location.digest])
+      return true
     }
     const metrics = createMetrics()
     const [random, key] = [seededRandom(1), new Uint8Array(32)]

@@ -41,9 +41,9 @@ export interface RightsOptions {
   readonly renew?: (repository: Repository) => Promise<void>
   /**
    * Has it ask whether the repository has this, see `content/parts.ts`; `widely`, others than it as well: the source
-   * cannot be asked.
+   * cannot be asked. True when the source has said so.
    */
-  readonly inquire?: (location: Location, widely: boolean) => Promise<void>
+  readonly inquire?: (location: Location, widely: boolean) => Promise<boolean>
 }
 
 /** What one node tells another about a repository: ages in ms of the source's last word. */
