@@ -10,7 +10,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Answer } from './answer.ts'
-import { aboutOf, askFor, rangedFrom, urlOf } from './ask.ts'
+import { aboutOf, askFor, rangedFrom, rangeHeader, urlOf } from './ask.ts'
 import { Authenticator, newChallenges } from './authenticator.ts'
 import { parseContentLength, parseContentRange } from './content-range.ts'
 import { type Credentials, DockerCredentials, noCredentials, only } from './credentials.ts'
@@ -150,7 +150,6 @@ export class RegistrySource implements Source, Door {
     const ask = askFor(location)
     const about = aboutOf(ask.subject)
     const { avoid, elsewhere } = this.#elsewhere(location.repository)
-    const reopen = (from: number) => this.#client.once({ ...rangedFrom(ask, from, end), avoid }, signal)
     const first = await this.#client.request({ ...rangedFrom(ask, start, end), also: [416] }, signal)
     if (first.status === 416) {
       await first.discard()
@@ -168,9 +167,13 @@ export class RegistrySource implements Source, Door {
       this.#endpoints.received(upstream, bytes)
       return this.#received(location.repository, bytes, location.digest)
     }
+    // Of one that sends all in any case nobody wants less: to be sent the rest it would have to begin again.
+    const all = first.status !== 206 && rangeHeader(start, end) !== undefined
+    const until = all ? undefined : end
+    const reopen = (from: number) => this.#client.once({ ...rangedFrom(ask, from, until), avoid }, signal)
     const plan = { about, size, start, first, reopen, received, elsewhere, retry: this.#retry, signal }
-    const body = resumedBody({ ...plan, ...(end === undefined ? {} : { end }) })
-    return { size, mediaType, body }
+    const body = resumedBody({ ...plan, ...(until === undefined ? {} : { end: until }) })
+    return { size, mediaType, body, ...(all ? { ranged: false } : {}) }
   }
 
   /** For one body: which endpoints it broke off at, until it did at all of them. */

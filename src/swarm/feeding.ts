@@ -81,6 +81,8 @@ export class Feeding {
   #rangedAt = 0
   #failure: Failure | undefined
   #told: number | undefined
+  /** The source sends all of the blob, whatever part is asked for. */
+  #sendsAll = false
 
   constructor(deps: FeedingDeps, places: Places, host: FeedingHost) {
     this.#d = deps
@@ -135,7 +137,12 @@ export class Feeding {
   /** Something else is wanted now, or may be had elsewhere no longer. */
   look(): void {
     this.#ranges?.look()
-    if (this.#host.whole()) this.#wanted.resolve()
+    if (this.#inOrder) this.#wanted.resolve()
+  }
+
+  /** All of it is wanted, or nothing else is to be had. */
+  get #inOrder(): boolean {
+    return this.#host.whole() || this.#sendsAll
   }
 
   /** States at once what has been read and not been stated yet. */
@@ -202,23 +209,32 @@ export class Feeding {
   /** What somebody waits for first; and all of it in order, as soon as that is wanted. */
   async #readAll(blob: Blob, location: Location, host: FeedHost, signal: AbortSignal): Promise<void> {
     const { source, clock, signer } = this.#d
+    const sentAll = () => {
+      this.#sendsAll = true
+      this.look()
+    }
+    const needs = (piece: number) => this.#isNeeded(blob, piece) && !ranges.isComing(piece)
     const intake = new Intake({ blob, signer, clock, host })
     const ranges = new RangeFeed({
       ...{ source, location, blob, clock, intake },
       host: {
-        next: (most) => this.#host.awaited(most, (piece) => this.#isNeeded(blob, piece) && !ranges.isComing(piece)),
+        next: (most) => (this.#sendsAll ? undefined : this.#host.awaited(most, needs)),
         reading: (pieces) => this.#host.apply({ type: 'looking', pieces }),
         over: (piece, stored) => this.#host.apply({ type: stored ? 'stored' : 'rejected', piece }),
         heard: () => {
           this.#rangedAt = clock.now()
         },
+        sentAll,
       },
     })
     const stop = new AbortController()
     const either = AbortSignal.any([signal, stop.signal])
     this.#ranges = ranges
     const fresh = this.#host.fresh()
-    const feed = new SourceFeed({ source, location, blob, clock, fresh, intake, host: { ...host, aside: ranges } })
+    const feed = new SourceFeed({
+      ...{ source, location, blob, clock, fresh, intake },
+      host: { ...host, aside: ranges, sendsAll: () => this.#sendsAll, sentAll },
+    })
     this.#feed = feed
     const inParts = ranges.run(either)
     const inOrder = this.#readInOrder(blob, feed, ranges, either)
@@ -232,7 +248,7 @@ export class Feeding {
   }
 
   async #readInOrder(blob: Blob, feed: SourceFeed, ranges: RangeFeed, signal: AbortSignal): Promise<void> {
-    if (!this.#host.whole()) {
+    if (!this.#inOrder) {
       this.#wanted = Promise.withResolvers()
       const { resolve, promise } = this.#wanted
       signal.addEventListener('abort', () => resolve(), { once: true })
