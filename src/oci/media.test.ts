@@ -1,10 +1,26 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { acceptManifests, contentsOf, manifestTypes, maxManifestBytes, mediaTypeOf } from './media.ts'
+import {
+  acceptManifests,
+  contentsOf,
+  looksLikeManifest,
+  manifestTypes,
+  maxManifestBytes,
+  mediaTypeOf,
+} from './media.ts'
 
 const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
 const digest = (character: string) => `sha256:${character.repeat(64)}`
 const descriptor = (character: string, size = 1) => ({ mediaType: 'a/b', digest: digest(character), size })
+
+test('what may be a manifest is an object that says what it consists of, or by which schema', () => {
+  const looks = (value: unknown) => looksLikeManifest(bytes(value))
+  for (const yes of [{ manifests: [] }, { config: {}, layers: [] }, { schemaVersion: 1 }]) expect(looks(yes)).toBe(true)
+  for (const no of [{}, { config: {} }, { layers: [] }, ['manifests'], 'manifests', 2, null, { errors: [] }]) {
+    expect(looks(no)).toBe(false)
+  }
+  expect(looksLikeManifest(new TextEncoder().encode('<html>Log in</html>'))).toBe(false)
+})
 
 describe('contents', () => {
   test('of an image manifest are its config, then its layers in order', () => {

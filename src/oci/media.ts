@@ -72,6 +72,13 @@ export function mediaTypeOf(bytes: Uint8Array): string {
   return Array.isArray(manifest?.manifests) ? manifestTypes.ociIndex : manifestTypes.ociManifest
 }
 
+/** Whether these bytes may be a manifest of some kind: a page that wants a login, which some proxies send, is none. */
+export function looksLikeManifest(bytes: Uint8Array): boolean {
+  const manifest = asRecord(jsonOf(bytes))
+  if (!manifest) return false
+  return 'manifests' in manifest || 'schemaVersion' in manifest || ('config' in manifest && 'layers' in manifest)
+}
+
 function descriptorOf(value: unknown): Descriptor | undefined {
   const record = asRecord(value)
   if (!record || typeof record.digest !== 'string' || !isDigest(record.digest)) return undefined

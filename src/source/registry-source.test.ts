@@ -55,6 +55,15 @@ describe('resolving a tag', () => {
     await refuses(source.resolve(repository, tag), 'corrupt')
   })
 
+  test('does not take a page that wants a login for a manifest', async () => {
+    const headers = { 'content-type': 'text/html; charset=utf-8' }
+    registry.fault({ method: 'HEAD', status: 200, headers })
+    registry.fault({ method: 'GET', status: 200, headers, body: '<html>Log in</html>' })
+    const { source, repository } = sourceOver(registry)
+    const failure = await refuses(source.resolve(repository, tag), 'corrupt')
+    expect(failure.message).toContain('no manifest but text/html')
+  })
+
   test('does not make up a digest of an encoded manifest', async () => {
     registry.fault({ noDigest: true, encoding: 'gzip' })
     const { source, repository } = sourceOver(registry)

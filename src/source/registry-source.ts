@@ -5,7 +5,7 @@
 import type { Clock, Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
-import { acceptManifests, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
+import { acceptManifests, looksLikeManifest, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -323,6 +323,9 @@ export class RegistrySource implements Source, Door {
     await this.#received(subject.repository, bytes.length)
     if ((answer.headers.get('content-encoding') ?? 'identity') !== 'identity') {
       fail(`${aboutOf(subject)} came encoded although it was asked for as it is, so that its digest cannot be told`)
+    }
+    if (!looksLikeManifest(bytes)) {
+      fail(`${aboutOf(subject)} is no manifest but ${mediaTypeOfAnswer(answer)}: something before the registry answers`)
     }
     const digest = digestOf(bytes)
     const stated = answer.headers.get('docker-content-digest')
