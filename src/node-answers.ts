@@ -37,7 +37,7 @@ export function inboundOf(answering: Answering): Inbound {
     order: (order) => {
       if (!modes.includes('seed')) throw new Failure('no-name', 'this node is not a seed')
       rights.ordered(order.location)
-      swarm.order(order.location, order.part)
+      swarm.order(order.location, order.part, order.size)
     },
     schedule,
     announce: (announce) => {

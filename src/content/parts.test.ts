@@ -53,7 +53,7 @@ class Node {
       clock,
       ttlMs,
       rights: {
-        vouch: () => this.vouched,
+        vouch: async () => this.vouched,
         heard: (_, vouched) => this.heard.push(vouched),
         contains: (_, digests) => {
           for (const digest of digests) this.store.seenIn(digest, repository)
@@ -64,8 +64,10 @@ class Node {
     })
   }
   /** Whether it knows now that the repository has it. */
+  /** Whether the last one had it from the source. */
+  said = false
   async learns(widely = false): Promise<boolean> {
-    await this.parts.inquire(location, widely)
+    this.said = await this.parts.inquire(location, widely)
     return this.contained.length > 0
   }
   async code(): Promise<string> {
@@ -104,6 +106,7 @@ describe('whether a repository has something', () => {
   test('is asked again when its word is old', async () => {
     const node = new Node('n')
     await node.learns()
+    expect(node.said).toBe(true)
     clock.advance(ttlMs - 1)
     await node.learns()
     expect(asked).toHaveLength(1)
@@ -164,6 +167,8 @@ describe('while the source cannot be asked', () => {
     const node = new Node('n')
     expect(await node.learns()).toBe(false)
     expect(await node.learns(true)).toBe(true)
+    // A manifest may have listed it.
+    expect(node.said).toBe(false)
     expect(node.heard).toEqual([{ open: 3 * ttlMs, shared: undefined }])
     expect(await schedulers[0]!.learns(true)).toBe(true)
   })

@@ -10,6 +10,7 @@ import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { formatReference } from '../oci/reference.ts'
 import type { Rights } from '../rights/rights.ts'
+import { lastWordMs } from '../rights/verdicts.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { BlobStore } from '../store/blob-store.ts'
@@ -52,32 +53,36 @@ export class Parts {
     this.#o = options
   }
 
-  /** Asks those that may know; rights hear what they say. `widely`: the source cannot be asked from here. */
-  async inquire({ repository, kind, digest }: Location, widely: boolean): Promise<void> {
+  /**
+   * Asks those that may know; rights hear what they say. `widely`: the source cannot be asked from here. True when one of
+   * them had it from the source itself of late, and not only from a manifest.
+   */
+  async inquire({ repository, kind, digest }: Location, widely: boolean): Promise<boolean> {
     const { membership, outbound, rights, clock } = this.#o
     const key = formatReference({ ...repository, digest })
     const question = `${kind} ${key}`
     const vain = this.#vain.get(question)
-    if (vain !== undefined && vain > clock.now()) return
+    if (vain !== undefined && vain > clock.now()) return false
     const owners = this.#o.owners(key).slice(0, widely ? mostWidely : mostOwners)
     for (const owner of owners) {
       if (owner.id === membership.self.id) {
         // Who asks the source for the others asks it for its own clients too.
-        if (!widely) return
+        if (!widely) return false
         continue
       }
       try {
-        const { open, shared } = await outbound.resolve(owner, { repository, kind, digest })
+        const { open, shared, age } = await outbound.resolve(owner, { repository, kind, digest })
         // Who owns this name need not be who has the logins for the repository.
         rights.heard(repository, { open, shared }, false)
         rights.contains(repository, [digest])
-        return
+        return age < lastWordMs.login
       } catch (error) {
         // What the source says to one it says to the next; whether it answers, the next may see otherwise.
-        if (!widely && Failure.from(error).code !== 'unavailable') return
+        if (!widely && Failure.from(error).code !== 'unavailable') return false
       }
     }
     if (widely) this.#vain.set(question, clock.now() + failureKeptMs)
+    return false
   }
 
   /** Another node asks this one as an owner. @throws {Failure} what the source says when nothing is known */
@@ -102,7 +107,8 @@ export class Parts {
       }
     }
     const { size, mediaType, at } = known
-    return { digest, mediaType, size, age: Math.max(0, clock.wall() - at), ...rights.vouch(repository) }
+    const vouched = await rights.vouch({ repository, kind, reference: digest })
+    return { digest, mediaType, size, age: Math.max(0, clock.wall() - at), ...vouched }
   }
 
   /** Those who ask at the same time share one question. */

@@ -69,7 +69,7 @@ class Node {
       clock,
       log: silentLog,
       ttlMs,
-      rights: { vouch: () => this.vouched, heard: (_, vouched) => this.heard.push(vouched) },
+      rights: { vouch: async () => this.vouched, heard: (_, vouched) => this.heard.push(vouched) },
       door: { lender: () => this.lender, hasLogin: async () => this.login },
       owners: () => owners().map((node) => node.table.self),
       ...(state ? { index: indexOver(state, info.id) } : {}),

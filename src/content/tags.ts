@@ -77,8 +77,10 @@ export class Tags {
   async answer(request: ResolveTag): Promise<ResolveReply> {
     const record = await this.#atSource(request.repository, request.tag)
     const { digest, mediaType, size } = record
+    const { repository, tag } = request
+    const vouched = await this.#o.rights.vouch({ repository, kind: 'manifest', reference: tag })
     const age = Math.max(0, this.#o.clock.wall() - record.resolvedAt)
-    return { digest, mediaType, size, age, ...this.#o.rights.vouch(request.repository) }
+    return { digest, mediaType, size, age, ...vouched }
   }
 
   async #forEngine(repository: Repository, tag: Tag): Promise<TagRecord> {

@@ -114,7 +114,7 @@ function watched(): Backend {
     name: inner.name,
     writes: noted,
     resolve: (...rest) => inner.resolve(...rest),
-    stat: (...rest) => inner.stat(...rest),
+    stat: (location, signal) => inner.stat(location, signal),
     open: (...rest) => inner.open(...rest),
     pass: (...rest) => inner.pass(...rest),
   }

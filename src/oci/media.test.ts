@@ -1,10 +1,26 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { acceptManifests, contentsOf, manifestTypes, maxManifestBytes, mediaTypeOf } from './media.ts'
+import {
+  acceptManifests,
+  contentsOf,
+  looksLikeManifest,
+  manifestTypes,
+  maxManifestBytes,
+  mediaTypeOf,
+} from './media.ts'
 
 const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
 const digest = (character: string) => `sha256:${character.repeat(64)}`
 const descriptor = (character: string, size = 1) => ({ mediaType: 'a/b', digest: digest(character), size })
+
+test('what may be a manifest is an object that says what it consists of, or by which schema', () => {
+  const looks = (value: unknown) => looksLikeManifest(bytes(value))
+  for (const yes of [{ manifests: [] }, { config: {}, layers: [] }, { schemaVersion: 1 }]) expect(looks(yes)).toBe(true)
+  for (const no of [{}, { config: {} }, { layers: [] }, ['manifests'], 'manifests', 2, null, { errors: [] }]) {
+    expect(looks(no)).toBe(false)
+  }
+  expect(looksLikeManifest(new TextEncoder().encode('<html>Log in</html>'))).toBe(false)
+})
 
 describe('contents', () => {
   test('of an image manifest are its config, then its layers in order', () => {
@@ -16,13 +32,28 @@ describe('contents', () => {
     expect(manifests).toEqual([])
   })
 
+  test("of BuildKit's cache are layers that an index lists, and no manifests", () => {
+    const layer = { ...descriptor('1'), mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip' }
+    const config = { ...descriptor('2'), mediaType: 'application/vnd.buildkit.cacheconfig.v0' }
+    const { manifests, blobs } = contentsOf(bytes({ mediaType: manifestTypes.ociIndex, manifests: [layer, config] }))
+    expect(manifests).toEqual([])
+    expect(blobs.map((blob) => blob.digest.slice(7, 8))).toEqual(['1', '2'])
+  })
+
+  test('of an index that does not say what it lists are manifests', () => {
+    const { mediaType: _, ...untyped } = descriptor('1')
+    const old = { ...descriptor('2'), mediaType: 'application/vnd.oci.artifact.manifest.v1+json' }
+    expect(contentsOf(bytes({ manifests: [untyped, old] })).manifests).toHaveLength(2)
+  })
+
   test('of an index are its manifests with their platforms', () => {
+    const mediaType = manifestTypes.ociManifest
     const { manifests, blobs } = contentsOf(
       bytes({
         manifests: [
-          { ...descriptor('1'), platform: { os: 'linux', architecture: 'amd64' } },
-          { ...descriptor('2'), platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } },
-          { ...descriptor('3'), platform: { os: 'linux' } },
+          { ...descriptor('1'), mediaType, platform: { os: 'linux', architecture: 'amd64' } },
+          { ...descriptor('2'), mediaType, platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } },
+          { ...descriptor('3'), mediaType, platform: { os: 'linux' } },
         ],
       }),
     )

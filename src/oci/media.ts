@@ -26,7 +26,7 @@ export interface Descriptor {
 export interface Contents {
   /** Manifests an index points to. */
   readonly manifests: readonly Descriptor[]
-  /** Config first, then layers, of an image manifest. */
+  /** Config first, then layers, of an image manifest; what an index lists beside manifests. */
   readonly blobs: readonly Descriptor[]
 }
 
@@ -35,11 +35,31 @@ export function isElsewhere(mediaType: string): boolean {
   return /foreign|nondistributable/.test(mediaType)
 }
 
+/** Nobody asks for these any more, but an old index may list some. */
+const oldManifests: readonly string[] = [
+  'application/vnd.oci.artifact.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
+]
+
+/** Whether what an index lists is a manifest, as most of it is: BuildKit's registry cache is an index of layers. */
+export function isManifest(mediaType: string): boolean {
+  return Object.values<string>(manifestTypes).includes(mediaType) || oldManifests.includes(mediaType)
+}
+
 /** Reads the descriptors of a manifest or index; what is malformed is left out. Never throws. */
 export function contentsOf(bytes: Uint8Array): Contents {
   const manifest = asRecord(jsonOf(bytes))
   const list = (value: unknown) => (Array.isArray(value) ? value : []).map(descriptorOf).filter((d) => d !== undefined)
-  return { manifests: list(manifest?.manifests), blobs: [...list([manifest?.config]), ...list(manifest?.layers)] }
+  const listed = Array.isArray(manifest?.manifests) ? manifest.manifests : []
+  const isBlob = (value: unknown) => {
+    const type = asRecord(value)?.mediaType
+    return typeof type === 'string' && !isManifest(type)
+  }
+  return {
+    manifests: list(listed.filter((each) => !isBlob(each))),
+    blobs: [...list([manifest?.config]), ...list(manifest?.layers), ...list(listed.filter(isBlob))],
+  }
 }
 
 /**
@@ -50,6 +70,13 @@ export function mediaTypeOf(bytes: Uint8Array): string {
   const manifest = asRecord(jsonOf(bytes))
   if (typeof manifest?.mediaType === 'string' && manifest.mediaType.length < 256) return manifest.mediaType
   return Array.isArray(manifest?.manifests) ? manifestTypes.ociIndex : manifestTypes.ociManifest
+}
+
+/** Whether these bytes may be a manifest of some kind: a page that wants a login, which some proxies send, is none. */
+export function looksLikeManifest(bytes: Uint8Array): boolean {
+  const manifest = asRecord(jsonOf(bytes))
+  if (!manifest) return false
+  return 'manifests' in manifest || 'schemaVersion' in manifest || ('config' in manifest && 'layers' in manifest)
 }
 
 function descriptorOf(value: unknown): Descriptor | undefined {

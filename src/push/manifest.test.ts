@@ -23,8 +23,18 @@ describe('a manifest that is pushed', () => {
   })
 
   test('of an index names manifests', () => {
-    const index = { mediaType: manifestTypes.ociIndex, manifests: [descriptor()], artifactType: 'a/b' }
+    const manifests = [descriptor(one, manifestTypes.ociManifest)]
+    const index = { mediaType: manifestTypes.ociIndex, manifests, artifactType: 'a/b' }
     expect(facts(index)).toMatchObject({ artifactType: 'a/b', parts: [{ digest: one, kind: 'manifest' }] })
+  })
+
+  test("of BuildKit's cache is an index and names blobs", () => {
+    const layer = descriptor(one, 'application/vnd.oci.image.layer.v1.tar+gzip')
+    const config = descriptor(two, 'application/vnd.buildkit.cacheconfig.v0')
+    expect(facts({ mediaType: manifestTypes.ociIndex, manifests: [layer, config] }).parts).toEqual([
+      { digest: one!, size: 3, kind: 'blob' },
+      { digest: two!, size: 3, kind: 'blob' },
+    ])
   })
 
   test('says what it is about, what it is, and what others should see of it', () => {

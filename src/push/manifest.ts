@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { isElsewhere, manifestTypes } from '../oci/media.ts'
+import { isElsewhere, isManifest, manifestTypes } from '../oci/media.ts'
 import type { BlobKind } from '../store/blob-store.ts'
 
 export interface Part {
@@ -50,7 +50,9 @@ export function manifestFacts(bytes: Uint8Array, said: string | undefined): Mani
   }
   if (indexTypes.includes(type) && !manifest.manifests) throw wrong('an index has manifests')
   if (imageTypes.includes(type) && !(manifest.config && manifest.layers)) throw wrong('it has config and layers')
-  const { config, layers = [], blobs = [], manifests = [], subject, annotations } = manifest
+  const { config, layers = [], blobs = [], manifests: listed = [], subject, annotations } = manifest
+  const manifests = listed.filter((each) => isManifest(each.mediaType))
+  const others = listed.filter((each) => !isManifest(each.mediaType))
   const of =
     (kind: BlobKind) =>
     (each: z.infer<typeof descriptor>): Part => ({ digest: each.digest, size: each.size, kind })
@@ -58,7 +60,7 @@ export function manifestFacts(bytes: Uint8Array, said: string | undefined): Mani
   return {
     mediaType: type,
     parts: [
-      ...[...(config ? [config] : []), ...layers, ...blobs]
+      ...[...(config ? [config] : []), ...layers, ...blobs, ...others]
         .filter((each) => !isElsewhere(each.mediaType))
         .map(of('blob')),
       ...manifests.map(of('manifest')),

@@ -25,15 +25,22 @@ let store: MemoryStore
 let door: FakeDoor
 let open: Repository[]
 let possession: Possession
+/** What schedulers say that the source told them. */
+let said: boolean | Failure
 beforeEach(async () => {
   clock = new FakeClock()
   store = new MemoryStore({ clock })
   door = new FakeDoor()
   door.let(evil, 'anyone')
   open = []
+  said = false
+  const inquire = async () => {
+    if (said instanceof Failure) throw said
+    return said
+  }
   const isPublic = ({ registry }: Repository) => open.some((one) => one.registry === registry)
   const nameOf = (asker: Asker) => (typeof asker === 'string' ? asker : nameOfLogin(asker, new Uint8Array(1)))
-  possession = new Possession({ store, door, clock, random: seededRandom(3), isPublic, nameOf })
+  possession = new Possession({ store, door, clock, random: seededRandom(3), isPublic, nameOf, inquire })
 })
 const outcome = (asker: Asker | undefined) =>
   possession.prove(named(evil), asker).then(
@@ -211,6 +218,18 @@ describe('what is questioned', () => {
     const vain = outcome('anyone')
     await clock.run(6000)
     expect(await vain).toBe('unavailable')
+  })
+
+  test('is given to whom the logins of another node let in once the registry has told a scheduler that it is there', async () => {
+    said = down
+    expect(await outcome(undefined)).toBe('unavailable')
+    said = false
+    expect(await outcome(undefined)).toBe('unavailable')
+    said = true
+    // A stranger gets nothing by that.
+    expect(await outcome('anyone')).toBe('no-blob')
+    expect(await outcome(undefined)).toBe('shown')
+    expect(possession.disputed(named(evil))).toBe(false)
   })
 
   test('is not given where nothing of it is here to be compared, or nobody to ask for', async () => {

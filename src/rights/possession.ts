@@ -20,6 +20,8 @@ export interface PossessionOptions {
   readonly random: Random
   /** Whether the source gave something of the repository to anyone. */
   isPublic(repository: Repository): boolean
+  /** Has the source asked by schedulers, all of them that may know; true when it said that the repository has it. */
+  readonly inquire?: (location: Location, widely: boolean) => Promise<boolean>
   /** Tells those apart in whose name a registry is asked: what it refuses to one it may show to another. */
   nameOf(asker: Asker): string
 }
@@ -87,7 +89,9 @@ export class Possession {
   }
 
   /**
-   * Resolves when the registry has shown it.
+   * Resolves when the registry has shown it; or, where only the logins of another node let the client in, has told a
+   * scheduler that it is there. That registry has the operator's trust, but not whoever writes a manifest there: what such
+   * a one lists may be nowhere in it.
    * @throws {Failure} `no-manifest` or `no-blob` when it has not; `unavailable` when it cannot be asked
    */
   async prove(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
@@ -104,6 +108,10 @@ export class Possession {
   async #ask(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
     const { door, clock } = this.#o
     const { repository, reference } = named
+    if (asker === undefined && (await this.#saidToOthers(named))) {
+      this.#proven.set(keyOf(repository, reference), true)
+      return
+    }
     const span = asker && (await this.#sample(reference))
     try {
       if (!span || asker === undefined) {
@@ -122,6 +130,11 @@ export class Possession {
         this.#failed.set(this.#question(named, asker), { failure, until: clock.now() + failedMs })
       throw failure
     }
+  }
+
+  async #saidToOthers({ repository, kind, reference }: Named & { readonly reference: Digest }): Promise<boolean> {
+    const said = this.#o.inquire?.({ repository, kind, digest: reference }, true)
+    return (await said?.catch(() => false)) ?? false
   }
 
   /** Of what has just begun to come there is a piece in a moment. */

@@ -397,29 +397,56 @@ describe('another node', () => {
     expect(await outcome(root)).toBe('unauthorized')
   })
 
-  test('is told what this one knows, and of its logins as the operator wants', () => {
+  test('is told what this one knows, and of its logins as the operator wants', async () => {
     const vouched = (whom: LoginsFor) => {
       rights = make(whom)
-      return rights.vouch(app)
+      return rights.vouch(v1)
     }
-    expect(vouched('everyone')).toEqual({})
+    expect(await vouched('everyone')).toEqual({})
     rights.given(app, 'node')
     clock.advance(500)
-    expect(vouched('nobody')).toEqual({})
-    expect(vouched('root')).toEqual({})
-    expect(vouched('cluster')).toEqual({ shared: 500 })
-    expect(vouched('everyone')).toEqual({ open: 500 })
+    expect(await vouched('nobody')).toEqual({})
+    expect(await vouched('root')).toEqual({})
+    expect(await vouched('cluster')).toEqual({ shared: 500 })
+    expect(await vouched('everyone')).toEqual({ open: 500 })
     rights.given(app, 'anyone')
     clock.advance(10)
-    expect(vouched('root')).toEqual({ open: 10 })
-    expect(vouched('everyone')).toEqual({ open: 10 })
+    expect(await vouched('root')).toEqual({ open: 10 })
+    expect(await vouched('everyone')).toEqual({ open: 10 })
+  })
+
+  test('is told that the source gives to anyone what it gave this one by its login, for one question a minute', async () => {
+    door.let(app, 'node', 'anyone')
+    rights.given(app, 'node')
+    expect(await Promise.all([rights.vouch(v1), rights.vouch(layer)])).toEqual([{ open: 0 }, { open: 0 }])
+    expect(door.asked).toEqual(['anyone ghcr.io/org/app v1'])
+    clock.advance(minute)
+    rights.given(app, 'node')
+    expect(await rights.vouch(v1)).toEqual({ open: 0 })
+    expect(door.asked).toHaveLength(2)
+    door.let(app, 'node')
+    clock.advance(minute)
+    expect(await rights.vouch(v1)).toEqual({})
+    clock.advance(minute - 1)
+    expect(await rights.vouch(v1)).toEqual({})
+    expect(door.asked).toHaveLength(3)
+    expect(clock.pending).toBe(0)
+  })
+
+  test('is not kept waiting when the source does not say so soon', async () => {
+    door.gate = new Promise(() => {})
+    rights.given(app, 'node')
+    const told = rights.vouch(v1)
+    await settle()
+    clock.advance(2_000)
+    expect(await told).toEqual({})
   })
 
   test('hears nothing of what a client showed', async () => {
     door.let(app, 'ann')
     await outcome(ann)
     rights = make('everyone')
-    expect(rights.vouch(app)).toEqual({})
+    expect(await rights.vouch(v1)).toEqual({})
   })
 })
 
@@ -436,6 +463,7 @@ describe('content asked for by digest', () => {
       if (!others) throw down
       rights.heard(location.repository, others, false)
       rights.contains(location.repository, [location.digest])
+      return true
     }
     const metrics = createMetrics()
     const [random, key] = [seededRandom(1), new Uint8Array(32)]

@@ -19,7 +19,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { formatNamed, type Outcome, outcomeOf, refusal } from './outcomes.ts'
 import { Possession } from './possession.ts'
-import { type Holder, Verdicts } from './verdicts.ts'
+import { allowedMs, type Holder, Verdicts } from './verdicts.ts'
 import { nameOf, type Visitor } from './visitor.ts'
 
 export interface RightsOptions {
@@ -41,9 +41,9 @@ export interface RightsOptions {
   readonly renew?: (repository: Repository) => Promise<void>
   /**
    * Has it ask whether the repository has this, see `content/parts.ts`; `widely`, others than it as well: the source
-   * cannot be asked.
+   * cannot be asked. True when the source has said so.
    */
-  readonly inquire?: (location: Location, widely: boolean) => Promise<void>
+  readonly inquire?: (location: Location, widely: boolean) => Promise<boolean>
 }
 
 /** What one node tells another about a repository: ages in ms of the source's last word. */
@@ -63,6 +63,8 @@ export interface Candidate {
 /** A source that did not answer is not asked about that repository for so long. */
 const silentMs = 5_000
 const missingMs = 10_000
+/** Who asks another node waits for so long at most for what is asked for it. */
+const vouchMs = 2_000
 const mostPlaces = 50_000
 const anyone: Candidate = { holder: 'anyone', asker: 'anyone' }
 
@@ -75,6 +77,8 @@ export class Rights {
   readonly #places = new LRUCache<string, true>({ max: mostPlaces })
   /** Clock time until which a question is not worth asking: content that is not there, repositories about which nothing is said. */
   readonly #pointless = new LRUCache<string, { until: number; outcome: Outcome }>({ max: 4096 })
+  /** By repository: the question whether it is for anyone, and until when it is not asked again. */
+  readonly #open = new LRUCache<string, { until: number; asked: Promise<unknown> }>({ max: 4096 })
   /** By repository: why its registry last could not say. */
   readonly #trouble = new LRUCache<string, string>({ max: 256 })
 
@@ -189,8 +193,34 @@ export class Rights {
     else if (all && this.#last('shared', repository)) this.#verdicts.learn(repository, 'shared', 'refused', wall)
   }
 
-  /** What to tell other nodes. */
-  vouch(repository: Repository): Vouched {
+  /**
+   * What to tell other nodes, which may have no way to the source. One that this node has a login for was asked by it, and
+   * what it gave so says nothing about anyone: then it is asked once more, for anyone, at most once a minute.
+   */
+  async vouch(named: Named): Promise<Vouched> {
+    const { repository } = named
+    const place = formatRepository(repository)
+    if (this.#gaveToLoginAlone(repository)) {
+      const { clock } = this.#o
+      let open = this.#open.get(place)
+      if (!open || open.until <= clock.now()) {
+        open = { until: clock.now() + allowedMs, asked: this.#once(anyone, named, true).catch(() => {}) }
+        this.#open.set(place, open)
+      }
+      const late = Promise.withResolvers<void>()
+      const cancel = clock.after(vouchMs, () => late.resolve())
+      await Promise.race([open.asked, late.promise]).finally(cancel)
+    }
+    return this.#vouched(repository)
+  }
+
+  /** Nobody needs to know what is open for who is told that the login counts for all. */
+  #gaveToLoginAlone(repository: Repository): boolean {
+    if (this.#o.loginsFor === 'everyone' || this.#now('anyone', repository)) return false
+    return this.#last('node', repository)
+  }
+
+  #vouched(repository: Repository): Vouched {
     const { loginsFor, clock } = this.#o
     const age = (holder: Holder) => this.#verdicts.ageOf(repository, holder, clock.wall())
     const [open, own] = [age('anyone'), age('node')]

@@ -9,7 +9,8 @@ import { digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
-import type { Announce, FetchOrder, Schedule } from '../wire/messages.ts'
+import { type Announce, type FetchOrder, fetchOrderSchema, type Schedule } from '../wire/messages.ts'
+import { orderOf } from './order.ts'
 import { Scheduler } from './service.ts'
 import { Swarms } from './swarms.ts'
 
@@ -118,6 +119,13 @@ describe('a request for parents', () => {
     ask(asker)
     expect(swarms.size).toBe(0)
   })
+})
+
+test('an order carries the size that the asking node was told', () => {
+  expect(orderOf({ location, size: 5 })).toEqual({ location, size: 5 })
+  expect(orderOf({ location, part: true })).toEqual({ location, part: true })
+  expect(fetchOrderSchema.parse(orderOf({ location, size: 5, part: true }))).toEqual({ location, size: 5, part: true })
+  expect(fetchOrderSchema.parse(orderOf({ location }))).toEqual({ location })
 })
 
 describe('a seed that does not take its order', () => {

@@ -11,6 +11,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { Announce, FetchOrder, Parent, Schedule, ScheduleReply } from '../wire/messages.ts'
 import type { Outbound } from '../wire/wire.ts'
 import type { SwarmNode } from './decision.ts'
+import { orderOf } from './order.ts'
 import type { Swarms } from './swarms.ts'
 
 export interface SchedulerOptions {
@@ -86,8 +87,7 @@ export class Scheduler {
       started,
     )
     if (!membership.find(request.node.id)) swarms.left(request.node.id)
-    if (decision.order)
-      this.#order(decision.order, { location: request.location, ...(request.part ? { part: true } : {}) })
+    if (decision.order) this.#order(decision.order, orderOf(request))
     const parents: Parent[] = []
     for (const { id, pieces, complete } of decision.parents) {
       const info = membership.find(id)

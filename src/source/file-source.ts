@@ -172,15 +172,17 @@ export class FileSource implements Source, Door {
       const why = size === undefined ? 'the server does not tell its size' : `it has only ${size} bytes`
       throw new Failure('corrupt', `${about}: ${why}`)
     }
+    const all = first.status !== 206 && rangeHeader(start, end) !== undefined
+    const until = all ? undefined : end
     const reopen = async (from: number) => {
-      const answer = await this.#get(repository, from, signal, [], end)
+      const answer = await this.#get(repository, from, signal, [], until)
       if (sameVersion(version, versionOf(answer.headers))) return answer
       answer.close()
       throw new Failure('corrupt', `${about} changed while it was read`)
     }
     const plan = { about, size, start, first, reopen, received, retry: this.#retry, signal }
-    const body = resumedBody({ ...plan, ...(end === undefined ? {} : { end }) })
-    return { size, mediaType: mediaTypeOf(first), body }
+    const body = resumedBody({ ...plan, ...(until === undefined ? {} : { end: until }) })
+    return { size, mediaType: mediaTypeOf(first), body, ...(all ? { ranged: false } : {}) }
   }
 
   /** @throws {Failure} for a status that is neither 2xx nor among `also` */

@@ -269,6 +269,15 @@ test('a registry without HEAD is asked for one byte', async () => {
   expect(registry.requests.at(-1)?.headers.range).toBe('bytes=0-0')
 })
 
+test('a cache that says of a blob that it has none, and gives it, lets in whom it gives it to', async () => {
+  registry.auth = { kind: 'basic', ...ann }
+  const { ask, layer, manifest } = setUp(false)
+  registry.fault({ method: 'HEAD', status: 404 })
+  expect(await ask(asAnn, { kind: 'blob', reference: layer })).toBe('in')
+  expect(await ask('anyone', { kind: 'blob', reference: manifest })).toBe('denied')
+  expect(await ask(asAnn, { kind: 'blob', reference: manifest })).toBe('no-blob')
+})
+
 test('a registry that has trouble is not asked twice, and says neither yes nor no', async () => {
   const { ask } = setUp(false)
   registry.fault({ status: 503 })

@@ -4,7 +4,7 @@ import { refuses } from '../../test/conformance/source.ts'
 import { type FakeImage, FakeRegistry, noise } from '../../test/fakes/registry.ts'
 import { sourceOver } from '../../test/fakes/registry-source.ts'
 import { maxManifestBytes } from '../oci/media.ts'
-import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
 
 const tag = parseTag('v1')
 
@@ -55,6 +55,15 @@ describe('resolving a tag', () => {
     await refuses(source.resolve(repository, tag), 'corrupt')
   })
 
+  test('does not take a page that wants a login for a manifest', async () => {
+    const headers = { 'content-type': 'text/html; charset=utf-8' }
+    registry.fault({ method: 'HEAD', status: 200, headers })
+    registry.fault({ method: 'GET', status: 200, headers, body: '<html>Log in</html>' })
+    const { source, repository } = sourceOver(registry)
+    const failure = await refuses(source.resolve(repository, tag), 'corrupt')
+    expect(failure.message).toContain('no manifest but text/html')
+  })
+
   test('does not make up a digest of an encoded manifest', async () => {
     registry.fault({ noDigest: true, encoding: 'gzip' })
     const { source, repository } = sourceOver(registry)
@@ -68,6 +77,35 @@ describe('resolving a tag', () => {
     const failure = await refuses(source.resolve(repository, tag), 'corrupt')
     expect(failure.message).toContain(`more than ${maxManifestBytes} bytes`)
   })
+})
+
+describe('a cache that answers 404 to HEAD of what it has not cached yet', () => {
+  beforeEach(() => registry.fault({ method: 'HEAD', status: 404 }))
+  const ofLayer = (repository: Repository) => ({ repository, kind: 'blob' as const, digest: image.layers[0]! })
+
+  test('is asked for one byte', async () => {
+    const { source, repository } = sourceOver(registry)
+    expect((await source.stat(ofLayer(repository))).size).toBe(1000)
+    expect(registry.requests.map((r) => `${r.method} ${r.headers.range}`)).toEqual(['HEAD undefined', 'GET bytes=0-0'])
+  })
+
+  test('is asked for nothing more where others say the size', async () => {
+    const { source, repository } = sourceOver(registry)
+    expect((await source.stat(ofLayer(repository), undefined, 77)).size).toBe(77)
+    expect(methods()).toEqual(['HEAD'])
+  })
+
+  test('is believed about a manifest', async () => {
+    const { source, repository } = sourceOver(registry)
+    await refuses(source.stat({ repository, kind: 'manifest', digest: image.manifest }, undefined, 77), 'no-manifest')
+    expect(methods()).toEqual(['HEAD'])
+  })
+})
+
+test('what others say of a size is nothing beside what the registry says', async () => {
+  const { source, repository } = sourceOver(registry)
+  const location = { repository, kind: 'blob' as const, digest: image.layers[0]! }
+  expect((await source.stat(location, undefined, 77)).size).toBe(1000)
 })
 
 describe('a registry that refuses', () => {
@@ -98,7 +136,7 @@ describe('a registry that refuses', () => {
 
   test.each([
     [403, 'denied', 1],
-    [404, 'no-blob', 1],
+    [404, 'no-blob', 2],
     [503, 'unavailable', 4],
     [501, 'unavailable', 1],
     [418, 'corrupt', 1],

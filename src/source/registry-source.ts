@@ -5,12 +5,12 @@
 import type { Clock, Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
-import { acceptManifests, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
+import { acceptManifests, looksLikeManifest, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Answer } from './answer.ts'
-import { aboutOf, askFor, rangedFrom, urlOf } from './ask.ts'
+import { aboutOf, askFor, rangedFrom, rangeHeader, urlOf } from './ask.ts'
 import { Authenticator, newChallenges } from './authenticator.ts'
 import { parseContentLength, parseContentRange } from './content-range.ts'
 import { type Credentials, DockerCredentials, noCredentials, only } from './credentials.ts'
@@ -124,12 +124,17 @@ export class RegistrySource implements Source, Door {
     return resolved ?? this.#resolveByBody(await this.#client.request({ ...ask, method: 'GET' }, signal), subject)
   }
 
-  async stat(location: Location, signal?: AbortSignal): Promise<Stat> {
+  async stat(location: Location, signal?: AbortSignal, told?: number): Promise<Stat> {
     const ask = askFor(location)
-    const head = await this.#client.request({ ...ask, method: 'HEAD', also: [405] }, signal)
-    await head.discard()
-    const size = head.status < 300 ? parseContentLength(head.headers.get('content-length')) : undefined
-    if (size !== undefined) return { size, mediaType: mediaTypeOfAnswer(head) }
+    const head = await unlessHidden(
+      location.kind,
+      this.#client.request({ ...ask, method: 'HEAD', also: [405] }, signal),
+    )
+    await head?.discard()
+    const size = head && head.status < 300 ? parseContentLength(head.headers.get('content-length')) : undefined
+    if (head && size !== undefined) return { size, mediaType: mediaTypeOfAnswer(head) }
+    // A cache begins to read all of it for any GET: once is enough.
+    if (location.kind === 'blob' && told !== undefined) return { size: told, mediaType: defaultType }
     const get = await this.#client.request(
       { ...ask, method: 'GET', headers: { ...ask.headers, range: 'bytes=0-0' } },
       signal,
@@ -145,7 +150,6 @@ export class RegistrySource implements Source, Door {
     const ask = askFor(location)
     const about = aboutOf(ask.subject)
     const { avoid, elsewhere } = this.#elsewhere(location.repository)
-    const reopen = (from: number) => this.#client.once({ ...rangedFrom(ask, from, end), avoid }, signal)
     const first = await this.#client.request({ ...rangedFrom(ask, start, end), also: [416] }, signal)
     if (first.status === 416) {
       await first.discard()
@@ -163,9 +167,13 @@ export class RegistrySource implements Source, Door {
       this.#endpoints.received(upstream, bytes)
       return this.#received(location.repository, bytes, location.digest)
     }
+    // Of one that sends all in any case nobody wants less: to be sent the rest it would have to begin again.
+    const all = first.status !== 206 && rangeHeader(start, end) !== undefined
+    const until = all ? undefined : end
+    const reopen = (from: number) => this.#client.once({ ...rangedFrom(ask, from, until), avoid }, signal)
     const plan = { about, size, start, first, reopen, received, elsewhere, retry: this.#retry, signal }
-    const body = resumedBody({ ...plan, ...(end === undefined ? {} : { end }) })
-    return { size, mediaType, body }
+    const body = resumedBody({ ...plan, ...(until === undefined ? {} : { end: until }) })
+    return { size, mediaType, body, ...(all ? { ranged: false } : {}) }
   }
 
   /** For one body: which endpoints it broke off at, until it did at all of them. */
@@ -191,9 +199,9 @@ export class RegistrySource implements Source, Door {
     const subject: Subject = { repository, what: `${kind} ${reference}`, missing }
     const headers = kind === 'manifest' ? { accept: acceptManifests } : {}
     const ask = { path: `${kind}s/${reference}`, headers, subject }
-    const head = await client.once({ ...ask, method: 'HEAD', also: [405] }, undefined)
-    await head.discard()
-    if (head.status !== 405) return
+    const head = await unlessHidden(kind, client.once({ ...ask, method: 'HEAD', also: [405] }, undefined))
+    await head?.discard()
+    if (head && head.status !== 405) return
     const get = await client.once({ ...ask, method: 'GET', headers: { ...headers, range: 'bytes=0-0' } }, undefined)
     get.close()
   }
@@ -316,6 +324,9 @@ export class RegistrySource implements Source, Door {
     if ((answer.headers.get('content-encoding') ?? 'identity') !== 'identity') {
       fail(`${aboutOf(subject)} came encoded although it was asked for as it is, so that its digest cannot be told`)
     }
+    if (!looksLikeManifest(bytes)) {
+      fail(`${aboutOf(subject)} is no manifest but ${mediaTypeOfAnswer(answer)}: something before the registry answers`)
+    }
     const digest = digestOf(bytes)
     const stated = answer.headers.get('docker-content-digest')
     if (stated?.startsWith('sha256:') && stated !== digest) {
@@ -332,6 +343,19 @@ export class RegistrySource implements Source, Door {
 }
 
 const defaultType = 'application/octet-stream'
+
+/**
+ * What a HEAD brought; undefined where a GET has to tell. Harbor's proxy cache says of a blob that it has not cached yet
+ * that there is none, and gives it to who asks for its bytes (goharbor/harbor#22609).
+ */
+async function unlessHidden(kind: Location['kind'], head: Promise<Answer>): Promise<Answer | undefined> {
+  try {
+    return await head
+  } catch (error) {
+    if (kind === 'blob' && Failure.from(error).detail.status === 404) return undefined
+    throw error
+  }
+}
 
 function accountsOf(upstreams: readonly Upstream[]): string[] {
   return upstreams.map(({ account }) => account)

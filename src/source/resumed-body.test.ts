@@ -58,6 +58,25 @@ describe('a blob from a registry', () => {
     expect(digestOf(await read(2_000_000))).toBe(digestOf(layer.subarray(2_000_000)))
   })
 
+  test('says while it skips that something comes, and that the registry ignores ranges', async () => {
+    const { source, repository } = sourceOver(registry)
+    const location = { repository, kind: 'blob' as const, digest }
+    expect((await source.open(location, 2_000_000)).ranged).toBeUndefined()
+    blobs({ ignoreRange: true })
+    expect((await source.open(location, 0)).ranged).toBeUndefined()
+    const opened = await source.open(location, 2_000_000, undefined, 2_100_000)
+    expect(opened.ranged).toBe(false)
+    const lengths: number[] = []
+    let length = 0
+    for await (const chunk of opened.body) {
+      lengths.push(chunk.length)
+      length += chunk.length
+    }
+    expect(lengths[0]).toBe(0)
+    // It is on its way in any case.
+    expect(length).toBe(500_000)
+  })
+
   test('fails in the end when every connection breaks early', async () => {
     blobs({ cutAfter: 1000 })
     const failure = await refuses(read(), 'unavailable')

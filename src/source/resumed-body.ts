@@ -1,7 +1,7 @@
 /**
  * A body that outlives its connections. When one breaks or stalls, the next asks for `Range: bytes=<n>-`; a server that
- * ignores ranges sends everything again, and what is already here is skipped. Exactly the promised bytes come out, or a
- * failure does.
+ * ignores ranges sends everything again, and what is already here is skipped: an empty chunk says so, or who reads would
+ * take it for silent. Exactly the promised bytes come out, or a failure does.
  */
 import { Failure } from '../failure.ts'
 import type { Answer } from './answer.ts'
@@ -29,6 +29,7 @@ export interface BodyPlan {
 
 /** A connection that brings less than this counts as a failed try, so that a broken server is not asked for ever. */
 const progressBytes = 1024 * 1024
+const skipped = new Uint8Array()
 
 /** @throws {Failure} `corrupt`, `unavailable`, `too-many`, `denied`, `no-blob`, `no-manifest`, `cancelled` */
 export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, void, undefined> {
@@ -45,6 +46,7 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
         for await (const batch of answer.batches()) {
           const length = batch.reduce((sum, chunk) => sum + chunk.length, 0)
           await unlessAborted(plan.received(length, answer), plan.signal)
+          if (at + length <= position) yield skipped
           for (const chunk of batch) {
             const fresh = at < position ? chunk.subarray(position - at) : chunk
             at += chunk.length

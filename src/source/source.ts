@@ -20,8 +20,13 @@ export interface Resolved extends Stat {
 }
 
 export interface OpenBody extends Stat {
-  /** Bytes from `start` on, in chunks of any length. A broken connection is resumed inside. */
+  /**
+   * Bytes from `start` on, in chunks of any length; an empty one says that something came which was not asked for. A broken
+   * connection is resumed inside.
+   */
   readonly body: AsyncIterable<Uint8Array>
+  /** A part was asked for, and the source sends all of it from the start: what comes before the part is left out here. */
+  readonly ranged?: false
 }
 
 /** A request that is passed through as it is: tag lists, referrers. */
@@ -38,7 +43,8 @@ export interface Passed {
 export interface Source {
   /** The digest a tag points to now. */
   resolve(repository: Repository, tag: Tag, signal?: AbortSignal): Promise<Resolved>
-  stat(location: Location, signal?: AbortSignal): Promise<Stat>
+  /** @param told the size that others say a blob has: believed where only reading it would tell */
+  stat(location: Location, signal?: AbortSignal, told?: number): Promise<Stat>
   /**
    * Streams content from byte `start` on, up to `end` (exclusive) where that is given: a source that cannot stop there may
    * go on. The bytes are not verified here.

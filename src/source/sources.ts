@@ -27,8 +27,8 @@ export class Sources implements Source, Door {
     if (isOrigin(repository.registry)) return this.#o.resolveFile(repository, signal)
     return this.#of(repository).resolve(repository, tag, signal)
   }
-  stat(location: Location, signal?: AbortSignal): Promise<Stat> {
-    return this.#of(location.repository).stat(location, signal)
+  stat(location: Location, ...rest: [AbortSignal?, number?]): Promise<Stat> {
+    return this.#of(location.repository).stat(location, ...rest)
   }
   open(location: Location, ...rest: [number, AbortSignal?, number?]): Promise<OpenBody> {
     return this.#of(location.repository).open(location, ...rest)

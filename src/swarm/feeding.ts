@@ -80,6 +80,9 @@ export class Feeding {
   /** When the source last sent something of a part. */
   #rangedAt = 0
   #failure: Failure | undefined
+  #told: number | undefined
+  /** The source sends all of the blob, whatever part is asked for. */
+  #sendsAll = false
 
   constructor(deps: FeedingDeps, places: Places, host: FeedingHost) {
     this.#d = deps
@@ -95,8 +98,10 @@ export class Feeding {
     return this.#failure
   }
 
-  start(): void {
+  /** @param told the size that the blob is said to have, for where the source does not say it */
+  start(told?: number): void {
     if (this.#closed) return
+    this.#told ??= told
     if (this.#running) {
       this.#again = this.#abort.signal.aborted
       return
@@ -132,7 +137,12 @@ export class Feeding {
   /** Something else is wanted now, or may be had elsewhere no longer. */
   look(): void {
     this.#ranges?.look()
-    if (this.#host.whole()) this.#wanted.resolve()
+    if (this.#inOrder) this.#wanted.resolve()
+  }
+
+  /** All of it is wanted, or nothing else is to be had. */
+  get #inOrder(): boolean {
+    return this.#host.whole() || this.#sendsAll
   }
 
   /** States at once what has been read and not been stated yet. */
@@ -168,7 +178,7 @@ export class Feeding {
     const { source, log } = this.#d
     try {
       if (!this.#host.blob()) {
-        const stat = await source.stat(location, signal)
+        const stat = await source.stat(location, signal, this.#told)
         if (!this.#host.blob() && !signal.aborted) this.#host.begin(stat.size, stat.mediaType)
       }
       const blob = this.#host.blob()
@@ -199,23 +209,32 @@ export class Feeding {
   /** What somebody waits for first; and all of it in order, as soon as that is wanted. */
   async #readAll(blob: Blob, location: Location, host: FeedHost, signal: AbortSignal): Promise<void> {
     const { source, clock, signer } = this.#d
+    const sentAll = () => {
+      this.#sendsAll = true
+      this.look()
+    }
+    const needs = (piece: number) => this.#isNeeded(blob, piece) && !ranges.isComing(piece)
     const intake = new Intake({ blob, signer, clock, host })
     const ranges = new RangeFeed({
       ...{ source, location, blob, clock, intake },
       host: {
-        next: (most) => this.#host.awaited(most, (piece) => this.#isNeeded(blob, piece) && !ranges.isComing(piece)),
+        next: (most) => (this.#sendsAll ? undefined : this.#host.awaited(most, needs)),
         reading: (pieces) => this.#host.apply({ type: 'looking', pieces }),
         over: (piece, stored) => this.#host.apply({ type: stored ? 'stored' : 'rejected', piece }),
         heard: () => {
           this.#rangedAt = clock.now()
         },
+        sentAll,
       },
     })
     const stop = new AbortController()
     const either = AbortSignal.any([signal, stop.signal])
     this.#ranges = ranges
     const fresh = this.#host.fresh()
-    const feed = new SourceFeed({ source, location, blob, clock, fresh, intake, host: { ...host, aside: ranges } })
+    const feed = new SourceFeed({
+      ...{ source, location, blob, clock, fresh, intake },
+      host: { ...host, aside: ranges, sendsAll: () => this.#sendsAll, sentAll },
+    })
     this.#feed = feed
     const inParts = ranges.run(either)
     const inOrder = this.#readInOrder(blob, feed, ranges, either)
@@ -229,7 +248,7 @@ export class Feeding {
   }
 
   async #readInOrder(blob: Blob, feed: SourceFeed, ranges: RangeFeed, signal: AbortSignal): Promise<void> {
-    if (!this.#host.whole()) {
+    if (!this.#inOrder) {
       this.#wanted = Promise.withResolvers()
       const { resolve, promise } = this.#wanted
       signal.addEventListener('abort', () => resolve(), { once: true })

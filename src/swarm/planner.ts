@@ -6,6 +6,7 @@
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
+import { orderOf } from '../scheduler/order.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Schedule, ScheduleReply } from '../wire/messages.ts'
@@ -75,7 +76,7 @@ export class Planner {
       const seed = seeds.get(id)!
       if (id === membership.self.id) break
       try {
-        await outbound.order(seed, { location: request.location, ...(request.part ? { part: true } : {}) })
+        await outbound.order(seed, orderOf(request))
         const node = { id, url: seed.url, ...(seed.zone ? { zone: seed.zone } : {}) }
         return { parents: [{ node, pieces: 0, complete: false }, ...parents], fetcher: id, again: 2000 }
       } catch (error) {

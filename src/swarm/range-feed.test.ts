@@ -26,6 +26,7 @@ function feedOf(bytes: Uint8Array, due: Run[]) {
   const blob = new MemoryStore({ clock }).create({ digest, size: bytes.length, kind: 'blob' })
   const over: [number, boolean][] = []
   const reading: number[][] = []
+  const told = { all: 0 }
   const stop = new AbortController()
   const intake = new Intake({ blob, signer, clock, host: { stored: () => {}, stated: () => {} } })
   const feed = new RangeFeed({
@@ -35,13 +36,17 @@ function feedOf(bytes: Uint8Array, due: Run[]) {
       reading: (pieces) => reading.push([...pieces]),
       over: (piece, stored) => over.push([piece, stored]),
       heard: () => {},
+      sentAll: () => {
+        due.length = 0
+        told.all++
+      },
     },
   })
   const ended = feed.run(stop.signal).then(
     () => 'stopped',
     (error) => Failure.from(error).code,
   )
-  return { blob, digest, feed, over, reading, stop, due, ended }
+  return { blob, digest, feed, over, reading, stop, due, ended, told }
 }
 
 /** Until nothing is on its way any more. */
@@ -116,6 +121,20 @@ test('a source that cannot stop is not read on', async () => {
   await rest(feed)
   expect(over).toEqual([[10, true]])
   expect(source.sent).toBeLessThanOrEqual(2 * pieceLength)
+})
+
+test('of a source that sends all of it for each part nothing is read here', async () => {
+  source.sendsAll = true
+  const { over, feed, told } = feedOf(bytesOf(40 * pieceLength), [
+    [10, 11],
+    [20, 21],
+    [30, 31],
+  ])
+  await rest(feed)
+  expect(source.sent).toBe(0)
+  expect(over.map(([, stored]) => stored)).toEqual([false, false, false])
+  expect(told.all).toBe(3)
+  expect([feed.busy, feed.has(10)]).toEqual([false, false])
 })
 
 test('what the source refuses is its end, and nothing stays marked as coming', async () => {

@@ -20,6 +20,8 @@ export interface RangeHost {
   over(piece: number, stored: boolean): void
   /** The source has sent something. */
   heard(): void
+  /** It sends all of it, whatever part is asked for: that is not for here. */
+  sentAll(): void
 }
 
 export interface RangeFeedOptions {
@@ -140,6 +142,7 @@ export class RangeFeed {
           { detail: { size: answer.size } },
         )
       }
+      if (answer.ranged === false) return host.sentAll()
       let piece = from
       let bytes = this.#memory(piece)
       let filled = 0

@@ -37,6 +37,7 @@ function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterabl
     expecting: [] as [number, number][],
     arrived: new Set<number>(),
     quiet: [] as number[],
+    sendsAll: false,
   }
   const stop = new AbortController()
   const host: FeedHost = {
@@ -49,6 +50,10 @@ function feedOf(bytes: Uint8Array, options: { size?: number; elsewhere?: Iterabl
     stored: (piece) => seen.stored.push(piece),
     stated: (pieces) => seen.stated.push(...pieces),
     heard: (quiet) => seen.quiet.push(quiet),
+    sendsAll: () => seen.sendsAll,
+    sentAll: () => {
+      seen.sendsAll = true
+    },
     ...(aside ? { aside: { any: true, has: (piece: number) => aside.has(piece) } } : {}),
   }
   const feed = new SourceFeed({
@@ -350,5 +355,41 @@ describe('a feed beside requests for parts', () => {
     await run()
     expect(seen.stored).toEqual([0, 1, 2, 3, 6, 7, 8, 9, 10, 11])
     expect(source.calls).toEqual([`open ${digest} 0-${4 * pieceLength}`, `open ${digest} ${6 * pieceLength}`])
+  })
+})
+
+describe('a source that sends all of it, whatever part is asked for', () => {
+  beforeEach(() => {
+    source.sendsAll = true
+  })
+
+  test('is asked once, also where much of it is not needed', async () => {
+    const bytes = bytesOf(60 * pieceLength)
+    const { run, seen, write, digest } = feedOf(bytes, { elsewhere: upTo(40).slice(10) })
+    write(0)
+    await run()
+    expect(seen.stored.length).toBeGreaterThanOrEqual(29)
+    expect(source.calls).toEqual([`open ${digest} ${pieceLength}`])
+    expect(source.sent).toBe(bytes.length)
+  })
+
+  test('and was asked for all but a part is not asked again for the rest', async () => {
+    const bytes = bytesOf(100 * pieceLength)
+    const { run, digest, blob } = feedOf(bytes, { aside: new Set([20]) })
+    const { pieceLength: length, count } = blob.layout
+    await run()
+    expect(source.calls).toEqual([`open ${digest} 0-${20 * length}`])
+    expect(blob.have.count).toBe(count)
+  })
+
+  test('is not silent while it sends what is here', async () => {
+    const { run, write, seen } = feedOf(bytesOf(10 * pieceLength))
+    write(...upTo(9))
+    source.chunk = pieceLength
+    source.gate = () => new Promise((resolve) => clock.after(1000, resolve))
+    const running = run()
+    await clock.run(11_000)
+    await running
+    expect(seen.quiet).toEqual(Array.from({ length: 10 }, () => 1000))
   })
 })

@@ -4,7 +4,8 @@
  * whomever.
  *
  * The source is one long answer, read in order. Runs of pieces that are here or at a parent already are skipped by asking
- * anew from behind them; short runs are read and thrown away, which is cheaper than another request.
+ * anew from behind them; short runs are read and thrown away, which is cheaper than another request. So are all of them where
+ * the source begins anew with each request.
  */
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -23,6 +24,10 @@ export interface FeedHost extends IntakeHost {
   heard(quiet: number): void
   /** Pieces that the source has sent, or is sending, because somebody waits for a part: it is not to send them once more. */
   readonly aside?: { readonly any: boolean; has(piece: number): boolean }
+  /** The source sends all of it, whatever part is asked for: one answer is to serve all. */
+  sendsAll?(): boolean
+  /** That has been seen of it. */
+  sentAll?(): void
   /** Whoever waits for a part goes first: the next piece is read when this resolves. */
   turn?(): Promise<void> | undefined
 }
@@ -106,18 +111,23 @@ export class SourceFeed {
           { detail: { size: answer.size } },
         )
       }
-      return await this.#read(answer.body, first, last, signal)
+      if (answer.ranged === false) this.#o.host.sentAll?.()
+      return await this.#read(answer.body, first, answer.ranged === false ? layout.count : last, signal)
     } finally {
       // Whatever is still on its way is not wanted.
       stop.abort()
     }
   }
 
+  get #sendsAll(): boolean {
+    return this.#o.host.sendsAll?.() ?? false
+  }
+
   /** The first piece after `first` that the source is not to send in order; `count` if none. */
   #before(first: number): number {
     const { aside } = this.#o.host
     const { count, pieceLength } = this.#layout
-    if (!aside?.any) return count
+    if (!aside?.any || this.#sendsAll) return count
     const end = Math.min(count, first + Math.ceil(stretchBytes / pieceLength))
     let piece = first + 1
     while (piece < end && !aside.has(piece)) piece++
@@ -149,7 +159,8 @@ export class SourceFeed {
           piece++
           if (piece >= layout.count) continue
           const needed = host.nextNeeded(piece)
-          if (needed >= layout.count || (needed - piece) * layout.pieceLength > skipBytes) return needed
+          if (needed >= layout.count) return needed
+          if (!this.#sendsAll && (needed - piece) * layout.pieceLength > skipBytes) return needed
           if (piece === last) return needed
           // It was asked for all there is: once, and from now on for less at a time.
           if (last === layout.count && needed > piece && this.#before(piece - 1) < needed) return needed

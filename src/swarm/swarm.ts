@@ -118,10 +118,13 @@ export class Swarm implements SessionHandler {
     return passage
   }
 
-  /** A scheduler named this node as the one that reads the blob from its source, or as much of it as others need. */
-  order(location: Location, part = false): void {
+  /**
+   * A scheduler named this node as the one that reads the blob from its source, or as much of it as others need. The source
+   * is asked for its size, for the `size` that came with the order may be from a wrong manifest.
+   */
+  order(location: Location, part = false, size?: number): void {
     if (this.#o.store.find(location.digest)?.complete) return
-    this.fetch(location, undefined, part).fetch(true)
+    this.fetch(location, undefined, part).fetch(true, size)
   }
 
   /**

@@ -278,12 +278,12 @@ export class Transfer {
     if (this.#places.add(location) && this.#feeding.failure) this.fetch(false)
   }
 
-  /** The scheduler named this node: read from the source what nobody else has. */
-  fetch(ordered: boolean): void {
+  /** The scheduler named this node: read from the source what nobody else has. `told`: the size it is said to have. */
+  fetch(ordered: boolean, told?: number): void {
     this.#ordered ||= ordered
     if (this.#over) return
     const led = this.leads
-    this.#feeding.start()
+    this.#feeding.start(told)
     if (!led) this.#lead()
   }
 

@@ -32,12 +32,12 @@ export function tracedSource(to: Source, traces: Traces, transfers: TransferSpan
         () => to.resolve(repository, tag, signal),
         ({ digest, size }) => ({ digest, size }),
       ),
-    stat: (location, signal) =>
+    stat: (location, ...rest) =>
       transfers.within(location.digest, () =>
         call(
           'look at the source',
           { repository: formatRepository(location.repository), digest: location.digest },
-          () => to.stat(location, signal),
+          () => to.stat(location, ...rest),
           ({ size }) => ({ size }),
         ),
       ),

@@ -275,9 +275,14 @@ export type ScheduleReply = z.infer<typeof scheduleReplySchema>
 
 /**
  * `POST /shoal/v1/fetch`: a scheduler tells a seed to read a blob from its source; or, with `part`, as much of it as others
- * tell it they need. Answered 202.
+ * tell it they need. Answered 202. The `size` is what the node that wants it was told: of use where the source does not
+ * say it.
  */
-export const fetchOrderSchema = z.object({ location: locationSchema, part: z.boolean().optional() })
+export const fetchOrderSchema = z.object({
+  location: locationSchema,
+  part: z.boolean().optional(),
+  size: size.optional(),
+})
 export type FetchOrder = z.infer<typeof fetchOrderSchema>
 
 export const tagSchema = z.string().transform((text, ctx) => {

@@ -74,7 +74,7 @@ export class LoneNode<S extends BlobStore = MemoryStore> {
       changed: () => {},
     })
     const owners = () => []
-    const rights = { heard: () => {}, vouch: () => ({}) }
+    const rights = { heard: () => {}, vouch: async () => ({}) }
     const door = { lender: () => 0, hasLogin: async () => false }
     const tags = new Tags({ store, source, membership, outbound, clock, log, ttlMs: 60_000, rights, door, owners })
     this.content = new NodeContent({ store, swarm: this.swarm, source, tags })

@@ -21,6 +21,10 @@ export class FakeSource implements Source {
   failure: Failure | undefined
   /** What one place alone answers. */
   refuses: (location: Location) => Failure | undefined = () => undefined
+  /** Nobody can tell how long something is before it is read. */
+  untold = false
+  /** It sends all of a blob, whatever part is asked for. */
+  sendsAll = false
   /** Instead of what `open` would give. */
   answer: ((location: Location, start: number) => OpenBody) | undefined
   /** Awaited before every chunk. */
@@ -44,9 +48,11 @@ export class FakeSource implements Source {
     return { digest, ...this.#statOf(digest, 'no-manifest') }
   }
 
-  async stat(location: Location): Promise<Stat> {
+  async stat(location: Location, _signal?: AbortSignal, told?: number): Promise<Stat> {
     const { digest, kind } = location
     this.#called(`stat ${digest}`, location)
+    if (this.untold && told !== undefined) return { size: told, mediaType: 'application/octet-stream' }
+    if (this.untold) throw new Failure('no-blob', 'it says that there is none')
     return this.#statOf(digest, kind === 'blob' ? 'no-blob' : 'no-manifest')
   }
 
@@ -54,7 +60,11 @@ export class FakeSource implements Source {
     this.#called(`open ${location.digest} ${start}${end === undefined ? '' : `-${end}`}`, location)
     if (this.answer) return this.answer(location, start)
     const stat = this.#statOf(location.digest, 'no-blob')
-    return { ...stat, body: this.#body(this.#blobs.get(location.digest)!.bytes.subarray(0, end), start, signal) }
+    const { bytes } = this.#blobs.get(location.digest)!
+    if (!this.sendsAll || (start === 0 && end === undefined)) {
+      return { ...stat, body: this.#body(bytes.subarray(0, end), start, signal) }
+    }
+    return { ...stat, body: behind(start, this.#body(bytes, 0, signal)), ranged: false }
   }
 
   async pass(_repository: Repository, path: string): Promise<Passed> {
@@ -92,5 +102,14 @@ export class FakeSource implements Source {
     } finally {
       this.streams--
     }
+  }
+}
+
+/** What comes from byte `start` on, and nothing for what comes before. */
+async function* behind(start: number, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let at = 0
+  for await (const chunk of body) {
+    yield chunk.subarray(Math.min(chunk.length, Math.max(0, start - at)))
+    at += chunk.length
   }
 }

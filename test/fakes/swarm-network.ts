@@ -164,7 +164,7 @@ export class SwarmNetwork {
         return { piece: offer.piece, bytes: parent.forge(offer.piece, bytes) }
       },
       schedule: async ({ id }, request) => (await reach(id)).scheduler!.schedule(request),
-      order: async ({ id }, { location, part }) => (await reach(id)).swarm.order(location, part),
+      order: async ({ id }, { location, part, size }) => (await reach(id)).swarm.order(location, part, size),
       announce: () => Promise.reject(new Failure('internal', 'nodes announce by themselves here')),
       resolve: () => Promise.reject(new Failure('internal', 'there are no tags here')),
       call: () => Promise.reject(new Failure('internal', 'no part of a node answers here')),

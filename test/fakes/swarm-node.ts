@@ -81,7 +81,7 @@ export class SwarmNode {
           clock,
           log,
           metrics,
-          orderSelf: (order) => this.swarm.order(order.location, order.part),
+          orderSelf: (order) => this.swarm.order(order.location, order.part, order.size),
         })
       : undefined
     const { scheduler } = this
