@@ -70,7 +70,10 @@ test('of a program that became another goes on what is mounted, with what it is 
 
 test('what somebody else has mounted in the place of a root file system is not taken over', () => {
   const state = { ...emptyState, layers: [layer('a', 'file', 'mount:/one')], mounts: [mount('/one', 'a')] }
-  const table = [...mounted('/run/m/m.d/layers/a'), { target: '/one', type: 'overlay', source: 'overlay' }]
+  const table = [
+    ...mounted('/run/m/m.d/layers/a'),
+    { target: '/one', type: 'overlay', source: 'overlay', options: 'rw' },
+  ]
   expect(working(state, table, places)).toMatchObject({ mounts: [], layers: [] })
 })
 
