@@ -126,7 +126,7 @@ function outcome({ systemd }: Machine, { start, snapshotter }: Options, settings
       `${said}. There is no systemd here: have whatever supervises programs on this host run`,
       `  ${places.binary} up`,
       'as root, and start it again when it ends with 1.',
-      ...(snapshotter ? ['For containerd, two more as root: shoal mounter, and shoal snapshotter.'] : []),
+      ...(snapshotter ? ['For containerd, two more as root: shoal mounter --idle 0, and shoal snapshotter.'] : []),
     ]
   }
   if (systemd === 'present') return [`${said}, and starts when this system is booted.`]

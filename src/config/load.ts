@@ -89,7 +89,8 @@ function readConfig(path: string, givens: Givens, host: Host): string {
     // Nobody named it, so nobody knows what this is about.
     if (givens.config || !(error instanceof ConfigError)) throw error
     const remedy = 'run as root, let this user into its folder and read it, or name another file with --config'
-    throw new ConfigError(error.problems.map((problem) => `${problem}; ${remedy}`))
+    const shut = (problem: string) => problem.endsWith('may not read it')
+    throw new ConfigError(error.problems.map((problem) => (shut(problem) ? `${problem}; ${remedy}` : problem)))
   }
 }
 

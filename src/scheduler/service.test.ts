@@ -10,7 +10,7 @@ import { repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { type Announce, type FetchOrder, fetchOrderSchema, type Schedule } from '../wire/messages.ts'
-import { orderOf } from './order.ts'
+import { orderOf } from '../wire/order.ts'
 import { Scheduler } from './service.ts'
 import { Swarms } from './swarms.ts'
 

@@ -9,9 +9,9 @@ import type { Repository } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Announce, FetchOrder, Parent, Schedule, ScheduleReply } from '../wire/messages.ts'
+import { orderOf } from '../wire/order.ts'
 import type { Outbound } from '../wire/wire.ts'
 import type { SwarmNode } from './decision.ts'
-import { orderOf } from './order.ts'
 import type { Swarms } from './swarms.ts'
 
 export interface SchedulerOptions {

@@ -1,5 +1,5 @@
 /** A source that ignores ranges, as some caches do: it is read once, in order, however little is wanted first. */
-import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
 import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 
 let network: SwarmNetwork
@@ -38,4 +38,22 @@ test('by who wants all of it, and parts of that first', async () => {
   expect(await network.until(() => node!.complete(digest))).toBe(true)
   // What was on its way when it was seen.
   expect(network.sourceBytes).toBeLessThan(bytes.length + 5 * pieceLength)
+})
+
+test('from its beginning, where that is what somebody waits for', async () => {
+  const [node] = network.nodes
+  const { location, bytes } = network.blob(60)
+  const { source } = node!
+  const open = source.open.bind(source)
+  // Of the answers that are asked for at once the first one tells.
+  spyOn(source, 'open').mockImplementation(async (of, start, ...more) => {
+    await new Promise<void>((resolve) => network.clock.after(start === 0 ? 20 : 500, resolve))
+    return open(of, start, ...more)
+  })
+  const transfer = node!.swarm.fetch(location, bytes.length, true)
+  transfer.aim(transfer.reader(), [[0, 40]])
+  expect(await network.until(() => transfer.blob!.have.has(0))).toBe(true)
+  expect(transfer.blob!.have.count).toBeLessThan(10)
+  expect(await network.until(() => transfer.blob!.have.has(39))).toBe(true)
+  expect(network.sourceBytes).toBeLessThan(1.2 * bytes.length)
 })

@@ -286,7 +286,8 @@ export class Feeding {
   #nextNeeded(blob: Blob, from: number): number {
     if (this.#host.leftToOther()) return blob.layout.count
     for (let i = blob.have.nextMissing(from); i < blob.layout.count; i = blob.have.nextMissing(i + 1)) {
-      if (this.#isNeeded(blob, i) && !this.#ranges?.isComing(i)) return i
+      // Of a source that sends all of it no part will come by itself.
+      if (this.#isNeeded(blob, i) && (this.#sendsAll || !this.#ranges?.isComing(i))) return i
     }
     return blob.layout.count
   }

@@ -6,10 +6,10 @@
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
-import { orderOf } from '../scheduler/order.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Schedule, ScheduleReply } from '../wire/messages.ts'
+import { orderOf } from '../wire/order.ts'
 import type { Directory, Outbound } from '../wire/wire.ts'
 
 export interface PlannerOptions {

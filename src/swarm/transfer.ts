@@ -504,7 +504,7 @@ export class Transfer {
       whole: () => !this.#part,
       awaited: (most, needed) => this.#download?.due(most, needed),
       readInOrder: () => this.#readers.size > this.#partly.size,
-      leftToOther: () => this.#d.clock.now() - this.#readerToldAt < readsMs,
+      leftToOther: () => !this.#alone && this.#d.clock.now() - this.#readerToldAt < readsMs,
       hopeful: () => this.#download?.hopeful ?? false,
       stored: (_, piece, bytes) => {
         this.bytes.source += bytes
@@ -733,9 +733,11 @@ export class Transfer {
 
   /** What others hold is of no use while they give nothing of it: they may all be busy for good. */
   #goAlone(): void {
+    if (!this.#alone) {
+      for (const id of this.#download?.parents.keys() ?? []) this.#asking.failed(id, 'has given nothing for long')
+      this.#asking.ask(true)
+    }
     this.#alone = true
-    for (const id of this.#download?.parents.keys() ?? []) this.#asking.failed(id, 'has given nothing for long')
-    this.#asking.ask(true)
     this.fetch(false)
   }
 
