@@ -43,6 +43,18 @@ test('what failed is counted once of a long log, which says it again at its end'
   expect(status).toBe(0)
 })
 
+test('what a skipped suite has is counted once, and its hooks are not, also of a long log', async () => {
+  const skipped = `import { afterAll, beforeAll, describe, test } from 'bun:test'
+    describe.skip('a suite', () => { beforeAll(() => {}); afterAll(() => {}); test('one', () => {}); test('two', () => {}) })`
+  const many = `${head} for (let i = 0; i < 60; i++) test(\`good \${i}\`, () => expect(i).toBe(i))`
+  for (const [files, passed] of [
+    [{ 'a.test.ts': skipped }, 0],
+    [{ 'a.test.ts': skipped, 'b.test.ts': many }, 60],
+  ] as const) {
+    expect((await tallied(files)).lines.at(-1)).toBe(`${passed} passed, 0 failed, 2 skipped`)
+  }
+})
+
 test('a file that fails twice has failed, beside one that does not', async () => {
   const { lines, status } = await tallied({ 'a.test.ts': bad('wrong'), 'b.test.ts': onceBad('shy') })
   expect(lines).toContain('wrong')
