@@ -129,10 +129,10 @@ export class NodeSwarm {
     this.#listeners.push(listener)
   }
 
-  /** What this node has of it has changed: others are told; with `soon`, at once. */
-  announce(digest: Digest, soon = true): void {
+  /** What this node has of it has changed: others are told; with `soon`, at once, and it resolves when its owner was. */
+  async announce(digest: Digest, soon = true): Promise<void> {
     for (const listener of this.#listeners) listener(digest)
     const owner = this.announcer.changed(digest)
-    if (owner && soon) this.#network.announceSoon(owner)
+    if (owner && soon) await this.#network.announceSoon(owner)
   }
 }

@@ -229,7 +229,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const stored = (digest: Digest) => {
       const blob = store.find(digest)
       if (blob) seeder.begun(blob)
-      parted.announce(digest)
+      return parted.announce(digest)
     }
     const content = new NodeContent({ store, swarm, source: asked, tags })
     const ordered = (location: Location) => rights.ordered(location)

@@ -78,7 +78,7 @@ count_tests() {
   local name=$1 all=$2 status=$3 log=$4 fails hooks
   fails=$(summed "$log" fail)
   # Bun counts the hooks of a skipped suite as skipped tests without a name, and says of a long log again what was skipped.
-  hooks=$(sed -E '/^[0-9]+ tests? skipped:$/,$d' "$log" | grep -cE '^\(skip\) .*\(unnamed\)$')
+  hooks=$(sed -E '/^[0-9]+ tests? skipped:$/,$d' "$log" | grep -cE '^\(skip\) .*\(unnamed\)( \[[0-9.]+m?s\])?$')
   passed=$((passed + $(summed "$log" pass)))
   skipped=$((skipped + $(summed "$log" skip) - hooks + $(summed "$log" todo)))
   add_lines failures "$(names_of_failed "$log")"

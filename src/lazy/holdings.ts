@@ -1,6 +1,6 @@
 /** The indexes that are here, each with who says whose it is: what comes in is looked at first, and what goes out as well. */
 import { unlink } from 'node:fs/promises'
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { isRight } from '../content/read-whole.ts'
@@ -25,10 +25,13 @@ export interface HoldingsDeps {
   readonly finding: Pick<Finding, 'bring'>
   /** The repository has it, as a matter of course. */
   readonly contains: (repository: Repository, digest: Digest) => void
-  /** A blob has become whole here without a transfer. */
-  readonly stored: (digest: Digest) => void
+  /** A blob has become whole here without a transfer. Resolves when those were told who name its holders. */
+  readonly stored: (digest: Digest) => Promise<void>
   readonly clock: Clock
 }
+
+/** Ms that an index which was made here waits to be known as this node's. */
+const knownWithinMs = 1000
 
 export class IndexHoldings {
   readonly #d: HoldingsDeps
@@ -89,9 +92,12 @@ export class IndexHoldings {
       const blob = await keepFile(store, identity, file)
       const statement = state({ layer: location.digest, diffId, index: blob.digest, size: blob.size }, identity)
       await this.#compare(layer, statement, signal)
-      ledger.set(statement, clock.wall(), clock.wall())
       contains(location.repository, blob.digest)
-      stored(blob.digest)
+      // Who hears of it asks for it at once, and with no holder known somebody is sent to the registry, which has none.
+      const patience = new AbortController()
+      await Promise.race([stored(blob.digest), pause(clock, knownWithinMs, patience.signal)])
+      patience.abort()
+      ledger.set(statement, clock.wall(), clock.wall())
       return statement
     } finally {
       await unlink(file).catch(() => {})

@@ -5,7 +5,7 @@ import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { diffIdOf, indexTextOf, type LazyNode, LazyNodes, repository } from '../../test/fakes/lazy-nodes.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
-import { madeCall, replyOf } from './calls.ts'
+import { indexCall, madeCall, replyOf } from './calls.ts'
 import type { Found } from './indexes.ts'
 import { state } from './statement.ts'
 
@@ -84,6 +84,25 @@ describe('the index of a layer', () => {
     expect(await node.index(location)).toEqual({ state: 'making', done: 450_000, total: 600_000 })
     gate.resolve()
     expect((await indexed(node, location)).state).toBe('here')
+  })
+
+  test('is given to nobody before those know who holds it of whom it will be asked for', async () => {
+    const node = await nodes.add()
+    const location = nodes.publish(layer)
+    const gate = Promise.withResolvers<void>()
+    node.telling = gate.promise
+    await node.index(location)
+    const index = digestOf(Buffer.from(indexTextOf(layer)))
+    while (!node.store.find(index)?.complete) await Bun.sleep(1)
+    const asked = { repository, layer: location.digest, make: false }
+    const answer = () => node.calls.answer(indexCall.name, asked) as Promise<{ state: string }>
+    for (let i = 0; i < 20; i++) {
+      expect((await answer()).state).toBe('making')
+      await Bun.sleep(1)
+    }
+    gate.resolve()
+    await indexed(node, location)
+    expect((await answer()).state).toBe('made')
   })
 
   test('is made by the next seed when the one that was making it is gone', async () => {

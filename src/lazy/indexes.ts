@@ -44,8 +44,8 @@ export interface IndexesDeps {
   readonly ordered: (location: Location) => void
   /** The repository has it, as a matter of course. */
   readonly contains: (repository: Repository, digest: Digest) => void
-  /** A blob has become whole here without a transfer. */
-  readonly stored: (digest: Digest) => void
+  /** A blob has become whole here without a transfer. Resolves when those were told who name its holders. */
+  readonly stored: (digest: Digest) => Promise<void>
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Pick<Metrics, 'layerIndexSeconds' | 'layerIndexesMade'>

@@ -284,6 +284,35 @@ test('many changes in a short time make few announces, and the last change is am
   expect(told.at(-1)!.holdings).toEqual([holding(500)])
 })
 
+test('who waits for a change to be told waits for the announce that has it, and for no scheduler that is gone', async () => {
+  const cluster = new Cluster(9)
+  const scheduler = cluster.add('s', ['scheduler'])
+  let latest = 0
+  const changes = () => ({ holdings: [holding(latest)], gone: [] as Digest[] })
+  const p = cluster.add('p', ['peer'], ['s'], { changes })
+  await cluster.clock.run(10_000)
+  const told = () => toldBy(scheduler, 'p').at(-1)!.holdings
+  for (latest = 1; latest <= 3; latest++) {
+    let waits = true
+    const heard = p.heartbeat.changed('s').then(() => {
+      waits = false
+    })
+    await Bun.sleep(1)
+    expect(waits).toBe(true)
+    await cluster.clock.run(200)
+    await heard
+    expect(told()).toEqual([holding(latest)])
+  }
+  await p.heartbeat.changed('nobody')
+  scheduler.dark = true
+  let gone = 0
+  void p.heartbeat.changed('s').then(() => gone++)
+  await cluster.clock.run(1)
+  expect(gone).toBe(0)
+  await cluster.clock.run(10_000)
+  expect(gone).toBe(1)
+})
+
 test('more holdings than fit one announce are sent in several, the first of them full', async () => {
   const cluster = new Cluster(10)
   const scheduler = cluster.add('s', ['scheduler'])

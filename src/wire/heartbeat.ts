@@ -66,6 +66,8 @@ interface Target {
   sentAt: number
   dueAt: number
   cancel: () => void
+  /** For those who wait until what has changed by now was told. */
+  told: PromiseWithResolvers<void> | undefined
 }
 
 export class Heartbeat {
@@ -84,10 +86,13 @@ export class Heartbeat {
     for (const info of this.#options.table.withMode('scheduler')) this.#add(info)
   }
 
-  /** There is something to tell that scheduler: it hears it within 100 ms or so. */
-  changed(scheduler: NodeId): void {
+  /** There is something to tell that scheduler: it hears it within 100 ms or so. Resolves when it has, or will not. */
+  async changed(scheduler: NodeId): Promise<void> {
     const target = this.#targets.get(scheduler)
-    if (target) this.#soon(target)
+    if (!target) return
+    target.told ??= Promise.withResolvers()
+    this.#soon(target)
+    await target.told.promise
   }
 
   /** Stops, and says goodbye to the schedulers. Bounded by the deadline of a call. */
@@ -95,7 +100,7 @@ export class Heartbeat {
     this.#running = false
     const targets = [...this.#targets.values()]
     this.#targets.clear()
-    for (const target of targets) target.cancel()
+    for (const target of targets) end(target)
     const source = this.#options.source()
     if (!source) return
     await Promise.allSettled(
@@ -119,6 +124,7 @@ export class Heartbeat {
       sentAt,
       dueAt: Number.POSITIVE_INFINITY,
       cancel: () => {},
+      told: undefined,
     }
     this.#targets.set(info.id, target)
     // A little apart, for a scheduler that comes up is met by all nodes at once.
@@ -126,7 +132,8 @@ export class Heartbeat {
   }
 
   #remove(info: NodeInfo): void {
-    this.#targets.get(info.id)?.cancel()
+    const target = this.#targets.get(info.id)
+    if (target) end(target)
     this.#targets.delete(info.id)
   }
 
@@ -156,6 +163,8 @@ export class Heartbeat {
     target.dirty = false
     target.sentAt = clock.now()
     target.dueAt = Number.POSITIVE_INFINITY
+    const { told } = target
+    target.told = undefined
     const usual = (period: number) => period * (1 - heartbeatTimes.jitter + 2 * heartbeatTimes.jitter * random())
     let next: number
     try {
@@ -189,6 +198,7 @@ export class Heartbeat {
       table.doubt(target.info.id)
     } finally {
       target.sending = false
+      told?.resolve()
     }
     if (this.#targets.get(target.info.id) !== target) return
     this.#schedule(target, next)
@@ -223,4 +233,10 @@ export class Heartbeat {
     const base = { full: false, holdings: [], gone: [], leaving: false }
     return { node: self, uploads: source.uploads(), uploadSlots: source.uploadSlots, ...base, ...rest }
   }
+}
+
+/** It is told nothing any more. */
+function end(target: Target): void {
+  target.cancel()
+  target.told?.resolve()
 }

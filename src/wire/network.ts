@@ -242,9 +242,9 @@ export class Network {
     return this.#join(inbound, source)
   }
 
-  /** What `source.changes` would return for that scheduler has changed: it is told soon, not with the next heartbeat. */
-  announceSoon(scheduler: NodeId): void {
-    this.#heartbeat.changed(scheduler)
+  /** What `source.changes` would return for that scheduler has changed: it is told soon, not with the next heartbeat; resolves then. */
+  announceSoon(scheduler: NodeId): Promise<void> {
+    return this.#heartbeat.changed(scheduler)
   }
 
   /** Says goodbye to the schedulers and closes everything; takes a few seconds at most. */

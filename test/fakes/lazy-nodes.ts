@@ -132,6 +132,8 @@ export class LazyNode {
   readonly fetched: Digest[] = []
   /** While it is there, what it fetches from others waits for it. */
   gate: Promise<void> | undefined
+  /** While it is there, nobody who names holders has heard of what was stored here. */
+  telling: Promise<void> | undefined
   readonly #nodes: LazyNodes
 
   constructor(
@@ -171,7 +173,7 @@ export class LazyNode {
       placeOf: (digest) => this.coming.get(digest),
       ordered: () => {},
       contains: (place, digest) => store.seenIn(digest, place),
-      stored: () => {},
+      stored: async () => this.telling,
     })
   }
 
