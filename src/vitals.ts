@@ -2,12 +2,13 @@
  * What moves in the cluster, for an operator's eyes: this node's own vitals, told to whoever is a member, and those of
  * the others, asked of them when somebody looks and not before.
  */
-import { LRUCache } from 'lru-cache'
+
 import pLimit from 'p-limit'
 import type { ClusterFacts, ClusterHistoryFacts, HistorySpan } from './admin/view.ts'
 import type { Clock } from './clock.ts'
 import type { Membership } from './cluster/membership.ts'
 import type { NodeInfo } from './cluster/node-info.ts'
+import { lru } from './lru.ts'
 import type { Meter } from './meter.ts'
 import { downloadFacts } from './node-view.ts'
 import type { Swarm } from './swarm/swarm.ts'
@@ -44,7 +45,7 @@ export class ClusterVitals {
   readonly #o: VitalsParts
   readonly #answers = new Map<string, { readonly answer: Promise<Answers>; readonly at: number }>()
 
-  readonly #last = new LRUCache<string, { readonly told: Told; readonly at: number }>({ max: 4 * mostAsked })
+  readonly #last = lru<string, { readonly told: Told; readonly at: number }>(4 * mostAsked)
 
   constructor(parts: VitalsParts) {
     this.#o = parts

@@ -11,6 +11,7 @@ export const floors: readonly (readonly string[])[] = [
     'hardening.ts',
     'notify.ts',
     'json.ts',
+    'lru.ts',
     'span.ts',
     'turns.ts',
   ],

@@ -4,8 +4,8 @@
  */
 import { createPrivateKey, createPublicKey, diffieHellman, type KeyObject, sign, verify } from 'node:crypto'
 import { ed25519 } from '@noble/curves/ed25519.js'
-import { LRUCache } from 'lru-cache'
 import { base58btc } from 'multiformats/bases/base58'
+import { lru } from '../lru.ts'
 import type { NodeId } from './node-info.ts'
 
 /** multihash: identity, 36 bytes; then protobuf PublicKey: field 1 (type) = Ed25519, field 2 (data) = 32 bytes. */
@@ -61,7 +61,7 @@ export function agreement(seed: Uint8Array): (id: NodeId) => Uint8Array | undefi
 
 /** Verifies signatures of nodes. Making a key object costs as much as a verification, so the recent ones are kept. */
 export class Verifier {
-  readonly #keys = new LRUCache<NodeId, KeyObject>({ max: 1024 })
+  readonly #keys = lru<NodeId, KeyObject>(1024)
 
   /** False as well when `id` names no key or the signature is no signature at all. */
   verify(id: NodeId, bytes: Uint8Array, signature: Uint8Array): boolean {

@@ -1,6 +1,7 @@
 /** {@link Content} of a node: from the store if it is whole there, else through the swarm, which knows the way to the source. */
-import { LRUCache } from 'lru-cache'
+
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { contentsOf, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import { formatReference, parseTag, type Repository, type Tag } from '../oci/reference.ts'
@@ -35,7 +36,7 @@ const latestTag = parseTag('latest')
 export class NodeContent implements Content {
   readonly #o: NodeContentOptions
   /** Sizes that manifests stated: they spare a round trip to the source before a layer can start. */
-  readonly #sizes = new LRUCache<Digest, { size: number; mediaType: string }>({ max: 50_000 })
+  readonly #sizes = lru<Digest, { size: number; mediaType: string }>(50_000)
 
   constructor(options: NodeContentOptions) {
     this.#o = options

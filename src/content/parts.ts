@@ -3,11 +3,12 @@
  * whole cluster, and says what it heard, also of who may have it. It is remembered: who asks while the source is out of
  * reach gets the last word, of another scheduler if need be.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Clock } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { formatReference } from '../oci/reference.ts'
 import type { Rights } from '../rights/rights.ts'
 import { lastWordMs } from '../rights/verdicts.ts'
@@ -43,10 +44,10 @@ const patienceMs = 3000
 
 export class Parts {
   readonly #o: PartsOptions
-  readonly #known = new LRUCache<string, Known>({ max: mostKnown })
-  readonly #failed = new LRUCache<string, { failure: Failure; until: number }>({ max: 4096 })
+  readonly #known = lru<string, Known>(mostKnown)
+  readonly #failed = lru<string, { failure: Failure; until: number }>(4096)
   /** Clock time until which nobody needs to be asked again. */
-  readonly #vain = new LRUCache<string, number>({ max: 4096 })
+  readonly #vain = lru<string, number>(4096)
   readonly #asking = new Map<string, Promise<Known>>()
 
   constructor(options: PartsOptions) {

@@ -9,11 +9,12 @@
  * the source was asked: this node's own, or that of the client that lent its login; and an owner's no is not the last
  * word for a node that can ask in another name.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Clock } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure, type FailureCode } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
 import type { Rights } from '../rights/rights.ts'
 import type { Door } from '../source/door.ts'
@@ -53,9 +54,9 @@ export class Tags {
   readonly #o: TagsOptions
   readonly #asking = new Map<string, Promise<TagRecord>>()
   /** By tag and lender: that the source does not have it, or could not say while an older answer is known. */
-  readonly #failed = new LRUCache<string, { failure: Failure; at: number }>({ max: mostFailures })
+  readonly #failed = lru<string, { failure: Failure; at: number }>(mostFailures)
 
-  readonly #latest = new LRUCache<string, Tag>({ max: mostAsked })
+  readonly #latest = lru<string, Tag>(mostAsked)
 
   constructor(options: TagsOptions) {
     this.#o = options

@@ -4,10 +4,11 @@
  * the world. Longer it does not count, or one seed with a wrong pattern would cut all nodes off from a registry for good.
  * What this node was told itself always counts.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
+import { lru } from '../lru.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import { isPattern } from './homes.ts'
 import { matcherOf } from './pattern.ts'
@@ -23,11 +24,9 @@ export class Keepers {
   readonly #membership: () => Pick<Membership, 'self' | 'withMode'>
   readonly #own: readonly Matcher[]
   readonly #now: () => number
-  readonly #matchers = new LRUCache<string, Matcher>({ max: mostPatterns })
+  readonly #matchers = lru<string, Matcher>(mostPatterns)
   /** What seeds kept that have left, and until when that counts. */
-  readonly #left = new LRUCache<NodeId, { readonly homes: readonly string[]; readonly until: number }>({
-    max: mostRemembered,
-  })
+  readonly #left = lru<NodeId, { readonly homes: readonly string[]; readonly until: number }>(mostRemembered)
 
   /**
    * @param own patterns that this node was told itself

@@ -1,8 +1,9 @@
 /** How long cached content may be unused, by rules for the repositories that it is known to be of. */
-import { LRUCache } from 'lru-cache'
+
 import picomatch from 'picomatch'
 import type { Clock } from '../clock.ts'
 import type { KeepRule } from '../config/rules.ts'
+import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Idle } from '../store/eviction.ts'
@@ -24,7 +25,7 @@ export function idleRule(
 ): IdleRule | undefined {
   if (rules.every(({ idleMs }) => idleMs === undefined)) return undefined
   const matchers = rules.map((rule) => ({ rule, matches: picomatch(rule.pattern) }))
-  const known = new LRUCache<Digest, { readonly idle: Idle | undefined; readonly until: number }>({ max: mostKept })
+  const known = lru<Digest, { readonly idle: Idle | undefined; readonly until: number }>(mostKept)
 
   function judge(repositories: readonly Repository[]): Idle | undefined {
     let longest: Idle | undefined

@@ -2,11 +2,12 @@
  * What starts of containers read first, for the whole cluster: the seed that owns a layer keeps it, a start tells it
  * through the node on its host, and every node asks it before a start.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Clock } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Outbound } from '../wire/wire.ts'
@@ -29,7 +30,7 @@ const believedMs = 30_000
 
 export class LayerReads {
   readonly #d: LayerReadsDeps
-  readonly #heard = new LRUCache<Digest, { reads: number[]; until: number }>({ max: 1024 })
+  readonly #heard = lru<Digest, { reads: number[]; until: number }>(1024)
 
   constructor(deps: LayerReadsDeps) {
     this.#d = deps

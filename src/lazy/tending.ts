@@ -2,13 +2,14 @@
  * What a node does about the indexes of layers while nobody waits for anything: a seed makes those that nobody has asked
  * for, what others made is checked where the layer is here whole, and what is of no use any more goes.
  */
-import { LRUCache } from 'lru-cache'
+
 import { type Clock, every } from '../clock.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { LayerIndexSetting } from '../config/settings.ts'
 import { isRight } from '../content/read-whole.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
@@ -49,7 +50,7 @@ export class Tending {
   /** Whole layers that came here and were not looked at. */
   readonly #came = new Set<Digest>()
   /** For which repositories blobs came. */
-  readonly #places = new LRUCache<Digest, Repository>({ max: 10_000 })
+  readonly #places = lru<Digest, Repository>(10_000)
   /** Found to be neither right nor wrong: made by another release. */
   readonly #unclear = new Set<Digest>()
   readonly #stop = new AbortController()

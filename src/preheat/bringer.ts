@@ -2,9 +2,10 @@
  * Brings what this node was sent for: in the background, so that whatever an engine waits for goes first, a few blobs at a
  * time, each job in turn. It remembers no longer than the process lives: whoever sent it asks, and tells it again.
  */
-import { LRUCache } from 'lru-cache'
+
 import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location } from '../source/source.ts'
@@ -58,7 +59,7 @@ export class Bringer {
   /** In the order in which they get their turn. */
   readonly #errands = new Map<string, Running>()
   /** A list that was sent before, and comes after the word that it is over, begins nothing. */
-  readonly #cancelled = new LRUCache<string, true>({ max: 4096 })
+  readonly #cancelled = lru<string, true>(4096)
   #bringing = 0
 
   constructor(options: BringerOptions) {

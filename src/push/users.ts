@@ -4,10 +4,10 @@
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import { LRUCache } from 'lru-cache'
 import pLimit from 'p-limit'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /** Name to hash. @throws {Failure} `bad-request` that names the line, and no hash */
@@ -46,7 +46,7 @@ export class Users {
   readonly #log: Log
   readonly #key = randomBytes(32)
   readonly #limit = pLimit(atOnce)
-  readonly #right = new LRUCache<string, number>({ max: 1024 })
+  readonly #right = lru<string, number>(1024)
   #users: Map<string, string>
   #mtime: number
   #lookedAt: number

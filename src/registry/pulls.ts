@@ -3,9 +3,10 @@
  * by client and manifest; a pull is over when every blob has been sent, or after a quiet time (the engine had the
  * other layers, or gave up). State is bounded: the oldest pull is reported early when there are too many.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Clock } from '../clock.ts'
 import type { Provenance } from '../content/content.ts'
+import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import { contentsOf } from '../oci/media.ts'
 
@@ -69,7 +70,7 @@ export class PullTracker {
   /** By client and manifest, oldest first. */
   readonly #pulls = new Map<string, Pull>()
   /** Which tag led a client to a digest: an index is asked for by tag, its manifests by digest. */
-  readonly #names = new LRUCache<string, string>({ max: 4096 })
+  readonly #names = lru<string, string>(4096)
 
   constructor({ clock, report, quietMs = 30_000, mostPulls = 256 }: PullTrackerInit) {
     this.#clock = clock

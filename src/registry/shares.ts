@@ -2,8 +2,9 @@
  * Where the bytes of a download came from, for the client that downloads: it makes up an id, shows it with each of its
  * requests, and asks. Longer than a download nothing is remembered of it, and not of many.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Provenance } from '../content/content.ts'
+import { lru } from '../lru.ts'
 
 export const downloadHeader = 'shoal-download'
 export const sharesPath = '/shoal/download'
@@ -22,7 +23,7 @@ interface Download {
 }
 
 export class Shares {
-  readonly #downloads = new LRUCache<string, Download>({ max: mostDownloads })
+  readonly #downloads = lru<string, Download>(mostDownloads)
 
   /** A blob is being sent; call the result when that is over. Nothing without an id. */
   sending(id: string | undefined, sent: () => Provenance): () => void {

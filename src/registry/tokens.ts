@@ -5,10 +5,10 @@
  * token that stands for it, in memory and for a while. Other clients show what they have when a request is refused.
  */
 import { randomBytes } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { basicLogin } from '../push/pushers.ts'
 import type { Exchange, Services } from './exchange.ts'
 
@@ -33,7 +33,7 @@ export class Tokens {
   readonly #clock: Clock
   readonly #draw: () => string
   /** Anybody may ask for tokens: what gives way to newer ones takes its timer along. */
-  readonly #shown = new LRUCache<string, Shown>({ max: mostKept, dispose: ({ cancel }) => cancel() })
+  readonly #shown = lru<string, Shown>(mostKept, { dispose: ({ cancel }) => cancel() })
 
   constructor(clock: Clock, draw = () => randomBytes(24).toString('base64url')) {
     this.#clock = clock

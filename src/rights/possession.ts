@@ -4,9 +4,10 @@
  * repository of one registry, and another says that it is its own as well, that other one has to show: bytes from a place
  * that it cannot know beforehand, which have to be those that are here.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Clock, Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { formatReference, type Repository } from '../oci/reference.ts'
 import type { Asker, Door, Named } from '../source/door.ts'
@@ -39,11 +40,11 @@ const mostProven = 20_000
 export class Possession {
   readonly #o: PossessionOptions
   /** For whom content came here that no client of this node has asked for. */
-  readonly #brought = new LRUCache<Digest, Repository>({ max: 50_000 })
+  readonly #brought = lru<Digest, Repository>(50_000)
   /** Registries of which another node said that they keep it private. */
-  readonly #told = new LRUCache<Digest, ReadonlySet<string>>({ max: 50_000 })
-  readonly #proven = new LRUCache<string, true>({ max: mostProven })
-  readonly #failed = new LRUCache<string, { failure: Failure; until: number }>({ max: 4096 })
+  readonly #told = lru<Digest, ReadonlySet<string>>(50_000)
+  readonly #proven = lru<string, true>(mostProven)
+  readonly #failed = lru<string, { failure: Failure; until: number }>(4096)
   readonly #asking = new Map<string, Promise<void>>()
 
   constructor(options: PossessionOptions) {

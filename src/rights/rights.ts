@@ -6,10 +6,11 @@
  *
  * A source is asked when what is known is more than a minute old (`verdicts.ts`), once for all who wait.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Clock, Random } from '../clock.ts'
 import type { LoginsFor } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Asker, Door, Named } from '../source/door.ts'
@@ -74,13 +75,13 @@ export class Rights {
   readonly #possession: Possession
   readonly #asking = new Map<string, Promise<Outcome>>()
   /** What the store knows too: which repository has which content. */
-  readonly #places = new LRUCache<string, true>({ max: mostPlaces })
+  readonly #places = lru<string, true>(mostPlaces)
   /** Clock time until which a question is not worth asking: content that is not there, repositories about which nothing is said. */
-  readonly #pointless = new LRUCache<string, { until: number; outcome: Outcome }>({ max: 4096 })
+  readonly #pointless = lru<string, { until: number; outcome: Outcome }>(4096)
   /** By repository: the question whether it is for anyone, and until when it is not asked again. */
-  readonly #open = new LRUCache<string, { until: number; asked: Promise<unknown> }>({ max: 4096 })
+  readonly #open = lru<string, { until: number; asked: Promise<unknown> }>(4096)
   /** By repository: why its registry last could not say. */
-  readonly #trouble = new LRUCache<string, string>({ max: 256 })
+  readonly #trouble = lru<string, string>(256)
 
   constructor(options: RightsOptions) {
     this.#o = options

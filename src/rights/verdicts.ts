@@ -6,7 +6,7 @@
  * - When the source cannot be asked, its last word counts: a public repository stays public for 30 days, a login counts
  *   for another day. Without any word nobody is let in.
  */
-import { LRUCache } from 'lru-cache'
+import { lru } from '../lru.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { BlobStore, GrantHolder } from '../store/blob-store.ts'
 
@@ -29,7 +29,7 @@ interface Said {
 
 export class Verdicts {
   readonly #store: Pick<BlobStore, 'granted' | 'setGranted'>
-  readonly #said = new LRUCache<string, Said>({ max: mostVerdicts })
+  readonly #said = lru<string, Said>(mostVerdicts)
 
   constructor(store: Pick<BlobStore, 'granted' | 'setGranted'>) {
     this.#store = store

@@ -11,12 +11,13 @@
  *
  * One file, because every decision reads and changes all of this state together.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Random } from '../clock.ts'
 import { announceEvery } from '../cluster/member-table.ts'
 import type { Mode } from '../cluster/node-info.ts'
 import { ownerOf } from '../cluster/rendezvous.ts'
 import { apart } from '../cluster/zone.ts'
+import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Asked, Decision, DescribedSwarm, SwarmNode } from './decision.ts'
 import { Gateways, type Standing } from './gateways.ts'
@@ -74,7 +75,7 @@ export class Swarms {
   /** Holders of no piece, the one that has been silent longest first. */
   readonly #empty = new Map<Holder, Swarm>()
   /** The last decisions about a blob, to be shown. */
-  readonly #explained = new LRUCache<Digest, readonly Decision[]>({ max: swarmsExplained })
+  readonly #explained = lru<Digest, readonly Decision[]>(swarmsExplained)
 
   /** @param sourceZone where sources are: seeds that are nearest to it read them */
   constructor(random: Random, sourceZone?: string) {

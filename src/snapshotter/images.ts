@@ -1,7 +1,8 @@
 /** From a chain ID to the layer that it ends with, by the manifests and configurations of images that are here. */
-import { LRUCache } from 'lru-cache'
+
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { formatRepository, parseReference, type Repository } from '../oci/reference.ts'
 import type { Layer } from './catalog.ts'
@@ -47,7 +48,7 @@ export interface Found {
 export class Images {
   readonly #files: ImageFiles
   /** By manifest: its layers by chain ID. Neither ever changes. */
-  readonly #known = new LRUCache<Digest, ReadonlyMap<string, LayerOfImage>>({ max: mostImages })
+  readonly #known = lru<Digest, ReadonlyMap<string, LayerOfImage>>(mostImages)
 
   constructor(files: ImageFiles) {
     this.#files = files

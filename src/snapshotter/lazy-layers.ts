@@ -3,10 +3,11 @@
  * the mounter mounts it. An index that is being made is waited for a little, once for an image and not for each layer:
  * to fetch and unpack would take as long, and after that it would be unpacked for good.
  */
-import { LRUCache } from 'lru-cache'
+
 import pLimit from 'p-limit'
 import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
 import type { Layer } from './catalog.ts'
 import type { Images } from './images.ts'
@@ -35,9 +36,9 @@ export class LazyLayers implements Layers {
   readonly #images: Pick<Images, 'find'>
   readonly #mounter: Pick<Mounter, 'open' | 'layers' | 'release'>
   readonly #o: LazyOptions
-  readonly #since = new LRUCache<Digest, number>({ max: mostImages })
+  readonly #since = lru<Digest, number>(mostImages)
   /** Images of which one layer was waited for in vain, and why: all others would be, one after the other. */
-  readonly #givenUp = new LRUCache<Digest, { readonly why: Failure; readonly at: number }>({ max: mostImages })
+  readonly #givenUp = lru<Digest, { readonly why: Failure; readonly at: number }>(mostImages)
   readonly #imageOf = new WeakMap<Layer, Digest>()
 
   constructor(

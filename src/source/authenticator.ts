@@ -3,12 +3,13 @@
  * Specification". The last challenge of a repository is remembered, so that only its first request is refused; a token
  * is shared by all requests of its scope, concurrent ones wait for the same, and it is renewed before it expires.
  */
-import { LRUCache } from 'lru-cache'
+
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
+import { type Lru, lru } from '../lru.ts'
 import type { Repository } from '../oci/reference.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
@@ -40,10 +41,10 @@ const defaultTokenSeconds = 60
 export const maxTokenBytes = 256 * 1024
 
 /** By repository: what it asked for last. */
-export type Challenges = LRUCache<string, Challenge>
+export type Challenges = Lru<string, Challenge>
 
 export function newChallenges(): Challenges {
-  return new LRUCache({ max: 4096 })
+  return lru(4096)
 }
 
 export class Authenticator {
@@ -51,7 +52,7 @@ export class Authenticator {
   readonly #credentials: Credentials
   readonly #clock: Clock
   readonly #challenges: Challenges
-  readonly #tokens = new LRUCache<string, Token>({ max: 4096 })
+  readonly #tokens = lru<string, Token>(4096)
   readonly #pending = new Map<string, Promise<Token>>()
 
   /** `challenges` may be shared: what a repository asks for does not depend on who asks. */

@@ -1,7 +1,7 @@
 /** Finds credentials where `docker login` left them: in Docker's `config.json` or with the helper it names. */
 import { readFile, stat } from 'node:fs/promises'
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
+import { lru } from '../lru.ts'
 import type { Log } from '../telemetry/log.ts'
 import {
   type Credential,
@@ -54,8 +54,8 @@ export class DockerCredentials implements Credentials {
   readonly #helperMs: number
   #version = ''
   #config: DockerConfig = {}
-  readonly #helped = new LRUCache<string, { readonly answer: Promise<Credential | undefined>; readonly until: number }>(
-    { max: mostHelped },
+  readonly #helped = lru<string, { readonly answer: Promise<Credential | undefined>; readonly until: number }>(
+    mostHelped,
   )
 
   constructor({ file, clock, log, path, helperMs = 10_000 }: DockerCredentialsOptions) {

@@ -3,9 +3,10 @@
  * that the client asked for: for a while, from memory, and for that repository alone. Who gets what was read is for
  * others to decide, and what is read so proves nothing about anybody's rights.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Clock } from '../clock.ts'
 import { Failure, type FailureCode } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Answer } from './answer.ts'
 import type { Ask } from './ask.ts'
@@ -37,7 +38,7 @@ export class LendingClient implements Asking {
   readonly #clientOf: (credential: Credential, repository: Repository) => Asking
   readonly #clock: Clock
   #given = 0
-  readonly #lent = new LRUCache<string, Lent>({ max: mostLent, dispose: ({ cancel }) => cancel() })
+  readonly #lent = lru<string, Lent>(mostLent, { dispose: ({ cancel }) => cancel() })
 
   constructor(own: Asking, clientOf: (credential: Credential, repository: Repository) => Asking, clock: Clock) {
     this.#own = own

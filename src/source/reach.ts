@@ -11,9 +11,9 @@
  */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { firstToAnswer } from './first-to-answer.ts'
 import { type Place, placeOf as usualPlaceOf } from './places.ts'
 import { proxyFor } from './proxy.ts'
@@ -56,7 +56,7 @@ interface Found {
 export class Reach {
   readonly #clock: Clock
   readonly #o: Required<ReachOptions>
-  readonly #known = new LRUCache<string, { readonly found: Promise<Found>; readonly at: number }>({ max: 1024 })
+  readonly #known = lru<string, { readonly found: Promise<Found>; readonly at: number }>(1024)
 
   constructor(clock: Clock, options: ReachOptions = {}) {
     this.#clock = clock

@@ -9,10 +9,11 @@
  * The same goes for bytes: who sends other ones than those that somebody else has stated, and has passed on no statement
  * about them, may know better, or wants not to be held to anything. When the blob is here, it is seen who was right.
  */
-import { LRUCache } from 'lru-cache'
+
 import { equals } from 'uint8arrays/equals'
 import type { Clock } from '../clock.ts'
 import type { NodeId } from '../cluster/node-info.ts'
+import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Metainfo } from '../piece/metainfo.ts'
 
@@ -49,10 +50,10 @@ export interface DoubtsOptions {
 
 export class Doubts {
   readonly #o: DoubtsOptions
-  readonly #doubts = new LRUCache<Digest, Doubt>({ max: 64 })
-  readonly #accusations = new LRUCache<Digest, Accusation[]>({ max: 256 })
-  readonly #retracted = new LRUCache<string, true>({ max: 4096 })
-  readonly #excused = new LRUCache<NodeId, Map<Digest, number>>({ max: 1024 })
+  readonly #doubts = lru<Digest, Doubt>(64)
+  readonly #accusations = lru<Digest, Accusation[]>(256)
+  readonly #retracted = lru<string, true>(4096)
+  readonly #excused = lru<NodeId, Map<Digest, number>>(1024)
 
   constructor(options: DoubtsOptions) {
     this.#o = options

@@ -2,8 +2,9 @@
  * All downloads and uploads of a node. Everything that other nodes say over sessions arrives here and goes to the seeder
  * (what they want from us) or to the transfer of the blob (what they have for us).
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Location } from '../source/source.ts'
 import type { Frame } from '../wire/messages.ts'
@@ -39,7 +40,7 @@ export class Swarm implements SessionHandler {
   /** When the scheduler was last told how far the blobs are that come to others through this node. */
   readonly #toldAt = new Map<Digest, number>()
   /** Where others had said another one; what they say now is not asked for. */
-  readonly #sizes = new LRUCache<Digest, number>({ max: 1024 })
+  readonly #sizes = lru<Digest, number>(1024)
 
   constructor(options: SwarmOptions) {
     this.#o = options

@@ -6,11 +6,12 @@
  *
  * Nodes that encrypt and nodes that do not do not speak with each other.
  */
-import { LRUCache } from 'lru-cache'
+
 import type { Clock } from '../clock.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { NodeCard, NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { deadline } from './deadline.ts'
 import { wireRules } from './rules.ts'
 
@@ -67,7 +68,7 @@ export async function encrypt(identity: Identity, host: string, clock: Clock): P
   // Loaded by those who encrypt alone, and one after the other: a bundle would put them in an order of its own.
   await import('reflect-metadata')
   const { makeCertificate, ownerOf } = await import('./certificate.ts')
-  const pins = new LRUCache<string, Trust>({ max: mostPins })
+  const pins = lru<string, Trust>(mostPins)
   const looks = new Map<string, Promise<Trust>>()
   const nameOf = (node: NodeCard) => `${node.id} ${node.url}`
 

@@ -4,10 +4,11 @@
  * with the same words: it is compared with what it said before, and the description that is known already is passed on,
  * so that there is one of each node, however often it speaks.
  */
-import { LRUCache } from 'lru-cache'
+
 import { isMode, isNodeId, type NodeId, type NodeInfo, type Protocols } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
+import { lru } from '../lru.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { type Repository, repositoryOf } from '../oci/reference.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
@@ -23,8 +24,8 @@ const mostNamed = 256
 type Json = Readonly<Record<string, unknown>>
 
 export class Hearing {
-  readonly #nodes = new LRUCache<NodeId, NodeInfo>({ max: mostNodes })
-  readonly #zones = new LRUCache<string, string>({ max: mostZones })
+  readonly #nodes = lru<NodeId, NodeInfo>(mostNodes)
+  readonly #zones = lru<string, string>(mostZones)
 
   /** @throws {Failure} `bad-request` that names the field */
   announce(text: string): Announce {

@@ -10,10 +10,10 @@ import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p } from 'libp2p'
-import { LRUCache } from 'lru-cache'
 import type { Identity } from '../cluster/identity.ts'
 import type { KeyRing } from '../cluster/key-ring.ts'
 import { type Address, isIPv4, ListenError } from '../listen.ts'
+import { lru } from '../lru.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Seldom } from '../telemetry/seldom.ts'
 import { serviceTag } from './mdns.ts'
@@ -120,7 +120,7 @@ function discovery(ring: KeyRing | undefined): ReturnType<typeof mdns> {
   const make = mdns({ serviceTag: serviceTag(ring?.current, 'libp2p'), interval: discoveryTimes.query })
   return (components) => {
     const found = make(components)
-    const known = new LRUCache<string, true>({ max: 4096, ttl: discoveryTimes.repeat })
+    const known = lru<string, true>(4096, { ttl: discoveryTimes.repeat })
     const pass = found.dispatchEvent.bind(found)
     found.dispatchEvent = (event) => {
       const id = event instanceof CustomEvent && event.type === 'peer' ? String(event.detail?.id) : undefined

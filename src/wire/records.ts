@@ -6,7 +6,7 @@
 import { NotFoundError, type PublicKey } from '@libp2p/interface'
 import { BaseDatastore } from 'datastore-core/base'
 import { Key, type KeyQuery, type Pair, type Query } from 'interface-datastore'
-import { LRUCache } from 'lru-cache'
+import { type Lru, lru } from '../lru.ts'
 
 export interface RecordLimits {
   /** Nodes that were met, a few hundred bytes each. */
@@ -20,8 +20,8 @@ export const recordLimits: RecordLimits = { peers: 4096, others: 32_768 }
 const peersPrefix = '/peers/'
 
 export class Records extends BaseDatastore {
-  readonly #peers: LRUCache<string, Uint8Array>
-  readonly #others: LRUCache<string, Uint8Array>
+  readonly #peers: Lru<string, Uint8Array>
+  readonly #others: Lru<string, Uint8Array>
   readonly #own: string
   #self: Uint8Array | undefined
 
@@ -29,8 +29,8 @@ export class Records extends BaseDatastore {
   constructor(self: PublicKey, limits = recordLimits) {
     super()
     this.#own = `${peersPrefix}${self.toCID()}`
-    this.#peers = new LRUCache({ max: limits.peers })
-    this.#others = new LRUCache({ max: limits.others })
+    this.#peers = lru(limits.peers)
+    this.#others = lru(limits.others)
   }
 
   get size(): number {
@@ -79,7 +79,7 @@ export class Records extends BaseDatastore {
     yield* this.#others.entries()
   }
 
-  #of(name: string): LRUCache<string, Uint8Array> {
+  #of(name: string): Lru<string, Uint8Array> {
     return name.startsWith(peersPrefix) ? this.#peers : this.#others
   }
 }
