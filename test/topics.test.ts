@@ -128,7 +128,7 @@ test('a page has its title and headings in capitals, and code further in without
 async function known() {
   const { programOf } = await import('../src/cli/program.ts')
   const { FakeContext } = await import('./fakes/context.ts')
-  const definition = definitionOf(programOf(new FakeContext(), () => {}))
+  const definition = definitionOf(await programOf(new FakeContext(), () => {}))
   return {
     flags: new Set(definition.commands.flatMap((command) => command.flags.map(({ long }) => long))),
     commands: new Set(definition.commands.map(({ name }) => name)),

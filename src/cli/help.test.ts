@@ -11,7 +11,7 @@ async function ran(...args: string[]) {
   return { code, out: context.printed.join('\n'), err: context.complained.join('\n') }
 }
 
-const definition = definitionOf(programOf(new FakeContext(), () => {}))
+const definition = definitionOf(await programOf(new FakeContext(), () => {}))
 const command = (name: string) => definition.commands.find((each) => each.name === name)!
 
 describe('shoal help', () => {
