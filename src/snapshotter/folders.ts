@@ -23,11 +23,26 @@ const blockBytes = 512
 /** For so long the process does nothing else, ms. */
 const turnMs = 5
 
+/** What a disk may refuse. */
+export interface Disk {
+  /** A folder with all that is in it, or nothing where there is nothing. */
+  remove(path: string): Promise<void>
+}
+const realDisk: Disk = { remove: (path) => rm(path, { recursive: true, force: true }) }
+
+/** A folder that belongs to no snapshot and cannot be removed: why, and what to do. */
+export interface Stuck {
+  readonly path: string
+  readonly why: string
+}
+
 export class Folders {
   readonly #root: string
+  readonly #disk: Disk
 
-  constructor(root: string) {
+  constructor(root: string, disk: Disk = realDisk) {
     this.#root = join(root, 'snapshots')
+    this.#disk = disk
     mkdirSync(this.#root, { recursive: true, mode: 0o700 })
   }
 
@@ -93,19 +108,31 @@ export class Folders {
   }
 
   /**
-   * Removes what belongs to no snapshot. `known` is looked at before anything else happens, so that it is not older than
-   * the folders. `starting`: also what was being made, for nobody makes it any more.
+   * Removes what belongs to no snapshot, all of it that can be, and returns what cannot. `known` is looked at before
+   * anything else happens, so that it is not older than the folders. `starting`: also what was being made, for nobody
+   * makes it any more.
    */
-  async clean(known: ReadonlySet<number>, starting = false): Promise<void> {
+  async clean(known: ReadonlySet<number>, starting = false): Promise<Stuck[]> {
+    const stuck: Stuck[] = []
     const stale = readdirSync(this.#root).filter((name) => {
       if (name.startsWith('new-')) return starting
       return name.startsWith('gone-') || (/^\d+$/.test(name) && !known.has(Number(name)))
     })
-    for (const name of stale) if (/^\d+$/.test(name)) this.discard(Number(name))
+    for (const name of stale) {
+      try {
+        if (/^\d+$/.test(name)) this.discard(Number(name))
+      } catch (error) {
+        stuck.push(stuckAt(join(this.#root, name), error))
+      }
+    }
     const gone = readdirSync(this.#root).filter(
       (name) => name.startsWith('gone-') || (starting && stale.includes(name)),
     )
-    for (const name of gone) await rm(join(this.#root, name), { recursive: true, force: true })
+    for (const name of gone) {
+      const path = join(this.#root, name)
+      await this.#disk.remove(path).catch((error: unknown) => stuck.push(stuckAt(path, error)))
+    }
+    return stuck
   }
 
   /**
@@ -154,6 +181,17 @@ export function mappedRoot(labels: Labels): Owner | undefined {
   const uid = outside(labels[uidLabel])
   const gid = outside(labels[gidLabel])
   return uid === undefined || gid === undefined ? undefined : { uid, gid }
+}
+
+/** A container with the right to can make a file immutable, and mount something in its own files. */
+function stuckAt(path: string, error: unknown): Stuck {
+  const said = error instanceof Error ? error.message : String(error)
+  const remedies: Record<string, string> = {
+    EPERM: `a file in it is immutable: chattr -R -f -ai ${path}`,
+    EBUSY: `something is mounted in it: findmnt -o TARGET | grep ${path} shows what to unmount`,
+  }
+  const remedy = remedies[codeOf(error) ?? ''] ?? `see what the kernel says of that disk (dmesg), then rm -r ${path}`
+  return { path, why: `${said}; ${remedy}` }
 }
 
 function outside(mapping: string | undefined): number | undefined {

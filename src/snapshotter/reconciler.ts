@@ -62,7 +62,7 @@ export class Reconciler {
     const held = layers.flatMap(({ id, holders }) => holders.map((holder) => ({ id, holder })))
     const stale = held.filter(({ holder }) => holder.startsWith(ours) && !wanted.has(holder) && !opening.has(holder))
     for (const { id, holder } of stale) await this.#mounter.release(id, holder)
-    await this.#snapshots.cleanup()
+    await this.#snapshots.tidy()
     const known = new Set(held.map(({ holder }) => holder))
     for (const { name, lazy } of this.#catalog.all()) {
       if (lazy && !known.has(lazy.holder)) await this.#snapshots.remount(name)

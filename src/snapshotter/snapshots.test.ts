@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { FakeClock } from '../../test/fakes/clock.ts'
+import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
-import { silentLog } from '../telemetry/log.ts'
 import { Catalog, type Layer } from './catalog.ts'
-import { Folders } from './folders.ts'
+import { type Disk, Folders } from './folders.ts'
 import { Reconciler } from './reconciler.ts'
 import { type Info, ownLabels, refLabel } from './snapshot.ts'
 import { type Asked, type Layers, Snapshots } from './snapshots.ts'
@@ -88,19 +89,31 @@ describe('snapshots of layers that are mounted', () => {
   let snapshots: Snapshots
   let reconciler: Reconciler
   let counted: string[]
+  let log: RecordedLog
+  /** Names of folders begin so that the disk does not remove. */
+  let stuck: string | undefined
   let number = 0
+
+  const disk: Disk = {
+    async remove(path) {
+      if (stuck && basename(path).startsWith(stuck)) throw Object.assign(new Error('EPERM'), { code: 'EPERM' })
+      await rm(path, { recursive: true, force: true })
+    },
+  }
 
   const begin = () => {
     const clock = new FakeClock()
     const witness = { lazy: () => void counted.push('lazy'), unpacked: (code: string) => void counted.push(code) }
     catalog = new Catalog(join(dir, 'db'))
-    snapshots = new Snapshots({ catalog, folders: new Folders(dir), layers, clock, log: silentLog, witness })
-    reconciler = new Reconciler(snapshots, catalog, layers, silentLog)
+    snapshots = new Snapshots({ catalog, folders: new Folders(dir, disk), layers, clock, log, witness })
+    reconciler = new Reconciler(snapshots, catalog, layers, log)
   }
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), 'shoal-snapshots-'))
     layers = new FakeLayers(dir)
     counted = []
+    log = new RecordedLog()
+    stuck = undefined
     begin()
   })
   afterEach(() => {
@@ -201,6 +214,24 @@ describe('snapshots of layers that are mounted', () => {
     snapshots.remove(chain('a'))
     await snapshots.cleanup()
     expect(holders()).toEqual([])
+  })
+
+  test('let go of their layer, and others give their space back, where a folder cannot be removed; that is said once', async () => {
+    for (const name of ['a', 'b', 'c']) await pull(chain(name))
+    for (const key of ['c1', 'c2']) await snapshots.prepare(key, chain('a'), {})
+    stuck = `gone-${catalog.get('c1').id}-`
+    for (const key of ['c1', 'c2', chain('a')]) snapshots.remove(key)
+    expect(await said(snapshots.cleanup())).toMatch(/^failed-precondition: .*gone-4-.* stays on the disk: .*chattr/)
+    const left = () => readdirSync(join(dir, 'snapshots')).sort()
+    expect([holders().length, left()]).toEqual([2, ['2', '3', expect.stringMatching(/^gone-4-/)]])
+    // Nor does it keep others from being mounted again, or the next process from its work.
+    layers.held.clear()
+    await reconciler.run()
+    expect(holders()).toHaveLength(2)
+    expect(log.lines.filter((line) => line.includes('cannot be removed'))).toHaveLength(1)
+    stuck = undefined
+    expect(await said(snapshots.cleanup())).toBe('OK')
+    expect(left()).toEqual(['2', '3'])
   })
 
   test('are mounted again after the mounter lost them, before a container needs them, and wherever they are then', async () => {
