@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -20,6 +20,8 @@ class FakeLayers implements Layers {
   /** Why not. */
   refuses: Failure | undefined
   away = false
+  /** Digests of layers that the mounter neither mounts nor lets go. */
+  readonly broken = new Set<string>()
   mountedStill = true
   gate: Promise<void> = Promise.resolve()
   place = 'here'
@@ -40,6 +42,7 @@ class FakeLayers implements Layers {
   }
   async reopen({ digest }: Layer, holder: string) {
     if (this.away) throw new Failure('unavailable', 'the mounter is away')
+    if (this.broken.has(digest)) throw new Failure('unavailable', 'its metadata cannot be read')
     const path = join(this.dir, this.place, digest.slice(7))
     mkdirSync(path, { recursive: true })
     this.held.set(digest, (this.held.get(digest) ?? new Set()).add(holder))
@@ -47,6 +50,7 @@ class FakeLayers implements Layers {
   }
   async release(id: string, holder: string) {
     if (this.away) throw new Failure('unavailable', 'the mounter is away')
+    if (this.broken.has(id)) throw new Failure('unavailable', 'umount: target is busy')
     const holders = this.held.get(id)
     holders?.delete(holder)
     if (holders?.size === 0) this.held.delete(id)
@@ -245,6 +249,35 @@ describe('snapshots of layers that are mounted', () => {
     layers.held.clear()
     layers.place = 'back'
     expect(readlinkSync((await snapshots.mounts('v'))[0]!.source)).toContain('back')
+  })
+
+  test('are mounted again and let go also where one before them cannot be, which is named, once', async () => {
+    for (const name of ['a', 'b', 'c']) await pull(chain(name))
+    layers.held.clear()
+    layers.mountedStill = false
+    layers.broken.add(chain(chain('a')))
+    for (const name of ['a', 'b']) layers.held.set(chain(chain(name)), new Set([`${snapshots.holders}crashed`]))
+    for (const round of [1, 2]) {
+      expect([round, await reconciler.run()]).toEqual([round, false])
+      expect(holders().filter((holder) => holder.endsWith('crashed'))).toHaveLength(1)
+      expect(holders()).toHaveLength(3)
+    }
+    expect(log.lines.filter((line) => line.includes('cannot') && line.includes(chain(chain('a'))))).toEqual([
+      expect.stringMatching(/^a layer of no snapshot cannot be let go/),
+      expect.stringMatching(/^a layer cannot be mounted again, .*its metadata cannot be read/s),
+    ])
+    expect(log.lines.filter((line) => line.startsWith('the mounter is away'))).toEqual([])
+    layers.broken.clear()
+    expect(await reconciler.run()).toBe(true)
+    expect(holders()).toHaveLength(3)
+    // Without a mounter none is tried that it would not mount either.
+    layers.held.clear()
+    const tries = spyOn(layers, 'reopen').mockImplementation(async () => {
+      layers.away = true
+      throw new Failure('unavailable', 'the mounter broke off')
+    })
+    await reconciler.run()
+    expect([tries.mock.calls.length, log.lines.at(-1)]).toEqual([1, expect.stringContaining('the mounter is away')])
   })
 
   test('are mounted as soon as a mounter comes that starts later', async () => {

@@ -283,7 +283,10 @@ export class Snapshots {
     } catch (error) {
       // What is mounted goes on without the process that mounted it, as far as it was read.
       if (!layers.mounted(folders.linkOf(id))) return unavailable(error)
-      log.warn('the mounter does not answer; a layer that it mounted is used as it is', { layer: layer.digest, error })
+      log.warn('the mounter could not be told that a layer is needed; it is mounted, and used as it is', {
+        layer: layer.digest,
+        error,
+      })
     }
   }
 }
