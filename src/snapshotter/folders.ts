@@ -6,9 +6,12 @@
 import {
   chmodSync,
   chownSync,
+  closeSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readlinkSync,
   renameSync,
@@ -27,8 +30,10 @@ const turnMs = 5
 export interface Disk {
   /** A folder with all that is in it, or nothing where there is nothing. */
   remove(path: string): Promise<void>
+  /** Returns when the names that a folder has are on the disk. */
+  sync(folder: string): void
 }
-const realDisk: Disk = { remove: (path) => rm(path, { recursive: true, force: true }) }
+const realDisk: Disk = { remove: (path) => rm(path, { recursive: true, force: true }), sync: syncFolder }
 
 /** A folder that belongs to no snapshot and cannot be removed: why, and what to do. */
 export interface Stuck {
@@ -72,25 +77,35 @@ export class Folders {
     return made
   }
 
+  /** It is there after a power cut too, as soon as this returns: what the catalog has after one has its folder. */
   put(made: string, id: number): void {
     const place = join(this.#root, String(id))
     // A crash between the two leaves a folder of a number that is given out again.
     rmSync(place, { recursive: true, force: true })
+    this.#disk.sync(made)
     renameSync(made, place)
+    this.#disk.sync(this.#root)
   }
 
-  /** Where the mounter has a layer now. */
+  /** Where the mounter has a layer now. A link that a disk lost is made again. */
   relink(id: number, target: string): void {
     const files = this.files(id)
-    if (readlinkSync(files) === target) return
+    if (this.linkOf(id) === target) return
+    mkdirSync(join(this.#root, String(id)), { recursive: true, mode: 0o700 })
     const aside = `${files}.new`
     rmSync(aside, { force: true })
     symlinkSync(target, aside)
     renameSync(aside, files)
   }
 
-  linkOf(id: number): string {
-    return readlinkSync(this.files(id))
+  /** Undefined where there is none. */
+  linkOf(id: number): string | undefined {
+    try {
+      return readlinkSync(this.files(id))
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined
+      throw error
+    }
   }
 
   /** Out of the way at once; {@link clean} gives the space back. */
@@ -206,6 +221,15 @@ function isNew(seen: Set<string>, inode: string): boolean {
   if (seen.has(inode)) return false
   seen.add(inode)
   return true
+}
+
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, 'r')
+  try {
+    fsyncSync(handle)
+  } finally {
+    closeSync(handle)
+  }
 }
 
 function namesIn(folder: string): string[] {

@@ -96,6 +96,8 @@ describe('snapshots of layers that are mounted', () => {
   let log: RecordedLog
   /** Names of folders begin so that the disk does not remove. */
   let stuck: string | undefined
+  /** Told of each folder whose names get to the disk. */
+  let synced: (folder: string) => void
   let number = 0
 
   const disk: Disk = {
@@ -103,6 +105,7 @@ describe('snapshots of layers that are mounted', () => {
       if (stuck && basename(path).startsWith(stuck)) throw Object.assign(new Error('EPERM'), { code: 'EPERM' })
       await rm(path, { recursive: true, force: true })
     },
+    sync: (folder) => synced(folder),
   }
 
   const begin = () => {
@@ -118,6 +121,7 @@ describe('snapshots of layers that are mounted', () => {
     counted = []
     log = new RecordedLog()
     stuck = undefined
+    synced = () => {}
     begin()
   })
   afterEach(() => {
@@ -302,6 +306,33 @@ describe('snapshots of layers that are mounted', () => {
     expect(snapshots.list(['name==c2'])).toEqual([])
     layers.away = false
     expect(await said(snapshots.prepare('c2', chain('a'), {}))).toBe('OK')
+  })
+
+  test('have their folder on the disk before the catalog has them', async () => {
+    const reader = new Catalog(join(dir, 'db'))
+    const seen: unknown[] = []
+    synced = (folder) => seen.push([reader.all().length, readdirSync(folder).sort()])
+    await pull(chain('a'))
+    await snapshots.prepare('c', '', {})
+    reader.close()
+    expect(seen).toEqual([
+      [0, ['fs']],
+      [0, ['1']],
+      [1, ['fs', 'work']],
+      [1, ['1', '2']],
+    ])
+  })
+
+  test('whose folder a disk lost get it again as soon as the mounter has the layer', async () => {
+    await pull(chain('a'))
+    for (const lost of ['snapshots/1', 'snapshots/1/fs']) {
+      rmSync(join(dir, lost), { recursive: true })
+      layers.away = true
+      expect(await said(snapshots.prepare('c', chain('a'), {}))).toBe('unavailable: the mounter is away')
+      layers.away = false
+      const [mount] = await snapshots.view(`after ${lost}`, chain('a'), {})
+      expect(readlinkSync(mount!.source)).toContain('here')
+    }
   })
 
   test('are the same after a restart; what was held for nobody is let go', async () => {

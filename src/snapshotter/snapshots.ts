@@ -282,7 +282,8 @@ export class Snapshots {
       if (found.id !== layerId) catalog.setLayerId(id, found.id)
     } catch (error) {
       // What is mounted goes on without the process that mounted it, as far as it was read.
-      if (!layers.mounted(folders.linkOf(id))) return unavailable(error)
+      const link = folders.linkOf(id)
+      if (link === undefined || !layers.mounted(link)) return unavailable(error)
       log.warn('the mounter could not be told that a layer is needed; it is mounted, and used as it is', {
         layer: layer.digest,
         error,
