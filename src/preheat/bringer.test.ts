@@ -5,7 +5,7 @@ import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
-import { Bringer } from './bringer.ts'
+import { Bringer, mostErrands } from './bringer.ts'
 import type { Errand } from './errand.ts'
 
 const repository = repositoryOf('registry.test', 'org/app')
@@ -155,4 +155,28 @@ test('a job is forgotten some time after it is over, and not while it is under w
   expect(ask().state).toBe('done')
   await node.clock.run(601_000)
   expect(ask().state).toBe('unknown')
+})
+
+test('errands that are over make room for others, the one first that nobody asked about for longest', async () => {
+  const here = blobs(1000)
+  bringer.answer(errand(here))
+  await node.clock.run(10_000)
+  const named = (name: string, parts = here) => ({ ...errand(parts), job: `${job} ${name}` })
+  const stateOf = (name: string) => bringer.answer({ job: `${job} ${name}` }).state
+  for (let i = 1; i < mostErrands; i++) {
+    await node.clock.run(1)
+    expect(bringer.answer(named(`${i}`)).state).toBe('done')
+  }
+  await node.clock.run(1)
+  expect(ask().state).toBe('done')
+  expect(bringer.answer(named('one more')).state).toBe('done')
+  expect([stateOf('1'), stateOf('2'), ask().state]).toEqual(['unknown', 'done', 'done'])
+
+  node.source.gate = () => new Promise(() => {})
+  const missing = blobs(1000, 2000).slice(1)
+  for (let i = 0; i < mostErrands; i++) expect(bringer.answer(named(`long ${i}`, missing)).state).toBe('running')
+  expect(() => bringer.answer(named('too much'))).toThrow('256 errands')
+  expect([stateOf('long 0'), stateOf('one more')]).toEqual(['running', 'unknown'])
+  bringer.answer({ job: `${job} long 7`, over: true })
+  expect(bringer.answer(named('room again')).state).toBe('running')
 })

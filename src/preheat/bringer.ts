@@ -31,6 +31,7 @@ export interface BringerOptions {
 
 /** Blobs on their way at once, of all errands. */
 const atOnce = 4
+/** Under way at once; so many are remembered too, with those that are over. */
 export const mostErrands = 256
 /** What nobody asked about for so long is forgotten once it is over, ms. */
 const forgottenAfterMs = 600_000
@@ -91,7 +92,7 @@ export class Bringer {
 
   #begin(job: string, parts: readonly Part[], until: number | undefined): Running {
     const { clock, log, store, ordered } = this.#o
-    if (this.#errands.size >= mostErrands) throw new Failure('too-many', 'this node is on too many errands')
+    this.#makeRoom()
     for (const { location } of parts) {
       ordered(location)
       if (until !== undefined) store.pin({ digest: location.digest, reason: job, until })
@@ -206,6 +207,19 @@ export class Bringer {
     if (left > 0) return { state: 'running', bytes, total }
     if (!failure) return { state: 'done', bytes: total, total }
     return { state: 'failed', bytes, total, code: failure.code, message: failure.message.slice(0, 500) }
+  }
+
+  /**
+   * Those that are over go, whom nobody asked about for longest first: whoever asks still tells it again, and what is
+   * here costs nothing. @throws {Failure} `too-many` when all are under way
+   */
+  #makeRoom(): void {
+    const all = [...this.#errands.values()]
+    const over = all.filter(({ left }) => left === 0).sort((a, b) => a.askedAt - b.askedAt)
+    if (all.length - over.length >= mostErrands) {
+      throw new Failure('too-many', `this node is on ${mostErrands} errands for preheats, and takes more as they end`)
+    }
+    for (const { job } of over.slice(0, Math.max(0, all.length + 1 - mostErrands))) this.#errands.delete(job)
   }
 
   #forget(): void {

@@ -1,5 +1,16 @@
 import { expect, test } from 'bun:test'
-import { askEvery, type Charge, chargeTimes, heard, isOver, newCharge, outcome, resumed, silent } from './charges.ts'
+import {
+  askEvery,
+  busy,
+  type Charge,
+  chargeTimes,
+  heard,
+  isOver,
+  newCharge,
+  outcome,
+  resumed,
+  silent,
+} from './charges.ts'
 import type { ErrandReply } from './errand.ts'
 
 const reply = (state: ErrandReply['state'], more: Partial<ErrandReply> = {}): ErrandReply => ({
@@ -52,6 +63,16 @@ test('a node that does not answer is asked less and less often, and given up wit
   // Who answered meanwhile has as long again.
   const back = heard(silent(one, 'gone', 100_000), reply('running'), 100_000, 1000)
   expect(silent(back, 'gone', 200_000).state).toBe('pending')
+})
+
+test('a node that is busy is asked until it is not, and told then', () => {
+  let charge: Charge = one
+  for (let now = 0; now < 10 * chargeTimes.giveUpAfter; now = charge.dueAt) charge = busy(charge, 'on 256 errands', now)
+  expect(charge).toMatchObject({ state: 'pending', tell: true, reason: 'on 256 errands' })
+  expect(silent(charge, 'no route to host', charge.dueAt).state).toBe('pending')
+  const running = heard(charge, reply('running'), charge.dueAt, 1000)
+  expect(running.reason).toBeUndefined()
+  expect(busy(running, 'many requests', running.dueAt)).toMatchObject({ state: 'running', tell: false, bytes: 5 })
 })
 
 test('the job is over with its last node, and says how many failed and why the first did', () => {

@@ -27,7 +27,7 @@ export const chargeTimes = {
   slowest: 15_000,
   /** Silent for so long, it is given up. */
   giveUpAfter: 120_000,
-  /** Who failed for a reason that may pass tries again after so long. */
+  /** Who failed for a reason that may pass, or is busy, is asked again after so long. */
   againAfter: 10_000,
 } as const
 const mostFailures = 3
@@ -75,6 +75,11 @@ export function silent(charge: Charge, reason: string, now: number): Charge {
   if (quiet >= chargeTimes.giveUpAfter) return { ...charge, state: 'failed', reason }
   const wait = Math.min(chargeTimes.slowest, Math.max(chargeTimes.askEvery, quiet / 2))
   return { ...charge, state: 'pending', reason, dueAt: now + wait }
+}
+
+/** It answered that it has no room for more now. It is not silent, and asked until it has. */
+export function busy(charge: Charge, reason: string, now: number): Charge {
+  return { ...charge, reason, heardAt: now, dueAt: now + chargeTimes.againAfter }
 }
 
 /** It said no to the question itself, and would say so again. */

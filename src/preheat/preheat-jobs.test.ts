@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
 import { MemberTable } from '../cluster/member-table.ts'
@@ -253,6 +253,25 @@ test('a node that does not answer, or was started again, is asked until it has a
   await pass(15_000)
   expect(await stateOf(jobs, job)).toBe('done')
   expect(two.errands.filter(({ content }) => content)).toHaveLength(2)
+})
+
+test('a node that has no room is asked until it has, and nobody doubts that it is there', async () => {
+  const doubted = spyOn(MemberTable.prototype, 'doubt')
+  const [one] = places as [Place]
+  const usual = one.answer
+  one.answer = () => new Failure('too-many', 'this node is on 256 errands')
+  const jobs = scheduler('other')
+  const job = await jobs.start(asked())
+  await pass(150_000)
+  expect(await jobs.find(job.id)).toMatchObject({
+    state: 'running',
+    nodes: [{ reason: 'this node is on 256 errands' }, {}, {}],
+  })
+  one.answer = usual
+  await pass(15_000)
+  expect([await stateOf(jobs, job), one.told?.length]).toEqual(['done', 2])
+  expect(doubted).not.toHaveBeenCalled()
+  doubted.mockRestore()
 })
 
 test('a node that cannot have it fails alone, and the job says why', async () => {

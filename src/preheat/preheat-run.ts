@@ -13,7 +13,7 @@ import type { Job, Jobs } from '../state/state.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Outbound } from '../wire/wire.ts'
 import { type Body, bodyOf, contentKey, nameOfJob, rootsOf, told } from './body.ts'
-import { askEvery, type Charge, heard, isOver, newCharge, outcome, refused, resumed, silent } from './charges.ts'
+import { askEvery, busy, type Charge, heard, isOver, newCharge, outcome, refused, resumed, silent } from './charges.ts'
 import { type Errand, errandCall } from './errand.ts'
 import type { Lending } from './lending.ts'
 import { type Part, partsOf, type Reading, type Root, rootOf } from './parts.ts'
@@ -212,6 +212,7 @@ export class PreheatRun {
       const { code, message } = Failure.from(error)
       // What it answers to everything that its release does not know.
       if (code === 'bad-request') return next(refused(charge, `its version of shoal takes no such errand: ${message}`))
+      if (code === 'too-many') return next(busy(charge, message, clock.now()))
       membership.doubt(node)
       next(silent(charge, message, clock.now()))
     }

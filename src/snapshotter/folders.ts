@@ -6,9 +6,12 @@
 import {
   chmodSync,
   chownSync,
+  closeSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readlinkSync,
   renameSync,
@@ -23,11 +26,28 @@ const blockBytes = 512
 /** For so long the process does nothing else, ms. */
 const turnMs = 5
 
+/** What a disk may refuse. */
+export interface Disk {
+  /** A folder with all that is in it, or nothing where there is nothing. */
+  remove(path: string): Promise<void>
+  /** Returns when the names that a folder has are on the disk. */
+  sync(folder: string): void
+}
+const realDisk: Disk = { remove: (path) => rm(path, { recursive: true, force: true }), sync: syncFolder }
+
+/** A folder that belongs to no snapshot and cannot be removed: why, and what to do. */
+export interface Stuck {
+  readonly path: string
+  readonly why: string
+}
+
 export class Folders {
   readonly #root: string
+  readonly #disk: Disk
 
-  constructor(root: string) {
+  constructor(root: string, disk: Disk = realDisk) {
     this.#root = join(root, 'snapshots')
+    this.#disk = disk
     mkdirSync(this.#root, { recursive: true, mode: 0o700 })
   }
 
@@ -57,25 +77,35 @@ export class Folders {
     return made
   }
 
+  /** It is there after a power cut too, as soon as this returns: what the catalog has after one has its folder. */
   put(made: string, id: number): void {
     const place = join(this.#root, String(id))
     // A crash between the two leaves a folder of a number that is given out again.
     rmSync(place, { recursive: true, force: true })
+    this.#disk.sync(made)
     renameSync(made, place)
+    this.#disk.sync(this.#root)
   }
 
-  /** Where the mounter has a layer now. */
+  /** Where the mounter has a layer now. A link that a disk lost is made again. */
   relink(id: number, target: string): void {
     const files = this.files(id)
-    if (readlinkSync(files) === target) return
+    if (this.linkOf(id) === target) return
+    mkdirSync(join(this.#root, String(id)), { recursive: true, mode: 0o700 })
     const aside = `${files}.new`
     rmSync(aside, { force: true })
     symlinkSync(target, aside)
     renameSync(aside, files)
   }
 
-  linkOf(id: number): string {
-    return readlinkSync(this.files(id))
+  /** Undefined where there is none. */
+  linkOf(id: number): string | undefined {
+    try {
+      return readlinkSync(this.files(id))
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined
+      throw error
+    }
   }
 
   /** Out of the way at once; {@link clean} gives the space back. */
@@ -93,19 +123,31 @@ export class Folders {
   }
 
   /**
-   * Removes what belongs to no snapshot. `known` is looked at before anything else happens, so that it is not older than
-   * the folders. `starting`: also what was being made, for nobody makes it any more.
+   * Removes what belongs to no snapshot, all of it that can be, and returns what cannot. `known` is looked at before
+   * anything else happens, so that it is not older than the folders. `starting`: also what was being made, for nobody
+   * makes it any more.
    */
-  async clean(known: ReadonlySet<number>, starting = false): Promise<void> {
+  async clean(known: ReadonlySet<number>, starting = false): Promise<Stuck[]> {
+    const stuck: Stuck[] = []
     const stale = readdirSync(this.#root).filter((name) => {
       if (name.startsWith('new-')) return starting
       return name.startsWith('gone-') || (/^\d+$/.test(name) && !known.has(Number(name)))
     })
-    for (const name of stale) if (/^\d+$/.test(name)) this.discard(Number(name))
+    for (const name of stale) {
+      try {
+        if (/^\d+$/.test(name)) this.discard(Number(name))
+      } catch (error) {
+        stuck.push(stuckAt(join(this.#root, name), error))
+      }
+    }
     const gone = readdirSync(this.#root).filter(
       (name) => name.startsWith('gone-') || (starting && stale.includes(name)),
     )
-    for (const name of gone) await rm(join(this.#root, name), { recursive: true, force: true })
+    for (const name of gone) {
+      const path = join(this.#root, name)
+      await this.#disk.remove(path).catch((error: unknown) => stuck.push(stuckAt(path, error)))
+    }
+    return stuck
   }
 
   /**
@@ -156,6 +198,17 @@ export function mappedRoot(labels: Labels): Owner | undefined {
   return uid === undefined || gid === undefined ? undefined : { uid, gid }
 }
 
+/** A container with the right to can make a file immutable, and mount something in its own files. */
+function stuckAt(path: string, error: unknown): Stuck {
+  const said = error instanceof Error ? error.message : String(error)
+  const remedies: Record<string, string> = {
+    EPERM: `a file in it is immutable: chattr -R -f -ai ${path}`,
+    EBUSY: `something is mounted in it: findmnt -o TARGET | grep ${path} shows what to unmount`,
+  }
+  const remedy = remedies[codeOf(error) ?? ''] ?? `see what the kernel says of that disk (dmesg), then rm -r ${path}`
+  return { path, why: `${said}; ${remedy}` }
+}
+
 function outside(mapping: string | undefined): number | undefined {
   for (const part of (mapping ?? '').split(',')) {
     const [inside, host, size] = part.split(':').map(Number)
@@ -168,6 +221,15 @@ function isNew(seen: Set<string>, inode: string): boolean {
   if (seen.has(inode)) return false
   seen.add(inode)
   return true
+}
+
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, 'r')
+  try {
+    fsyncSync(handle)
+  } finally {
+    closeSync(handle)
+  }
 }
 
 function namesIn(folder: string): string[] {

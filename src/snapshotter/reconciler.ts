@@ -3,13 +3,19 @@
  * layers are mounted again before a container needs them, and layers of snapshots that are gone are let go.
  */
 import { type Clock, pause } from '../clock.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Fields, Log } from '../telemetry/log.ts'
 import type { Catalog } from './catalog.ts'
 import type { Mounter } from './mounter.ts'
 import type { Snapshots } from './snapshots.ts'
 
 const startTries = 20
 const startEveryMs = 500
+
+interface Failed {
+  readonly what: string
+  readonly facts: Fields
+  readonly error: unknown
+}
 
 export class Reconciler {
   readonly #snapshots: Snapshots
@@ -18,6 +24,8 @@ export class Reconciler {
   readonly #log: Log
   #running = false
   #away = false
+  /** What failed in the last round, of which the log has it already. */
+  #failing: ReadonlySet<string> = new Set()
 
   constructor(snapshots: Snapshots, catalog: Catalog, mounter: Pick<Mounter, 'layers' | 'release'>, log: Log) {
     this.#snapshots = snapshots
@@ -35,15 +43,16 @@ export class Reconciler {
     await this.run()
   }
 
-  /** True when the mounter answered. Never throws. One at a time. */
+  /** True when the mounter answered, and nothing is left to do. Never throws. One at a time. */
   async run(quiet = false): Promise<boolean> {
     if (this.#running) return false
     this.#running = true
     try {
-      await this.#reconcile()
+      const failed = await this.#reconcile()
       if (this.#away) this.#log.info('the mounter answers again')
       this.#away = false
-      return true
+      if (!quiet) this.#tell(failed)
+      return failed.length === 0
     } catch (error) {
       // Once is enough: nothing is wrong as long as nobody needs a layer.
       if (!this.#away && !quiet) this.#log.warn('the mounter is away: layers are unpacked until it answers', { error })
@@ -54,18 +63,48 @@ export class Reconciler {
     }
   }
 
-  async #reconcile(): Promise<void> {
+  /** Returns what could not be done. @throws when the mounter is away */
+  async #reconcile(): Promise<Failed[]> {
     const layers = await this.#mounter.layers()
     // Now, for a layer may have got its snapshot while the mounter answered.
     const wanted = new Set(this.#catalog.all().flatMap(({ lazy }) => lazy?.holder ?? []))
     const { holders: ours, opening } = this.#snapshots
     const held = layers.flatMap(({ id, holders }) => holders.map((holder) => ({ id, holder })))
     const stale = held.filter(({ holder }) => holder.startsWith(ours) && !wanted.has(holder) && !opening.has(holder))
-    for (const { id, holder } of stale) await this.#mounter.release(id, holder)
-    await this.#snapshots.cleanup()
     const known = new Set(held.map(({ holder }) => holder))
-    for (const { name, lazy } of this.#catalog.all()) {
-      if (lazy && !known.has(lazy.holder)) await this.#snapshots.remount(name)
+    const failed: Failed[] = []
+    // One that fails is no reason to leave the others undone; without a mounter each of them would.
+    const tried = async (what: string, facts: Fields, work: () => Promise<unknown>) => {
+      try {
+        await work()
+      } catch (error) {
+        await this.#mounter.layers()
+        failed.push({ what, facts, error })
+      }
     }
+    for (const { id, holder } of stale) {
+      await tried('a layer of no snapshot cannot be let go', { layer: id, holder }, () =>
+        this.#mounter.release(id, holder),
+      )
+    }
+    await tried('what is left of snapshots cannot be removed', {}, () => this.#snapshots.tidy())
+    for (const { name, lazy } of this.#catalog.all()) {
+      if (!lazy || known.has(lazy.holder)) continue
+      const facts = { snapshot: name, layer: lazy.layer.digest, from: lazy.layer.repository }
+      await tried('a layer cannot be mounted again, and its containers cannot start', facts, () =>
+        this.#snapshots.remount(name),
+      )
+    }
+    return failed
+  }
+
+  #tell(failed: readonly Failed[]): void {
+    const known = this.#failing
+    const keyOf = ({ what, facts }: Failed) => JSON.stringify([what, facts])
+    for (const each of failed) {
+      if (!known.has(keyOf(each)))
+        this.#log.warn(`${each.what}; it will be tried again`, { ...each.facts, error: each.error })
+    }
+    this.#failing = new Set(failed.map(keyOf))
   }
 }

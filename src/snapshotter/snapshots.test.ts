@@ -1,13 +1,14 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { FakeClock } from '../../test/fakes/clock.ts'
+import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
-import { silentLog } from '../telemetry/log.ts'
 import { Catalog, type Layer } from './catalog.ts'
-import { Folders } from './folders.ts'
+import { type Disk, Folders } from './folders.ts'
 import { Reconciler } from './reconciler.ts'
 import { type Info, ownLabels, refLabel } from './snapshot.ts'
 import { type Asked, type Layers, Snapshots } from './snapshots.ts'
@@ -19,6 +20,8 @@ class FakeLayers implements Layers {
   /** Why not. */
   refuses: Failure | undefined
   away = false
+  /** Digests of layers that the mounter neither mounts nor lets go. */
+  readonly broken = new Set<string>()
   mountedStill = true
   gate: Promise<void> = Promise.resolve()
   place = 'here'
@@ -39,6 +42,7 @@ class FakeLayers implements Layers {
   }
   async reopen({ digest }: Layer, holder: string) {
     if (this.away) throw new Failure('unavailable', 'the mounter is away')
+    if (this.broken.has(digest)) throw new Failure('unavailable', 'its metadata cannot be read')
     const path = join(this.dir, this.place, digest.slice(7))
     mkdirSync(path, { recursive: true })
     this.held.set(digest, (this.held.get(digest) ?? new Set()).add(holder))
@@ -46,6 +50,7 @@ class FakeLayers implements Layers {
   }
   async release(id: string, holder: string) {
     if (this.away) throw new Failure('unavailable', 'the mounter is away')
+    if (this.broken.has(id)) throw new Failure('unavailable', 'umount: target is busy')
     const holders = this.held.get(id)
     holders?.delete(holder)
     if (holders?.size === 0) this.held.delete(id)
@@ -88,19 +93,35 @@ describe('snapshots of layers that are mounted', () => {
   let snapshots: Snapshots
   let reconciler: Reconciler
   let counted: string[]
+  let log: RecordedLog
+  /** Names of folders begin so that the disk does not remove. */
+  let stuck: string | undefined
+  /** Told of each folder whose names get to the disk. */
+  let synced: (folder: string) => void
   let number = 0
+
+  const disk: Disk = {
+    async remove(path) {
+      if (stuck && basename(path).startsWith(stuck)) throw Object.assign(new Error('EPERM'), { code: 'EPERM' })
+      await rm(path, { recursive: true, force: true })
+    },
+    sync: (folder) => synced(folder),
+  }
 
   const begin = () => {
     const clock = new FakeClock()
     const witness = { lazy: () => void counted.push('lazy'), unpacked: (code: string) => void counted.push(code) }
     catalog = new Catalog(join(dir, 'db'))
-    snapshots = new Snapshots({ catalog, folders: new Folders(dir), layers, clock, log: silentLog, witness })
-    reconciler = new Reconciler(snapshots, catalog, layers, silentLog)
+    snapshots = new Snapshots({ catalog, folders: new Folders(dir, disk), layers, clock, log, witness })
+    reconciler = new Reconciler(snapshots, catalog, layers, log)
   }
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), 'shoal-snapshots-'))
     layers = new FakeLayers(dir)
     counted = []
+    log = new RecordedLog()
+    stuck = undefined
+    synced = () => {}
     begin()
   })
   afterEach(() => {
@@ -203,6 +224,24 @@ describe('snapshots of layers that are mounted', () => {
     expect(holders()).toEqual([])
   })
 
+  test('let go of their layer, and others give their space back, where a folder cannot be removed; that is said once', async () => {
+    for (const name of ['a', 'b', 'c']) await pull(chain(name))
+    for (const key of ['c1', 'c2']) await snapshots.prepare(key, chain('a'), {})
+    stuck = `gone-${catalog.get('c1').id}-`
+    for (const key of ['c1', 'c2', chain('a')]) snapshots.remove(key)
+    expect(await said(snapshots.cleanup())).toMatch(/^failed-precondition: .*gone-4-.* stays on the disk: .*chattr/)
+    const left = () => readdirSync(join(dir, 'snapshots')).sort()
+    expect([holders().length, left()]).toEqual([2, ['2', '3', expect.stringMatching(/^gone-4-/)]])
+    // Nor does it keep others from being mounted again, or the next process from its work.
+    layers.held.clear()
+    await reconciler.run()
+    expect(holders()).toHaveLength(2)
+    expect(log.lines.filter((line) => line.includes('cannot be removed'))).toHaveLength(1)
+    stuck = undefined
+    expect(await said(snapshots.cleanup())).toBe('OK')
+    expect(left()).toEqual(['2', '3'])
+  })
+
   test('are mounted again after the mounter lost them, before a container needs them, and wherever they are then', async () => {
     await pull(chain('a'))
     layers.held.clear()
@@ -214,6 +253,35 @@ describe('snapshots of layers that are mounted', () => {
     layers.held.clear()
     layers.place = 'back'
     expect(readlinkSync((await snapshots.mounts('v'))[0]!.source)).toContain('back')
+  })
+
+  test('are mounted again and let go also where one before them cannot be, which is named, once', async () => {
+    for (const name of ['a', 'b', 'c']) await pull(chain(name))
+    layers.held.clear()
+    layers.mountedStill = false
+    layers.broken.add(chain(chain('a')))
+    for (const name of ['a', 'b']) layers.held.set(chain(chain(name)), new Set([`${snapshots.holders}crashed`]))
+    for (const round of [1, 2]) {
+      expect([round, await reconciler.run()]).toEqual([round, false])
+      expect(holders().filter((holder) => holder.endsWith('crashed'))).toHaveLength(1)
+      expect(holders()).toHaveLength(3)
+    }
+    expect(log.lines.filter((line) => line.includes('cannot') && line.includes(chain(chain('a'))))).toEqual([
+      expect.stringMatching(/^a layer of no snapshot cannot be let go/),
+      expect.stringMatching(/^a layer cannot be mounted again, .*its metadata cannot be read/s),
+    ])
+    expect(log.lines.filter((line) => line.startsWith('the mounter is away'))).toEqual([])
+    layers.broken.clear()
+    expect(await reconciler.run()).toBe(true)
+    expect(holders()).toHaveLength(3)
+    // Without a mounter none is tried that it would not mount either.
+    layers.held.clear()
+    const tries = spyOn(layers, 'reopen').mockImplementation(async () => {
+      layers.away = true
+      throw new Failure('unavailable', 'the mounter broke off')
+    })
+    await reconciler.run()
+    expect([tries.mock.calls.length, log.lines.at(-1)]).toEqual([1, expect.stringContaining('the mounter is away')])
   })
 
   test('are mounted as soon as a mounter comes that starts later', async () => {
@@ -238,6 +306,33 @@ describe('snapshots of layers that are mounted', () => {
     expect(snapshots.list(['name==c2'])).toEqual([])
     layers.away = false
     expect(await said(snapshots.prepare('c2', chain('a'), {}))).toBe('OK')
+  })
+
+  test('have their folder on the disk before the catalog has them', async () => {
+    const reader = new Catalog(join(dir, 'db'))
+    const seen: unknown[] = []
+    synced = (folder) => seen.push([reader.all().length, readdirSync(folder).sort()])
+    await pull(chain('a'))
+    await snapshots.prepare('c', '', {})
+    reader.close()
+    expect(seen).toEqual([
+      [0, ['fs']],
+      [0, ['1']],
+      [1, ['fs', 'work']],
+      [1, ['1', '2']],
+    ])
+  })
+
+  test('whose folder a disk lost get it again as soon as the mounter has the layer', async () => {
+    await pull(chain('a'))
+    for (const lost of ['snapshots/1', 'snapshots/1/fs']) {
+      rmSync(join(dir, lost), { recursive: true })
+      layers.away = true
+      expect(await said(snapshots.prepare('c', chain('a'), {}))).toBe('unavailable: the mounter is away')
+      layers.away = false
+      const [mount] = await snapshots.view(`after ${lost}`, chain('a'), {})
+      expect(readlinkSync(mount!.source)).toContain('here')
+    }
   })
 
   test('are the same after a restart; what was held for nobody is let go', async () => {

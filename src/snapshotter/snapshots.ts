@@ -8,7 +8,7 @@ import { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Catalog, Layer, Lazy, Snapshot } from './catalog.ts'
 import { filterOf } from './filter.ts'
-import { type Folders, mappedRoot, type Owner } from './folders.ts'
+import { type Folders, mappedRoot, type Owner, type Stuck } from './folders.ts'
 import { mountsOf } from './mounts.ts'
 import { type Info, type Labels, type Mount, Refusal, refLabel, type Usage } from './snapshot.ts'
 
@@ -64,6 +64,8 @@ export class Snapshots {
   readonly opening = new Set<string>()
   /** Layers that are being opened, by chain ID and parent: two pulls of one image are one. */
   readonly #opening = new Map<string, Promise<Snapshot>>()
+  /** Paths of folders that cannot be removed, of which the log has it already. */
+  #stuck: ReadonlySet<string> = new Set()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -119,7 +121,7 @@ export class Snapshots {
     const { id } = catalog.atOnce(() => catalog.remove(key))
     folders.discard(id)
     // containerd asks for that too, but only some time later.
-    this.cleanup().catch((error: unknown) => log.warn('what is left of a snapshot could not be removed', { error }))
+    this.tidy().catch((error: unknown) => log.warn('what is left of a snapshot could not be removed', { error }))
   }
 
   stat(key: string): Info {
@@ -149,10 +151,34 @@ export class Snapshots {
     if (snapshot) await this.#there([snapshot])
   }
 
-  /** Gives back the space of what was removed. */
+  /** What containerd asks for. @throws {Refusal} `failed-precondition` names what cannot be removed; all else is */
   async cleanup(): Promise<void> {
-    const { catalog, folders, layers, log } = this.#parts
-    await folders.clean(catalog.ids())
+    const [first, ...more] = await this.tidy()
+    if (!first) return
+    const others = more.length === 0 ? '' : `; so do ${more.length} more, which the log names`
+    throw new Refusal('failed-precondition', `${first.path} stays on the disk: ${first.why}${others}`)
+  }
+
+  /** Gives back what removed snapshots had: layers to the mounter, and their space. Returns what stays on the disk. */
+  async tidy(): Promise<readonly Stuck[]> {
+    await this.#letGo()
+    return this.clean()
+  }
+
+  /** Removes folders that belong to no snapshot. What cannot be removed is a warning, once, and returned. */
+  async clean(starting = false): Promise<readonly Stuck[]> {
+    const { catalog, folders, log } = this.#parts
+    const stuck = await folders.clean(catalog.ids(), starting)
+    for (const each of stuck) {
+      if (!this.#stuck.has(each.path))
+        log.warn('a folder of no snapshot cannot be removed; it will be tried again', { ...each })
+    }
+    this.#stuck = new Set(stuck.map(({ path }) => path))
+    return stuck
+  }
+
+  async #letGo(): Promise<void> {
+    const { catalog, layers, log } = this.#parts
     for (const release of catalog.owed()) {
       try {
         await layers.release(release.layerId, release.holder)
@@ -256,8 +282,12 @@ export class Snapshots {
       if (found.id !== layerId) catalog.setLayerId(id, found.id)
     } catch (error) {
       // What is mounted goes on without the process that mounted it, as far as it was read.
-      if (!layers.mounted(folders.linkOf(id))) return unavailable(error)
-      log.warn('the mounter does not answer; a layer that it mounted is used as it is', { layer: layer.digest, error })
+      const link = folders.linkOf(id)
+      if (link === undefined || !layers.mounted(link)) return unavailable(error)
+      log.warn('the mounter could not be told that a layer is needed; it is mounted, and used as it is', {
+        layer: layer.digest,
+        error,
+      })
     }
   }
 }

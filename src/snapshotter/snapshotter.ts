@@ -58,7 +58,7 @@ export async function startSnapshotter(settings: SnapshotterSettings, log: Log, 
   const snapshots = new Snapshots({ catalog, folders, layers, clock, log, witness })
   const reconciler = new Reconciler(snapshots, catalog, mounter, log)
   try {
-    await folders.clean(catalog.ids(), true)
+    await snapshots.clean(true)
     const heard = (method: string, code: string, ms: number) => metrics.calls.observe({ method, code }, ms / 1000)
     const server = await serve(snapshots, settings.socket, log, heard)
     const page = settings.metrics && metricsPage(settings.metrics, () => metrics.registry.metrics())

@@ -1,5 +1,6 @@
 /** What containerd expects of every snapshotter, as its own suite for them has it, over gRPC and with real mounts. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -367,6 +368,23 @@ describe.skipIf(obstacle !== undefined)('a snapshotter for containerd', () => {
     expect(await client.list()).toEqual(before)
     expect(await client.mounts(key)).toEqual(mounts)
     expect(stray.filter(existsSync)).toEqual([])
+  })
+
+  test('a folder that cannot be removed is named, and keeps neither others nor the next process from their work', async () => {
+    const [stuck, other] = ['gone-1-stuck', 'gone-2-other'].map((name) => join(dir, 'data/snapshots', name))
+    mkdirSync(join(stuck!, 'fs/mounted'), { recursive: true })
+    mkdirSync(join(other!, 'fs'), { recursive: true })
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', join(stuck!, 'fs/mounted')])
+    try {
+      expect(await said(client.cleanup())).toMatch(/FAILED_PRECONDITION: .*gone-1-stuck stays on the disk: .*findmnt/)
+      expect(existsSync(other!)).toBe(false)
+      await stop()
+      await start()
+    } finally {
+      execFileSync('umount', [join(stuck!, 'fs/mounted')])
+    }
+    await client.cleanup()
+    expect(existsSync(stuck!)).toBe(false)
   })
 
   test('a second one on the same socket is refused, and says what to do', async () => {
