@@ -56,6 +56,28 @@ test('a link stays a link, and what it points to is replaced', () => {
   expect(got('srv/daemon.json')).toBe('b')
 })
 
+describe('what a run that was killed left beside a file', () => {
+  const left = `.f.shoal-${process.pid}`
+
+  test('keeps no other from writing it, whose process has the same number', () => {
+    put(left, 'half')
+    disk.write([{ path: '/f', before: undefined, after: 'a' }])
+    expect(got('f')).toBe('a')
+    // It may be of one that goes on.
+    expect(all()).toEqual([left, 'f'])
+  })
+
+  test('goes later, whether the file is written or removed', () => {
+    const later = new Disk(root, () => Date.now() + 2 * 3_600_000)
+    put(left, 'half')
+    later.write([{ path: '/f', before: undefined, after: 'a' }])
+    expect(all()).toEqual(['f'])
+    put(left, 'half')
+    later.write([{ path: '/f', before: 'a', after: undefined }])
+    expect(all()).toEqual([])
+  })
+})
+
 describe('nothing is changed, and it is said what to do', () => {
   test('when a link leads to nothing', () => {
     symlinkSync('/nowhere', join(root, 'link'))
