@@ -132,13 +132,19 @@ export function containerdFor(root = '/'): Configured {
   }
 }
 
+export interface Undone extends Configured {
+  /** Nothing was written there since. */
+  readonly latest: boolean
+}
+
 /** The way back. */
-export function containerdWithout(root = '/'): Configured {
+export function containerdWithout(root = '/'): Undone {
   const disk = new Disk(root)
   const backup = new Backup(disk, places.undo, backupName)
   const kept = backup.kept()
   const plan = planSnapshotterUndo(kept, disk)
   return {
+    latest: kept.every(({ path, ours }) => ours(disk.read(path))),
     lines: linesOf(plan),
     write() {
       disk.write(plan.edits, (path) => kept.find((each) => each.path === path)?.manner)
