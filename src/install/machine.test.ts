@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, describe as suite, test } from 'bun:test'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { intoPlace } from '../aside.ts'
@@ -23,6 +23,24 @@ suite('a folder that is shut to the service', () => {
     machine.carryOut({ do: 'let-in', path: '/etc/shoal', mode: 0o710, group: 'shoal' })
     expect(statSync(join(root, 'etc/shoal')).mode & 0o7777).toBe(0o710)
     expect(machine.folder('/etc/shoal')).toMatchObject({ mode: 0o710, gid })
+  })
+})
+
+suite.skipIf(process.getuid!() !== 0)('what stays of a user that goes', () => {
+  test.each([
+    ['a secret that it could read', { mode: 0o640, uid: 0, gid: 991 }, { mode: 0o640, uid: 0, gid: 0 }],
+    ['a folder of its own', { mode: 0o755, uid: 990, gid: 991 }, { mode: 0o755, uid: 0, gid: 0 }],
+    ["somebody else's", { mode: 0o664, uid: 5, gid: 6 }, { mode: 0o664, uid: 5, gid: 6 }],
+  ])('%s is none of the next one who gets its numbers', (_, { mode, uid, gid }, after) => {
+    mkdirSync(join(root, 'etc'))
+    writeFileSync(join(root, 'etc/passwd'), 'shoal:x:990:991:::\n')
+    writeFileSync(join(root, 'f'), '')
+    chownSync(join(root, 'f'), uid, gid)
+    chmodSync(join(root, 'f'), mode)
+    const machine = machineAt(root)
+    machine.carryOut({ do: 'disown', path: '/f', user: 'shoal' })
+    expect(machine.folder('/f')).toEqual(after)
+    machine.carryOut({ do: 'disown', path: '/gone', user: 'shoal' })
   })
 })
 

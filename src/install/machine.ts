@@ -119,6 +119,8 @@ function carryOut(step: Step, at: (path: string) => string, calls: Calls): void 
       return rmSync(at(step.path), { recursive: true, force: true })
     case 'remove-directory':
       return removeDirectory(at(step.path))
+    case 'disown':
+      return disown(step, at)
     case 'end-mounter':
       return endMounter(step.pid)
     case 'run':
@@ -157,6 +159,13 @@ function copy({ from, path, group }: Extract<Step, { do: 'copy' }>, at: (path: s
 function letIn({ path, mode, group }: Extract<Step, { do: 'let-in' }>, at: (path: string) => string): void {
   if (group) chownSync(at(path), statSync(at(path)).uid, idsOf(group, at)[1])
   chmodSync(at(path), mode)
+}
+
+function disown({ path, user }: Extract<Step, { do: 'disown' }>, at: (path: string) => string): void {
+  const found = folderAt(at(path))
+  if (!found) return
+  const [uid, gid] = idsOf(user, at)
+  chownSync(at(path), found.uid === uid ? 0 : found.uid, found.gid === gid ? 0 : found.gid)
 }
 
 /** User and group of that user. @throws {Error} when there is none */

@@ -280,6 +280,11 @@ suite('a removal', () => {
     expect(steps.filter((step) => step.do === 'remove-directory').map(describe)).toEqual([
       'remove /var/lib/shoal, then empty',
     ])
+    const said = steps.map(describe)
+    const taken = ['/srv', '/etc/shoal', '/etc/shoal/cluster.key'].map((path) => `take ${path} back from shoal`)
+    const userdel = said.indexOf('run userdel shoal')
+    expect(said.slice(userdel - 3, userdel)).toEqual(taken)
+    expect(uninstallPlan({ ...found, keepData: true }).steps.some((step) => step.do === 'disown')).toBe(false)
   })
 
   test('leaves what engines had before, as long as that was not put back', () => {

@@ -159,6 +159,10 @@ export function uninstallPlan(found: Found): UninstallPlan {
   const isRecord = (name: string) => name === basename(places.record)
   const inOrder = settingsDir && [...settingsDir.filter((name) => !isRecord(name)), ...settingsDir.filter(isRecord)]
   const settings = emptied(places.settingsDir, inOrder, (name) => !keepData && (isRecord(name) || recorded.has(name)))
+  const staying = [
+    ...found.data.filter(({ names }) => names?.some((name) => !ownData.test(name))).map(({ path }) => path),
+    ...(settings.left.length > 0 ? [places.settingsDir, ...settings.left] : []),
+  ]
   // Records of earlier versions do not say who made the user: somebody else's files may be in its name.
   const ownUser = namesIn(found.record).includes(userNote)
   const strangeUser = found.user && !keepData && !ownUser && (found.unit || found.record !== undefined)
@@ -171,13 +175,15 @@ export function uninstallPlan(found: Found): UninstallPlan {
     ...parts.flatMap((part) => part.steps),
     ...(runs ? [run(['systemctl', 'daemon-reload']), run(['systemctl', 'reset-failed', unitName], true)] : []),
     // What it has stored would be nobody's without it.
-    ...(found.user && !keepData && ownUser ? [run(['userdel', user])] : []),
+    ...(found.user && !keepData && ownUser ? [...staying.map(disowned), run(['userdel', user])] : []),
     ...settings.steps,
     ...(found.binary ? [{ do: 'remove', path: places.binary } as const] : []),
   ]
   const kept = `the user ${user}: no record says that shoal install made it (userdel ${user} removes it)`
   return { steps, left: [...[...parts, settings].flatMap((part) => part.left), ...(strangeUser ? [kept] : [])] }
 }
+
+const disowned = (path: string): Step => ({ do: 'disown', path, user })
 
 /** A directory is removed when nothing of others is in it. */
 function emptied(path: string, names: readonly string[] | undefined, goes: (name: string) => boolean): UninstallPlan {
