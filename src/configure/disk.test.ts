@@ -10,6 +10,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -123,5 +124,19 @@ describe('nothing is changed, and it is said what to do', () => {
     expect(() => disk.write(edits)).toThrow('/b was changed by somebody else just now')
     expect(all()).toEqual(['a', 'b'])
     expect([got('a'), got('b')]).toEqual(['1', 'theirs'])
+  })
+
+  test('when that happens after a file was removed: it is there again, and no more people can read it than before', () => {
+    put('a', 'a password')
+    chmodSync(join(root, 'a'), 0o600)
+    utimesSync(join(root, 'a'), 1_700_000_000, 1_700_000_000)
+    put('b', 'theirs')
+    const edits = [
+      { path: '/a', before: 'a password', after: undefined },
+      { path: '/b', before: '1', after: '2' },
+    ]
+    expect(() => disk.write(edits)).toThrow('/b was changed by somebody else just now')
+    expect(got('a')).toBe('a password')
+    expect(statSync(join(root, 'a'))).toMatchObject({ mode: 0o100600, mtimeMs: 1_700_000_000_000 })
   })
 })

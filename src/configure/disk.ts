@@ -36,6 +36,8 @@ interface Staged {
   readonly target: string
   /** Undefined: the file goes. */
   readonly temporary: string | undefined
+  /** How the file is that is there till then. */
+  readonly was: Manner | undefined
 }
 
 export class Disk implements Files {
@@ -121,8 +123,10 @@ export class Disk implements Files {
       }
     } catch (error) {
       for (const { temporary } of staged) if (temporary) rmSync(temporary, { force: true })
-      if (done.length > 0)
-        this.write(done.map(({ edit }) => ({ path: edit.path, before: edit.after, after: edit.before })))
+      if (done.length > 0) {
+        const back = done.map(({ edit }) => ({ path: edit.path, before: edit.after, after: edit.before }))
+        this.write(back, (path) => done.find(({ edit }) => edit.path === path)?.was)
+      }
       this.removeFolders(made)
       throw refusalOf(error, current, 'write')
     }
@@ -133,7 +137,8 @@ export class Disk implements Files {
     // A link stays one: what it points to is what is replaced.
     const target = edit.after !== undefined && existsSync(at) ? realpathSync(at) : at
     removeLeftovers(target, this.#now())
-    if (edit.after === undefined) return { edit, target, temporary: undefined }
+    const was = this.manner(edit.path)
+    if (edit.after === undefined) return { edit, target, temporary: undefined, was }
     const old = statSync(target, { throwIfNoEntry: false })
     mkdirSync(dirname(target), { recursive: true, mode: 0o755 })
     const temporary = asideOf(target)
@@ -151,7 +156,7 @@ export class Disk implements Files {
     } finally {
       closeSync(file)
     }
-    return { edit, target, temporary }
+    return { edit, target, temporary, was }
   }
 
   /** The path as this process has it. */
