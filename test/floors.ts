@@ -15,7 +15,7 @@ export const floors: readonly (readonly string[])[] = [
     'span.ts',
     'turns.ts',
   ],
-  ['oci', 'tar', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
+  ['aside.ts', 'oci', 'tar', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
   ['config', 'piece', 'erofs', 'file-limit.ts', 'fuse'],
   ['store', 'cluster', 'install', 'layer-index'],
   ['source', 'wire', 'configure', 'get', 'kubernetes', 'state'],

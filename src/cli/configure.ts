@@ -88,9 +88,9 @@ export function configure(program: Command, context: Context): void {
 }
 
 /** For whoever removes the node: all engines as they were before they were pointed at it. */
-export async function undoAll(context: Context, dryRun: boolean): Promise<void> {
-  const options = { root: '/', backupDir, undo: true, yes: true, dryRun }
-  for (const engine of configuredEngines('/', backupDir)) await one(context, engine, options, nothingWanted)
+export async function undoAll(context: Context, dryRun: boolean, root = '/'): Promise<void> {
+  const options = { root, backupDir, undo: true, yes: true, dryRun }
+  for (const engine of configuredEngines(root, backupDir)) await one(context, engine, options, nothingWanted)
 }
 
 async function one(context: Context, engine: Engine, options: Options, find: () => Promise<Found>): Promise<Report> {

@@ -2,7 +2,7 @@
 import { Backup } from '../configure/backup.ts'
 import { diffOf } from '../configure/diff.ts'
 import { Disk } from '../configure/disk.ts'
-import type { Plan } from '../configure/plan.ts'
+import type { Edit, Plan } from '../configure/plan.ts'
 import { settingOf } from '../configure/setting.ts'
 import { planSnapshotter, planSnapshotterUndo, withoutSnapshotter } from '../configure/snapshotter.ts'
 import { mounterUnit, snapshotterUnit } from '../install/bundled.ts'
@@ -116,27 +116,35 @@ export function containerdFor(root = '/'): Configured {
   const { snapshotterSocket: socket, snapshotterData: dataDir } = places
   const plan = planSnapshotter({ file, major, socket, dataDir, platform }, disk)
   const kept = backup.kept()[0]
+  const originalOf = ({ path, before }: Edit) => {
+    if (before === undefined) return undefined
+    // Somebody changed it since: that belongs to what is gone back to.
+    return kept?.ours(before) ? kept.original : withoutSnapshotter(before, path, kept?.original)
+  }
+  const originals = new Map(plan.edits.map((edit) => [edit, originalOf(edit)]))
   return {
     lines: linesOf(plan),
     write() {
       if (plan.edits.length === 0) return
-      backup.note(plan.edits, [], ({ path, before }) => {
-        if (!kept || before === undefined) return before
-        // Somebody changed it since: that belongs to what is gone back to.
-        return kept.ours(before) ? kept.original : withoutSnapshotter(before, path)
-      })
+      backup.note(plan.edits, [], (edit) => originals.get(edit))
       disk.write(plan.edits)
     },
   }
 }
 
+export interface Undone extends Configured {
+  /** Nothing was written there since. */
+  readonly latest: boolean
+}
+
 /** The way back. */
-export function containerdWithout(root = '/'): Configured {
+export function containerdWithout(root = '/'): Undone {
   const disk = new Disk(root)
   const backup = new Backup(disk, places.undo, backupName)
   const kept = backup.kept()
   const plan = planSnapshotterUndo(kept, disk)
   return {
+    latest: kept.every(({ path, ours }) => ours(disk.read(path))),
     lines: linesOf(plan),
     write() {
       disk.write(plan.edits, (path) => kept.find((each) => each.path === path)?.manner)

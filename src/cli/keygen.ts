@@ -1,5 +1,6 @@
-import { chmodSync, chownSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
+import { asideOf, intoPlace, removeLeftovers } from '../aside.ts'
 import { ClusterKey } from '../cluster/cluster-key.ts'
 import { rotate } from '../cluster/key-rotation.ts'
 import type { Context } from './context.ts'
@@ -48,13 +49,14 @@ const remedies = [
  */
 function rotateFile(path: string, context: Context): void {
   const { step, text, said } = rotate(readFileSync(path, 'utf8'), path, newSecret())
-  const aside = `${path}.${process.pid}`
+  removeLeftovers(path, context.clock.wall())
+  const aside = asideOf(path)
   const { uid, gid, mode } = statSync(path)
-  writeFileSync(aside, text, { mode: 0o600, flag: 'wx', flush: true })
+  writeFileSync(aside, text, { mode: 0o600, flag: 'wx' })
   try {
     chownSync(aside, uid, gid)
     chmodSync(aside, mode & 0o740)
-    renameSync(aside, path)
+    intoPlace(aside, path)
   } catch (error) {
     rmSync(aside, { force: true })
     throw error

@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Command } from 'commander'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { machineAt } from '../install/machine.ts'
 import type { MounterFacts } from '../mount/mounter/api.ts'
-import { uninstall } from './uninstall.ts'
+import { containerdFor } from './install-snapshotter.ts'
+import { run } from './program.ts'
+import { undoEngines, uninstall } from './uninstall.ts'
 
 let root: string
 const closers: (() => unknown)[] = []
@@ -61,6 +63,28 @@ describe('while an image is mounted', () => {
     await expect(removed(...args)).rejects.toThrow('an image is mounted at /srv/app, which')
     await expect(removed(...args)).rejects.toThrow(/: shoal umount \/srv\/app$/)
     expect([data(), existsSync(join(root, 'usr/local/bin/shoal'))]).toEqual([true, true])
+  })
+})
+
+describe("containerd's configuration is what it was, byte for byte", () => {
+  const file = 'etc/containerd/config.toml'
+  const before = `version = 3 # ours\n\n[plugins.'io.containerd.cri.v1.images']\n  snapshotter = 'zfs'\n`
+  const snapshotter = async () => containerdFor(root).write()
+  const mirror = () => run(['configure', 'containerd', '--yes', '--root', root], new FakeContext())
+
+  test.each([
+    ['the snapshotter and then the mirror', [snapshotter, mirror]],
+    ['the mirror and then the snapshotter', [mirror, snapshotter]],
+  ])('after %s', async (_, steps) => {
+    put(file, before)
+    const context = new FakeContext()
+    for (const step of steps) await step()
+    await undoEngines(context, true, root)
+    expect(readFileSync(join(root, file), 'utf8')).toContain('config_path')
+    await undoEngines(context, false, root)
+    expect(readFileSync(join(root, file), 'utf8')).toBe(before)
+    const left = ['etc/containerd/certs.d', 'etc/shoal'].filter((path) => existsSync(join(root, path)))
+    expect(left).toEqual([])
   })
 })
 

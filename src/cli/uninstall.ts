@@ -37,15 +37,20 @@ export function uninstall(program: Command, context: Context, machine?: Machine)
       if (!options.keepData) refuseWhileUsed(host)
       // Its socket is for root alone.
       const mounter = context.host.root ? await idleMounter(host, options.keepData ?? false) : undefined
-      // Engines are of the real host only. What was put there last is taken back first.
-      if (!machine && context.host.root) {
-        const containerd = containerdWithout()
-        for (const line of containerd.lines) context.out(line)
-        if (!options.dryRun) containerd.write()
-        await undoAll(context, options.dryRun ?? false)
-      }
+      // Engines are of the real host only.
+      if (!machine && context.host.root) await undoEngines(context, options.dryRun ?? false)
       uninstallFrom(host, dataDir, mounter, options, context)
     })
+}
+
+/** What was put there last is taken back first: so each finds its files as it wrote them. `root`: what stands for `/`. */
+export async function undoEngines(context: Context, dryRun: boolean, root = '/'): Promise<void> {
+  const { latest } = containerdWithout(root)
+  if (!latest) await undoAll(context, dryRun, root)
+  const containerd = containerdWithout(root)
+  for (const line of containerd.lines) context.out(line)
+  if (!dryRun) containerd.write()
+  if (latest) await undoAll(context, dryRun, root)
 }
 
 function refuse(machine: Machine, dataDir: string, options: Options, context: Context): void {

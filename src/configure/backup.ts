@@ -92,11 +92,14 @@ export class Backup {
     this.#write([...copies, this.#edit('record.json', this.#render(mirrors, [...files.values()], made))])
   }
 
-  /** Forgets everything, once it is undone: what was made for it goes as well. */
+  /**
+   * Forgets everything, once it is undone: what was made for it goes as well. The record first: with one whose copies are
+   * gone there would be no way on.
+   */
   remove(): void {
     const record = this.#read()
     if (!record) return
-    const names = [...record.files.flatMap(({ copy }) => copy ?? []), 'record.json']
+    const names = ['record.json', ...record.files.flatMap(({ copy }) => copy ?? [])]
     this.#disk.write(names.map((name) => this.#edit(name, undefined)).filter(({ before }) => before !== undefined))
     this.#disk.removeFolders([...record.made, this.#folder])
   }

@@ -7,7 +7,19 @@ import { join } from 'node:path'
 import { withHosts } from './hosts-toml.ts'
 import { type Edit, type Files, type Plan, Refusal, type Wanted } from './plan.ts'
 import { spliced, textOf } from './text.ts'
-import { appended, checked, indentIn, inserted, isAt, isTable, parse, type Toml, type Values, valueAt } from './toml.ts'
+import {
+  appended,
+  checked,
+  indentIn,
+  inserted,
+  isAt,
+  isTable,
+  pairAt,
+  parse,
+  type Toml,
+  type Values,
+  valueAt,
+} from './toml.ts'
 
 const usualRoot = '/etc/containerd/certs.d'
 const images = 'io.containerd.cri.v1.images'
@@ -93,9 +105,7 @@ function configPath(whole: string | undefined, file: string, files: Files, major
   const header = `[${section.map((name) => (/^[\w-]+$/.test(name) ? name : `"${name}"`)).join('.')}]`
   const fresh = `${header}${eol}  ${line}${eol}`
   if (body.trim() === '') return done(`version = ${version}${eol}${eol}${fresh}`)
-  const pair = [...toml.pairs, ...toml.tables.flatMap(({ pairs }) => pairs)].find(({ path }) =>
-    isAt(path, [...section, 'config_path']),
-  )
+  const pair = pairAt(toml, [...section, 'config_path'])
   const table = toml.tables.find(({ path }) => isAt(path, section))
   const after = pair
     ? spliced(body, ...pair.value.range, `"${usualRoot}"`)

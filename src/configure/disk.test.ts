@@ -10,6 +10,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -54,6 +55,28 @@ test('a link stays a link, and what it points to is replaced', () => {
   expect(lstatSync(join(root, 'link')).isSymbolicLink()).toBe(true)
   expect(readlinkSync(join(root, 'link'))).toBe(join(root, 'srv/daemon.json'))
   expect(got('srv/daemon.json')).toBe('b')
+})
+
+describe('what a run that was killed left beside a file', () => {
+  const left = `.f.shoal-${process.pid}`
+
+  test('keeps no other from writing it, whose process has the same number', () => {
+    put(left, 'half')
+    disk.write([{ path: '/f', before: undefined, after: 'a' }])
+    expect(got('f')).toBe('a')
+    // It may be of one that goes on.
+    expect(all()).toEqual([left, 'f'])
+  })
+
+  test('goes later, whether the file is written or removed', () => {
+    const later = new Disk(root, () => Date.now() + 2 * 3_600_000)
+    put(left, 'half')
+    later.write([{ path: '/f', before: undefined, after: 'a' }])
+    expect(all()).toEqual(['f'])
+    put(left, 'half')
+    later.write([{ path: '/f', before: 'a', after: undefined }])
+    expect(all()).toEqual([])
+  })
 })
 
 describe('nothing is changed, and it is said what to do', () => {
@@ -101,5 +124,19 @@ describe('nothing is changed, and it is said what to do', () => {
     expect(() => disk.write(edits)).toThrow('/b was changed by somebody else just now')
     expect(all()).toEqual(['a', 'b'])
     expect([got('a'), got('b')]).toEqual(['1', 'theirs'])
+  })
+
+  test('when that happens after a file was removed: it is there again, and no more people can read it than before', () => {
+    put('a', 'a password')
+    chmodSync(join(root, 'a'), 0o600)
+    utimesSync(join(root, 'a'), 1_700_000_000, 1_700_000_000)
+    put('b', 'theirs')
+    const edits = [
+      { path: '/a', before: 'a password', after: undefined },
+      { path: '/b', before: '1', after: '2' },
+    ]
+    expect(() => disk.write(edits)).toThrow('/b was changed by somebody else just now')
+    expect(got('a')).toBe('a password')
+    expect(statSync(join(root, 'a'))).toMatchObject({ mode: 0o100600, mtimeMs: 1_700_000_000_000 })
   })
 })

@@ -21,6 +21,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { asideOf, removeLeftovers, sync } from '../aside.ts'
 import { type Edit, type Files, Refusal } from './plan.ts'
 import { decode } from './text.ts'
 
@@ -35,14 +36,18 @@ interface Staged {
   readonly target: string
   /** Undefined: the file goes. */
   readonly temporary: string | undefined
+  /** How the file is that is there till then. */
+  readonly was: Manner | undefined
 }
 
 export class Disk implements Files {
   readonly #root: string
+  readonly #now: () => number
 
-  /** All paths are below `root`: `/` for the running system. */
-  constructor(root: string) {
+  /** All paths are below `root`: `/` for the running system. `now`: ms since 1970. */
+  constructor(root: string, now = Date.now) {
     this.#root = root
+    this.#now = now
   }
 
   read(path: string): string | undefined {
@@ -118,8 +123,10 @@ export class Disk implements Files {
       }
     } catch (error) {
       for (const { temporary } of staged) if (temporary) rmSync(temporary, { force: true })
-      if (done.length > 0)
-        this.write(done.map(({ edit }) => ({ path: edit.path, before: edit.after, after: edit.before })))
+      if (done.length > 0) {
+        const back = done.map(({ edit }) => ({ path: edit.path, before: edit.after, after: edit.before }))
+        this.write(back, (path) => done.find(({ edit }) => edit.path === path)?.was)
+      }
       this.removeFolders(made)
       throw refusalOf(error, current, 'write')
     }
@@ -127,18 +134,21 @@ export class Disk implements Files {
 
   #stage(edit: Edit, manner: Manner | undefined): Staged {
     const at = this.at(edit.path)
-    if (edit.after === undefined) return { edit, target: at, temporary: undefined }
     // A link stays one: what it points to is what is replaced.
-    const target = existsSync(at) ? realpathSync(at) : at
+    const target = edit.after !== undefined && existsSync(at) ? realpathSync(at) : at
+    removeLeftovers(target, this.#now())
+    const was = this.manner(edit.path)
+    if (edit.after === undefined) return { edit, target, temporary: undefined, was }
     const old = statSync(target, { throwIfNoEntry: false })
     mkdirSync(dirname(target), { recursive: true, mode: 0o755 })
-    const temporary = join(dirname(target), `.${basename(target)}.shoal-${process.pid}`)
+    const temporary = asideOf(target)
     const file = openSync(temporary, 'wx', 0o600)
     try {
       const bytes = new TextEncoder().encode(edit.after)
       for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at)
       if (old) fchownSync(file, old.uid, old.gid)
       fchmodSync(file, manner?.mode ?? (old ? old.mode & 0o7777 : 0o644))
+      if (manner?.modified !== undefined) utimesSync(temporary, manner.modified, manner.modified)
       fsyncSync(file)
     } catch (error) {
       rmSync(temporary, { force: true })
@@ -146,22 +156,12 @@ export class Disk implements Files {
     } finally {
       closeSync(file)
     }
-    if (manner?.modified !== undefined) utimesSync(temporary, manner.modified, manner.modified)
-    return { edit, target, temporary }
+    return { edit, target, temporary, was }
   }
 
   /** The path as this process has it. */
   at(path: string): string {
     return join(this.#root, path)
-  }
-}
-
-function sync(folder: string): void {
-  const handle = openSync(folder, 'r')
-  try {
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
   }
 }
 

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'bun:test'
+import { planContainerd } from './containerd.ts'
 import type { Files } from './plan.ts'
 import { planSnapshotter, planSnapshotterUndo, withoutSnapshotter } from './snapshotter.ts'
+import { parse } from './toml.ts'
 
 const file = '/etc/containerd/config.toml'
 const filesOf = (text: string | undefined): Files => ({
@@ -94,7 +96,7 @@ describe('the snapshotter in the configuration of containerd', () => {
     expect(becomes(tables, 2)).not.toContain('overlayfs')
     const inline = `version = 3\n[plugins."io.containerd.transfer.v1.local"]\nunpack_config = [{ platform = "linux/amd64", snapshotter = "native" },]\n`
     expect(becomes(inline, 2)).toContain(
-      'unpack_config = [{ platform = "linux/amd64", snapshotter = "native" }, { platform = "linux/amd64", snapshotter = "shoal" }]',
+      'unpack_config = [{ platform = "linux/amd64", snapshotter = "native" }, { platform = "linux/amd64", snapshotter = "shoal" },]',
     )
   })
 
@@ -118,24 +120,105 @@ describe('the snapshotter in the configuration of containerd', () => {
     }
   })
 
-  test('what containerd 2 wants of an older file is taken out too', () => {
-    const after = becomes(debian, 2)!
-    expect(withoutSnapshotter(after, file)).not.toMatch(/snapshotter = "shoal"|proxy_plugins/)
-  })
+  describe('of a file that somebody changed since only that is taken back', () => {
+    const local = 'plugins."io.containerd.transfer.v1.local"'
+    const zfs = '{ platform = "linux/amd64", snapshotter = "zfs" }'
+    const inlineZfs = `version = 3 # ours
 
-  test('from a file that somebody changed since only what was put there is taken out', () => {
-    const after = `${becomes('version = 3\n', 2)}\n[metrics]\n  address = "127.0.0.1:1338"\n`
-    const kept = { path: file, original: 'version = 3\n', ours: () => false }
-    const { edits, notes } = planSnapshotterUndo([kept], filesOf(after))
-    expect(notes.join()).toContain('changed since')
-    expect(Bun.TOML.parse(edits[0]!.after!)).toEqual({
-      version: 3,
-      plugins: {
-        'io.containerd.transfer.v1.local': { unpack_config: [{ platform: 'linux/amd64', snapshotter: 'overlayfs' }] },
-        'io.containerd.cri.v1.images': { disable_snapshot_annotations: false },
-      },
-      metrics: { address: '127.0.0.1:1338' },
+[${local}]
+  unpack_config = [${zfs}] # the pool
+
+[plugins.'io.containerd.cri.v1.images']
+  disable_snapshot_annotations = true # nobody reads them
+  snapshotter = 'zfs' # the pool
+`
+    const dotted = `version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  containerd.snapshotter = "btrfs" # the pool
+  containerd.disable_snapshot_annotations = true
+`
+    const listed = (list: string) =>
+      `version = 3\n[${local}]\n  max_concurrent_downloads = 3\n  unpack_config = ${list}\n`
+    const later = '\n# later\n[metrics]\n  address = "127.0.0.1:1338"\n'
+    const back = (text: string, original: string | undefined, change = (after: string) => `${after}${later}`) => {
+      const kept = { path: file, original, ours: () => false }
+      const after = becomes(text, 2)!
+      const undone = planSnapshotterUndo([kept], filesOf(change(after)))
+      expect(undone.notes.join()).toContain('changed since')
+      return undone.edits[0]!.after!
+    }
+
+    test.each([
+      ['nothing in it', 'version = 3\n'],
+      ["Debian's", debian],
+      ['one that containerd printed', generated],
+      ['another snapshotter, and a list in one line', inlineZfs],
+      ['another snapshotter by a dotted key', dotted],
+      ['a list of none', listed('[]')],
+      ['a list of lines', listed(`[\n    ${zfs}, # the pool\n    # the usual one is not here\n  ]`)],
+      [
+        'a table for each',
+        `version = 3\n[[${local}.unpack_config]]\n  platform = "linux/amd64"\n  snapshotter = "zfs"\n`,
+      ],
+    ])('%s: values and comments are those from before', (_, before) => {
+      const undone = back(before, before)
+      expect(parse(undone, file).values).toEqual({
+        ...parse(before, file).values,
+        metrics: { address: '127.0.0.1:1338' },
+      })
+      expect(undone).toStartWith(before)
+      expect(undone).toEndWith(later)
     })
-    expect(withoutSnapshotter(debian, file)).toBe(debian)
+
+    test('what `shoal configure containerd` wrote into it stays', () => {
+      const wanted = { mirrors: ['http://127.0.0.1:4880'], former: [], registries: [] }
+      const configured = (text: string) =>
+        planContainerd({ file, major: 2 }, filesOf(text), wanted).edits.find(({ path }) => path === file)!.after!
+      expect(back(inlineZfs, inlineZfs, configured)).toBe(configured(inlineZfs))
+    })
+
+    test('in a list the others and their comments stay, wherever it was moved to', () => {
+      const shoal = '{ platform = "linux/amd64", snapshotter = "shoal" }'
+      const undone = (list: string) => withoutSnapshotter(listed(list), file, listed(`[${zfs}]`))
+      expect(undone(`[${shoal}]`)).toBe(listed('[]'))
+      expect(undone(`[${shoal}, ${zfs}]`)).toBe(listed(`[${zfs}]`))
+      expect(undone(`[${shoal}, ${zfs}, ${shoal}]`)).toBe(listed(`[${zfs}]`))
+      expect(undone(`[\n${zfs},\n${shoal},\n]`)).toBe(listed(`[\n${zfs},\n]`))
+      expect(undone(`[\n${zfs}, # the pool\n${shoal} # new\n]`)).toBe(listed(`[\n${zfs}, # the pool\n # new\n]`))
+    })
+
+    test('where it said nothing of a list there is none again, and none that is empty', () => {
+      const two = `[{ platform = "linux/amd64", snapshotter = "overlayfs" }, { platform = "linux/amd64", snapshotter = "shoal" }]`
+      expect(withoutSnapshotter(listed(two), file, 'version = 3\n')).not.toContain('unpack_config')
+      const own = listed(two.replace(', {', `, ${zfs}, {`))
+      expect(withoutSnapshotter(own, file, 'version = 3\n')).toContain(`snapshotter = "overlayfs" }, ${zfs}]`)
+      const others = listed('[{ platform = "linux/amd64", snapshotter = "overlayfs" }]')
+      expect(withoutSnapshotter(others, file, 'version = 3\n')).toBe(others)
+    })
+
+    test('the value from before comes back also after containerd made the file into a newer one', () => {
+      const migrated = () => `version = 3\n${cri3.replaceAll('"', "'")}`
+      expect(back(dotted, dotted, migrated)).toBe(
+        `version = 3\n[plugins.'io.containerd.cri.v1.images']\n  snapshotter = "btrfs"\n  disable_snapshot_annotations = true\n`,
+      )
+    })
+
+    test('what somebody uses instead of it by now goes on, and has what it needs', () => {
+      const stargz = (after: string) => after.replace('snapshotter = "shoal" # the pool', 'snapshotter = "stargz"')
+      expect(parse(back(inlineZfs, inlineZfs, stargz), file).values.plugins).toMatchObject({
+        'io.containerd.cri.v1.images': { snapshotter: 'stargz', disable_snapshot_annotations: false },
+      })
+    })
+
+    test('what cannot be taken out in place is refused, and it is said what to do', () => {
+      const inline = `version = 3\nplugins."io.containerd.cri.v1.images" = { snapshotter = "shoal" }\n`
+      expect(() => withoutSnapshotter(inline, file, undefined)).toThrow(
+        /names the snapshotter shoal .* take it out by hand/,
+      )
+    })
+
+    test('one without any of it is as it was', () => {
+      expect(withoutSnapshotter(debian, file, undefined)).toBe(debian)
+    })
   })
 })

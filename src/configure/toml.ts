@@ -8,13 +8,19 @@ import { Refusal } from './plan.ts'
 import { lineEnd, lineStart, spliced } from './text.ts'
 
 type Path = readonly (string | number)[]
+type Range = readonly [number, number]
 export type Values = Record<string, unknown>
 
 export interface Pair {
   /** From the root, tables included. */
   readonly path: Path
-  readonly range: readonly [number, number]
-  readonly value: { readonly range: readonly [number, number]; readonly inline: boolean }
+  readonly range: Range
+  readonly value: {
+    readonly range: Range
+    readonly inline: boolean
+    /** What is in a list. */
+    readonly items: readonly Range[]
+  }
 }
 
 export interface Table {
@@ -76,6 +82,11 @@ export function valueAt(values: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>((value, key) => (isTable(value) ? value[key] : undefined), values)
 }
 
+/** Where a value is written, if that is in a line of its own. */
+export function pairAt({ pairs, tables }: Toml, path: readonly string[]): Pair | undefined {
+  return [...pairs, ...tables.flatMap((table) => table.pairs)].find((pair) => isAt(pair.path, path))
+}
+
 export function isTable(value: unknown): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
 }
@@ -111,6 +122,22 @@ export function inserted(body: string, { head }: Table, line: string, eol: strin
   return spliced(body, at, at, at > 0 && body[at - 1] === '\n' ? `${line}${eol}` : `${eol}${line}`)
 }
 
+/** The text with one more item as the last of a list; what stands around the others stays. */
+export function withItem(body: string, { value: { range, items } }: Pair, item: string): string {
+  const last = items.at(-1)
+  const at = last ? last[1] : range[0] + 1
+  return spliced(body, at, at, last ? `, ${item}` : item)
+}
+
+/** The text without an item of a list and the comma that parts it from the one before, or else from the next. */
+export function withoutItem(body: string, { value: { items } }: Pair, index: number): string {
+  const [start, end] = items[index]!
+  const before = items[index - 1]?.[1]
+  if (before !== undefined && !body.slice(before, start).includes('#')) return spliced(body, before, end, '')
+  const [comma] = /^\s*,[ \t]*/.exec(body.slice(end)) ?? ['']
+  return spliced(body, start, end + comma.length, '')
+}
+
 export const isAt = (path: Path, other: readonly string[]) =>
   path.length === other.length && path.every((key, i) => key === other[i])
 
@@ -134,6 +161,11 @@ function tableOf(node: AST.TOMLTable): Table {
 
 function pairOf(node: AST.TOMLKeyValue, within: Path): Pair {
   const keys = node.key.keys.map((key) => (key.type === 'TOMLBare' ? key.name : key.value))
-  const { range, type } = node.value
-  return { path: [...within, ...keys], range: node.range, value: { range, inline: type === 'TOMLInlineTable' } }
+  const { value } = node
+  const items = value.type === 'TOMLArray' ? value.elements.map(({ range }) => range) : []
+  return {
+    path: [...within, ...keys],
+    range: node.range,
+    value: { range: value.range, inline: value.type === 'TOMLInlineTable', items },
+  }
 }

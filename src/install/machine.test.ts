@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, describe as suite, test } from 'bun:test'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { intoPlace } from '../aside.ts'
 import { machineAt } from './machine.ts'
 
 let root: string
@@ -22,5 +23,72 @@ suite('a folder that is shut to the service', () => {
     machine.carryOut({ do: 'let-in', path: '/etc/shoal', mode: 0o710, group: 'shoal' })
     expect(statSync(join(root, 'etc/shoal')).mode & 0o7777).toBe(0o710)
     expect(machine.folder('/etc/shoal')).toMatchObject({ mode: 0o710, gid })
+  })
+})
+
+suite.skipIf(process.getuid!() !== 0)('what stays of a user that goes', () => {
+  test.each([
+    ['a secret that it could read', { mode: 0o640, uid: 0, gid: 991 }, { mode: 0o640, uid: 0, gid: 0 }],
+    ['a folder of its own', { mode: 0o755, uid: 990, gid: 991 }, { mode: 0o755, uid: 0, gid: 0 }],
+    ["somebody else's", { mode: 0o664, uid: 5, gid: 6 }, { mode: 0o664, uid: 5, gid: 6 }],
+  ])('%s is none of the next one who gets its numbers', (_, { mode, uid, gid }, after) => {
+    mkdirSync(join(root, 'etc'))
+    writeFileSync(join(root, 'etc/passwd'), 'shoal:x:990:991:::\n')
+    writeFileSync(join(root, 'f'), '')
+    chownSync(join(root, 'f'), uid, gid)
+    chmodSync(join(root, 'f'), mode)
+    const machine = machineAt(root)
+    machine.carryOut({ do: 'disown', path: '/f', user: 'shoal' })
+    expect(machine.folder('/f')).toEqual(after)
+    machine.carryOut({ do: 'disown', path: '/gone', user: 'shoal' })
+  })
+})
+
+suite('what is put in its place', () => {
+  const gid = process.getgid!()
+  // Only root can give a file away.
+  const asRoot = process.getuid!() === 0
+  const group = asRoot ? { group: 'shoal' } : {}
+  const secret = asRoot ? { mode: 0o640, gid: 990 } : { mode: 0o600, gid }
+  const made = (path: string) => {
+    const { mode, gid, size } = statSync(path)
+    return { mode: mode & 0o7777, gid, size }
+  }
+
+  test.each([
+    ['the binary', { do: 'binary', path: '/f' }, { mode: 0o755, gid, size: statSync('/proc/self/exe').size }],
+    ['a text', { do: 'write', path: '/f', text: 'abc' }, { mode: 0o644, gid, size: 3 }],
+    ['a secret', { do: 'copy', from: 'secret', path: '/f', ...group }, { ...secret, size: 4 }],
+  ] as const)('%s is there whole, with its mode and group, and on the disk before its name is', (_, step, as) => {
+    const from = join(root, 'secret')
+    writeFileSync(from, 'abcd')
+    mkdirSync(join(root, 'etc'))
+    writeFileSync(join(root, 'etc/passwd'), 'shoal:x:990:990:::\n')
+    const placed: unknown[] = []
+    const seen = (aside: string, path: string) => {
+      placed.push([made(aside), path])
+      intoPlace(aside, path)
+    }
+    const machine = machineAt(root, { intoPlace: seen, now: Date.now })
+    machine.carryOut(step.do === 'copy' ? { ...step, from } : step)
+    expect(placed).toEqual([[as, join(root, 'f')]])
+    expect(made(join(root, 'f'))).toEqual(as)
+    expect(readdirSync(root).filter((name) => name.includes('shoal-'))).toEqual([])
+  })
+
+  test('is not there when that fails, nor anything beside it', () => {
+    const full = () => {
+      throw new Error('no space left')
+    }
+    const machine = machineAt(root, { intoPlace: full, now: Date.now })
+    expect(() => machine.carryOut({ do: 'write', path: '/f', text: 'abc' })).toThrow('no space left')
+    expect(readdirSync(root)).toEqual([])
+  })
+
+  test('takes the place of what a run that was killed left beside it', () => {
+    writeFileSync(join(root, '.f.shoal-7'), 'half')
+    const machine = machineAt(root, { intoPlace, now: () => Date.now() + 2 * 3_600_000 })
+    machine.carryOut({ do: 'write', path: '/f', text: 'abc' })
+    expect(readdirSync(root)).toEqual(['f'])
   })
 })

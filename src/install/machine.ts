@@ -7,13 +7,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { asideOf, intoPlace, removeLeftovers } from '../aside.ts'
 import { accountIn } from './account.ts'
 import { places } from './places.ts'
 import type { Systemd } from './plan.ts'
@@ -44,8 +44,14 @@ export interface Machine {
   carryOut(step: Step): void
 }
 
+export interface Calls {
+  readonly intoPlace: (aside: string, path: string) => void
+  /** Ms since 1970. */
+  readonly now: () => number
+}
+
 /** `root`: the folder that stands for `/`, in tests. */
-export function machineAt(root = '/'): Machine {
+export function machineAt(root = '/', calls: Calls = { intoPlace, now: Date.now }): Machine {
   const at = (path: string) => join(root, path)
   const read = (path: string) => (existsSync(at(path)) ? readFileSync(at(path), 'utf8') : undefined)
   const systemd = existsSync(at('/run/systemd/system'))
@@ -71,7 +77,7 @@ export function machineAt(root = '/'): Machine {
       const pid = Number(read(join(dataDir, 'shoal.pid')) ?? Number.NaN)
       return existsSync(`/proc/${pid}/exe`) && pid !== process.pid ? pid : undefined
     },
-    carryOut: (step) => carryOut(step, at),
+    carryOut: (step) => carryOut(step, at, calls),
   }
 }
 
@@ -85,14 +91,20 @@ function sameBytes(one: string, other: string): boolean {
   return Buffer.compare(readFileSync(one), readFileSync(other)) === 0
 }
 
-function carryOut(step: Step, at: (path: string) => string): void {
+function carryOut(step: Step, at: (path: string) => string, calls: Calls): void {
   switch (step.do) {
     case 'binary':
-      return put(at(step.path), 0o755, (aside) => copyFileSync('/proc/self/exe', aside))
+      return put(at(step.path), calls, (aside) => {
+        copyFileSync('/proc/self/exe', aside)
+        chmodSync(aside, 0o755)
+      })
     case 'write':
-      return put(at(step.path), 0o644, (aside) => writeFileSync(aside, step.text, { flush: true }))
+      return put(at(step.path), calls, (aside) => {
+        writeFileSync(aside, step.text)
+        chmodSync(aside, 0o644)
+      })
     case 'copy':
-      return copy(step, at)
+      return copy(step, at, calls)
     case 'directory':
       if (!existsSync(at(step.path))) {
         mkdirSync(at(step.path), { recursive: true })
@@ -107,6 +119,8 @@ function carryOut(step: Step, at: (path: string) => string): void {
       return rmSync(at(step.path), { recursive: true, force: true })
     case 'remove-directory':
       return removeDirectory(at(step.path))
+    case 'disown':
+      return disown(step, at)
     case 'end-mounter':
       return endMounter(step.pid)
     case 'run':
@@ -115,33 +129,43 @@ function carryOut(step: Step, at: (path: string) => string): void {
 }
 
 /** A binary that runs cannot be written to; one that is renamed over stays what it was for whoever runs it. */
-function put(path: string, mode: number, write: (aside: string) => void): void {
+function put(path: string, calls: Calls, make: (aside: string) => void): void {
   mkdirSync(dirname(path), { recursive: true })
-  const aside = `${path}.${process.pid}`
+  removeLeftovers(path, calls.now())
+  const aside = asideOf(path)
   try {
-    write(aside)
-    chmodSync(aside, mode)
-    renameSync(aside, path)
+    make(aside)
+    calls.intoPlace(aside, path)
   } catch (error) {
     rmSync(aside, { force: true })
     throw error
   }
 }
 
-function copy({ from, path, group }: Extract<Step, { do: 'copy' }>, at: (path: string) => string): void {
+function copy({ from, path, group }: Extract<Step, { do: 'copy' }>, at: (path: string) => string, calls: Calls): void {
   const secret = (file: string) => {
     chmodSync(file, group ? 0o640 : 0o600)
     if (group) chownSync(file, 0, idsOf(group, at)[1])
   }
   if (from === path) return secret(at(path))
-  put(at(path), 0o600, (aside) => copyFileSync(from, aside))
-  secret(at(path))
+  // With all that makes it readable: one that is in its place is not copied again.
+  put(at(path), calls, (aside) => {
+    copyFileSync(from, aside)
+    secret(aside)
+  })
 }
 
 /** The group first: a mode with bits for it is not for the group before. */
 function letIn({ path, mode, group }: Extract<Step, { do: 'let-in' }>, at: (path: string) => string): void {
   if (group) chownSync(at(path), statSync(at(path)).uid, idsOf(group, at)[1])
   chmodSync(at(path), mode)
+}
+
+function disown({ path, user }: Extract<Step, { do: 'disown' }>, at: (path: string) => string): void {
+  const found = folderAt(at(path))
+  if (!found) return
+  const [uid, gid] = idsOf(user, at)
+  chownSync(at(path), found.uid === uid ? 0 : found.uid, found.gid === gid ? 0 : found.gid)
 }
 
 /** User and group of that user. @throws {Error} when there is none */

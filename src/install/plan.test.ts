@@ -40,10 +40,10 @@ suite('an installation', () => {
   test('brings binary, user, settings and unit, and starts it', () => {
     expect(said(fresh)).toEqual([
       'put this binary at /usr/local/bin/shoal',
-      useradd,
       'make /etc/shoal',
-      'write /etc/shoal/shoal.yaml',
+      useradd,
       'write /etc/shoal/.installed',
+      'write /etc/shoal/shoal.yaml',
       'write /etc/systemd/system/shoal.service',
       'run systemctl daemon-reload',
       'run systemctl enable shoal.service',
@@ -60,7 +60,7 @@ suite('an installation', () => {
     const shut = { mode: 0o700, uid: 0, gid: 0 }
     const opened = 'let the service into /etc/shoal: mode 0710, group shoal'
     const steps = said({ ...fresh, settingsDir: shut })
-    expect(steps.slice(1, 3)).toEqual([useradd, opened])
+    expect(steps.slice(1, 4)).toEqual([useradd, 'write /etc/shoal/.installed', opened])
     expect(steps).not.toContain('make /etc/shoal')
     expect(said({ ...installed, settingsDir: shut })).toEqual([
       opened,
@@ -101,8 +101,8 @@ suite('an installation', () => {
     expect(said({ ...fresh, systemd: 'absent' })).toEqual([
       'put this binary at /usr/local/bin/shoal',
       'make /etc/shoal',
-      'write /etc/shoal/shoal.yaml',
       'write /etc/shoal/.installed',
+      'write /etc/shoal/shoal.yaml',
     ])
     expect(said({ ...fresh, systemd: 'present' }).filter((step) => step.includes('systemctl'))).toEqual([
       'run systemctl enable shoal.service',
@@ -120,6 +120,16 @@ suite('an installation', () => {
     expect(steps.find((step) => step.do === 'write' && step.path.endsWith('.installed'))).toMatchObject({
       text: 'cluster.key\nshoal.yaml\nuser/shoal\n',
     })
+  })
+
+  test('has recorded that it made the user as soon as it did, and what it brings before it does', () => {
+    const copies = [{ from: '/root/key', path: '/etc/shoal/cluster.key' }]
+    for (const settingsDir of [undefined, { mode: 0o700, uid: 0, gid: 0 }]) {
+      const steps = said({ ...fresh, settingsDir, copies })
+      const record = steps.indexOf('write /etc/shoal/.installed')
+      expect(steps[record - 1]).toBe(useradd)
+      expect(steps.findIndex((step) => step.startsWith('copy '))).toBeGreaterThan(record)
+    }
   })
 
   test('records that it made the user, and of one that was there nothing', () => {
@@ -197,12 +207,24 @@ suite('a removal', () => {
         (name) => `remove /var/lib/shoal/${name}`,
       ),
       'remove /var/lib/shoal, then empty',
-      'remove /etc/shoal/.installed',
-      'remove /etc/shoal/shoal.yaml',
-      'remove /etc/shoal, then empty',
       'run systemctl daemon-reload',
       'run systemctl reset-failed shoal.service',
       'run userdel shoal',
+      'remove /etc/shoal/shoal.yaml',
+      'remove /etc/shoal/.installed',
+      'remove /etc/shoal, then empty',
+      'remove /usr/local/bin/shoal',
+    ])
+  })
+
+  test('that broke off is brought to its end: the record is there until all is done that it is needed for', () => {
+    const settingsDir = ['.installed', 'cluster.key', 'shoal.yaml']
+    const { steps } = uninstallPlan({ ...there, settingsDir, record: 'cluster.key\nshoal.yaml\nuser/shoal\n' })
+    expect(steps.map(describe).slice(-5)).toEqual([
+      'remove /etc/shoal/cluster.key',
+      'remove /etc/shoal/shoal.yaml',
+      'remove /etc/shoal/.installed',
+      'remove /etc/shoal, then empty',
       'remove /usr/local/bin/shoal',
     ])
   })
@@ -258,6 +280,11 @@ suite('a removal', () => {
     expect(steps.filter((step) => step.do === 'remove-directory').map(describe)).toEqual([
       'remove /var/lib/shoal, then empty',
     ])
+    const said = steps.map(describe)
+    const taken = ['/srv', '/etc/shoal', '/etc/shoal/cluster.key'].map((path) => `take ${path} back from shoal`)
+    const userdel = said.indexOf('run userdel shoal')
+    expect(said.slice(userdel - 3, userdel)).toEqual(taken)
+    expect(uninstallPlan({ ...found, keepData: true }).steps.some((step) => step.do === 'disown')).toBe(false)
   })
 
   test('leaves what engines had before, as long as that was not put back', () => {

@@ -54,11 +54,14 @@ export function installPlan(wanted: Wanted): Step[] {
     : []
   const steps: Step[] = [
     ...(wanted.binarySame ? [] : [{ do: 'binary', path: places.binary } as const]),
+    ...(wanted.settingsDir ? [] : [{ do: 'directory', path: places.settingsDir } as const]),
+    // Not before the user is made: where that fails, whoever makes one by hand then is not to lose it.
     ...newUsers,
-    ...settingsDirFor(wanted, withUnit),
+    // Before the rest that it tells of: what one that broke off has brought is known to be shoal's.
+    ...write(places.record, { before: wanted.record, after: recordOf(wanted, newUsers.length > 0) }),
+    ...(withUnit ? opened(wanted) : []),
     ...copies.map((copy): Step => ({ do: 'copy', ...copy, ...(withUnit ? { group: user } : {}) })),
     ...write(places.settings, settings),
-    ...write(places.record, { before: wanted.record, after: recordOf(wanted, newUsers.length > 0) }),
     ...(withUnit && elsewhere(wanted) ? [{ do: 'directory', path: wanted.dataDir, owner: user } as const] : []),
     ...units,
   ]
@@ -83,10 +86,9 @@ const newUser: Step = {
   ],
 }
 
-/** One that is there may be shut to the service, which would then be without its settings. */
-function settingsDirFor({ settingsDir, user: account }: Wanted, withUnit: boolean): Step[] {
-  if (!settingsDir) return [{ do: 'directory', path: places.settingsDir }]
-  const way = withUnit ? wayIn(settingsDir, account) : undefined
+/** A settings folder that is there may be shut to the service, which would then be without its settings. */
+function opened({ settingsDir, user: account }: Wanted): Step[] {
+  const way = settingsDir && wayIn(settingsDir, account)
   return way ? [{ do: 'let-in', path: places.settingsDir, mode: way.mode, ...(way.group ? { group: user } : {}) }] : []
 }
 
@@ -148,11 +150,18 @@ export function uninstallPlan(found: Found): UninstallPlan {
   const run = (command: string[], mayFail?: true): Step => ({ do: 'run', command, ...(mayFail ? { mayFail } : {}) })
   const undo = emptied(places.undo, found.undo, () => false)
   const settingsDir = found.settingsDir?.filter((name) => name !== basename(places.undo) || undo.left.length > 0)
-  const recorded = new Set([...namesIn(found.record), basename(places.record), basename(places.settings)])
+  const recorded = new Set([...namesIn(found.record), basename(places.settings)])
   const parts = [
     emptied(places.dropInDir, found.dropIns, (name) => ownDropIns.has(join(places.dropInDir, name))),
     ...found.data.map(({ path, names }) => emptied(path, names, (name) => !keepData && ownData.test(name))),
-    emptied(places.settingsDir, settingsDir, (name) => !keepData && recorded.has(name)),
+  ]
+  // The record last: one that broke off goes on by it.
+  const isRecord = (name: string) => name === basename(places.record)
+  const inOrder = settingsDir && [...settingsDir.filter((name) => !isRecord(name)), ...settingsDir.filter(isRecord)]
+  const settings = emptied(places.settingsDir, inOrder, (name) => !keepData && (isRecord(name) || recorded.has(name)))
+  const staying = [
+    ...found.data.filter(({ names }) => names?.some((name) => !ownData.test(name))).map(({ path }) => path),
+    ...(settings.left.length > 0 ? [places.settingsDir, ...settings.left] : []),
   ]
   // Records of earlier versions do not say who made the user: somebody else's files may be in its name.
   const ownUser = namesIn(found.record).includes(userNote)
@@ -166,12 +175,15 @@ export function uninstallPlan(found: Found): UninstallPlan {
     ...parts.flatMap((part) => part.steps),
     ...(runs ? [run(['systemctl', 'daemon-reload']), run(['systemctl', 'reset-failed', unitName], true)] : []),
     // What it has stored would be nobody's without it.
-    ...(found.user && !keepData && ownUser ? [run(['userdel', user])] : []),
+    ...(found.user && !keepData && ownUser ? [...staying.map(disowned), run(['userdel', user])] : []),
+    ...settings.steps,
     ...(found.binary ? [{ do: 'remove', path: places.binary } as const] : []),
   ]
   const kept = `the user ${user}: no record says that shoal install made it (userdel ${user} removes it)`
-  return { steps, left: [...parts.flatMap((part) => part.left), ...(strangeUser ? [kept] : [])] }
+  return { steps, left: [...[...parts, settings].flatMap((part) => part.left), ...(strangeUser ? [kept] : [])] }
 }
+
+const disowned = (path: string): Step => ({ do: 'disown', path, user })
 
 /** A directory is removed when nothing of others is in it. */
 function emptied(path: string, names: readonly string[] | undefined, goes: (name: string) => boolean): UninstallPlan {

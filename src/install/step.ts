@@ -11,6 +11,8 @@ export type Step =
   /** A file, or a directory with all that is in it. */
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'remove-directory'; readonly path: string }
+  /** What stays of a user that goes, whose numbers the next one may get: root's again. */
+  | { readonly do: 'disown'; readonly path: string; readonly user: string }
   /** A mounter that has nothing to do. */
   | { readonly do: 'end-mounter'; readonly pid: number }
   /** `mayFail`: it only tidies up. */
@@ -36,6 +38,8 @@ export function describe(step: Step): string {
       return `remove ${step.path}`
     case 'remove-directory':
       return `remove ${step.path}, then empty`
+    case 'disown':
+      return `take ${step.path} back from ${step.user}`
     case 'end-mounter':
       return `end the idle mounter, process ${step.pid}`
     case 'run':

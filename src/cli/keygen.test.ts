@@ -1,0 +1,25 @@
+import { expect, test } from 'bun:test'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FakeContext } from '../../test/fakes/context.ts'
+import { newClusterKey } from './keygen.ts'
+import { run } from './program.ts'
+
+test('a key is changed also where a run that was killed has left its file, whose process had the same number', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'shoal-keygen-'))
+  try {
+    const file = join(folder, 'cluster.key')
+    const key = newClusterKey()
+    writeFileSync(file, key, { mode: 0o600 })
+    const left = [`cluster.key.${process.pid}`, `.cluster.key.shoal-${process.pid}`]
+    for (const name of left) writeFileSync(join(folder, name), '')
+    const context = new FakeContext()
+    expect([await run(['keygen', '--rotate', file], context), context.complained]).toEqual([0, []])
+    expect(readFileSync(file, 'utf8')).not.toBe(key)
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(readdirSync(folder).sort()).toEqual([...left, 'cluster.key'].sort())
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
