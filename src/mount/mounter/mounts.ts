@@ -126,7 +126,7 @@ export class Mounts {
   }
 
   async #mount(wanted: WantedMount, reference: Reference, image: ImageFacts): Promise<MountFacts> {
-    const { layers, kernel, places, save, log } = this.#o
+    const { layers, kernel, places, save, note, log } = this.#o
     const { dir, rw, prefetch, node } = wanted
     const holder = `mount:${dir}`
     const held = await Promise.allSettled(
@@ -164,19 +164,14 @@ export class Mounts {
       if (failed) throw failed.reason
       const upper = writable === undefined ? undefined : await this.#writable(writable, facts.at(-1)?.path)
       const paths = facts.map(({ path }) => path)
+      // Before it is there: after a kill in this moment nobody else would know that what is mounted there is ours.
+      this.#byDir.set(dir, mount)
+      save()
       await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, target: dir }))
     } catch (error) {
-      await this.#letGo(mount)
-      throw error
-    }
-    this.#byDir.set(dir, mount)
-    try {
-      save()
-    } catch (error) {
-      // Nobody would know of it after an upgrade.
       this.#byDir.delete(dir)
-      await kernel.unmount(dir, true)
       await this.#letGo(mount)
+      note()
       throw error
     }
     log.info('mounted', { dir, image: mount.image, layers: facts.length })
