@@ -6,7 +6,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { buildInfo } from '../../build-info.ts'
-import { type Clock, every } from '../../clock.ts'
+import { type Clock, every, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { openFile, openFlags } from '../../fuse/libc.ts'
 import { FuseServer } from '../../fuse/server.ts'
@@ -59,6 +59,7 @@ export interface Mounter {
 const threads = 4
 /** An upgrade waits so long for mounts and unmounts that are under way: as long as one call of the kernel may take. */
 const longestWaitMs = 60_000
+const startAgainMs = 1000
 
 /** Undefined when another mounter has these places. */
 export async function startMounter(init: MounterInit): Promise<Mounter | undefined> {
@@ -145,25 +146,43 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
       log.info('becomes the program that is installed now', { program: command[0] })
       save()
       // Requests that are answered after this would be nobody's; those of the API get an answer or none at all.
-      clock.after(50, () => void becomeNext(command))
+      clock.after(50, () => void becomeNext())
     } catch (error) {
       upgrading = false
       throw error
     }
   }
-  const becomeNext = async (command: readonly string[]) => {
-    // While reads are still answered, which the kernel may wait for.
-    if (!(await listening.rest(clock, longestWaitMs))) {
-      log.warn('a request is cut off by the upgrade: it took too long', { waitedMs: longestWaitMs })
+  const becomeNext = async () => {
+    const rest = () => listening.rest(clock, longestWaitMs)
+    try {
+      // While reads are still answered, which the kernel may wait for. It may take long, and the program be gone by then.
+      await rest()
+      const command = await init.successor()
+      if (!(await rest())) {
+        log.warn('a request is cut off by the upgrade: it took too long', { waitedMs: longestWaitMs })
+      }
+      if (!closing) await become(command)
+    } catch (error) {
+      upgrading = false
+      log.error('it stays what it is', { error: (error as Error).message })
     }
-    if (closing) return
-    await listening.stop()
-    await server.stop()
-    await layers.close()
-    await init.settled()
+  }
+  /** When its threads have ended nobody answers reads but the program that comes: what goes wrong here stops nothing. */
+  const become = async (command: readonly string[]) => {
+    const failed = (error: unknown) => log.warn('this program ends badly', { error: (error as Error).message })
+    for (const end of [listening.stop, () => server.stop(), () => layers.close(), init.settled])
+      await end().catch(failed)
     // As it is after the last request.
     note()
-    turnInto(command, { fuse, lock })
+    for (;;) {
+      try {
+        turnInto(command, { fuse, lock }, (error) => log.error('it becomes itself again', { error: error.message }))
+      } catch (error) {
+        // For want of memory. Reads wait for as long; without this process they would all fail.
+        log.error('no program starts; it is tried again', { error: (error as Error).message })
+        await pause(clock, startAgainMs)
+      }
+    }
   }
   const listening = listenAt(places.socket, mounterApp({ layers, mounts, facts, upgrade, log }).fetch)
 

@@ -185,6 +185,45 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 60_000)
 
+  test('is read on where the kernel does not start the other program', async () => {
+    lab.set('cold')
+    const dir = lab.folder('unstarted')
+    await lab.mount(image, dir)
+    const { pid, since } = await lab.client.facts()
+    lab.set('held')
+    const reading = read(join(dir, 'files/63'))
+    await until('a read waits', 10, async () => (await lab.client.facts()).reads.waiting > 0)
+    lab.set('broken-program')
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    lab.set('broken-program', false)
+    lab.set('held', false)
+    expect(await reading).toBe(sum(63))
+    expect(await lab.client.facts()).toMatchObject({ pid, mounts: 1 })
+    expect(lab.log()).toContain('start /nowhere/bun: ENOENT')
+    lab.set('cold', false)
+    await lab.client.unmount(dir)
+  }, 60_000)
+
+  test('stays with its program where the other one has gone by the time that it is to become that', async () => {
+    const dir = lab.folder('late')
+    const { since } = await lab.client.facts()
+    lab.set('opening')
+    const mounting = lab.mount(image, dir)
+    await Bun.sleep(300)
+    await lab.client.upgrade()
+    lab.set('no-program')
+    lab.set('opening', false)
+    await mounting
+    await until('it is said', 10, async () => lab.log().includes('"error":"there is no program"'))
+    expect((await lab.client.facts()).since).toBe(since)
+    expect(await read(join(dir, 'files/64'))).toBe(sum(64))
+    lab.set('no-program', false)
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    await lab.client.unmount(dir)
+  }, 60_000)
+
   test('lacks nothing where the program before took for mounted what is not', async () => {
     const [first, second] = [lab.folder('first'), lab.folder('second')]
     await lab.mount(image, first)
