@@ -40,7 +40,10 @@ async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
     path,
     readyMap: { block, bits, ctime },
     async read(offset, length, signal) {
-      while (has('held') && !signal.aborted) await Bun.sleep(20)
+      while (has('held')) {
+        signal.throwIfAborted()
+        await Bun.sleep(20)
+      }
       if (has('lost')) throw new Error('the bytes are lost')
       const bytes = new Uint8Array(length)
       return bytes.subarray(0, readSync(fd, bytes, 0, length, offset))
