@@ -8,7 +8,7 @@ import { dirname } from 'node:path'
 import { buildInfo } from '../../build-info.ts'
 import { type Clock, every, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
-import { openFile, openFlags } from '../../fuse/libc.ts'
+import { libc, openFile, openFlags } from '../../fuse/libc.ts'
 import { FuseServer } from '../../fuse/server.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { Carry } from '../kernel/child.ts'
@@ -25,7 +25,7 @@ import { Mounts } from './mounts.ts'
 import type { Places } from './places.ts'
 import { nothingLeft, type Present, reportsOf } from './report.ts'
 import { clearAway, goOn, takeOver } from './stale.ts'
-import { readState, writeState } from './state.ts'
+import { emptyState, readState, type State, writeState } from './state.ts'
 import { putMounts, Telling } from './telling.ts'
 
 export interface MounterInit {
@@ -63,14 +63,19 @@ const startAgainMs = 1000
 
 /** Undefined when another mounter has these places. */
 export async function startMounter(init: MounterInit): Promise<Mounter | undefined> {
-  const { places, clock, log, kept, carry } = init
+  const { places, clock, log, carry } = init
   // What is made here is for root alone, whatever the shell that started it says.
   process.umask(0o077)
   for (const dir of [dirname(places.lock), dirname(places.state)]) mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const lock = kept?.lock ?? lockFile(places.lock)
+  const lock = init.kept?.lock ?? lockFile(places.lock)
   if (lock === undefined) return undefined
   const kernel = new Kernel(carry)
-  const before = readState(places.state)
+  const known = stateBefore(places, log)
+  // Where it is not known what is mounted, no file can be served on, and its number would be given to another one, of which
+  // the kernel would then show it bytes: it is as after a kill.
+  if (init.kept && !known) libc().close(init.kept.fuse)
+  const kept = known && init.kept
+  const before = known ?? emptyState
   const state = kept ? goOn(places, before, log) : await takeOver(places, before, kernel, log)
   const fuse = kept?.fuse ?? openFile('/dev/fuse', openFlags.readWrite | openFlags.nonBlocking)
 
@@ -208,5 +213,15 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
       await layers.close()
       await init.settled()
     },
+  }
+}
+
+function stateBefore(places: Places, log: Log): State | undefined {
+  try {
+    return readState(places.state)
+  } catch (error) {
+    const reason = (error as Error).message
+    log.error(`what is mounted cannot be read from ${places.state}; it is to be mounted again`, { error: reason })
+    return undefined
   }
 }

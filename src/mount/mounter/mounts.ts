@@ -17,6 +17,7 @@ import { Lines } from '../line.ts'
 import type { LayerFacts, MountFacts } from './api.ts'
 import { type ImageFacts, readImage } from './image.ts'
 import type { Layers } from './layers.ts'
+import { imagesMounted } from './mounted.ts'
 import type { Places } from './places.ts'
 import type { MountState } from './state.ts'
 
@@ -91,12 +92,14 @@ export class Mounts {
       const real = this.#byDir.has(asked) ? asked : (await this.#o.kernel.look(asked)).real
       return this.#inLine(real, asked, async () => {
         const mount = this.#byDir.get(real)
-        if (!mount) throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
-        if (!(await this.#o.kernel.unmount(mount.dir))) throw new Failure('pinned', busySentence(mount.dir))
-        this.#byDir.delete(mount.dir)
-        await this.#letGo(mount)
+        if (!mount && !imagesMounted(mountTable(), this.#o.places).includes(real)) {
+          throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
+        }
+        if (!(await this.#o.kernel.unmount(real))) throw new Failure('pinned', busySentence(real))
+        this.#byDir.delete(real)
+        if (mount) await this.#letGo(mount)
         this.#o.note()
-        this.#o.log.info('unmounted', { dir: mount.dir, image: mount.image })
+        this.#o.log.info('unmounted', { dir: real, image: mount?.image })
       })
     })
   }

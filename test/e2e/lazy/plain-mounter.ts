@@ -2,7 +2,8 @@
  * A mounter as a process of its own, over layers that lie in a folder: `<diffId hex>/{meta,data}`. What a layer's bytes
  * cost is told by files in the folder: `held`: reads wait while it is there; `lost`: reads fail; `cold`: no bytes are
  * verified beforehand, so that each read comes through `read`; `opening`: layers are not opened while it is there;
- * `no-program`: there is none that it can become; `broken-program`: there is one that the kernel does not start.
+ * `no-program`: there is none that it can become; `broken-program`: there is one that the kernel does not start;
+ * `broken-state`: the one that it becomes finds a damaged file of what is mounted.
  *
  * usage: bun plain-mounter.ts SOCKET DATA_DIR LAYERS [IDLE_MS]
  */
@@ -77,7 +78,9 @@ const mounter = await startMounter({
   settled: () => children.close(),
   async successor() {
     if (has('no-program')) throw new Error('there is no program')
-    return [has('broken-program') ? '/nowhere/bun' : process.execPath, ...process.argv.slice(1)]
+    const command = [has('broken-program') ? '/nowhere/bun' : process.execPath, ...process.argv.slice(1)]
+    if (!has('broken-state')) return command
+    return ['/bin/sh', '-c', 'echo broken > "$0" && exec "$@"', placesOf(socket, dataDir).state, ...command]
   },
 })
 if (!mounter) {
