@@ -194,6 +194,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   let idleSince = clock.now()
   const stopLooking = every(clock, 1000, () => {
     layers.tune()
+    void layers.sweep()
     if (mounts.count > 0 || layers.count > 0 || listening.active > 0) idleSince = clock.now()
     else if (init.idleMs > 0 && clock.now() - idleSince >= init.idleMs) ended.resolve('nothing is mounted any more')
   })

@@ -22,10 +22,10 @@ export function standing(state: State, table: readonly MountEntry[], places: Pla
   return {
     ...state,
     mounts,
-    // Holders that are no mounts of ours know by themselves what they need, and ask for it again.
+    // Holders that are no mounts of ours know by themselves what they need, and ask for it again. What nobody held is in use.
     layers: layers.flatMap((layer) => {
       const holders = layer.holders.filter((holder) => !holder.startsWith('mount:') || kept.has(holder))
-      return holders.length > 0 ? [{ ...layer, holders }] : []
+      return holders.length > 0 || layer.holders.length === 0 ? [{ ...layer, holders }] : []
     }),
   }
 }

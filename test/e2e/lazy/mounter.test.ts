@@ -95,6 +95,27 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     await lab.client.unmount(dir)
   })
 
+  test('whose layer somebody looks into is served to that process after an upgrade too, and unmounted when it ends', async () => {
+    lab.set('cold')
+    const dir = lab.folder('looked')
+    await lab.mount(image, dir)
+    const path = (await lab.client.layers()).find(({ size: all }) => all > size)!.path
+    const user = Bun.spawn(['sleep', '60'], { cwd: path })
+    try {
+      await lab.client.unmount(dir)
+      const { since } = await lab.client.facts()
+      await lab.client.upgrade()
+      await becomesAnother(since)
+      expect(await read(`/proc/${user.pid}/cwd/files/67`)).toBe(sum(67))
+    } finally {
+      user.kill()
+      await user.exited
+      lab.set('cold', false)
+    }
+    await until('it is unmounted', 10, async () => (await lab.client.layers()).length === 0)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 40_000)
+
   test('is refused where it would hide or break something, with what to do', async () => {
     const dir = lab.folder('taken')
     const link = join(lab.dir, 'link')
