@@ -13,6 +13,7 @@ let fuse: FakeFuse
 let clock: FakeClock
 let server: FuseServer
 let failed: string[]
+let died: string[]
 /** Offsets that come at once, from another file than that which threads read. */
 let here: Set<number>
 
@@ -20,6 +21,7 @@ beforeEach(() => {
   fuse = new FakeFuse()
   clock = new FakeClock()
   failed = []
+  died = []
   here = new Set()
   server = new FuseServer({
     fuse: fuse.fd,
@@ -27,6 +29,7 @@ beforeEach(() => {
     threads: 2,
     readDeadlineMs,
     failed: (name, error) => failed.push(`${name}: ${error.message}`),
+    died: (error) => died.push(error.message),
   })
   server.add({
     ...file,
@@ -78,4 +81,22 @@ describe('a read beside one that was late', () => {
     clock.advance(readDeadlineMs - 1)
     expect(fuse.answer(asked)).toBeUndefined()
   })
+})
+
+test('threads that die are told of and replaced, and the kernel sends again what they had taken', async () => {
+  // No thread can look at the time of such a file.
+  const broken = { ...file, name: 'broken', node: 3, bits: new SharedArrayBuffer(16), ctime: new SharedArrayBuffer(4) }
+  server.add({ ...broken, read: async () => new Uint8Array() })
+  await until('both have died', 10, async () => died.length === 2, 2)
+  expect(died[0]).toContain('multiple of')
+  await server.remove('broken')
+  const asked = fuse.ask(file.node, 0, page)
+  here.add(0)
+  await Bun.sleep(50)
+  expect(fuse.answer(asked)).toBeUndefined()
+  clock.advance(1000)
+  await until('it is answered', 10, async () => fuse.answer(asked) !== undefined, 2)
+  const resend = 7
+  expect(fuse.notices).toEqual([resend, resend])
+  expect(fuse.answer(asked)).toMatchObject({ errno: 0 })
 })

@@ -85,6 +85,8 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     threads,
     readDeadlineMs: init.readDeadlineMs,
     failed: (layer, error) => log.warn('a read failed', { layer, error: error.message }),
+    died: (error) =>
+      log.error('a thread that answers reads has died; another takes its place', { error: error.message }),
   })
   let nextInode = state.nextInode
   const save = () => {
