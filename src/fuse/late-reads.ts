@@ -1,7 +1,7 @@
 /**
  * Reads that met their deadline, for as long as the kernel is at the same thing: it answers a read-ahead that failed with
  * a read of each page of it, one after the other, and each would wait as long again. Those near one that has just failed
- * fail with it, so that whoever reads waits once. Pure.
+ * get what is here, and fail with it else, so that whoever reads waits once. Pure.
  */
 
 /** The kernel reads ahead by no more. */

@@ -12,33 +12,30 @@ const closeOnExec = 0o2000000
 const place = import.meta.url.includes('/$bunfs/') ? './fuse/reader.ts' : './reader.ts'
 
 export class ReaderThread {
-  /** The kernel has taken the file system away. */
-  readonly gone: Promise<void>
+  /** How: it was told to, or the kernel has taken the file system away. Of itself it ends by an error alone. */
+  readonly ended: Promise<'stopped' | 'gone' | Error>
   readonly #worker: Worker
   readonly #port: MessagePort
   readonly #wake: number
   readonly #removing = new Map<number, () => void>()
   #ended = false
-  readonly #end = Promise.withResolvers<void>()
+  readonly #end = Promise.withResolvers<'stopped' | 'gone' | Error>()
 
   constructor(fuse: number, take: (request: Uint8Array) => void) {
     this.#wake = libc().eventfd(0, nonBlocking | closeOnExec)
     if (this.#wake < 0) throw systemError(errno(), 'eventfd')
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    const gone = Promise.withResolvers<void>()
-    this.gone = gone.promise
+    this.ended = this.#end.promise
     port1.on('message', (message: FromReader) => {
       if ('request' in message) return take(message.request)
       if ('removed' in message) return this.#removed(message.removed)
-      if (message.ended === 'gone') gone.resolve()
-      this.#over()
+      this.#over(message.ended)
     })
     const data: ReaderData = { fuse, wake: this.#wake, port: port2 }
     this.#worker = new Worker(new URL(place, import.meta.url), { workerData: data, transferList: [port2] })
-    // A thread that dies takes no more requests; the others do, and what it had taken meets its deadline in the kernel.
-    this.#worker.on('error', () => this.#over())
-    this.#worker.on('exit', () => this.#over())
+    this.#worker.on('error', (error) => this.#over(error instanceof Error ? error : new Error(String(error))))
+    this.#worker.on('exit', () => this.#over(new Error('it has ended, and nobody told it to')))
   }
 
   tell(message: ToReader): void {
@@ -58,7 +55,7 @@ export class ReaderThread {
 
   async stop(): Promise<void> {
     this.tell({ stop: true })
-    await this.#end.promise
+    await this.ended
     await this.#worker.terminate()
   }
 
@@ -67,12 +64,12 @@ export class ReaderThread {
     this.#removing.delete(node)
   }
 
-  #over(): void {
+  #over(how: 'stopped' | 'gone' | Error): void {
     if (this.#ended) return
     this.#ended = true
     for (const node of [...this.#removing.keys()]) this.#removed(node)
     this.#port.close()
     libc().close(this.#wake)
-    this.#end.resolve()
+    this.#end.resolve(how)
   }
 }

@@ -31,7 +31,10 @@ import type { ServedFile } from './served.ts'
 /** A file, as the server needs it. */
 export interface FuseFile extends ServedFile {
   readonly name: string
-  /** Exactly these bytes, verified; rejects when they cannot be had before the signal aborts. */
+  /**
+   * Exactly these bytes, verified; rejects when they cannot be had before the signal aborts. With one that has aborted
+   * before, what is here comes, and nothing else is waited for.
+   */
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
 }
 
@@ -44,6 +47,8 @@ export interface FuseServerInit {
   readonly readDeadlineMs: number
   /** Told of each read that failed, with the reason. */
   readonly failed?: (file: string, error: Error) => void
+  /** Told of each reading thread that ended by itself, with the reason; another one takes its place. */
+  readonly died?: (error: Error) => void
 }
 
 export interface FuseCounts {
@@ -55,6 +60,11 @@ export interface FuseCounts {
 
 export const rootNode = 1
 
+/** A thread that cannot live is not started again and again at once. */
+const startAgainMs = 1000
+/** What is here comes within it, from a busy disk too. */
+const hereMs = 1000
+
 export class FuseServer {
   /** Resolves when the kernel has taken the file system away. */
   readonly gone: Promise<void>
@@ -63,7 +73,8 @@ export class FuseServer {
   readonly #byNode = new Map<number, FuseFile>()
   readonly #byName = new Map<string, FuseFile>()
   readonly #waiting = new Map<bigint, AbortController>()
-  #threads: readonly ReaderThread[] = []
+  readonly #threads = new Set<ReaderThread>()
+  #stopped = false
   readonly #late = new LateReads()
   readonly #counts = { slow: 0, failed: 0 }
 
@@ -74,10 +85,29 @@ export class FuseServer {
 
   /** Begins to answer. What was added before is known to the threads from their first request on. */
   start(): void {
-    const { fuse, threads } = this.#o
-    this.#threads = Array.from({ length: threads }, () => new ReaderThread(fuse, (bytes) => this.#take(bytes)))
-    for (const thread of this.#threads) void thread.gone.then(this.#gone.resolve)
-    for (const file of this.#byNode.values()) this.#tell(file)
+    for (let i = 0; i < this.#o.threads; i++) this.#startThread()
+  }
+
+  #startThread(): void {
+    const thread = new ReaderThread(this.#o.fuse, (bytes) => this.#take(bytes))
+    this.#threads.add(thread)
+    for (const file of this.#byNode.values()) thread.tell({ add: servedOf(file) })
+    void thread.ended.then((how) => {
+      if (how === 'gone') this.#gone.resolve()
+      else if (how !== 'stopped') this.#replace(thread, how)
+    })
+  }
+
+  /** What a thread had taken when it died is nobody's, and FUSE has no deadline: the kernel is to send it again. */
+  #replace(thread: ReaderThread, error: Error): void {
+    if (this.#stopped) return
+    this.#threads.delete(thread)
+    this.#o.died?.(error)
+    this.#o.clock.after(startAgainMs, () => {
+      if (this.#stopped) return
+      this.#startThread()
+      this.resend()
+    })
   }
 
   get counts(): FuseCounts {
@@ -88,11 +118,7 @@ export class FuseServer {
   add(file: FuseFile): void {
     this.#byNode.set(file.node, file)
     this.#byName.set(file.name, file)
-    this.#tell(file)
-  }
-
-  #tell({ node, fd, size, block, bits, ctime }: FuseFile): void {
-    for (const thread of this.#threads) thread.tell({ add: { node, fd, size, block, bits, ctime } })
+    for (const thread of this.#threads) thread.tell({ add: servedOf(file) })
   }
 
   /** Resolves when no thread reads its descriptor any more. */
@@ -101,7 +127,7 @@ export class FuseServer {
     if (!file) return
     this.#byName.delete(name)
     this.#byNode.delete(file.node)
-    await Promise.all(this.#threads.map((thread) => thread.remove(file.node)))
+    await Promise.all([...this.#threads].map((thread) => thread.remove(file.node)))
   }
 
   /** After another process has read from the descriptor: what it took and did not answer comes again. */
@@ -111,7 +137,8 @@ export class FuseServer {
 
   /** Ends the threads; what they have taken and nobody has answered waits for the next reader's {@link resend}. */
   async stop(): Promise<void> {
-    await Promise.all(this.#threads.map((thread) => thread.stop()))
+    this.#stopped = true
+    await Promise.all([...this.#threads].map((thread) => thread.stop()))
     for (const controller of this.#waiting.values()) controller.abort(new Error('the server ends'))
     this.#waiting.clear()
   }
@@ -168,16 +195,18 @@ export class FuseServer {
     const wanted = Math.max(0, Math.min(size, mostRead, file.size - offset))
     if (wanted === 0) return say(0)
     this.#counts.slow++
-    if (this.#late.has(node, offset, clock.now())) return say(errnos.EIO)
+    const late = this.#late.has(node, offset, clock.now())
+    const deadlineMs = late ? hereMs : readDeadlineMs
     const controller = new AbortController()
     const { signal } = controller
     this.#waiting.set(unique, controller)
-    const cancel = clock.after(readDeadlineMs, () => {
-      this.#late.add(node, offset, wanted, clock.now())
-      controller.abort(new Error(`no verified bytes within ${Math.round(readDeadlineMs / 1000)} s`))
+    const cancel = clock.after(deadlineMs, () => {
+      if (!late) this.#late.add(node, offset, wanted, clock.now())
+      controller.abort(new Error(`no verified bytes within ${Math.round(deadlineMs / 1000)} s`))
     })
     try {
-      const bytes = await Promise.race([file.read(offset, wanted, signal), abortOf(signal)])
+      // What is here is no later for what is missing beside it.
+      const bytes = await Promise.race([file.read(offset, wanted, late ? tooLate : signal), abortOf(signal)])
       if (bytes.length !== wanted) throw new Error(`${bytes.length} bytes came instead of ${wanted}`)
       if (this.#waiting.has(unique)) say(0, bytes)
     } catch (error) {
@@ -203,6 +232,12 @@ export class FuseServer {
 }
 
 const interrupted = new Error('interrupted')
+const tooLate = AbortSignal.abort(new Error('not here, and bytes beside it have just not come in time'))
+
+/** What threads can be told of it. */
+function servedOf({ node, fd, size, block, bits, ctime }: FuseFile): ServedFile {
+  return { node, fd, size, block, bits, ctime }
+}
 
 function abortOf(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {

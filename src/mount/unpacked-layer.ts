@@ -68,7 +68,10 @@ export interface UnpackedLayer {
   /** The unpacked layer as a file of `size` bytes, sparse while it is not complete. */
   readonly path: string
   readonly readyMap: ReadyMap
-  /** Verified bytes, exactly as many; rejects (EIO for the reader) when they cannot be had before `signal` aborts. */
+  /**
+   * Verified bytes, exactly as many; rejects (EIO for the reader) when they cannot be had before `signal` aborts. With one
+   * that has aborted before, what is on this host comes, and nobody is asked for anything.
+   */
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
   /**
    * All of it is in the file, verified, and nobody has touched it since: the kernel may read the file itself. A layer can be

@@ -24,7 +24,7 @@ const script = join(import.meta.dir, '../e2e/lazy/plain-mounter.ts')
 export const product = join(import.meta.dir, '../../src/main.ts')
 
 /** What the layers' bytes cost; see the script. */
-export type Way = 'held' | 'lost' | 'cold' | 'complete' | 'opening'
+export type Way = 'held' | 'lost' | 'cold' | 'complete' | 'opening' | 'no-program' | 'broken-program' | 'broken-state'
 
 /** Why nothing can be mounted lazily here; undefined when it can. Printed, so that a skipped test says why. */
 export function lazyObstacle(what: string): string | undefined {

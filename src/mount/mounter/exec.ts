@@ -26,8 +26,15 @@ export function installedProgram(): string {
   return readlinkSync('/proc/self/exe').replace(/ \(deleted\)$/, '')
 }
 
-/** Does not return. @throws when the kernel does not start it */
-export function turnInto(command: readonly string[], kept: Kept): never {
+/** This very program, also when its file is gone or has become another one. */
+const itself = '/proc/self/exe'
+
+/**
+ * Becomes the program that `command` begins with, or itself anew where the kernel does not start that. Does not return.
+ * @param instead told why it is itself
+ * @throws when the kernel starts neither
+ */
+export function turnInto(command: readonly string[], kept: Kept, instead: (error: Error) => void): never {
   const variables = { ...process.env, [variable]: `fuse=${kept.fuse},lock=${kept.lock}` }
   const texts = (all: readonly string[]) => all.map(cString)
   const [args, environment] = [
@@ -37,6 +44,10 @@ export function turnInto(command: readonly string[], kept: Kept): never {
   const list = (all: readonly Uint8Array[]) => new BigUint64Array([...all.map((text) => BigInt(ptr(text))), 0n])
   const [argList, environmentList] = [list(args), list(environment)]
   for (const fd of [kept.fuse, kept.lock]) keepOnExec(fd, true)
-  libc().execve(ptr(args[0]!), ptr(argList), ptr(environmentList))
-  throw systemError(errno(), `start ${command[0]}`)
+  const start = (program: Uint8Array, name: string): Error => {
+    libc().execve(ptr(program), ptr(argList), ptr(environmentList))
+    return systemError(errno(), `start ${name}`)
+  }
+  instead(start(args[0]!, command[0]!))
+  throw start(cString(itself), itself)
 }

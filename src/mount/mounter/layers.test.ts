@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { settle } from '../../../test/fakes/clock.ts'
+import { errnos } from '../../fuse/libc.ts'
 import type { FuseFile, FuseServer } from '../../fuse/server.ts'
 import { digestOf, hexOf } from '../../oci/digest.ts'
 import { silentLog } from '../../telemetry/log.ts'
@@ -15,10 +16,12 @@ let dir: string
 let layers: Layers
 let served: Map<string, FuseFile>
 let closed: number
+let discarded: number
 let full: boolean
 let hangs: Promise<void> | undefined
 let fails: string | undefined
 let mounted: string[]
+let busy: boolean
 
 const spec: LayerSpec = {
   node: { registry: 'http://127.0.0.1:4880' },
@@ -36,12 +39,15 @@ beforeEach(() => {
   writeFileSync(join(dir, 'data'), 'data')
   served = new Map()
   closed = 0
+  discarded = 0
   full = false
   hangs = undefined
   fails = undefined
   mounted = []
+  busy = false
   const kernel = new Kernel(async ([call]) => {
     if (fails !== undefined) throw new Error(fails)
+    if (call?.do === 'unmount' && busy) return [{ errno: errnos.EBUSY, said: [] }]
     if (call?.do === 'unmount') mounted = mounted.filter((target) => target !== call.target)
     else if (call?.do === 'mount') mounted.push(call.target)
     return [{ errno: 0, said: [] }]
@@ -81,7 +87,7 @@ function unpacked(): UnpackedLayer {
       errors: [],
     }),
     close: async () => void closed++,
-    discard: async () => void closed++,
+    discard: async () => void discarded++,
   }
 }
 /** Descriptors of the layer's file. */
@@ -118,6 +124,27 @@ describe('a layer', () => {
     fails = undefined
     await layers.release(id, 'a')
     expect([layers.count, mounted, served.size, closed]).toEqual([0, [], 0, 1])
+  })
+
+  test('that somebody uses whom nobody knows is served on, after an upgrade too, until that ends', async () => {
+    await layers.hold(spec, 'a')
+    busy = true
+    await layers.release(id, 'a', true)
+    await layers.sweep()
+    expect([layers.state().map(({ holders }) => holders), mounted.length, served.size]).toEqual([[[]], 1, 1])
+    busy = false
+    await layers.sweep()
+    expect([layers.count, mounted, served.size, closed, discarded, openHere()]).toEqual([0, [], 0, 0, 1, 0])
+  })
+
+  test('that was in use when its last holder let go is held again as it is', async () => {
+    await layers.hold(spec, 'a')
+    busy = true
+    await layers.release(id, 'a')
+    expect((await layers.hold(spec, 'b')).holders).toEqual(['b'])
+    busy = false
+    await layers.sweep()
+    expect([layers.count, mounted.length]).toEqual([1, 1])
   })
 
   test('that is let go while it is opened again is served by nobody afterwards', async () => {

@@ -45,12 +45,15 @@ interface Mounted {
   fd: number | undefined
   /** How the kernel names its reading ahead, until that was set for good. */
   readAhead: string | undefined
+  /** What is here of it goes with it. */
+  discard: boolean
 }
 
 export class Layers {
   readonly #o: LayersInit
   readonly #byId = new Map<string, Mounted>()
   readonly #lines = new Lines<string>()
+  #sweeping = false
 
   constructor(init: LayersInit) {
     this.#o = init
@@ -116,8 +119,8 @@ export class Layers {
   }
 
   /**
-   * Unmounts it when nobody else holds it; what is here of it stays for the next mount unless it is `discard`ed. What is
-   * not held is let go already. @throws {Failure}
+   * Unmounts it when nobody else holds it, and nobody uses it otherwise; what is here of it stays for the next mount unless
+   * it is `discard`ed. What is not held is let go already. @throws {Failure}
    */
   release(id: string, holder: string, discard = false): Promise<void> {
     const spec = this.#byId.get(id)?.spec
@@ -144,6 +147,7 @@ export class Layers {
         layer,
         fd: undefined,
         readAhead,
+        discard: false,
       }
       this.#byId.set(id, mounted)
       if (served === 'fuse') this.#o.server.add(waiting(mounted))
@@ -164,6 +168,20 @@ export class Layers {
       readFarAhead(mounted.readAhead, this.#o.places.unpacked)
       mounted.readAhead = undefined
     }
+  }
+
+  /** Unmounts what nobody holds and was in use when it was let go: nobody says when that ends. */
+  async sweep(): Promise<void> {
+    if (this.#sweeping) return
+    this.#sweeping = true
+    for (const mounted of [...this.#byId.values()].filter(({ holders }) => holders.size === 0)) {
+      await this.#lines.run(mounted.spec.diffId, async () => {
+        const unheld = this.#byId.get(mounted.id) === mounted && mounted.holders.size === 0
+        // What fails is tried again.
+        if (unheld && (await this.#unmount(mounted).catch(() => false))) this.#o.note()
+      })
+    }
+    this.#sweeping = false
   }
 
   /** Lets go of files; mounts stay as they are. */
@@ -192,6 +210,7 @@ export class Layers {
       layer: LateLayer.of(layer),
       fd: undefined,
       readAhead: undefined,
+      discard: false,
     }
     try {
       this.#serve(mounted, layer)
@@ -215,23 +234,21 @@ export class Layers {
   /** The last holder is one until it is unmounted: where that fails it can let go once more. */
   async #letGo(mounted: Mounted, holder: string, discard: boolean): Promise<void> {
     const others = [...mounted.holders].filter((each) => each !== holder)
-    if (others.length === 0) await this.#unmount(mounted, discard)
+    mounted.discard ||= discard
+    if (others.length === 0 && !(await this.#unmount(mounted))) {
+      // Somebody looks into it past its holders.
+      this.#o.log.warn('a layer that nobody holds is in use; it is unmounted when that ends', { layer: mounted.id })
+    }
     mounted.holders.delete(holder)
   }
 
-  async #unmount(mounted: Mounted, discard: boolean): Promise<void> {
-    const { places, kernel, log } = this.#o
-    const target = join(places.layers, mounted.id)
-    if (!(await kernel.unmount(target))) {
-      // Somebody looks into it past its holders, from another namespace perhaps. It goes with them, and as nobody says
-      // when that is, its bytes are served as long as this process lives.
-      log.warn('a layer that nobody holds is in use; it is unmounted when that ends', { layer: mounted.id })
-      await kernel.unmount(target, true)
-      this.#byId.delete(mounted.id)
-      return
-    }
+  /** False when it is in use; it is as it was then. */
+  async #unmount(mounted: Mounted): Promise<boolean> {
+    const { places, kernel } = this.#o
+    if (!(await kernel.unmount(join(places.layers, mounted.id)))) return false
     this.#byId.delete(mounted.id)
-    await this.#forget(mounted, discard)
+    await this.#forget(mounted, mounted.discard)
+    return true
   }
 
   async #forget(mounted: Mounted, discard = false): Promise<void> {

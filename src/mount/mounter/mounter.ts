@@ -6,9 +6,9 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { buildInfo } from '../../build-info.ts'
-import { type Clock, every } from '../../clock.ts'
+import { type Clock, every, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
-import { openFile, openFlags } from '../../fuse/libc.ts'
+import { libc, openFile, openFlags } from '../../fuse/libc.ts'
 import { FuseServer } from '../../fuse/server.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { Carry } from '../kernel/child.ts'
@@ -25,7 +25,7 @@ import { Mounts } from './mounts.ts'
 import type { Places } from './places.ts'
 import { nothingLeft, type Present, reportsOf } from './report.ts'
 import { clearAway, goOn, takeOver } from './stale.ts'
-import { readState, writeState } from './state.ts'
+import { emptyState, readState, type State, writeState } from './state.ts'
 import { putMounts, Telling } from './telling.ts'
 
 export interface MounterInit {
@@ -59,17 +59,23 @@ export interface Mounter {
 const threads = 4
 /** An upgrade waits so long for mounts and unmounts that are under way: as long as one call of the kernel may take. */
 const longestWaitMs = 60_000
+const startAgainMs = 1000
 
 /** Undefined when another mounter has these places. */
 export async function startMounter(init: MounterInit): Promise<Mounter | undefined> {
-  const { places, clock, log, kept, carry } = init
+  const { places, clock, log, carry } = init
   // What is made here is for root alone, whatever the shell that started it says.
   process.umask(0o077)
   for (const dir of [dirname(places.lock), dirname(places.state)]) mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const lock = kept?.lock ?? lockFile(places.lock)
+  const lock = init.kept?.lock ?? lockFile(places.lock)
   if (lock === undefined) return undefined
   const kernel = new Kernel(carry)
-  const before = readState(places.state)
+  const known = stateBefore(places, log)
+  // Where it is not known what is mounted, no file can be served on, and its number would be given to another one, of which
+  // the kernel would then show it bytes: it is as after a kill.
+  if (init.kept && !known) libc().close(init.kept.fuse)
+  const kept = known && init.kept
+  const before = known ?? emptyState
   const state = kept ? goOn(places, before, log) : await takeOver(places, before, kernel, log)
   const fuse = kept?.fuse ?? openFile('/dev/fuse', openFlags.readWrite | openFlags.nonBlocking)
 
@@ -79,6 +85,8 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     threads,
     readDeadlineMs: init.readDeadlineMs,
     failed: (layer, error) => log.warn('a read failed', { layer, error: error.message }),
+    died: (error) =>
+      log.error('a thread that answers reads has died; another takes its place', { error: error.message }),
   })
   let nextInode = state.nextInode
   const save = () => {
@@ -145,31 +153,50 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
       log.info('becomes the program that is installed now', { program: command[0] })
       save()
       // Requests that are answered after this would be nobody's; those of the API get an answer or none at all.
-      clock.after(50, () => void becomeNext(command))
+      clock.after(50, () => void becomeNext())
     } catch (error) {
       upgrading = false
       throw error
     }
   }
-  const becomeNext = async (command: readonly string[]) => {
-    // While reads are still answered, which the kernel may wait for.
-    if (!(await listening.rest(clock, longestWaitMs))) {
-      log.warn('a request is cut off by the upgrade: it took too long', { waitedMs: longestWaitMs })
+  const becomeNext = async () => {
+    const rest = () => listening.rest(clock, longestWaitMs)
+    try {
+      // While reads are still answered, which the kernel may wait for. It may take long, and the program be gone by then.
+      await rest()
+      const command = await init.successor()
+      if (!(await rest())) {
+        log.warn('a request is cut off by the upgrade: it took too long', { waitedMs: longestWaitMs })
+      }
+      if (!closing) await become(command)
+    } catch (error) {
+      upgrading = false
+      log.error('it stays what it is', { error: (error as Error).message })
     }
-    if (closing) return
-    await listening.stop()
-    await server.stop()
-    await layers.close()
-    await init.settled()
+  }
+  /** When its threads have ended nobody answers reads but the program that comes: what goes wrong here stops nothing. */
+  const become = async (command: readonly string[]) => {
+    const failed = (error: unknown) => log.warn('this program ends badly', { error: (error as Error).message })
+    for (const end of [listening.stop, () => server.stop(), () => layers.close(), init.settled])
+      await end().catch(failed)
     // As it is after the last request.
     note()
-    turnInto(command, { fuse, lock })
+    for (;;) {
+      try {
+        turnInto(command, { fuse, lock }, (error) => log.error('it becomes itself again', { error: error.message }))
+      } catch (error) {
+        // For want of memory. Reads wait for as long; without this process they would all fail.
+        log.error('no program starts; it is tried again', { error: (error as Error).message })
+        await pause(clock, startAgainMs)
+      }
+    }
   }
   const listening = listenAt(places.socket, mounterApp({ layers, mounts, facts, upgrade, log }).fetch)
 
   let idleSince = clock.now()
   const stopLooking = every(clock, 1000, () => {
     layers.tune()
+    void layers.sweep()
     if (mounts.count > 0 || layers.count > 0 || listening.active > 0) idleSince = clock.now()
     else if (init.idleMs > 0 && clock.now() - idleSince >= init.idleMs) ended.resolve('nothing is mounted any more')
   })
@@ -189,5 +216,15 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
       await layers.close()
       await init.settled()
     },
+  }
+}
+
+function stateBefore(places: Places, log: Log): State | undefined {
+  try {
+    return readState(places.state)
+  } catch (error) {
+    const reason = (error as Error).message
+    log.error(`what is mounted cannot be read from ${places.state}; it is to be mounted again`, { error: reason })
+    return undefined
   }
 }

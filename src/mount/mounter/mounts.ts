@@ -17,6 +17,7 @@ import { Lines } from '../line.ts'
 import type { LayerFacts, MountFacts } from './api.ts'
 import { type ImageFacts, readImage } from './image.ts'
 import type { Layers } from './layers.ts'
+import { imagesMounted } from './mounted.ts'
 import type { Places } from './places.ts'
 import type { MountState } from './state.ts'
 
@@ -91,12 +92,14 @@ export class Mounts {
       const real = this.#byDir.has(asked) ? asked : (await this.#o.kernel.look(asked)).real
       return this.#inLine(real, asked, async () => {
         const mount = this.#byDir.get(real)
-        if (!mount) throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
-        if (!(await this.#o.kernel.unmount(mount.dir))) throw new Failure('pinned', busySentence(mount.dir))
-        this.#byDir.delete(mount.dir)
-        await this.#letGo(mount)
+        if (!mount && !imagesMounted(mountTable(), this.#o.places).includes(real)) {
+          throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
+        }
+        if (!(await this.#o.kernel.unmount(real))) throw new Failure('pinned', busySentence(real))
+        this.#byDir.delete(real)
+        if (mount) await this.#letGo(mount)
         this.#o.note()
-        this.#o.log.info('unmounted', { dir: mount.dir, image: mount.image })
+        this.#o.log.info('unmounted', { dir: real, image: mount?.image })
       })
     })
   }
@@ -126,7 +129,7 @@ export class Mounts {
   }
 
   async #mount(wanted: WantedMount, reference: Reference, image: ImageFacts): Promise<MountFacts> {
-    const { layers, kernel, places, save, log } = this.#o
+    const { layers, kernel, places, save, note, log } = this.#o
     const { dir, rw, prefetch, node } = wanted
     const holder = `mount:${dir}`
     const held = await Promise.allSettled(
@@ -164,19 +167,14 @@ export class Mounts {
       if (failed) throw failed.reason
       const upper = writable === undefined ? undefined : await this.#writable(writable, facts.at(-1)?.path)
       const paths = facts.map(({ path }) => path)
+      // Before it is there: after a kill in this moment nobody else would know that what is mounted there is ours.
+      this.#byDir.set(dir, mount)
+      save()
       await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, target: dir }))
     } catch (error) {
-      await this.#letGo(mount)
-      throw error
-    }
-    this.#byDir.set(dir, mount)
-    try {
-      save()
-    } catch (error) {
-      // Nobody would know of it after an upgrade.
       this.#byDir.delete(dir)
-      await kernel.unmount(dir, true)
       await this.#letGo(mount)
+      note()
       throw error
     }
     log.info('mounted', { dir, image: mount.image, layers: facts.length })

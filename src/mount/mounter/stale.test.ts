@@ -56,15 +56,17 @@ test('of a program that became another goes on what is mounted, with what it is 
       layer('b', 'file', 'mount:/two', 'snapshot:x'),
       layer('begun', 'fuse', 'mount:/begun'),
       layer('ended', 'fuse', 'snapshot:y'),
+      layer('in-use', 'fuse'),
     ],
     mounts: [mount('/one', 'a'), mount('/two', 'a', 'b')],
   }
-  const table = mounted(...['a', 'b', 'begun'].map((id) => `/run/m/m.d/layers/${id}`), '/one')
+  const table = mounted(...['a', 'b', 'begun', 'in-use'].map((id) => `/run/m/m.d/layers/${id}`), '/one')
   const left = standing(state, table, places)
   expect(left.mounts.map(({ dir }) => dir)).toEqual(['/one'])
   expect(left.layers.map(({ id, holders }) => [id, holders])).toEqual([
     ['a', ['mount:/one']],
     ['b', ['snapshot:x']],
+    ['in-use', []],
   ])
 })
 

@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Log } from '../../telemetry/log.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { isOurRoot, type MountEntry, mountTable, ourMounts } from '../kernel/table.ts'
+import { imagesMounted } from './mounted.ts'
 import type { Places } from './places.ts'
 import type { State } from './state.ts'
 
@@ -21,10 +22,10 @@ export function standing(state: State, table: readonly MountEntry[], places: Pla
   return {
     ...state,
     mounts,
-    // Holders that are no mounts of ours know by themselves what they need, and ask for it again.
+    // Holders that are no mounts of ours know by themselves what they need, and ask for it again. What nobody held is in use.
     layers: layers.flatMap((layer) => {
       const holders = layer.holders.filter((holder) => !holder.startsWith('mount:') || kept.has(holder))
-      return holders.length > 0 ? [{ ...layer, holders }] : []
+      return holders.length > 0 || layer.holders.length === 0 ? [{ ...layer, holders }] : []
     }),
   }
 }
@@ -90,11 +91,16 @@ async function detachStale(
 }
 
 function removeStale(places: Places, state: State, log: Log): void {
+  const table = mountTable()
+  const known = new Set(state.mounts.map(({ dir }) => dir))
+  for (const dir of imagesMounted(table, places)) {
+    if (!known.has(dir))
+      log.warn('an image stays mounted of which nothing is known', { dir, remedy: `shoal umount ${dir}` })
+  }
   // What was written to root file systems goes with them, as it does when they are unmounted.
-  const written = new Set(state.mounts.map(({ writable }) => writable))
   for (const name of readdirSync(places.writable)) {
-    const path = join(places.writable, name)
-    if (!written.has(path)) rmSync(path, { recursive: true, force: true })
+    const used = table.some(({ options }) => options.includes(`/${name}/upper`))
+    if (!used) rmSync(join(places.writable, name), { recursive: true, force: true })
   }
   const kept = new Set(state.layers.map(({ id }) => id))
   for (const name of readdirSync(places.layers)) {

@@ -1,7 +1,6 @@
 /** What the mounter must know again after it was replaced: a small file, written whole before what it says is used. */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
-import { parseJson } from '../../json.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { mountSchema, nodeSchema } from './api.ts'
 
@@ -45,13 +44,10 @@ export type State = z.infer<typeof stateSchema>
 
 export const emptyState: State = { version: 1, nextInode: 2, layers: [], mounts: [] }
 
-/** What cannot be read is as if it were not there: the mounts that it spoke of are then found by where they are. */
-export function readState(file: string): State {
-  try {
-    return stateSchema.parse(parseJson(readFileSync(file, 'utf8')))
-  } catch {
-    return emptyState
-  }
+/** Undefined where there is none. @throws with the reason, of one that cannot be read */
+export function readState(file: string): State | undefined {
+  if (!existsSync(file)) return undefined
+  return stateSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
 }
 
 export function writeState(file: string, state: State): void {

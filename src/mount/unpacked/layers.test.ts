@@ -305,6 +305,22 @@ describe('bytes on the disk', () => {
     expect(again.progress().errors[0]).toContain('no node answers')
   })
 
+  test('are served to who cannot wait, from other layers too, and nobody is asked for what is missing', async () => {
+    const shared = text(20, 900_000)
+    const [a, b] = [sampleLayer([shared]), sampleLayer([shared, text(22, 900_000)])]
+    const node = newNode(a, b)
+    const layers = newLayers()
+    await store(await layers.open(specOf(node, a)))
+    const layer = await layers.open(specOf(node, b))
+    const asked = node.asked.length
+    const late = AbortSignal.abort(new Error('too late'))
+    expect(same(await layer.read(0, 800_000, late), b.shown.subarray(0, 800_000))).toBe(true)
+    expect(layer.ready(0, 800_000)).toBe(false)
+    expect(layer.read(800_000, 500_000, late)).rejects.toThrow('too late')
+    await Bun.sleep(100)
+    expect(node.asked).toHaveLength(asked)
+  })
+
   test('that were damaged while nobody looked are fetched again', async () => {
     const [dir, node] = [newDir(), newNode(sample)]
     const first = newLayers({ dir })

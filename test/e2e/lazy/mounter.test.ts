@@ -95,6 +95,27 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     await lab.client.unmount(dir)
   })
 
+  test('whose layer somebody looks into is served to that process after an upgrade too, and unmounted when it ends', async () => {
+    lab.set('cold')
+    const dir = lab.folder('looked')
+    await lab.mount(image, dir)
+    const path = (await lab.client.layers()).find(({ size: all }) => all > size)!.path
+    const user = Bun.spawn(['sleep', '60'], { cwd: path })
+    try {
+      await lab.client.unmount(dir)
+      const { since } = await lab.client.facts()
+      await lab.client.upgrade()
+      await becomesAnother(since)
+      expect(await read(`/proc/${user.pid}/cwd/files/67`)).toBe(sum(67))
+    } finally {
+      user.kill()
+      await user.exited
+      lab.set('cold', false)
+    }
+    await until('it is unmounted', 10, async () => (await lab.client.layers()).length === 0)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 40_000)
+
   test('is refused where it would hide or break something, with what to do', async () => {
     const dir = lab.folder('taken')
     const link = join(lab.dir, 'link')
@@ -185,6 +206,45 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 60_000)
 
+  test('is read on where the kernel does not start the other program', async () => {
+    lab.set('cold')
+    const dir = lab.folder('unstarted')
+    await lab.mount(image, dir)
+    const { pid, since } = await lab.client.facts()
+    lab.set('held')
+    const reading = read(join(dir, 'files/63'))
+    await until('a read waits', 10, async () => (await lab.client.facts()).reads.waiting > 0)
+    lab.set('broken-program')
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    lab.set('broken-program', false)
+    lab.set('held', false)
+    expect(await reading).toBe(sum(63))
+    expect(await lab.client.facts()).toMatchObject({ pid, mounts: 1 })
+    expect(lab.log()).toContain('start /nowhere/bun: ENOENT')
+    lab.set('cold', false)
+    await lab.client.unmount(dir)
+  }, 60_000)
+
+  test('stays with its program where the other one has gone by the time that it is to become that', async () => {
+    const dir = lab.folder('late')
+    const { since } = await lab.client.facts()
+    lab.set('opening')
+    const mounting = lab.mount(image, dir)
+    await Bun.sleep(300)
+    await lab.client.upgrade()
+    lab.set('no-program')
+    lab.set('opening', false)
+    await mounting
+    await until('it is said', 10, async () => lab.log().includes('"error":"there is no program"'))
+    expect((await lab.client.facts()).since).toBe(since)
+    expect(await read(join(dir, 'files/64'))).toBe(sum(64))
+    lab.set('no-program', false)
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    await lab.client.unmount(dir)
+  }, 60_000)
+
   test('lacks nothing where the program before took for mounted what is not', async () => {
     const [first, second] = [lab.folder('first'), lab.folder('second')]
     await lab.mount(image, first)
@@ -269,6 +329,47 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     lab.set('complete', false)
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 30_000)
+
+  test('that nobody knows any more keeps what was written to it, and is unmounted as any other', async () => {
+    lab.set('complete')
+    const dir = lab.folder('unknown')
+    await lab.mount(image, dir, { rw: true })
+    writeFileSync(join(dir, 'written'), 'kept')
+    await lab.mounter.kill()
+    writeFileSync(join(lab.dir, 'data/state.json'), 'broken')
+    await lab.restart()
+    expect(readFileSync(join(dir, 'written'), 'utf8')).toBe('kept')
+    writeFileSync(join(dir, 'more'), 'kept')
+    expect(await lab.client.mounts()).toEqual([])
+    expect(lab.log()).toContain(`shoal umount ${dir}`)
+    await lab.client.unmount(dir)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+    await lab.mounter.stop()
+    await lab.restart()
+    expect(readdirSync(join(lab.dir, 'data/writable'))).toEqual([])
+    lab.set('complete', false)
+  }, 40_000)
+
+  test('never has bytes of another one that was forgotten in an upgrade', async () => {
+    const one = lab.folder('forgotten')
+    const two = lab.folder('fresh')
+    const other = (i: number) => Buffer.alloc(size, `other ${i} `)
+    const names = ['files/65', 'files/66']
+    const first = await lab.image('lab/one', [names.map((name, i) => ({ name, mode: 0o644, data: content(65 + i) }))])
+    const second = await lab.image('lab/two', [names.map((name, i) => ({ name, mode: 0o644, data: other(65 + i) }))])
+    await lab.mount(first, one)
+    expect(await read(join(one, names[0]!))).toBe(sum(65))
+    const { since } = await lab.client.facts()
+    lab.set('broken-state')
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    lab.set('broken-state', false)
+    await lab.mount(second, two)
+    for (const [i, name] of names.entries()) expect(readFileSync(join(two, name)).equals(other(65 + i))).toBe(true)
+    expect(await read(join(one, names[1]!))).toMatch(/Input\/output error|not connected/)
+    for (const dir of [one, two]) await lab.client.unmount(dir)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 40_000)
 
   test('is not taken for one that somebody else has mounted there since', async () => {
     const dir = lab.folder('theirs')

@@ -1,7 +1,9 @@
 /**
  * A mounter as a process of its own, over layers that lie in a folder: `<diffId hex>/{meta,data}`. What a layer's bytes
  * cost is told by files in the folder: `held`: reads wait while it is there; `lost`: reads fail; `cold`: no bytes are
- * verified beforehand, so that each read comes through `read`; `opening`: layers are not opened while it is there.
+ * verified beforehand, so that each read comes through `read`; `opening`: layers are not opened while it is there;
+ * `no-program`: there is none that it can become; `broken-program`: there is one that the kernel does not start;
+ * `broken-state`: the one that it becomes finds a damaged file of what is mounted.
  *
  * usage: bun plain-mounter.ts SOCKET DATA_DIR LAYERS [IDLE_MS]
  */
@@ -20,6 +22,7 @@ import { createLog } from '../../../src/telemetry/pino.ts'
 const [socket = '', dataDir = '', folder = '', idle = '0', deadline = '30000'] = process.argv.slice(2)
 const block = 65536
 const children = new Children()
+const has = (name: string) => existsSync(join(folder, name))
 
 async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
   const base = join(folder, hexOf(diffId))
@@ -27,7 +30,6 @@ async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
   const fd = openSync(path, 'r')
   const { size } = fstatSync(fd)
   const bits = new SharedArrayBuffer(Math.ceil(size / block / 8))
-  const has = (name: string) => existsSync(join(folder, name))
   while (has('opening')) await Bun.sleep(20)
   if (!has('cold')) new Uint8Array(bits).fill(255)
   const ctime = new SharedArrayBuffer(8)
@@ -39,7 +41,10 @@ async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
     path,
     readyMap: { block, bits, ctime },
     async read(offset, length, signal) {
-      while (has('held') && !signal.aborted) await Bun.sleep(20)
+      while (has('held')) {
+        signal.throwIfAborted()
+        await Bun.sleep(20)
+      }
       if (has('lost')) throw new Error('the bytes are lost')
       const bytes = new Uint8Array(length)
       return bytes.subarray(0, readSync(fd, bytes, 0, length, offset))
@@ -71,7 +76,12 @@ const mounter = await startMounter({
   readDeadlineMs: Number(deadline),
   idleMs: Number(idle),
   settled: () => children.close(),
-  successor: async () => [process.execPath, ...process.argv.slice(1)],
+  async successor() {
+    if (has('no-program')) throw new Error('there is no program')
+    const command = [has('broken-program') ? '/nowhere/bun' : process.execPath, ...process.argv.slice(1)]
+    if (!has('broken-state')) return command
+    return ['/bin/sh', '-c', 'echo broken > "$0" && exec "$@"', placesOf(socket, dataDir).state, ...command]
+  },
 })
 if (!mounter) {
   process.stderr.write('another mounter runs\n')

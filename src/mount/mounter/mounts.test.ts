@@ -1,0 +1,113 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FakeClock } from '../../../test/fakes/clock.ts'
+import { FakeRegistry } from '../../../test/fakes/registry.ts'
+import { digestOf } from '../../oci/digest.ts'
+import { manifestTypes } from '../../oci/media.ts'
+import { silentLog } from '../../telemetry/log.ts'
+import type { Outcome } from '../kernel/calls.ts'
+import { Kernel } from '../kernel/kernel.ts'
+import type { LayerFacts } from './api.ts'
+import type { Layers } from './layers.ts'
+import { Mounts } from './mounts.ts'
+import { placesOf } from './places.ts'
+
+let dir: string
+let registry: FakeRegistry
+let mounts: Mounts
+/** Directories that the file of the state speaks of. */
+let written: string[]
+let full: boolean
+/** What the kernel answers who mounts, and what was written down when it was asked. */
+let answer: Outcome
+let writtenBefore: string[] | undefined
+let held: string[]
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'shoal-mounts-'))
+  registry = await FakeRegistry.start()
+  written = []
+  full = false
+  answer = { errno: 0, said: [] }
+  writtenBefore = undefined
+  held = []
+  const kernel = new Kernel(async ([call]) => {
+    if (call?.do === 'look') {
+      return [
+        { errno: 0, said: [], seen: { kind: 'directory', real: call.path, empty: true, mode: 0o755, uid: 0, gid: 0 } },
+      ]
+    }
+    if (call?.do === 'mount') writtenBefore = written
+    return [answer]
+  })
+  const layers = {
+    facts: () => [],
+    hold: async (_: unknown, holder: string) => {
+      held.push(holder)
+      return { id: 'layer', path: join(dir, 'layer') } as LayerFacts
+    },
+    release: async (_: string, holder: string) => void held.splice(held.indexOf(holder), 1),
+  }
+  const save = () => {
+    if (full) throw new Error('the disk is full')
+    written = mounts.state().map((mount) => mount.dir)
+  }
+  mounts = new Mounts({
+    places: placesOf(join(dir, 'm.sock'), dir),
+    layers: layers as unknown as Layers,
+    kernel,
+    clock: new FakeClock(),
+    log: silentLog,
+    save,
+    note: () => {
+      if (!full) save()
+    },
+  })
+})
+afterEach(() => {
+  registry.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+function mount(at: string) {
+  const name = 'lab/app'
+  const json = (value: object) => new TextEncoder().encode(JSON.stringify(value))
+  const bytes = new Uint8Array([1])
+  const config = json({ os: 'linux', architecture: 'amd64', rootfs: { diff_ids: [digestOf(bytes)] } })
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: manifestTypes.ociManifest,
+    config: {
+      mediaType: 'application/vnd.oci.image.config.v1+json',
+      digest: registry.blob(name, config),
+      size: config.length,
+    },
+    layers: [
+      { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: registry.blob(name, bytes), size: bytes.length },
+    ],
+  }
+  registry.manifest(name, 'v1', json(manifest), manifestTypes.ociManifest)
+  const image = `${registry.host}/${name}:v1`
+  const node = { registry: registry.url.origin }
+  return mounts.add({ node, image, dir: at, rw: false, prefetch: false, platform: 'linux/amd64' })
+}
+
+test('a root file system is written down before it is there: after a kill in between the next mounter knows it', async () => {
+  await mount('/srv/one')
+  expect(writtenBefore).toEqual(['/srv/one'])
+  expect([written, mounts.count]).toEqual([['/srv/one'], 1])
+})
+
+test('one that the kernel does not mount is written down no more, and holds nothing', async () => {
+  answer = { errno: 22, said: ['no'], step: 'make overlay' }
+  await expect(mount('/srv/one')).rejects.toThrow('the kernel did not mount overlay at /srv/one: no')
+  expect([written, mounts.count, held]).toEqual([[], 0, []])
+})
+
+test('one that cannot be written down is not mounted', async () => {
+  full = true
+  await expect(mount('/srv/one')).rejects.toThrow('the disk is full')
+  expect([writtenBefore, mounts.count, held]).toEqual([undefined, 0, []])
+})
