@@ -117,7 +117,7 @@ export class NodeContent implements Content {
       taken = new Taken(blob, transfer)
       return transfer
     }
-    /** Its file was found to be broken. */
+    /** Its file was found to be broken, by who reads here or by somebody else. */
     const renew = async (signal: AbortSignal) => {
       const transfer = swarm.fetch(location, size, inParts(wanted))
       const renewed = await unlessAborted(transfer.begun, signal)
@@ -137,6 +137,10 @@ export class NodeContent implements Content {
       async *read(span: Span, signal: AbortSignal) {
         let broken = false
         for (let at = span.start; at < span.end; ) {
+          if (blob.gone && !broken) {
+            broken = true
+            await renew(signal)
+          }
           const left = { start: at, end: span.end }
           const here = blob.complete || isHere(blob, size, { ...wanted, ...left })
           const transfer = here ? undefined : arriving()
@@ -153,11 +157,7 @@ export class NodeContent implements Content {
               if (transfer && blob.complete && transfer.doubts.length === doubts) break
             }
           } catch (error) {
-            if (!transfer && blob.gone && !broken) {
-              broken = true
-              await renew(signal)
-              continue
-            }
+            if (!transfer && blob.gone && !broken) continue
             const passable = span.end === size && (span.start === 0 || goesOn(wanted))
             if (!transfer || !passable || !Failure.from(error).unkept) throw error
             const passage = swarm.passage?.(location, size)

@@ -212,6 +212,18 @@ describe('what is stored is read', () => {
     expect(transfer.waited).toEqual([0, 1, 1, 2, 3])
   })
 
+  test('no further when the blob is gone and another one is brought', async () => {
+    const store = new MemoryStore({ clock })
+    const before = store.create({ digest: digestOf(bytes), size: bytes.length, kind: 'blob' })
+    await store.remove(before.digest)
+    let waited = 0
+    const piece = async () => {
+      if (++waited > 10) throw new Error('it is waited for again and again')
+    }
+    const chunks = readArriving({ ...arrival(), piece }, before, { start: 0, end: bytes.length }, never)
+    await expect(chunks.next()).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
   test('no further when a piece is lost and the transfer is over', async () => {
     blob.rot(1)
     const over = { ...arrival(), finished: Promise.resolve(blob), piece: async () => {} }

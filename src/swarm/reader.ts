@@ -124,7 +124,7 @@ export async function* readArriving(
           yield bytes
           start += bytes.length
         }
-      } else if (over) {
+      } else if (over || blob.gone) {
         throw new Failure('unavailable', `a piece of ${blob.digest} was lost while it was read`)
       }
     }

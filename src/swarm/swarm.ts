@@ -63,6 +63,7 @@ export class Swarm implements SessionHandler {
       this.#unpublished.delete(blob.digest)
       options.directory.withdraw(blob.digest)
       changed(blob.digest, true)
+      this.#transfers.get(blob.digest)?.gone(blob)
     })
     options.membership.onJoin((node) => {
       for (const transfer of [...this.#transfers.values()]) transfer.returned(node)

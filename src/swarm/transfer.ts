@@ -18,6 +18,7 @@ import { type Digest, shortDigest } from '../oci/digest.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { segmentEnd } from '../piece/metainfo.ts'
+import { unlessAborted } from '../source/retry.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -334,16 +335,17 @@ export class Transfer {
   /**
    * Waits for a piece to be verified and stored, or for more of it in {@link fresh}. The last one only counts once the
    * whole digest is verified, but for who reads a `part` of the blob, which nobody takes for all of it.
+   * @throws {Failure} why the transfer ended without it; `cancelled`
    */
   async piece(reader: number, piece: number, signal: AbortSignal, part = false): Promise<void> {
-    const blob = await this.begun
+    const blob = await unlessAborted(this.begun, signal)
     this.#readAt = this.#d.clock.now()
     this.#readers.set(reader, piece)
     const { count } = blob.layout
     const soon = part || piece < count - 1
     if (!blob.gone && blob.have.has(piece) && soon) return
     if (this.#over || blob.gone) {
-      await this.finished
+      await unlessAborted(this.finished, signal)
       return
     }
     if (!this.#patient.has(reader)) this.#apply({ type: 'reader-at', reader, piece })
@@ -408,6 +410,13 @@ export class Transfer {
   /** Pieces of it that were here turned out to be wrong. */
   lost(pieces: readonly number[]): void {
     this.#apply({ type: 'lost', pieces })
+  }
+
+  /** The store has it no longer: nothing more can be written there, and whoever wants it begins anew. */
+  gone(blob: Blob): void {
+    // Where all of it was here, whoever looks at the whole has found that out, and says what was wrong.
+    if (blob !== this.#blob || blob.have.complete) return
+    this.#end(new Failure('unavailable', `${shortDigest(blob.digest)} was removed from this node meanwhile`))
   }
 
   /** States at once the digests of what was read from the source. */
