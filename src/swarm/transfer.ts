@@ -728,26 +728,34 @@ export class Transfer {
     if (download?.waitsForDisk || (this.#part && download?.idle)) this.#progressAt = now
     const quiet = now - this.#progressAt
     const patience = this.#ownWayAfter * (now < this.#elsewhereUntil ? elsewherePatience : 1)
-    if (!this.#feeding.running && !this.#feeding.failure && quiet > patience) {
-      this.#d.log.debug('stalled: going to the source', {
-        digest: shortDigest(this.location.digest),
-        ms: Math.round(quiet),
-      })
-      this.#goAlone()
-    }
+    if (!this.#feeding.reading && !this.#feeding.failure && quiet > patience) this.#goAlone(quiet)
     if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
     const kept = this.#part ? this.#needs.size > 0 : this.#ordered
     if (this.unwanted && !kept && now - this.#readAt > unreadMs) this.stop('nobody reads it any more')
   }
 
   /** What others hold is of no use while they give nothing of it: they may all be busy for good. */
-  #goAlone(): void {
+  #goAlone(quiet: number): void {
     if (!this.#alone) {
-      for (const id of this.#download?.parents.keys() ?? []) this.#asking.failed(id, 'has given nothing for long')
+      this.#d.log.debug('stalled: going to the source', {
+        digest: shortDigest(this.location.digest),
+        ms: Math.round(quiet),
+      })
+      for (const id of this.#owing()) this.#asking.failed(id, 'has given nothing for long')
       this.#asking.ask(true)
     }
     this.#alone = true
     this.fetch(false)
+    this.#feeding.look()
+  }
+
+  /** Parents that were to give something: they hold what is missing here, or read the source. */
+  #owing(): NodeId[] {
+    const download = this.#download
+    if (!download) return []
+    return [...download.parents.values()]
+      .filter(({ feeding, have }) => feeding || have.indexes().some((piece) => download.lacks(piece)))
+      .map(({ id }) => id)
   }
 
   #end(failure: Failure | undefined): void {
