@@ -1,7 +1,9 @@
-/** What becomes of a transfer, and of those who wait for it, when the store has its blob no longer. */
-import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
+/** What becomes of a transfer, and of those who wait for it, when the store has no such blob: no longer, or not at all. */
+import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
+import { FakeSession } from '../../test/fakes/session.ts'
+import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 import { Failure } from '../failure.ts'
+import { Bitmap } from '../piece/bitmap.ts'
 
 let network: SwarmNetwork
 let blob: ReturnType<SwarmNetwork['blob']>
@@ -58,4 +60,46 @@ test('a reader that leaves before the size is known waits no longer', async () =
   const waiting = codeOf(transfer.piece(transfer.reader(), 0, leaver.signal))
   leaver.abort()
   expect(await Promise.race([waiting, Bun.sleep(1000).then(() => 'waits')])).toBe('cancelled')
+})
+
+describe('a blob that the store does not take at its beginning', () => {
+  const full = new Failure('no-space', 'no room to note that an older one is gone; free some space')
+
+  test('ends the transfer with the reason, and the next one begins anew', async () => {
+    const node = network.nodes[1]!
+    const create = spyOn(node.store, 'create').mockImplementation(() => {
+      throw full
+    })
+    const transfer = node.fetch(blob.location, blob.bytes.length)
+    expect(await codeOf(transfer.begun)).toBe('no-space')
+    expect(node.swarm.find(blob.digest)).toBeUndefined()
+    create.mockRestore()
+    const next = node.fetch(blob.location, blob.bytes.length)
+    expect((await next.begun).size).toBe(blob.bytes.length)
+  })
+
+  test('costs the parent that told its size nothing, nor what else its session is for', async () => {
+    const node = network.nodes[1]!
+    for (const { source } of network.nodes) source.stat = () => new Promise(() => {})
+    const transfer = node.fetch(blob.location)
+    const session = new FakeSession('ann')
+    node.swarm.frame(session, { t: 'want', digest: blob.digest })
+    spyOn(node.store, 'create').mockImplementation(() => {
+      throw full
+    })
+    const size = blob.bytes.length
+    const have = new Bitmap(4).bytes.toBase64()
+    // What throws here closes the session.
+    node.swarm.frame(session, {
+      t: 'state',
+      digest: blob.digest,
+      size,
+      pieceLength,
+      kind: 'blob',
+      feeding: false,
+      have,
+    })
+    expect([await codeOf(transfer.finished), session.open]).toEqual(['no-space', true])
+    expect(node.bans.has('ann')).toBe(false)
+  })
 })

@@ -243,8 +243,8 @@ export class Transfer {
   start(size?: number): void {
     this.#stopTicking = every(this.#d.clock, tickMs, () => this.#tick())
     const held = this.#d.store.find(this.location.digest)
-    if (held && (held.complete || held.size === (size ?? held.size))) this.#begin(held)
-    else if (size !== undefined) this.#begin(this.#create(size))
+    if (held && (held.complete || held.size === (size ?? held.size))) this.#begin(() => held)
+    else if (size !== undefined) this.#begin(() => this.#create(size))
     if (!this.#over) this.#asking.ask()
   }
 
@@ -432,7 +432,7 @@ export class Transfer {
     const { digest } = this.location
     return {
       sized: (size, mediaType) => {
-        if (!this.#blob && !this.#over) this.#begin(this.#create(size, mediaType))
+        if (!this.#blob && !this.#over) this.#begin(() => this.#create(size, mediaType))
         return this.#blob?.size === size
       },
       layout: () => this.#blob?.layout,
@@ -506,7 +506,7 @@ export class Transfer {
     return {
       blob: () => this.#blob,
       fresh: () => this.#fresh!,
-      begin: (size, mediaType) => this.#begin(this.#create(size, mediaType)),
+      begin: (size, mediaType) => this.#begin(() => this.#create(size, mediaType)),
       apply: (event) => this.#apply(event),
       running: (running) => this.#apply({ type: 'feeding', running }),
       availability: (piece) => (this.#alone ? 0 : (this.#download?.availability(piece) ?? 0)),
@@ -556,7 +556,8 @@ export class Transfer {
       },
       answer: (reply) => {
         if (this.#over) return
-        if (!this.#blob && reply.size !== undefined) this.#begin(this.#create(reply.size))
+        const { size } = reply
+        if (!this.#blob && size !== undefined) this.#begin(() => this.#create(size))
         this.#elsewhereUntil = reply.elsewhere
           ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
           : Number.NEGATIVE_INFINITY
@@ -591,7 +592,16 @@ export class Transfer {
     return this.#d.store.create({ digest, size, kind, ...(mediaType ? { mediaType } : {}) })
   }
 
-  #begin(blob: Blob): void {
+  /** The size is known. What the store does not take ends the transfer, whoever told: a parent, a scheduler, a caller. */
+  #begin(found: () => Blob): void {
+    try {
+      this.#take(found())
+    } catch (error) {
+      this.#end(Failure.from(error))
+    }
+  }
+
+  #take(blob: Blob): void {
     this.#blob = blob
     this.#fresh = new Fresh(blob.layout, (piece) => this.#waiters.stored(piece))
     this.#letGo = blob.hold()
