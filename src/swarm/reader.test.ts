@@ -163,6 +163,20 @@ describe('what the source is sending is read', () => {
     await expect(chunks.next()).rejects.toMatchObject({ code: 'unavailable' })
   })
 
+  test('no further when that piece is lost and the transfer is over', async () => {
+    const transfer = sending(100_000)
+    let waited = 0
+    const piece = async () => {
+      if (++waited > 10) throw new Error('it is waited for again and again')
+    }
+    const over = Object.create(transfer, { finished: { value: Promise.resolve(blob) }, piece: { value: piece } })
+    transfer.pour.fill(transfer.filling(), bytes.subarray(0, 1000))
+    const chunks = readArriving(over, blob, { start: 0, end: bytes.length }, never)
+    expect((await chunks.next()).value).toHaveLength(1000)
+    transfer.pour.abandon(transfer.filling())
+    await expect(chunks.next()).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
   test('on by those who were given none of it', async () => {
     const transfer = sending(100_000)
     const chunks = readArriving(transfer, blob, { start: pieceLength, end: 2 * pieceLength }, never)
