@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
 import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 import type { SwarmNode } from '../../test/fakes/swarm-node.ts'
+import { layoutOf } from '../piece/layout.ts'
 
 let network: SwarmNetwork
 let blob: ReturnType<SwarmNetwork['blob']>
@@ -36,3 +37,32 @@ test('one that nobody reads is told of nothing, and one that is read no more nei
   await network.until(() => false, 500)
   await reading.return(undefined)
 })
+
+test('a parent that says again what it holds is asked as much as before', async () => {
+  const passage = node.swarm.passage(blob.location, blob.bytes.length)
+  const [talker] = holders
+  const asked = spyOn(talker!.seeder, 'offer')
+  let pieces = 0
+  for await (const _ of during(passage.read(0, never))) {
+    pieces++
+    // A seeder does when it has news of more than some pieces.
+    if (pieces < 50 && pieces % 5 === 0) talker!.seeder.begun(talker!.store.find(blob.digest)!)
+  }
+  expect(pieces).toBe(layoutOf(blob.bytes.length).count)
+  // Of the two that hold it.
+  expect(asked.mock.calls.length).toBeGreaterThan(pieces / 3)
+})
+
+/** Time goes on while the next chunk is waited for. */
+async function* during(chunks: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    let came = false
+    const next = chunks.next().finally(() => {
+      came = true
+    })
+    expect(await network.until(() => came)).toBe(true)
+    const { value, done } = await next
+    if (done) return
+    yield value
+  }
+}

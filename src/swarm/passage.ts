@@ -19,7 +19,7 @@ import type { TransferDeps } from './transfer.ts'
 
 interface Holder {
   readonly card: NodeCard
-  readonly have: Bitmap
+  have: Bitmap
   /** Requests under way; aborted when it is left. */
   readonly abort: AbortController
   asked: number
@@ -238,8 +238,9 @@ export class Passage {
         const card = this.#links.card(id)
         if (!card) return
         const known = this.#holders.get(id)
-        const abort = known?.abort ?? new AbortController()
-        this.#holders.set(id, { card, abort, asked: 0, failures: 0, busyUntil: 0, ...known, have })
+        // Requests that are under way count on what is known of it.
+        if (known) known.have = have
+        else this.#holders.set(id, { card, have, abort: new AbortController(), asked: 0, failures: 0, busyUntil: 0 })
         this.#tell()
       },
       has: (id, pieces) => {
