@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { truncateSync } from 'node:fs'
+import { truncateSync, unlinkSync } from 'node:fs'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { settle } from '../../test/fakes/clock.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
@@ -12,6 +12,7 @@ import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { pieceDigest } from '../piece/metainfo.ts'
 import type { Blob, Span } from '../store/blob-store.ts'
+import type { DiskStore } from '../store/disk-store.ts'
 import type { Arrival } from '../swarm/reader.ts'
 import type { BlobReader } from './content.ts'
 import { NodeContent } from './node-content.ts'
@@ -554,6 +555,70 @@ test('a file that is cut short while it is sent comes anew from there on', async
   expect(Buffer.concat(copies).equals(large)).toBe(true)
   expect([whole.gone, fetched.length]).toEqual([true, 1])
   reader.close()
+})
+
+describe('a file that is gone under a blob of which only parts are wanted', () => {
+  const wanted = { part: true, prefetch: 'none' } as const
+  const spanOf = (piece: number) => ({ start: piece * pieceLength, end: piece * pieceLength + 10 })
+  const partOf = (piece: number) => layer.subarray(spanOf(piece).start, spanOf(piece).end)
+  let store: DiskStore
+  let digest: Digest
+  beforeEach(async () => {
+    store = await openStore()
+    node = new LoneNode({}, store) as unknown as LoneNode
+    digest = node.source.add(layer)
+  })
+
+  const opened = (piece: number) => slowly(node.content.open(repository, digest, { ...spanOf(piece), ...wanted }))
+  /** Time goes on, and the disk gets its turn. */
+  async function slowly<T>(promise: Promise<T>): Promise<T> {
+    let over = false
+    const end = () => {
+      over = true
+    }
+    promise.then(end, end)
+    for (let i = 0; i < 400 && !over; i++) {
+      await node.clock.run(100)
+      await Bun.sleep(1)
+    }
+    return over ? promise : Promise.reject(new Error('it never ends'))
+  }
+  async function loseFile(): Promise<void> {
+    unlinkSync(store.find(digest)!.path)
+    await store.files.dropAll()
+  }
+
+  test('comes anew, in a transfer of its own', async () => {
+    for (const piece of [0, 1]) {
+      const reader = await opened(piece)
+      expect(await slowly(read(reader, spanOf(piece)))).toEqual(partOf(piece))
+      reader.close()
+    }
+    const before = store.find(digest)!
+    const transfer = node.swarm.find(digest)!
+    await loseFile()
+    for (const piece of [0, 1, 2]) {
+      const reader = await opened(piece)
+      expect(await slowly(read(reader, spanOf(piece)))).toEqual(partOf(piece))
+      reader.close()
+    }
+    expect(before.gone).toBe(true)
+    expect(await codeOf(transfer.finished)).toBe('unavailable')
+    expect([...store.find(digest)!.have.indexes()]).toEqual([0, 1, 2])
+  })
+
+  test('keeps nobody from reading on who had opened it before', async () => {
+    const reader = await opened(0)
+    expect(await slowly(read(reader, spanOf(0)))).toEqual(partOf(0))
+    await loseFile()
+    // Somebody else finds it out.
+    expect(await codeOf(store.find(digest)!.check(0))).toBe('corrupt')
+    const other = await opened(1)
+    expect(await slowly(read(other, spanOf(1)))).toEqual(partOf(1))
+    for (const piece of [1, 2]) expect(await slowly(read(reader, spanOf(piece)))).toEqual(partOf(piece))
+    reader.close()
+    other.close()
+  })
 })
 
 test('what a registry is asked beside content is passed on', async () => {

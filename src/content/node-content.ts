@@ -7,6 +7,7 @@ import { contentsOf, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import { formatReference, parseTag, type Repository, type Tag } from '../oci/reference.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { mostBlobBytes, pieceAt } from '../piece/layout.ts'
+import { unlessAborted } from '../source/retry.ts'
 import type { Location, Passed, Source } from '../source/source.ts'
 import type { Blob, BlobKind, BlobStore, Span } from '../store/blob-store.ts'
 import type { Run } from '../swarm/aims.ts'
@@ -45,12 +46,12 @@ export class NodeContent implements Content {
   async manifest(repository: Repository, reference: Tag | Digest, signal?: AbortSignal): Promise<Manifest> {
     if (isDigest(reference))
       return this.#manifest(repository, reference, this.#sizes.get(reference)?.size, undefined, signal)
-    const record = await raceAbort(this.#o.tags.resolve(repository, reference), signal)
+    const record = await unlessAborted(this.#o.tags.resolve(repository, reference), signal)
     return this.#manifest(repository, record.digest, record.size, record.mediaType, signal)
   }
 
   async latest(repository: Repository, signal?: AbortSignal): Promise<BlobStat> {
-    const { digest, size, mediaType } = await raceAbort(this.#o.tags.resolve(repository, latestTag), signal)
+    const { digest, size, mediaType } = await unlessAborted(this.#o.tags.resolve(repository, latestTag), signal)
     return { digest, size, mediaType }
   }
 
@@ -77,7 +78,7 @@ export class NodeContent implements Content {
     transfer.finished.catch((error: unknown) => {
       if (!Failure.from(error).unkept) this.#sizes.delete(digest)
     })
-    const blob = await raceAbort(transfer.begun, signal)
+    const blob = await unlessAborted(transfer.begun, signal)
     return this.#reader(repository, blob, wanted, blob.complete ? undefined : transfer)
   }
 
@@ -116,10 +117,10 @@ export class NodeContent implements Content {
       taken = new Taken(blob, transfer)
       return transfer
     }
-    /** Its file was found to be broken. */
+    /** Its file was found to be broken, by who reads here or by somebody else. */
     const renew = async (signal: AbortSignal) => {
       const transfer = swarm.fetch(location, size, inParts(wanted))
-      const renewed = await raceAbort(transfer.begun, signal)
+      const renewed = await unlessAborted(transfer.begun, signal)
       if (closed || renewed.size !== size) throw new Failure('corrupt', `${digest} is not what it was`)
       letGo()
       letGo = renewed.hold()
@@ -136,6 +137,10 @@ export class NodeContent implements Content {
       async *read(span: Span, signal: AbortSignal) {
         let broken = false
         for (let at = span.start; at < span.end; ) {
+          if (blob.gone && !broken) {
+            broken = true
+            await renew(signal)
+          }
           const left = { start: at, end: span.end }
           const here = blob.complete || isHere(blob, size, { ...wanted, ...left })
           const transfer = here ? undefined : arriving()
@@ -152,11 +157,7 @@ export class NodeContent implements Content {
               if (transfer && blob.complete && transfer.doubts.length === doubts) break
             }
           } catch (error) {
-            if (!transfer && blob.gone && !broken) {
-              broken = true
-              await renew(signal)
-              continue
-            }
+            if (!transfer && blob.gone && !broken) continue
             const passable = span.end === size && (span.start === 0 || goesOn(wanted))
             if (!transfer || !passable || !Failure.from(error).unkept) throw error
             const passage = swarm.passage?.(location, size)
@@ -239,9 +240,9 @@ export class NodeContent implements Content {
     const reader = transfer.reader()
     try {
       // Known long before the end: nobody shall bring a layer here only to hear that it is no manifest.
-      const { size: begun } = await raceAbort(transfer.begun, signal)
+      const { size: begun } = await unlessAborted(transfer.begun, signal)
       checkManifestSize(repository, digest, begun)
-      return await raceAbort(transfer.finished, signal)
+      return await unlessAborted(transfer.finished, signal)
     } finally {
       transfer.readerLeft(reader)
     }
@@ -343,14 +344,4 @@ function add(sum: Provenance, more: Provenance): Provenance {
   sum.swarm += more.swarm
   sum.source += more.source
   return sum
-}
-
-function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(new Failure('cancelled', 'the client went away'))
-    if (signal.aborted) return abort()
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
 }

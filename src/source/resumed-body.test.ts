@@ -136,6 +136,28 @@ describe('a blob from a registry', () => {
     expect(given).toBeLessThanOrEqual(layer.length)
   })
 
+  test.each([
+    ['at once, for as long as it brings much each time', 1_050_000, 3],
+    ['as after a break where that is little', 700_000, 4],
+  ])('is asked on where it sends less of a range than it was asked for: %s', async (_, mostOfRange, requests) => {
+    blobs({ mostOfRange })
+    expect(digestOf(await read(1))).toBe(digestOf(layer.subarray(1)))
+    expect(ranges()).toEqual(Array.from({ length: requests }, (_, i) => `bytes=${1 + i * mostOfRange}-`))
+  })
+
+  test('is not asked for ever where it sends a few bytes of each range', async () => {
+    blobs({ mostOfRange: 1000 })
+    const failure = await refuses(read(1), 'unavailable')
+    expect(failure.message).toContain('ended after 4001 of 2500000 bytes: it comes in small parts')
+    expect(registry.requests).toHaveLength(4)
+  })
+
+  test('is corrupt when a range ends before the end that it states', async () => {
+    blobs({ mostOfRange: 2_000_000, length: 'none', bytes: 1_900_000 })
+    const failure = await refuses(read(1), 'corrupt')
+    expect(failure.message).toContain('ended after 1900001 of 2500000 bytes')
+  })
+
   test('is corrupt when it ends early without breaking', async () => {
     blobs({ length: 'none', bytes: 2_000_000 })
     const failure = await refuses(read(), 'corrupt')

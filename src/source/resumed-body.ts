@@ -1,7 +1,8 @@
 /**
  * A body that outlives its connections. When one breaks or stalls, the next asks for `Range: bytes=<n>-`; a server that
  * ignores ranges sends everything again, and what is already here is skipped: an empty chunk says so, or who reads would
- * take it for silent. Exactly the promised bytes come out, or a failure does.
+ * take it for silent. One may also send less than it was asked for and say so (RFC 9110 section 15.3.7): it is asked on.
+ * Exactly the promised bytes come out, or a failure does.
  */
 import { Failure } from '../failure.ts'
 import type { Answer } from './answer.ts'
@@ -42,7 +43,8 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
     while (true) {
       try {
         answer ??= await plan.reopen(position)
-        let at = firstByte(answer, position, plan)
+        const sent = spanOf(answer, position, plan)
+        let at = sent.start
         for await (const batch of answer.batches()) {
           const length = batch.reduce((sum, chunk) => sum + chunk.length, 0)
           await unlessAborted(plan.received(length, answer), plan.signal)
@@ -60,7 +62,12 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
           }
         }
         if (position === end) return
-        throw new Failure('corrupt', `${plan.about} ended after ${position} of ${end} bytes`)
+        const message = `${plan.about} ended after ${position} of ${end} bytes`
+        if (position !== sent.end) throw new Failure('corrupt', message)
+        if (position - from < progressBytes) throw new Transient('unavailable', `${message}: it comes in small parts`)
+        answer = undefined
+        failed = 0
+        from = position
       } catch (error) {
         const broken = answer
         answer?.close()
@@ -79,19 +86,19 @@ export async function* resumedBody(plan: BodyPlan): AsyncGenerator<Uint8Array, v
   }
 }
 
-/** Where in the content the answer's body begins. @throws {Failure} `corrupt` when that cannot be `wanted` or 0 */
-function firstByte(answer: Answer, wanted: number, plan: BodyPlan): number {
+/** What of the content the answer's body is. @throws {Failure} `corrupt` when that can begin neither at `wanted` nor at 0 */
+function spanOf(answer: Answer, wanted: number, plan: BodyPlan): { readonly start: number; readonly end: number } {
   if (answer.status === 206) {
     const header = answer.headers.get('content-range')
     const range = parseContentRange(header)
-    if (range?.start === wanted && (range.size === undefined || range.size === plan.size)) return wanted
+    if (range?.start === wanted && (range.size === undefined || range.size === plan.size)) return range
     throw new Failure(
       'corrupt',
       `${plan.about}: asked for bytes ${wanted}- of ${plan.size}, got "${(header ?? 'no Content-Range').slice(0, 80)}"`,
     )
   }
   const length = parseContentLength(answer.headers.get('content-length'))
-  if (length === undefined || length === plan.size) return 0
+  if (length === undefined || length === plan.size) return { start: 0, end: plan.size }
   throw new Failure('corrupt', `${plan.about}: its size changed from ${plan.size} to ${length} bytes`)
 }
 

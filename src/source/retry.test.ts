@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'bun:test'
 import { HurriedClock, RecordedLog } from '../../test/fakes/registry-source.ts'
 import { Failure } from '../failure.ts'
-import { defaultRetry, parseRetryAfter, type RetryPolicy, retrying, Transient, waitAfter } from './retry.ts'
+import {
+  defaultRetry,
+  parseRetryAfter,
+  type RetryPolicy,
+  retrying,
+  Transient,
+  unlessAborted,
+  waitAfter,
+} from './retry.ts'
 
 const policy: RetryPolicy = { attempts: 4, firstMs: 100, maxMs: 300, patienceMs: 10_000 }
 
@@ -87,5 +95,30 @@ describe('retrying', () => {
     const failure = await waiting.catch(Failure.from)
     expect(failure).toHaveProperty('code', 'cancelled')
     expect(slow.clock.waits).toEqual([3_600_000])
+  })
+})
+
+describe('unlessAborted', () => {
+  test('gives what the promise gives, or fails as it does', async () => {
+    const { signal } = new AbortController()
+    expect(await unlessAborted(Promise.resolve(7), signal)).toBe(7)
+    await expect(unlessAborted(Promise.reject(new Failure('denied', 'no')), signal)).rejects.toMatchObject({
+      code: 'denied',
+    })
+  })
+
+  test.each([
+    ['has aborted already', true],
+    ['aborts', false],
+  ])('is over when the signal %s, and the promise that fails later ends nothing', async (_, before) => {
+    const leaver = new AbortController()
+    if (before) leaver.abort()
+    const work = Promise.withResolvers<never>()
+    const waiting = unlessAborted(work.promise, leaver.signal)
+    leaver.abort()
+    await expect(waiting).rejects.toMatchObject({ code: 'cancelled' })
+    // Of a rejection that nobody has looked at by then this process would hear, and fail the test.
+    work.reject(new Failure('unavailable', 'late'))
+    await Bun.sleep(0)
   })
 })

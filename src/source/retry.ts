@@ -90,14 +90,17 @@ export async function pauseAfter(
   })
 }
 
-/** What `promise` gives, or at once the failure `cancelled` when the signal aborts first. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/**
+ * What `promise` gives, or at once the failure `cancelled` when the signal aborts first, or had before. How the promise ends
+ * is then nobody's concern: a rejection that nobody looks at would end the process.
+ */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise
-  if (signal.aborted) throw cancelled()
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const abort = () => reject(cancelled())
-  signal.addEventListener('abort', abort, { once: true })
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener('abort', abort))
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
+  return Promise.race([aborted, promise]).finally(() => signal.removeEventListener('abort', abort))
 }
 
 export function cancelled(): Failure {

@@ -93,6 +93,10 @@ export class Feeding {
   get running(): boolean {
     return this.#running
   }
+  /** The source is to send something now; who reads parts of it alone may want nothing, or wait for what others claim. */
+  get reading(): boolean {
+    return this.#running && (this.#inOrder || this.#ranges?.busy !== false)
+  }
   /** How the source failed the last time, if it did. */
   get failure(): Failure | undefined {
     return this.#failure

@@ -1,5 +1,6 @@
 /** When a node that gets nothing goes to the source itself, and when it trusts that others do. */
 import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
+import { readPart } from '../../test/fakes/part-reader.ts'
 import { FakeSession } from '../../test/fakes/session.ts'
 import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 import { Failure } from '../failure.ts'
@@ -117,4 +118,30 @@ test('a node that holds all of it and is only ever busy keeps nobody from the so
   const reader = peer!.reader(blob.location)
   expect(await network.until(() => reader.over, 90_000)).toBe(true)
   expect(Buffer.concat(reader.read).equals(blob.bytes)).toBe(true)
+}, 60_000)
+
+test('nor one that was told to read parts from the source for others, who are not blamed for having nothing', async () => {
+  const [scheduler, holder, peer, child] = network.nodes
+  holder!.source.gate = () => {}
+  const whole = holder!.reader(blob.location)
+  expect(await network.until(() => whole.over)).toBe(true)
+  for (const node of network.nodes) {
+    spyOn(node.seeder, 'offer').mockImplementation(() => Promise.reject(new Failure('too-many', 'busy')))
+  }
+  peer!.swarm.order(blob.location, true, blob.bytes.length)
+  child!.swarm.fetch(blob.location, blob.bytes.length, true)
+  const parents = () =>
+    peer!.swarm
+      .find(blob.digest)!
+      .describe()
+      .parents.map(({ id }) => id)
+  expect(await network.until(() => [holder, child].every((node) => parents().includes(node!.id)))).toBe(true)
+  const questions = spyOn(scheduler!.scheduler!, 'schedule')
+  const reader = readPart(peer!, blob.location, { start: 0, end: 10 })
+  expect(await network.until(() => reader.over, 90_000)).toBe(true)
+  expect(reader.bytes).toEqual(Buffer.from(blob.bytes.subarray(0, 10)))
+  expect(peer!.source.sent).toBeLessThan(1_000_000)
+  await network.until(() => false, 5000)
+  const failed = questions.mock.calls.flatMap(([question]) => question.failed.map(({ node }) => node))
+  expect([...new Set(failed)]).toEqual([holder!.id])
 }, 60_000)

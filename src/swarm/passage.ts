@@ -19,7 +19,7 @@ import type { TransferDeps } from './transfer.ts'
 
 interface Holder {
   readonly card: NodeCard
-  readonly have: Bitmap
+  have: Bitmap
   /** Requests under way; aborted when it is left. */
   readonly abort: AbortController
   asked: number
@@ -42,7 +42,7 @@ export class Passage {
   readonly #links: ParentLinks
   readonly #asking: Asking
   readonly #holders = new Map<NodeId, Holder>()
-  readonly #closed: () => void
+  readonly #begins: () => () => void
   #news = Promise.withResolvers<void>()
   #progressAt: number
   #helpAt = 0
@@ -50,14 +50,14 @@ export class Passage {
   #left = false
   #over = false
 
-  /** @param closed called once when it is over */
-  constructor(deps: TransferDeps, location: Location, size: number, closed: () => void) {
+  /** @param begins called when it is read; the result when that is over. One that nobody reads is nothing to anybody */
+  constructor(deps: TransferDeps, location: Location, size: number, begins: () => () => void) {
     this.#d = deps
     this.#location = location
     this.#layout = layoutOf(size)
     this.#metainfo = new Metainfo(location.digest, this.#layout)
     this.#progressAt = deps.clock.now()
-    this.#closed = closed
+    this.#begins = begins
     this.#links = new ParentLinks(deps, location.digest, this.#linkEvents())
     this.#asking = new Asking(
       (request) => deps.planner.plan(request),
@@ -97,6 +97,7 @@ export class Passage {
     const coming = new Map<number, Promise<PieceAnswer | undefined>>()
     const ahead = Math.max(1, Math.floor(aheadBytes / layout.pieceLength))
     const stopTicking = every(clock, tickMs, () => this.#tick())
+    const closed = this.#begins()
     this.#progressAt = clock.now()
     this.#asking.ask()
     try {
@@ -119,7 +120,7 @@ export class Passage {
       stop.abort()
       this.#links.close()
       for (const promise of coming.values()) void promise.then((answer) => answer?.release?.())
-      this.#closed()
+      closed()
     }
   }
 
@@ -237,8 +238,9 @@ export class Passage {
         const card = this.#links.card(id)
         if (!card) return
         const known = this.#holders.get(id)
-        const abort = known?.abort ?? new AbortController()
-        this.#holders.set(id, { card, abort, asked: 0, failures: 0, busyUntil: 0, ...known, have })
+        // Requests that are under way count on what is known of it.
+        if (known) known.have = have
+        else this.#holders.set(id, { card, have, abort: new AbortController(), asked: 0, failures: 0, busyUntil: 0 })
         this.#tell()
       },
       has: (id, pieces) => {

@@ -163,6 +163,20 @@ describe('what the source is sending is read', () => {
     await expect(chunks.next()).rejects.toMatchObject({ code: 'unavailable' })
   })
 
+  test('no further when that piece is lost and the transfer is over', async () => {
+    const transfer = sending(100_000)
+    let waited = 0
+    const piece = async () => {
+      if (++waited > 10) throw new Error('it is waited for again and again')
+    }
+    const over = Object.create(transfer, { finished: { value: Promise.resolve(blob) }, piece: { value: piece } })
+    transfer.pour.fill(transfer.filling(), bytes.subarray(0, 1000))
+    const chunks = readArriving(over, blob, { start: 0, end: bytes.length }, never)
+    expect((await chunks.next()).value).toHaveLength(1000)
+    transfer.pour.abandon(transfer.filling())
+    await expect(chunks.next()).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
   test('on by those who were given none of it', async () => {
     const transfer = sending(100_000)
     const chunks = readArriving(transfer, blob, { start: pieceLength, end: 2 * pieceLength }, never)
@@ -210,6 +224,18 @@ describe('what is stored is read', () => {
     const chunks = await collect(readArriving(transfer, blob, { start: 0, end: bytes.length }, never))
     expect(Buffer.concat(chunks).equals(bytes)).toBe(true)
     expect(transfer.waited).toEqual([0, 1, 1, 2, 3])
+  })
+
+  test('no further when the blob is gone and another one is brought', async () => {
+    const store = new MemoryStore({ clock })
+    const before = store.create({ digest: digestOf(bytes), size: bytes.length, kind: 'blob' })
+    await store.remove(before.digest)
+    let waited = 0
+    const piece = async () => {
+      if (++waited > 10) throw new Error('it is waited for again and again')
+    }
+    const chunks = readArriving({ ...arrival(), piece }, before, { start: 0, end: bytes.length }, never)
+    await expect(chunks.next()).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   test('no further when a piece is lost and the transfer is over', async () => {

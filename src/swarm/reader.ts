@@ -83,6 +83,11 @@ export async function* readArriving(
     over = true
   }
   transfer.finished.then(end, end)
+  /** Waits for a piece that is not here. @throws {Failure} `unavailable` when nothing brings it any more */
+  const arrives = async (piece: number) => {
+    await transfer.piece(reader, piece, signal)
+    if (!blob.have.has(piece) && (over || blob.gone)) throw lost(blob)
+  }
   let memory: Uint8Array | undefined
   try {
     if (aim) {
@@ -102,7 +107,7 @@ export async function* readArriving(
       }
       if (unverified && transfer.doubts.length > settled) {
         fresh?.release()
-        await settle(transfer.doubts[settled++]!, transfer, reader, blob, signal)
+        await settle(transfer.doubts[settled++]!, blob, arrives)
         continue
       }
       if (fresh) {
@@ -124,8 +129,8 @@ export async function* readArriving(
           yield bytes
           start += bytes.length
         }
-      } else if (over) {
-        throw new Failure('unavailable', `a piece of ${blob.digest} was lost while it was read`)
+      } else if (over || blob.gone) {
+        throw lost(blob)
       }
     }
   } finally {
@@ -141,14 +146,16 @@ export function piecesOf(layout: Layout, { start, end }: Span): { readonly from:
 /** Waits for the piece, and looks whether it begins with what was given of it. @throws {Failure} `unavailable` */
 async function settle(
   { piece, bytes, filled }: Arrival['doubts'][number],
-  transfer: Pick<Arrival, 'piece'>,
-  reader: number,
   blob: Blob,
-  signal: AbortSignal,
+  arrives: (piece: number) => Promise<void>,
 ): Promise<void> {
-  while (!blob.have.has(piece)) await transfer.piece(reader, piece, signal)
+  while (!blob.have.has(piece)) await arrives(piece)
   const start = pieceStart(blob.layout, piece)
   const stored = await blob.read({ start, end: start + filled })
   if (Buffer.compare(stored, bytes.subarray(0, filled)) === 0) return
   throw new Failure('unavailable', `the source broke off, and what it had sent of ${blob.digest} was wrong`)
+}
+
+function lost({ digest }: Blob): Failure {
+  return new Failure('unavailable', `a piece of ${digest} was lost while it was read`)
 }

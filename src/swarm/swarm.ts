@@ -63,6 +63,7 @@ export class Swarm implements SessionHandler {
       this.#unpublished.delete(blob.digest)
       options.directory.withdraw(blob.digest)
       changed(blob.digest, true)
+      this.#transfers.get(blob.digest)?.gone(blob)
     })
     options.membership.onJoin((node) => {
       for (const transfer of [...this.#transfers.values()]) transfer.returned(node)
@@ -105,17 +106,7 @@ export class Swarm implements SessionHandler {
 
   /** For a blob that cannot be stored here: what other nodes have of it. To be read, and once. */
   passage(location: Location, size: number): Passage {
-    const { digest } = location
-    const passages = this.#passages.get(digest) ?? new Set()
-    this.#passages.set(digest, passages)
-    const passage = new Passage(this.#deps, location, size, () => {
-      passages.delete(passage)
-      if (passages.size === 0 && this.#passages.get(digest) === passages) this.#passages.delete(digest)
-      // Others count on neither: this node has nothing of it, and will not read the source for them.
-      this.#o.changed(digest, true)
-      this.#others(digest)
-    })
-    passages.add(passage)
+    const passage: Passage = new Passage(this.#deps, location, size, () => this.#reads(location.digest, passage))
     return passage
   }
 
@@ -189,6 +180,19 @@ export class Swarm implements SessionHandler {
   #told(session: Session, frame: Frame & { digest: Digest }): void {
     this.#transfers.get(frame.digest)?.frame(session, frame)
     for (const passage of this.#passages.get(frame.digest) ?? []) passage.frame(session, frame)
+  }
+
+  /** What is said of the blob is for that passage too, until the result is called. */
+  #reads(digest: Digest, passage: Passage): () => void {
+    const passages = this.#passages.get(digest) ?? new Set()
+    this.#passages.set(digest, passages.add(passage))
+    return () => {
+      passages.delete(passage)
+      if (passages.size === 0 && this.#passages.get(digest) === passages) this.#passages.delete(digest)
+      // Others count on neither: this node has nothing of it, and will not read the source for them.
+      this.#o.changed(digest, true)
+      this.#others(digest)
+    }
   }
 
   /** One that ends tells its parents that the blob is not wanted; others here may want it. */

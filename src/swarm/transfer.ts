@@ -18,6 +18,7 @@ import { type Digest, shortDigest } from '../oci/digest.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { segmentEnd } from '../piece/metainfo.ts'
+import { unlessAborted } from '../source/retry.ts'
 import type { Location, Source } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -242,8 +243,8 @@ export class Transfer {
   start(size?: number): void {
     this.#stopTicking = every(this.#d.clock, tickMs, () => this.#tick())
     const held = this.#d.store.find(this.location.digest)
-    if (held && (held.complete || held.size === (size ?? held.size))) this.#begin(held)
-    else if (size !== undefined) this.#begin(this.#create(size))
+    if (held && (held.complete || held.size === (size ?? held.size))) this.#begin(() => held)
+    else if (size !== undefined) this.#begin(() => this.#create(size))
     if (!this.#over) this.#asking.ask()
   }
 
@@ -334,16 +335,17 @@ export class Transfer {
   /**
    * Waits for a piece to be verified and stored, or for more of it in {@link fresh}. The last one only counts once the
    * whole digest is verified, but for who reads a `part` of the blob, which nobody takes for all of it.
+   * @throws {Failure} why the transfer ended without it; `cancelled`
    */
   async piece(reader: number, piece: number, signal: AbortSignal, part = false): Promise<void> {
-    const blob = await this.begun
+    const blob = await unlessAborted(this.begun, signal)
     this.#readAt = this.#d.clock.now()
     this.#readers.set(reader, piece)
     const { count } = blob.layout
     const soon = part || piece < count - 1
     if (!blob.gone && blob.have.has(piece) && soon) return
     if (this.#over || blob.gone) {
-      await this.finished
+      await unlessAborted(this.finished, signal)
       return
     }
     if (!this.#patient.has(reader)) this.#apply({ type: 'reader-at', reader, piece })
@@ -410,6 +412,13 @@ export class Transfer {
     this.#apply({ type: 'lost', pieces })
   }
 
+  /** The store has it no longer: nothing more can be written there, and whoever wants it begins anew. */
+  gone(blob: Blob): void {
+    // Where all of it was here, whoever looks at the whole has found that out, and says what was wrong.
+    if (blob !== this.#blob || blob.have.complete) return
+    this.#end(new Failure('unavailable', `${shortDigest(blob.digest)} was removed from this node meanwhile`))
+  }
+
   /** States at once the digests of what was read from the source. */
   state(): void {
     this.#feeding.state()
@@ -423,7 +432,7 @@ export class Transfer {
     const { digest } = this.location
     return {
       sized: (size, mediaType) => {
-        if (!this.#blob && !this.#over) this.#begin(this.#create(size, mediaType))
+        if (!this.#blob && !this.#over) this.#begin(() => this.#create(size, mediaType))
         return this.#blob?.size === size
       },
       layout: () => this.#blob?.layout,
@@ -497,7 +506,7 @@ export class Transfer {
     return {
       blob: () => this.#blob,
       fresh: () => this.#fresh!,
-      begin: (size, mediaType) => this.#begin(this.#create(size, mediaType)),
+      begin: (size, mediaType) => this.#begin(() => this.#create(size, mediaType)),
       apply: (event) => this.#apply(event),
       running: (running) => this.#apply({ type: 'feeding', running }),
       availability: (piece) => (this.#alone ? 0 : (this.#download?.availability(piece) ?? 0)),
@@ -547,7 +556,8 @@ export class Transfer {
       },
       answer: (reply) => {
         if (this.#over) return
-        if (!this.#blob && reply.size !== undefined) this.#begin(this.#create(reply.size))
+        const { size } = reply
+        if (!this.#blob && size !== undefined) this.#begin(() => this.#create(size))
         this.#elsewhereUntil = reply.elsewhere
           ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
           : Number.NEGATIVE_INFINITY
@@ -582,7 +592,16 @@ export class Transfer {
     return this.#d.store.create({ digest, size, kind, ...(mediaType ? { mediaType } : {}) })
   }
 
-  #begin(blob: Blob): void {
+  /** The size is known. What the store does not take ends the transfer, whoever told: a parent, a scheduler, a caller. */
+  #begin(found: () => Blob): void {
+    try {
+      this.#take(found())
+    } catch (error) {
+      this.#end(Failure.from(error))
+    }
+  }
+
+  #take(blob: Blob): void {
     this.#blob = blob
     this.#fresh = new Fresh(blob.layout, (piece) => this.#waiters.stored(piece))
     this.#letGo = blob.hold()
@@ -719,26 +738,34 @@ export class Transfer {
     if (download?.waitsForDisk || (this.#part && download?.idle)) this.#progressAt = now
     const quiet = now - this.#progressAt
     const patience = this.#ownWayAfter * (now < this.#elsewhereUntil ? elsewherePatience : 1)
-    if (!this.#feeding.running && !this.#feeding.failure && quiet > patience) {
-      this.#d.log.debug('stalled: going to the source', {
-        digest: shortDigest(this.location.digest),
-        ms: Math.round(quiet),
-      })
-      this.#goAlone()
-    }
+    if (!this.#feeding.reading && !this.#feeding.failure && quiet > patience) this.#goAlone(quiet)
     if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
     const kept = this.#part ? this.#needs.size > 0 : this.#ordered
     if (this.unwanted && !kept && now - this.#readAt > unreadMs) this.stop('nobody reads it any more')
   }
 
   /** What others hold is of no use while they give nothing of it: they may all be busy for good. */
-  #goAlone(): void {
+  #goAlone(quiet: number): void {
     if (!this.#alone) {
-      for (const id of this.#download?.parents.keys() ?? []) this.#asking.failed(id, 'has given nothing for long')
+      this.#d.log.debug('stalled: going to the source', {
+        digest: shortDigest(this.location.digest),
+        ms: Math.round(quiet),
+      })
+      for (const id of this.#owing()) this.#asking.failed(id, 'has given nothing for long')
       this.#asking.ask(true)
     }
     this.#alone = true
     this.fetch(false)
+    this.#feeding.look()
+  }
+
+  /** Parents that were to give something: they hold what is missing here, or read the source. */
+  #owing(): NodeId[] {
+    const download = this.#download
+    if (!download) return []
+    return [...download.parents.values()]
+      .filter(({ feeding, have }) => feeding || have.indexes().some((piece) => download.lacks(piece)))
+      .map(({ id }) => id)
   }
 
   #end(failure: Failure | undefined): void {

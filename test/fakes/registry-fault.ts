@@ -25,6 +25,8 @@ export interface Fault {
   /** Never answer. */
   silent?: boolean
   ignoreRange?: boolean
+  /** Of a range send so many bytes at most, and say so. */
+  mostOfRange?: number
   /** Instead of the true Content-Range. */
   contentRange?: string
   /** Instead of the true Content-Length; `none` sends in chunks. */
@@ -74,7 +76,8 @@ export async function send(
     response.end()
     return
   }
-  const end = range?.[2] ? Math.min(size, Number(range[2]) + 1) : size
+  const asked = range?.[2] ? Math.min(size, Number(range[2]) + 1) : size
+  const end = range ? Math.min(asked, start + (fault.mostOfRange ?? size)) : size
   seen.status = range ? 206 : 200
   const length = fault.length ?? end - start
   response.writeHead(seen.status, {
