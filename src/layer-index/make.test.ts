@@ -170,6 +170,21 @@ describe('unpackWhole', () => {
     expect(size).toBe(tar.length)
   })
 
+  test('refuses bytes behind the last gzip member, as Go does, however they arrive', async () => {
+    const small = gzipSync(await tarOf({ a: Buffer.from('hello') }))
+    for (const behind of [Buffer.alloc(1), Buffer.alloc(512), Buffer.concat([Buffer.alloc(20), small])]) {
+      const packed = Buffer.concat([small, behind])
+      for (const step of [1, 7, small.length, packed.length]) {
+        const failure = await refusal(unpackWhole(inParts(packed, step), tarGzip, () => {}))
+        const { code, message } = failure
+        expect({ code, message }).toEqual({
+          code: 'corrupt',
+          message: 'bytes that are no gzip follow the last gzip member',
+        })
+      }
+    }
+  })
+
   test('refuses what is damaged or ends too early, and passes on why nothing can be written', async () => {
     const nowhere = () => {}
     for (const packed of [gz, frames]) {
