@@ -235,7 +235,7 @@ function writeInode(view: DataView, one: Placed, number: number, ownBlocks: numb
   const u32 = (place: number, value: number) => view.setUint32(at + place, value, true)
   u16(0, (layout << 1) | (isCompact ? 0 : 1))
   u16(2, countOf(one.attributes))
-  u16(4, kinds[facts.type] | facts.mode)
+  u16(4, kinds[facts.type] | modeOf(facts))
   u32(16, whereOf(one, ownBlocks))
   u32(20, number)
   const size = one.names?.size ?? one.text?.length ?? facts.size
@@ -252,6 +252,11 @@ function writeInode(view: DataView, one: Placed, number: number, ownBlocks: numb
   view.setBigInt64(at + 32, BigInt(facts.mtime.seconds), true)
   u32(40, facts.mtime.nanos)
   u32(44, inode.links)
+}
+
+/** Linux has symlinks of one mode, and engines set none, whatever the tar says. */
+function modeOf({ type, mode }: Inode['facts']): number {
+  return type === 'symlink' ? 0o777 : mode
 }
 
 /** Where an inode's data is; of a device, which it is. */

@@ -22,7 +22,7 @@ import { VarintWriter } from './varint.ts'
 export const magic = fromString('shoalidx')
 export const version = 1
 /** Counted up whenever the same layer gives another tree or other points than before. */
-export const maker = 1
+export const maker = 2
 /** Magic, version, length of the facts. */
 export const preambleBytes = 16
 

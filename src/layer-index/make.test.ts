@@ -94,7 +94,7 @@ describe('makeIndex', () => {
     expect({ maker, diffId, metadata: digestOf(metadata), standardSpacing }).toMatchInlineSnapshot(`
       {
         "diffId": "sha256:7fc04e3857327e49c3a197f1a464d3e2ce488cdcfd49a319ab605603b0b4f8ec",
-        "maker": 1,
+        "maker": 2,
         "metadata": "sha256:ddddaa59bd19c6b2982668efe82fca2058f8a43f8f1ff4b26d1e8a70f7afede5",
         "standardSpacing": {
           "compressed": 262144,
