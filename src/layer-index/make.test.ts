@@ -95,7 +95,7 @@ describe('makeIndex', () => {
       {
         "diffId": "sha256:7fc04e3857327e49c3a197f1a464d3e2ce488cdcfd49a319ab605603b0b4f8ec",
         "maker": 2,
-        "metadata": "sha256:ddddaa59bd19c6b2982668efe82fca2058f8a43f8f1ff4b26d1e8a70f7afede5",
+        "metadata": "sha256:1fb8de686036efec29c39c38c152f48c1243467d7b6175fa36eb04aac5912c36",
         "standardSpacing": {
           "compressed": 262144,
           "unpacked": 1048576,
