@@ -27,6 +27,9 @@ const incompatible = 0x04 | 0x08
 /** Where inodes may begin: behind the superblock and the slot of the data device. */
 export const firstInode = superAt + superBytes + deviceBytes
 
+/** Of an image, so many bytes say how long it is. */
+export const superEnd = superAt + superBytes
+
 export interface Super {
   readonly rootNid: number
   readonly inodes: number
@@ -37,6 +40,11 @@ export interface Super {
   readonly dataBlocks: number
   /** The block where shared attributes begin. */
   readonly attributesAt: number
+}
+
+/** How many blocks an image has that begins with these bytes. */
+export function blocksOf(start: Uint8Array): number {
+  return new DataView(start.buffer, start.byteOffset, superEnd).getUint32(superAt + 36, true)
 }
 
 export function writeSuper(target: DataView, facts: Super): void {

@@ -70,6 +70,10 @@ describe('what a name has', () => {
     for (const length of lengths) expect(tree.get(`l${length}`)!.target).toBe('x'.repeat(length))
   })
 
+  test('a symlink is of mode 0777, whatever the tar says', () => {
+    expect(treeOf({ ...symlink('l', 't'), mode: 0o600 }).get('l')!.mode).toBe(0o120777)
+  })
+
   test('extended attributes, equal ones once', () => {
     const value = 'v'.repeat(2000)
     const xattrs = new Map([
@@ -349,7 +353,7 @@ describe('the image', () => {
           const xattrs = Object.fromEntries(
             [...entry.xattrs].map(([key, value]) => [key, Buffer.from(value).toString('latin1')]),
           )
-          expect(found.mode & 0o7777).toBe(entry.mode)
+          expect(found.mode & 0o7777).toBe(entry.type === 'symlink' ? 0o777 : entry.mode)
           expect(found).toMatchObject({ uid: entry.uid, gid: entry.gid, mtime: entry.mtime, target: entry.target })
           expect(found.xattrs).toEqual(xattrs)
           if (entry.type === 'file') expect(found).toMatchObject({ size: entry.size, runs: entry.extents })

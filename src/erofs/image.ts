@@ -4,13 +4,15 @@
  *
  * Order: superblock, inodes, blocks of folders and of long symlinks, shared attributes. Inodes are in the order in
  * which `find` asks for them: those of one folder together, then those of its folders. The kernel numbers the data
- * device's blocks on behind this image's own, so that a usual file needs one number to say where it is.
+ * device's blocks on behind this image's own, so that a usual file needs one number to say where it is. Behind the image
+ * are the names of folders that nobody describes, see {@link impliedBytes}.
  */
 import { Failure } from '../failure.ts'
 import type { LayerEntry } from '../tar/entry.ts'
 import { AttributePool, type Attributes, countOf, writeAttributes } from './attributes.ts'
 import { type Names, namesOf, writeBlock } from './folder.ts'
 import * as format from './format.ts'
+import { impliedBytes } from './implied.ts'
 import { type Chunks, chunksOf, writeChunks } from './sparse.ts'
 import { type Inode, treeOf } from './tree.ts'
 
@@ -69,7 +71,8 @@ export function erofsOf(entries: Iterable<LayerEntry>, options: { readonly dataB
   const dataBlocks = Math.ceil(options.dataBytes / blockBytes)
   if (block * blockBytes > imageLimits.bytes || block + dataBlocks > format.mostBlocks) tooLarge()
 
-  const image = new Uint8Array(block * blockBytes)
+  const implied = impliedBytes(inodes)
+  const image = new Uint8Array(block * blockBytes + implied.length)
   const view = new DataView(image.buffer)
   format.writeSuper(view, {
     ...{ rootNid: root.nid, inodes: inodes.length, time, blocks: block, dataBlocks, attributesAt },
@@ -81,6 +84,7 @@ export function erofsOf(entries: Iterable<LayerEntry>, options: { readonly dataB
     writeContent(image, view, one, block)
   }
   image.set(area, attributesAt * blockBytes)
+  image.set(implied, block * blockBytes)
   return image
 }
 
@@ -235,7 +239,7 @@ function writeInode(view: DataView, one: Placed, number: number, ownBlocks: numb
   const u32 = (place: number, value: number) => view.setUint32(at + place, value, true)
   u16(0, (layout << 1) | (isCompact ? 0 : 1))
   u16(2, countOf(one.attributes))
-  u16(4, kinds[facts.type] | facts.mode)
+  u16(4, kinds[facts.type] | modeOf(facts))
   u32(16, whereOf(one, ownBlocks))
   u32(20, number)
   const size = one.names?.size ?? one.text?.length ?? facts.size
@@ -252,6 +256,11 @@ function writeInode(view: DataView, one: Placed, number: number, ownBlocks: numb
   view.setBigInt64(at + 32, BigInt(facts.mtime.seconds), true)
   u32(40, facts.mtime.nanos)
   u32(44, inode.links)
+}
+
+/** Linux has symlinks of one mode, and engines set none, whatever the tar says. */
+function modeOf({ type, mode }: Inode['facts']): number {
+  return type === 'symlink' ? 0o777 : mode
 }
 
 /** Where an inode's data is; of a device, which it is. */

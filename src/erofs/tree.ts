@@ -35,6 +35,8 @@ export class Inode {
   readonly children: Map<string, Inode> | undefined
   readonly parent: Inode | undefined
   isOpaque = false
+  /** A folder that no entry describes: what it is depends on the layers below. */
+  isImplied = false
   /** Its number in an image that is being made: where it begins there. */
   nid = 0
   /** Stands for a name of the layers below that is gone. */
@@ -100,6 +102,7 @@ class Tree {
     const there = folder.children!.get(name)
     if (there?.children && entry.type === 'directory') {
       there.facts = factsOf(entry)
+      there.isImplied = false
       return
     }
     const inode = this.#made(new Inode(factsOf(entry), folder), entry)
@@ -133,7 +136,10 @@ class Tree {
     if (name === '' || name === '.' || name === '..') refuse(entry, 'is a whiteout of nothing that has a name')
     const there = folder.children!.get(name)
     // A whiteout is of what is below, wherever it stands among this layer's own entries.
-    if (there?.children) there.isOpaque = true
+    if (there?.children) {
+      there.isOpaque = true
+      there.isImplied = false
+    }
     if (there) return
     const facts: Facts = {
       ...impliedFolder(entry.mtime),
@@ -163,6 +169,7 @@ class Tree {
       const there = folder.children!.get(name)
       const made = this.#made(new Inode(impliedFolder(entry.mtime), folder), entry)
       made.isOpaque = there?.isWhiteout ?? false
+      made.isImplied = !made.isOpaque
       this.#name(folder, name, made, entry)
       folder = made
     }
@@ -215,7 +222,7 @@ function isInode(entry: LayerEntry): entry is LayerEntry & { type: InodeType } {
   return entry.type !== 'hardlink'
 }
 
-/** A folder that an entry needs and nobody describes. */
+/** A folder that an entry needs and nobody describes, in this layer or below. */
 function impliedFolder(mtime: LayerEntry['mtime']): Facts {
   return {
     ...{ type: 'directory', mode: 0o755, uid: 0, gid: 0, mtime, rdev: { major: 0, minor: 0 } },

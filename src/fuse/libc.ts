@@ -17,6 +17,10 @@ const symbols = {
   fcntl: { args: [i32, i32, i64], returns: i32 },
   statx: { args: [i32, pointer, i32, u32, pointer], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },
+  utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
+  llistxattr: { args: [pointer, pointer, u64], returns: i64 },
+  lgetxattr: { args: [pointer, pointer, pointer, u64], returns: i64 },
+  lsetxattr: { args: [pointer, pointer, pointer, u64, i32], returns: i32 },
   umount2: { args: [pointer, i32], returns: i32 },
   execve: { args: [pointer, pointer, pointer], returns: i32 },
   syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64 },
@@ -63,6 +67,7 @@ export const errnos = {
   ENOSPC: 28,
   EROFS: 30,
   ENOSYS: 38,
+  EOPNOTSUPP: 95,
   ENOTCONN: 107,
 } as const
 

@@ -3,7 +3,7 @@
  *
  *     "shoalidx"  u32 version  u32 length of the facts   (little endian)
  *     facts       JSON: what the layer is, how many chunks and points, and how long the packed sections are
- *     metadata    the EROFS image, zstd
+ *     metadata    the EROFS image and the folders that nobody describes, zstd
  *     chunks      for each: bytes since the end of the last one, length; varints, zstd
  *     points      for each: unpacked and compressed bytes since the last one, bits, length of its window; varints, zstd
  *     digests     32 bytes for each chunk
@@ -22,7 +22,7 @@ import { VarintWriter } from './varint.ts'
 export const magic = fromString('shoalidx')
 export const version = 1
 /** Counted up whenever the same layer gives another tree or other points than before. */
-export const maker = 1
+export const maker = 2
 /** Magic, version, length of the facts. */
 export const preambleBytes = 16
 

@@ -31,7 +31,10 @@ export interface LayerIndex {
   readonly compressedSize: number
   /** Bytes of the unpacked layer. */
   readonly size: number
-  /** An EROFS image of the file tree, whose data lie in the unpacked layer as its one device. */
+  /**
+   * An EROFS image of the file tree, whose data lie in the unpacked layer as its one device; behind it which folders the
+   * layer does not describe, from the second maker on.
+   */
   readonly metadata: Uint8Array
   readonly chunks: Chunks
   /** None when the layer is not compressed: every place is a point then. */

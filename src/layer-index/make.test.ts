@@ -94,8 +94,8 @@ describe('makeIndex', () => {
     expect({ maker, diffId, metadata: digestOf(metadata), standardSpacing }).toMatchInlineSnapshot(`
       {
         "diffId": "sha256:7fc04e3857327e49c3a197f1a464d3e2ce488cdcfd49a319ab605603b0b4f8ec",
-        "maker": 1,
-        "metadata": "sha256:ddddaa59bd19c6b2982668efe82fca2058f8a43f8f1ff4b26d1e8a70f7afede5",
+        "maker": 2,
+        "metadata": "sha256:1fb8de686036efec29c39c38c152f48c1243467d7b6175fa36eb04aac5912c36",
         "standardSpacing": {
           "compressed": 262144,
           "unpacked": 1048576,
@@ -168,6 +168,21 @@ describe('unpackWhole', () => {
       size: tar.length,
     })
     expect(size).toBe(tar.length)
+  })
+
+  test('refuses bytes behind the last gzip member, as Go does, however they arrive', async () => {
+    const small = gzipSync(await tarOf({ a: Buffer.from('hello') }))
+    for (const behind of [Buffer.alloc(1), Buffer.alloc(512), Buffer.concat([Buffer.alloc(20), small])]) {
+      const packed = Buffer.concat([small, behind])
+      for (const step of [1, 7, small.length, packed.length]) {
+        const failure = await refusal(unpackWhole(inParts(packed, step), tarGzip, () => {}))
+        const { code, message } = failure
+        expect({ code, message }).toEqual({
+          code: 'corrupt',
+          message: 'bytes that are no gzip follow the last gzip member',
+        })
+      }
+    }
   })
 
   test('refuses what is damaged or ends too early, and passes on why nothing can be written', async () => {

@@ -2,7 +2,7 @@
  * Unpacks a layer as a whole and reads its tree on the way, for layers that have no index: those that cannot be
  * begun in their middle, those that nobody made one of, and all gzip ones on a host without libz.
  */
-import { Readable, type Transform } from 'node:stream'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { Failure } from '../failure.ts'
@@ -55,19 +55,38 @@ export async function unpackWhole(
 
 async function* unpacked(stream: AsyncIterable<Uint8Array>, compression: Compression): AsyncIterable<Uint8Array> {
   if (compression === 'none') return yield* stream
-  const unpacker: Transform = compression === 'gzip' ? createGunzip() : createZstdDecompress()
-  const fed = pipeline(Readable.from(stream, { objectMode: false }), unpacker)
+  const unpacker = compression === 'gzip' ? createGunzip() : createZstdDecompress()
+  let given = 0
+  const counted = async function* () {
+    for await (const part of stream) {
+      given += part.length
+      yield part
+    }
+  }
+  const fed = pipeline(Readable.from(counted(), { objectMode: false }), unpacker)
   // Whoever reads the unpacker hears of it.
   fed.catch(() => {})
   try {
     yield* unpacker as AsyncIterable<Uint8Array>
     await fed
+    // Zeros behind the last member end it silently, as long as they come in one part with it. Go's gzip, which engines
+    // unpack with, takes none.
+    if (compression === 'gzip' && unpacker.bytesWritten < given) throw new Failure('corrupt', trailing)
   } catch (cause) {
+    if (isEarlyEnd(cause)) throw new Failure('corrupt', trailing, { cause })
     if (cause instanceof Failure || !isOfZlib(cause)) throw cause
     throw new Failure('corrupt', `this is no whole ${compression} stream: ${cause.message}`, { cause })
   } finally {
     unpacker.destroy()
   }
+}
+
+/** As who makes indexes says it. */
+const trailing = 'bytes that are no gzip follow the last gzip member'
+
+/** The unpacker has ended, and there are bytes that it was to be given still. */
+function isEarlyEnd(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE'
 }
 
 function isOfZlib(error: unknown): error is Error {

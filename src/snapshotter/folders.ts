@@ -1,12 +1,13 @@
 /**
  * The folders of snapshots: `snapshots/<number>/fs` has the files, `work` is overlayfs' own. Of a layer that the mounter
- * mounts, `fs` is a link to where: so paths stay short (mount(2) takes one page of options, and an image has up to 127
+ * mounts, `fs` is a link to where, and `over` what is laid over it, if anything is: so paths stay short (mount(2) takes one page of options, and an image has up to 127
  * layers), and stay the same when the mounter mounts elsewhere.
  */
 import {
   chmodSync,
   chownSync,
   closeSync,
+  existsSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -57,6 +58,12 @@ export class Folders {
 
   work(id: number): string {
     return join(this.#root, String(id), 'work')
+  }
+
+  /** What overlayfs is given of a snapshot, the uppermost first. */
+  shown(id: number): string[] {
+    const over = overIn(join(this.#root, String(id)))
+    return existsSync(over) ? [over, this.files(id)] : [this.files(id)]
   }
 
   /** Not yet in its place, which {@link put} gives it when its number is known. `owner`: of the root of its files. */
@@ -184,6 +191,11 @@ export class Folders {
     const { uid, gid } = await stat(this.files(id))
     return { uid, gid }
   }
+}
+
+/** In the folder of a layer that is mounted: folders that it does not describe, as they are in those below. */
+export function overIn(folder: string): string {
+  return join(folder, 'over')
 }
 
 export interface Owner {

@@ -34,6 +34,7 @@ class Bench {
           : { layer: { ...two! }, manifest, others: [one!] },
     },
     {
+      makeFolders: async () => false,
       open: async () => {
         if (this.broken) throw this.broken
         return { id: 'id', path: '/mounted', indexed: true, ...this.facts } as LayerFacts

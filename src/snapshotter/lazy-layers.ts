@@ -14,7 +14,7 @@ import type { Images } from './images.ts'
 import { isMounted, type Mounter, usageOf } from './mounter.ts'
 import type { IndexState } from './node-index.ts'
 import type { Usage } from './snapshot.ts'
-import type { Asked, Layers } from './snapshots.ts'
+import type { Asked, Layers, Opened } from './snapshots.ts'
 
 export interface LazyOptions {
   readonly clock: Clock
@@ -34,7 +34,7 @@ const atOnce = pLimit(4)
 
 export class LazyLayers implements Layers {
   readonly #images: Pick<Images, 'find'>
-  readonly #mounter: Pick<Mounter, 'open' | 'layers' | 'release'>
+  readonly #mounter: Pick<Mounter, 'open' | 'makeFolders' | 'layers' | 'release'>
   readonly #o: LazyOptions
   readonly #since = lru<Digest, number>(mostImages)
   /** Images of which one layer was waited for in vain, and why: all others would be, one after the other. */
@@ -43,7 +43,7 @@ export class LazyLayers implements Layers {
 
   constructor(
     images: Pick<Images, 'find'>,
-    mounter: Pick<Mounter, 'open' | 'layers' | 'release'>,
+    mounter: Pick<Mounter, 'open' | 'makeFolders' | 'layers' | 'release'>,
     options: LazyOptions,
   ) {
     this.#images = images
@@ -75,9 +75,15 @@ export class LazyLayers implements Layers {
   }
 
   /** What would be fetched whole is better unpacked by containerd, into files that need nobody. */
-  async open(layer: Layer, holder: string): Promise<{ id: string; path: string }> {
-    const { id, path, indexed, reason } = await this.#orGiveUp(layer, this.#mounter.open(layer, holder))
-    if (indexed) return { id, path }
+  async open(layer: Layer, holder: string): Promise<Opened> {
+    const {
+      id,
+      path,
+      indexed,
+      reason,
+      implied = false,
+    } = await this.#orGiveUp(layer, this.#mounter.open(layer, holder))
+    if (indexed) return { id, path, implied }
     await this.#mounter.release(id, holder)
     throw new Failure('unsupported', reason ?? `there is no index of ${shortDigest(layer.digest)}`)
   }
@@ -92,6 +98,10 @@ export class LazyLayers implements Layers {
       }
       throw error
     }
+  }
+
+  makeFolders(id: string, below: readonly string[], into: string): Promise<boolean> {
+    return this.#mounter.makeFolders(id, below, into)
   }
 
   reopen(layer: Layer, holder: string): Promise<{ id: string; path: string }> {

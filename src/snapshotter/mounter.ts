@@ -31,6 +31,11 @@ export class Mounter {
     return this.#within(mountMs, this.#client.hold({ node: { registry: this.#at.node }, ...layer, holder }))
   }
 
+  /** See {@link MounterClient.makeFolders}. @throws {Failure} */
+  makeFolders(id: string, below: readonly string[], into: string): Promise<boolean> {
+    return this.#within(mountMs, this.#client.makeFolders(id, { below: [...below], into }))
+  }
+
   /** @throws {Failure} */
   async layers(): Promise<readonly LayerFacts[]> {
     return this.#within(askMs, this.#client.layers())

@@ -27,6 +27,10 @@ class FakeLayers implements Layers {
   place = 'here'
   /** Chain IDs that end with one and the same layer. */
   readonly same = new Set<string>()
+  /** Layers that do not describe all their folders. */
+  implied = false
+  /** What those go over. */
+  readonly below: (readonly string[])[] = []
 
   constructor(readonly dir: string) {}
 
@@ -38,7 +42,13 @@ class FakeLayers implements Layers {
   }
   async open(layer: Layer, holder: string) {
     this.opened.push(layer.digest)
-    return this.reopen(layer, holder)
+    return { ...(await this.reopen(layer, holder)), implied: this.implied }
+  }
+  async makeFolders(_: string, below: readonly string[], into: string) {
+    if (this.away) throw new Failure('unavailable', 'the mounter is away')
+    this.below.push(below)
+    mkdirSync(into)
+    return true
   }
   async reopen({ digest }: Layer, holder: string) {
     if (this.away) throw new Failure('unavailable', 'the mounter is away')
@@ -168,6 +178,43 @@ describe('snapshots of layers that are mounted', () => {
     // Nothing else below it: a view of one layer is that layer.
     await pull(c, a)
     expect(await snapshots.view('view', committed(c, a)!.name, {})).toMatchObject([{ type: 'bind' }])
+  })
+
+  test('that do not describe all their folders have over them what those are on their parent', async () => {
+    const [a, b, c] = [chain('a'), chain('b'), chain('c')]
+    await pull(a)
+    layers.implied = true
+    await pull(b, a)
+    expect(layers.below).toEqual([[committed(a)!].map(({ name }) => join(dir, `snapshots/${catalog.get(name).id}/fs`))])
+    await pull(c, b)
+    const ids = [committed(c, b)!, committed(b, a)!, committed(a)!].map(({ name }) => catalog.get(name).id)
+    const at = (id: number, part: string) => join(dir, `snapshots/${id}/${part}`)
+    const shown = ids.flatMap((id, i) => (i < 2 ? [at(id, 'over'), at(id, 'fs')] : [at(id, 'fs')]))
+    // The nearest first, and what lies over a layer before that.
+    expect(layers.below[1]).toEqual(shown.slice(2))
+    const [mount] = await snapshots.prepare('container', c, {})
+    expect(mount!.options).toContain(`lowerdir=${shown.join(':')}`)
+    expect(await snapshots.view('view', b, {})).toMatchObject([
+      { type: 'overlay', options: [`lowerdir=${shown.slice(2).join(':')}`, 'index=off'] },
+    ])
+  })
+
+  test('with nothing below them need nothing over them; where it cannot be made they are unpacked', async () => {
+    const [a, b] = [chain('a'), chain('b')]
+    layers.implied = true
+    await pull(a)
+    expect(layers.below).toEqual([])
+    layers.makeFolders = async () => {
+      throw new Failure('unavailable', 'the disk is full')
+    }
+    const key = `ns/9/extract-1 ${b}`
+    const [mount] = await snapshots.prepare(key, a, { [refLabel]: b })
+    expect(mount?.type).toBe('overlay')
+    await snapshots.commit('b', key, {}, a)
+    expect(snapshots.stat('b').labels[ownLabels.unpacked]).toBe('the disk is full')
+    expect(readdirSync(join(dir, 'snapshots')).filter((name) => name.startsWith('new-'))).toEqual([])
+    await reconciler.run()
+    expect(holders()).toHaveLength(1)
   })
 
   test('are mounted once when two ask at once, and when one asks again', async () => {

@@ -8,7 +8,7 @@ import { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Catalog, Layer, Lazy, Snapshot } from './catalog.ts'
 import { filterOf } from './filter.ts'
-import { type Folders, mappedRoot, type Owner, type Stuck } from './folders.ts'
+import { type Folders, mappedRoot, type Owner, overIn, type Stuck } from './folders.ts'
 import { mountsOf } from './mounts.ts'
 import { type Info, type Labels, type Mount, Refusal, refLabel, type Usage } from './snapshot.ts'
 
@@ -19,12 +19,21 @@ export interface Asked {
   readonly labels: Labels
 }
 
+export interface Opened {
+  readonly id: string
+  readonly path: string
+  /** It has folders that it does not describe: over others it needs what {@link Layers.makeFolders} makes. */
+  readonly implied: boolean
+}
+
 /** Layers that are mounted instead of unpacked: what the snapshotter needs of the mounter and of containerd. */
 export interface Layers {
   /** Which layer is meant. @throws {Failure} when it is not known or has no index; the message says why */
   find(asked: Asked): Promise<Layer>
   /** Mounts it for `holder`, where it can be read as it is needed. @throws {Failure} the message says why not */
-  open(layer: Layer, holder: string): Promise<{ readonly id: string; readonly path: string }>
+  open(layer: Layer, holder: string): Promise<Opened>
+  /** Makes `into` with those that are other folders in what is `below`, the nearest first. @throws {Failure} */
+  makeFolders(id: string, below: readonly string[], into: string): Promise<boolean>
   /** As {@link open}, for one that was mounted before: whatever it takes. @throws {Failure} */
   reopen(layer: Layer, holder: string): Promise<{ readonly id: string; readonly path: string }>
   /** `holder` does not need it any more. @throws {Failure} when the mounter does not answer */
@@ -215,14 +224,15 @@ export class Snapshots {
   }
 
   async #open(key: string, parent: string, asked: Asked): Promise<Snapshot> {
-    const { catalog, folders, layers, clock, log, witness } = this.#parts
+    const { catalog, layers, clock, log, witness } = this.#parts
     const { ref, labels } = asked
     const layer = await layers.find(asked)
     const holder = `${this.holders}${crypto.randomUUID()}`
     this.opening.add(holder)
     try {
-      const { id: layerId, path } = await layers.open(layer, holder)
-      const snapshot = this.#placed(folders.makeLink(path), () => {
+      const opened = await layers.open(layer, holder)
+      const layerId = opened.id
+      const snapshot = this.#placed(await this.#made(opened, parent), () => {
         // The name is the one that was asked for where nobody has it: the layer may be here on another parent.
         const name = catalog.find(ref) ? key : ref
         return catalog.createLazy({ name, parent, labels, layer, layerId, holder, now: clock.wall() })
@@ -233,6 +243,23 @@ export class Snapshots {
     } finally {
       // What the mounter holds for nobody is found by that, and let go.
       this.opening.delete(holder)
+    }
+  }
+
+  /** The folder of a layer that is mounted, with what is laid over it on that parent. */
+  async #made({ id, path, implied }: Opened, parent: string): Promise<string> {
+    const { catalog, folders, layers } = this.#parts
+    const made = folders.makeLink(path)
+    const below = implied && parent !== '' ? catalog.get(parent) : undefined
+    if (!below) return made
+    try {
+      const chain = [below, ...catalog.chain(below)]
+      await this.#there(chain)
+      await layers.makeFolders(id, this.#shown(chain), overIn(made))
+      return made
+    } catch (error) {
+      folders.forget(made)
+      throw error
     }
   }
 
@@ -265,8 +292,11 @@ export class Snapshots {
 
   #mountsOf({ id, kind }: Snapshot, chain: readonly Snapshot[]): Mount[] {
     const { folders } = this.#parts
-    const parents = distinct(chain).map((parent) => folders.files(parent.id))
-    return mountsOf({ kind, files: folders.files(id), work: folders.work(id), parents })
+    return mountsOf({ kind, files: folders.files(id), work: folders.work(id), parents: this.#shown(chain) })
+  }
+
+  #shown(chain: readonly Snapshot[]): string[] {
+    return distinct(chain).flatMap(({ id }) => this.#parts.folders.shown(id))
   }
 
   async #there(chain: readonly Snapshot[]): Promise<void> {

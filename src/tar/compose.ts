@@ -26,9 +26,11 @@ const types: ReadonlyMap<string, EntryType> = new Map([
   ['6', 'fifo'],
 ])
 
-export function typeOf({ flag, name }: Header): EntryType | undefined {
-  // The oldest tars have no kind for folders.
-  return flag === '\0' && name.endsWith('/') ? 'directory' : types.get(flag)
+/** `undefined` for a kind that is not known. */
+export function typeOf({ flag, name }: Header, before: Before): EntryType | undefined {
+  // The oldest tars have no kind for folders; the name counts that an entry has in the end.
+  if (flag === '\0' && (before.name ?? lastOf(before.pax, 'path') ?? name).endsWith('/')) return 'directory'
+  return types.get(flag)
 }
 
 export function entryOf(
@@ -39,7 +41,7 @@ export function entryOf(
   at: number,
 ): LayerEntry {
   const { pax } = before
-  const type = typeOf(header)!
+  const type = typeOf(header, before)!
   const isDevice = type === 'char' || type === 'block'
   const path = before.name ?? lastOf(pax, 'GNU.sparse.name') ?? lastOf(pax, 'path') ?? header.name
   const target = before.target ?? lastOf(pax, 'linkpath') ?? header.linkname

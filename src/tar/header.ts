@@ -87,10 +87,27 @@ function formOf(block: Buffer): Header['form'] {
 
 function nameOf(block: Buffer, form: Header['form']): string {
   const name = textOf(block, 0, 100)
-  if (form !== 'ustar' || block[345] === 0) return name
-  // The "star" form keeps times behind a shorter prefix.
-  const isStar = block.toString('latin1', 508, 512) === 'tar\0'
-  return `${textOf(block, 345, isStar ? 131 : 155)}/${name}`
+  const prefix = prefixOf(block, form)
+  return prefix === '' ? name : `${prefix}/${name}`
+}
+
+function prefixOf(block: Buffer, form: Header['form']): string {
+  if (form === 'old') return ''
+  if (form === 'ustar') {
+    // The "star" form keeps times behind a shorter prefix.
+    const isStar = block.toString('latin1', 508, 512) === 'tar\0'
+    return textOf(block, 345, isStar ? 131 : 155)
+  }
+  // GNU has two times there. Go before 1.8 wrote some long names as if it had a prefix (golang.org/issue/12594), and
+  // every Go since then takes for one what is no time.
+  const areTimes = [345, 357].every((from) => block[from] === 0 || numberOf(block, from, 12) !== undefined)
+  const prefix = areTimes ? '' : textOf(block, 345, 155)
+  return isAscii(prefix) ? prefix : ''
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= 0x80) return false
+  return true
 }
 
 function octal(block: Buffer, from: number, length: number): number | undefined {

@@ -89,8 +89,30 @@ describe('what an entry says', () => {
 
   test('a ustar prefix leads the name', () => {
     expect(one({ name: 'b', prefix: 'a' }).path).toBe('a/b')
-    expect(one({ name: 'b', prefix: 'a', magic: 'gnu' }).path).toBe('b')
     expect(one({ name: 'b', prefix: 'a', magic: 'old' }).path).toBe('b')
+  })
+
+  // Go's archive/tar, before 1.8 as a writer and since then as a reader; golang.org/issue/12594.
+  test('GNU has times where ustar has a prefix; what is no time is one that Go wrote there', () => {
+    const path = (prefix: string) => one({ name: 'b', prefix, magic: 'gnu' }).path
+    const time = '14371573600\0'
+    expect(path('usr/share/some/very/long/path')).toBe('usr/share/some/very/long/path/b')
+    expect(path(`${time}usr`)).toBe(`${time.slice(0, -1)}/b`)
+    expect(path(time + time)).toBe('b')
+    expect(path(`\0${'\0'.repeat(11)}${time}`)).toBe('b')
+    expect(path('\x80\0\0\0\0\0\0\0\x65\x00\x00\x00')).toBe('b')
+    expect(path('usr/caf\xe9')).toBe('b')
+  })
+
+  test('the oldest form of a folder is told by the name that it has in the end', () => {
+    const long = 'a/'.repeat(60)
+    const type = (...members: Member[]) => read(tarOf(members)).entries.map((entry) => entry.type)
+    const named = { name: '././@LongLink', flag: 'L', data: `${long}\0` }
+    expect(type(named, { name: long.slice(0, 99), flag: '\0' })).toEqual(['directory'])
+    expect(type({ ...named, data: `${long}f\0` }, { name: long.slice(0, 100), flag: '\0' })).toEqual(['file'])
+    expect(type({ name: 'x', flag: '\0', pax: [['path', 'x/']] })).toEqual(['directory'])
+    // It has no bytes then, whatever size it claims.
+    expect(type(named, { name: 'x', flag: '\0', size: 512 }, { name: 'next' })).toEqual(['directory', 'file'])
   })
 
   test('PAX records are of the next entry only, and win over its header', () => {

@@ -183,7 +183,7 @@ export class TarReader {
     const { pax } = this.#before
     const stored = this.#stored(header)
     const named = lastOf(pax, 'GNU.sparse.realsize') ?? lastOf(pax, 'GNU.sparse.size')
-    if (named === undefined || typeOf(header) !== 'file') return this.#emit(header, stored)
+    if (named === undefined || typeOf(header, this.#before) !== 'file') return this.#emit(header, stored)
     const size = paxNumber(named)
     if (size === undefined || size < 0) refuse(this.#at, 'a sparse file has no size')
     if (lastOf(pax, 'GNU.sparse.major') === '1' && lastOf(pax, 'GNU.sparse.minor') === '0') {
@@ -196,7 +196,7 @@ export class TarReader {
 
   /** Bytes that follow the header. Links, folders and devices have none, whatever their headers claim. */
   #stored(header: Header): number {
-    const type = typeOf(header)
+    const type = typeOf(header, this.#before)
     if (type === undefined) refuse(this.#at, `${shown(header.name)} is of the unknown kind ${shown(header.flag)}`)
     if (type !== 'file' && header.flag !== 'D') return 0
     const text = lastOf(this.#before.pax, 'size')

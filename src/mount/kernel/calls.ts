@@ -29,6 +29,17 @@ export const callSchema = z.discriminatedUnion('do', [
     lazy: z.boolean(),
   }),
   z.object({ do: z.literal('look'), path: z.string() }),
+  /** Makes the folders that a mounted layer does not describe as they are in the layers below it. */
+  z.object({
+    do: z.literal('folders'),
+    /** The file of the layer's tree, and where that is mounted. */
+    tree: z.string(),
+    layer: z.string(),
+    /** Folders that the layer goes over, the nearest first. */
+    below: z.array(z.string()),
+    /** Is made, to be laid over the layer; not where nothing in it would differ from the layer. */
+    into: z.string(),
+  }),
 ])
 export type Call = z.infer<typeof callSchema>
 
@@ -53,6 +64,8 @@ export const outcomeSchema = z.object({
   /** What the kernel said beside the number. */
   said: z.array(z.string()).default([]),
   seen: seenSchema.optional(),
+  /** Of `folders`: whether there are some that had to be made. */
+  made: z.boolean().optional(),
   /** What the kernel calls the new mount where it tells how far ahead it reads; unknown when others mounted meanwhile. */
   readAhead: z.string().optional(),
 })

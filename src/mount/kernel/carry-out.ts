@@ -5,8 +5,9 @@
  */
 import { ptr } from 'bun:ffi'
 import { closeSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs'
-import { cString, directAlignment, errno, libc } from '../../fuse/libc.ts'
+import { cString, directAlignment, errno, errnos, libc } from '../../fuse/libc.ts'
 import type { Call, Outcome, Seen } from './calls.ts'
+import { makeFolders } from './implied-folders.ts'
 import { readAheads } from './read-ahead.ts'
 
 /** The same on all machines. */
@@ -28,6 +29,8 @@ export function carryOut(call: Call): Outcome {
     }
     case 'look':
       return { errno: 0, said: [], seen: look(call.path) }
+    case 'folders':
+      return folders(call)
   }
 }
 
@@ -59,6 +62,15 @@ function mount({ type, options, device, onDisk, flags, target }: Extract<Call, {
   libc().close(context)
   const fresh = device === undefined ? [] : readAheads().filter((name) => !before.has(name))
   return { errno: 0, said: [], ...(fresh.length === 1 ? { readAhead: fresh[0] } : {}) }
+}
+
+function folders(call: Extract<Call, { do: 'folders' }>): Outcome {
+  try {
+    return { errno: 0, said: [], made: makeFolders(call) }
+  } catch (error) {
+    const number = Math.abs((error as NodeJS.ErrnoException).errno ?? errnos.EIO)
+    return { errno: number, step: (error as Error).message, said: [] }
+  }
 }
 
 /** EROFS reads in blocks of 512 bytes; a disk with larger sectors would refuse them. */

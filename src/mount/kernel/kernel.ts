@@ -68,6 +68,7 @@ export interface Stays {
 function sentenceOf(call: Call, { errno, step, said }: Outcome): string {
   if (call.do === 'look') return `${call.path} cannot be looked at: ${nameOfErrno(errno)}`
   if (call.do === 'unmount') return `${call.target} cannot be unmounted: ${nameOfErrno(errno)}`
+  if (call.do === 'folders') return `folders that the layer at ${call.layer} does not describe cannot be made: ${step}`
   if (errno === errnos.ENODEV && step === `open ${call.type}`) return missingType(call.type)
   if (errno === errnos.EPERM) {
     return `this process may not mount (${step}); in a container it needs CAP_SYS_ADMIN, and a profile that lets it mount`

@@ -54,8 +54,21 @@ export const layerSchema = progressSchema.extend({
   /** Of the mounted EROFS file system: the layer's tree, with whiteouts as overlayfs has them. */
   path: z.string(),
   holders: z.array(z.string()),
+  /** It has folders that it does not describe: over other layers it needs what `POST /v1/layers/<id>/folders` makes. */
+  implied: z.boolean().optional(),
 })
 export type LayerFacts = z.infer<typeof layerSchema>
+
+/** `POST /v1/layers/<id>/folders`: makes folders that the layer does not describe, as they are in those below it. */
+export const foldersRequestSchema = z.object({
+  /** What it goes over, the nearest first. */
+  below: z.array(path).max(1000),
+  /** Is made, unless the layer has them all as they are below; to be laid over the layer. */
+  into: path,
+})
+export type FoldersRequest = z.infer<typeof foldersRequestSchema>
+
+export const foldersSchema = z.object({ made: z.boolean() })
 
 /** Answer of `GET /v1/layers`. */
 export const layersSchema = z.object({ layers: z.array(layerSchema) })

@@ -6,6 +6,7 @@ import { repositoryOfRequest } from '../../oci/reference.ts'
 import type { Log } from '../../telemetry/log.ts'
 import {
   apiVersion,
+  foldersRequestSchema,
   type LayersFacts,
   layerRequestSchema,
   type MounterFacts,
@@ -52,6 +53,10 @@ export function mounterApp({ layers, mounts, facts, upgrade, log }: AppInit): Ho
   })
   app.get('/v1/layers', (c) => c.json({ layers: layers.facts() } satisfies LayersFacts))
   app.get('/v1/layers/:id', (c) => c.json(layers.fact(c.req.param('id'))))
+  app.post('/v1/layers/:id/folders', async (c) => {
+    const wanted = foldersRequestSchema.parse(await bodyOf(c.req.raw))
+    return c.json({ made: await layers.makeFolders(c.req.param('id'), wanted) })
+  })
   app.delete('/v1/layers/:id', async (c) => {
     const holder = c.req.query('holder')
     if (!holder) throw new Failure('bad-request', 'which holder lets go of the layer? ?holder=NAME')

@@ -4,6 +4,8 @@ import { Failure } from '../../failure.ts'
 import { parseJson } from '../../json.ts'
 import {
   apiVersion,
+  type FoldersRequest,
+  foldersSchema,
   type LayerFacts,
   type LayerRequest,
   layerSchema,
@@ -49,6 +51,10 @@ export class MounterClient {
   }
   hold(layer: LayerRequest): Promise<LayerFacts> {
     return this.#ask('POST', '/v1/layers', layerSchema, layer)
+  }
+  /** @returns whether there were any to be made */
+  async makeFolders(id: string, wanted: FoldersRequest): Promise<boolean> {
+    return (await this.#ask('POST', `/v1/layers/${id}/folders`, foldersSchema, wanted)).made
   }
   /** `discard`: what is here of it is not wanted for the next mount, but its space. */
   async release(id: string, holder: string, { discard = false } = {}): Promise<void> {

@@ -7,6 +7,7 @@ import { errnos } from '../../fuse/libc.ts'
 import type { FuseFile, FuseServer } from '../../fuse/server.ts'
 import { digestOf, hexOf } from '../../oci/digest.ts'
 import { silentLog } from '../../telemetry/log.ts'
+import type { Call } from '../kernel/calls.ts'
 import { Kernel } from '../kernel/kernel.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
 import { Layers } from './layers.ts'
@@ -22,6 +23,7 @@ let hangs: Promise<void> | undefined
 let fails: string | undefined
 let mounted: string[]
 let busy: boolean
+let asked: Call | undefined
 
 const spec: LayerSpec = {
   node: { registry: 'http://127.0.0.1:4880' },
@@ -50,7 +52,8 @@ beforeEach(() => {
     if (call?.do === 'unmount' && busy) return [{ errno: errnos.EBUSY, said: [] }]
     if (call?.do === 'unmount') mounted = mounted.filter((target) => target !== call.target)
     else if (call?.do === 'mount') mounted.push(call.target)
-    return [{ errno: 0, said: [] }]
+    asked = call
+    return [{ errno: 0, said: [], ...(call?.do === 'folders' ? { made: true } : {}) }]
   })
   const server = {
     add: (file: FuseFile) => void served.set(file.name, file),
@@ -145,6 +148,18 @@ describe('a layer', () => {
     busy = false
     await layers.sweep()
     expect([layers.count, mounted.length]).toEqual([1, 1])
+  })
+
+  test('that does not describe its folders says so, and has them made, by the next mounter too', async () => {
+    const into = { below: ['/below'], into: '/into' }
+    await layers.hold(spec, 'a')
+    expect([layers.fact(id).implied, await layers.makeFolders(id, into)]).toEqual([undefined, false])
+    const tree = join(dir, 'meta')
+    layers.adopt([{ ...layers.state()[0]!, tree }])
+    expect(layers.fact(id).implied).toBe(true)
+    expect(await layers.makeFolders(id, into)).toBe(true)
+    expect(asked).toEqual({ do: 'folders', tree, layer: layers.fact(id).path, ...into })
+    expect(layers.state()[0]).toMatchObject({ id, tree })
   })
 
   test('that is let go while it is opened again is served by nobody afterwards', async () => {

@@ -8,12 +8,13 @@ import { Failure } from '../../failure.ts'
 import type { FuseFile, FuseServer } from '../../fuse/server.ts'
 import { shortDigest } from '../../oci/digest.ts'
 import type { Log } from '../../telemetry/log.ts'
+import { hasImplied, type makeFolders } from '../kernel/implied-folders.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { layerMount } from '../kernel/overlay.ts'
 import { readFarAhead } from '../kernel/read-ahead.ts'
 import { Lines } from '../line.ts'
 import type { LayerProgress, LayerSpec, OpenLayer, UnpackedLayer } from '../unpacked-layer.ts'
-import type { LayerFacts } from './api.ts'
+import type { FoldersRequest, LayerFacts } from './api.ts'
 import { LateLayer } from './late-layer.ts'
 import type { Places } from './places.ts'
 import type { Origin } from './report.ts'
@@ -47,6 +48,8 @@ interface Mounted {
   readAhead: string | undefined
   /** What is here of it goes with it. */
   discard: boolean
+  /** The file of its tree, where that has folders that it does not describe. */
+  readonly tree: string | undefined
 }
 
 export class Layers {
@@ -64,9 +67,10 @@ export class Layers {
   }
 
   state(): LayerState[] {
-    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec, readAhead }) => ({
+    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec, readAhead, tree }) => ({
       id,
       ...(readAhead === undefined ? {} : { readAhead }),
+      ...(tree === undefined ? {} : { tree }),
       inode,
       served,
       size,
@@ -133,9 +137,21 @@ export class Layers {
     })
   }
 
+  /**
+   * Makes what is to be laid over a layer that goes over others, see {@link makeFolders}.
+   * @returns false where nothing is, and nothing was made @throws {Failure}
+   */
+  async makeFolders(id: string, { below, into }: FoldersRequest): Promise<boolean> {
+    const { tree } = this.#known(id)
+    if (tree === undefined) return false
+    const layer = join(this.#o.places.layers, id)
+    const { made } = await this.#o.kernel.make({ do: 'folders', tree, layer, below: [...below], into })
+    return made ?? false
+  }
+
   /** Serves what another process of ours mounted, of which this one has the descriptor. */
   adopt(states: readonly LayerState[]): void {
-    for (const { id, inode, served, size, holders, spec, readAhead } of states) {
+    for (const { id, inode, served, size, holders, spec, readAhead, tree } of states) {
       const layer = new LateLayer(() => this.#o.open(spec as LayerSpec))
       const mounted: Mounted = {
         id,
@@ -148,6 +164,7 @@ export class Layers {
         fd: undefined,
         readAhead,
         discard: false,
+        tree,
       }
       this.#byId.set(id, mounted)
       if (served === 'fuse') this.#o.server.add(waiting(mounted))
@@ -211,6 +228,7 @@ export class Layers {
       fd: undefined,
       readAhead: undefined,
       discard: false,
+      tree: hasImplied(layer.metadataPath) ? layer.metadataPath : undefined,
     }
     try {
       this.#serve(mounted, layer)
@@ -299,7 +317,7 @@ export class Layers {
     return mounted
   }
 
-  #factsOf({ id, spec, holders, layer, size }: Mounted): LayerFacts {
+  #factsOf({ id, spec, holders, layer, size, tree }: Mounted): LayerFacts {
     const progress: LayerProgress = layer.progress() ?? {
       size,
       here: 0,
@@ -317,6 +335,7 @@ export class Layers {
       digest: spec.digest,
       path: join(this.#o.places.layers, id),
       holders: [...holders],
+      ...(tree === undefined ? {} : { implied: true }),
     }
   }
 }

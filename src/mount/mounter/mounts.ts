@@ -149,7 +149,8 @@ export class Mounts {
       ),
     )
     const facts = held.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-    const writable = rw ? join(places.writable, randomUUID()) : undefined
+    const needed = rw || facts.slice(1).some(({ implied }) => implied)
+    const writable = needed ? join(places.writable, randomUUID()) : undefined
     const mount: MountState = {
       dir,
       image: formatReference(reference),
@@ -165,8 +166,9 @@ export class Mounts {
     try {
       const failed = held.find((result) => result.status === 'rejected')
       if (failed) throw failed.reason
-      const upper = writable === undefined ? undefined : await this.#writable(writable, facts.at(-1)?.path)
-      const paths = facts.map(({ path }) => path)
+      if (writable !== undefined) mkdirSync(writable, { recursive: true })
+      const paths = writable === undefined ? facts.map(({ path }) => path) : await this.#stacked(facts, writable)
+      const upper = rw ? await this.#writable(writable!, facts.at(-1)?.path) : undefined
       // Before it is there: after a kill in this moment nobody else would know that what is mounted there is ours.
       this.#byDir.set(dir, mount)
       save()
@@ -181,10 +183,22 @@ export class Mounts {
     return factsOf(mount, new Map(facts.map((fact) => [fact.id, fact])))
   }
 
+  /** Where the layers are, each with the folders over it that it does not describe; the lowest first. */
+  async #stacked(layers: readonly LayerFacts[], folder: string): Promise<string[]> {
+    const paths: string[] = []
+    for (const [i, { id, path, implied }] of layers.entries()) {
+      const into = join(folder, `over-${i}`)
+      const below = paths.toReversed()
+      paths.push(path)
+      if (implied && i > 0 && (await this.#o.layers.makeFolders(id, { below, into }))) paths.push(into)
+    }
+    return paths
+  }
+
   /** Folders for what is written. The root of the file system is the upper one's: it must look as the image's does. */
   async #writable(folder: string, top: string | undefined) {
     const made = { upper: join(folder, 'upper'), work: join(folder, 'work') }
-    mkdirSync(made.upper, { recursive: true })
+    mkdirSync(made.upper)
     mkdirSync(made.work)
     const { mode, uid, gid } = top === undefined ? usualRoot : await this.#o.kernel.look(top)
     chownSync(made.upper, uid, gid)

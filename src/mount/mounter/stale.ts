@@ -97,9 +97,9 @@ function removeStale(places: Places, state: State, log: Log): void {
     if (!known.has(dir))
       log.warn('an image stays mounted of which nothing is known', { dir, remedy: `shoal umount ${dir}` })
   }
-  // What was written to root file systems goes with them, as it does when they are unmounted.
+  // What was written to root file systems, or made for them, goes with them, as it does when they are unmounted.
   for (const name of readdirSync(places.writable)) {
-    const used = table.some(({ options }) => options.includes(`/${name}/upper`))
+    const used = table.some(({ options }) => options.includes(`/${name}/`))
     if (!used) rmSync(join(places.writable, name), { recursive: true, force: true })
   }
   const kept = new Set(state.layers.map(({ id }) => id))

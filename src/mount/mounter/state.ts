@@ -15,6 +15,8 @@ export const layerStateSchema = z.object({
   size: z.number().int().min(0),
   holders: z.array(z.string()),
   readAhead: z.string().optional(),
+  /** The file of its tree, where that has folders that it does not describe. */
+  tree: z.string().optional(),
   spec: z.object({
     node: nodeSchema,
     repository: z.object({ registry: z.string(), name: z.string() }),
@@ -29,7 +31,7 @@ export type LayerState = z.infer<typeof layerStateSchema>
 
 export const mountStateSchema = mountSchema.omit({ layers: true }).extend({
   layers: z.array(z.string()),
-  /** The directory of what is written to it. */
+  /** The directory of what is written to it, and of folders that lie over its layers. */
   writable: z.string().optional(),
 })
 export type MountState = z.infer<typeof mountStateSchema>

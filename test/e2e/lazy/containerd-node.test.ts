@@ -5,10 +5,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { hostFacts, whyNot } from '../../../src/mount/kernel/support.ts'
+import { digestOf as digestOfBytes } from '../../../src/oci/digest.ts'
 import { FakeRegistry, noise } from '../../fakes/registry.ts'
 import { Capsule } from '../../lab/capsule.ts'
 import { CriContainerd } from '../../lab/engines/cri.ts'
+import { impliedLayers } from '../../lab/implied-layers.ts'
 import { scratchRoot } from '../../lab/lab.ts'
 import { LazyStack } from '../../lab/lazy-stack.ts'
 import { SmallImages, type SmallLayer } from '../../lab/small-images.ts'
@@ -117,6 +120,24 @@ describe.skipIf(obstacle !== undefined)('containerd with layers that are mounted
     await containerd.pull(hidden)
     expect(await containerd.run(hidden, 'cat', '/word')).toBe('second')
     for (const image of [twice, hidden]) await containerd.remove(image)
+  }, 60_000)
+
+  test('folders that an upper layer does not describe are those of the layers below', async () => {
+    const images = new SmallImages(dir, registry)
+    const upper = impliedLayers().map((tar) => {
+      const bytes = gzipSync(tar)
+      return { tree: '', bytes, digest: digestOfBytes(bytes), diffId: digestOfBytes(tar) }
+    })
+    const implied = images.image('lab/implied', [system, ...upper])
+    await containerd.pull(implied)
+    expect(await containerd.contents()).not.toContain(upper[2]!.digest)
+    const stat = ['/bin/busybox', 'stat', '-c', '%n %a %u:%g']
+    const said = await containerd.run(implied, ...stat, '/tmp', '/root', '/home', '/home/me', '/again', '/gone')
+    expect(said.trim().split('\n')).toEqual([
+      ...['/tmp 1777 0:0', '/root 700 3:70000', '/home 755 0:0', '/home/me 2750 1000:1000', '/again 701 9:0'],
+      '/gone 755 0:0',
+    ])
+    await containerd.remove(implied)
   }, 60_000)
 
   test('usage is what a layer takes, and nothing of a removed image is left mounted', async () => {
