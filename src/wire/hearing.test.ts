@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { unsaid } from '../../test/fakes/unsaid.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
 import { Hearing } from './hearing.ts'
 import { announceSchema, parse, scheduleSchema } from './messages.ts'
@@ -14,6 +15,19 @@ const node = {
   zone: 'eu/a/r1',
   version: '0.1.0',
   epoch: 'one',
+}
+
+/** Everything that can be said. */
+const wholeNode = { ...node, protocols: { from: 1, to: 2 }, homes: ['registry.test/org/**'] }
+const wholeAnnounce = {
+  ...{ node: wholeNode, uploads: 1, uploadSlots: 4, full: true, leaving: false, known: 'v1' },
+  holdings: [{ digest, size: 3_000_000, pieces: 12, complete: true }],
+  gone: [digest],
+}
+const wholeSchedule = {
+  ...{ node: wholeNode, size: 3_000_000, pieces: 3, connected: [id], stalled: true, part: true, hears: true },
+  location: { repository: { registry: 'docker.io', name: 'library/debian' }, kind: 'blob', digest },
+  failed: [{ node: id, reason: 'does not answer', refused: 'denied' }],
 }
 
 const wrong = fc.constantFrom<unknown>(null, -1, 0.5, 2 ** 60, '', 'x', 'y'.repeat(600), {}, [], [null], true)
@@ -70,6 +84,7 @@ const schedule = record({
   ),
   stalled: some(fc.boolean()),
   part: some(fc.constantFrom(undefined, true, false)),
+  hears: some(fc.constantFrom(undefined, true, false)),
 })
 
 function outcome(read: () => unknown): unknown {
@@ -101,6 +116,21 @@ describe('what is heard is what the schema makes of it, and is refused with the 
       }),
       { numRuns: 3000, seed: 22 },
     )
+  })
+
+  test('with every field there is, the first time and every other', () => {
+    const hearing = new Hearing()
+    for (const [schema, value, hear] of [
+      [announceSchema, wholeAnnounce, (text: string) => hearing.announce(text)],
+      [scheduleSchema, wholeSchedule, (text: string) => hearing.schedule(text)],
+    ] as const) {
+      expect(unsaid(schema, value)).toEqual([])
+      const text = JSON.stringify(value)
+      const heard = [hear(text), hear(text), hear(text)]
+      for (const each of heard) expect(each as object).toStrictEqual(parse<object>(schema, value))
+      // The second time nothing was read anew.
+      expect(heard[1]!.node).toBe(heard[0]!.node)
+    }
   })
 
   test('what is no JSON is refused', () => {

@@ -55,16 +55,18 @@ export class Hearing {
 
   #schedule(value: unknown): Schedule | undefined {
     if (!isObject(value)) return undefined
-    const { size, pieces, connected, stalled, part } = value
+    const { size, pieces, connected, stalled, part, hears } = value
     const node = this.#known(value.node)
     const location = locationOf(value.location)
     if (!node || !location || !isCount(pieces) || typeof stalled !== 'boolean') return undefined
-    if (size !== undefined && !isSize(size)) return undefined
-    if (part !== undefined && typeof part !== 'boolean') return undefined
+    if (!isPerhaps(size, isSize) || !isPerhaps(part, isBoolean) || !isPerhaps(hears, isBoolean)) return undefined
     const failed = listOf(value.failed, mostNamed, failedOf)
     if (!failed || !isListOf(connected, mostNamed, isNodeId)) return undefined
-    const schedule = { node, location, pieces, connected, failed, stalled, ...(part === undefined ? {} : { part }) }
-    return size === undefined ? schedule : { ...schedule, size }
+    const schedule: Schedule = { node, location, pieces, connected, failed, stalled }
+    if (size !== undefined) schedule.size = size
+    if (part !== undefined) schedule.part = part
+    if (hears !== undefined) schedule.hears = hears
+    return schedule
   }
 
   /** What the node said of itself before, if it says the same now. */
@@ -168,6 +170,15 @@ function isListOf<T>(value: unknown, most: number, is: (item: unknown) => item i
 
 function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** It may be left out. */
+function isPerhaps<T>(value: unknown, is: (value: unknown) => value is T): value is T | undefined {
+  return value === undefined || is(value)
+}
+
+function isBoolean(value: unknown): value is boolean {
+  return typeof value === 'boolean'
 }
 
 function isCount(value: unknown): value is number {
