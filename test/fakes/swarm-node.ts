@@ -148,11 +148,15 @@ export class SwarmNode {
 
   /** Another node asks it for parents: its scheduler is told what the wire makes of that. */
   hearSchedule(text: string): ScheduleReply {
-    return this.scheduler!.schedule(this.#hearing.schedule(text))
+    const question = this.#hearing.schedule(text)
+    this.#hearing.remember(question.node)
+    return this.scheduler!.schedule(question)
   }
 
   hearAnnounce(text: string): void {
-    this.scheduler!.announce(this.#hearing.announce(text))
+    const announce = this.#hearing.announce(text)
+    this.#hearing.remember(announce.node)
+    this.scheduler!.announce(announce)
   }
 
   complete(digest: Digest): boolean {
