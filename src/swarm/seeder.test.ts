@@ -381,6 +381,21 @@ describe('a piece', () => {
     expect(offers.filter(({ refused }) => refused === 'too-many').length).toBe(1)
   })
 
+  test('can be waited for by a child that comes when another fills the line: that one tries elsewhere', async () => {
+    const rig = new Rig()
+    await rig.add(0)
+    const greedy = Array.from({ length: 20 }, () => rig.offer('greedy'))
+    await settle()
+    const ann = rig.offer('ann')
+    await settle()
+    expect(ann.refused).toBeUndefined()
+    // Two are on their way to it, four waited, and the newest of these made room.
+    expect(greedy.map(({ got, refused }) => (got ? 'sent' : (refused ?? 'waits')))).toEqual([
+      ...['sent', 'sent', 'waits', 'waits', 'waits'],
+      ...Array(15).fill('too-many'),
+    ])
+  })
+
   test('of a blob that left while the child waited is refused', async () => {
     const rig = new Rig()
     await rig.add(0)

@@ -14,7 +14,7 @@ const everyMs = 10_000
 
 export class SharedBans {
   readonly #o: { bans: Bans; shared: SharedList; clock: Clock; log: Log }
-  /** Own ones that are in the database: when they are no more, somebody has lifted them. */
+  /** Own ones that are in the database, and until when there: are they no more before that, somebody has lifted them. */
   readonly #told = new Map<NodeId, number>()
   #stop = () => {}
 
@@ -24,6 +24,8 @@ export class SharedBans {
 
   start(): void {
     const { bans, clock } = this.#o
+    // Those from before this start were told then, and may have been lifted since: nobody is told of them anew.
+    for (const { node, until } of bans.own()) this.#told.set(node, until)
     bans.onBanned((ban) => void this.#quietly(() => this.#tell(ban)))
     bans.onLifted((node) => {
       this.#told.delete(node)
@@ -44,16 +46,21 @@ export class SharedBans {
   }
 
   async #look(): Promise<void> {
-    const { bans, shared, clock } = this.#o
+    const { bans, clock } = this.#o
     const told = new Map(this.#told)
-    const found = await shared.list(clock.wall())
-    const names = new Set(found.map(({ node }) => node))
+    const found = await this.#o.shared.list(clock.wall())
+    const shared = new Map(found.map(({ node, until }) => [node, until]))
     for (const [node, until] of told) {
-      if (names.has(node)) continue
+      if (shared.has(node)) continue
       this.#told.delete(node)
       if (until > clock.wall()) bans.forget(node)
     }
-    for (const ban of bans.own()) if (!told.has(ban.node) && !names.has(ban.node)) await this.#tell(ban)
+    for (const ban of bans.own()) {
+      const until = shared.get(ban.node)
+      // Whoever told it.
+      if (until !== undefined) this.#told.set(ban.node, until)
+      else if (!told.has(ban.node)) await this.#tell(ban)
+    }
     bans.learn(found)
   }
 

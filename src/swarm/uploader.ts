@@ -213,7 +213,9 @@ export class Uploader {
     if ('pieces' in ask.wanted && !ask.wanted.pieces.some((piece) => blob.have.has(piece))) {
       throw new Failure('no-blob', `this node does not hold the wanted pieces of ${digest}`)
     }
-    if (!this.#queue.ask(ask)) throw new Failure('too-many', 'too many nodes wait for pieces of this one')
+    const out = this.#queue.ask(ask)
+    if (out === ask) throw new Failure('too-many', 'too many nodes wait for pieces of this one')
+    if (out) this.#turns.get(out.id)?.(undefined)
     const abort = () => {
       if (this.#queue.withdraw(ask.id)) this.#turns.get(ask.id)?.(undefined)
     }
@@ -222,7 +224,13 @@ export class Uploader {
       this.#turns.delete(ask.id)
       signal.removeEventListener('abort', abort)
       if (grant) resolve(grant)
-      else reject(new Failure('too-many', 'no piece for that node within its patience'))
+      else
+        reject(
+          new Failure(
+            'too-many',
+            'no turn for that node: it has waited for long, or has the most requests in a full line',
+          ),
+        )
     })
     this.#serve()
     return promise

@@ -30,6 +30,10 @@ class Line {
     this.queue.ask({ id: ++this.#id, peer, digest, wanted: { pieces }, background, at: this.now })
     return this.#id
   }
+  /** Whose ask has no place when that child asks. */
+  turnedAway(peer: string, piece: number): string | undefined {
+    return this.queue.ask({ id: ++this.#id, peer, digest: blob, wanted: { pieces: [piece] }, at: this.now })?.peer
+  }
   /** Grants and delivers `count` pieces one after the other, and tells who got them. */
   serve(count: number): Grant['ask'][] {
     return Array.from({ length: count }, () => {
@@ -136,9 +140,30 @@ describe('the line', () => {
     line.grants()
     line.ask('bob', 0)
     line.ask('cat', 0)
-    const wanted = { pieces: [0] }
-    expect(line.queue.ask({ id: 77, peer: 'dan', digest: blob, wanted, at: 0 })).toBe(false)
+    expect(line.turnedAway('dan', 0)).toBe('dan')
     expect(line.queue.waiting).toBe(2)
+  })
+
+  test('has room for everybody: whoever has most of it loses the newest, once it is full', () => {
+    const line = new Line({ leastSlots: 1, mostWaiting: 6 })
+    line.have.clear(7)
+    for (const piece of [0, 1, 2, 3, 4, 5]) expect(line.turnedAway('greedy', piece)).toBeUndefined()
+    expect(line.turnedAway('greedy', 6)).toBe('greedy')
+    const away = ['ann', 'bob', 'bob', 'ann', 'bob', 'greedy', 'cat'].map((peer) => line.turnedAway(peer, 7))
+    // Once all three have two, none of them gets a third, and the next child takes one of the first's.
+    expect(away).toEqual(['greedy', 'greedy', 'greedy', 'greedy', 'bob', 'greedy', 'greedy'])
+    // Its oldest one is still there.
+    expect(line.grants()).toEqual(['greedy 0'])
+    expect(line.queue.waiting).toBe(5)
+  })
+
+  test('counts those that wait, and none of what a child had before', () => {
+    const line = new Line({ leastSlots: 1, mostWaiting: 2 })
+    for (let i = 0; i < 5; i++) line.queue.withdraw(line.ask('ann', 0))
+    line.send(0, 0, 0)
+    expect([line.turnedAway('earlier', 0), line.turnedAway('bob', 0)]).toEqual([undefined, undefined])
+    expect(line.turnedAway('ann', 0)).toBe('ann')
+    expect(line.turnedAway('earlier', 0)).toBe('earlier')
   })
 
   test('forgets who withdrew, once', () => {

@@ -90,6 +90,8 @@ export class UploadQueue<A extends Ask = Ask> {
   readonly #news = new Map<number, A>()
   /** By child and blob: how many of them there are, and which pieces the child was sent while it had others waiting. */
   readonly #alike = new Map<string, { waiting: number; readonly sent: Map<number, number> }>()
+  /** How many of them there are of each child. */
+  readonly #asksOf = new Map<string, number>()
   /** How many of them there are of each blob, with and without somebody who waits for it. */
   readonly #crowds = new Map<string, number>()
   #sendingBytes = 0
@@ -136,9 +138,14 @@ export class UploadQueue<A extends Ask = Ask> {
     return Math.max(leastSlots, Math.min(wanted, Math.floor(pieces / piecesPerSlot)))
   }
 
-  /** False when the line is too long: the asker should try elsewhere, or later. */
-  ask(ask: A): boolean {
-    if (this.#waiting.size >= this.#tuning.mostWaiting) return false
+  /**
+   * Takes it into the line. Where that is full, whoever has most asks in it loses the newest: nobody fills it for others.
+   * @returns the ask that has no place, this one or another: who made it should try elsewhere, or later
+   */
+  ask(ask: A): A | undefined {
+    const out = this.#waiting.size < this.#tuning.mostWaiting ? undefined : this.#tooMany(ask)
+    if (out === ask) return ask
+    if (out) this.withdraw(out.id)
     this.#waiting.add(ask, [shareOf(ask.background ?? false), ask.peer, ask.digest])
     this.#asks.set(ask.id, ask)
     if (!ask.background) this.#news.set(ask.id, ask)
@@ -146,7 +153,8 @@ export class UploadQueue<A extends Ask = Ask> {
     const alike = this.#alike.get(flowOf(ask))
     if (alike) alike.waiting++
     else this.#alike.set(flowOf(ask), { waiting: 1, sent: new Map() })
-    return true
+    this.#asksOf.set(ask.peer, (this.#asksOf.get(ask.peer) ?? 0) + 1)
+    return out
   }
 
   /** The asker went away, or was refused. */
@@ -248,6 +256,19 @@ export class UploadQueue<A extends Ask = Ask> {
     else this.#crowds.delete(crowd)
     const alike = this.#alike.get(flowOf(ask))
     if (alike && --alike.waiting === 0) this.#alike.delete(flowOf(ask))
+    const others = (this.#asksOf.get(ask.peer) ?? 1) - 1
+    if (others > 0) this.#asksOf.set(ask.peer, others)
+    else this.#asksOf.delete(ask.peer)
+  }
+
+  /** Which of them all is one too many, this one included. */
+  #tooMany(ask: A): A {
+    let [child, most] = [ask.peer, (this.#asksOf.get(ask.peer) ?? 0) + 1]
+    for (const [peer, count] of this.#asksOf) if (count > most) [child, most] = [peer, count]
+    let out = ask
+    // The newest of them comes last.
+    if (child !== ask.peer) for (const other of this.#asks.values()) if (other.peer === child) out = other
+    return out
   }
 
   /** Whose turn it is among several crowds; undefined where there is one only. */

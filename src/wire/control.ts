@@ -76,6 +76,7 @@ export class Control {
       guest.pass?.bring(text)
       const message = read(text)
       speaksFor(guest, message.node.id)
+      this.#hearing.remember(message.node)
       const answer = JSON.stringify(await reply(ready, message))
       return new Response(answer, { headers: { 'content-type': 'application/json', ...sealed(guest, 200, answer) } })
     } catch (error) {

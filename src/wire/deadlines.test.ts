@@ -53,6 +53,26 @@ test('one that is late may start another', () => {
   expect(late).toEqual(['a', 'b'])
 })
 
+test('one that throws when it is late takes no other along, of those that wait and of those that come', () => {
+  deadlines.start(() => {
+    throw new Error('out of order')
+  })
+  deadlines.start(() => late.push('a'))
+  expect(() => clock.advance(800)).toThrow('out of order')
+  clock.advance(100)
+  expect(late).toEqual(['a'])
+  deadlines.start(() => late.push('b'))
+  clock.advance(900)
+  expect([late, clock.pending]).toEqual([['a', 'b'], 0])
+})
+
+test('one that is late may close them all', () => {
+  deadlines.start(() => deadlines.close())
+  deadlines.start(() => late.push('a'))
+  clock.advance(5000)
+  expect([late, clock.pending]).toEqual([[], 0])
+})
+
 test('after closing nothing is late', () => {
   deadlines.start(() => late.push('a'))
   deadlines.close()

@@ -27,7 +27,7 @@ export class Deadlines {
   start(late: () => void): () => void {
     const started = { due: this.#clock.now() + this.#ms, late }
     this.#started.add(started)
-    this.#timer ??= this.#clock.after(this.#step, () => this.#check())
+    this.#arm()
     return () => void this.#started.delete(started)
   }
 
@@ -37,13 +37,22 @@ export class Deadlines {
     this.#timer = undefined
   }
 
+  #arm(): void {
+    this.#timer ??= this.#clock.after(this.#step, () => this.#check())
+  }
+
   #check(): void {
+    this.#timer = undefined
     const now = this.#clock.now()
-    for (const started of this.#started) {
-      if (started.due > now) break
-      this.#started.delete(started)
-      started.late()
+    try {
+      for (const started of this.#started) {
+        if (started.due > now) break
+        this.#started.delete(started)
+        started.late()
+      }
+    } finally {
+      // Also where one of them throws: the others still have theirs.
+      if (this.#started.size > 0) this.#arm()
     }
-    this.#timer = this.#started.size > 0 ? this.#clock.after(this.#step, () => this.#check()) : undefined
   }
 }

@@ -1,8 +1,14 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import fc from 'fast-check'
+import { z } from 'zod'
+import { unsaid } from '../../test/fakes/unsaid.ts'
+import { nodeInfoSchema } from '../cluster/node-info.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
 import { Hearing } from './hearing.ts'
-import { announceSchema, parse, scheduleSchema } from './messages.ts'
+import { type Announce, announceSchema, parse, type Schedule, scheduleSchema } from './messages.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 const digest = `sha256:${'0a'.repeat(32)}`
 const id = `12D3KooW${'a'.repeat(44)}`
@@ -14,6 +20,19 @@ const node = {
   zone: 'eu/a/r1',
   version: '0.1.0',
   epoch: 'one',
+}
+
+/** Everything that can be said. */
+const wholeNode = { ...node, protocols: { from: 1, to: 2 }, homes: ['registry.test/org/**'] }
+const wholeAnnounce = {
+  ...{ node: wholeNode, uploads: 1, uploadSlots: 4, full: true, leaving: false, known: 'v1' },
+  holdings: [{ digest, size: 3_000_000, pieces: 12, complete: true }],
+  gone: [digest],
+}
+const wholeSchedule = {
+  ...{ node: wholeNode, size: 3_000_000, pieces: 3, connected: [id], stalled: true, part: true, hears: true },
+  location: { repository: { registry: 'docker.io', name: 'library/debian' }, kind: 'blob', digest },
+  failed: [{ node: id, reason: 'does not answer', refused: 'denied' }],
 }
 
 const wrong = fc.constantFrom<unknown>(null, -1, 0.5, 2 ** 60, '', 'x', 'y'.repeat(600), {}, [], [null], true)
@@ -70,7 +89,26 @@ const schedule = record({
   ),
   stalled: some(fc.boolean()),
   part: some(fc.constantFrom(undefined, true, false)),
+  hears: some(fc.constantFrom(undefined, true, false)),
 })
+
+/** What is heard of nodes that speak for themselves. */
+class Heard {
+  readonly #hearing = new Hearing()
+
+  announce(text: string): Announce {
+    return this.#own(this.#hearing.announce(text))
+  }
+
+  schedule(text: string): Schedule {
+    return this.#own(this.#hearing.schedule(text))
+  }
+
+  #own<T extends Announce | Schedule>(message: T): T {
+    this.#hearing.remember(message.node)
+    return message
+  }
+}
 
 function outcome(read: () => unknown): unknown {
   try {
@@ -82,7 +120,7 @@ function outcome(read: () => unknown): unknown {
 
 describe('what is heard is what the schema makes of it, and is refused with the same words', () => {
   test('an announce', () => {
-    const hearing = new Hearing()
+    const hearing = new Heard()
     fc.assert(
       fc.property(announce, (value) => {
         const text = JSON.stringify(value)
@@ -93,7 +131,7 @@ describe('what is heard is what the schema makes of it, and is refused with the 
   })
 
   test('a question for parents', () => {
-    const hearing = new Hearing()
+    const hearing = new Heard()
     fc.assert(
       fc.property(schedule, (value) => {
         const text = JSON.stringify(value)
@@ -103,20 +141,55 @@ describe('what is heard is what the schema makes of it, and is refused with the 
     )
   })
 
+  test('with every field there is, the first time and every other', () => {
+    const hearing = new Heard()
+    for (const [schema, value, hear] of [
+      [announceSchema, wholeAnnounce, (text: string) => hearing.announce(text)],
+      [scheduleSchema, wholeSchedule, (text: string) => hearing.schedule(text)],
+    ] as const) {
+      expect(unsaid(schema, value)).toEqual([])
+      const text = JSON.stringify(value)
+      const heard = [hear(text), hear(text), hear(text)]
+      for (const each of heard) expect(each as object).toStrictEqual(parse<object>(schema, value))
+      // The second time nothing was read anew.
+      expect(heard[1]!.node).toBe(heard[0]!.node)
+    }
+  })
+
   test('what is no JSON is refused', () => {
-    expect(outcome(() => new Hearing().announce('{"node":'))).toBe('the body is not JSON')
+    expect(outcome(() => new Heard().announce('{"node":'))).toBe('the body is not JSON')
   })
 })
 
 const said = (about: object) =>
   JSON.stringify({ node: about, uploads: 0, uploadSlots: 4, full: false, holdings: [], gone: [], leaving: false })
 
-test('a node that says of itself what it said before is the same object, and another one once anything changed', () => {
-  const hearing = new Hearing()
-  const first = hearing.announce(said(node)).node
-  expect(hearing.announce(said(node)).node).toBe(first)
-  for (const change of [{ epoch: 'two' }, { modes: ['peer', 'seed'] }, { p2p: [] }, { zone: undefined }]) {
-    const changed = { ...node, ...change }
-    expect(hearing.announce(said(changed)).node).toEqual(JSON.parse(JSON.stringify(changed)))
+test('a node that says of itself what it said before is the same object, and another one once any field changed', () => {
+  const hearing = new Heard()
+  const first = hearing.announce(said(wholeNode)).node
+  expect(hearing.announce(said(wholeNode)).node).toBe(first)
+  expect(hearing.announce(said({ ...wholeNode, extra: 1 })).node).toBe(first)
+  const other: Record<string, unknown> = {
+    ...{ id: `${id}b`, epoch: 'two', url: 'http://10.0.0.8:4881', zone: 'eu/b', version: '0.2.0' },
+    ...{ modes: ['peer', 'seed'], p2p: [], protocols: { from: 1, to: 3 }, homes: ['registry.test/other/**'] },
   }
+  for (const [field, schema] of Object.entries(nodeInfoSchema.shape)) {
+    const changes = schema instanceof z.ZodOptional ? [other[field], undefined] : [other[field]]
+    for (const value of changes) {
+      hearing.announce(said(wholeNode))
+      const changed = { ...wholeNode, [field]: value }
+      const text = said(changed)
+      expect(hearing.announce(text).node as object).toEqual(JSON.parse(JSON.stringify(changed)))
+      expect(Object.keys(hearing.announce(text).node)).toHaveLength(Object.keys(wholeNode).length - (value ? 0 : 1))
+    }
+  }
+})
+
+test('what is not remembered, because another said it, changes nothing', () => {
+  const hearing = new Hearing()
+  const first = hearing.announce(said(wholeNode)).node
+  hearing.remember(first)
+  hearing.announce(said({ ...wholeNode, homes: [] }))
+  hearing.schedule(JSON.stringify({ ...wholeSchedule, node: { ...wholeNode, zone: 'eu/b' } }))
+  expect(hearing.announce(said(wholeNode)).node).toBe(first)
 })

@@ -2,7 +2,8 @@
  * Reads the two messages that a scheduler hears by the thousand a second: announces and questions for parents. Their
  * schemas say what is right; checking it by hand costs a tenth of that. And a node describes itself in every message
  * with the same words: it is compared with what it said before, and the description that is known already is passed on,
- * so that there is one of each node, however often it speaks.
+ * so that there is one of each node, however often it speaks. Only what is known to be the node's own is remembered of it:
+ * what another said in its name would be taken for its word from then on.
  */
 
 import { isMode, isNodeId, type NodeId, type NodeInfo, type Protocols } from '../cluster/node-info.ts'
@@ -30,13 +31,24 @@ export class Hearing {
   /** @throws {Failure} `bad-request` that names the field */
   announce(text: string): Announce {
     const value = json(text)
-    return this.#announce(value) ?? this.#met(parse(announceSchema, value))
+    return this.#announce(value) ?? parse(announceSchema, value)
   }
 
   /** @throws {Failure} `bad-request` that names the field */
   schedule(text: string): Schedule {
     const value = json(text)
-    return this.#schedule(value) ?? this.#met(parse(scheduleSchema, value))
+    return this.#schedule(value) ?? parse(scheduleSchema, value)
+  }
+
+  /** A message was the node's own: what it says of itself is known from now on. */
+  remember(node: NodeInfo): void {
+    if (this.#nodes.peek(node.id) === node) return
+    if (node.zone !== undefined) {
+      const zone = this.#zones.get(node.zone)
+      if (zone === undefined) this.#zones.set(node.zone, node.zone)
+      else node.zone = zone
+    }
+    this.#nodes.set(node.id, node)
   }
 
   /** Undefined for what is wrong, and for a node that was not heard before: those are the schema's. */
@@ -55,16 +67,18 @@ export class Hearing {
 
   #schedule(value: unknown): Schedule | undefined {
     if (!isObject(value)) return undefined
-    const { size, pieces, connected, stalled, part } = value
+    const { size, pieces, connected, stalled, part, hears } = value
     const node = this.#known(value.node)
     const location = locationOf(value.location)
     if (!node || !location || !isCount(pieces) || typeof stalled !== 'boolean') return undefined
-    if (size !== undefined && !isSize(size)) return undefined
-    if (part !== undefined && typeof part !== 'boolean') return undefined
+    if (!isPerhaps(size, isSize) || !isPerhaps(part, isBoolean) || !isPerhaps(hears, isBoolean)) return undefined
     const failed = listOf(value.failed, mostNamed, failedOf)
     if (!failed || !isListOf(connected, mostNamed, isNodeId)) return undefined
-    const schedule = { node, location, pieces, connected, failed, stalled, ...(part === undefined ? {} : { part }) }
-    return size === undefined ? schedule : { ...schedule, size }
+    const schedule: Schedule = { node, location, pieces, connected, failed, stalled }
+    if (size !== undefined) schedule.size = size
+    if (part !== undefined) schedule.part = part
+    if (hears !== undefined) schedule.hears = hears
+    return schedule
   }
 
   /** What the node said of itself before, if it says the same now. */
@@ -72,17 +86,6 @@ export class Hearing {
     if (!isObject(value) || typeof value.id !== 'string') return undefined
     const known = this.#nodes.get(value.id)
     return known && agree(known, value) ? known : undefined
-  }
-
-  #met<T extends { node: NodeInfo }>(message: T): T {
-    const { node } = message
-    if (node.zone !== undefined) {
-      const zone = this.#zones.get(node.zone)
-      if (zone === undefined) this.#zones.set(node.zone, node.zone)
-      else node.zone = zone
-    }
-    this.#nodes.set(node.id, node)
-    return message
   }
 }
 
@@ -94,24 +97,32 @@ function json(text: string): unknown {
   }
 }
 
+/** Whether a node says what it said before: of every field of its description. */
+const agrees: { readonly [Field in keyof NodeInfo]-?: (known: NodeInfo[Field], said: unknown) => boolean } = {
+  id: Object.is,
+  epoch: Object.is,
+  url: Object.is,
+  zone: Object.is,
+  version: Object.is,
+  p2p: same,
+  modes: (known, said) => same(known, Array.isArray(said) ? said.filter(isMode) : said),
+  protocols: sameProtocols,
+  homes: same,
+}
+const fields = Object.entries(agrees) as [keyof NodeInfo, (known: unknown, said: unknown) => boolean][]
+
 function agree(known: NodeInfo, said: Json): boolean {
-  return (
-    known.epoch === said.epoch &&
-    known.url === said.url &&
-    known.zone === said.zone &&
-    known.version === said.version &&
-    same(known.modes, Array.isArray(said.modes) ? said.modes.filter(isMode) : undefined) &&
-    sameProtocols(known.protocols, said.protocols) &&
-    same(known.p2p, said.p2p)
-  )
+  for (const [field, agrees] of fields) if (!agrees(known[field], said[field])) return false
+  return true
 }
 
 function sameProtocols(known: Protocols | undefined, said: unknown): boolean {
-  return isObject(said) ? known?.from === said.from && known?.to === said.to : known === undefined && said === undefined
+  return isObject(said) ? known?.from === said.from && known?.to === said.to : known === said
 }
 
-function same(known: readonly string[], said: unknown): boolean {
-  return Array.isArray(said) && said.length === known.length && known.every((text, i) => text === said[i])
+function same(known: readonly string[] | undefined, said: unknown): boolean {
+  if (!known || !Array.isArray(said)) return known === said
+  return said.length === known.length && known.every((text, i) => text === said[i])
 }
 
 function locationOf(value: unknown): Schedule['location'] | undefined {
@@ -168,6 +179,15 @@ function isListOf<T>(value: unknown, most: number, is: (item: unknown) => item i
 
 function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** It may be left out. */
+function isPerhaps<T>(value: unknown, is: (value: unknown) => value is T): value is T | undefined {
+  return value === undefined || is(value)
+}
+
+function isBoolean(value: unknown): value is boolean {
+  return typeof value === 'boolean'
 }
 
 function isCount(value: unknown): value is number {

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { unsaid } from '../../test/fakes/unsaid.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
 import { frameSchema, parse, parseFrame } from './messages.ts'
 
@@ -65,4 +66,17 @@ test('a statement about pieces whose fields are all right is read the quick way,
     }),
     { numRuns: 1000, seed: 21 },
   )
+})
+
+test('frames that are read the quick way are read with every field there is', () => {
+  const node = `12D3${'K'.repeat(48)}`
+  for (const whole of [
+    { t: 'have', digest, pieces: [1, 2] },
+    { t: 'got', digest, piece: 4, dropped: true },
+    { t: 'meta', digest, size: 1, first: 0, digests: 'AAAA', signer: node, signature: 'AAAA' },
+  ]) {
+    const schema = frameSchema.options.find(({ shape }) => shape.t.value === whole.t)!
+    expect(unsaid(schema, whole)).toEqual([])
+    expect(parseFrame(JSON.stringify(whole)) as object).toStrictEqual(whole)
+  }
 })

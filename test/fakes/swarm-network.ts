@@ -6,7 +6,7 @@ import { Failure } from '../../src/failure.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { repositoryOf } from '../../src/oci/reference.ts'
 import type { Location } from '../../src/source/source.ts'
-import type { Frame } from '../../src/wire/messages.ts'
+import type { Announce, Frame } from '../../src/wire/messages.ts'
 import type { Outbound, Session } from '../../src/wire/wire.ts'
 import { bytesOf } from './bytes.ts'
 import { FakeClock } from './clock.ts'
@@ -128,7 +128,7 @@ export class SwarmNetwork {
     const [scheduler] = this.nodes
     if (node !== scheduler && !this.reaches(node, scheduler!)) return
     const held = digests.flatMap((digest) => node.store.find(digest) ?? [])
-    scheduler!.scheduler!.announce({
+    const announce: Announce = {
       node: node.membership.self,
       uploads: node.seeder.uploads,
       uploadSlots: node.seeder.uploadSlots,
@@ -136,7 +136,8 @@ export class SwarmNetwork {
       holdings: held.map(({ digest, size, have, complete }) => ({ digest, size, pieces: have.count, complete })),
       gone: digests.filter((digest) => !node.store.find(digest)),
       leaving: false,
-    })
+    }
+    scheduler!.hearAnnounce(JSON.stringify(announce))
   }
 
   outboundOf(self: SwarmNode): Outbound {
@@ -163,7 +164,7 @@ export class SwarmNetwork {
         if (broken) throw new Failure('unavailable', `${id} broke off`)
         return { piece: offer.piece, bytes: parent.forge(offer.piece, bytes) }
       },
-      schedule: async ({ id }, request) => (await reach(id)).scheduler!.schedule(request),
+      schedule: async ({ id }, request) => (await reach(id)).hearSchedule(JSON.stringify(request)),
       order: async ({ id }, { location, part, size }) => (await reach(id)).swarm.order(location, part, size),
       announce: () => Promise.reject(new Failure('internal', 'nodes announce by themselves here')),
       resolve: () => Promise.reject(new Failure('internal', 'there are no tags here')),

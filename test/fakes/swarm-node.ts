@@ -16,6 +16,8 @@ import type { Transfer } from '../../src/swarm/transfer.ts'
 import { defaultTuning } from '../../src/swarm/tuning.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { Hearing } from '../../src/wire/hearing.ts'
+import type { ScheduleReply } from '../../src/wire/messages.ts'
 import type { FakeClock } from './clock.ts'
 import { infoOf } from './members.ts'
 import { MemoryStore } from './memory-store.ts'
@@ -51,12 +53,13 @@ export class SwarmNode {
   /** It tells nobody what it holds to be the digests of pieces. */
   mute = false
   readonly #network: SwarmNetwork
+  readonly #hearing = new Hearing()
   readonly #changed = new Set<Digest>()
 
   constructor(network: SwarmNetwork, index: number, options: SwarmNodeOptions) {
     const { modes = ['peer'], checkWhole = true, limitBytes = Number.POSITIVE_INFINITY } = options
     this.#network = network
-    this.id = `node${String(index).padStart(3, '0')}`
+    this.id = idOf(index)
     const { clock } = network
     this.clock = clock
     const { metrics } = this
@@ -143,6 +146,19 @@ export class SwarmNode {
     return reader
   }
 
+  /** Another node asks it for parents: its scheduler is told what the wire makes of that. */
+  hearSchedule(text: string): ScheduleReply {
+    const question = this.#hearing.schedule(text)
+    this.#hearing.remember(question.node)
+    return this.scheduler!.schedule(question)
+  }
+
+  hearAnnounce(text: string): void {
+    const announce = this.#hearing.announce(text)
+    this.#hearing.remember(announce.node)
+    this.scheduler!.announce(announce)
+  }
+
   complete(digest: Digest): boolean {
     return this.store.find(digest)?.complete ?? false
   }
@@ -158,6 +174,11 @@ export class SwarmNode {
     this.#changed.clear()
     return digests
   }
+}
+
+/** As long as those of real nodes are, or the wire refuses it. */
+function idOf(index: number): string {
+  return `node${'x'.repeat(40)}${String(index).padStart(3, '0').replaceAll('0', 'z')}`
 }
 
 export interface Reader {

@@ -35,7 +35,7 @@ const holding = { digest, size: 3_000_000, pieces: 12, complete: true }
 export const announces = json(announce, { ...announce, holdings: [holding], gone: [digest], known: 'v1', full: false })
 const schedule = { node, location, pieces: 0, connected: [id], failed: [], stalled: false }
 export const schedules = json(schedule, {
-  ...{ ...schedule, size: 3_000_000, stalled: true },
+  ...{ ...schedule, size: 3_000_000, stalled: true, part: true, hears: true },
   failed: [{ node: id, reason: 'does not answer', refused: 'denied' }],
 })
 export const announceReplies = json({ epoch: 'e1', version: 'v1', members: [node], every: 5000 })

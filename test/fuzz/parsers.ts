@@ -25,12 +25,14 @@ import { parseRetryAfter } from '../../src/source/retry.ts'
 import { Hearing } from '../../src/wire/hearing.ts'
 import { parseRecord } from '../../src/wire/mdns.ts'
 import {
+  type Announce,
   announceReplySchema,
   fetchOrderSchema,
   parse,
   parseFrame,
   resolveReplySchema,
   resolveSchema,
+  type Schedule,
   scheduleReplySchema,
 } from '../../src/wire/messages.ts'
 import { AnswerReader } from '../../src/wire/piece-answer.ts'
@@ -46,6 +48,11 @@ export interface Parser {
 const bytes = (text: string) => new TextEncoder().encode(text)
 const parser = (name: string, corpus: readonly string[], read: Parser['read']): Parser => ({ name, corpus, read })
 const hearing = new Hearing()
+/** The next one that says the same is read by hand. */
+const heard = <T extends Announce | Schedule>(message: T): T => {
+  hearing.remember(message.node)
+  return message
+}
 const names: Names = (url) => [{ registry: url.host, path: url.pathname.slice('/v2/'.length) }]
 
 /** The answer of a peer port, cut at places that the input itself chooses. */
@@ -58,8 +65,8 @@ function answer(text: string): void {
 
 export const parsers: readonly Parser[] = [
   parser('a frame of a session', right.frames, parseFrame),
-  parser('an announce', right.announces, (text) => hearing.announce(text)),
-  parser('a question for parents', right.schedules, (text) => hearing.schedule(text)),
+  parser('an announce', right.announces, (text) => heard(hearing.announce(text))),
+  parser('a question for parents', right.schedules, (text) => heard(hearing.schedule(text))),
   parser('an answer to an announce', right.announceReplies, (text) => parse(announceReplySchema, JSON.parse(text))),
   parser('an answer with parents', right.scheduleReplies, (text) => parse(scheduleReplySchema, JSON.parse(text))),
   parser('an order to fetch', right.orders, (text) => parse(fetchOrderSchema, JSON.parse(text))),

@@ -393,7 +393,9 @@ export class Simulation {
     if ('pieces' in wanted && !wanted.pieces.some((piece) => parent.have.has(piece)))
       return this.#refuse(ask, 1, this.#latency)
     ask.at = this.#queue.now
-    if (!parent.host.uploads.ask(ask)) return this.#refuse(ask, 0, this.#latency)
+    const out = parent.host.uploads.ask(ask)
+    if (out) this.#refuse(out, 0, this.#latency)
+    if (out === ask) return
     this.#grant(parent.host)
   }
 

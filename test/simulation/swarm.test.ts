@@ -23,7 +23,7 @@ describe('one cold blob', () => {
     for (const node of network.nodes.slice(1)) node.fetch(location)
     expect(await network.until(() => network.nodes.every((node) => node.complete(digest)))).toBe(true)
     expect(network.sourceBytes).toBe(bytes.length)
-    expect(network.nodes.filter((node) => node.source.opened > 0).map(({ id }) => id)).toEqual(['node000'])
+    expect(network.nodes.filter((node) => node.source.opened > 0).map(({ id }) => id)).toEqual([network.nodes[0]!.id])
   })
 
   test('comes to readers in order, and its end only when the whole digest was verified', async () => {
