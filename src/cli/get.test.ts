@@ -1,5 +1,15 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesOf } from '../../test/fakes/bytes.ts'
@@ -86,6 +96,35 @@ describe('get', () => {
     expect([code, out, poured.equals(bytes)]).toEqual([0, '', true])
   })
 
+  test('writes into a FIFO, which stays one', async () => {
+    const { dir, content, get } = setUp()
+    content.addFile(url, content.addBlob({ bytes }))
+    const fifo = join(dir, 'fifo')
+    Bun.spawnSync(['mkfifo', fifo])
+    const reader = Bun.spawn(['cat', fifo])
+    const [{ code, err }, read] = await Promise.all([get(url, '-o', fifo, '--quiet'), reader.stdout.bytes()])
+    expect([code, err, Buffer.from(read).equals(bytes), lstatSync(fifo).isFIFO()]).toEqual([0, '', true, true])
+    expect(readdirSync(dir)).toEqual(['fifo'])
+  })
+
+  test.each([
+    ['a file', 'target/real'],
+    ['no file yet', 'target/none'],
+    ['a link', 'target/link'],
+  ])('follows a link to %s, and leaves the link alone', async (_, leadsTo) => {
+    const { dir, content, get } = setUp()
+    content.addFile(url, content.addBlob({ bytes }))
+    mkdirSync(join(dir, 'target'))
+    writeFileSync(join(dir, 'target/real'), 'old')
+    symlinkSync('later', join(dir, 'target/link'))
+    symlinkSync(leadsTo, join(dir, 'disk'))
+    expect(await get(url, '-o', join(dir, 'disk'), '--quiet')).toMatchObject({ code: 0, err: '' })
+    expect(readlinkSync(join(dir, 'disk'))).toBe(leadsTo)
+    expect(readFileSync(join(dir, 'disk')).equals(bytes)).toBe(true)
+    expect(readlinkSync(join(dir, 'target/link'))).toBe('later')
+    expect(readdirSync(dir).sort()).toEqual(['disk', 'target'])
+  })
+
   test('brings what can be had when something cannot, and says what failed', async () => {
     const { dir, content, get } = setUp()
     content.addFile(url, content.addBlob({ bytes }))
@@ -111,6 +150,9 @@ describe('get', () => {
     [['debian', '--platform', 'amd64'], 'Expected linux/amd64'],
     [['debian', 'alpine', '--digest', digestOf(bytes)], '--digest is for one download'],
     [[url, '-o', '-', '--json'], '--json would get into'],
+    [[url, '-o', '/dev/stdout', '--json'], '--json would get into'],
+    [['debian', 'alpine', '-o', '/dev/null'], '/dev/null takes one download at a time'],
+    [['debian', '-o', 'out.tar.gz'], 'say out.tar, or out for a folder'],
     [['ftp://files.corp/x'], 'not an http or https URL'],
     [[], 'missing required argument'],
   ])('called wrongly (%p) exits with 2 and says what is wrong', async (args, says) => {

@@ -8,7 +8,8 @@ import { Mirror, type Shares } from '../get/mirror.ts'
 import { isPlatform, platformOf } from '../get/platform.ts'
 import { duration, Progress, sharesText } from '../get/progress.ts'
 import { type Saved, save } from '../get/save.ts'
-import { describe, type Job, jobsFor, type Place, parseTarget, stdout } from '../get/target.ts'
+import { takesStream } from '../get/sink.ts'
+import { describe, type Job, jobsFor, outputNamed, type Place, parseTarget, stdout } from '../get/target.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { addClientFlags } from './client-flags.ts'
 import type { Context } from './context.ts'
@@ -53,8 +54,9 @@ export function get(program: Command, context: Context): void {
 }
 
 /** What is wrong with the arguments is wrong usage. */
-function planned(command: Command, texts: readonly string[], { output, digest, json }: Options): Job[] {
+function planned(command: Command, texts: readonly string[], { output: given, digest, json }: Options): Job[] {
   try {
+    const output = given === undefined ? undefined : outputNamed(given)
     const targets = texts.map((text) => parseTarget(text))
     if (json && output === stdout)
       throw new Failure('bad-request', '--json would get into what goes to standard output')
@@ -127,6 +129,7 @@ function titleOf(job: Job): string {
 function placeOf(path: string): Place {
   const found = statSync(path, { throwIfNoEntry: false })
   if (!found) return 'absent'
+  if (takesStream(found)) return 'stream'
   if (!found.isDirectory()) return 'file'
   return existsSync(join(path, 'oci-layout')) ? 'layout' : 'folder'
 }
