@@ -48,7 +48,7 @@ export class FileSink implements Output {
     await mkdir(dirname(path), { recursive: true })
     // Not followed: a link that somebody put there would have another file written.
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW
-    const file = await open(path + partSuffix, flags, 0o666)
+    const file = await of(path, open(path + partSuffix, flags, 0o666))
     return new FileSink(path, file, (await file.stat()).size)
   }
 
@@ -67,19 +67,19 @@ export class FileSink implements Output {
   }
 
   async cut(length: number): Promise<void> {
-    await this.#file.truncate(length)
+    await of(this.#path, this.#file.truncate(length))
     this.#length = length
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    await writeAll(this.#file, bytes, this.#length)
+    await of(this.#path, writeAll(this.#file, bytes, this.#length))
     this.#length += bytes.length
   }
 
   /** It is whole: from now on it has its name. */
   async finish(): Promise<void> {
-    await this.#file.sync()
-    await rename(this.#path + partSuffix, this.#path)
+    await of(this.#path, this.#file.sync())
+    await of(this.#path, rename(this.#path + partSuffix, this.#path))
   }
 
   /** Without {@link finish} the part stays, for the next try. */
@@ -102,7 +102,7 @@ export class StreamSink implements Output {
   /** Waits for somebody who reads, where that is a FIFO. */
   static async to(path: string): Promise<StreamSink> {
     const file = await open(path, constants.O_WRONLY)
-    return new StreamSink((bytes) => writeAll(file, bytes, null), file)
+    return new StreamSink((bytes) => of(path, writeAll(file, bytes, null)), file)
   }
 
   async *read(): AsyncGenerator<Uint8Array> {}
@@ -124,6 +124,13 @@ export class StreamSink implements Output {
   async close(): Promise<void> {
     await this.#file?.close()
   }
+}
+
+/** What the system says is about the file that was asked for, and not about the name that it has until it is whole. */
+function of<T>(path: string, doing: Promise<T>): Promise<T> {
+  return doing.catch((error: Error) => {
+    throw Object.assign(error, { path })
+  })
 }
 
 /** @param position null where there are none */
