@@ -18,6 +18,7 @@ import { FakeContent } from '../../test/fakes/content.ts'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { FakeNodeView } from '../../test/fakes/node-view.ts'
 import { createAdmin, serveAdmin } from '../admin/admin.ts'
+import { Failure } from '../failure.ts'
 import { formatAddress } from '../listen.ts'
 import { digestOf } from '../oci/digest.ts'
 import { createRegistry } from '../registry/registry.ts'
@@ -134,6 +135,16 @@ describe('get', () => {
     expect(err).toContain('1 of 2 downloads failed')
     expect(JSON.parse(out).downloads).toHaveLength(1)
     expect(readdirSync(dir)).toEqual(['disk.img'])
+  })
+
+  test('leaves nothing of what cannot be right', async () => {
+    const { dir, content, get } = setUp()
+    const wrong = new Failure('corrupt', 'it is not what it should be')
+    const digest = content.addBlob({ bytes, fail: { at: 0, error: wrong } })
+    writeFileSync(join(dir, 'disk.part'), bytes.subarray(0, 400_000))
+    const { code, err } = await get(url, '--digest', digest, '-o', join(dir, 'disk'))
+    expect([code, err]).toEqual([1, 'shoal: the node could not get it: it is not what it should be'])
+    expect(readdirSync(dir)).toEqual([])
   })
 
   test('gives no file its name that has another digest', async () => {

@@ -3,7 +3,7 @@
  * which take bytes in their order and have no beginning to go on from.
  */
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readlink, realpath, rename, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, isAbsolute } from 'node:path'
 import { Failure } from '../failure.ts'
 import type { Sink } from './fill.ts'
@@ -37,6 +37,7 @@ export class FileSink implements Output {
   readonly #path: string
   readonly #file: FileHandle
   #length: number
+  #whole = false
 
   private constructor(path: string, file: FileHandle, length: number) {
     this.#path = path
@@ -80,11 +81,13 @@ export class FileSink implements Output {
   async finish(): Promise<void> {
     await of(this.#path, this.#file.sync())
     await of(this.#path, rename(this.#path + partSuffix, this.#path))
+    this.#whole = true
   }
 
-  /** Without {@link finish} the part stays, for the next try. */
-  close(): Promise<void> {
-    return this.#file.close()
+  /** Without {@link finish} the part stays, for the next try, if there is anything in it. */
+  async close(): Promise<void> {
+    await this.#file.close()
+    if (!this.#whole && this.#length === 0) await rm(this.#path + partSuffix, { force: true })
   }
 }
 
@@ -107,7 +110,7 @@ export class StreamSink implements Output {
 
   async *read(): AsyncGenerator<Uint8Array> {}
 
-  cut(): Promise<void> {
+  async cut(): Promise<void> {
     throw new Failure('corrupt', 'what was written is wrong and cannot be taken back')
   }
 
