@@ -51,7 +51,7 @@ function setUp() {
     const { printed, complained, poured } = context
     return { code, out: printed.join('\n'), err: complained.join('\n'), poured: Buffer.concat(poured) }
   }
-  return { dir, content, get }
+  return { dir, content, get, port: registry.port }
 }
 
 const bytes = bytesOf(500_000)
@@ -95,6 +95,23 @@ describe('get', () => {
     content.addFile(url, content.addBlob({ bytes }))
     const { code, out, poured } = await get(url, '-o', '-', '--quiet')
     expect([code, out, poured.equals(bytes)]).toEqual([0, '', true])
+  })
+
+  test('takes an image by the name that engines have for it, with the node before it', async () => {
+    const { dir, content, get, port } = setUp()
+    const config = Buffer.from('{}')
+    const media = 'application/vnd.oci.image.config.v1+json'
+    const described = { mediaType: media, digest: content.addBlob({ bytes: config }), size: config.length }
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: described,
+      layers: [],
+    })
+    content.addManifest('r.corp/one', Buffer.from(manifest), 'v1')
+    const { code, err, out } = await get(`localhost:${port}/r.corp/one:v1`, '-o', join(dir, 'one'), '--json')
+    expect([code, err]).toEqual([0, ''])
+    expect(JSON.parse(out).downloads[0].digests).toEqual({ 'r.corp/one:v1': digestOf(Buffer.from(manifest)) })
   })
 
   test('writes into a FIFO, which stays one', async () => {

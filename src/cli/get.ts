@@ -11,10 +11,11 @@ import { type Saved, save } from '../get/save.ts'
 import { takesStream } from '../get/sink.ts'
 import { describe, type Job, jobsFor, outputNamed, type Place, parseTarget, stdout } from '../get/target.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { formatReference, parseReference } from '../oci/reference.ts'
 import { addClientFlags } from './client-flags.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
-import { registryOf } from './registry-port.ts'
+import { registryOf, withoutNode } from './registry-port.ts'
 
 /** How often somebody at a terminal is told anew how much came from peers. */
 const sharesMs = 500
@@ -49,8 +50,18 @@ export function get(program: Command, context: Context): void {
     .action(async (texts: string[], options: Options) => {
       const jobs = planned(command, texts, options)
       const base = await registryOf(command, context)
-      await carryOut(jobs, base, options, context)
+      await carryOut(
+        jobs.map((job) => withoutNodes(job, base)),
+        base,
+        options,
+        context,
+      )
     })
+}
+
+function withoutNodes(job: Job, base: string): Job {
+  if (job.kind === 'file') return job
+  return { ...job, references: job.references.map((each) => parseReference(withoutNode(formatReference(each), base))) }
 }
 
 /** What is wrong with the arguments is wrong usage. */
