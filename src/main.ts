@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline/promises'
 import type { Context } from './cli/context.ts'
 import { run } from './cli/program.ts'
+import { StandardOutput } from './cli/standard-output.ts'
 import { supervised } from './cli/supervised.ts'
 import { systemClock } from './clock.ts'
 import { thisHost } from './config/host.ts'
@@ -9,12 +10,7 @@ import { notifier, watchdogMs } from './notify.ts'
 
 const signals = ['SIGTERM', 'SIGINT'] as const
 
-/** What `shoal ... | head` leaves behind is no failure: what is printed goes nowhere, and whoever prints on is told. */
-const readerGone = new Set<() => void>()
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  for (const listener of readerGone) listener()
-})
+const output = new StandardOutput(process.stdout)
 
 const context: Context = {
   variables: process.env,
@@ -23,14 +19,11 @@ const context: Context = {
   screen: process.stdout.isTTY
     ? {
         size: () => ({ columns: process.stdout.columns, rows: process.stdout.rows }),
-        write: (text) => void process.stdout.write(text),
+        write: (text) => output.print(text),
       }
     : undefined,
-  out: (text) => void process.stdout.write(`${text}\n`),
-  pour: (bytes) =>
-    new Promise((resolve, reject) => {
-      process.stdout.write(bytes, (error) => (error ? reject(error) : resolve()))
-    }),
+  out: (text) => output.print(`${text}\n`),
+  pour: (bytes) => output.pour(bytes),
   err: (text) => void process.stderr.write(`${text}\n`),
   async ask(question) {
     if (!process.stdin.isTTY) return undefined
@@ -47,10 +40,7 @@ const context: Context = {
     const tell = notifier(process.env)
     return tell ? supervised(node, { tell, watchdogMs: watchdogMs(process.env, process.pid) }, systemClock) : node
   },
-  onReaderGone(listener) {
-    readerGone.add(listener)
-    return () => void readerGone.delete(listener)
-  },
+  onReaderGone: (listener) => output.onGone(listener),
   onReload(listener) {
     process.on('SIGHUP', listener)
     return () => void process.off('SIGHUP', listener)
@@ -64,6 +54,6 @@ const context: Context = {
 }
 
 const code = await run(process.argv.slice(2), context)
-// An empty write is called back when all before it is out; a pipe may still be taking it.
-await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
-process.exit(code)
+const lost = await output.lost()
+if (lost !== undefined) context.err(`shoal: ${lost}`)
+process.exit(code === 0 && lost !== undefined ? 1 : code)

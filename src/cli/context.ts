@@ -40,7 +40,7 @@ export interface Context {
   ask(question: string): Promise<string | undefined>
   /** Loads what a node consists of, and starts one. */
   start(settings: Settings): Promise<StartedNode>
-  /** Calls `listener` when nobody is left to read standard output, until the result is called. */
+  /** Calls `listener` when standard output takes nothing more, as when its reader has left, until the result is called. */
   onReaderGone?(listener: () => void): () => void
   /** Calls `listener` for each SIGTERM and SIGINT until the result is called. */
   onSignal(listener: (signal: string) => void): () => void

@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
 import prettyBytes from 'pretty-bytes'
 import { type EvictionFacts, evictionSchema, type KeptFacts } from '../admin/view.ts'
+import { ConfigError } from '../config/problem.ts'
 import { size } from '../config/values.ts'
 import { shortDigest } from '../oci/digest.ts'
 import { addClientFlags, clientOf } from './client-flags.ts'
 import type { Context } from './context.ts'
-import { CommandError } from './exit.ts'
 
 /** `shoal gc` */
 export function gc(program: Command, context: Context): void {
@@ -24,11 +24,11 @@ export function gc(program: Command, context: Context): void {
     })
 }
 
-/** @throws {CommandError} */
+/** @throws {ConfigError} */
 function bytesOf(text: string): number {
   const parsed = text === '0' ? { bytes: 0 } : size.safeParse(text).data
   if (parsed && 'bytes' in parsed) return parsed.bytes
-  throw new CommandError(`--to "${text}": expected a size such as 20GiB or 500MB, or 0 for nothing that can go`)
+  throw new ConfigError([`--to "${text}": expected a size such as 20GiB or 500MB, or 0 for nothing that can go`])
 }
 
 function render({ done, limit, remove, keep, missing, pushed = [] }: EvictionFacts): string {

@@ -1,5 +1,15 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesOf } from '../../test/fakes/bytes.ts'
@@ -8,6 +18,7 @@ import { FakeContent } from '../../test/fakes/content.ts'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { FakeNodeView } from '../../test/fakes/node-view.ts'
 import { createAdmin, serveAdmin } from '../admin/admin.ts'
+import { Failure } from '../failure.ts'
 import { formatAddress } from '../listen.ts'
 import { digestOf } from '../oci/digest.ts'
 import { createRegistry } from '../registry/registry.ts'
@@ -40,7 +51,7 @@ function setUp() {
     const { printed, complained, poured } = context
     return { code, out: printed.join('\n'), err: complained.join('\n'), poured: Buffer.concat(poured) }
   }
-  return { dir, content, get }
+  return { dir, content, get, port: registry.port }
 }
 
 const bytes = bytesOf(500_000)
@@ -86,6 +97,52 @@ describe('get', () => {
     expect([code, out, poured.equals(bytes)]).toEqual([0, '', true])
   })
 
+  test('takes an image by the name that engines have for it, with the node before it', async () => {
+    const { dir, content, get, port } = setUp()
+    const config = Buffer.from('{}')
+    const media = 'application/vnd.oci.image.config.v1+json'
+    const described = { mediaType: media, digest: content.addBlob({ bytes: config }), size: config.length }
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: described,
+      layers: [],
+    })
+    content.addManifest('r.corp/one', Buffer.from(manifest), 'v1')
+    const { code, err, out } = await get(`localhost:${port}/r.corp/one:v1`, '-o', join(dir, 'one'), '--json')
+    expect([code, err]).toEqual([0, ''])
+    expect(JSON.parse(out).downloads[0].digests).toEqual({ 'r.corp/one:v1': digestOf(Buffer.from(manifest)) })
+  })
+
+  test('writes into a FIFO, which stays one', async () => {
+    const { dir, content, get } = setUp()
+    content.addFile(url, content.addBlob({ bytes }))
+    const fifo = join(dir, 'fifo')
+    Bun.spawnSync(['mkfifo', fifo])
+    const reader = Bun.spawn(['cat', fifo])
+    const [{ code, err }, read] = await Promise.all([get(url, '-o', fifo, '--quiet'), reader.stdout.bytes()])
+    expect([code, err, Buffer.from(read).equals(bytes), lstatSync(fifo).isFIFO()]).toEqual([0, '', true, true])
+    expect(readdirSync(dir)).toEqual(['fifo'])
+  })
+
+  test.each([
+    ['a file', 'target/real'],
+    ['no file yet', 'target/none'],
+    ['a link', 'target/link'],
+  ])('follows a link to %s, and leaves the link alone', async (_, leadsTo) => {
+    const { dir, content, get } = setUp()
+    content.addFile(url, content.addBlob({ bytes }))
+    mkdirSync(join(dir, 'target'))
+    writeFileSync(join(dir, 'target/real'), 'old')
+    symlinkSync('later', join(dir, 'target/link'))
+    symlinkSync(leadsTo, join(dir, 'disk'))
+    expect(await get(url, '-o', join(dir, 'disk'), '--quiet')).toMatchObject({ code: 0, err: '' })
+    expect(readlinkSync(join(dir, 'disk'))).toBe(leadsTo)
+    expect(readFileSync(join(dir, 'disk')).equals(bytes)).toBe(true)
+    expect(readlinkSync(join(dir, 'target/link'))).toBe('later')
+    expect(readdirSync(dir).sort()).toEqual(['disk', 'target'])
+  })
+
   test('brings what can be had when something cannot, and says what failed', async () => {
     const { dir, content, get } = setUp()
     content.addFile(url, content.addBlob({ bytes }))
@@ -95,6 +152,16 @@ describe('get', () => {
     expect(err).toContain('1 of 2 downloads failed')
     expect(JSON.parse(out).downloads).toHaveLength(1)
     expect(readdirSync(dir)).toEqual(['disk.img'])
+  })
+
+  test('leaves nothing of what cannot be right', async () => {
+    const { dir, content, get } = setUp()
+    const wrong = new Failure('corrupt', 'it is not what it should be')
+    const digest = content.addBlob({ bytes, fail: { at: 0, error: wrong } })
+    writeFileSync(join(dir, 'disk.part'), bytes.subarray(0, 400_000))
+    const { code, err } = await get(url, '--digest', digest, '-o', join(dir, 'disk'))
+    expect([code, err]).toEqual([1, 'shoal: the node could not get it: it is not what it should be'])
+    expect(readdirSync(dir)).toEqual([])
   })
 
   test('gives no file its name that has another digest', async () => {
@@ -111,6 +178,9 @@ describe('get', () => {
     [['debian', '--platform', 'amd64'], 'Expected linux/amd64'],
     [['debian', 'alpine', '--digest', digestOf(bytes)], '--digest is for one download'],
     [[url, '-o', '-', '--json'], '--json would get into'],
+    [[url, '-o', '/dev/stdout', '--json'], '--json would get into'],
+    [['debian', 'alpine', '-o', '/dev/null'], '/dev/null takes one download at a time'],
+    [['debian', '-o', 'out.tar.gz'], 'say out.tar, or out for a folder'],
     [['ftp://files.corp/x'], 'not an http or https URL'],
     [[], 'missing required argument'],
   ])('called wrongly (%p) exits with 2 and says what is wrong', async (args, says) => {

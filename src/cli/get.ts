@@ -8,12 +8,14 @@ import { Mirror, type Shares } from '../get/mirror.ts'
 import { isPlatform, platformOf } from '../get/platform.ts'
 import { duration, Progress, sharesText } from '../get/progress.ts'
 import { type Saved, save } from '../get/save.ts'
-import { describe, type Job, jobsFor, type Place, parseTarget, stdout } from '../get/target.ts'
+import { takesStream } from '../get/sink.ts'
+import { describe, type Job, jobsFor, outputNamed, type Place, parseTarget, stdout } from '../get/target.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { formatReference, parseReference } from '../oci/reference.ts'
 import { addClientFlags } from './client-flags.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
-import { registryOf } from './registry-port.ts'
+import { registryOf, withoutNode } from './registry-port.ts'
 
 /** How often somebody at a terminal is told anew how much came from peers. */
 const sharesMs = 500
@@ -48,13 +50,24 @@ export function get(program: Command, context: Context): void {
     .action(async (texts: string[], options: Options) => {
       const jobs = planned(command, texts, options)
       const base = await registryOf(command, context)
-      await carryOut(jobs, base, options, context)
+      await carryOut(
+        jobs.map((job) => withoutNodes(job, base)),
+        base,
+        options,
+        context,
+      )
     })
 }
 
+function withoutNodes(job: Job, base: string): Job {
+  if (job.kind === 'file') return job
+  return { ...job, references: job.references.map((each) => parseReference(withoutNode(formatReference(each), base))) }
+}
+
 /** What is wrong with the arguments is wrong usage. */
-function planned(command: Command, texts: readonly string[], { output, digest, json }: Options): Job[] {
+function planned(command: Command, texts: readonly string[], { output: given, digest, json }: Options): Job[] {
   try {
+    const output = given === undefined ? undefined : outputNamed(given)
     const targets = texts.map((text) => parseTarget(text))
     if (json && output === stdout)
       throw new Failure('bad-request', '--json would get into what goes to standard output')
@@ -127,6 +140,7 @@ function titleOf(job: Job): string {
 function placeOf(path: string): Place {
   const found = statSync(path, { throwIfNoEntry: false })
   if (!found) return 'absent'
+  if (takesStream(found)) return 'stream'
   if (!found.isDirectory()) return 'file'
   return existsSync(join(path, 'oci-layout')) ? 'layout' : 'folder'
 }

@@ -1,4 +1,5 @@
-import { chmodSync, chownSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { asideOf, intoPlace, removeLeftovers } from '../aside.ts'
 import { ClusterKey } from '../cluster/cluster-key.ts'
@@ -45,21 +46,25 @@ const remedies = [
 
 /**
  * Written aside and put in its place: a node that reads it meanwhile sees the one or the other. Whoever could read the
- * file before still can, for that may be the node's user; but strangers of the host cannot.
+ * file before still can, for that may be the node's user; but strangers of the host cannot. A link stays one: it is the
+ * key that it leads to which changes.
  */
-function rotateFile(path: string, context: Context): void {
-  const { step, text, said } = rotate(readFileSync(path, 'utf8'), path, newSecret())
+function rotateFile(named: string, context: Context): void {
+  const found = statSync(named)
+  if (!found.isFile()) throw new CommandError(`${named} is no file; name the one that nodes have as --cluster-key-file`)
+  const path = realpathSync(named)
+  const { step, text, said } = rotate(readFileSync(path, 'utf8'), named, newSecret())
   removeLeftovers(path, context.clock.wall())
   const aside = asideOf(path)
-  const { uid, gid, mode } = statSync(path)
-  writeFileSync(aside, text, { mode: 0o600, flag: 'wx' })
   try {
-    chownSync(aside, uid, gid)
-    chmodSync(aside, mode & 0o740)
+    writeFileSync(aside, text, { mode: 0o600, flag: 'wx' })
+    chownSync(aside, found.uid, found.gid)
+    chmodSync(aside, found.mode & 0o740)
     intoPlace(aside, path)
   } catch (error) {
     rmSync(aside, { force: true })
-    throw error
+    // It is the folder that does not take it.
+    throw error instanceof Error ? Object.assign(error, { path: dirname(path) }) : error
   }
   context.out(`step ${step} of 3: ${said}\n${remedies[step]}`)
 }

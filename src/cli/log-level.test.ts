@@ -21,15 +21,16 @@ test('says what it is, and changes it, for a time where one is given', async () 
 })
 
 test.each([
-  [['chatty'], /level: .*"debug"\|"info"\|"warn"\|"error"/],
-  [['debug', '--for', '2d'], /a day at most/],
-  [['debug', '--for', 'soon'], /duration such as 90s or 10m/],
-  [['debug', '--for', '0'], /duration such as 90s or 10m/],
-  [['--for', '10m'], /wants a level/],
-])('%p is refused, and nothing changes', async (args, said) => {
+  [['chatty'], 2, /'chatty' is invalid.*debug, info, warn, error/],
+  [[''], 2, /debug, info, warn, error/],
+  [['debug', '--for', '2d'], 1, /a day at most/],
+  [['debug', '--for', 'soon'], 2, /duration such as 90s or 10m/],
+  [['debug', '--for', '0'], 2, /duration such as 90s or 10m/],
+  [['--for', '10m'], 2, /wants a level/],
+])('%p is refused with %p, and nothing changes', async (args, refused, said) => {
   const { view, level } = node()
   const { code, err } = await level(...args)
-  expect(code).not.toBe(0)
+  expect(code).toBe(refused)
   expect(err).toMatch(said)
   expect(view.level.level).toBe('info')
 })

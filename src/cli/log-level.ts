@@ -1,16 +1,16 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { Argument, type Command, InvalidArgumentError } from 'commander'
 import { type LogLevelFacts, logLevelSchema } from '../admin/view.ts'
 import { duration } from '../config/values.ts'
 import { logLevels } from '../telemetry/log.ts'
 import { addClientFlags, clientOf } from './client-flags.ts'
 import type { Context } from './context.ts'
-import { CommandError } from './exit.ts'
 
 /** `shoal log-level` */
 export function logLevel(program: Command, context: Context): void {
   const command = program
-    .command('log-level [level]')
+    .command('log-level')
     .description(`change what a node that runs logs: ${logLevels.join(', ')}; without a level: say what it is`)
+    .addArgument(new Argument('[level]').choices(logLevels))
   addClientFlags(command)
     .option(
       '--for <time>',
@@ -19,9 +19,10 @@ export function logLevel(program: Command, context: Context): void {
     )
     .option('--json', 'as JSON, as the API has it')
     .action(async (level: string | undefined, options: { for?: string; json?: boolean }) => {
+      if (level === undefined && options.for !== undefined) {
+        command.error('shoal: --for wants a level: shoal log-level debug --for 10m')
+      }
       const client = clientOf(command, context)
-      if (level === undefined && options.for !== undefined)
-        throw new CommandError('--for wants a level: log-level debug')
       const query = new URLSearchParams({ level: level ?? '', ...(options.for ? { for: options.for } : {}) })
       const facts = level
         ? await client.put(`/api/v1/log-level?${query}`, logLevelSchema)

@@ -1,15 +1,17 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { Failure } from '../failure.ts'
 import { isPlatform, platformOf } from '../get/platform.ts'
 import { hostFacts, whyNot } from '../mount/kernel/support.ts'
 import type { MountFacts } from '../mount/mounter/api.ts'
 import { NoMounter } from '../mount/mounter/client.ts'
+import { parseReference } from '../oci/reference.ts'
 import { addClientFlags } from './client-flags.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { hereText } from './mounted-text.ts'
 import { addMounterFlags, mounterOf, startedMounter } from './mounter-flags.ts'
-import { registryOf } from './registry-port.ts'
+import { registryOf, withoutNode } from './registry-port.ts'
 
 interface Options {
   readonly rw?: boolean
@@ -32,13 +34,18 @@ export function mount(program: Command, context: Context): void {
       if (!isPlatform(options.platform) || options.platform === 'all') {
         command.error(`shoal: --platform "${options.platform}": one is mounted, such as linux/arm64`, { exitCode: 2 })
       }
+      try {
+        parseReference(image)
+      } catch (error) {
+        command.error(`shoal: ${Failure.from(error).message}`, { exitCode: 2 })
+      }
       const problem = whyNot(hostFacts())
       if (problem) throw new CommandError(problem)
       const registry = await registryOf(command, context)
       const client = await startedMounter(command, context)
       const mounted = await client.mount({
         node: { registry },
-        image,
+        image: withoutNode(image, registry),
         dir: resolve(dir),
         rw: options.rw ?? false,
         prefetch: options.prefetch,

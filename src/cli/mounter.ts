@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { ConfigError } from '../config/problem.ts'
 import { duration, type Size, size } from '../config/values.ts'
 import { hostFacts, whyNot } from '../mount/kernel/support.ts'
 import { usualDataDir } from '../mount/mounter/api.ts'
@@ -36,16 +37,16 @@ export function mounter(program: Command, context: Context, done: (code: ExitCod
     })
 }
 
-/** @throws {CommandError} */
+/** @throws {ConfigError} */
 function sizeOf(text: string): Size {
   const parsed = size.safeParse(text).data
   if (parsed) return parsed
-  throw new CommandError(`--limit "${text}": expected a size such as 20GiB, or a share such as 50%`)
+  throw new ConfigError([`--limit "${text}": expected a size such as 20GiB, or a share such as 50%`])
 }
 
-/** @throws {CommandError} */
+/** @throws {ConfigError} */
 function milliseconds(flag: string, text: string): number {
   const parsed = duration.safeParse(text).data
   if (parsed !== undefined) return parsed
-  throw new CommandError(`${flag} "${text}": expected a duration such as 30s or 10m`)
+  throw new ConfigError([`${flag} "${text}": expected a duration such as 30s or 10m`])
 }

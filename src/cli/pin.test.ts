@@ -35,6 +35,14 @@ test('what is not pinned cannot be unpinned, and the command says so', async () 
   expect(err).toContain('nothing is pinned by the name debian')
 })
 
+test('--for without a name is wrong usage, and no list', async () => {
+  expect(await node().shoal('pin', '--for', '3d')).toMatchObject({
+    code: 2,
+    out: '',
+    err: expect.stringContaining('--for wants a name: shoal pin ghcr.io/org/app:v1 --for 3d'),
+  })
+})
+
 test.each(['soon', '7', '1s'])('--for %s is wrong usage', async (time) => {
   const { code, err } = await node().shoal('pin', 'debian', '--for', time)
   expect(code).toBe(2)

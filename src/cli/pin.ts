@@ -14,6 +14,9 @@ export function pin(program: Command, context: Context): void {
     .option('--for <time>', 'how long, such as 7d (default: until it is unpinned)', checked)
     .option('--json', 'as JSON, as the API has it')
     .action(async (name: string | undefined, options: { for?: string; json?: boolean }) => {
+      if (name === undefined && options.for !== undefined) {
+        command.error(`shoal: --for wants a name: shoal pin ghcr.io/org/app:v1 --for ${options.for}`)
+      }
       const client = clientOf(command, context)
       const query = options.for === undefined ? '' : `?for=${options.for}`
       const { pins } = name

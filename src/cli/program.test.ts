@@ -1,5 +1,15 @@
 import { describe, expect, test } from 'bun:test'
-import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeContext } from '../../test/fakes/context.ts'
@@ -108,6 +118,24 @@ describe('keygen', () => {
       const after = statSync(file)
       expect([after.mode & 0o777, after.gid]).toEqual([0o640, gid])
       expect(readdirSync(dir)).toEqual(['cluster.key'])
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  })
+
+  test('changes the key that a link leads to, and is told of nothing but files', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shoal-keygen-'))
+    const [file, link] = [join(dir, 'cluster.key'), join(dir, 'link')]
+    try {
+      await ran('keygen', '--output', file)
+      symlinkSync('cluster.key', link)
+      expect((await ran('keygen', '--rotate', link)).out).toStartWith('step 1 of 3')
+      expect(readlinkSync(link)).toBe('cluster.key')
+      expect((await ran('keygen', '--rotate', file)).out).toStartWith('step 2 of 3')
+      expect(await ran('keygen', '--rotate', dir)).toMatchObject({
+        code: 1,
+        err: `shoal: ${dir} is no file; name the one that nodes have as --cluster-key-file`,
+      })
     } finally {
       rmSync(dir, { recursive: true })
     }

@@ -47,7 +47,7 @@ export async function run(args: readonly string[], context: Context): Promise<Ex
     await program.parseAsync(args, { from: 'user' })
     return code
   } catch (error) {
-    return report(error, context)
+    return report(error, context, args[0])
   }
 }
 

@@ -17,6 +17,21 @@ export async function registryOf(command: Command, context: Context): Promise<st
   return `http://${formatAddress(reachable(registry, admin))}`
 }
 
+/**
+ * `ghcr.io/org/app` of `localhost:4880/ghcr.io/org/app`: engines are taught to name the node so, and the node knows no
+ * registry of its own name. Any other name stays as it is.
+ * @param base what {@link registryOf} says
+ */
+export function withoutNode(image: string, base: string): string {
+  const own = parseAddress(base.replace('http://', ''))
+  if (!own) return image
+  const hosts = isLoopback(own.host) ? [own.host, 'localhost', '127.0.0.1', '::1'] : [own.host]
+  const prefix = hosts
+    .map((host) => `${formatAddress({ host, port: own.port })}/`)
+    .find((each) => image.startsWith(each))
+  return image.slice(prefix?.length ?? 0)
+}
+
 function reachable(registry: Address, admin: Address): Address {
   const everywhere = registry.host === '0.0.0.0' || registry.host === '::'
   if (everywhere) return { ...registry, host: admin.host }

@@ -7,7 +7,6 @@ import { mountedSchema } from '../lazy/mounted.ts'
 import type { AdminClient } from './admin-client.ts'
 import { addClientFlags, clientOf } from './client-flags.ts'
 import type { Context } from './context.ts'
-import { CommandError } from './exit.ts'
 import { statusLine } from './status-line.ts'
 import { renderStatus, type StatusFacts } from './status-text.ts'
 import { watch } from './watch.ts'
@@ -24,6 +23,7 @@ export function status(program: Command, context: Context): void {
     .option('--interval <time>', `how often, with --watch (default: ${usualMs / 1000}s)`, checked)
     .option('--json', 'as JSON, as the API has it; with --watch, an object a line')
     .action(async ({ json, watch: again, interval }: { json?: boolean; watch?: boolean; interval?: number }) => {
+      if (interval !== undefined && !again) command.error('shoal: --interval wants --watch')
       const client = clientOf(command, context)
       const look = () => factsFrom(client)
       if (again) {
@@ -31,7 +31,6 @@ export function status(program: Command, context: Context): void {
         const watched = { look, page: renderStatus, line, everyMs: interval ?? usualMs }
         return watch(watched, context, json ? undefined : context.screen)
       }
-      if (interval !== undefined) throw new CommandError('--interval wants --watch')
       const facts = await look()
       context.out(json ? JSON.stringify(facts, null, 2) : renderStatus(facts))
     })

@@ -58,9 +58,19 @@ test('goes on to the next page until there is none', async () => {
 })
 
 test('what cannot be answered is said, with what to do', async () => {
-  expect((await shell.shoal('tags', 'debian', '--history')).err).toContain(
-    '--history is for one tag: shoal tags debian:v1',
-  )
+  expect(await shell.shoal('tags', 'debian', '--history')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('--history is for one tag: shoal tags debian:v1'),
+  })
+  expect(await shell.shoal('tags', 'debian:13', '--history', '--at', '1h')).toMatchObject({
+    code: 2,
+    out: '',
+    err: expect.stringContaining('--history is of all times, and --at of one'),
+  })
+  expect(await shell.shoal('tags', `ghcr.io/org/app:v1@${a}`, '--json')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('names a digest, and tags lead to digests: shoal tags ghcr.io/org/app:v1'),
+  })
   expect((await shell.shoal('tags', 'debian:13', '--at', 'soon')).code).toBe(2)
   expect((await shell.shoal('tags', 'debian:13', '--at', '2020-01-01')).err).toContain('at 2020-01-01T00:00:00.000Z')
   expect((await shell.shoal('tags', 'UPPER')).err).toContain('is not a repository name')

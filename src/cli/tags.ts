@@ -12,7 +12,6 @@ import { duration } from '../config/values.ts'
 import type { AdminClient } from './admin-client.ts'
 import { addClientFlags, clientOf } from './client-flags.ts'
 import type { Context } from './context.ts'
-import { CommandError } from './exit.ts'
 
 interface TagsFlags {
   readonly history?: boolean
@@ -34,11 +33,15 @@ export function tags(program: Command, context: Context): void {
     )
     .option('--json', 'as JSON, as the API has it')
     .action(async (image: string | undefined, { history, at, json }: TagsFlags) => {
-      const client = clientOf(command, context)
+      if (image?.includes('@')) {
+        command.error(`shoal: ${image} names a digest, and tags lead to digests: shoal tags ${image.split('@')[0]}`)
+      }
       const { repository, tag } = partsOf(image)
       if ((history || at) && tag === undefined) {
-        throw new CommandError(`${history ? '--history' : '--at'} is for one tag: shoal tags ${image ?? 'IMAGE'}:v1`)
+        command.error(`shoal: ${history ? '--history' : '--at'} is for one tag: shoal tags ${image ?? 'IMAGE'}:v1`)
       }
+      if (history && at) command.error('shoal: --history is of all times, and --at of one: leave one of them out')
+      const client = clientOf(command, context)
       const show = <T>(facts: T, render: (facts: T) => string) =>
         context.out(json ? JSON.stringify(facts, null, 2) : render(facts))
       if (repository === undefined) return show(await allRepositories(client), renderRepositories)

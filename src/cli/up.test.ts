@@ -147,13 +147,21 @@ describe('a start that fails is one line with the remedy', () => {
       system('EACCES', '/var/lib/shoal'),
       'this user may not use /var/lib/shoal; run as root, change who owns it, or choose another place with --data-dir',
     ],
-    ['EROFS', system('EROFS', '/x'), '/x is on a read-only file system; choose another place with --data-dir'],
+    [
+      'EROFS',
+      system('EROFS', '/x'),
+      '/x is on a read-only file system; make that writable, or choose another place with --data-dir',
+    ],
     [
       'ENOTDIR',
       system('ENOTDIR', '/a/b'),
       '/a/b cannot be made: part of the path is a file; choose another --data-dir',
     ],
-    ['ENOSPC', system('ENOSPC', '/a'), 'there is no space left for /a; free some or choose another --data-dir'],
+    [
+      'ENOSPC',
+      system('ENOSPC', '/a'),
+      'there is no space left for /a; free some, or choose another place with --data-dir',
+    ],
   ]
   test.each(cases)('%s', async (_, error, answer) => {
     const context = new FakeContext()

@@ -32,7 +32,7 @@ export function up(program: Command, context: Context, done: (code: ExitCode) =>
     try {
       done(await runNode(settings, context, reread))
     } catch (error) {
-      done(report(error, context, settings.log.level === 'debug'))
+      done(report(error, context, 'up', settings.log.level === 'debug'))
     }
   })
 }

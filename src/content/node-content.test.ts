@@ -7,6 +7,7 @@ import { LoneNode } from '../../test/fakes/lone-node.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
+import { fileAt } from '../oci/file.ts'
 import { manifestTypes } from '../oci/media.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
@@ -62,13 +63,13 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   return settled!.status === 'fulfilled' ? 'done' : Failure.from(settled!.reason).code
 }
 /** Time goes on until the promise is settled. */
-async function during<T>(promise: Promise<T>): Promise<T> {
+async function during<T>(promise: Promise<T>, clock = node.clock): Promise<T> {
   let over = false
   const watched = promise.finally(() => {
     over = true
   })
   watched.catch(() => {})
-  for (let i = 0; i < 600 && !over; i++) await node.clock.run(100)
+  for (let i = 0; i < 600 && !over; i++) await clock.run(100)
   return watched
 }
 async function read(reader: BlobReader, span: Span = { start: 0, end: reader.size }, signal = never) {
@@ -624,4 +625,28 @@ describe('a file that is gone under a blob of which only parts are wanted', () =
 test('what a registry is asked beside content is passed on', async () => {
   expect((await node.content.pass(repository, 'tags/list', '')).status).toBe(200)
   expect(node.source.calls).toEqual(['pass tags/list'])
+})
+
+test.each([
+  ['one piece', 4, 'piece 0 of '],
+  ['several', 3 * pieceLength, 'what its server sends has the digest sha256:'],
+])('a file of %s that has another digest is no damage of the store', async (_, size, says) => {
+  const lone = new LoneNode({}, await openStore())
+  lone.source.answer = (_, start) => ({
+    size,
+    mediaType: 'a/b',
+    body: (async function* () {
+      yield bytesOf(size).subarray(start)
+    })(),
+  })
+  const digest = digestOf(Buffer.from('wanted'))
+  const transfer = lone.swarm.fetch({ repository: fileAt('https://files.corp/x'), kind: 'blob', digest }, size)
+  const letGo = transfer.keep()
+  const failure = Failure.from(await during(transfer.finished, lone.clock).catch((error: unknown) => error))
+  expect([failure.code, failure.message]).toEqual([
+    'corrupt',
+    expect.stringContaining(`https://files.corp/x is not ${digest}, or not any more: ${says}`),
+  ])
+  letGo()
+  await lone.close()
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { bytesOf } from '../../test/fakes/bytes.ts'
-import { Failure } from '../failure.ts'
+import { Failure, type FailureCode } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { fileAt } from '../oci/file.ts'
 import { type Fetch, fill, type Section, type Sink } from './fill.ts'
@@ -94,11 +94,28 @@ describe('a download', () => {
       wrong.push(`from ${start}`)
       yield new Uint8Array(size - start)
     }
-    const { run } = harness(new Uint8Array(0))
+    const { sink, run } = harness(new Uint8Array(0))
     expect(await run(lie).catch((error) => Failure.from(error).code)).toBe('corrupt')
     expect(wrong).toEqual(['from 0'])
+    expect(sink.bytes).toEqual(new Uint8Array(bytesOf(10, 10)))
     const again = harness(whole.subarray(0, 20))
     await again.run(lie).catch(() => {})
     expect(wrong).toEqual(['from 0', 'from 10', 'from 0'])
+  })
+
+  test('whose source says on the way that it is wrong keeps none of its bytes, and all of them for other reasons', async () => {
+    const failing = (code: FailureCode): Fetch =>
+      async function* ({ size }, start) {
+        yield contents[0]!.slice(start, size - 1)
+        throw new Failure(code, 'no more')
+      }
+    for (const [code, left] of [
+      ['corrupt', 10],
+      ['unavailable', 49],
+    ] as const) {
+      const { sink, run } = harness(whole.subarray(0, 20))
+      expect(await run(failing(code)).catch((error) => Failure.from(error).code)).toBe(code)
+      expect(sink.length).toBe(left)
+    }
   })
 })

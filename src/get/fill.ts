@@ -62,14 +62,20 @@ async function fillKnown(sink: Sink, start: number, bytes: Uint8Array): Promise<
 async function fillContent(sink: Sink, start: number, content: Content, fetch: Fetch, told: Told): Promise<void> {
   const { digest, size } = content
   const there = Math.min(sink.length - start, size)
-  if (await fillFrom(sink, start, there, content, fetch, told)) return
-  if (there > 0) {
-    // It may have been the old part that is wrong.
-    told.kept(-there)
-    await sink.cut(start)
-    if (await fillFrom(sink, start, 0, content, fetch, told)) return
+  try {
+    if (await fillFrom(sink, start, there, content, fetch, told)) return
+    if (there > 0) {
+      // It may have been the old part that is wrong.
+      told.kept(-there)
+      await sink.cut(start)
+      if (await fillFrom(sink, start, 0, content, fetch, told)) return
+    }
+    throw new Failure('corrupt', `what came for ${shortDigest(digest)} has another digest`)
+  } catch (error) {
+    // Nobody knows which of its bytes are wrong: the next try must not begin with them.
+    if (Failure.from(error).code === 'corrupt') await sink.cut(start).catch(() => {})
+    throw error
   }
-  throw new Failure('corrupt', `what came for ${shortDigest(digest)} has another digest`)
 }
 
 async function fillFrom(

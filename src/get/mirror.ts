@@ -182,7 +182,8 @@ export class Mirror {
     if (answer.ok || method === 'HEAD') return answer
     const { code, message } = await said(answer)
     if (code === 'READING') throw new Failure('reading', message)
-    throw new Failure(answer.status === 404 ? 'no-blob' : 'unavailable', `the node could not get it: ${message}`)
+    const wrong = code === 'DIGEST_INVALID' ? 'corrupt' : 'no-blob'
+    throw new Failure(answer.status === 404 ? wrong : 'unavailable', `the node could not get it: ${message}`)
   }
 }
 

@@ -11,7 +11,7 @@ import { type Fetch, fill, type Section, type Told } from './fill.ts'
 import { type Entry, type Image, imageOf, indexWith, layoutFile, type Part, pathOf } from './image.ts'
 import type { Mirror } from './mirror.ts'
 import type { Platform } from './platform.ts'
-import { FileSink, StreamSink } from './sink.ts'
+import { outputAt, StreamSink } from './sink.ts'
 import { sectionsOf } from './tar.ts'
 import { type Job, stdout } from './target.ts'
 
@@ -64,8 +64,7 @@ async function saveFileAt(file: Repository, path: string, options: SaveOptions):
   const { digest, size } = await mirror.file(file, options.digest, (why) => told.waiting(why))
   told.total(size)
   const content = { repository: file, digest, size }
-  if (path === stdout) await fill(new StreamSink(options.write), [content], fetchBy(options), told)
-  else if (await hasContent(path, content)) told.kept(size)
+  if (path !== stdout && (await hasContent(path, content))) told.kept(size)
   else await saveFile(path, [content], options)
   return { path, digests: { [formatRepository(file)]: digest }, bytes: size }
 }
@@ -117,7 +116,7 @@ async function savePart(path: string, part: Part, options: SaveOptions): Promise
 }
 
 async function saveFile(path: string, sections: readonly Section[], options: SaveOptions): Promise<void> {
-  const sink = await FileSink.open(path)
+  const sink = path === stdout ? new StreamSink(options.write) : await outputAt(path)
   try {
     await fill(sink, sections, fetchBy(options), options.told)
     await sink.finish()
@@ -138,8 +137,7 @@ async function saveTar(path: string, images: readonly Image[], parts: readonly P
     { path: 'index.json', content: { bytes: index } },
     ...parts.map((part) => ({ path: pathOf(part.digest), content: sectionOf(part) })),
   ])
-  if (path === stdout) await fill(new StreamSink(options.write), sections, fetchBy(options), options.told)
-  else await saveFile(path, sections, options)
+  await saveFile(path, sections, options)
 }
 
 function sectionOf({ bytes, repository, digest, size }: Part): Section {

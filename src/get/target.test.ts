@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { Failure } from '../failure.ts'
-import { type Job, jobsFor, type Place, parseTarget } from './target.ts'
+import { type Job, jobsFor, outputNamed, type Place, parseTarget } from './target.ts'
 
 const digest = `sha256:${'ab'.repeat(32)}`
 
@@ -19,6 +19,16 @@ function said(job: Job): string {
   return `${job.kind} ${job.path}: ${what}`
 }
 
+const places: Record<string, Place> = {
+  folder: 'folder',
+  layout: 'layout',
+  'layout.tar': 'layout',
+  file: 'file',
+  fifo: 'stream',
+  'folder/debian-latest': 'file',
+  'folder/b': 'folder',
+}
+
 describe('what is downloaded goes', () => {
   test.each<[string[], string | undefined, string[]]>([
     [['debian:13'], undefined, ['layout debian-13: library/debian']],
@@ -30,7 +40,7 @@ describe('what is downloaded goes', () => {
     expect(plan(texts, output)).toEqual(jobs)
   })
 
-  test.each<[string[], string, string[]]>([
+  test.each<[string[], string | undefined, string[]]>([
     [['debian'], 'out', ['layout out: library/debian']],
     [['debian'], 'layout', ['layout layout: library/debian']],
     [['debian'], 'out.tar', ['tar out.tar: library/debian']],
@@ -39,10 +49,15 @@ describe('what is downloaded goes', () => {
     [['debian', 'alpine'], 'out.tar', ['tar out.tar: library/debian+library/alpine']],
     [['https://files.corp/b'], 'out.tar', ['file out.tar: b']],
     [['https://files.corp/b'], '-', ['file -: b']],
-    [['https://files.corp/b', 'debian'], 'folder', ['file folder/b: b', 'layout folder/debian-latest: library/debian']],
+    [['https://files.corp/c', 'alpine'], 'folder', ['file folder/c: c', 'layout folder/alpine-latest: library/alpine']],
+    [['debian'], 'layout.tar', ['layout layout.tar: library/debian']],
+    [['debian'], 'fifo', ['tar fifo: library/debian']],
+    [['https://files.corp/b'], 'fifo', ['file fifo: b']],
+    [['https://files.corp/b.tar.gz'], 'b.tar.gz', ['file b.tar.gz: b.tar.gz']],
+    [['org/app:v1.tar.gz'], undefined, ['layout app-v1.tar.gz: org/app']],
     [['https://files.corp/b'], 'new/', ['file new/b: b']],
   ])('where it is said: %p to %s', (texts, output, jobs) => {
-    expect(plan(texts, output, { folder: 'folder', layout: 'layout', file: 'file' })).toEqual(jobs)
+    expect(plan(texts, output, places)).toEqual(jobs)
   })
 
   test.each<[string[], string | undefined, string]>([
@@ -55,8 +70,25 @@ describe('what is downloaded goes', () => {
     [['https://ann:secret@files.corp/b'], undefined, 'bad-request'],
     [['ftp://files.corp/b'], undefined, 'bad-request'],
     [['Not An Image'], undefined, 'bad-name'],
+    [['debian', 'alpine'], 'fifo', 'bad-request'],
+    [['debian'], 'file', 'bad-request'],
+    [['debian'], 'folder', 'bad-request'],
+    [['https://files.corp/b'], 'folder', 'bad-request'],
+    [['https://files.corp/b'], 'layout', 'bad-request'],
+    [['debian'], 'out.tar.gz', 'bad-request'],
+    [['debian'], 'out.tgz', 'bad-request'],
   ])('nowhere when that cannot be: %p to %p', (texts, output, code) => {
-    expect(plan(texts, output)).toEqual([code])
+    expect(plan(texts, output, places)).toEqual([code])
+  })
+
+  test('to standard output also by the name that the kernel has for it', () => {
+    expect(['-', '/dev/stdout', '/dev/fd/1', 'out', '/dev/null'].map(outputNamed)).toEqual([
+      '-',
+      '-',
+      '-',
+      'out',
+      '/dev/null',
+    ])
   })
 })
 

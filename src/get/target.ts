@@ -12,15 +12,22 @@ export type Target =
 /** Standard output. */
 export const stdout = '-'
 
+/** What the kernel calls standard output is that, too: it may be a file, which then is not to be replaced. */
+export function outputNamed(text: string): string {
+  return ['/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'].includes(text) ? stdout : text
+}
+
 export type Job =
   /** `path` may be {@link stdout}. */
   | { readonly kind: 'file'; readonly file: Repository; readonly path: string }
   | { readonly kind: 'layout'; readonly references: readonly Reference[]; readonly path: string }
-  /** A layout as a tar archive; `path` may be {@link stdout}. */
+  /** A layout as a tar archive; `path` may be {@link stdout}, or where a stream goes. */
   | { readonly kind: 'tar'; readonly references: readonly Reference[]; readonly path: string }
 
-/** What a path is, as far as it matters: whether things go into it or it becomes the thing. */
-export type Place = 'absent' | 'file' | 'folder' | 'layout'
+const packedTar = /\.(?:tgz|txz|tbz2?|tzst|tar\.[a-z0-9]+)$/i
+
+/** What a path is, as far as it matters: whether things go into it or it becomes the thing; `stream`: a device, a FIFO. */
+export type Place = 'absent' | 'file' | 'folder' | 'layout' | 'stream'
 
 /** @throws {Failure} `bad-request`, `bad-name`, `bad-reference`, `bad-digest` */
 export function parseTarget(text: string): Target {
@@ -39,24 +46,49 @@ export function jobsFor(
   placeOf: (path: string) => Place,
 ): Job[] {
   const several = targets.length > 1
-  if (output === stdout && several) {
-    throw new Failure('bad-request', 'standard output takes one download at a time')
+  const stream = output !== undefined && takesStream(output, placeOf)
+  if (stream && several) {
+    throw new Failure('bad-request', `${output === stdout ? 'standard output' : output} takes one download at a time`)
   }
-  if (output === undefined || (output !== stdout && isFolder(output, placeOf))) {
-    return targets.map((target) => jobOf(target, join(output ?? '', nameOf(target))))
+  if (output === undefined || (!stream && isFolder(output, placeOf))) {
+    return targets.map((target) => jobOf(target, join(output ?? '', nameOf(target)), placeOf))
   }
   const images = targets.filter((target) => target.kind === 'image')
   if (several && images.length < targets.length) {
     throw new Failure('bad-request', `several downloads want a folder: make ${output}, or say ${output}/`)
   }
-  if (images.length === 0) return targets.map((target) => jobOf(target, output))
+  if (images.length === 0) return targets.map((target) => jobOf(target, output, placeOf))
   const references = images.map(({ reference }) => reference)
-  return [{ kind: output === stdout || output.endsWith('.tar') ? 'tar' : 'layout', references, path: output }]
+  const name = output.replace(packedTar, '')
+  if (name !== output && placeOf(output) !== 'layout') {
+    throw new Failure(
+      'bad-request',
+      `${output}: archives are not packed again, for layers are packed already; say ${name}.tar, or ${name} for a folder`,
+    )
+  }
+  const tar = stream || (output.endsWith('.tar') && placeOf(output) !== 'layout')
+  return [tar ? { kind: 'tar', references, path: output } : layoutAt(output, references, placeOf)]
 }
 
-function jobOf(target: Target, path: string): Job {
-  if (target.kind === 'file') return { ...target, path }
-  return { kind: 'layout', references: [target.reference], path }
+function jobOf(target: Target, path: string, placeOf: (path: string) => Place): Job {
+  if (target.kind === 'image') return layoutAt(path, [target.reference], placeOf)
+  const place = path === stdout ? 'stream' : placeOf(path)
+  if (place === 'folder' || place === 'layout') {
+    throw new Failure('bad-request', `${path} is a folder; to have the file in it say --output ${path}/`)
+  }
+  return { ...target, path }
+}
+
+function layoutAt(path: string, references: readonly Reference[], placeOf: (path: string) => Place): Job {
+  const place = placeOf(path)
+  if (place === 'file' || place === 'stream') {
+    throw new Failure('bad-request', `${path} is there and no folder; an image is a folder, or an archive named ….tar`)
+  }
+  return { kind: 'layout', references, path }
+}
+
+function takesStream(path: string, placeOf: (path: string) => Place): boolean {
+  return path === stdout || placeOf(path) === 'stream'
 }
 
 function isFolder(path: string, placeOf: (path: string) => Place): boolean {

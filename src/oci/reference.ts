@@ -82,6 +82,9 @@ export function repositoryOfRequest(path: string, ns: string | undefined): Repos
 
 /** Parses what a person types: `debian`, `ghcr.io/org/app:v1`, `app@sha256:...`. The tag defaults to `latest`. */
 export function parseReference(text: string): Reference {
+  if (text.includes('://')) {
+    throw new Failure('bad-name', `"${text.slice(0, 160)}" is a URL: expected an image such as ghcr.io/org/app:v1`)
+  }
   const at = text.indexOf('@')
   const digest = at < 0 ? undefined : text.slice(at + 1)
   if (digest !== undefined && !isDigest(digest)) {

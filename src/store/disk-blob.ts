@@ -5,7 +5,7 @@
 import { mkdirSync, renameSync, type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Failure } from '../failure.ts'
-import { algorithmOf, type Digest, hexOf, shortDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, shortDigest } from '../oci/digest.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, layoutOf, pieceAt, pieceBytes, pieceStart } from '../piece/layout.ts'
 import { Metainfo, type Segment } from '../piece/metainfo.ts'
@@ -372,7 +372,8 @@ export class DiskBlob implements Blob, Recorded {
       const hex = await this.#hashing().hex()
       this.#hash = undefined
       this.#check()
-      if (hex !== hexOf(this.digest)) this.#damaged(`its bytes have the digest ${algorithmOf(this.digest)}:${hex}`)
+      const digest = `${algorithmOf(this.digest)}:${hex}`
+      if (digest !== this.digest) this.#damaged(`its bytes have the digest ${digest}`, { digest })
       this.complete = true
       this.#verifiedAt = this.#keeper.wall()
       this.#keeper.completed(this)
@@ -537,9 +538,12 @@ export class DiskBlob implements Blob, Recorded {
     if (this.gone) throw new Failure('unavailable', `${shortDigest(this.digest)} was removed from this node meanwhile`)
   }
 
-  #damaged(reason: string): never {
+  /** @param detail `digest`: the one that its bytes have */
+  #damaged(reason: string, detail: { digest?: string } = {}): never {
     this.#keeper.damaged(this, reason)
-    throw new Failure('corrupt', `${this.digest} is damaged: ${reason}; it was dropped and has to be fetched again`)
+    throw new Failure('corrupt', `${this.digest} is damaged: ${reason}; it was dropped and has to be fetched again`, {
+      detail,
+    })
   }
 }
 

@@ -15,6 +15,7 @@ import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
+import { urlOfFile } from '../oci/file.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { Bitmap } from '../piece/bitmap.ts'
 import { segmentEnd } from '../piece/metainfo.ts'
@@ -768,8 +769,9 @@ export class Transfer {
       .map(({ id }) => id)
   }
 
-  #end(failure: Failure | undefined): void {
+  #end(reason: Failure | undefined): void {
     if (this.#over) return
+    const failure = reason && ofFile(this.location, reason)
     this.#over = true
     this.#stopTicking()
     this.#feeding.close()
@@ -796,4 +798,16 @@ function looked(blob: Blob): [Bitmap, readonly number[]] {
   const unsure = [...blob.have.indexes()].filter((piece) => !blob.sound(piece))
   for (const piece of unsure) sure.clear(piece)
   return [sure, unsure]
+}
+
+/** Of wrong bytes, where they are a file: it is its server that sends something else, and no disk that has damaged them. */
+function ofFile({ repository, digest }: Location, failure: Failure): Failure {
+  const url = urlOfFile(repository)
+  if (!url || failure.code !== 'corrupt') return failure
+  const { digest: found } = failure.detail
+  const sent = found ? `what its server sends has the digest ${found}` : failure.message
+  return new Failure('corrupt', `${url} is not ${digest}, or not any more: ${sent}`, {
+    cause: failure,
+    detail: failure.detail,
+  })
 }
