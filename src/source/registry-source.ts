@@ -4,6 +4,7 @@
  */
 import type { Clock, Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import type { Places } from '../first-there.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { acceptManifests, looksLikeManifest, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
@@ -38,7 +39,7 @@ export interface RegistrySourceOptions {
   /** PEM file of certificate authorities that are trusted for every registry beside the usual ones. */
   readonly caFile?: string
   /** A Docker `config.json`; without one every registry is asked anonymously. */
-  readonly credentialsFile?: string
+  readonly credentialsFile?: Places
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
