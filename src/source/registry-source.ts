@@ -16,7 +16,7 @@ import { Authenticator, newChallenges } from './authenticator.ts'
 import { parseContentLength, parseContentRange } from './content-range.ts'
 import { type Credentials, DockerCredentials, noCredentials, only } from './credentials.ts'
 import type { Credential } from './docker-config.ts'
-import type { Asker, Door, Named } from './door.ts'
+import type { Asker, Door, Login, Named } from './door.ts'
 import { type EndpointFacts, Endpoints } from './endpoints.ts'
 import { defaultTimeouts, Exchange, type Timeouts } from './exchange.ts'
 import { LendingClient } from './lent.ts'
@@ -244,6 +244,15 @@ export class RegistrySource implements Source, Door {
   async hasLogin(registry: string): Promise<boolean> {
     const accounts = accountsOf(this.#upstreams.all(registry))
     return (await Promise.all(accounts.map((each) => this.#credentials.find(each)))).some((each) => each !== undefined)
+  }
+
+  async loginAt(registry: string): Promise<Login | undefined> {
+    for (const account of accountsOf(this.#upstreams.all(registry))) {
+      const found = await this.#credentials.find(account)
+      const from = `from ${this.#credentials.file}`
+      if (found) return { account, who: found.kind === 'basic' ? `${found.username}, ${from}` : `a token ${from}` }
+    }
+    return undefined
   }
 
   lend(repository: Repository, credential: Credential): void {
