@@ -37,7 +37,7 @@ export class NodeSources {
 
   constructor(parts: NodeSourcesParts) {
     const { settings, admitted, clock, random, log, metrics } = parts
-    const { onlyListed, caFile, credentialsFile } = settings.source
+    const { onlyListed, caFile, credentialsFiles } = settings.source
     this.#parts = parts
     this.#limit = limitOf(parts)
     const options: FileSourceOptions = {
@@ -51,14 +51,14 @@ export class NodeSources {
       limit: this.#limit,
       admitted,
     }
-    this.registries = new RegistrySource({ ...options, ...(credentialsFile ? { credentialsFile } : {}) })
+    this.registries = new RegistrySource({ ...options, credentialsFile: credentialsFiles })
     this.webServers = new FileSource(options)
   }
 
   /** @throws {Error} for what is no URL of a backend */
   backend(url: string): Backend {
     const { settings, clock, random, log, metrics } = this.#parts
-    const { caFile, credentialsFile } = settings.source
+    const { caFile, credentialsFiles } = settings.source
     return backendOf(url, {
       env: process.env,
       clock,
@@ -67,8 +67,8 @@ export class NodeSources {
       metrics,
       limit: (bytes) => this.#limit(bytes, undefined),
       ...(caFile === undefined ? {} : { caFile }),
-      ...(credentialsFile ? { dockerFile: credentialsFile } : {}),
-      ...(settings.keeping.credentialsFile ? { awsFile: settings.keeping.credentialsFile } : {}),
+      dockerFile: credentialsFiles,
+      awsFile: settings.keeping.credentialsFiles,
     })
   }
 

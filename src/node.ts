@@ -83,8 +83,8 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const keyFile = keyPath === undefined ? undefined : new KeyFile(keyPath, clock, log)
     for (const file of [
       settings.admin.tokenFile,
-      settings.source.credentialsFile,
-      settings.keeping.credentialsFile,
+      ...settings.source.credentialsFiles,
+      ...settings.keeping.credentialsFiles,
       settings.state.passwordFile,
     ])
       if (file) tellExposed(file, log)

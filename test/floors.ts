@@ -8,6 +8,7 @@ export const floors: readonly (readonly string[])[] = [
     'clock.ts',
     'build-info.ts',
     'fair-line.ts',
+    'first-there.ts',
     'hardening.ts',
     'notify.ts',
     'json.ts',

@@ -38,16 +38,20 @@ describe('--home', () => {
     expect(homeOf({ home: [text] }).patterns).toEqual([expected])
   })
 
-  test.each([
-    '*.corp/**',
-    'apps.corp',
-    'apps.corp/',
-    'apps.corp/+(a)',
-    'apps.corp/x=nowhere',
-    'apps.corp/x=s3://me:secret@b',
-  ])('says what is expected instead of %s, and does not repeat a password', (text) => {
-    const [problem = ''] = problemsOf({ home: [text] })
-    expect(problem).toContain('expected a pattern such as apps.corp/**')
+  test.each(['apps.corp', 'apps.corp/', 'apps.corp/+(a)', 'apps.corp/x=nowhere', 'apps.corp/x=s3://me:secret@b'])(
+    'says what is expected instead of %s, and does not repeat a password',
+    (text) => {
+      const [problem = ''] = problemsOf({ home: [text] })
+      expect(problem).toContain('expected a pattern such as apps.corp/**')
+    },
+  )
+
+  test.each(['**', '*/*', '*', 'our*/x', '*.corp/**', '**=file:///srv/images'])('%s takes in no registry', (text) => {
+    expect(problemsOf({ home: [text] })).toEqual([
+      `--home "${text}": expected a registry's name in front, such as apps.corp/**, or docker.io/** for Docker Hub: ` +
+        'a wildcard does not stand for registries',
+    ])
+    expect(homeOf({ home: ['docker.io/**'] }).patterns).toEqual([{ pattern: 'docker.io/**' }])
   })
 
   test('names a pattern that is there twice', () => {

@@ -54,13 +54,14 @@ describe('settings', () => {
         cacheBytes: 80 * GiB,
       },
       registry: { address: { host: '127.0.0.1', port: 4880 }, loginsFor: 'root' },
-      keeping: { write: 'through' },
+      keeping: { write: 'through', credentialsFiles: ['/root/.aws/credentials'] },
       replication: { rules: [] },
       home: { patterns: [] },
       peer: { address: { host: '0.0.0.0', port: 4881 } },
       p2p: { address: { host: '0.0.0.0', port: 4882 }, join: [], mdns: true },
       admin: { address: { host: '127.0.0.1', port: 4883 } },
       source: {
+        credentialsFiles: ['/root/.docker/config.json'],
         upstreams: [{ registry: 'docker.io', url: 'https://registry-1.docker.io' }],
         onlyListed: false,
         tagTtlMs: 60_000,
@@ -79,8 +80,26 @@ describe('settings', () => {
     const host = hostWith({ '/home/ann/.docker/config.json': '{}' }, { root: false, home: '/home/ann', terminal: true })
     const { settings } = load({}, {}, host)
     expect(settings.node.dataDir).toBe('/home/ann/.local/share/shoal')
-    expect(settings.source.credentialsFile).toBe('/home/ann/.docker/config.json')
+    expect(settings.source.credentialsFiles).toEqual(['/home/ann/.docker/config.json'])
     expect(settings.log.format).toBe('text')
+  })
+
+  test('of logins and keys are the places where they may come to be, whether anything is there or not', () => {
+    const filesOf = (flags: Flags, host: Host) => {
+      const { source, keeping } = load(flags, {}, host).settings
+      return [source.credentialsFiles, keeping.credentialsFiles]
+    }
+    const ann = { root: false, home: '/home/ann', service: { credentials: '/run/c' } }
+    expect(filesOf({}, hostWith({}, ann))).toEqual([
+      ['/run/c/docker.json', '/home/ann/.docker/config.json'],
+      ['/run/c/aws', '/home/ann/.aws/credentials'],
+    ])
+    expect(filesOf({}, hostWith({}, { home: '/srv' }))[0]).toEqual([
+      '/srv/.docker/config.json',
+      '/root/.docker/config.json',
+    ])
+    const named = { 'credentials-file': ['/l.json'], 'home-credentials-file': ['/k'] }
+    expect(filesOf(named, hostWith({ '/l.json': '{}', '/k': '' }))).toEqual([['/l.json'], ['/k']])
   })
 
   test('come from the flag before the variable before the file', () => {

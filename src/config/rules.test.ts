@@ -64,6 +64,13 @@ describe('a rule of replication', () => {
   })
 })
 
+test('everything is what a pattern of wildcards alone means, Docker Hub or not', () => {
+  for (const text of ['**', '*/*', '**/app']) {
+    expect(replication.parse(`${text}=https://seed.other`).pattern).toBe(text)
+    expect(keep.parse(`${text}: all`).pattern).toBe(text)
+  }
+})
+
 test.each([
   ['app', 'docker.io/library/app'],
   ['ours/app', 'docker.io/ours/app'],

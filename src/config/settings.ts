@@ -79,8 +79,8 @@ export type HomeWrite = (typeof homeWrites)[number]
 /** How what was pushed comes to where it is kept for good. */
 export interface KeepingSettings {
   readonly write: HomeWrite
-  /** Access keys for object stores, in AWS's form. */
-  readonly credentialsFile?: string
+  /** Where access keys for object stores may be, in AWS's form: the first file counts that is there when one is needed. */
+  readonly credentialsFiles: readonly string[]
 }
 
 export interface PeerSettings {
@@ -119,8 +119,8 @@ export interface SourceSettings {
   readonly zone?: string
   /** How long a resolved tag is believed. */
   readonly tagTtlMs: number
-  /** A readable Docker `config.json`. */
-  readonly credentialsFile?: string
+  /** Where a Docker `config.json` may be: the first file counts that is there when a login is needed. Never empty. */
+  readonly credentialsFiles: readonly string[]
   /** A readable file of PEM certificates to be trusted beside the usual ones. */
   readonly caFile?: string
 }

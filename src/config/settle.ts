@@ -1,6 +1,7 @@
 /** From single values to sections: what follows from several of them, and what they may not be together. */
 import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import type { Host } from './host.ts'
+import { keyPlaces, loginPlaces } from './own-files.ts'
 import type { Problems } from './problem.ts'
 import type { KeepRule } from './rules.ts'
 import type { Secret } from './secret.ts'
@@ -33,7 +34,6 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
   refuseSharedPorts(values, loading)
 
   const keyFile = readable('cluster-key-file', values, loading)
-  const credentialsFile = readable('credentials-file', values, loading)
   const caFile = readable('ca-file', values, loading)
   const dataDir = values['data-dir']!
   for (const name of ['state-password-file', 'state-ca-file'] as const) {
@@ -62,7 +62,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
     },
     keeping: {
       write: values['home-write']!,
-      ...present('credentialsFile', readable('home-credentials-file', values, loading)),
+      credentialsFiles: filesOf('home-credentials-file', keyPlaces(host), values, host, loading),
     },
     registry: { address: values['registry-addr']!, loginsFor: values['logins-for']! },
     home: homeOf(values, loading),
@@ -74,7 +74,7 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       onlyListed: values['only-listed-upstreams']!,
       ...present('zone', values['source-zone']),
       tagTtlMs: values['tag-ttl']!,
-      ...present('credentialsFile', credentialsFile),
+      credentialsFiles: filesOf('credentials-file', loginPlaces(host), values, host, loading),
       ...present('caFile', caFile),
     },
     limits: {
@@ -216,4 +216,19 @@ function readable(name: FileName, values: Values, { problems, read }: Loading): 
   const path = values[name]
   if (path !== undefined) problems.collect(() => read(path, name))
   return path
+}
+
+/** The file that was named; else the places where one is looked for as long as the node runs, of which none need be there yet. */
+function filesOf(
+  name: FileName,
+  usual: readonly string[],
+  values: Values,
+  host: Host,
+  loading: Loading,
+): readonly string[] {
+  const named = readable(name, values, loading)
+  if (named !== undefined) return [named]
+  const there = usual.find((path) => host.exists(path))
+  if (there !== undefined) loading.problems.collect(() => loading.read(there, name))
+  return usual
 }

@@ -87,12 +87,7 @@ export const table = {
   }),
   'only-listed-upstreams': flag('never talk to a registry that no --upstream names', { default: 'false' }),
   'credentials-file': one(path, '<file>', 'Docker config.json with the logins for registries', {
-    default: ({ root, home, service, exists }) =>
-      [
-        ...(service?.credentials ? [`${service.credentials}/docker.json`] : []),
-        `${home}/.docker/config.json`,
-        ...(root ? ['/root/.docker/config.json'] : []),
-      ].find((path) => exists(path)),
+    // What comes there later counts too: `own-files.ts`.
     shown: '~/.docker/config.json if there',
   }),
   'logins-for': one(
@@ -120,12 +115,6 @@ export const table = {
     { default: 'through' },
   ),
   'home-credentials-file': one(path, '<file>', 'access keys for object stores, in the form of ~/.aws/credentials', {
-    default: ({ root, home, service, exists }) =>
-      [
-        ...(service?.credentials ? [`${service.credentials}/aws`] : []),
-        `${home}/.aws/credentials`,
-        ...(root ? ['/root/.aws/credentials'] : []),
-      ].find((path) => exists(path)),
     shown: '~/.aws/credentials if there',
   }),
   'ca-file': one(path, '<file>', 'PEM certificates to trust for sources, beside the usual ones'),

@@ -11,12 +11,13 @@ import { dockerHub, looksLikeRegistry, parseRegistry } from '../oci/reference.ts
 import type { EngineContentSetting, HomePattern, Upstream } from './settings.ts'
 import { parseStateUrl, type StateUrl, stateUrlExpected } from './state-url.ts'
 
-/** A kind made from a function that answers undefined for text it does not understand. */
-export function kind<T>(expected: string, parse: (text: string) => T | undefined) {
+/** A kind made from a function that answers undefined for text it does not understand; then `expected` is told. */
+export function kind<T>(expected: string | ((text: string) => string), parse: (text: string) => T | undefined) {
   return z.string().transform((text, context): T => {
     const value = parse(text.trim())
     if (value !== undefined) return value
-    context.addIssue({ code: 'custom', message: expected })
+    const message = typeof expected === 'string' ? expected : expected(text.trim())
+    context.addIssue({ code: 'custom', message })
     return z.NEVER
   })
 }
@@ -180,11 +181,16 @@ const mostPattern = 256
 
 /**
  * `apps.corp/**`, `apps.corp/team/*=file:///srv/images`. The registry stands there in full: a pattern that takes in others
- * would take their images away from everybody.
+ * would take their images away from everybody. Without one it is Docker Hub's, as with a name; but who begins with a wildcard
+ * means something else.
  */
 export const home: Kind<HomePattern> = kind(
-  'a pattern such as apps.corp/** or docker.io/ours/*, and perhaps = and the URL of a backend without credentials',
+  (text) =>
+    beginsWithWildcard(text)
+      ? "a registry's name in front, such as apps.corp/**, or docker.io/** for Docker Hub: a wildcard does not stand for registries"
+      : 'a pattern such as apps.corp/** or docker.io/ours/*, and perhaps = and the URL of a backend without credentials',
   (text) => {
+    if (beginsWithWildcard(text)) return undefined
     const equals = text.indexOf('=')
     const said = (equals < 0 ? text : text.slice(0, equals)).trim()
     const first = said.split('/', 1)[0]!
@@ -200,6 +206,10 @@ export const home: Kind<HomePattern> = kind(
     return url && !url.username && !url.password ? { pattern: whole, backend: url.href } : undefined
   },
 )
+
+function beginsWithWildcard(pattern: string): boolean {
+  return /^[^/=]*[*?]/.test(pattern)
+}
 
 function registryOf(name: string): string | undefined {
   try {

@@ -30,13 +30,19 @@ function setUp(limitBytes?: number) {
     version: { validator: 'etag "one"' } as FileVersion,
     failure: undefined as Failure | undefined,
     reads: 0,
+    asked: 0,
+    gate: undefined as Promise<void> | undefined,
   }
   const stored: string[] = []
   const files = new Files({
     source: {
-      version: async () => ({ ...server.version, size: server.bytes.length }),
+      version: async () => {
+        server.asked++
+        return { ...server.version, size: server.bytes.length }
+      },
       openNow: async (): Promise<OpenFile> => {
         server.reads++
+        await server.gate
         const { bytes, version, failure } = server
         return { size: bytes.length, mediaType: 'x', version, body: chunksOf(bytes, failure) }
       },
@@ -80,6 +86,36 @@ describe('what a URL leads to', () => {
     expect(blob.complete).toBe(true)
     expect(Buffer.from(await blob.read({ start: 0, end: blob.size })).equals(server.bytes)).toBe(true)
     expect(readdirSync(dir)).toEqual([])
+  })
+
+  test('is asked of its server once, however long it is read, and however often somebody asks', async () => {
+    const { files, server, clock, known } = setUp()
+    const gate = Promise.withResolvers<void>()
+    server.gate = gate.promise
+    for (let i = 0; i < 20; i++) {
+      expect(await files.resolve(repository).catch((error) => Failure.from(error).code)).toBe('reading')
+      clock.advance(500)
+    }
+    gate.resolve()
+    expect((await known()).digest).toBe(digestOf(server.bytes))
+    expect([server.asked, server.reads]).toEqual([1, 1])
+    // The next who asks is told what the server has then.
+    server.version = { validator: 'etag "two"' }
+    expect(await files.resolve(repository).catch((error) => Failure.from(error).code)).toBe('reading')
+    expect(server.asked).toBe(2)
+  })
+
+  test('is asked of its server once while others are read, and again when it is its turn', async () => {
+    const { files, server, known } = setUp()
+    const gate = Promise.withResolvers<void>()
+    server.gate = gate.promise
+    const codeOf = (url: string) => files.resolve(fileAt(url)).catch((error) => Failure.from(error).code)
+    for (const name of ['a', 'b']) await codeOf(`https://files.corp/${name}`)
+    for (let i = 0; i < 20; i++) expect(await codeOf('https://files.corp/disk.img')).toBe('reading')
+    expect(server.asked).toBe(3)
+    gate.resolve()
+    await known()
+    expect([server.asked, server.reads]).toEqual([4, 3])
   })
 
   test('is found out anew when its server has another version, and is known when it has the old one again', async () => {

@@ -6,7 +6,7 @@
  * nodes that a server gives different bytes never mix them.
  *
  * Reading takes as long as it takes, and a question between nodes must not: until it is done the answer is that it is
- * under way, and who wants to know asks again.
+ * under way, and who wants to know asks again. The server is not: what is read is what counts.
  */
 import { constants } from 'node:fs'
 import { type FileHandle, open, statfs, unlink } from 'node:fs/promises'
@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import prettyBytes from 'pretty-bytes'
 import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { type Digest, digestOf, hexOf, isDigest } from '../oci/digest.ts'
 import { urlOfFile } from '../oci/file.ts'
 import { formatRepository, parseTag, type Repository, type Tag } from '../oci/reference.ts'
@@ -39,8 +40,8 @@ interface Reading {
   done: number
   size: number
   failure: Failure | undefined
-  /** What was read of a server that names no versions. */
-  result: Resolved | undefined
+  /** What was read: for all who ask soon after, where the server names no versions; else for the first of them. */
+  result: { readonly resolved: Resolved; readonly once: boolean } | undefined
 }
 
 /** Files that are read at the same time. */
@@ -54,7 +55,10 @@ const spreadMs = 500
 
 export class Files {
   readonly #o: FilesOptions
+  /** By repository. */
   readonly #readings = new Map<string, Reading>()
+  /** Repositories of which nothing is known but that they have to be read. */
+  readonly #waiting = lru<string, true>(mostWaiting)
   readonly #stop = new AbortController()
   #running = 0
 
@@ -64,12 +68,19 @@ export class Files {
 
   /** @throws {Failure} `reading` while it is being found out; what the server says */
   async resolve(repository: Repository, signal?: AbortSignal): Promise<Resolved> {
+    const key = formatRepository(repository)
+    const read = this.#progress(repository, key)
+    if (read) return read
+    if (this.#full && this.#waiting.has(key)) throw waitingFailure(repository)
     const version = await this.#o.source.version(repository, signal)
     const { digest, size } = version
-    if (digest !== undefined && size !== undefined) return { digest, size, mediaType }
-    const known = this.#known(repository, version)
-    if (known) return known
-    return this.#progressOf(repository, version)
+    const known =
+      digest !== undefined && size !== undefined ? { digest, size, mediaType } : this.#known(repository, version)
+    if (known) {
+      this.#waiting.delete(key)
+      return known
+    }
+    return this.#progress(repository, key) ?? this.#begin(repository, key, size)
   }
 
   close(): void {
@@ -80,24 +91,36 @@ export class Files {
     return validator === undefined ? undefined : this.#o.store.tag(repository, tagOf(validator))
   }
 
-  /** Begins to read it unless somebody has. @throws {Failure} how far that is, or why it cannot be */
-  #progressOf(repository: Repository, { validator, size }: FileVersion & { readonly size?: number }): Resolved {
-    const key = `${formatRepository(repository)} ${validator ?? ''}`
-    const running = this.#readings.get(key)
-    if (running?.result) return running.result
-    if (running) throw running.failure ?? readingFailure(repository, running)
-    if (this.#readings.size >= mostWaiting || this.#running >= atOnce) {
-      throw new Failure('reading', `${urlOfFile(repository)} waits until other files are read`)
+  /** Undefined where it is not being read. @throws {Failure} how far that is, or why it cannot be */
+  #progress(repository: Repository, key: string): Resolved | undefined {
+    const reading = this.#readings.get(key)
+    if (!reading) return undefined
+    const { result, failure } = reading
+    if (!result) throw failure ?? readingFailure(repository, reading)
+    if (result.once) this.#readings.delete(key)
+    return result.resolved
+  }
+
+  get #full(): boolean {
+    return this.#readings.size >= mostWaiting || this.#running >= atOnce
+  }
+
+  /** @throws {Failure} `reading` */
+  #begin(repository: Repository, key: string, size: number | undefined): never {
+    if (this.#full) {
+      this.#waiting.set(key, true)
+      throw waitingFailure(repository)
     }
+    this.#waiting.delete(key)
     const reading: Reading = { done: 0, size: size ?? 0, failure: undefined, result: undefined }
     this.#readings.set(key, reading)
     this.#running++
     this.#read(repository, reading)
       .then(
-        () => this.#forget(key, reading.result ? resultKeptMs : 0),
+        () => this.#forget(key, reading, resultKeptMs),
         (error: unknown) => {
           reading.failure = Failure.from(error)
-          this.#forget(key, failureKeptMs)
+          this.#forget(key, reading, failureKeptMs)
         },
       )
       .finally(() => {
@@ -106,9 +129,11 @@ export class Files {
     throw readingFailure(repository, reading)
   }
 
-  #forget(key: string, ms: number): void {
-    if (ms === 0) this.#readings.delete(key)
-    else this.#o.clock.after(ms, () => this.#readings.delete(key))
+  /** Another reading may have its place by then. */
+  #forget(key: string, reading: Reading, ms: number): void {
+    this.#o.clock.after(ms, () => {
+      if (this.#readings.get(key) === reading) this.#readings.delete(key)
+    })
   }
 
   async #read(repository: Repository, reading: Reading): Promise<void> {
@@ -125,7 +150,7 @@ export class Files {
       await pause(clock, spreadMs, this.#stop.signal)
       const record = { digest, size: file.size, mediaType, resolvedAt: clock.wall() }
       if (validator !== undefined) store.setTag(repository, tagOf(validator), record)
-      else reading.result = record
+      reading.result = { resolved: record, once: validator !== undefined }
       log.info('a file was read for its digest', { url: formatRepository(repository), digest, bytes: file.size })
     } finally {
       await spool.close()
@@ -153,6 +178,10 @@ const mediaType = 'application/octet-stream'
 /** What is known of a version is kept as a tag of the file's repository. */
 function tagOf(validator: string): Tag {
   return parseTag(`version-${hexOf(digestOf(Buffer.from(validator))).slice(0, 40)}`)
+}
+
+function waitingFailure(repository: Repository): Failure {
+  return new Failure('reading', `${urlOfFile(repository)} waits until other files are read`)
 }
 
 function readingFailure(repository: Repository, { done, size }: Reading): Failure {

@@ -6,6 +6,7 @@ import { MemberTable } from '../cluster/member-table.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
+import { fileAt } from '../oci/file.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { Content, ContentChange, State, TagChange } from '../state/state.ts'
@@ -172,6 +173,15 @@ describe('seeds with a database each', () => {
     await one.state.tags.point(app, tagOf('v2'), entry(a))
     await one.copies.spread()
     expect([await two.tag('v1'), await two.tag('v2')]).toEqual([undefined, a])
+  })
+
+  test('hear of files at URLs too, and what is pushed after one gets to the other', async () => {
+    const [one, two] = await pair()
+    const file = fileAt('http://files.corp:8000/disk.img')
+    await one.state.tags.set(file, tagOf('latest'), entry(b))
+    await one.state.tags.point(app, tagOf('v1'), entry(a))
+    await one.copies.spread()
+    expect([await two.tag(), (await two.state.tags.get(file, tagOf('latest')))?.digest]).toEqual([a, b])
   })
 
   test('listen to seeds alone', async () => {

@@ -3,9 +3,10 @@
  * set; else a file as AWS's tools have it, of which the profile counts that AWS_PROFILE names, or `default`. The file is
  * read again when it changed, so that renewed credentials count without a restart.
  */
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
+import { firstThere, type Places, placesOf } from '../first-there.ts'
 
 export interface AwsCredentials {
   readonly accessKeyId: string
@@ -15,28 +16,31 @@ export interface AwsCredentials {
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** @throws {Failure} `denied` by the result, where there are none */
-export function awsCredentials(env: Environment, file: string | undefined): () => Promise<AwsCredentials> {
+/** `places`: where the file may be. @throws {Failure} `denied` by the result, where there are none */
+export function awsCredentials(env: Environment, places: Places): () => Promise<AwsCredentials> {
   const given = fromEnvironment(env)
   if (given) return async () => given
   const profile = env.AWS_PROFILE || 'default'
   let version: string | undefined
   let known: AwsCredentials | undefined
   return async () => {
-    if (file === undefined) {
-      throw new Failure('denied', 'there are no credentials for the object store: give --home-credentials-file')
+    const seen = await firstThere(places)
+    if (!seen) {
+      const where = placesOf(places).join(' or ')
+      throw new Failure(
+        'denied',
+        `there are no credentials for the object store: put them into ${where}, or give --home-credentials-file`,
+      )
     }
-    const seen = await stat(file).catch(() => undefined)
-    const now = seen ? `${seen.ino} ${seen.size} ${seen.mtimeMs}` : ''
-    if (now !== version) {
-      const text = await readFile(file, 'utf8').catch(() => '')
+    if (seen.version !== version) {
+      const text = await readFile(seen.path, 'utf8').catch(() => '')
       known = parseAwsCredentials(text, profile)
-      version = now
+      version = seen.version
     }
     if (known) return known
     throw new Failure(
       'denied',
-      `${file} has no aws_access_key_id and aws_secret_access_key in a profile [${profile}], or cannot be read`,
+      `${seen.path} has no aws_access_key_id and aws_secret_access_key in a profile [${profile}], or cannot be read`,
     )
   }
 }

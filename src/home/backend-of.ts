@@ -1,6 +1,7 @@
 /** Which backend a URL means, and what is wrong with one that means none. */
 import { accessSync, constants, statSync } from 'node:fs'
 import { folderIn } from '../config/backend-folder.ts'
+import type { Places } from '../first-there.ts'
 import { awsCredentials, type Environment } from './aws-credentials.ts'
 import type { Backend } from './backend.ts'
 import { FolderObjects } from './folder-objects.ts'
@@ -16,7 +17,7 @@ import { WebObjects } from './web-objects.ts'
 export interface BackendOptions extends RegistryBackendOptions {
   readonly env: Environment
   /** With profiles as AWS's tools have them, for object stores. */
-  readonly awsFile?: string
+  readonly awsFile?: Places | undefined
 }
 
 /** @throws {Error} for what is no URL of a backend, in a sentence that says what one is */
@@ -42,7 +43,7 @@ export function backendOf(text: string, options: BackendOptions): Backend {
     }
     case 's3:': {
       const place = s3Place(url, options.env)
-      const sign = signFor(awsCredentials(options.env, options.awsFile), place.region)
+      const sign = signFor(awsCredentials(options.env, options.awsFile ?? []), place.region)
       return new ObjectBackend(new S3Objects(new WebClient(place.name, place.base, options, sign), place))
     }
     case 'http:':

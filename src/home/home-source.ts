@@ -86,6 +86,8 @@ export class HomeSource implements AnySource {
   async hasLogin(): Promise<boolean> {
     return false
   }
+
+  async loginAt(): Promise<undefined> {}
   lend(): void {}
   borrows(): boolean {
     return false

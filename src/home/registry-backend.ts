@@ -2,6 +2,8 @@
  * Another registry as the place where repositories are kept, under the same names below its host and the prefix of its
  * URL. What is written goes as any push does. It does not say when a tag was set, so that the last who comes counts.
  */
+
+import type { Places } from '../first-there.ts'
 import type { Digest } from '../oci/digest.ts'
 import { maxManifestBytes } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
@@ -14,7 +16,7 @@ import type { WebOptions } from './web-client.ts'
 
 export interface RegistryBackendOptions extends WebOptions {
   /** A Docker `config.json`, with a login for the registry's host if it wants one. */
-  readonly dockerFile?: string
+  readonly dockerFile?: Places
 }
 
 export class RegistryBackend implements Backend {

@@ -92,3 +92,32 @@ describe('a seed whose operator is careful', () => {
     expect([sent.status, sent.headers.get('range')]).toEqual([202, '0-999'])
   })
 })
+
+describe('a seed with a store of two megabytes', () => {
+  let seed: Awaited<ReturnType<typeof startPushed>>
+  beforeAll(async () => {
+    seed = await startPushed({ store: await openStore(newDir(), { limitBytes: 2_000_000, beside: () => 0 }) })
+  })
+  afterAll(() => seed?.close())
+
+  const begin = async () => {
+    const begun = await fetch(`${seed.url}/v2/apps.corp/team/app/blobs/uploads/`, { method: 'POST' })
+    return new URL(begun.headers.get('location') ?? '', seed.url)
+  }
+  const send = async (url: URL, bytes: number) => {
+    const response = await fetch(url, { method: 'PATCH', body: new Uint8Array(bytes) })
+    const text = await response.text()
+    return [response.status, text === '' ? undefined : JSON.parse(text).errors[0].code]
+  }
+
+  test('says of what will never fit that it is too large, and keeps nothing of it; of what may fit later, to come again', async () => {
+    const large = await begin()
+    expect(await send(large, 3_000_000)).toEqual([413, 'SIZE_INVALID'])
+    expect(await send(large, 1)).toEqual([404, 'BLOB_UPLOAD_UNKNOWN'])
+    const [first, second] = [await begin(), await begin()]
+    expect(await send(first, 1_500_000)).toEqual([202, undefined])
+    expect(await send(second, 1_000_000)).toEqual([503, 'UNAVAILABLE'])
+    expect((await fetch(first, { method: 'DELETE' })).status).toBe(204)
+    expect(await send(second, 1_000_000)).toEqual([202, undefined])
+  })
+})

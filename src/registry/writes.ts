@@ -65,7 +65,7 @@ function write(
     case 'begin':
       return begin(written, request, by, pusher)
     case 'append':
-      return append(written, pusher.uploads.find(request.repository, request.id, by))
+      return append(written, pusher.uploads.find(request.repository, request.id, by), pusher)
     case 'finish':
       return finish(written, request, by, pusher)
     case 'status':
@@ -103,15 +103,15 @@ async function begin(written: Written, request: Of<'begin'>, by: string, pusher:
   return answer(201, { location: place(written, `blobs/${digest}`), 'docker-content-digest': digest })
 }
 
-async function append(written: Written, upload: Upload): Promise<Response> {
-  await take(written, upload)
+async function append(written: Written, upload: Upload, pusher: Pusher): Promise<Response> {
+  await take(written, upload, pusher)
   return answer(202, uploadHeaders(written, upload))
 }
 
 async function finish(written: Written, request: Of<'finish'>, by: string, pusher: Pusher): Promise<Response> {
   const { repository, id, digest } = request
   const upload = pusher.uploads.find(repository, id, by)
-  await take(written, upload)
+  await take(written, upload, pusher)
   await pusher.finish(upload, digest)
   return answer(201, { location: place(written, `blobs/${digest}`), 'docker-content-digest': digest })
 }
@@ -149,7 +149,7 @@ async function deleted(work: Promise<void>): Promise<Response> {
 }
 
 /** A chunk goes where it says that it belongs, or nowhere. @throws {Failure} `bad-range`, `bad-upload` */
-async function take(written: Written, upload: Upload): Promise<void> {
+async function take(written: Written, upload: Upload, pusher: Pusher): Promise<void> {
   const range = written.header('content-range')
   if (range !== undefined) {
     const [, first, last] = /^(?:bytes[ =])?(\d{1,15})-(\d{1,15})(?:\/(?:\d+|\*))?$/.exec(range) ?? []
@@ -164,7 +164,13 @@ async function take(written: Written, upload: Upload): Promise<void> {
       })
     }
   }
-  await upload.append(written.body)
+  try {
+    await upload.append(written.body)
+  } catch (error) {
+    // Nobody goes on with it, and others need the room.
+    if (neverFits(Failure.from(error))) await pusher.uploads.end(upload)
+    throw error
+  }
 }
 
 /** @throws {Failure} `too-large`, `bad-upload` */
@@ -215,9 +221,16 @@ function answer(status: number, headers: Record<string, string>): Response {
   })
 }
 
+/** It would not fit into an empty store either. */
+function neverFits({ code, detail }: Failure): boolean {
+  return code === 'no-space' && detail.mostBytes !== undefined
+}
+
 /** Engines that pull go elsewhere after a 404; who pushes has nowhere else to go, and is told what is the matter. */
 function toldToWriter(failure: Failure): Failure {
   const { code, message, detail } = failure
+  // Who comes again sends all of it for nothing.
+  if (neverFits(failure)) return new Failure('too-large', message, { cause: failure, detail })
   if (['unavailable', 'no-space', 'no-disk', 'cancelled'].includes(code)) {
     return new Failure('try-later', message, { cause: failure, detail })
   }

@@ -8,7 +8,7 @@ export interface ReplicationDeps extends Omit<ReplicationParts, 'state' | 'rules
   readonly state: State | undefined
   readonly settings: {
     readonly replication: ReplicationSettings
-    readonly source: Pick<SourceSettings, 'credentialsFile' | 'caFile'>
+    readonly source: Pick<SourceSettings, 'credentialsFiles' | 'caFile'>
   }
 }
 
@@ -16,8 +16,8 @@ export interface ReplicationDeps extends Omit<ReplicationParts, 'state' | 'rules
 export function replicationOf({ settings, state, ...parts }: ReplicationDeps): Replication | undefined {
   const { rules, rate } = settings.replication
   if (rules.length === 0 || !state) return undefined
-  const { credentialsFile, caFile } = settings.source
-  const writer = { ...(credentialsFile ? { credentialsFile } : {}), ...(caFile ? { caFile } : {}) }
+  const { credentialsFiles, caFile } = settings.source
+  const writer = { credentialsFile: credentialsFiles, ...(caFile ? { caFile } : {}) }
   const replication = new Replication({ ...parts, state, rules, rate, writer })
   replication.start()
   return replication

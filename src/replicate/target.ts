@@ -2,6 +2,7 @@
 import picomatch from 'picomatch'
 import type { Clock, Random } from '../clock.ts'
 import type { ReplicationRule } from '../config/rules.ts'
+import { isOrigin } from '../oci/file.ts'
 import { formatRepository, parseRegistry, type Repository } from '../oci/reference.ts'
 import { RegistryWriter, type RegistryWriterOptions } from '../source/registry-writer.ts'
 import { ReferrerLists } from './referrer-lists.ts'
@@ -42,8 +43,9 @@ export class Target {
     this.#random = options.random
   }
 
+  /** No file at a URL: registries have no place for it. */
   matches(repository: Repository): boolean {
-    return this.#matches(formatRepository(repository))
+    return !isOrigin(repository.registry) && this.#matches(formatRepository(repository))
   }
 
   place(repository: Repository): Place {

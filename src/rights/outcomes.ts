@@ -2,7 +2,7 @@
 import { Failure } from '../failure.ts'
 import { isDigest } from '../oci/digest.ts'
 import { formatReference } from '../oci/reference.ts'
-import type { Named } from '../source/door.ts'
+import type { Login, Named } from '../source/door.ts'
 
 export type Outcome = 'allowed' | 'refused' | 'missing' | 'unknown'
 
@@ -11,15 +11,31 @@ export interface Circumstances {
   readonly trouble: string | undefined
   /** The client has shown no credentials, and if it did they would be sent to the registry. */
   readonly shows: boolean
+  /** The registry was asked by this node's login, and refused; the login itself where the client may hear of it. */
+  readonly refused?: { readonly login: Login | undefined } | undefined
 }
 
 /** @returns what to tell a client that nobody let in */
-export function refusal(named: Named, outcomes: readonly Outcome[], { trouble, shows }: Circumstances): Failure {
+export function refusal(
+  named: Named,
+  outcomes: readonly Outcome[],
+  { trouble, shows, refused }: Circumstances,
+): Failure {
   const what = formatNamed(named)
   const { registry } = named.repository
   if (outcomes.includes('unknown')) {
     const never = `registry ${registry} cannot be asked now whether this client may have ${what}, and it never said so before`
     return new Failure('unavailable', trouble ? `${never}: ${trouble}` : never)
+  }
+  if (outcomes.includes('refused') && refused) {
+    const { login } = refused
+    const whose = login ? ` (${login.who})` : ''
+    const mend = login ? `log in again with "docker login ${login.account}"` : 'its log says which'
+    const other = shows ? ', or show credentials that may have it' : ''
+    return new Failure(
+      shows ? 'unauthorized' : 'denied',
+      `registry ${registry} refused the login of this node${whose} for ${what}, and does not give it to anyone; ${mend}${other}`,
+    )
   }
   if (outcomes.includes('refused')) {
     if (!shows) return new Failure('denied', `registry ${registry} does not give ${what} to this client`)

@@ -59,6 +59,40 @@ async function outcome(who: Visitor, named: Named = v1, proof?: Promise<unknown>
   )
 }
 
+describe('a login of this node that its registry refuses', () => {
+  const told = (who: Visitor) => rights.admit(who, v1).catch((error) => Failure.from(error).message)
+  beforeEach(() => {
+    door.login = true
+  })
+
+  test('is what the client hears of, with where it is and what to do', async () => {
+    expect(await told(root)).toBe(
+      'registry ghcr.io refused the login of this node (ann, from /config.json) for ghcr.io/org/app:v1, and does not ' +
+        'give it to anyone; log in again with "docker login ghcr.io", or show credentials that may have it',
+    )
+    expect(await told(stranger)).not.toContain('ann')
+    rights = make('everyone')
+    expect(await told(stranger)).toContain('refused the login of this node for ghcr.io/org/app:v1, and does not give')
+    door.login = false
+    rights = make()
+    expect(await told(root)).toContain('to a client without credentials')
+  })
+
+  test('is warned of once in a while, also where others may have it', async () => {
+    const warned = () => log.lines.filter((line) => line.startsWith('a registry refused the login of this node'))
+    door.let(app, 'anyone')
+    expect(await outcome(root)).toBe('in')
+    expect(warned()).toHaveLength(1)
+    expect(warned()[0]).toContain('ann, from /config.json')
+    clock.advance(5 * minute)
+    await outcome(root)
+    expect(warned()).toHaveLength(1)
+    clock.advance(6 * minute)
+    await outcome(root)
+    expect(warned()).toHaveLength(2)
+  })
+})
+
 describe('a client', () => {
   test('without credentials has what the source gives to anyone, and one question a minute is asked for all', async () => {
     door.let(app, 'anyone')

@@ -25,7 +25,7 @@ import { nameOf, type Visitor } from './visitor.ts'
 
 export interface RightsOptions {
   readonly store: Pick<BlobStore, 'find' | 'repositoriesOf' | 'seenIn' | 'granted' | 'setGranted'>
-  readonly door: Pick<Door, 'admits' | 'shows' | 'hasLogin' | 'takesLogins' | 'lend' | 'borrows'>
+  readonly door: Pick<Door, 'admits' | 'shows' | 'hasLogin' | 'loginAt' | 'takesLogins' | 'lend' | 'borrows'>
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -67,6 +67,8 @@ const missingMs = 10_000
 /** Who asks another node waits for so long at most for what is asked for it. */
 const vouchMs = 2_000
 const mostPlaces = 50_000
+/** That a registry refuses this node's login is told once in so long. */
+const tellMs = 10 * 60_000
 const anyone: Candidate = { holder: 'anyone', asker: 'anyone' }
 
 export class Rights {
@@ -82,6 +84,8 @@ export class Rights {
   readonly #open = lru<string, { until: number; asked: Promise<unknown> }>(4096)
   /** By repository: why its registry last could not say. */
   readonly #trouble = lru<string, string>(256)
+  /** By registry: clock time at which it was told last that it refuses this node's login. */
+  readonly #toldRefused = lru<string, number>(256)
 
   constructor(options: RightsOptions) {
     this.#o = options
@@ -124,18 +128,23 @@ export class Rights {
     const known = part && candidates.find(({ holder }) => this.#now(holder, repository) === 'allowed')
     if (known) return known.asker
     const outcomes: Outcome[] = []
+    let loginRefused = false
     for (const candidate of candidates) {
       const outcome = await this.#ask(candidate, named, part)
       if (outcome === 'allowed') return candidate.asker
       outcomes.push(outcome)
+      loginRefused ||= candidate.holder === 'node' && outcome === 'refused'
     }
     if (outcomes.includes('unknown') && (await this.#heardOf(named, true))) {
       const had = (await this.candidates(visitor, repository)).find(({ holder }) => this.#last(holder, repository))
       if (had) return had.asker
     }
+    const { registry } = repository
+    const login = loginRefused && (await visitor.trusted()) ? await this.#o.door.loginAt(registry) : undefined
     const facts = {
       trouble: this.#trouble.get(formatRepository(repository)),
-      shows: !visitor.shown && this.#o.door.takesLogins(repository.registry),
+      shows: !visitor.shown && this.#o.door.takesLogins(registry),
+      refused: loginRefused ? { login } : undefined,
     }
     throw refusal(named, outcomes, facts)
   }
@@ -337,6 +346,7 @@ export class Rights {
     if (outcome === 'allowed' || outcome === 'refused') {
       this.#verdicts.learn(repository, holder, outcome, clock.wall())
     }
+    if (outcome === 'refused' && holder === 'node') await this.#tellRefused(named)
     if (outcome === 'allowed' && typeof asker === 'object') door.lend(repository, asker)
     if (outcome === 'allowed' && isDigest(reference)) this.contains(repository, [reference])
     if (outcome === 'missing') this.#pointless.set(absent, { until: clock.now() + missingMs, outcome })
@@ -345,5 +355,22 @@ export class Rights {
     if (failure && outcome === 'unknown') this.#trouble.set(place, failure.message)
     if (outcome === 'unknown') this.#pointless.set(silent, { until: clock.now() + silentMs, outcome })
     return outcome
+  }
+
+  /** Who mends that is who runs the node, and reads its log. */
+  async #tellRefused(named: Named): Promise<void> {
+    const { door, clock, log } = this.#o
+    const { registry } = named.repository
+    const told = this.#toldRefused.get(registry)
+    if (told !== undefined && clock.now() - told < tellMs) return
+    this.#toldRefused.set(registry, clock.now())
+    const login = await door.loginAt(registry)
+    if (!login) return
+    log.warn('a registry refused the login of this node', {
+      registry,
+      login: login.who,
+      what: formatNamed(named),
+      mend: `log in again with "docker login ${login.account}", as who may have it`,
+    })
   }
 }

@@ -46,6 +46,20 @@ describe('credentials from a Docker config', () => {
     expect(await credentials.find('r')).toBeUndefined()
   })
 
+  test('of several places the first counts at which there is a file by now, also one that comes later', async () => {
+    const [given, own] = [join(folder, 'given.json'), join(folder, 'own.json')]
+    const login = (password: string) => JSON.stringify({ auths: { r: { username: 'me', password } } })
+    credentials = new DockerCredentials({ file: [given, own], clock, log })
+    expect([await credentials.find('r'), credentials.file]).toEqual([undefined, own])
+    writeFileSync(own, login('own'))
+    expect([password(await credentials.find('r')), credentials.file]).toEqual(['own', own])
+    writeFileSync(given, login('given'))
+    expect([password(await credentials.find('r')), credentials.file]).toEqual(['given', given])
+    rmSync(given)
+    expect(password(await credentials.find('r'))).toBe('own')
+    expect(log.lines).toEqual([])
+  })
+
   test('a file that makes no sense is warned of once, without its contents', async () => {
     write('{"auths":{"r":{"auth":hunter2}}}')
     expect(await credentials.find('r')).toBeUndefined()

@@ -1,6 +1,7 @@
 /** Finds credentials where `docker login` left them: in Docker's `config.json` or with the helper it names. */
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { Clock } from '../clock.ts'
+import { firstThere, type Places, placesOf } from '../first-there.ts'
 import { lru } from '../lru.ts'
 import type { Log } from '../telemetry/log.ts'
 import {
@@ -33,7 +34,7 @@ export function only(credential: Credential, accounts: readonly string[]): Crede
 }
 
 export interface DockerCredentialsOptions {
-  readonly file: string
+  readonly file: Places
   readonly clock: Clock
   readonly log: Log
   /** Where helpers are looked for; the process's `PATH` unless given. */
@@ -47,7 +48,8 @@ const helperTtlMs = 5 * 60_000
 const mostHelped = 1024
 
 export class DockerCredentials implements Credentials {
-  readonly file: string
+  readonly #places: Places
+  #file: string | undefined
   readonly #clock: Clock
   readonly #log: Log
   readonly #path: string | undefined
@@ -59,11 +61,16 @@ export class DockerCredentials implements Credentials {
   )
 
   constructor({ file, clock, log, path, helperMs = 10_000 }: DockerCredentialsOptions) {
-    this.file = file
+    this.#places = file
     this.#clock = clock
     this.#log = log
     this.#path = path
     this.#helperMs = helperMs
+  }
+
+  /** Where they were; while there is no such file, the last place: people's own, where `docker login` writes. */
+  get file(): string | undefined {
+    return this.#file ?? placesOf(this.#places).at(-1)
   }
 
   async find(account: string): Promise<Credential | undefined> {
@@ -79,17 +86,18 @@ export class DockerCredentials implements Credentials {
 
   /** Reads the file again if it changed, so that a `docker login` counts without a restart. */
   async #refresh(): Promise<void> {
-    const seen = await stat(this.file).catch(() => undefined)
-    const version = seen ? `${seen.ino} ${seen.size} ${seen.mtimeMs}` : ''
+    const seen = await firstThere(this.#places)
+    const { path, version } = seen ?? { version: '' }
     if (version === this.#version) return
     this.#helped.clear()
-    const text = seen ? await readFile(this.file, 'utf8').catch(() => undefined) : '{}'
+    const text = path === undefined ? '{}' : await readFile(path, 'utf8').catch(() => undefined)
     const config = text === undefined ? undefined : parseDockerConfig(text)
     if (!config) {
       const why = text === undefined ? 'cannot be read' : 'is not a Docker config.json'
-      this.#log.warn(`${this.file} ${why}; registries are asked without credentials until it is mended`)
+      this.#log.warn(`${path} ${why}; registries are asked without credentials until it is mended`)
     }
     this.#config = config ?? {}
+    this.#file = path
     this.#version = version
   }
 

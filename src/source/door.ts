@@ -16,6 +16,14 @@ export interface Named {
   readonly reference: Tag | Digest
 }
 
+/** A login of this node, in words. */
+export interface Login {
+  /** `ann, from /root/.docker/config.json` */
+  readonly who: string
+  /** What `docker login` calls the registry that it is for. */
+  readonly account: string
+}
+
 export interface Door {
   /**
    * Resolves when the source would give it to whoever asks. One try with a short deadline and without remembered
@@ -39,6 +47,8 @@ export interface Door {
   ): Promise<Passed>
   /** Whether this node has a login for the registry. */
   hasLogin(registry: string): Promise<boolean>
+  /** That login, for messages: no secret is in it. Undefined where it has none. */
+  loginAt(registry: string): Promise<Login | undefined>
   /** The registry let it into the repository just now: this node may read that by it where its own login fails. */
   lend(repository: Repository, credential: Credential): void
   /** Whether this node may read the repository by what a client lent it. */

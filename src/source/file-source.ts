@@ -121,6 +121,8 @@ export class FileSource implements Source, Door {
   hasLogin(): Promise<boolean> {
     return Promise.resolve(false)
   }
+
+  async loginAt(): Promise<undefined> {}
   lender(): number {
     return 0
   }

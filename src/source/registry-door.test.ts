@@ -78,6 +78,8 @@ describe.each([{ kind: 'basic', ...ann } as const, { kind: 'bearer', ...ann } as
     test("lets the node in by the node's login, and nobody in by it who asks after the node did", async () => {
       const { ask, source } = setUp(true)
       expect(await source.hasLogin(registry.host)).toBe(true)
+      const login = { who: expect.stringMatching(/^ann, from \/.*config\.json$/), account: registry.host }
+      expect(await source.loginAt(registry.host)).toEqual(login)
       expect(await ask('node')).toBe('in')
       expect(await ask('anyone')).toBe('denied')
       expect(await ask(asBob)).toBe('denied')

@@ -4,6 +4,7 @@
  */
 import type { Clock, Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import type { Places } from '../first-there.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { acceptManifests, looksLikeManifest, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
@@ -15,7 +16,7 @@ import { Authenticator, newChallenges } from './authenticator.ts'
 import { parseContentLength, parseContentRange } from './content-range.ts'
 import { type Credentials, DockerCredentials, noCredentials, only } from './credentials.ts'
 import type { Credential } from './docker-config.ts'
-import type { Asker, Door, Named } from './door.ts'
+import type { Asker, Door, Login, Named } from './door.ts'
 import { type EndpointFacts, Endpoints } from './endpoints.ts'
 import { defaultTimeouts, Exchange, type Timeouts } from './exchange.ts'
 import { LendingClient } from './lent.ts'
@@ -38,7 +39,7 @@ export interface RegistrySourceOptions {
   /** PEM file of certificate authorities that are trusted for every registry beside the usual ones. */
   readonly caFile?: string
   /** A Docker `config.json`; without one every registry is asked anonymously. */
-  readonly credentialsFile?: string
+  readonly credentialsFile?: Places
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -243,6 +244,15 @@ export class RegistrySource implements Source, Door {
   async hasLogin(registry: string): Promise<boolean> {
     const accounts = accountsOf(this.#upstreams.all(registry))
     return (await Promise.all(accounts.map((each) => this.#credentials.find(each)))).some((each) => each !== undefined)
+  }
+
+  async loginAt(registry: string): Promise<Login | undefined> {
+    for (const account of accountsOf(this.#upstreams.all(registry))) {
+      const found = await this.#credentials.find(account)
+      const from = `from ${this.#credentials.file}`
+      if (found) return { account, who: found.kind === 'basic' ? `${found.username}, ${from}` : `a token ${from}` }
+    }
+    return undefined
   }
 
   lend(repository: Repository, credential: Credential): void {

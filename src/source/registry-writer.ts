@@ -4,6 +4,7 @@
  */
 import type { Clock, Random } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import type { Places } from '../first-there.ts'
 import { type Digest, isDigest, shortDigest } from '../oci/digest.ts'
 import { acceptManifests, maxManifestBytes } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
@@ -28,7 +29,7 @@ export interface RegistryWriterOptions {
   /** PEM file of certificate authorities that are trusted beside the usual ones. */
   readonly caFile?: string
   /** A Docker `config.json`; without one every registry is asked anonymously. */
-  readonly credentialsFile?: string
+  readonly credentialsFile?: Places
   readonly clock: Clock
   readonly random: Random
   readonly log: Log

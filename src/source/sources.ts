@@ -2,7 +2,7 @@
 import { isOrigin } from '../oci/file.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Credential } from './docker-config.ts'
-import type { Asker, Door, Named } from './door.ts'
+import type { Asker, Door, Login, Named } from './door.ts'
 import type { Location, OpenBody, Passed, Resolved, Source, Stat } from './source.ts'
 
 export type AnySource = Source & Door
@@ -51,6 +51,9 @@ export class Sources implements Source, Door {
   }
   hasLogin(registry: string): Promise<boolean> {
     return this.#at(registry).hasLogin(registry)
+  }
+  loginAt(registry: string): Promise<Login | undefined> {
+    return this.#at(registry).loginAt(registry)
   }
   lend(repository: Repository, credential: Credential): void {
     this.#of(repository).lend(repository, credential)

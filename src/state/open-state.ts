@@ -69,6 +69,7 @@ export async function openState(options: StateOptions): Promise<State> {
   })
   const state = new SqlState(
     sql,
+    log,
     () => sql.trouble,
     () => sql.close(),
   )

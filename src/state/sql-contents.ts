@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { BlobKind } from '../store/blob-store.ts'
 import { numberIn, optionalText, type Row, type Sql, textIn, type Value } from './sql.ts'
-import { repositoryIn } from './sql-tags.ts'
+import type { Repositories } from './sql-repositories.ts'
 import type { Content, ContentChange, ContentIndex, Page } from './state.ts'
 
 const facts = 'kind, media_type, size, at, subject, artifact_type, annotations, parts'
@@ -14,9 +14,11 @@ const freshMs = 30_000
 
 export class SqlContents implements ContentIndex {
   readonly #sql: Sql
+  readonly #repositories: Repositories
 
-  constructor(sql: Sql) {
+  constructor(sql: Sql, repositories: Repositories) {
     this.#sql = sql
+    this.#repositories = repositories
   }
 
   async find(repository: Repository, digest: Digest): Promise<Content | undefined> {
@@ -75,21 +77,25 @@ export class SqlContents implements ContentIndex {
       'SELECT repository FROM contents WHERE digest = $1 AND removed = 0 ORDER BY repository',
       [digest],
     )
-    return rows.map(repositoryIn)
+    return rows.map((row) => this.#repositories.in(row)).filter((repository) => repository !== undefined)
   }
 
-  async changes(after: number, limit: number): Promise<ContentChange[]> {
-    const rows = await this.#sql.rows(`SELECT ${columns} FROM contents WHERE number > $1 ORDER BY number LIMIT $2`, [
-      after,
+  changes(after: number, limit: number): Promise<ContentChange[]> {
+    return this.#repositories.page(
       limit,
-    ])
-    return rows.map((row) => ({
-      repository: repositoryIn(row),
-      digest: textIn(row, 'digest') as Digest,
-      ...(numberIn(row, 'removed') === 1 ? {} : { content: contentOf(row) }),
-      saidAt: numberIn(row, 'said_at'),
-      number: numberIn(row, 'number'),
-    }))
+      (last, limit) =>
+        this.#sql.rows(`SELECT ${columns} FROM contents WHERE number > $1 ORDER BY number LIMIT $2`, [
+          last ? numberIn(last, 'number') : after,
+          limit,
+        ]),
+      (repository, row) => ({
+        repository,
+        digest: textIn(row, 'digest') as Digest,
+        ...(numberIn(row, 'removed') === 1 ? {} : { content: contentOf(row) }),
+        saidAt: numberIn(row, 'said_at'),
+        number: numberIn(row, 'number'),
+      }),
+    )
   }
 
   async learn({ repository, digest, content, saidAt }: Omit<ContentChange, 'number'>): Promise<void> {

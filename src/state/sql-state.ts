@@ -1,8 +1,10 @@
 /** What is kept for good, in a database that speaks SQL. */
+import type { Log } from '../telemetry/log.ts'
 import { type Sql, textIn } from './sql.ts'
 import { SqlBans } from './sql-bans.ts'
 import { SqlContents } from './sql-contents.ts'
 import { SqlJobs } from './sql-jobs.ts'
+import { Repositories } from './sql-repositories.ts'
 import { SqlTags } from './sql-tags.ts'
 import { SqlWork } from './sql-work.ts'
 import type { State } from './state.ts'
@@ -18,12 +20,13 @@ export class SqlState implements State {
   readonly #close: () => Promise<void>
   #id: string | undefined
 
-  constructor(sql: Sql, trouble: () => string | undefined, close: () => Promise<void>) {
+  constructor(sql: Sql, log: Log, trouble: () => string | undefined, close: () => Promise<void>) {
+    const repositories = new Repositories(log)
     this.#sql = sql
     this.#trouble = trouble
     this.#close = close
-    this.tags = new SqlTags(sql)
-    this.contents = new SqlContents(sql)
+    this.tags = new SqlTags(sql, repositories)
+    this.contents = new SqlContents(sql, repositories)
     this.jobs = new SqlJobs(sql)
     this.work = new SqlWork(sql)
     this.bans = new SqlBans(sql)

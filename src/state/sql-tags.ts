@@ -5,17 +5,20 @@
  * the latest of its times that is known.
  */
 import type { Digest } from '../oci/digest.ts'
-import { formatRepository, type Repository, repositoryOf, type Tag } from '../oci/reference.ts'
+import { formatRepository, type Repository, type Tag } from '../oci/reference.ts'
 import { numberIn, type Row, type Sql, textIn } from './sql.ts'
+import { noFile, type Repositories } from './sql-repositories.ts'
 import type { Page, TagChange, TagEntry, TagIndex } from './state.ts'
 
 const columns = 'number, repository, tag, digest, media_type, size, at, seen_at, said_by, seen_by, newest'
 
 export class SqlTags implements TagIndex {
   readonly #sql: Sql
+  readonly #repositories: Repositories
 
-  constructor(sql: Sql) {
+  constructor(sql: Sql, repositories: Repositories) {
     this.#sql = sql
+    this.#repositories = repositories
   }
 
   async get(repository: Repository, tag: Tag): Promise<TagEntry | undefined> {
@@ -68,24 +71,33 @@ export class SqlTags implements TagIndex {
     return rows.map((row) => textIn(row, 'tag') as Tag)
   }
 
-  async repositories({ after = '', limit }: Page<string>): Promise<Repository[]> {
-    const rows = await this.#sql.rows(
-      `SELECT repository FROM tag_lines WHERE newest = 1 AND digest <> '' AND repository > $1
-       UNION SELECT repository FROM contents WHERE repository > $1 AND removed = 0 ORDER BY repository LIMIT $2`,
-      [after, limit],
+  repositories({ after = '', limit }: Page<string>): Promise<Repository[]> {
+    return this.#repositories.page(
+      limit,
+      (last, limit) =>
+        this.#sql.rows(
+          `SELECT repository FROM tag_lines WHERE newest = 1 AND digest <> '' AND repository > $1 AND ${noFile}
+           UNION SELECT repository FROM contents WHERE repository > $1 AND removed = 0 AND ${noFile}
+           ORDER BY repository LIMIT $2`,
+          [last ? textIn(last, 'repository') : after, limit],
+        ),
+      (repository) => repository,
     )
-    return rows.map((row) => repositoryIn(row))
   }
 
-  async changes(after: number, limit: number): Promise<TagChange[]> {
-    const rows = await this.#sql.rows(`SELECT ${columns} FROM tag_lines WHERE number > $1 ORDER BY number LIMIT $2`, [
-      after,
+  changes(after: number, limit: number): Promise<TagChange[]> {
+    return this.#repositories.page(
       limit,
-    ])
-    return rows.map((row) => {
-      const line = lineOf(row)
-      return { ...entryOf(line), repository: repositoryIn(row), tag: line.tag, number: line.number }
-    })
+      (last, limit) =>
+        this.#sql.rows(`SELECT ${columns} FROM tag_lines WHERE number > $1 ORDER BY number LIMIT $2`, [
+          last ? numberIn(last, 'number') : after,
+          limit,
+        ]),
+      (repository, row) => {
+        const line = lineOf(row)
+        return { ...entryOf(line), repository, tag: line.tag, number: line.number }
+      },
+    )
   }
 
   async forget(before: number, keep: (repository: Repository) => boolean): Promise<void> {
@@ -99,7 +111,9 @@ export class SqlTags implements TagIndex {
       before,
     ])
     for (const row of unseen) {
-      const gone = keep(repositoryIn(row)) ? "AND digest = ''" : ''
+      const repository = this.#repositories.in(row)
+      if (!repository) continue
+      const gone = keep(repository) ? "AND digest = ''" : ''
       await this.#sql.rows(`DELETE FROM tag_lines WHERE repository = $1 AND newest = 1 AND seen_at < $2 ${gone}`, [
         textIn(row, 'repository'),
         before,
@@ -222,11 +236,4 @@ function lineOf(row: Row): Line {
 
 function entryOf({ digest, mediaType, size, at, seenAt, by }: Line): TagEntry {
   return { ...(digest === '' ? {} : { digest: digest as Digest }), mediaType, size, at, seenAt, by }
-}
-
-/** A registry has no slash in it. */
-export function repositoryIn(row: Row): Repository {
-  const text = textIn(row, 'repository')
-  const slash = text.indexOf('/')
-  return repositoryOf(text.slice(0, slash), text.slice(slash + 1))
 }

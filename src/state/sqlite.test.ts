@@ -4,7 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
+import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import { systemClock } from '../clock.ts'
+import { digestOf } from '../oci/digest.ts'
+import { parseTag } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { openState } from './open-state.ts'
@@ -69,6 +72,17 @@ test('a file that is no database is unavailable, and named', async () => {
   writeFileSync(path, 'not a database, by any means\n'.repeat(100))
   const failure = await openSqlite(path).catch((error) => error)
   expect([failure.code, failure.message]).toEqual(['unavailable', expect.stringContaining(path)])
+})
+
+test('of a row that names no repository it is said once that it is left out', async () => {
+  const log = new RecordedLog()
+  const state = await openSqlite(':memory:', log)
+  const line = { mediaType: 'm', size: 1, at: 1, by: 'n1', digest: digestOf(Buffer.from('a')) }
+  await state.tags.set({ registry: 'http:', name: 'x' }, parseTag('v1'), line)
+  for (let i = 0; i < 3; i++) expect(await state.tags.changes(0, 10)).toEqual([])
+  expect(log.lines).toHaveLength(1)
+  expect(JSON.stringify(log.lines)).toContain('http:/x')
+  await state.close()
 })
 
 test('work that a killed process had in its hands is there at once for the one that starts after it', async () => {

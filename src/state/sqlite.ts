@@ -4,6 +4,7 @@
  */
 import { Database, SQLiteError } from 'bun:sqlite'
 import { Failure } from '../failure.ts'
+import { type Log, silentLog } from '../telemetry/log.ts'
 import type { OpenSql } from './late.ts'
 import { migrate } from './schema.ts'
 import { type Dialect, type Row, type Sql, storable, type Value } from './sql.ts'
@@ -42,10 +43,11 @@ export async function letGo(sql: Sql): Promise<void> {
 }
 
 /** A state of its own, for whoever needs one that is there at once. */
-export async function openSqlite(path: string): Promise<State> {
+export async function openSqlite(path: string, log: Log = silentLog): Promise<State> {
   const sql = await openSqliteFile(path)
   return new SqlState(
     sql,
+    log,
     () => undefined,
     () => sql.close(),
   )

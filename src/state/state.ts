@@ -72,9 +72,9 @@ export interface TagIndex {
   history(repository: Repository, tag: Tag, limit: number): Promise<TagEntry[]>
   /** Tags that point to something now. */
   list(repository: Repository, page: Page<string>): Promise<Tag[]>
-  /** Repositories with a tag or content. */
+  /** Repositories of registries with a tag or content: a file at a URL has no name in a list. */
   repositories(page: Page<string>): Promise<Repository[]>
-  /** Changes after number `after`, in order. */
+  /** Changes after number `after`, in order; of files at URLs too, whose last known digest others are to know as well. */
   changes(after: number, limit: number): Promise<TagChange[]>
   /**
    * Drops lines of the history that ended before `before`, wall ms, and tags that nobody has seen since then, but for

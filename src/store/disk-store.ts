@@ -106,7 +106,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
       {
         blobs: this.#blobs,
         disk: () => this.#disk,
-        beside: () => this.#aside,
+        beside: () => this.#beside.bytes,
+        uploads: () => this.#spooled,
         drop: (blobs, reason) => this.#drop(blobs, reason),
       },
     )

@@ -24,8 +24,10 @@ export interface Housed {
   readonly blobs: ReadonlyMap<Digest, DiskBlob>
   /** Bytes of the disk that the files of blobs take. */
   disk(): number
-  /** Bytes of the disk that the store takes beside those. */
+  /** Bytes of the disk that the store's own files take beside those. */
   beside(): number
+  /** Bytes of the disk that uploads take which are no blobs yet. */
+  uploads(): number
   /** They are gone on return; resolves when their space is free. */
   drop(blobs: readonly DiskBlob[], reason: string): Promise<void>
 }
@@ -59,7 +61,10 @@ export class Room {
     this.#house = house
   }
 
-  /** Sets `bytes` aside; the result gives them back. @throws {Failure} `no-space` */
+  /**
+   * Sets `bytes` aside; the result gives them back.
+   * @throws {Failure} `no-space`, with `mostBytes` for what will never fit: what a blob may have at most
+   */
   reserve(claim: Claim, bytes: number): () => void {
     const { limitBytes } = this.#limits
     if (limitBytes !== undefined) this.#make(claim, bytes, limitBytes)
@@ -72,7 +77,7 @@ export class Room {
   /** What would go if blobs were to take no more than `bytes`, by default than the limit of the store leaves them. */
   plan(bytes?: number): Plan {
     const { limitBytes } = this.#limits
-    const own = limitBytes === undefined ? undefined : Math.max(0, limitBytes - this.#house.beside())
+    const own = limitBytes === undefined ? undefined : Math.max(0, limitBytes - this.#aside)
     return this.#plan(bytes ?? own, 0)
   }
 
@@ -102,7 +107,7 @@ export class Room {
     const { limitBytes, ttlMs, idleOf, space } = this.#limits
     if (ttlMs !== undefined || idleOf) this.#evict(undefined, 0)
     if (limitBytes !== undefined) {
-      const allowed = limitBytes - this.#house.beside() - this.#reservedBytes
+      const allowed = limitBytes - this.#aside - this.#reservedBytes
       if (this.#house.disk() > allowed) this.#evict(allowed, 0)
     }
     if (space && space.room < 0) this.#evict(this.#house.disk(), -space.room)
@@ -126,16 +131,21 @@ export class Room {
       const own = beside > 0 ? `, ${beside} of them for its catalog` : ''
       throw this.#refusal(
         `${name} has ${claim.size} bytes, more than fit into the whole store (${limit} bytes${own}); raise --cache-size`,
+        { mostBytes: Math.max(0, limit - beside) },
       )
     }
-    const used = this.#house.disk() + beside + this.#reservedBytes
+    const used = this.#house.disk() + this.#aside + this.#reservedBytes
     if (used + bytes <= limit) return
-    const allowed = limit - beside - this.#reservedBytes
+    const allowed = limit - this.#aside - this.#reservedBytes
     const rest = this.#rest(claim)
     const whole = this.#plan(allowed, rest)
     // Nothing goes for a blob that would not become whole even so.
     if (whole.missing > 0) {
-      throw this.#refusal(`no room for ${name}: the store may take ${limit} bytes, ${why(whole)}; raise --cache-size`)
+      const uploads = this.#house.uploads()
+      const taken = uploads > 0 ? `, uploads under way have ${uploads} of them` : ''
+      throw this.#refusal(
+        `no room for ${name}: the store may take ${limit} bytes${taken}, ${why(whole)}; raise --cache-size`,
+      )
     }
     this.#evict(allowed, Math.max(bytes, Math.min(step, limit / 16, rest)))
   }
@@ -168,9 +178,14 @@ export class Room {
     this.#reservedBytes += bytes
   }
 
-  #refusal(message: string): Failure {
+  /** Bytes of the disk that are not of blobs. */
+  get #aside(): number {
+    return this.#house.beside() + this.#house.uploads()
+  }
+
+  #refusal(message: string, detail?: { readonly mostBytes: number }): Failure {
     this.troubled(message)
-    return new Failure('no-space', message)
+    return new Failure('no-space', message, detail && { detail })
   }
 
   #plan(limit: number | undefined, wanted: number): Plan {

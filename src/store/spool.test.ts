@@ -70,6 +70,40 @@ describe('an upload that is given up', () => {
   })
 })
 
+describe('an upload into a store of a megabyte', () => {
+  const { openStore } = diskStores({ each: true })
+  const limits = { limitBytes: 1_000_000, beside: () => 100_000 }
+  const chunk = new Uint8Array(300_000)
+
+  test('that will never fit is told so, with what it has come to and what the catalog takes', async () => {
+    const store = await openStore(undefined, limits)
+    const spool = store.spool()
+    for (let i = 0; i < 3; i++) await spool.append(chunk)
+    const failure = await spool.append(chunk).catch((error) => error)
+    expect([failure.code, failure.detail]).toEqual(['no-space', { mostBytes: 900_000 }])
+    expect(failure.message).toBe(
+      `${(spool as FileSpool).name} has 1200000 bytes, more than fit into the whole store (1000000 bytes, 100000 of them for its ` +
+        'catalog); raise --cache-size',
+    )
+  })
+
+  test('that others leave no room for is told of them, and may come again', async () => {
+    const store = await openStore(undefined, limits)
+    const [first, second] = [store.spool(), store.spool()]
+    for (let i = 0; i < 2; i++) await first.append(chunk)
+    await second.append(chunk)
+    const failure = await second.append(chunk).catch((error) => error)
+    expect([failure.code, failure.detail]).toEqual(['no-space', {}])
+    expect(failure.message).toBe(
+      `no room for ${(second as FileSpool).name}: the store may take 1000000 bytes, uploads under way have 900000 of them, and there ` +
+        'is no blob that could go; raise --cache-size',
+    )
+    await first.discard()
+    await second.append(chunk)
+    expect(second.length).toBe(600_000)
+  })
+})
+
 describe('an upload that is kept', () => {
   const { openStore, newDir } = diskStores({ each: true })
 

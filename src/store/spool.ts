@@ -31,7 +31,6 @@ export interface Spooling {
 
 export class FileSpool implements Spool, Claim {
   readonly name: string
-  readonly bytes = 0
   readonly leftover = 0
   readonly #path: string
   readonly #fd: number
@@ -51,9 +50,12 @@ export class FileSpool implements Spool, Claim {
     this.#fd = openSync(this.#path, 'wx+', 0o600)
   }
 
-  /** What is about to come: what is here already is counted by the store. */
+  /** With what is about to come. */
   get size(): number {
-    return this.#expected
+    return this.#size + this.#expected
+  }
+  get bytes(): number {
+    return this.#size
   }
   get length(): number {
     return this.#size
@@ -73,6 +75,7 @@ export class FileSpool implements Spool, Claim {
         written()
       }
       this.#size += bytes.length
+      this.#expected = 0
       this.#store.took(bytes.length)
     })
   }

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { fileAt } from '../../src/oci/file.ts'
 import { formatRepository, parseTag, repositoryOf } from '../../src/oci/reference.ts'
 import type { Content, State, TagEntry } from '../../src/state/state.ts'
 
@@ -14,6 +15,9 @@ export interface StateDatabase {
 
 const app = repositoryOf('docker.io', 'corp/app')
 const other = repositoryOf('ghcr.io', 'corp/other')
+const file = fileAt('http://files.corp:8000/a/disk.img?b=1')
+/** What a database may hold that was changed by hand. */
+const unreadable = ['A', 'b', 'e', 'z'].map((name) => ({ registry: `no ${name}`, name }))
 const v1 = parseTag('v1')
 const [a, b, c] = ['a', 'b', 'c'].map((text) => digestOf(new TextEncoder().encode(text))) as [Digest, Digest, Digest]
 
@@ -180,6 +184,33 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await state.tags.repositories({ limit: 10 })).toEqual([app, other])
         expect(await state.tags.repositories({ limit: 1 })).toEqual([app])
         expect(await state.tags.repositories({ after: formatRepository(app), limit: 10 })).toEqual([other])
+      })
+
+      test('of a file at a URL it is known what it was last, and a copy hears of it; it is in no list', async () => {
+        await state.tags.set(app, v1, entry(a, 1))
+        await state.tags.set(file, v1, entry(b, 2))
+        await state.tags.set(other, v1, entry(a, 3))
+        expect(await state.tags.get(file, v1)).toMatchObject({ digest: b })
+        expect((await state.tags.changes(0, 10)).map(({ repository }) => repository)).toEqual([app, file, other])
+        expect(await state.tags.repositories({ limit: 1 })).toEqual([app])
+        expect(await state.tags.repositories({ after: formatRepository(app), limit: 1 })).toEqual([other])
+        const asked: string[] = []
+        await state.tags.forget(10, (repository) => asked.push(formatRepository(repository)) > 0)
+        expect(asked.sort()).toEqual([app, other, file].map(formatRepository).sort())
+      })
+
+      test('a row that names no repository stops none of the others', async () => {
+        const written = [unreadable[0]!, app, unreadable[1]!, unreadable[2]!, other, unreadable[3]!]
+        for (const repository of written) await state.tags.set(repository, v1, entry(a, 1))
+        expect((await state.tags.changes(0, 10)).map(({ repository }) => repository)).toEqual([app, other])
+        // A page that is not full is the last one to whoever asks.
+        const [first] = await state.tags.changes(0, 1)
+        expect(first?.repository).toEqual(app)
+        expect((await state.tags.changes(first!.number, 1)).map(({ repository }) => repository)).toEqual([other])
+        expect(await state.tags.repositories({ limit: 2 })).toEqual([app, other])
+        expect(await state.tags.repositories({ after: formatRepository(app), limit: 1 })).toEqual([other])
+        await state.tags.forget(10, () => true)
+        expect(await state.tags.list(app, { limit: 10 })).toEqual([v1])
       })
 
       test('changes are numbered upward, and give a copy that says the same', async () => {
@@ -354,6 +385,17 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await state.contents.repositoriesOf(b)).toEqual([])
         await state.contents.forget(removed!.saidAt + 1)
         expect((await state.contents.changes(0, 9)).map(({ digest }) => digest)).toEqual([a])
+      })
+
+      test('a row that names no repository stops none of the others', async () => {
+        for (const repository of [unreadable[0]!, app, unreadable[1]!, other]) {
+          await state.contents.add(repository, content(a))
+        }
+        expect((await state.contents.changes(0, 10)).map(({ repository }) => repository)).toEqual([app, other])
+        const [first] = await state.contents.changes(0, 1)
+        expect((await state.contents.changes(first!.number, 1)).map(({ repository }) => repository)).toEqual([other])
+        expect(await state.contents.repositoriesOf(a)).toEqual([app, other])
+        expect(await state.tags.repositories({ limit: 10 })).toEqual([app, other])
       })
 
       test('knows referrers of a subject, and repositories of a digest', async () => {

@@ -2,7 +2,7 @@
 import { Failure } from '../../src/failure.ts'
 import { formatRepository, type Repository } from '../../src/oci/reference.ts'
 import type { Credential } from '../../src/source/docker-config.ts'
-import type { Asker, Door, Named } from '../../src/source/door.ts'
+import type { Asker, Door, Login, Named } from '../../src/source/door.ts'
 import type { Passed } from '../../src/source/source.ts'
 
 export class FakeDoor implements Door {
@@ -56,6 +56,10 @@ export class FakeDoor implements Door {
 
   async hasLogin(): Promise<boolean> {
     return this.login
+  }
+
+  async loginAt(registry: string): Promise<Login | undefined> {
+    return this.login ? { who: 'ann, from /config.json', account: registry } : undefined
   }
 
   lend(repository: Repository, credential: Credential): void {

@@ -8,7 +8,7 @@ export function lookAtSecrets({ cluster, admin, source }: Settings): Pick<Cluste
   const named = [
     { path: cluster.keyFile, what: 'cluster key' },
     { path: admin.tokenFile, what: 'admin token' },
-    { path: source.credentialsFile, what: 'logins' },
+    ...source.credentialsFiles.map((path) => ({ path, what: 'logins' })),
   ]
   const files = named.flatMap(({ path, what }): SecretFile[] => {
     const mode = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })?.mode
