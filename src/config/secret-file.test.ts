@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Fields, silentLog } from '../telemetry/log.ts'
@@ -43,4 +43,11 @@ test('what is told mends it', () => {
   tellExposed(path, log)
   tellExposed(join(dir, 'none'), log)
   expect(told).toHaveLength(1)
+})
+
+test('nothing is said of a file that is not there, nor of one that cannot be looked at', () => {
+  const loop = join(dir, 'loop')
+  symlinkSync(loop, loop)
+  const log = { ...silentLog, warn: () => expect.unreachable() }
+  for (const path of [join(dir, 'none'), loop]) tellExposed(path, log)
 })

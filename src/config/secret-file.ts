@@ -22,10 +22,18 @@ export function exposure(mode: number): { readonly what: string; readonly chmod:
   return { what: `others than its owner may ${writable ? 'change' : 'read'} it`, chmod }
 }
 
-/** Nothing is said of a file that is not there: whoever reads it does. */
+/** Undefined for a file that is not there, or that this process cannot look at: whoever reads it says so. */
+export function modeOf(path: string): number | undefined {
+  try {
+    return statSync(path).mode
+  } catch {
+    return undefined
+  }
+}
+
 export function tellExposed(path: string, log: Log): void {
-  const stat = statSync(path, { throwIfNoEntry: false })
-  const wrong = stat && exposure(stat.mode)
+  const mode = modeOf(path)
+  const wrong = mode === undefined ? undefined : exposure(mode)
   if (wrong)
     log.warn('a file with a secret in it is open', {
       file: path,

@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs'
 import { loadClusterKeys } from '../../cluster/cluster-key.ts'
+import { modeOf } from '../../config/secret-file.ts'
 import type { Settings } from '../../config/settings.ts'
 import { Failure } from '../../failure.ts'
 import type { ClusterFacts, SecretFile } from '../secrets.ts'
@@ -11,7 +11,7 @@ export function lookAtSecrets({ cluster, admin, source }: Settings): Pick<Cluste
     ...source.credentialsFiles.map((path) => ({ path, what: 'logins' })),
   ]
   const files = named.flatMap(({ path, what }): SecretFile[] => {
-    const mode = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })?.mode
+    const mode = path === undefined ? undefined : modeOf(path)
     return path === undefined || mode === undefined ? [] : [{ path, what, mode }]
   })
   return { files, ...(cluster.keyFile === undefined ? {} : { key: keyIn(cluster.keyFile) }) }
