@@ -6,13 +6,10 @@
 import {
   chmodSync,
   chownSync,
-  closeSync,
   existsSync,
-  fsyncSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
-  openSync,
   readdirSync,
   readlinkSync,
   renameSync,
@@ -21,6 +18,7 @@ import {
 } from 'node:fs'
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { sync } from '../aside.ts'
 import { gidLabel, type Labels, type Usage, uidLabel } from './snapshot.ts'
 
 const blockBytes = 512
@@ -34,7 +32,7 @@ export interface Disk {
   /** Returns when the names that a folder has are on the disk. */
   sync(folder: string): void
 }
-const realDisk: Disk = { remove: (path) => rm(path, { recursive: true, force: true }), sync: syncFolder }
+const realDisk: Disk = { remove: (path) => rm(path, { recursive: true, force: true }), sync }
 
 /** A folder that belongs to no snapshot and cannot be removed: why, and what to do. */
 export interface Stuck {
@@ -233,15 +231,6 @@ function isNew(seen: Set<string>, inode: string): boolean {
   if (seen.has(inode)) return false
   seen.add(inode)
   return true
-}
-
-function syncFolder(folder: string): void {
-  const handle = openSync(folder, 'r')
-  try {
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
-  }
 }
 
 function namesIn(folder: string): string[] {
