@@ -25,13 +25,14 @@ function saidIn(text: string, body: string): string {
 }
 
 await failing('scripts/bad-input', help, async () => {
-  const bad = await BadInput.start()
+  const bad = await BadInput.read()
   let wrong = 0
   const verdict = (right: boolean) => {
     if (!right) wrong++
     return right ? '' : 'UNEXPECTED'
   }
   try {
+    await bad.start()
     const requests = tableWith(['request', 'port', 'what is sent', 'status', 'answer', ''], [26, 10, 44, 8, 70, 4])
     for (const request of bad.requests) {
       const { method = 'GET', target, headers = [], raw, port = 'registry', status, says } = request

@@ -1,8 +1,9 @@
 /** Each row of the table of bad input is answered as it says there. `scripts/bad-input` prints the answers. */
-import { afterAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { BadInput } from './bad-input/table.ts'
 
-const bad = await BadInput.start()
+const bad = await BadInput.read()
+beforeAll(() => bad.start())
 afterAll(() => bad.close())
 
 test.each(bad.requests.map((request) => [request.what, request.port ?? 'registry', request] as const))(

@@ -29,33 +29,30 @@ export class BadInput {
   readonly commands: readonly BadCommand[]
   readonly #dir: string
   readonly #registry: FakeRegistry
-  readonly #node: LabNode
+  #node: LabNode | undefined
 
-  private constructor(dir: string, registry: FakeRegistry, node: LabNode) {
+  private constructor(dir: string, registry: FakeRegistry) {
     this.#dir = dir
     this.#registry = registry
-    this.#node = node
     const layer = noise(1000)
     const { layers } = registry.image(repository, 'v1', [layer])
     this.requests = badRequests({ upstream, repository, blob: layers[0]!, size: layer.length })
     const at = (port: keyof typeof ports) => `${address}:${ports[port]}`
     const taken = { registry: at('registry'), peer: at('peer'), p2p: at('p2p'), admin: at('admin') }
-    this.commands = badCommands({ dir, taken, takenData: node.dataDir })
+    this.commands = badCommands({ dir, taken, takenData: join(dir, 'node', 'data') })
   }
 
-  static async start(): Promise<BadInput> {
-    const dir = mkdtempSync(join(scratchRoot, 'shoal-bad-input-'))
-    const registry = await FakeRegistry.start()
-    const flags = ['--no-mdns', '--only-listed-upstreams', '--upstream', `${upstream}=http://${registry.host}`]
-    const bad = new BadInput(dir, registry, new LabNode({ address, dir: join(dir, 'node'), flags }))
-    process.on('exit', bad.#onExit)
-    try {
-      await bad.#node.ready()
-      return bad
-    } catch (error) {
-      await bad.close()
-      throw error
-    }
+  /** The table alone: what goes through it without using it must not leave a node behind. */
+  static async read(): Promise<BadInput> {
+    return new BadInput(mkdtempSync(join(scratchRoot, 'shoal-bad-input-')), await FakeRegistry.start())
+  }
+
+  /** To be called before anything is sent or run; whatever comes of it, {@link close} is to be called then. */
+  async start(): Promise<void> {
+    const flags = ['--no-mdns', '--only-listed-upstreams', '--upstream', `${upstream}=http://${this.#registry.host}`]
+    process.on('exit', this.#onExit)
+    this.#node = new LabNode({ address, dir: join(this.#dir, 'node'), flags })
+    await this.#node.ready()
   }
 
   send({ port = 'registry', method = 'GET', target, headers = [], body = '', raw }: BadRequest): Promise<Answer> {
@@ -82,18 +79,18 @@ export class BadInput {
 
   /** The node still serves, whatever it was sent. */
   async alive(): Promise<boolean> {
-    return this.#node.process.running && (await this.#node.get('/readyz')).includes('"ready":true')
+    return this.#node?.process.running === true && (await this.#node.get('/readyz')).includes('"ready":true')
   }
 
   async close(): Promise<void> {
     process.off('exit', this.#onExit)
-    await this.#node.process.stop()
+    await this.#node?.process.stop()
     await this.#registry.stop()
     rmSync(this.#dir, { recursive: true, force: true })
   }
 
   readonly #onExit = () => {
-    this.#node.process.signal('SIGKILL')
+    this.#node?.process.signal('SIGKILL')
     rmSync(this.#dir, { recursive: true, force: true })
   }
 
