@@ -58,7 +58,12 @@ const caps = [
   ],
   ['', 'time to send a body', seconds(wireRules.bodyDeadline), '404'],
   ['', 'pieces named in a request', String(wireRules.candidates), '400'],
-  ['', 'who waits for a piece; for how long', `${defaultUploadTuning.mostWaiting}; ${seconds(patienceMs)}`, '503'],
+  [
+    '',
+    'who waits for a piece; for how long',
+    `${defaultUploadTuning.mostWaiting}; ${seconds(patienceMs)}`,
+    '503, to the newest of whoever waits with most',
+  ],
   ['', 'a piece that is not taken', seconds(wireRules.pieceDeadline), 'its turn is over'],
   ['', 'rest, an answer of which nothing is taken', `${wireRules.idleSeconds} s`, 'closed'],
   ['', 'errands for preheats; blobs of one', `${mostErrands}; ${mostParts}`, '503; 400'],
