@@ -74,6 +74,11 @@ export interface KeepRule {
   readonly graceMs: number
 }
 
+/** Whether it says anything of what was pushed. */
+export function isAboutPushed({ all, tags, ageMs }: KeepRule): boolean {
+  return all || tags !== undefined || ageMs !== undefined
+}
+
 const dayMs = 86_400_000
 
 /** `apps.corp/**: tags=10, age=90d`, `docker.io/**: idle=7d`, `apps.corp/base/*: all` */

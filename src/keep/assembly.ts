@@ -15,7 +15,7 @@ export interface KeepingDeps extends Omit<KeepingParts, 'rules' | 'pinnedFor' | 
 export function keepingOf({ settings, store, homePin, ...parts }: KeepingDeps): Keeping {
   const keeping = new Keeping({
     ...parts,
-    rules: settings.store.keep.filter(({ all, tags, ageMs }) => all || tags !== undefined || ageMs !== undefined),
+    rules: settings.store.keep,
     pinnedFor: (digest: Digest) => store.pins(digest).find(({ reason }) => reason !== homePin)?.reason,
     homePins: () => store.pins().flatMap(({ digest, reason }) => (reason === homePin ? [digest] : [])),
   })

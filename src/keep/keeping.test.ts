@@ -132,6 +132,15 @@ describe('what a rule does not keep', () => {
     expect(removed(await keepings[0]!.sweep())).toEqual([])
   })
 
+  test('is not looked for where the first rule that matches is about what is cached', async () => {
+    for (const name of ['v1', 'v2']) await image(name, name)
+    clock.advance(2 * day)
+    const rules = ['apps.corp/team/app: idle=30d', 'apps.corp/**: tags=1']
+    expect(await keeping(...rules).plan()).toEqual([])
+    expect(await keeping(...rules).sweep()).toEqual([])
+    expect((await keeping(rules[1]!).sweep())[0]?.plan.remove).not.toEqual([])
+  })
+
   test('is not touched in a repository of another rule, of none, or of the world', async () => {
     for (const name of ['team/app', 'team/kept', 'loose']) await image(name, 'v1', repositoryOf('apps.corp', name))
     await state.tags.set(repositoryOf('ghcr.io', 'org/app'), parseTag('v1'), {

@@ -6,7 +6,7 @@
 import picomatch from 'picomatch'
 import { type Clock, every } from '../clock.ts'
 import type { NodeId } from '../cluster/node-info.ts'
-import type { KeepRule } from '../config/rules.ts'
+import { isAboutPushed, type KeepRule } from '../config/rules.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
@@ -57,10 +57,11 @@ export class Keeping implements Keeps {
     this.#matchers = parts.rules.map(({ pattern }) => picomatch(pattern))
   }
 
-  /** The first rule that matches. */
+  /** The first rule that matches, unless it is about what is cached alone: then nothing is taken away here. */
   ruleOf(repository: Repository): KeepRule | undefined {
     const name = formatRepository(repository)
-    return this.#o.rules[this.#matchers.findIndex((matches) => matches(name))]
+    const rule = this.#o.rules[this.#matchers.findIndex((matches) => matches(name))]
+    return rule && isAboutPushed(rule) ? rule : undefined
   }
 
   start(): void {
@@ -103,7 +104,7 @@ export class Keeping implements Keeps {
 
   async #sweep(): Promise<KeptRepository[]> {
     const { state, clock, node, rules } = this.#o
-    if (rules.length === 0) return []
+    if (!rules.some(isAboutPushed)) return []
     await state.jobs.add({ kind, key: 'sweep', body: {}, at: clock.wall() })
     const job = await state.jobs.claim(kind, node, clock.wall(), leaseMs)
     if (!job) throw new Failure('try-later', 'another node is about to take away what rules do not keep')
