@@ -49,7 +49,7 @@ export class SqlTags implements TagIndex {
     return this.#inTurn(async (sql) => {
       const newest = await newestOf(sql, name)
       const at = newest ? Math.max(entry.at, newest.seenAt + 1) : entry.at
-      await state(sql, name, { ...entry, at })
+      await state(sql, name, { ...entry, at }, 'always')
       return entryOf((await newestOf(sql, name))!)
     })
   }
@@ -145,16 +145,18 @@ interface Line {
   readonly newest: boolean
 }
 
-/** One statement: from `at` on the tag points to that. */
-async function state(sql: Sql, name: Name, entry: TagEntry): Promise<void> {
+/**
+ * One statement: from `at` on the tag points to that. Where it did already, copies hear of it once a day, so that they do
+ * not take the tag for forgotten; or `always`, for rules look at when a tag was set last.
+ */
+async function state(sql: Sql, name: Name, entry: TagEntry, heard: 'daily' | 'always' = 'daily'): Promise<void> {
   const said = { ...entry, digest: entry.digest ?? '', seenAt: entry.at, seenBy: entry.by }
   const place = [...name, said.at, said.by, said.digest]
   const [before] = await linesOf(sql, 'AND (at, said_by, digest) <= ($3, $4, $5)', 'DESC', place)
   const end = before && { ...before, at: before.seenAt, by: before.seenBy }
   if (before?.digest === said.digest) {
     if (!isAfter(said, end!)) return
-    if (sameDay(said.at, before.seenAt)) return seen(sql, before.number, said)
-    // Copies hear of it once a day, so that they do not take the tag for forgotten.
+    if (heard === 'daily' && sameDay(said.at, before.seenAt)) return seen(sql, before.number, said)
     await sql.rows('DELETE FROM tag_lines WHERE number = $1', [before.number])
     return insert(sql, name, { ...before, seenAt: said.at, seenBy: said.by })
   }

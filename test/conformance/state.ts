@@ -251,6 +251,13 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await told()).toEqual([[a, day + 1]])
       })
 
+      test('copies hear each time that a tag is set again', async () => {
+        await state.tags.point(app, v1, entry(a, 10))
+        const { number } = (await state.tags.changes(0, 100)).at(-1)!
+        await state.tags.point(app, v1, entry(a, 20))
+        expect(await state.tags.changes(number, 100)).toMatchObject([{ digest: a, at: 10, seenAt: 20 }])
+      })
+
       test('forgets what ended long ago, and tags that nobody has seen since, but not those to be kept', async () => {
         await state.tags.set(app, v1, entry(a, 10))
         await state.tags.set(app, v1, entry(b, 20))
