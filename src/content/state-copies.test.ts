@@ -175,6 +175,19 @@ describe('seeds with a database each', () => {
     expect([await two.tag('v1'), await two.tag('v2')]).toEqual([undefined, a])
   })
 
+  test('hear of it once that time has come', async () => {
+    const [one, two] = await pair()
+    const at = clock.wall() + 7_200_000
+    await one.state.contents.learn({ repository: app, digest: a, content, saidAt: at })
+    await one.state.tags.point(app, tagOf('v1'), entry(a, at))
+    await one.copies.spread()
+    const has = async () => [await two.tag('v1'), (await two.state.contents.find(app, a))?.digest]
+    expect(await has()).toEqual([undefined, undefined])
+    clock.advance(7_200_000)
+    await pass(10_000)
+    expect(await has()).toEqual([a, a])
+  })
+
   test('hear of files at URLs too, and what is pushed after one gets to the other', async () => {
     const [one, two] = await pair()
     const file = fileAt('http://files.corp:8000/disk.img')

@@ -39,6 +39,8 @@ export class StateCopies {
   readonly #o: StateCopiesOptions
   /** By database: how far it was followed. */
   readonly #followed = new Map<string, { tags: number; contents: number }>()
+  /** By database: the wall ms at which something can be believed that was passed over. Then all of it is followed again. */
+  readonly #again = new Map<string, number>()
   /** The database of each node, as it said last. */
   readonly #databases = new Map<NodeId, { of: string; epoch: string }>()
   readonly #pulls = new Map<NodeId, { running: Promise<void>; next?: Promise<void> }>()
@@ -136,11 +138,15 @@ export class StateCopies {
   }
 
   async #follow(seed: NodeInfo): Promise<void> {
-    const { state, outbound } = this.#o
+    const { state, outbound, clock } = this.#o
     const own = await state.id()
     if (this.#shares(seed, own)) return
     for (;;) {
       const of = this.#databases.get(seed.id)?.of
+      if (of !== undefined && (this.#again.get(of) ?? Number.POSITIVE_INFINITY) <= clock.wall()) {
+        this.#again.delete(of)
+        this.#followed.delete(of)
+      }
       const from = (of && this.#followed.get(of)) || { tags: 0, contents: 0 }
       const told = await outbound.call(seed, changesCall, { ...(of ? { of } : {}), ...from })
       this.#databases.set(seed.id, { of: told.of, epoch: seed.epoch })
@@ -156,15 +162,21 @@ export class StateCopies {
     }
   }
 
-  async #learn(seed: NodeInfo, { contents, tags }: ChangesTold): Promise<void> {
+  /** What is from a time that is yet to come is passed over until then: a clock is wrong, and nobody knows whose. */
+  async #learn(seed: NodeInfo, { of, contents, tags }: ChangesTold): Promise<void> {
     const { state, clock, log } = this.#o
     const latest = clock.wall() + aheadMs
+    const ahead = [...contents.map(({ saidAt }) => saidAt), ...tags.map(({ at }) => at)].filter((at) => at > latest)
     for (const { number: _, ...change } of contents) if (change.saidAt <= latest) await state.contents.learn(change)
     for (const { number: _, repository, tag, ...entry } of tags) {
       if (entry.at <= latest) await state.tags.set(repository, tag, entry)
     }
-    const wrong = tags.filter(({ at }) => at > latest).length
-    if (wrong > 0) log.warn('tags of another seed are from a time that is yet to come', { seed: seed.id, tags: wrong })
+    if (ahead.length === 0) return
+    this.#again.set(of, Math.min(...ahead.map((at) => at - aheadMs), this.#again.get(of) ?? Number.POSITIVE_INFINITY))
+    log.warn('tags or contents of another seed are from a time that is yet to come: see to the clocks of both', {
+      seed: seed.id,
+      changes: ahead.length,
+    })
   }
 
   #seeds(): NodeInfo[] {

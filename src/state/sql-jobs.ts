@@ -1,6 +1,16 @@
 /** Jobs: one of a kind and key is under way at a time, and one node at a time runs it. */
 import type { NodeId } from '../cluster/node-info.ts'
-import { numberIn, optionalNumber, optionalText, type Row, type Sql, textIn, type Value } from './sql.ts'
+import {
+  isPast,
+  longestWaitMs,
+  numberIn,
+  optionalNumber,
+  optionalText,
+  type Row,
+  type Sql,
+  textIn,
+  type Value,
+} from './sql.ts'
 import type { Job, JobState, Jobs } from './state.ts'
 
 const columns = 'id, kind, key, state, reason, body, created_at, updated_at, owner, leased_until'
@@ -40,10 +50,11 @@ export class SqlJobs implements Jobs {
   async claim(kind: string, owner: NodeId, now: number, leaseMs: number): Promise<Job | undefined> {
     const [row] = await this.#sql.rows(
       `UPDATE jobs SET owner = $2, leased_until = $4 WHERE id = (
-         SELECT id FROM jobs WHERE kind = $1 AND ${underWay} AND (leased_until IS NULL OR leased_until <= $3)
+         SELECT id FROM jobs WHERE kind = $1 AND ${underWay}
+         AND (leased_until IS NULL OR ${isPast('leased_until', '$3', '$5')})
          ORDER BY id LIMIT 1 ${this.#sql.dialect.skipLocked})
        RETURNING ${columns}`,
-      [kind, owner, now, now + leaseMs],
+      [kind, owner, now, now + leaseMs, now + longestWaitMs],
     )
     return row && jobOf(row)
   }

@@ -1,5 +1,5 @@
 /** Work that is owed: for a kind and key one piece at most waits, and one is under way. */
-import { numberIn, optionalNumber, optionalText, type Row, type Sql, textIn } from './sql.ts'
+import { isPast, longestWaitMs, numberIn, optionalNumber, optionalText, type Row, type Sql, textIn } from './sql.ts'
 import type { Claim, Work, WorkQueue } from './state.ts'
 
 const columns = 'id, kind, key, body, added_at, due_at, tries, last_error, claims'
@@ -26,12 +26,13 @@ export class SqlWork implements WorkQueue {
   async claim(kind: string, now: number, leaseMs: number): Promise<Work | undefined> {
     const [row] = await this.#sql.rows(
       `UPDATE work SET claimed_until = $3, claims = claims + 1 WHERE id = (
-         SELECT id FROM work WHERE kind = $1 AND due_at <= $2 AND (claimed_until IS NULL OR claimed_until <= $2)
+         SELECT id FROM work WHERE kind = $1 AND ${isPast('due_at', '$2', '$4')}
+         AND (claimed_until IS NULL OR ${isPast('claimed_until', '$2', '$4')})
          AND NOT EXISTS (
            SELECT 1 FROM work older WHERE older.kind = work.kind AND older.key = work.key AND older.id < work.id)
          ORDER BY due_at, id LIMIT 1 ${this.#sql.dialect.skipLocked})
        RETURNING ${columns}`,
-      [kind, now, now + leaseMs],
+      [kind, now, now + leaseMs, now + longestWaitMs],
     )
     return row && workOf(row)
   }

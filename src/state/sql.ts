@@ -44,3 +44,14 @@ export function optionalText(row: Row, name: string): string | undefined {
 export function storable(value: Value): Value {
   return typeof value === 'string' ? value.replaceAll('\0', '') : value
 }
+
+/**
+ * Nothing is put off, or held by somebody, for longer: what seems to be was written down by a clock that has been set back
+ * since. Registries may say to come again in an hour; the rest is minutes.
+ */
+export const longestWaitMs = 3_600_000
+
+/** A condition: that time has come, or can never have been meant. `now` and `far`, {@link longestWaitMs} later: `$1`, `$2`, ... */
+export function isPast(column: string, now: string, far: string): string {
+  return `(${column} <= ${now} OR ${column} > ${far})`
+}

@@ -546,6 +546,26 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await state.work.list('put', 10)).toMatchObject([{ body: 'newer', tries: 0 }])
       })
 
+      test('what was put off, or held, by a clock that has been set back since is given at once', async () => {
+        const day = 86_400_000
+        const { job: mine } = await state.jobs.add({
+          kind: 'held',
+          key: 'k',
+          body: {},
+          at: 1,
+          held: { owner: 'n1', until: day },
+        })
+        expect(await state.jobs.claim('held', 'n2', day - 60_000, 50)).toBeUndefined()
+        expect(await state.jobs.claim('held', 'n2', day / 2, 50)).toMatchObject({ id: mine.id, owner: 'n2' })
+        await state.work.add(owed('k'))
+        const first = await state.work.claim('put', day, 100)
+        await state.work.retry(first!, day + 1000, 'connection refused')
+        expect(await state.work.claim('put', day, 100)).toBeUndefined()
+        const second = await state.work.claim('put', day / 2, 100)
+        expect(second).toMatchObject({ key: 'k', tries: 1 })
+        expect(await state.work.claim('put', 2, 100)).toMatchObject({ key: 'k' })
+      })
+
       test('work whose worker died is given again, and once only', async () => {
         await state.work.add(owed('k'))
         const [one, another] = await two()
