@@ -89,11 +89,26 @@ describe('a running store', () => {
     await store.put({ digest: next.digest, kind: 'blob' }, next.bytes)
     expect([store.find(old.digest), store.find(next.digest)?.complete]).toEqual([undefined, true])
     store.find(next.digest)!.hold()
-    clock.advance(1000)
+    clock.advance(60_000)
     free = 4 * pieceLength
     const third = sample(pieceLength, 3)
     expect(await messageOf(store.put({ digest: third.digest, kind: 'blob' }, third.bytes))).toContain('--keep-free')
     expect(store.find(next.digest)?.complete).toBe(true)
+  })
+
+  test('makes up for it once, also while the disk is slow to say what was freed', async () => {
+    const clock = new FakeClock()
+    let free = 50 * pieceLength
+    const disk = () => ({ free, total: 100 * pieceLength })
+    const store = await openStore(newDir(), { clock, keepFree: { share: 0.05 }, disk })
+    for (let i = 0; i < 10; i++) {
+      const { digest, bytes } = sample(pieceLength, i)
+      await store.put({ digest, kind: 'blob' }, bytes)
+      clock.advance(1000)
+    }
+    free = 3 * pieceLength
+    for (let i = 0; i < 30; i++) clock.advance(1000)
+    expect([...store.all()]).toHaveLength(8)
   })
 
   test('forgets a tag that nobody has resolved for a month, once what it named is not here', async () => {

@@ -18,15 +18,37 @@ test('the disk is asked once a second, and between what the store writes and fre
     return { free, total: 1000 }
   })
   expect(space.room).toBe(200)
-  space.changed(-50)
+  space.wrote(50)
   expect(space.room).toBe(150)
-  space.changed(70)
+  space.freed(70)
   expect(space.room).toBe(220)
-  free = 120
+  free = 320
   clock.advance(999)
   expect([space.room, looks]).toEqual([220, 1])
   clock.advance(1)
-  expect([space.room, looks]).toEqual([20, 2])
+  expect([space.room, looks]).toEqual([220, 2])
+  free = 200
+  clock.advance(1000)
+  expect([space.room, looks]).toEqual([100, 3])
+})
+
+test('what was freed counts until the disk says so, at once or bit by bit, and not for ever', () => {
+  const clock = new FakeClock()
+  let free = 300
+  const space = new FreeSpace({ bytes: 100 }, clock, () => ({ free, total: 1000 }))
+  expect(space.room).toBe(200)
+  space.freed(70)
+  const later = (ms: number) => {
+    clock.advance(ms)
+    return space.room
+  }
+  expect([later(1000), later(1000)]).toEqual([270, 270])
+  free = 330
+  expect(later(1000)).toBe(270)
+  free = 370
+  expect([later(1000), later(1000)]).toEqual([270, 270])
+  space.freed(50)
+  expect([later(44_000), later(1000)]).toEqual([320, 270])
 })
 
 test('while the disk cannot be asked, what was seen last counts, and what the store wrote since', () => {
@@ -40,7 +62,7 @@ test('while the disk cannot be asked, what was seen last counts, and what the st
   })
   expect(space.room).toBe(200)
   fails = true
-  space.changed(-50)
+  space.wrote(50)
   clock.advance(1000)
   expect([space.room, space.room, looks]).toEqual([150, 150, 2])
   fails = false

@@ -1,6 +1,7 @@
 /**
  * How much a disk has left. Others write to it too, so it is asked again and again, but not for every piece: between two
- * looks what this store wrote and freed is counted.
+ * looks what this store wrote is counted. What it freed counts until the disk says so: file systems that write in
+ * transactions do when they have committed it, and whoever believed them meanwhile would free as much once more, and again.
  */
 import { statfsSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
@@ -16,6 +17,8 @@ export interface Disk {
 
 /** A look counts for so long, in ms. */
 const lookMs = 1000
+/** A disk says within it that something was freed, in ms: btrfs commits every 30 s unless told otherwise. */
+const freeingMs = 45_000
 
 export class FreeSpace {
   readonly #keep: Share
@@ -23,7 +26,9 @@ export class FreeSpace {
   readonly #look: () => Disk
   #disk: Disk | undefined
   #at = 0
-  #since = 0
+  #written = 0
+  /** What was freed and the disk has not said yet, the first first. */
+  #freeing: { bytes: number; readonly until: number }[] = []
 
   /** @param keep what is to be left free */
   constructor(keep: Share, clock: Clock, look: () => Disk) {
@@ -38,21 +43,38 @@ export class FreeSpace {
     if (!this.#disk || now - this.#at >= lookMs) {
       this.#at = now
       try {
-        this.#disk = this.#look()
-        this.#since = 0
+        this.#saw(this.#look(), now)
       } catch (error) {
         // A disk that fails for a while ends no node: what was seen last is near enough.
         if (!this.#disk) throw error
       }
     }
-    const { free, total } = this.#disk
+    const { free, total } = this.#disk!
     const keep = 'bytes' in this.#keep ? this.#keep.bytes : this.#keep.share * total
-    return free + this.#since - keep
+    const freeing = this.#freeing.reduce((sum, { bytes }) => sum + bytes, 0)
+    return free - this.#written + freeing - keep
   }
 
-  /** Bytes of this store went to the disk (negative), or were removed from it. */
-  changed(bytes: number): void {
-    this.#since += bytes
+  /** This store is about to write so much. */
+  wrote(bytes: number): void {
+    this.#written += bytes
+  }
+
+  /** So much of this store was removed. */
+  freed(bytes: number): void {
+    this.#freeing.push({ bytes, until: this.#clock.now() + freeingMs })
+  }
+
+  #saw(disk: Disk, now: number): void {
+    let gained = this.#disk ? disk.free - (this.#disk.free - this.#written) : 0
+    this.#disk = disk
+    this.#written = 0
+    for (const freeing of this.#freeing) {
+      const shown = Math.min(freeing.bytes, Math.max(0, gained))
+      freeing.bytes -= shown
+      gained -= shown
+    }
+    this.#freeing = this.#freeing.filter(({ bytes, until }) => bytes > 0 && until > now)
   }
 }
 

@@ -70,7 +70,7 @@ export class Room {
     if (limitBytes !== undefined) this.#make(claim, bytes, limitBytes)
     this.#spare(claim, bytes)
     this.#reserve(claim, bytes)
-    this.#limits.space?.changed(-bytes)
+    this.#limits.space?.wrote(bytes)
     return () => this.#reserve(claim, -bytes)
   }
 
@@ -210,7 +210,7 @@ export class Room {
     this.#limits.metrics?.evictedBytes.inc(freed)
     this.#limits.log.info('evicted blobs', { blobs: remove.length, bytes: freed, reason: because })
     const blobs = remove.map((holding) => this.#house.blobs.get(holding.digest)).filter((blob) => blob !== undefined)
-    this.#limits.space?.changed(freed)
+    this.#limits.space?.freed(freed)
     return { freed, done: this.#house.drop(blobs, because) }
   }
 }
