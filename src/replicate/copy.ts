@@ -5,19 +5,23 @@
 import pLimit from 'p-limit'
 import type { Content, Manifest } from '../content/content.ts'
 import { Failure } from '../failure.ts'
-import { referrerOf } from '../home/referrer.ts'
+import { type ReferrerDescriptor, referrerOf } from '../home/referrer.ts'
 import type { Digest } from '../oci/digest.ts'
 import { contentsOf, isElsewhere } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
-import type { Readable } from '../source/registry-writer.ts'
+import type { Readable, RegistryWriter } from '../source/registry-writer.ts'
 import type { Place } from './target.ts'
 
 export interface Copy {
   readonly from: Repository
-  readonly to: Place
+  readonly to: Pick<Place, 'repository' | 'referrers'> & {
+    readonly writer: Pick<RegistryWriter, 'has' | 'manifest' | 'putManifest' | 'putBlob'>
+  }
   readonly content: Pick<Content, 'manifest' | 'open'>
   /** Repositories there that may have the blob. */
   readonly elsewhere: (digest: Digest) => Promise<Repository[]>
+  /** Manifests of the repository here that have the subject. */
+  readonly referrers: (subject: Digest) => Promise<readonly ReferrerDescriptor[]>
   readonly sent: (bytes: number) => void
   readonly signal: AbortSignal
 }
@@ -26,15 +30,25 @@ const blobsAtOnce = 3
 /** An index of indexes is rare; one of itself cannot be. */
 const deepest = 4
 
-/** @throws {Failure} of here and of there */
-export async function copyManifest(copy: Copy, digest: Digest, tag?: Tag): Promise<void> {
+/** False if there was nothing to do. @throws {Failure} of here and of there */
+export async function copyManifest(copy: Copy, digest: Digest, tag?: Tag): Promise<boolean> {
   const { to, from, content, signal } = copy
   const { writer, repository } = to
   const there = await writer.has({ repository, kind: 'manifest', digest }, signal)
-  if (there && tag === undefined) return
+  if (there && tag === undefined) return false
   const manifest = await here(content.manifest(from, digest, signal))
   if (!there) await copyParts(copy, manifest, 0)
   await put(copy, manifest, tag ?? digest)
+  return true
+}
+
+/**
+ * For a manifest with a subject that is there: whoever put it there may have ended before it was listed, and only a
+ * registry that is told of it again says whether it keeps such lists itself.
+ * @throws {Failure} of here and of there
+ */
+export async function listReferrer(copy: Copy, digest: Digest): Promise<void> {
+  await put(copy, await here(copy.content.manifest(copy.from, digest, copy.signal)), digest)
 }
 
 async function copyParts(copy: Copy, manifest: Manifest, depth: number): Promise<void> {
@@ -93,12 +107,19 @@ async function copyBlob(copy: Copy, digest: Digest, size: number): Promise<void>
 }
 
 async function put(copy: Copy, manifest: Manifest, reference: Tag | Digest): Promise<void> {
-  const { writer, repository } = copy.to
+  const { writer, repository, referrers } = copy.to
   const { subject } = await writer.putManifest(repository, reference, manifest, copy.signal)
   const referrer = referrerOf(manifest.bytes, manifest.mediaType)
-  if (referrer && !subject) {
-    await copy.to.referrers.add(writer, repository, referrer.subject, referrer.descriptor, copy.signal)
-  }
+  if (!referrer || subject) return
+  await referrers.add(
+    {
+      writer,
+      repository,
+      subject: referrer.subject,
+      known: async () => [referrer.descriptor, ...(await here(copy.referrers(referrer.subject)))],
+    },
+    copy.signal,
+  )
 }
 
 /** What was wrong here says nothing about the target. */

@@ -165,6 +165,27 @@ describe.skipIf(Bun.which('docker-registry') === null)('a cluster with a rule', 
     expect(listed[0]!.artifactType).toBe('application/vnd.oci.image.config.v1+json')
   })
 
+  test('lists what refers to something also where it is there already', async () => {
+    const repository = repositoryOf('apps.corp', 'team/listed')
+    const subject = await image(repository, 8)
+    const signatures = [await image(repository, 9, subject), await image(repository, 10, subject)]
+    await point(repository, 'signature', signatures[0]!)
+    const first = start('apps.corp/team/listed', '')
+    await until('nothing waits', 10, () => settled(first.replicating))
+    const place = `${registry.url}/v2/apps.corp/team/listed/manifests/${subject.replace(':', '-')}`
+    const listed = async () => {
+      const list = await fetch(place, { headers: { accept: manifestTypes.ociIndex } })
+      return ((await list.json()) as { manifests: { digest: Digest }[] }).manifests.map(({ digest }) => digest).sort()
+    }
+    expect(await listed()).toEqual([...signatures].sort())
+    const body = JSON.stringify({ schemaVersion: 2, mediaType: manifestTypes.ociIndex, manifests: [] })
+    const put = await fetch(place, { method: 'PUT', headers: { 'content-type': manifestTypes.ociIndex }, body })
+    expect([put.status, await listed()]).toEqual([201, []])
+    // Another rule begins anew.
+    start('apps.corp/team/liste?', '', 'n2')
+    await until('they are listed again', 10, async () => (await listed()).length === 2)
+  })
+
   test('has a target that went away, and was started again, catch up with all that came meanwhile', async () => {
     const repository = repositoryOf('apps.corp', 'team/outage')
     const wanted = new Map<string, Digest>()

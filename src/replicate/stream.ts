@@ -13,7 +13,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Seldom } from '../telemetry/seldom.ts'
 import { waitAfter } from './backoff.ts'
-import { type Copy, copyManifest, isOutOfReach } from './copy.ts'
+import { type Copy, copyManifest, isOutOfReach, listReferrer } from './copy.ts'
 import { Feed, leaseMs } from './feed.ts'
 import type { Target } from './target.ts'
 import { kindOf, type Task, taskOf } from './task.ts'
@@ -156,17 +156,23 @@ export class Stream {
       signal,
       sent: (bytes) => metrics.replicationSentBytes.inc(bytes),
       elsewhere: (blob) => this.#elsewhere(repository, blob),
+      referrers: (subject) => state.contents.referrers(repository, subject),
     }
     if (tag === undefined) {
       // Nobody has it any more, here either.
-      if (await state.contents.find(repository, digest)) await copyManifest(copy, digest)
+      const known = await state.contents.find(repository, digest)
+      if (known && !(await copyManifest(copy, digest)) && known.subject) await listReferrer(copy, digest)
       return
     }
     // What the tag leads to may change meanwhile, and another node may be about that: who wrote last looks last.
     for (let tried = 0; tried <= mostTurns; tried++) {
       const wanted = (await state.tags.get(repository, tag))?.digest
       const found = await to.writer.resolve(to.repository, tag, signal)
-      if (wanted === found) return
+      if (wanted === found) {
+        const known = wanted && tried === 0 ? await state.contents.find(repository, wanted) : undefined
+        if (known?.subject) await listReferrer(copy, known.digest)
+        return
+      }
       if (wanted !== undefined) await copyManifest(copy, wanted, tag)
       else if (target.rule.deletes) await to.writer.removeTag(to.repository, tag, signal)
       else return

@@ -1,0 +1,96 @@
+import { beforeEach, describe, expect, test } from 'bun:test'
+import { FakeContent } from '../../test/fakes/content.ts'
+import { Failure } from '../failure.ts'
+import { parseReferrers, type ReferrerDescriptor, referrerOf } from '../home/referrer.ts'
+import { parseJson } from '../json.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { manifestTypes } from '../oci/media.ts'
+import { repositoryOf, type Tag } from '../oci/reference.ts'
+import { type Copy, copyManifest, listReferrer } from './copy.ts'
+import { ReferrerLists, referrersTag } from './referrer-lists.ts'
+
+const app = repositoryOf('apps.corp', 'team/app')
+const subject = digestOf(Buffer.from('an image'))
+const list = referrersTag(subject)
+
+/** A registry without the referrers API. */
+class Registry {
+  readonly manifests = new Map<Tag | Digest, Uint8Array>()
+  /** Called once, before a list is written. */
+  beforeList: (() => Promise<void>) | undefined
+  readonly has = async ({ digest }: { digest: Digest }) => this.manifests.has(digest)
+  readonly manifest = async (_: unknown, reference: Tag | Digest) => this.manifests.get(reference)
+  readonly putBlob = async () => 'there already' as const
+  async putManifest(_: unknown, reference: Tag | Digest, { bytes }: { bytes: Uint8Array }) {
+    const before = reference === list ? this.beforeList : undefined
+    this.beforeList = before ? undefined : this.beforeList
+    await before?.()
+    this.manifests.set(reference, bytes)
+    return { subject: false }
+  }
+  get listed(): Digest[] {
+    const bytes = this.manifests.get(list)
+    return bytes ? parseReferrers(parseJson(new TextDecoder().decode(bytes))).map(({ digest }) => digest) : []
+  }
+}
+
+let registry: Registry
+let content: FakeContent
+let known: ReferrerDescriptor[]
+
+beforeEach(() => {
+  registry = new Registry()
+  content = new FakeContent()
+  known = []
+})
+
+/** As another node copies it: what one of them knows, they all know. */
+const copy = (): Copy => ({
+  from: app,
+  to: { writer: registry, repository: app, referrers: new ReferrerLists() },
+  content,
+  elsewhere: async () => [],
+  referrers: async () => known,
+  sent: () => {},
+  signal: new AbortController().signal,
+})
+
+function signature(text: string): Digest {
+  const mediaType = manifestTypes.ociManifest
+  const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(Buffer.from('{}')), size: 2 }
+  const about = { mediaType, digest: subject, size: 1 }
+  const annotations = { text }
+  const bytes = Buffer.from(
+    JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [], subject: about, annotations }),
+  )
+  known.push(referrerOf(bytes, mediaType)!.descriptor)
+  return content.addManifest('apps.corp/team/app', bytes)
+}
+
+describe('what refers to something, at a registry that keeps no lists of that', () => {
+  test('is listed when it is copied once more, where the list could not be written before', async () => {
+    const digest = signature('by ann')
+    registry.beforeList = async () => {
+      throw new Failure('too-many', 'come again')
+    }
+    expect(await copyManifest(copy(), digest).catch((error) => error.code)).toBe('too-many')
+    expect(registry.manifests.has(digest)).toBe(true)
+    expect(await copyManifest(copy(), digest)).toBe(false)
+    await listReferrer(copy(), digest)
+    expect(registry.listed).toEqual([digest])
+  })
+
+  test('is listed though another node wrote the list at the same time', async () => {
+    const [one, two] = [signature('by ann'), signature('by ben')]
+    registry.beforeList = async () => void (await copyManifest(copy(), two))
+    await copyManifest(copy(), one)
+    expect(registry.listed.toSorted()).toEqual([one, two].toSorted())
+  })
+
+  test('is not listed before it is there', async () => {
+    const one = signature('by ann')
+    signature('by ben')
+    await copyManifest(copy(), one)
+    expect(registry.listed).toEqual([one])
+  })
+})
