@@ -126,12 +126,12 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const urls = new Files({
       source: webServers,
       store,
-      dir: dataDir,
+      signer: identity,
       clock,
       log,
       stored: (repository, digest) => {
         rights.contains(repository, [digest])
-        parted.announce(digest)
+        stored(digest)
       },
     })
     undo.push(() => urls.close())

@@ -8,9 +8,6 @@
  * Reading takes as long as it takes, and a question between nodes must not: until it is done the answer is that it is
  * under way, and who wants to know asks again. The server is not: what is read is what counts.
  */
-import { constants } from 'node:fs'
-import { type FileHandle, open, statfs, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
 import prettyBytes from 'pretty-bytes'
 import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -18,18 +15,18 @@ import { lru } from '../lru.ts'
 import { type Digest, digestOf, hexOf, isDigest } from '../oci/digest.ts'
 import { urlOfFile } from '../oci/file.ts'
 import { formatRepository, parseTag, type Repository, type Tag } from '../oci/reference.ts'
-import { mostBlobBytes, pieceBytes, pieceStart } from '../piece/layout.ts'
+import { mostBlobBytes } from '../piece/layout.ts'
 import type { FileSource, OpenFile } from '../source/file-source.ts'
 import type { FileVersion } from '../source/file-version.ts'
 import type { Resolved } from '../source/source.ts'
-import type { BlobStore } from '../store/blob-store.ts'
+import type { BlobStore, Spool } from '../store/blob-store.ts'
+import { type Signer, statementsOf } from '../swarm/statements.ts'
 import type { Log } from '../telemetry/log.ts'
 
 export interface FilesOptions {
   readonly source: Pick<FileSource, 'version' | 'openNow'>
-  readonly store: Pick<BlobStore, 'create' | 'tag' | 'setTag' | 'usage'>
-  /** Where a file is kept while it is read; nothing of it outlives the process. */
-  readonly dir: string
+  readonly store: Pick<BlobStore, 'spool' | 'tag' | 'setTag' | 'usage'>
+  readonly signer: Signer
   readonly clock: Clock
   readonly log: Log
   /** Called when a file is here whole, before anybody is told of its digest. */
@@ -137,15 +134,16 @@ export class Files {
   }
 
   async #read(repository: Repository, reading: Reading): Promise<void> {
-    const { source, store, dir, clock, log, stored } = this.#o
+    const { source, store, signer, clock, log, stored } = this.#o
     const file = await source.openNow(repository, this.#stop.signal)
     reading.size = file.size
     const { validator } = file.version
-    await checkRoom(file.size, dir, store.usage().limit)
-    const spool = await openNameless(dir)
+    const most = Math.min(store.usage().limit ?? mostBlobBytes, mostBlobBytes)
+    if (file.size > most) throw new Failure('no-space', `there is no room to read a file of ${inBytes(file.size)}`)
+    const spool = store.spool('file')
     try {
       const digest = await this.#spool(file, spool, reading)
-      await keep(store, digest, file.size, spool)
+      await spool.keep({ digest, kind: 'blob', mediaType }, await statementsOf(spool, digest, signer))
       stored(repository, digest)
       await pause(clock, spreadMs, this.#stop.signal)
       const record = { digest, size: file.size, mediaType, resolvedAt: clock.wall() }
@@ -153,19 +151,16 @@ export class Files {
       reading.result = { resolved: record, once: validator !== undefined }
       log.info('a file was read for its digest', { url: formatRepository(repository), digest, bytes: file.size })
     } finally {
-      await spool.close()
+      await spool.discard()
     }
   }
 
-  async #spool(file: OpenFile, spool: FileHandle, reading: Reading): Promise<Digest> {
+  async #spool(file: OpenFile, spool: Spool, reading: Reading): Promise<Digest> {
     const hasher = new Bun.CryptoHasher('sha256')
     for await (const chunk of file.body) {
       hasher.update(chunk)
-      for (let at = 0; at < chunk.length; ) {
-        const { bytesWritten } = await spool.write(chunk, at, chunk.length - at, reading.done + at)
-        at += bytesWritten
-      }
-      reading.done += chunk.length
+      await spool.append(chunk)
+      reading.done = spool.length
     }
     const digest = `sha256:${hasher.digest('hex')}`
     if (!isDigest(digest)) throw new Failure('internal', `${digest} is no digest`)
@@ -185,45 +180,9 @@ function waitingFailure(repository: Repository): Failure {
 }
 
 function readingFailure(repository: Repository, { done, size }: Reading): Failure {
-  const [here, whole] = [done, size].map((bytes) => prettyBytes(bytes, { binary: true }))
-  return new Failure('reading', `${urlOfFile(repository)} is read for its digest: ${here} of ${whole}`)
+  return new Failure('reading', `${urlOfFile(repository)} is read for its digest: ${inBytes(done)} of ${inBytes(size)}`)
 }
 
-/** @throws {Failure} `no-space`: it is here twice for a moment */
-async function checkRoom(size: number, dir: string, limit: number | undefined): Promise<void> {
-  const { bavail, bsize } = await statfs(dir)
-  if (size <= Math.min(limit ?? size, mostBlobBytes) && 2 * size < bavail * bsize) return
-  throw new Failure('no-space', `there is no room to read a file of ${prettyBytes(size, { binary: true })}`)
-}
-
-/** A file that goes with the process, however that ends. */
-async function openNameless(dir: string): Promise<FileHandle> {
-  const path = join(dir, `reading-${crypto.randomUUID()}`)
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600)
-  await unlink(path)
-  return file
-}
-
-async function keep(store: Pick<BlobStore, 'create'>, digest: Digest, size: number, spool: FileHandle) {
-  const blob = store.create({ digest, size, kind: 'blob', mediaType })
-  const letGo = blob.hold()
-  try {
-    for (let piece = 0; piece < blob.layout.count && !blob.complete; piece++) {
-      if (blob.have.has(piece)) continue
-      const bytes = new Uint8Array(pieceBytes(blob.layout, piece))
-      await readInto(spool, bytes, pieceStart(blob.layout, piece))
-      await blob.write(piece, bytes)
-    }
-    if (!blob.complete) await blob.finish()
-  } finally {
-    letGo()
-  }
-}
-
-async function readInto(file: FileHandle, bytes: Uint8Array, from: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesRead } = await file.read(bytes, at, bytes.length - at, from + at)
-    if (bytesRead === 0) throw new Failure('internal', 'a file became shorter while it was read')
-    at += bytesRead
-  }
+function inBytes(bytes: number): string {
+  return prettyBytes(bytes, { binary: true })
 }

@@ -4,7 +4,7 @@ import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
-import { type Signer, statementsOfRest } from '../swarm/intake.ts'
+import { type Signer, statementsOfRest } from '../swarm/statements.ts'
 
 export const indexType = 'application/vnd.shoal.layer-index.v1'
 

@@ -6,7 +6,7 @@ import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { indexTextOf, type LazyNode, LazyNodes, repository } from '../../test/fakes/lazy-nodes.ts'
 import { until } from '../../test/lab/until.ts'
 import { digestOf } from '../oci/digest.ts'
-import { statementsOfRest } from '../swarm/intake.ts'
+import { statementsOfRest } from '../swarm/statements.ts'
 import { Ledger } from './ledger.ts'
 import { state } from './statement.ts'
 

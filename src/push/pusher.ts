@@ -10,12 +10,11 @@ import { formatReference, formatRepository, type Repository, type Tag } from '..
 import type { Location, Stat } from '../source/source.ts'
 import type { Content, State, TagEntry } from '../state/state.ts'
 import type { BlobStore, Spool } from '../store/blob-store.ts'
-import type { Signer } from '../swarm/intake.ts'
+import { type Signer, statementsOf } from '../swarm/statements.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Turns } from '../turns.ts'
 import { manifestFacts, type Part } from './manifest.ts'
-import { statementsOf } from './statements.ts'
 import type { Upload } from './upload.ts'
 import type { Uploads } from './uploads.ts'
 

@@ -6,7 +6,7 @@ import { digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { layoutOf } from '../piece/layout.ts'
 import { Metainfo } from '../piece/metainfo.ts'
-import { statementsOf } from './statements.ts'
+import { statementsOf } from '../swarm/statements.ts'
 import { Uploads } from './uploads.ts'
 
 const repository = repositoryOf('apps.corp', 'team/app')

@@ -150,8 +150,8 @@ export interface BlobStore {
   create(spec: BlobSpec): Blob
   /** Stores a small blob at once. @throws {Failure} `corrupt` if `bytes` do not have the digest */
   put(spec: Omit<BlobSpec, 'size'>, bytes: Uint8Array): Promise<Blob>
-  /** Room for bytes whose digest is not known yet. */
-  spool(): Spool
+  /** Room for bytes whose digest is not known yet. `what`: for messages, such as `upload`. */
+  spool(what?: string): Spool
   all(): Iterable<Blob>
   /** Whether the blob is whole here, also after a power cut: its bytes and the record of them are on the disk by then. */
   settled(digest: Digest): Promise<boolean>

@@ -167,9 +167,9 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     return blob
   }
 
-  spool(): Spool {
+  spool(what?: string): Spool {
     this.checkOpen()
-    return new FileSpool(this.#tree.spools, this)
+    return new FileSpool(this.#tree.spools, this, what)
   }
 
   all(): Iterable<DiskBlob> {

@@ -1,5 +1,5 @@
 /**
- * Bytes that arrive before anybody can say which blob they are: what a client pushes. They lie where files of blobs lie,
+ * Bytes that arrive before anybody can say which blob they are: what a client pushes, or a file at a URL. They lie where files of blobs lie,
  * count for the limits of the store, and become a blob by a rename. Nothing of them outlives the process.
  */
 import { mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
@@ -32,6 +32,7 @@ export interface Spooling {
 export class FileSpool implements Spool, Claim {
   readonly name: string
   readonly leftover = 0
+  readonly #what: string
   readonly #path: string
   readonly #fd: number
   readonly #store: Spooling
@@ -43,9 +44,11 @@ export class FileSpool implements Spool, Claim {
   #work: Promise<unknown> = Promise.resolve()
   #ended: Promise<void> | undefined
 
-  constructor(dir: string, store: Spooling) {
-    this.name = `upload ${crypto.randomUUID()}`
-    this.#path = join(dir, this.name.slice('upload '.length))
+  constructor(dir: string, store: Spooling, what = 'upload') {
+    const id = crypto.randomUUID()
+    this.name = `${what} ${id}`
+    this.#what = what
+    this.#path = join(dir, id)
     this.#store = store
     this.#fd = openSync(this.#path, 'wx+', 0o600)
   }
@@ -69,7 +72,7 @@ export class FileSpool implements Spool, Claim {
         await writeAt(this.#fd, bytes, this.#size)
       } catch (error) {
         const full = isDiskFull(error)
-        const message = `cannot write an upload to ${this.#path}: ${(error as Error).message}`
+        const message = `cannot write the ${this.#what} to ${this.#path}: ${(error as Error).message}`
         throw new Failure(full ? 'no-space' : 'no-disk', message, { cause: error })
       } finally {
         written()
@@ -83,7 +86,8 @@ export class FileSpool implements Spool, Claim {
   read(start: number, into: Uint8Array): Promise<Uint8Array> {
     return this.#alone(async () => {
       const read = await readAt(this.#fd, into, start)
-      if (read < into.length) throw new Failure('internal', `an upload ended at byte ${start + read} of ${this.#size}`)
+      if (read < into.length)
+        throw new Failure('internal', `the ${this.#what} ended at byte ${start + read} of ${this.#size}`)
       return into
     })
   }
@@ -121,8 +125,8 @@ export class FileSpool implements Spool, Claim {
 
   async #alone<T>(work: () => Promise<T>): Promise<T> {
     this.#store.checkOpen()
-    if (this.#over) throw new Failure('unavailable', 'the upload has ended')
-    if (this.#busy) throw new Failure('internal', 'two parts of an upload are handled at once')
+    if (this.#over) throw new Failure('unavailable', `the ${this.#what} has ended`)
+    if (this.#busy) throw new Failure('internal', `two parts of the ${this.#what} are handled at once`)
     this.#busy = true
     try {
       const working = work()

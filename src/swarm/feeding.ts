@@ -13,10 +13,11 @@ import type { Log } from '../telemetry/log.ts'
 import type { Run } from './aims.ts'
 import type { DownloadEvent } from './download.ts'
 import type { Fresh } from './fresh.ts'
-import { Intake, type Signer } from './intake.ts'
+import { Intake } from './intake.ts'
 import type { Places } from './places.ts'
 import { RangeFeed } from './range-feed.ts'
 import { type FeedHost, SourceFeed } from './source-feed.ts'
+import type { Signer } from './statements.ts'
 
 export interface FeedingDeps {
   readonly source: Source

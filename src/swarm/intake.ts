@@ -5,13 +5,9 @@
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
-import { mostPiecesPerSegment, pieceDigest, pieceDigestBytes, type Segment, segmentPayload } from '../piece/metainfo.ts'
+import { pieceDigest } from '../piece/metainfo.ts'
 import type { Blob } from '../store/blob-store.ts'
-
-export interface Signer {
-  readonly id: string
-  sign(payload: Uint8Array): Uint8Array
-}
+import { type Signer, signedSegments } from './statements.ts'
 
 export interface IntakeOptions {
   readonly blob: Blob
@@ -113,33 +109,4 @@ export class Intake {
     if (this.#unstated.length >= statementPieces) this.state()
     else this.#cancelTimer ??= this.#o.clock.after(statementMs, () => this.state())
   }
-}
-
-export function* signedSegments(
-  blob: Pick<Blob, 'digest' | 'layout'>,
-  pieces: readonly { readonly piece: number; readonly digest: Uint8Array }[],
-  signer: Signer,
-): Generator<Segment> {
-  const sorted = [...pieces].sort((a, b) => a.piece - b.piece)
-  for (let i = 0; i < sorted.length; ) {
-    let j = i + 1
-    while (j < sorted.length && j - i < mostPiecesPerSegment && sorted[j]!.piece === sorted[i]!.piece + (j - i)) j++
-    const first = sorted[i]!.piece
-    const digests = new Uint8Array((j - i) * pieceDigestBytes)
-    for (let k = i; k < j; k++) digests.set(sorted[k]!.digest, (k - i) * pieceDigestBytes)
-    const signature = signer.sign(segmentPayload(blob.digest, blob.layout, first, digests))
-    yield { first, digests, signer: signer.id, signature }
-    i = j
-  }
-}
-
-/** Statements about the pieces of a blob that is here whole and that nobody has stated, or others could not verify them. */
-export async function statementsOfRest(blob: Blob, signer: Signer): Promise<Segment[]> {
-  const { known } = blob.metainfo
-  const unknown: { piece: number; digest: Uint8Array }[] = []
-  for (let i = known.nextMissing(0); i < blob.layout.count; i = known.nextMissing(i + 1)) {
-    const start = pieceStart(blob.layout, i)
-    unknown.push({ piece: i, digest: pieceDigest(await blob.read({ start, end: start + pieceBytes(blob.layout, i) })) })
-  }
-  return [...signedSegments(blob, unknown, signer)]
 }

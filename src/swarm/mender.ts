@@ -17,7 +17,7 @@ import type { Location } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { type Signer, signedSegments } from './intake.ts'
+import { type Signer, signedSegments } from './statements.ts'
 import type { Transfer } from './transfer.ts'
 
 export interface MenderOptions {

@@ -12,8 +12,8 @@ import { pieceDigest } from '../piece/metainfo.ts'
 import { Bucket } from '../rate.ts'
 import { parseFrame } from '../wire/messages.ts'
 import type { PieceOnDisk, WantedPieces } from '../wire/wire.ts'
-import { signedSegments } from './intake.ts'
 import { Seeder, type SeederOptions } from './seeder.ts'
+import { signedSegments } from './statements.ts'
 
 const bytes = new Uint8Array(6 * 256 * 1024).map((_, i) => (i * 7) >> 9)
 const digest = digestOf(bytes)

@@ -9,8 +9,9 @@ import { repositoryOf } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { mostPiecesPerSegment, pieceDigest, segmentPayload } from '../piece/metainfo.ts'
 import { Fresh } from './fresh.ts'
-import { Intake, signedSegments } from './intake.ts'
+import { Intake } from './intake.ts'
 import { type FeedHost, SourceFeed } from './source-feed.ts'
+import { signedSegments } from './statements.ts'
 
 const pieceLength = 256 * 1024
 const repository = repositoryOf('docker.io', 'library/debian')

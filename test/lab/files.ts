@@ -12,7 +12,7 @@ Bun.serve({ hostname: '0.0.0.0', port: ${port}, fetch(request) {
   const path = ${JSON.stringify(folder)} + pathname
   const range = /^bytes=(\\d+)-(\\d*)$/.exec(request.headers.get('range') ?? '')
   const answer = (status, bytes, headers = {}) => {
-    console.log('- - - [] "' + request.method + ' ' + pathname + ' HTTP/1.1" ' + status + ' ' + bytes.length + ' "" ""')
+    console.log('- - - [-] "' + request.method + ' ' + pathname + ' HTTP/1.1" ' + status + ' ' + bytes.length + ' "" ""')
     return new Response(request.method === 'HEAD' ? null : bytes, { status, headers })
   }
   if (!existsSync(path)) return answer(404, new Uint8Array())
