@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { unsaid } from '../../test/fakes/unsaid.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
-import { frameSchema, parse, parseFrame } from './messages.ts'
+import { frameSchema, hearFrame, parse } from './messages.ts'
 
 const digest = `sha256:${'0a'.repeat(32)}`
 
@@ -14,7 +14,21 @@ const base64 = fc.oneof(
 /** Nearly right: what is wrong with one is wrong in one place. */
 const frame = fc.record(
   {
-    t: fc.constantFrom('have', 'got', 'meta', 'want', 'unwant', 'gone', 'hello', 'toString', 1),
+    t: fc.constantFrom(
+      'have',
+      'got',
+      'meta',
+      'want',
+      'unwant',
+      'gone',
+      'hello',
+      'toString',
+      'later',
+      'later-2',
+      'Later',
+      '',
+      1,
+    ),
     digest: fc.oneof(fc.constant(digest), fc.constantFrom('sha256:00', '', null, 7)),
     piece: fc.oneof(fc.nat(), fc.constantFrom(-1, 0.5, 0xff_ffff, 0x100_0000, '1', null)),
     pieces: fc.oneof(
@@ -31,6 +45,14 @@ const frame = fc.record(
   { requiredKeys: [] },
 )
 
+const kinds = ['hello', 'want', 'unwant', 'state', 'have', 'need', 'got', 'wrong', 'meta', 'gone']
+
+/** What the schema says, but for kinds of frames that it does not have. */
+function meantBy(value: { readonly t?: unknown }): unknown {
+  const later = typeof value.t === 'string' && /^[a-z][a-z-]{0,31}$/.test(value.t) && !kinds.includes(value.t)
+  return later ? undefined : parse(frameSchema, value)
+}
+
 function outcome(read: () => unknown): string {
   try {
     return JSON.stringify(read())
@@ -43,7 +65,7 @@ test('a frame read the quick way is what the schema makes of it, and is refused 
   fc.assert(
     fc.property(frame, (value) => {
       const text = JSON.stringify(value)
-      expect(outcome(() => parseFrame(text))).toBe(outcome(() => parse(frameSchema, JSON.parse(text))))
+      expect(outcome(() => hearFrame(text))).toBe(outcome(() => meantBy(JSON.parse(text))))
     }),
     { numRuns: 3000, seed: 20 },
   )
@@ -62,7 +84,7 @@ test('a statement about pieces whose fields are all right is read the quick way,
   fc.assert(
     fc.property(frame, fc.constantFrom('size', 'first', 'digests', 'signer', 'signature'), (value, field) => {
       const text = JSON.stringify({ ...right, [field]: value[field] })
-      expect(outcome(() => parseFrame(text))).toBe(outcome(() => parse(frameSchema, JSON.parse(text))))
+      expect(outcome(() => hearFrame(text))).toBe(outcome(() => meantBy(JSON.parse(text))))
     }),
     { numRuns: 1000, seed: 21 },
   )
@@ -77,6 +99,6 @@ test('frames that are read the quick way are read with every field there is', ()
   ]) {
     const schema = frameSchema.options.find(({ shape }) => shape.t.value === whole.t)!
     expect(unsaid(schema, whole)).toEqual([])
-    expect(parseFrame(JSON.stringify(whole)) as object).toStrictEqual(whole)
+    expect(hearFrame(JSON.stringify(whole)) as object).toStrictEqual(whole)
   }
 })

@@ -105,21 +105,13 @@ export const frameSchema = z.discriminatedUnion('t', [hello, want, unwant, state
 export type Frame = z.infer<typeof frameSchema>
 export type FrameOf<T extends Frame['t']> = Extract<Frame, { t: T }>
 
-/**
- * Reads the text of a frame. A swarm says `meta`, `have` and `got` for every piece to every neighbour, a hundred times as
- * often as anything else, and checking those three by hand costs a tenth of what the schema costs.
- * @throws {Failure} `bad-request` that names the field
- */
-export function parseFrame(text: string): Frame {
-  const value: unknown = parseJson(text)
-  return hotFrame(value) ?? parse(frameSchema, value)
-}
-
 const frameTypes = new Set<unknown>(frameSchema.options.map(({ shape }) => shape.t.value))
 const typeOfLater = /^[a-z][a-z-]{0,31}$/
 
 /**
- * The same for what came from another node: undefined for a kind of frame that only later releases know.
+ * Reads the text of a frame that came from another node: undefined for a kind of frame that only later releases know. A
+ * swarm says `meta`, `have` and `got` for every piece to every neighbour, a hundred times as often as anything else, and
+ * checking those three by hand costs a tenth of what the schema costs.
  * @throws {Failure} `bad-request` that names the field
  */
 export function hearFrame(text: string): Frame | undefined {

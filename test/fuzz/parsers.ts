@@ -28,8 +28,8 @@ import {
   type Announce,
   announceReplySchema,
   fetchOrderSchema,
+  hearFrame,
   parse,
-  parseFrame,
   resolveReplySchema,
   resolveSchema,
   type Schedule,
@@ -64,7 +64,7 @@ function answer(text: string): void {
 }
 
 export const parsers: readonly Parser[] = [
-  parser('a frame of a session', right.frames, parseFrame),
+  parser('a frame of a session', right.frames, hearFrame),
   parser('an announce', right.announces, (text) => heard(hearing.announce(text))),
   parser('a question for parents', right.schedules, (text) => heard(hearing.schedule(text))),
   parser('an answer to an announce', right.announceReplies, (text) => parse(announceReplySchema, JSON.parse(text))),
