@@ -7,7 +7,7 @@ const src = join(import.meta.dir, '..', 'src')
 test('every file imports from lower floors only', async () => {
   const found: string[] = []
   let files = 0
-  for await (const path of new Bun.Glob('**/*.ts').scan(src)) {
+  for await (const path of new Bun.Glob('**/*.{ts,tsx}').scan(src)) {
     files++
     found.push(...violations(path, await Bun.file(join(src, path)).text()))
   }

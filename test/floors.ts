@@ -56,7 +56,7 @@ export function violations(path: string, text: string): string[] {
   const from = unitOf(path)
   const floor = floorOf(from)
   if (floor < 0) return [`${path}: ${from} has no floor; give it one in test/floors.ts`]
-  const isTest = /\.test\.ts$/.test(path)
+  const isTest = /\.test\.tsx?$/.test(path)
   return importsOf(text).flatMap((specifier) => {
     if (!specifier.startsWith('.')) return []
     const target = resolve(path, specifier)
@@ -75,7 +75,7 @@ export function violations(path: string, text: string): string[] {
 }
 
 function unitOf(path: string): string {
-  return (path.split('/')[0] ?? path).replace(/\.test\.ts$/, '.ts')
+  return (path.split('/')[0] ?? path).replace(/\.test\.tsx?$/, '.ts')
 }
 
 function floorOf(unit: string): number {
