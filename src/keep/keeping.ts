@@ -29,6 +29,11 @@ export interface KeepingParts {
   readonly rules: readonly KeepRule[]
   /** Whether it is the cluster's own. */
   readonly isHome: (repository: Repository) => boolean
+  /**
+   * What images need that its backend has and the state does not tell of, and what refers to `staying`, manifests.
+   * @throws {Failure} where the backend does not say
+   */
+  readonly neededBeside: (repository: Repository, staying: readonly Digest[]) => Promise<ReadonlySet<Digest>>
   /** For what an operator or a preheat wants it to stay. */
   readonly pinnedFor: (digest: Digest) => string | undefined
   /** What this node has pinned because a repository has it. */
@@ -156,7 +161,27 @@ export class Keeping implements Keeps {
     // Contents first: what comes in between is younger than what is read, and tags that it is named by are seen.
     const contents = await this.#contentsOf(repository)
     const tags = await this.#tagsOf(repository)
-    return planKeeping({ tags, contents, pinnedFor }, rule, now)
+    const inventory: Inventory = { tags, contents, pinnedFor }
+    const plan = planKeeping(inventory, rule, now)
+    if (plan.remove.every(({ kind }) => kind === 'tag')) return plan
+    return planKeeping({ ...inventory, neededFor: await this.#neededIn(repository, plan) }, rule, now)
+  }
+
+  /** Nothing goes that what the state lost may need. */
+  async #neededIn(repository: Repository, { keep }: KeepPlan): Promise<NonNullable<Inventory['neededFor']>> {
+    const staying = keep.flatMap((item) => (item.kind === 'manifest' ? [item.content.digest] : []))
+    try {
+      const needed = await this.#o.neededBeside(repository, staying)
+      return (digest) =>
+        needed.has(digest) ? 'an image at the backend needs it that the state does not tell of' : undefined
+    } catch (error) {
+      const { message } = Failure.from(error)
+      this.#o.log.warn('manifests and blobs stay: it cannot be told what else the backend has that needs them', {
+        repository: formatRepository(repository),
+        error: message,
+      })
+      return () => `it cannot be told what else the backend has that needs it: ${message}`
+    }
   }
 
   async #tagsOf(repository: Repository): Promise<Inventory['tags']> {
