@@ -337,6 +337,36 @@ describe('what is written back', () => {
     await refuses(backend().stat(at('blob', layer)), 'no-blob')
   })
 
+  test.each([true, false])(
+    'is not kept here when it was deleted and the backend deletes nothing; was it there: %p',
+    async (there) => {
+      begin('back')
+      await pushed()
+      trouble = there ? undefined : 'unavailable'
+      await writeBack.content(repository, digestOf(layer))
+      await until(async () => (await nothingOwed()) || (await writeBack.facts()).some[0]!.tries > 0)
+      trouble = 'unsupported'
+      await state.contents.remove(repository, digestOf(layer))
+      await writeBack.content(repository, digestOf(layer))
+      await until(nothingOwed)
+      expect(reasons(digestOf(layer))).toEqual([])
+    },
+  )
+
+  test('is not pinned for its deletion, and stays pinned here when the backend can never take it', async () => {
+    begin('back')
+    await pushed()
+    trouble = 'unavailable'
+    await writeBack.content(repository, digestOf(layer))
+    await state.contents.remove(repository, digestOf(manifest))
+    await writeBack.content(repository, digestOf(manifest))
+    expect(reasons(digestOf(layer))).toEqual(['home', 'owed to the backend of apps.corp/team/app'])
+    expect(reasons(digestOf(manifest))).toEqual(['home'])
+    trouble = 'bad-name'
+    await until(nothingOwed)
+    expect(reasons(digestOf(layer))).toEqual(['home'])
+  })
+
   test('is brought from another seed where this one does not have it', async () => {
     const elsewhere = new MemoryStore({ clock })
     await elsewhere.put({ digest: digestOf(layer), kind: 'blob' }, layer)

@@ -130,7 +130,7 @@ export class WriteBack {
     } catch (error) {
       const failure = Failure.from(error)
       if (isHopeless(failure)) {
-        this.#giveUp(debt, failure)
+        await this.#giveUp(debt, failure)
         // What was deleted is gone here, whatever the backend still has.
         if (!(await this.#wanted(debt))) return
         throw new Failure(failure.code, `it is here, but where it is kept for good it cannot be: ${failure.message}`, {
@@ -147,7 +147,10 @@ export class WriteBack {
 
   async #owe(debt: Debt, dueAt: number): Promise<void> {
     const { state, store, clock } = this.#o
-    if (debt.what === 'content') store.pin({ digest: debt.digest, reason: owedPin(debt.repository) })
+    // What was deleted nobody will bring there.
+    if (debt.what === 'content' && (await this.#wanted(debt))) {
+      store.pin({ digest: debt.digest, reason: owedPin(debt.repository) })
+    }
     await state.work.add({ kind, key: keyOf(debt), body: debt, at: clock.wall(), dueAt })
     void this.#look()
   }
@@ -206,7 +209,7 @@ export class WriteBack {
         return
       }
       if (isHopeless(failure)) {
-        if (debt) this.#giveUp(debt, failure)
+        if (debt) await this.#giveUp(debt, failure)
         await state.work.done(work)
         return
       }
@@ -224,12 +227,18 @@ export class WriteBack {
     }
   }
 
-  #giveUp(debt: Debt, failure: Failure): void {
-    this.#o.metrics.homeWrites.inc({ result: 'given up' })
+  /** What it will never take stays here, as what no backend keeps; what it will never delete need not stay here. */
+  async #giveUp(debt: Debt, failure: Failure): Promise<void> {
+    const { store, metrics, pinnedFor } = this.#o
+    metrics.homeWrites.inc({ result: 'given up' })
     this.#log.error('a backend cannot take what it is owed; it is not tried again', {
       what: keyOf(debt),
       error: failure.message,
     })
+    if (debt.what !== 'content') return
+    const { repository, digest } = debt
+    if (!(await this.#wanted(debt))) await this.#settled(repository, digest)
+    else if (store.unpin(digest, owedPin(repository))) store.pin({ digest, reason: pinnedFor })
   }
 
   /** The state says that it is there; else it was deleted. */
