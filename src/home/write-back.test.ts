@@ -378,6 +378,62 @@ describe('what is written back', () => {
     expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
   })
 
+  describe('by another seed', () => {
+    const digest = digestOf(layer)
+
+    /** The first seed owes it, and is away while the second one, with a store of its own, works it off. */
+    async function brought(): Promise<MemoryStore> {
+      begin('back')
+      await pushed()
+      trouble = 'unavailable'
+      await writeBack.content(repository, digest)
+      await writeBack.close()
+      trouble = undefined
+      const first = store
+      store = new MemoryStore({ clock })
+      begin('back', async () => first.find(digest)!)
+      await until(nothingOwed)
+      await writeBack.close()
+      store = first
+      expect(reasons(digest)).toEqual(['home', 'owed to the backend of apps.corp/team/app'])
+      return first
+    }
+
+    test('is not pinned any more: at the start', async () => {
+      await brought()
+      begin('back')
+      await until(() => reasons(digest).length === 0)
+      expect(asked).toEqual(['put blob'])
+    })
+
+    test('is not pinned any more: from time to time', async () => {
+      const first = await brought()
+      store = new MemoryStore({ clock })
+      begin('back')
+      await Bun.sleep(1)
+      for (const { reason } of first.pins(digest)) store.pin({ digest, reason })
+      await until(() => reasons(digest).length === 0)
+    })
+
+    test('stays pinned while it is owed, and while the backend cannot be asked', async () => {
+      await brought()
+      await backend().writes!.remove(at('blob', layer))
+      trouble = 'unavailable'
+      begin('back')
+      for (let i = 0; i < 300; i++) {
+        clock.advance(1000)
+        await Promise.resolve()
+      }
+      expect(reasons(digest)).toHaveLength(2)
+      await writeBack.content(repository, digest)
+      await until(async () => ((await writeBack.facts()).some[0]?.tries ?? 0) >= 3)
+      expect(reasons(digest)).toHaveLength(2)
+      trouble = undefined
+      await until(() => reasons(digest).length === 0)
+      expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+    })
+  })
+
   test('is left alone at once when another node has taken it over', async () => {
     let stopped: AbortSignal | undefined
     begin('back', (_location, _size, signal) => {
