@@ -186,6 +186,27 @@ describe('what a rule does not keep', () => {
   })
 })
 
+test('all goes in one sweep where the backend does not take it now: it is owed there', async () => {
+  for (const name of ['a', 'b', 'c', 'last']) {
+    await image(name, name)
+    clock.advance(1000)
+  }
+  clock.advance(2 * day)
+  const second = keeping('apps.corp/**: tags=1')
+  const refused: Promise<Failure>[] = []
+  pusher.onPushed(async ({ kind }) => {
+    // Each takes as long as a backend that does not answer; nobody else takes over.
+    clock.advance(2 * 60_000)
+    if (kind === 'removed') refused.push(refuses(second.sweep(), 'try-later'))
+    throw new Failure('try-later', 'it is here, but not where it is kept for good')
+  })
+  const gone = removed(await keeping('apps.corp/**: tags=1').sweep())
+  expect(gone.map(String)).toEqual(['c', 'b', 'a', ...Array(3).fill('manifest'), ...Array(6).fill('blob')])
+  expect(await Promise.all(refused)).toHaveLength(9)
+  expect(await state.contents.list(app, { limit: 100 })).toHaveLength(3)
+  expect(log.lines.filter((line) => line.startsWith('taken away by a rule'))).toHaveLength(12)
+})
+
 describe('what a backend has that the state was lost of', () => {
   const at = (digest: Digest, kind: 'blob' | 'manifest' = 'blob') => ({ repository: app, kind, digest })
   let dir: string

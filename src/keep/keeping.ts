@@ -16,7 +16,10 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { Keeps, KeptRepository } from './kept.ts'
 import { type Inventory, type Item, type KeepPlan, planKeeping } from './plan.ts'
 
-/** Takes away what is still as it was when that was decided; false if it is not, and stays. */
+/**
+ * Takes away what is still as it was when that was decided; false if it is not, and stays. @throws {Failure} `try-later`
+ * where it is gone here, and still owed to where it is kept for good
+ */
 export interface Remover {
   expireTag(repository: Repository, tag: Tag, entry: TagEntry): Promise<boolean>
   expireContent(repository: Repository, content: Content): Promise<boolean>
@@ -116,13 +119,16 @@ export class Keeping implements Keeps {
       const now = clock.wall()
       return state.jobs.update(job.id, node, { updatedAt: now, leasedUntil: now + ms })
     }
+    const goOn = async () => {
+      if (!(await hold(leaseMs))) throw new Failure('try-later', 'another node goes on with this')
+    }
     try {
       const swept: KeptRepository[] = []
       for await (const repository of this.#repositories()) {
         const rule = this.ruleOf(repository)
         if (!rule) continue
-        swept.push(await this.#sweepOne(repository, rule))
-        if (!(await hold(leaseMs))) throw new Failure('try-later', 'another node goes on with this')
+        swept.push(await this.#sweepOne(repository, rule, goOn))
+        await goOn()
       }
       return swept
     } finally {
@@ -131,15 +137,14 @@ export class Keeping implements Keeps {
     }
   }
 
-  async #sweepOne(repository: Repository, rule: KeepRule): Promise<KeptRepository> {
-    const { remover, log, metrics } = this.#o
+  async #sweepOne(repository: Repository, rule: KeepRule, goOn: () => Promise<void>): Promise<KeptRepository> {
+    const { log, metrics } = this.#o
     const plan = await this.#planOf(repository, rule)
     const [remove, keep]: [Item[], Item[]] = [[], [...plan.keep]]
     for (const item of plan.remove) {
-      const gone = await (item.kind === 'tag'
-        ? remover.expireTag(repository, item.tag, item.entry)
-        : remover.expireContent(repository, item.content))
-      if (!gone) {
+      // A backend that is out of reach makes each of them take long.
+      await goOn()
+      if (!(await this.#take(repository, item))) {
         keep.push({ ...item, reason: 'it was asked for or changed meanwhile' })
         continue
       }
@@ -153,6 +158,20 @@ export class Keeping implements Keeps {
       })
     }
     return { repository, rule, plan: { remove, keep } }
+  }
+
+  async #take(repository: Repository, item: Item): Promise<boolean> {
+    const { remover, log } = this.#o
+    try {
+      return await (item.kind === 'tag'
+        ? remover.expireTag(repository, item.tag, item.entry)
+        : remover.expireContent(repository, item.content))
+    } catch (error) {
+      const failure = Failure.from(error)
+      if (failure.code !== 'try-later') throw failure
+      log.debug('taken away here first', { what: nameOf(repository, item), error: failure.message })
+      return true
+    }
   }
 
   async #planOf(repository: Repository, rule: KeepRule): Promise<KeepPlan> {
