@@ -14,6 +14,7 @@ import { HomeSource } from './home/home-source.ts'
 import { Homes } from './home/homes.ts'
 import { Keepers } from './home/keepers.ts'
 import { catalogOf } from './home/lists.ts'
+import { neededAt } from './home/needed.ts'
 import { OwnHome } from './home/own-home.ts'
 import { type KeepingDeps, keepingOf } from './keep/assembly.ts'
 import type { Keeping } from './keep/keeping.ts'
@@ -156,12 +157,19 @@ export class NodeHome {
   }
 
   /** Takes away what rules do not keep of what is pushed; undefined where nothing is pushed. After {@link serve}. */
-  policy(parts: Omit<KeepingDeps, 'state' | 'isHome' | 'remover' | 'homePin'>): Keeping | undefined {
-    const { pusher } = this
+  policy(parts: Omit<KeepingDeps, 'state' | 'isHome' | 'neededBeside' | 'remover' | 'homePin'>): Keeping | undefined {
+    const { pusher, homes } = this
     const { state } = this.#init
     if (!pusher || !state) return undefined
-    const isHome = (repository: Repository) => this.homes.of(repository) !== undefined
-    return keepingOf({ ...parts, state, isHome, remover: pusher, homePin })
+    const isHome = (repository: Repository) => homes.of(repository) !== undefined
+    return keepingOf({
+      ...parts,
+      state,
+      isHome,
+      neededBeside: neededAt(homes, state, parts.clock),
+      remover: pusher,
+      homePin,
+    })
   }
 
   async close(): Promise<void> {

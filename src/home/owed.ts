@@ -4,6 +4,7 @@ import type { Random } from '../clock.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { isDigest } from '../oci/digest.ts'
 import { formatRepository, isTag, type Repository } from '../oci/reference.ts'
+import type { Pin } from '../store/pins.ts'
 
 const repository = z.object({ registry: z.string(), name: z.string() })
 
@@ -27,9 +28,18 @@ export function keyOf(debt: Debt): string {
   return debt.what === 'tag' ? `tag ${name}:${debt.tag}` : `content ${name}@${debt.digest}`
 }
 
+const pinnedFor = 'owed to the backend of '
+
 /** Why content stays here that the backend does not have yet. */
 export function owedPin(repository: Repository): string {
-  return `owed to the backend of ${formatRepository(repository)}`
+  return `${pinnedFor}${formatRepository(repository)}`
+}
+
+/** What a pin is for; undefined if it is another's. */
+export function debtOf({ digest, reason }: Pin): Debt | undefined {
+  if (!reason.startsWith(pinnedFor)) return undefined
+  const [registry = '', ...path] = reason.slice(pinnedFor.length).split('/')
+  return { what: 'content', repository: { registry, name: path.join('/') }, digest }
 }
 
 const firstMs = 2_000

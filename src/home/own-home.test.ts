@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { keptOf, layOut } from '../../test/conformance/backend.ts'
-import { refuses } from '../../test/conformance/source.ts'
+import { collect, refuses } from '../../test/conformance/source.ts'
 import { systemClock } from '../clock.ts'
 import { digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
@@ -99,4 +99,19 @@ test('referrers of both are in one list, each once', async () => {
   const { body } = await own.list(repository, `referrers/${subject}`, '')
   const { manifests } = JSON.parse(body) as { manifests: { artifactType: string }[] }
   expect(manifests.map(({ artifactType }) => artifactType).sort()).toEqual(['both/sbom', 'new/sbom', 'old/sbom'])
+})
+
+test('what came from another repository is read there, until its own backend has it too', async () => {
+  const [other, stranger] = [repositoryOf('apps.corp', 'other'), repositoryOf('loose.corp', 'app')]
+  const [digest, bytes] = [digestOf(Buffer.from('shared')), Buffer.from('shared')]
+  const blob = (of: typeof repository) => ({ repository: of, kind: 'blob', digest }) as const
+  await backend.writes!.put(blob(repository), keptOf(bytes, 'application/octet-stream'))
+  await refuses(own.open(blob(other), 0), 'no-blob')
+  const fact = { digest, kind: 'blob', mediaType: 'application/octet-stream', size: bytes.length, at: 1 } as const
+  for (const has of [other, repository]) await state.contents.add(has, fact)
+  expect(Buffer.from(await collect((await own.open(blob(other), 2)).body))).toEqual(bytes.subarray(2))
+  own = new OwnHome({ homes: new Homes([{ pattern: 'apps.corp/**', backend }, { pattern: 'loose.corp/**' }]), state })
+  await refuses(own.open(blob(stranger), 0), 'unavailable')
+  await state.contents.add(stranger, fact)
+  expect(await collect((await own.open(blob(stranger), 0)).body)).toEqual(new Uint8Array(bytes))
 })

@@ -7,6 +7,7 @@ import { parseDigest } from '../oci/digest.ts'
 import { formatReference, formatRepository, type Repository, type Tag } from '../oci/reference.ts'
 import type { Location, OpenBody, Resolved, Stat } from '../source/source.ts'
 import type { State } from '../state/state.ts'
+import type { Backend } from './backend.ts'
 import { Beside } from './beside.ts'
 import type { ListReply } from './calls.ts'
 import type { Homes } from './homes.ts'
@@ -16,6 +17,14 @@ export interface OwnHomeOptions {
   readonly homes: Homes
   readonly state: State
 }
+
+interface Place {
+  readonly repository: Repository
+  readonly backend: Backend
+}
+
+/** Repositories with the same content that are looked in: thousands may share a base layer. */
+const mostOthers = 8
 
 export class OwnHome {
   readonly #o: OwnHomeOptions
@@ -54,13 +63,39 @@ export class OwnHome {
     throw new Failure(kind === 'manifest' ? 'no-manifest' : 'no-blob', `${what} was not pushed, or was deleted`)
   }
 
-  /** What no store has any more. @throws {Failure} `no-manifest`, `no-blob`, `unavailable` */
+  /**
+   * What no store has any more. A repository may have got it from another one, whose backend has it, and its own not yet.
+   * @throws {Failure} `no-manifest`, `no-blob`, `unavailable`
+   */
   async open(location: Location, ...rest: [number, AbortSignal?, number?]): Promise<OpenBody> {
     this.#check(location.repository)
-    const backend = this.#o.homes.of(location.repository)?.backend
-    if (backend) return backend.open(location, ...rest)
+    let failure: Failure | undefined
+    for await (const { repository, backend } of this.#placesOf(location)) {
+      try {
+        return await backend.open({ ...location, repository }, ...rest)
+      } catch (error) {
+        const { code } = Failure.from(error)
+        if (code !== 'no-blob' && code !== 'no-manifest' && code !== 'no-name') throw error
+        failure ??= Failure.from(error)
+      }
+    }
     const what = formatReference({ ...location.repository, digest: location.digest })
-    throw new Failure('unavailable', `no seed that answers has ${what} any more, and it has no backend`)
+    throw failure ?? new Failure('unavailable', `no seed that answers has ${what} any more, and it has no backend`)
+  }
+
+  /** Its own backend first; others only of what the state says that it has. */
+  async *#placesOf({ repository, digest }: Location): AsyncGenerator<Place, void, undefined> {
+    const { homes, state } = this.#o
+    const backend = homes.of(repository)?.backend
+    if (backend) yield { repository, backend }
+    if (!(await state.contents.find(repository, digest))) return
+    const others = (await state.contents.repositoriesOf(digest)).flatMap((other) => {
+      const theirs = homes.of(other)?.backend
+      return theirs && formatRepository(other) !== formatRepository(repository)
+        ? [{ repository: other, backend: theirs }]
+        : []
+    })
+    yield* others.slice(0, mostOthers)
   }
 
   /** `tags/list` and `referrers/<digest>`. @throws {Failure} `no-name`, `unsupported` */

@@ -337,6 +337,36 @@ describe('what is written back', () => {
     await refuses(backend().stat(at('blob', layer)), 'no-blob')
   })
 
+  test.each([true, false])(
+    'is not kept here when it was deleted and the backend deletes nothing; was it there: %p',
+    async (there) => {
+      begin('back')
+      await pushed()
+      trouble = there ? undefined : 'unavailable'
+      await writeBack.content(repository, digestOf(layer))
+      await until(async () => (await nothingOwed()) || (await writeBack.facts()).some[0]!.tries > 0)
+      trouble = 'unsupported'
+      await state.contents.remove(repository, digestOf(layer))
+      await writeBack.content(repository, digestOf(layer))
+      await until(nothingOwed)
+      expect(reasons(digestOf(layer))).toEqual([])
+    },
+  )
+
+  test('is not pinned for its deletion, and stays pinned here when the backend can never take it', async () => {
+    begin('back')
+    await pushed()
+    trouble = 'unavailable'
+    await writeBack.content(repository, digestOf(layer))
+    await state.contents.remove(repository, digestOf(manifest))
+    await writeBack.content(repository, digestOf(manifest))
+    expect(reasons(digestOf(layer))).toEqual(['home', 'owed to the backend of apps.corp/team/app'])
+    expect(reasons(digestOf(manifest))).toEqual(['home'])
+    trouble = 'bad-name'
+    await until(nothingOwed)
+    expect(reasons(digestOf(layer))).toEqual(['home'])
+  })
+
   test('is brought from another seed where this one does not have it', async () => {
     const elsewhere = new MemoryStore({ clock })
     await elsewhere.put({ digest: digestOf(layer), kind: 'blob' }, layer)
@@ -346,6 +376,62 @@ describe('what is written back', () => {
     await writeBack.content(repository, digestOf(layer))
     await until(nothingOwed)
     expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+  })
+
+  describe('by another seed', () => {
+    const digest = digestOf(layer)
+
+    /** The first seed owes it, and is away while the second one, with a store of its own, works it off. */
+    async function brought(): Promise<MemoryStore> {
+      begin('back')
+      await pushed()
+      trouble = 'unavailable'
+      await writeBack.content(repository, digest)
+      await writeBack.close()
+      trouble = undefined
+      const first = store
+      store = new MemoryStore({ clock })
+      begin('back', async () => first.find(digest)!)
+      await until(nothingOwed)
+      await writeBack.close()
+      store = first
+      expect(reasons(digest)).toEqual(['home', 'owed to the backend of apps.corp/team/app'])
+      return first
+    }
+
+    test('is not pinned any more: at the start', async () => {
+      await brought()
+      begin('back')
+      await until(() => reasons(digest).length === 0)
+      expect(asked).toEqual(['put blob'])
+    })
+
+    test('is not pinned any more: from time to time', async () => {
+      const first = await brought()
+      store = new MemoryStore({ clock })
+      begin('back')
+      await Bun.sleep(1)
+      for (const { reason } of first.pins(digest)) store.pin({ digest, reason })
+      await until(() => reasons(digest).length === 0)
+    })
+
+    test('stays pinned while it is owed, and while the backend cannot be asked', async () => {
+      await brought()
+      await backend().writes!.remove(at('blob', layer))
+      trouble = 'unavailable'
+      begin('back')
+      for (let i = 0; i < 300; i++) {
+        clock.advance(1000)
+        await Promise.resolve()
+      }
+      expect(reasons(digest)).toHaveLength(2)
+      await writeBack.content(repository, digest)
+      await until(async () => ((await writeBack.facts()).some[0]?.tries ?? 0) >= 3)
+      expect(reasons(digest)).toHaveLength(2)
+      trouble = undefined
+      await until(() => reasons(digest).length === 0)
+      expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+    })
   })
 
   test('is left alone at once when another node has taken it over', async () => {

@@ -20,13 +20,13 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { Turns } from '../turns.ts'
 import type { Backend, BackendWrites } from './backend.ts'
 import type { Home, Homes } from './homes.ts'
-import { type Debt, isHopeless, keyOf, owedPin, parseDebt, waitOf } from './owed.ts'
+import { type Debt, debtOf, isHopeless, keyOf, owedPin, parseDebt, waitOf } from './owed.ts'
 import { keptOf } from './verified.ts'
 
 export interface WriteBackOptions {
   readonly homes: Homes
   readonly state: Pick<State, 'tags' | 'contents' | 'work'>
-  readonly store: Pick<BlobStore, 'find' | 'pin' | 'unpin'>
+  readonly store: Pick<BlobStore, 'find' | 'pin' | 'unpin' | 'pins'>
   /** Brings content here that this seed does not have whole. */
   readonly bring: (location: Location, size: number, signal: AbortSignal) => Promise<Blob>
   readonly mode: HomeWrite
@@ -42,6 +42,7 @@ const kind = 'write-back'
 const leaseMs = 60_000
 const extendMs = 20_000
 const lookMs = 1_000
+const tidyMs = 60_000
 /** Debts that are worked off at the same time. */
 const atOnce = 4
 /** To people; all are counted. */
@@ -70,8 +71,9 @@ export class WriteBack {
   readonly #stop = new AbortController()
   readonly #running = new Set<Promise<void>>()
   readonly #turns = new Turns()
-  #cancel = () => {}
+  #cancel: (() => void)[] = []
   #looking = false
+  #tidying: Promise<void> | undefined
   #owed: Owed = { waiting: 0 }
 
   constructor(options: WriteBackOptions) {
@@ -80,15 +82,17 @@ export class WriteBack {
   }
 
   start(): void {
-    this.#cancel = every(this.#o.clock, lookMs, () => void this.#look())
+    const { clock } = this.#o
+    this.#cancel = [every(clock, lookMs, () => void this.#look()), every(clock, tidyMs, () => this.#tidy())]
     void this.#look()
+    this.#tidy()
   }
 
   /** What is under way is given up, and is owed to the next start. */
   async close(): Promise<void> {
-    this.#cancel()
+    for (const cancel of this.#cancel) cancel()
     this.#stop.abort()
-    await Promise.allSettled(this.#running)
+    await Promise.allSettled([...this.#running, this.#tidying])
   }
 
   /** Content was pushed or deleted. Resolves when the client may hear of it. @throws {Failure} `try-later`; why the backend never takes it */
@@ -130,7 +134,7 @@ export class WriteBack {
     } catch (error) {
       const failure = Failure.from(error)
       if (isHopeless(failure)) {
-        this.#giveUp(debt, failure)
+        await this.#giveUp(debt, failure)
         // What was deleted is gone here, whatever the backend still has.
         if (!(await this.#wanted(debt))) return
         throw new Failure(failure.code, `it is here, but where it is kept for good it cannot be: ${failure.message}`, {
@@ -147,7 +151,10 @@ export class WriteBack {
 
   async #owe(debt: Debt, dueAt: number): Promise<void> {
     const { state, store, clock } = this.#o
-    if (debt.what === 'content') store.pin({ digest: debt.digest, reason: owedPin(debt.repository) })
+    // What was deleted nobody will bring there.
+    if (debt.what === 'content' && (await this.#wanted(debt))) {
+      store.pin({ digest: debt.digest, reason: owedPin(debt.repository) })
+    }
     await state.work.add({ kind, key: keyOf(debt), body: debt, at: clock.wall(), dueAt })
     void this.#look()
   }
@@ -180,6 +187,38 @@ export class WriteBack {
     }
   }
 
+  #tidy(): void {
+    this.#tidying ??= this.#tidyOnce()
+      .catch((error) => {
+        const { message } = Failure.from(error)
+        this.#log.debug('what was owed to backends stays pinned for now', { error: message })
+      })
+      .finally(() => {
+        this.#tidying = undefined
+      })
+  }
+
+  /**
+   * What this seed owed another one may have brought, and unpinned in its own store: where nothing is owed any more it is
+   * settled here as well, which costs a question if it is there. @throws {Failure}
+   */
+  async #tidyOnce(): Promise<void> {
+    const { state, store } = this.#o
+    const pinned = store.pins().flatMap((pin) => debtOf(pin) ?? [])
+    if (pinned.length === 0) return
+    const owed = new Set(await state.work.keys(kind))
+    for (const debt of pinned) {
+      if (owed.has(keyOf(debt))) continue
+      try {
+        await this.#settle(debt, this.#stop.signal)
+      } catch (error) {
+        const failure = Failure.from(error)
+        if (!isHopeless(failure)) throw failure
+        await this.#giveUp(debt, failure)
+      }
+    }
+  }
+
   async #work(work: Work): Promise<void> {
     const { state, clock, random, metrics } = this.#o
     const { id, body, tries } = work
@@ -206,7 +245,7 @@ export class WriteBack {
         return
       }
       if (isHopeless(failure)) {
-        if (debt) this.#giveUp(debt, failure)
+        if (debt) await this.#giveUp(debt, failure)
         await state.work.done(work)
         return
       }
@@ -224,12 +263,18 @@ export class WriteBack {
     }
   }
 
-  #giveUp(debt: Debt, failure: Failure): void {
-    this.#o.metrics.homeWrites.inc({ result: 'given up' })
+  /** What it will never take stays here, as what no backend keeps; what it will never delete need not stay here. */
+  async #giveUp(debt: Debt, failure: Failure): Promise<void> {
+    const { store, metrics, pinnedFor } = this.#o
+    metrics.homeWrites.inc({ result: 'given up' })
     this.#log.error('a backend cannot take what it is owed; it is not tried again', {
       what: keyOf(debt),
       error: failure.message,
     })
+    if (debt.what !== 'content') return
+    const { repository, digest } = debt
+    if (!(await this.#wanted(debt))) await this.#settled(repository, digest)
+    else if (store.unpin(digest, owedPin(repository))) store.pin({ digest, reason: pinnedFor })
   }
 
   /** The state says that it is there; else it was deleted. */

@@ -1,4 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { keptOf } from '../../test/conformance/backend.ts'
+import { refuses } from '../../test/conformance/source.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
 import { type PushEvent, type Pusher, pusherOver } from '../../test/fakes/pusher.ts'
@@ -6,13 +11,18 @@ import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import type { NodeId } from '../cluster/node-info.ts'
 import { keep } from '../config/rules.ts'
 import { Failure } from '../failure.ts'
+import { FolderObjects } from '../home/folder-objects.ts'
+import { Homes } from '../home/homes.ts'
+import { neededAt } from '../home/needed.ts'
+import { ObjectBackend } from '../home/object-backend.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
 import { formatReference, parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
+import type { Location } from '../source/source.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { State } from '../state/state.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
-import { keepingOf } from './assembly.ts'
+import { type KeepingDeps, keepingOf } from './assembly.ts'
 import type { Keeping } from './keeping.ts'
 import type { KeptRepository } from './kept.ts'
 import type { Item } from './plan.ts'
@@ -47,14 +57,19 @@ afterEach(async () => {
 })
 
 function keeping(...rules: string[]): Keeping {
+  return keepingWith({}, ...rules)
+}
+function keepingWith(parts: Partial<KeepingDeps>, ...rules: string[]): Keeping {
   const made = keepingOf({
     settings: { store: { keep: rules.map((rule) => keep.parse(rule)) } },
     ...{ state, store, clock, log },
     metrics: createMetrics(),
     homePin: 'home',
     isHome: ({ registry }) => registry === 'apps.corp',
+    neededBeside: async () => new Set(),
     remover: pusher,
     node: `n${keepings.length}` as NodeId,
+    ...parts,
   })
   // These tests say when.
   void made.close()
@@ -74,8 +89,8 @@ async function blob(text: string, repository = app): Promise<Digest> {
   return digestOf(bytes)
 }
 const described = (digest: Digest, text: string, mediaType = octets) => ({ mediaType, digest, size: text.length })
-function manifestOf(name: string, subject?: Digest) {
-  const [config, layer] = [`config of ${name}`, `layer of ${name}`]
+function manifestOf(name: string, subject?: Digest, base = name) {
+  const [config, layer] = [`config of ${name}`, `layer of ${base}`]
   return Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
@@ -177,6 +192,90 @@ describe('what a rule does not keep', () => {
     await pusher.deleteTag(app, parseTag('v1'), 'ann')
     expect(removed(await keepings[0]!.sweep())).toHaveLength(6)
     expect(await has(app, signature)).toBe(false)
+  })
+})
+
+test('all goes in one sweep where the backend does not take it now: it is owed there', async () => {
+  for (const name of ['a', 'b', 'c', 'last']) {
+    await image(name, name)
+    clock.advance(1000)
+  }
+  clock.advance(2 * day)
+  const second = keeping('apps.corp/**: tags=1')
+  const refused: Promise<Failure>[] = []
+  pusher.onPushed(async ({ kind }) => {
+    // Each takes as long as a backend that does not answer; nobody else takes over.
+    clock.advance(2 * 60_000)
+    if (kind === 'removed') refused.push(refuses(second.sweep(), 'try-later'))
+    throw new Failure('try-later', 'it is here, but not where it is kept for good')
+  })
+  const gone = removed(await keeping('apps.corp/**: tags=1').sweep())
+  expect(gone.map(String)).toEqual(['c', 'b', 'a', ...Array(3).fill('manifest'), ...Array(6).fill('blob')])
+  expect(await Promise.all(refused)).toHaveLength(9)
+  expect(await state.contents.list(app, { limit: 100 })).toHaveLength(3)
+  expect(log.lines.filter((line) => line.startsWith('taken away by a rule'))).toHaveLength(12)
+})
+
+describe('what a backend has that the state was lost of', () => {
+  const at = (digest: Digest, kind: 'blob' | 'manifest' = 'blob') => ({ repository: app, kind, digest })
+  let dir: string
+  let backend: ObjectBackend
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'shoal-keeping-'))
+    backend = new ObjectBackend(new FolderObjects(dir, clock))
+    for (const text of ['config of old', 'layer of old']) await put(Buffer.from(text), 'blob')
+    const digest = await put(manifestOf('old'), 'manifest')
+    const to = { digest, mediaType: manifestTypes.ociManifest, size: manifestOf('old').length }
+    await backend.writes!.setTag(app, parseTag('old'), to, clock.wall())
+    const kept = (location: Location) => backend.stat(location)
+    const held = async (location: Location) => (await store.settled(location.digest)) || (await kept(location)).size > 0
+    pusher = pusherOver({ store, state, clock, log, kept, held })
+    pusher.onPushed(async (event) => {
+      if (event.kind !== 'removed') return
+      const { kind, digest } = event.content
+      await backend.writes!.remove(at(digest, kind))
+    })
+  })
+  afterEach(() => rm(dir, { recursive: true, force: true }))
+
+  async function put(bytes: Uint8Array, kind: 'blob' | 'manifest'): Promise<Digest> {
+    const digest = digestOf(bytes)
+    await backend.writes!.put(at(digest, kind), keptOf(bytes, kind === 'blob' ? octets : manifestTypes.ociManifest))
+    return digest
+  }
+  /** Two images: what is of the first goes. */
+  async function pushTwo(): Promise<void> {
+    // Its layer is at the backend: the client leaves it out.
+    await blob('config of rebuilt')
+    await putManifest(manifestOf('rebuilt', undefined, 'old'), 'rebuilt')
+    await putManifest(manifestOf('old'), 'again')
+    clock.advance(1000)
+    await image('other', 'other')
+    clock.advance(2 * day)
+  }
+
+  test('keeps what its images need: no rule is about these', async () => {
+    await pushTwo()
+    const neededBeside = neededAt(new Homes([{ pattern: 'apps.corp/**', backend }]), state, clock)
+    const swept = await keepingWith({ neededBeside }, 'apps.corp/**: tags=1').sweep()
+    expect(removed(swept).map(String).sort()).toEqual(['again', 'blob', 'manifest', 'rebuilt'])
+    const reasons = swept[0]!.plan.keep.map(({ reason }) => reason)
+    expect(reasons).toContain('an image at the backend needs it that the state does not tell of')
+    for (const text of ['config of old', 'layer of old']) {
+      expect((await backend.stat(at(digestOf(Buffer.from(text))))).size).toBe(text.length)
+    }
+    expect((await backend.stat(at(digestOf(manifestOf('old')), 'manifest'))).size).toBe(manifestOf('old').length)
+    await refuses(backend.stat(at(digestOf(Buffer.from('config of rebuilt')))), 'no-blob')
+  })
+
+  test('keeps all but tags where the backend does not say what it has', async () => {
+    await pushTwo()
+    const neededBeside = () => Promise.reject(new Failure('unavailable', 'it is away'))
+    const swept = await keepingWith({ neededBeside }, 'apps.corp/**: tags=1').sweep()
+    expect(removed(swept).map(String).sort()).toEqual(['again', 'rebuilt'])
+    const reasons = swept[0]!.plan.keep.map(({ reason }) => reason)
+    expect(reasons).toContain('it cannot be told what else the backend has that needs it: it is away')
+    expect(log.lines.join()).toContain('manifests and blobs stay')
   })
 })
 

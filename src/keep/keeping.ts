@@ -16,7 +16,10 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { Keeps, KeptRepository } from './kept.ts'
 import { type Inventory, type Item, type KeepPlan, planKeeping } from './plan.ts'
 
-/** Takes away what is still as it was when that was decided; false if it is not, and stays. */
+/**
+ * Takes away what is still as it was when that was decided; false if it is not, and stays. @throws {Failure} `try-later`
+ * where it is gone here, and still owed to where it is kept for good
+ */
 export interface Remover {
   expireTag(repository: Repository, tag: Tag, entry: TagEntry): Promise<boolean>
   expireContent(repository: Repository, content: Content): Promise<boolean>
@@ -29,6 +32,11 @@ export interface KeepingParts {
   readonly rules: readonly KeepRule[]
   /** Whether it is the cluster's own. */
   readonly isHome: (repository: Repository) => boolean
+  /**
+   * What images need that its backend has and the state does not tell of, and what refers to `staying`, manifests.
+   * @throws {Failure} where the backend does not say
+   */
+  readonly neededBeside: (repository: Repository, staying: readonly Digest[]) => Promise<ReadonlySet<Digest>>
   /** For what an operator or a preheat wants it to stay. */
   readonly pinnedFor: (digest: Digest) => string | undefined
   /** What this node has pinned because a repository has it. */
@@ -112,13 +120,16 @@ export class Keeping implements Keeps {
       const now = clock.wall()
       return state.jobs.update(job.id, node, { updatedAt: now, leasedUntil: now + ms })
     }
+    const goOn = async () => {
+      if (!(await hold(leaseMs))) throw new Failure('try-later', 'another node goes on with this')
+    }
     try {
       const swept: KeptRepository[] = []
       for await (const repository of this.#repositories()) {
         const rule = this.ruleOf(repository)
         if (!rule) continue
-        swept.push(await this.#sweepOne(repository, rule))
-        if (!(await hold(leaseMs))) throw new Failure('try-later', 'another node goes on with this')
+        swept.push(await this.#sweepOne(repository, rule, goOn))
+        await goOn()
       }
       return swept
     } finally {
@@ -127,15 +138,14 @@ export class Keeping implements Keeps {
     }
   }
 
-  async #sweepOne(repository: Repository, rule: KeepRule): Promise<KeptRepository> {
-    const { remover, log, metrics } = this.#o
+  async #sweepOne(repository: Repository, rule: KeepRule, goOn: () => Promise<void>): Promise<KeptRepository> {
+    const { log, metrics } = this.#o
     const plan = await this.#planOf(repository, rule)
     const [remove, keep]: [Item[], Item[]] = [[], [...plan.keep]]
     for (const item of plan.remove) {
-      const gone = await (item.kind === 'tag'
-        ? remover.expireTag(repository, item.tag, item.entry)
-        : remover.expireContent(repository, item.content))
-      if (!gone) {
+      // A backend that is out of reach makes each of them take long.
+      await goOn()
+      if (!(await this.#take(repository, item))) {
         keep.push({ ...item, reason: 'it was asked for or changed meanwhile' })
         continue
       }
@@ -151,13 +161,47 @@ export class Keeping implements Keeps {
     return { repository, rule, plan: { remove, keep } }
   }
 
+  async #take(repository: Repository, item: Item): Promise<boolean> {
+    const { remover, log } = this.#o
+    try {
+      return await (item.kind === 'tag'
+        ? remover.expireTag(repository, item.tag, item.entry)
+        : remover.expireContent(repository, item.content))
+    } catch (error) {
+      const failure = Failure.from(error)
+      if (failure.code !== 'try-later') throw failure
+      log.debug('taken away here first', { what: nameOf(repository, item), error: failure.message })
+      return true
+    }
+  }
+
   async #planOf(repository: Repository, rule: KeepRule): Promise<KeepPlan> {
     const { clock, pinnedFor } = this.#o
     const now = clock.wall()
     // Contents first: what comes in between is younger than what is read, and tags that it is named by are seen.
     const contents = await this.#contentsOf(repository)
     const tags = await this.#tagsOf(repository)
-    return planKeeping({ tags, contents, pinnedFor }, rule, now)
+    const inventory: Inventory = { tags, contents, pinnedFor }
+    const plan = planKeeping(inventory, rule, now)
+    if (plan.remove.every(({ kind }) => kind === 'tag')) return plan
+    return planKeeping({ ...inventory, neededFor: await this.#neededIn(repository, plan) }, rule, now)
+  }
+
+  /** Nothing goes that what the state lost may need. */
+  async #neededIn(repository: Repository, { keep }: KeepPlan): Promise<NonNullable<Inventory['neededFor']>> {
+    const staying = keep.flatMap((item) => (item.kind === 'manifest' ? [item.content.digest] : []))
+    try {
+      const needed = await this.#o.neededBeside(repository, staying)
+      return (digest) =>
+        needed.has(digest) ? 'an image at the backend needs it that the state does not tell of' : undefined
+    } catch (error) {
+      const { message } = Failure.from(error)
+      this.#o.log.warn('manifests and blobs stay: it cannot be told what else the backend has that needs them', {
+        repository: formatRepository(repository),
+        error: message,
+      })
+      return () => `it cannot be told what else the backend has that needs it: ${message}`
+    }
   }
 
   async #tagsOf(repository: Repository): Promise<Inventory['tags']> {

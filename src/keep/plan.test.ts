@@ -126,6 +126,14 @@ describe('manifests and blobs', () => {
     expect(why.get('a')).toBe('pinned for preheat 7')
   })
 
+  test('stay that something else needs, with all that they name', () => {
+    const inventory = { tags: [], contents: [manifest('a', ['x']), blob('x'), blob('y')], pinnedFor: () => undefined }
+    const neededFor = (digest: Digest) => (digest === d('a') ? 'of the backend' : undefined)
+    const { remove, keep } = planKeeping({ ...inventory, neededFor }, rule('all'), now)
+    expect([remove, keep].map((items) => items.map(called))).toEqual([['y'], ['a', 'x']])
+    expect(keep.map(({ reason }) => reason)).toContain('of the backend')
+  })
+
   test('stay where nobody knows what a manifest names', () => {
     const { parts: _, ...unread } = manifest('a', [])
     expect(plan('all', [tag('v1', 'a', 100)], [unread, blob('x')]).remove).toEqual([])

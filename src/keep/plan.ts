@@ -14,6 +14,8 @@ export interface Inventory {
   readonly contents: readonly Content[]
   /** For what somebody asked that it stays, an operator or a preheat. */
   pinnedFor(digest: Digest): string | undefined
+  /** Why it stays though nothing here leads to it. */
+  neededFor?(digest: Digest): string | undefined
 }
 
 export type Item =
@@ -69,11 +71,16 @@ function tagReason({ tags, ageMs }: KeepRule, place: number, age: number): strin
   return [...later, ...older].join('; ')
 }
 
-function judgeContents({ contents, pinnedFor }: Inventory, tags: readonly Tagged[], rule: KeepRule, now: number) {
+function judgeContents(
+  { contents, pinnedFor, neededFor }: Inventory,
+  tags: readonly Tagged[],
+  rule: KeepRule,
+  now: number,
+) {
   const reasons = reachable(contents, tags, (content) => {
     const pin = pinnedFor(content.digest)
     if (pin !== undefined) return `pinned for ${pin}`
-    return now - content.at < rule.graceMs ? 'came a moment ago' : undefined
+    return now - content.at < rule.graceMs ? 'came a moment ago' : neededFor?.(content.digest)
   })
   const [remove, keep]: [Contained[], Contained[]] = [[], []]
   for (const content of contents) {

@@ -78,6 +78,11 @@ export class SqlWork implements WorkQueue {
     return rows.map(workOf)
   }
 
+  async keys(kind: string): Promise<string[]> {
+    const rows = await this.#sql.rows('SELECT DISTINCT key FROM work WHERE kind = $1', [kind])
+    return rows.map((row) => textIn(row, 'key'))
+  }
+
   async count(kind: string): Promise<{ waiting: number; oldestAt?: number }> {
     const [row] = await this.#sql.rows(
       'SELECT COUNT(*) AS waiting, MIN(added_at) AS oldest_at FROM work WHERE kind = $1',

@@ -218,6 +218,8 @@ export interface WorkQueue {
   retry(claim: Claim, dueAt: number, error: string): Promise<boolean>
   /** The oldest first. */
   list(kind: string, limit: number): Promise<Work[]>
+  /** Of all of it, each once. */
+  keys(kind: string): Promise<string[]>
   count(kind: string): Promise<{ waiting: number; oldestAt?: number }>
 }
 

@@ -528,6 +528,7 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         await state.work.add(owed('k', 3, 'three'))
         await state.work.add(owed('k', 4, 'four'))
         expect((await state.work.list('put', 10)).map(({ body }) => body)).toEqual(['two', 'four'])
+        expect([await state.work.keys('put'), await state.work.keys('other')]).toEqual([['k'], []])
         // One after the other: the newer must not be overtaken by what is still being done.
         expect(await state.work.claim('put', 10, 100)).toBeUndefined()
         await state.work.done(two!)

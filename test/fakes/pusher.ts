@@ -12,7 +12,7 @@ export function pusherOver({
   store,
   clock,
   ...rest
-}: { store: MemoryStore; clock: FakeClock } & Pick<PusherOptions, 'state' | 'log'>): Pusher {
+}: { store: MemoryStore; clock: FakeClock } & Pick<PusherOptions, 'state' | 'log' | 'kept' | 'held'>): Pusher {
   return new Pusher({
     ...rest,
     store,
