@@ -237,4 +237,24 @@ describe('a layer that comes from other nodes', () => {
     expect((await chunks.next()).done).toBe(true)
     reader.close()
   })
+
+  test.each(['unavailable', 'too-many'] as const)(
+    'is given whole where a listed registry cannot be asked (%s), which is tried once and not for each part',
+    async (code) => {
+      digest = content.addBlob({ bytes, chunk: bytes.length / 100 })
+      await store.put({ digest, kind: 'blob' }, bytes)
+      rights.given(app, 'anyone')
+      rights.contains(app, [digest])
+      door.failure = new Failure(code, 'no way out')
+      const reader = await as(stranger).open(app, digest)
+      rights.owned(digest, [hers])
+      const read = Array.fromAsync(reader.read({ start: 0, end: bytes.length }, signal))
+      expect(Buffer.concat(await read)).toEqual(bytes)
+      expect(door.asked).toHaveLength(1)
+      clock.advance(60_000)
+      await Array.fromAsync(reader.read({ start: 0, end: bytes.length }, signal))
+      expect(door.asked).toHaveLength(2)
+      reader.close()
+    },
+  )
 })

@@ -27,6 +27,7 @@ let open: Repository[]
 let possession: Possession
 /** What schedulers say that the source told them. */
 let said: boolean | Failure
+let inquiries: number
 beforeEach(async () => {
   clock = new FakeClock()
   store = new MemoryStore({ clock })
@@ -34,7 +35,9 @@ beforeEach(async () => {
   door.let(evil, 'anyone')
   open = []
   said = false
+  inquiries = 0
   const inquire = async () => {
+    inquiries++
     if (said instanceof Failure) throw said
     return said
   }
@@ -192,6 +195,28 @@ describe('what is questioned', () => {
     door.listed = ['evil.example']
     expect(await outcome('anyone')).toBe('shown')
     expect(possession.disputed(named(evil))).toBe(true)
+  })
+
+  test('is asked for once in a while of a listed registry that cannot be asked, and no more once others heard of it', async () => {
+    door.failure = down
+    door.listed = ['evil.example']
+    for (let i = 0; i < 5; i++) expect(await outcome('anyone')).toBe('shown')
+    expect(door.asked).toHaveLength(1)
+    for (let i = 0; i < 5; i++) expect(await outcome(undefined)).toBe('shown')
+    expect(inquiries).toBe(2)
+    clock.advance(60_000)
+    said = true
+    expect(await outcome('anyone')).toBe('shown')
+    expect(door.asked).toHaveLength(2)
+    expect(possession.disputed(named(evil))).toBe(false)
+  })
+
+  test('is asked for of a listed registry as soon as there is something to compare', async () => {
+    door.listed = ['evil.example']
+    await store.remove(digest)
+    expect(await outcome('anyone')).toBe('shown')
+    await store.put({ digest, kind: 'blob' }, bytes)
+    expect(await outcome('anyone')).toBe('no-blob')
   })
 
   test('is asked for as soon as some of it is here, and there is somebody to ask for', async () => {

@@ -30,6 +30,8 @@ export interface PossessionOptions {
 /** More than anybody guesses, of content that has runs of the same byte. */
 const sampleBytes = 64 * 1024
 const failedMs = 10_000
+/** A listed registry that cannot be asked is believed for so long before it is asked again: a layer is read in many parts. */
+const believedMs = 60_000
 /** How long a piece to be compared is waited for, and how often it is looked whether it is here, in ms. */
 const patienceMs = 5_000
 const lookMs = 20
@@ -44,7 +46,8 @@ export class Possession {
   /** Registries of which another node said that they keep it private. */
   readonly #told = lru<Digest, ReadonlySet<string>>(50_000)
   readonly #proven = lru<string, true>(mostProven)
-  readonly #failed = lru<string, { failure: Failure; until: number }>(4096)
+  /** Until when a question is not asked again: what it failed with, or nothing where the registry is believed. */
+  readonly #settled = lru<string, { failure: Failure | undefined; until: number }>(4096)
   readonly #asking = new Map<string, Promise<void>>()
 
   constructor(options: PossessionOptions) {
@@ -97,8 +100,11 @@ export class Possession {
    */
   async prove(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
     const key = this.#question(named, asker)
-    const failed = this.#failed.get(key)
-    if (failed && failed.until > this.#o.clock.now()) throw failed.failure
+    const settled = this.#settled.get(key)
+    if (settled && settled.until > this.#o.clock.now()) {
+      if (settled.failure) throw settled.failure
+      return
+    }
     const running = this.#asking.get(key)
     if (running) return running
     const asked = this.#ask(named, asker).finally(() => this.#asking.delete(key))
@@ -125,11 +131,20 @@ export class Possession {
       const failure = Failure.from(error)
       const silent = failure.code === 'unavailable' || failure.code === 'too-many'
       // Those that the operator named are believed while they cannot be asked.
-      if (silent && door.takesLogins(repository.registry)) return
+      const believed = silent && door.takesLogins(repository.registry)
+      const asked = span && asker !== undefined
+      if (believed && asked && (await this.#saidToOthers(named))) {
+        this.#proven.set(keyOf(repository, reference), true)
+        return
+      }
       // Where the registry was not asked: some of it may be here in a moment, and others may ask in a name.
-      if (span && asker !== undefined)
-        this.#failed.set(this.#question(named, asker), { failure, until: clock.now() + failedMs })
-      throw failure
+      if (asked || (believed && asker === undefined)) {
+        const kept = believed
+          ? { failure: undefined, until: clock.now() + believedMs }
+          : { failure, until: clock.now() + failedMs }
+        this.#settled.set(this.#question(named, asker), kept)
+      }
+      if (!believed) throw failure
     }
   }
 
