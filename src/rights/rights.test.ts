@@ -189,6 +189,21 @@ describe('a client', () => {
     expect(door.asked).toHaveLength(1)
   })
 
+  test('among many at once that name several tags is told of its own whether it is there', async () => {
+    door.let(app, 'anyone')
+    door.absent.add('nope').add('none')
+    const { promise, resolve } = Promise.withResolvers<void>()
+    door.gate = promise
+    const tags = ['nope', 'v1', 'none', 'v2', 'v1', 'none', 'nope']
+    const waiting = tags.map((tag) => outcome(stranger, { ...v1, reference: parseTag(tag) }))
+    await settle()
+    expect(door.asked).toHaveLength(1)
+    resolve()
+    const none = 'no-manifest'
+    expect(await Promise.all(waiting)).toEqual([none, 'in', none, 'in', 'in', none, none])
+    expect(door.asked.map((asked) => asked.split(' ').at(-1))).toEqual(['nope', 'v1', 'none', 'v2'])
+  })
+
   test('leaves no trace of its credentials in the log', async () => {
     door.let(app, 'ann')
     await Promise.all([outcome(ann), outcome(bob)])

@@ -75,7 +75,8 @@ export class Rights {
   readonly #o: RightsOptions
   readonly #verdicts: Verdicts
   readonly #possession: Possession
-  readonly #asking = new Map<string, Promise<Outcome>>()
+  /** The questions under way, and what each is about. */
+  readonly #asking = new Map<string, { readonly what: string; readonly outcome: Promise<Outcome> }>()
   /** What the store knows too: which repository has which content. */
   readonly #places = lru<string, true>(mostPlaces)
   /** Clock time until which a question is not worth asking: content that is not there, repositories about which nothing is said. */
@@ -316,15 +317,23 @@ export class Rights {
     return outcome === 'unknown' && part && this.#last(holder, repository) ? 'allowed' : outcome
   }
 
-  /** All who wait for the same share one question; any content of the repository will do to ask for it. */
-  #once({ holder, asker }: Candidate, named: Named, part: boolean): Promise<Outcome> {
-    if (asker === undefined) return Promise.resolve('unknown')
-    const key = `${holder} ${part ? formatRepository(named.repository) : formatNamed(named)}`
+  /**
+   * All who wait for the same share one question; any content of the repository will do to ask for it, unless that is what
+   * is not there: then each asks for its own.
+   */
+  async #once(candidate: Candidate, named: Named, part: boolean): Promise<Outcome> {
+    const { holder, asker } = candidate
+    if (asker === undefined) return 'unknown'
+    const what = formatNamed(named)
+    const key = `${holder} ${part ? formatRepository(named.repository) : what}`
     const running = this.#asking.get(key)
-    if (running) return running
-    const asked = this.#askSource(holder, asker, named).finally(() => this.#asking.delete(key))
-    this.#asking.set(key, asked)
-    return asked
+    if (running) {
+      const outcome = await running.outcome
+      return outcome === 'missing' && running.what !== what ? this.#once(candidate, named, false) : outcome
+    }
+    const outcome = this.#askSource(holder, asker, named).finally(() => this.#asking.delete(key))
+    this.#asking.set(key, { what, outcome })
+    return outcome
   }
 
   async #askSource(holder: Holder, asker: Asker, named: Named): Promise<Outcome> {
