@@ -37,7 +37,8 @@ beforeEach(() => {
   door = new FakeDoor()
   const metrics = createMetrics()
   const [random, key] = [seededRandom(1), new Uint8Array(32)]
-  rights = new Rights({ store, door, clock, random, log: silentLog, metrics, loginsFor: 'root', key })
+  const about = { store, door, clock, random, log: silentLog, metrics, key }
+  rights = new Rights({ ...about, loginsFor: 'root', isHome: () => false })
   layerDigest = content.addBlob({ bytes: layer })
   const config = content.addBlob({ bytes: Buffer.from('{}') })
   const part = (digest: Digest, bytes: Uint8Array, mediaType: string) => ({ digest, size: bytes.length, mediaType })

@@ -19,7 +19,7 @@ export interface PossessionOptions {
   readonly door: Pick<Door, 'shows' | 'takesLogins'>
   readonly clock: Clock
   readonly random: Random
-  /** Whether the source gave something of the repository to anyone. */
+  /** Whether anyone may have what is of the repository: its source gave something of it to anyone, or it is the cluster's own. */
   isPublic(repository: Repository): boolean
   /** Has the source asked by schedulers, all of them that may know; true when it said that the repository has it. */
   readonly inquire?: (location: Location, widely: boolean) => Promise<boolean>

@@ -36,6 +36,8 @@ export interface RightsOptions {
   readonly learned?: (digest: Digest) => void
   /** It is known now of some repository that it has it. */
   readonly placed?: (digest: Digest) => void
+  /** It is the cluster's own: whoever can read through a node may read it, and there is no source to ask. */
+  readonly isHome: (repository: Repository) => boolean
   /** Of the hash that credentials are remembered by; random, of this process alone. */
   readonly key: Uint8Array
   /** Has whoever asks the source for the whole cluster ask again; what that says arrives by {@link Rights.heard}. */
@@ -93,7 +95,7 @@ export class Rights {
     this.#verdicts = new Verdicts(options.store)
     this.#possession = new Possession({
       ...options,
-      isPublic: (repository) => this.#last('anyone', repository),
+      isPublic: (repository) => this.#isPublic(repository),
       nameOf: (asker) => (typeof asker === 'string' ? asker : this.#login(asker)),
     })
   }
@@ -252,6 +254,8 @@ export class Rights {
   /** A node that has it, which members believe, says that these private repositories have it. */
   owned(digest: Digest, repositories: readonly Repository[]): void {
     for (const repository of repositories) {
+      // So says a node that has not heard yet who keeps it.
+      if (this.#o.isHome(repository)) continue
       if (this.#possession.told(digest, repository)) this.contains(repository, [digest])
     }
   }
@@ -268,7 +272,7 @@ export class Rights {
       if (this.#places.get(key)) continue
       this.#places.set(key, true)
       this.#o.store.seenIn(digest, repository)
-      if (!this.#last('anyone', repository)) this.#o.learned?.(digest)
+      if (!this.#isPublic(repository)) this.#o.learned?.(digest)
       this.#o.placed?.(digest)
     }
   }
@@ -291,6 +295,11 @@ export class Rights {
   /** Whether the source's last word was yes. */
   #last(holder: Holder, repository: Repository): boolean {
     return this.#verdicts.lastWord(repository, holder, this.#o.clock.wall()) === 'allowed'
+  }
+
+  /** Nobody keeps it apart from anybody. */
+  #isPublic(repository: Repository): boolean {
+    return this.#o.isHome(repository) || this.#last('anyone', repository)
   }
 
   #login(credential: NonNullable<Visitor['credential']>): Holder {
