@@ -9,7 +9,8 @@ import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
 import type { Asker } from '../source/door.ts'
-import { Possession } from './possession.ts'
+import { mostSkippedBytes } from '../source/same-bytes.ts'
+import { Possession, type PossessionOptions } from './possession.ts'
 import { nameOf as nameOfLogin } from './visitor.ts'
 
 const hers = repositoryOf('corp.example', 'org/private')
@@ -25,6 +26,7 @@ let store: MemoryStore
 let door: FakeDoor
 let open: Repository[]
 let possession: Possession
+let options: PossessionOptions
 /** What schedulers say that the source told them. */
 let said: boolean | Failure
 let inquiries: number
@@ -43,7 +45,8 @@ beforeEach(async () => {
   }
   const isPublic = ({ registry }: Repository) => open.some((one) => one.registry === registry)
   const nameOf = (asker: Asker) => (typeof asker === 'string' ? asker : nameOfLogin(asker, new Uint8Array(1)))
-  possession = new Possession({ store, door, clock, random: seededRandom(3), isPublic, nameOf, inquire })
+  options = { store, door, clock, random: seededRandom(3), isPublic, nameOf, inquire }
+  possession = new Possession(options)
 })
 const outcome = (asker: Asker | undefined) =>
   possession.prove(named(evil), asker).then(
@@ -186,6 +189,37 @@ describe('what is questioned', () => {
       clock.advance(10_000)
     }
     expect(places.size).toBeGreaterThan(15)
+  })
+
+  describe('and is large, by a registry that sends no parts,', () => {
+    const large = noise(20 * 1024 * 1024, 5)
+    const itself = digestOf(large)
+    /** As {@link sameBytes} does. */
+    const whole = async (_named: unknown, _asker: unknown, start: number, part: Uint8Array) => {
+      if (start > mostSkippedBytes) throw new Failure('corrupt', 'it does not send a part of what it has')
+      if (Buffer.compare(large.subarray(start, start + part.length), part) !== 0) throw new Failure('no-blob', 'other')
+    }
+    const outcomes = async () => {
+      await store.put({ digest: itself, kind: 'blob' }, large)
+      door.shows = whole
+      const all = Array.from({ length: 500 }, async (_, seed) => {
+        const each = new Possession({ ...options, random: seededRandom(seed) })
+        return each.prove({ ...named(evil), reference: itself }, 'anyone').then(
+          () => 'shown',
+          (error) => Failure.from(error).code,
+        )
+      })
+      return new Set(await Promise.all(all))
+    }
+
+    test('is shown near its beginning where the operator listed that', async () => {
+      door.listed = ['evil.example']
+      expect(await outcomes()).toEqual(new Set(['shown']))
+    })
+
+    test('is shown anywhere or not at all by any other', async () => {
+      expect(await outcomes()).toEqual(new Set(['shown', 'corrupt']))
+    })
   })
 
   test('is not given while the registry cannot be asked, unless the operator listed it', async () => {

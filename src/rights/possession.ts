@@ -11,6 +11,7 @@ import { lru } from '../lru.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { formatReference, type Repository } from '../oci/reference.ts'
 import type { Asker, Door, Named } from '../source/door.ts'
+import { mostSkippedBytes } from '../source/same-bytes.ts'
 import type { Location } from '../source/source.ts'
 import type { Blob, BlobStore, Span } from '../store/blob-store.ts'
 
@@ -124,8 +125,7 @@ export class Possession {
       if (!span || asker === undefined) {
         throw new Failure('unavailable', `it is not here to be compared with what ${repository.registry} has`)
       }
-      const { blob, start, end } = span
-      if (start < end) await door.shows(named, asker, start, await blob.read({ start, end }))
+      await this.#compare(named, asker, span)
       this.#proven.set(keyOf(repository, reference), true)
     } catch (error) {
       const failure = Failure.from(error)
@@ -148,13 +148,32 @@ export class Possession {
     }
   }
 
+  /**
+   * One that sends no parts is asked for another place, near the beginning: what comes before the place is sent for
+   * nothing. Only one that the operator listed, which does not lie about bytes: any other could do with less than all.
+   */
+  async #compare(named: Named, asker: Asker, { blob, ...place }: Sample): Promise<void> {
+    const { door, random } = this.#o
+    const compare = async ({ start, end }: Span) => {
+      if (start < end) await door.shows(named, asker, start, await blob.read({ start, end }))
+    }
+    try {
+      await compare(place)
+    } catch (error) {
+      const tooFar = Failure.from(error).code === 'corrupt' && place.start > mostSkippedBytes
+      const nearer = tooFar && door.takesLogins(named.repository.registry) && sampleOf(blob, random, mostSkippedBytes)
+      if (!nearer) throw error
+      await compare(nearer)
+    }
+  }
+
   async #saidToOthers({ repository, kind, reference }: Named & { readonly reference: Digest }): Promise<boolean> {
     const said = this.#o.inquire?.({ repository, kind, digest: reference }, true)
     return (await said?.catch(() => false)) ?? false
   }
 
   /** Of what has just begun to come there is a piece in a moment. */
-  async #sample(digest: Digest): Promise<(Span & { readonly blob: Blob }) | undefined> {
+  async #sample(digest: Digest): Promise<Sample | undefined> {
     const { store, clock, random } = this.#o
     for (let waited = 0; ; waited += lookMs) {
       const blob = store.find(digest)
@@ -170,14 +189,19 @@ export class Possession {
   }
 }
 
-/** A part of a piece that is here; undefined when none is. */
-function sampleOf({ have, layout, size }: Blob, random: Random): Span | undefined {
-  const held = Array.from({ length: layout.count }, (_, piece) => piece).filter((piece) => have.has(piece))
+interface Sample extends Span {
+  readonly blob: Blob
+}
+
+/** A part of a piece that is here, which begins at `last` at the latest; undefined when none is. */
+function sampleOf({ have, layout, size }: Blob, random: Random, last = size): Span | undefined {
+  const pieces = Array.from({ length: layout.count }, (_, piece) => piece)
+  const held = pieces.filter((piece) => have.has(piece) && piece * layout.pieceLength <= last)
   const piece = held[Math.floor(random() * held.length)]
   if (piece === undefined) return undefined
   const start = piece * layout.pieceLength
   const end = Math.min(start + layout.pieceLength, size)
-  const room = Math.max(0, end - start - sampleBytes)
+  const room = Math.max(0, Math.min(end - start - sampleBytes, last - start))
   const from = start + Math.floor(random() * (room + 1))
   return { start: from, end: Math.min(from + sampleBytes, end) }
 }
