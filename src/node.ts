@@ -158,6 +158,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
       metrics,
       loginsFor: settings.registry.loginsFor,
+      isHome: (repository) => home.source.has(repository),
       key: randomBytes(32),
       learned: (digest) => {
         const blob = store.find(digest)

@@ -37,7 +37,8 @@ beforeEach(() => {
   door = new FakeDoor()
   const metrics = createMetrics()
   const [random, key] = [seededRandom(1), new Uint8Array(32)]
-  rights = new Rights({ store, door, clock, random, log: silentLog, metrics, loginsFor: 'root', key })
+  const about = { store, door, clock, random, log: silentLog, metrics, key }
+  rights = new Rights({ ...about, loginsFor: 'root', isHome: () => false })
   layerDigest = content.addBlob({ bytes: layer })
   const config = content.addBlob({ bytes: Buffer.from('{}') })
   const part = (digest: Digest, bytes: Uint8Array, mediaType: string) => ({ digest, size: bytes.length, mediaType })
@@ -104,8 +105,28 @@ describe('a private image', () => {
 
   test('has its tags listed in the name of who asks', async () => {
     expect(Buffer.from((await as(ann).pass(app, 'tags/list', '')).body).toString()).toBe('ann')
-    expect(await codeOf(as(stranger).pass(app, 'tags/list', ''))).toBe('denied')
+    expect(await codeOf(as(stranger).pass(app, 'tags/list', ''))).toBe('unauthorized')
     expect(door.asked).toEqual(['ann ghcr.io/org/app tags/list', 'anyone ghcr.io/org/app tags/list'])
+  })
+
+  test('asks who shows nothing for a login, before its tags are listed, where what is shown can help', async () => {
+    const bob = visitorOf(`Basic ${Buffer.from('bob:guess').toString('base64')}`, async () => false)
+    const root = visitorOf(undefined, async () => true)
+    const told = (who: Visitor) =>
+      as(who)
+        .pass(app, 'tags/list', '')
+        .catch((error) => Failure.from(error))
+    expect(await codeOf(as(bob).pass(app, 'tags/list', ''))).toBe('denied')
+    const about = 'tags/list of ghcr.io/org/app'
+    const message = `registry ghcr.io does not give ${about} to a client without credentials; show some`
+    expect(await told(stranger)).toMatchObject({ status: 401, message: expect.stringContaining(message) })
+    const refused = `registry ghcr.io refused the login of this node (ann, from /config.json) for ${about}`
+    expect(await told(root)).toMatchObject({ code: 'unauthorized', message: expect.stringContaining(refused) })
+    door.listed = []
+    expect(await told(stranger)).toMatchObject({ code: 'denied' })
+    door.listed = undefined
+    door.failure = new Failure('no-name', 'it hides what it has')
+    expect(await told(stranger)).toMatchObject({ code: 'no-name' })
   })
 })
 
@@ -237,4 +258,24 @@ describe('a layer that comes from other nodes', () => {
     expect((await chunks.next()).done).toBe(true)
     reader.close()
   })
+
+  test.each(['unavailable', 'too-many'] as const)(
+    'is given whole where a listed registry cannot be asked (%s), which is tried once and not for each part',
+    async (code) => {
+      digest = content.addBlob({ bytes, chunk: bytes.length / 100 })
+      await store.put({ digest, kind: 'blob' }, bytes)
+      rights.given(app, 'anyone')
+      rights.contains(app, [digest])
+      door.failure = new Failure(code, 'no way out')
+      const reader = await as(stranger).open(app, digest)
+      rights.owned(digest, [hers])
+      const read = Array.fromAsync(reader.read({ start: 0, end: bytes.length }, signal))
+      expect(Buffer.concat(await read)).toEqual(bytes)
+      expect(door.asked).toHaveLength(1)
+      clock.advance(60_000)
+      await Array.fromAsync(reader.read({ start: 0, end: bytes.length }, signal))
+      expect(door.asked).toHaveLength(2)
+      reader.close()
+    },
+  )
 })

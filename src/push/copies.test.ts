@@ -42,7 +42,6 @@ beforeEach(async () => {
     contents: state.contents,
     store,
     swarm: { fetch: (location) => ({ finished: bring(location), keep: () => () => {} }) },
-    open: () => {},
     clock,
     log: silentLog,
     metrics: createMetrics(),

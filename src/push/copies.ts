@@ -25,8 +25,6 @@ export interface CopiesOptions {
   readonly swarm: {
     fetch(location: Location, size?: number): { readonly finished: Promise<Blob>; keep(): () => void }
   }
-  /** Anybody may read the repository. */
-  readonly open: (repository: Repository) => void
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Pick<Metrics, 'homeMissing'>
@@ -108,10 +106,9 @@ export class Copies {
   }
 
   #keep(repository: Repository, { digest, kind, size }: Content): void {
-    const { store, open } = this.#o
+    const { store } = this.#o
     store.pin({ digest, reason: homePin })
     store.seenIn(digest, repository)
-    open(repository)
     const blob = { location: { repository, kind, digest }, size, tries: 0, dueAt: 0 }
     if (this.#known.size < mostMissing) this.#known.set(digest, blob)
     if (!store.find(digest)?.complete && this.#missing.size < mostMissing) this.#missing.set(digest, blob)

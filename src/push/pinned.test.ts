@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { type Repository, repositoryOf } from '../oci/reference.ts'
 import { openSqlite } from '../state/sqlite.ts'
@@ -84,5 +85,24 @@ describe('what was pushed', () => {
     await push(other)
     expect(await state.contents.find(one, digest)).toBeUndefined()
     expect(pinned()).toBe(true)
+  })
+})
+
+describe('an upload whose end fails', () => {
+  test.each(['the backend', 'the state'])('because of %s is over, and is sent again', async (whose) => {
+    let away = true
+    const fails = async () => {
+      if (away) throw new Failure('try-later', 'it cannot be reached')
+    }
+    if (whose === 'the backend') pusher.onPushed(fails)
+    const add = state.contents.add.bind(state.contents)
+    if (whose === 'the state')
+      spyOn(state.contents, 'add').mockImplementation((...of) => fails().then(() => add(...of)))
+    await expect(push(one)).rejects.toMatchObject({ code: 'try-later' })
+    expect(pusher.uploads.size).toBe(0)
+    away = false
+    await push(one)
+    expect((await state.contents.find(one, digest))?.size).toBe(bytes.length)
+    expect(pusher.uploads.size).toBe(0)
   })
 })

@@ -68,7 +68,7 @@ export class Pusher {
     this.#listeners.push(listener)
   }
 
-  /** @throws {Failure} `bad-digest`, and then the upload is over; `try-later` */
+  /** @throws {Failure} `bad-digest`, and then the upload is over; `try-later`, and it is over once its bytes are kept */
   async finish(upload: Upload, digest: Digest): Promise<void> {
     await upload.alone(async () => {
       try {
@@ -78,14 +78,13 @@ export class Pusher {
         throw error
       }
       await this.#keep(upload.spool, { digest, kind: 'blob' })
-      await this.#contains(upload.repository, {
-        digest,
-        kind: 'blob',
-        mediaType: octets,
-        size: upload.length,
-        at: this.#o.wall(),
-      })
-      await this.uploads.end(upload)
+      const size = upload.length
+      try {
+        await this.#contains(upload.repository, { digest, kind: 'blob', mediaType: octets, size, at: this.#o.wall() })
+      } finally {
+        // The store has its bytes: whoever comes again begins anew.
+        await this.uploads.end(upload)
+      }
     })
     const { log, metrics } = this.#o
     metrics.pushedBytes.inc(upload.length)

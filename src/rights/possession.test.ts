@@ -9,7 +9,8 @@ import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
 import type { Asker } from '../source/door.ts'
-import { Possession } from './possession.ts'
+import { mostSkippedBytes } from '../source/same-bytes.ts'
+import { Possession, type PossessionOptions } from './possession.ts'
 import { nameOf as nameOfLogin } from './visitor.ts'
 
 const hers = repositoryOf('corp.example', 'org/private')
@@ -25,8 +26,10 @@ let store: MemoryStore
 let door: FakeDoor
 let open: Repository[]
 let possession: Possession
+let options: PossessionOptions
 /** What schedulers say that the source told them. */
 let said: boolean | Failure
+let inquiries: number
 beforeEach(async () => {
   clock = new FakeClock()
   store = new MemoryStore({ clock })
@@ -34,13 +37,16 @@ beforeEach(async () => {
   door.let(evil, 'anyone')
   open = []
   said = false
+  inquiries = 0
   const inquire = async () => {
+    inquiries++
     if (said instanceof Failure) throw said
     return said
   }
   const isPublic = ({ registry }: Repository) => open.some((one) => one.registry === registry)
   const nameOf = (asker: Asker) => (typeof asker === 'string' ? asker : nameOfLogin(asker, new Uint8Array(1)))
-  possession = new Possession({ store, door, clock, random: seededRandom(3), isPublic, nameOf, inquire })
+  options = { store, door, clock, random: seededRandom(3), isPublic, nameOf, inquire }
+  possession = new Possession(options)
 })
 const outcome = (asker: Asker | undefined) =>
   possession.prove(named(evil), asker).then(
@@ -185,6 +191,37 @@ describe('what is questioned', () => {
     expect(places.size).toBeGreaterThan(15)
   })
 
+  describe('and is large, by a registry that sends no parts,', () => {
+    const large = noise(20 * 1024 * 1024, 5)
+    const itself = digestOf(large)
+    /** As {@link sameBytes} does. */
+    const whole = async (_named: unknown, _asker: unknown, start: number, part: Uint8Array) => {
+      if (start > mostSkippedBytes) throw new Failure('corrupt', 'it does not send a part of what it has')
+      if (Buffer.compare(large.subarray(start, start + part.length), part) !== 0) throw new Failure('no-blob', 'other')
+    }
+    const outcomes = async () => {
+      await store.put({ digest: itself, kind: 'blob' }, large)
+      door.shows = whole
+      const all = Array.from({ length: 500 }, async (_, seed) => {
+        const each = new Possession({ ...options, random: seededRandom(seed) })
+        return each.prove({ ...named(evil), reference: itself }, 'anyone').then(
+          () => 'shown',
+          (error) => Failure.from(error).code,
+        )
+      })
+      return new Set(await Promise.all(all))
+    }
+
+    test('is shown near its beginning where the operator listed that', async () => {
+      door.listed = ['evil.example']
+      expect(await outcomes()).toEqual(new Set(['shown']))
+    })
+
+    test('is shown anywhere or not at all by any other', async () => {
+      expect(await outcomes()).toEqual(new Set(['shown', 'corrupt']))
+    })
+  })
+
   test('is not given while the registry cannot be asked, unless the operator listed it', async () => {
     door.failure = down
     expect(await outcome('anyone')).toBe('unavailable')
@@ -192,6 +229,28 @@ describe('what is questioned', () => {
     door.listed = ['evil.example']
     expect(await outcome('anyone')).toBe('shown')
     expect(possession.disputed(named(evil))).toBe(true)
+  })
+
+  test('is asked for once in a while of a listed registry that cannot be asked, and no more once others heard of it', async () => {
+    door.failure = down
+    door.listed = ['evil.example']
+    for (let i = 0; i < 5; i++) expect(await outcome('anyone')).toBe('shown')
+    expect(door.asked).toHaveLength(1)
+    for (let i = 0; i < 5; i++) expect(await outcome(undefined)).toBe('shown')
+    expect(inquiries).toBe(2)
+    clock.advance(60_000)
+    said = true
+    expect(await outcome('anyone')).toBe('shown')
+    expect(door.asked).toHaveLength(2)
+    expect(possession.disputed(named(evil))).toBe(false)
+  })
+
+  test('is asked for of a listed registry as soon as there is something to compare', async () => {
+    door.listed = ['evil.example']
+    await store.remove(digest)
+    expect(await outcome('anyone')).toBe('shown')
+    await store.put({ digest, kind: 'blob' }, bytes)
+    expect(await outcome('anyone')).toBe('no-blob')
   })
 
   test('is asked for as soon as some of it is here, and there is somebody to ask for', async () => {

@@ -11,6 +11,7 @@ import { lru } from '../lru.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { formatReference, type Repository } from '../oci/reference.ts'
 import type { Asker, Door, Named } from '../source/door.ts'
+import { mostSkippedBytes } from '../source/same-bytes.ts'
 import type { Location } from '../source/source.ts'
 import type { Blob, BlobStore, Span } from '../store/blob-store.ts'
 
@@ -19,7 +20,7 @@ export interface PossessionOptions {
   readonly door: Pick<Door, 'shows' | 'takesLogins'>
   readonly clock: Clock
   readonly random: Random
-  /** Whether the source gave something of the repository to anyone. */
+  /** Whether anyone may have what is of the repository: its source gave something of it to anyone, or it is the cluster's own. */
   isPublic(repository: Repository): boolean
   /** Has the source asked by schedulers, all of them that may know; true when it said that the repository has it. */
   readonly inquire?: (location: Location, widely: boolean) => Promise<boolean>
@@ -30,6 +31,8 @@ export interface PossessionOptions {
 /** More than anybody guesses, of content that has runs of the same byte. */
 const sampleBytes = 64 * 1024
 const failedMs = 10_000
+/** A listed registry that cannot be asked is believed for so long before it is asked again: a layer is read in many parts. */
+const believedMs = 60_000
 /** How long a piece to be compared is waited for, and how often it is looked whether it is here, in ms. */
 const patienceMs = 5_000
 const lookMs = 20
@@ -44,7 +47,8 @@ export class Possession {
   /** Registries of which another node said that they keep it private. */
   readonly #told = lru<Digest, ReadonlySet<string>>(50_000)
   readonly #proven = lru<string, true>(mostProven)
-  readonly #failed = lru<string, { failure: Failure; until: number }>(4096)
+  /** Until when a question is not asked again: what it failed with, or nothing where the registry is believed. */
+  readonly #settled = lru<string, { failure: Failure | undefined; until: number }>(4096)
   readonly #asking = new Map<string, Promise<void>>()
 
   constructor(options: PossessionOptions) {
@@ -97,8 +101,11 @@ export class Possession {
    */
   async prove(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
     const key = this.#question(named, asker)
-    const failed = this.#failed.get(key)
-    if (failed && failed.until > this.#o.clock.now()) throw failed.failure
+    const settled = this.#settled.get(key)
+    if (settled && settled.until > this.#o.clock.now()) {
+      if (settled.failure) throw settled.failure
+      return
+    }
     const running = this.#asking.get(key)
     if (running) return running
     const asked = this.#ask(named, asker).finally(() => this.#asking.delete(key))
@@ -118,18 +125,45 @@ export class Possession {
       if (!span || asker === undefined) {
         throw new Failure('unavailable', `it is not here to be compared with what ${repository.registry} has`)
       }
-      const { blob, start, end } = span
-      if (start < end) await door.shows(named, asker, start, await blob.read({ start, end }))
+      await this.#compare(named, asker, span)
       this.#proven.set(keyOf(repository, reference), true)
     } catch (error) {
       const failure = Failure.from(error)
       const silent = failure.code === 'unavailable' || failure.code === 'too-many'
       // Those that the operator named are believed while they cannot be asked.
-      if (silent && door.takesLogins(repository.registry)) return
+      const believed = silent && door.takesLogins(repository.registry)
+      const asked = span && asker !== undefined
+      if (believed && asked && (await this.#saidToOthers(named))) {
+        this.#proven.set(keyOf(repository, reference), true)
+        return
+      }
       // Where the registry was not asked: some of it may be here in a moment, and others may ask in a name.
-      if (span && asker !== undefined)
-        this.#failed.set(this.#question(named, asker), { failure, until: clock.now() + failedMs })
-      throw failure
+      if (asked || (believed && asker === undefined)) {
+        const kept = believed
+          ? { failure: undefined, until: clock.now() + believedMs }
+          : { failure, until: clock.now() + failedMs }
+        this.#settled.set(this.#question(named, asker), kept)
+      }
+      if (!believed) throw failure
+    }
+  }
+
+  /**
+   * One that sends no parts is asked for another place, near the beginning: what comes before the place is sent for
+   * nothing. Only one that the operator listed, which does not lie about bytes: any other could do with less than all.
+   */
+  async #compare(named: Named, asker: Asker, { blob, ...place }: Sample): Promise<void> {
+    const { door, random } = this.#o
+    const compare = async ({ start, end }: Span) => {
+      if (start < end) await door.shows(named, asker, start, await blob.read({ start, end }))
+    }
+    try {
+      await compare(place)
+    } catch (error) {
+      const tooFar = Failure.from(error).code === 'corrupt' && place.start > mostSkippedBytes
+      const nearer = tooFar && door.takesLogins(named.repository.registry) && sampleOf(blob, random, mostSkippedBytes)
+      if (!nearer) throw error
+      await compare(nearer)
     }
   }
 
@@ -139,7 +173,7 @@ export class Possession {
   }
 
   /** Of what has just begun to come there is a piece in a moment. */
-  async #sample(digest: Digest): Promise<(Span & { readonly blob: Blob }) | undefined> {
+  async #sample(digest: Digest): Promise<Sample | undefined> {
     const { store, clock, random } = this.#o
     for (let waited = 0; ; waited += lookMs) {
       const blob = store.find(digest)
@@ -155,14 +189,19 @@ export class Possession {
   }
 }
 
-/** A part of a piece that is here; undefined when none is. */
-function sampleOf({ have, layout, size }: Blob, random: Random): Span | undefined {
-  const held = Array.from({ length: layout.count }, (_, piece) => piece).filter((piece) => have.has(piece))
+interface Sample extends Span {
+  readonly blob: Blob
+}
+
+/** A part of a piece that is here, which begins at `last` at the latest; undefined when none is. */
+function sampleOf({ have, layout, size }: Blob, random: Random, last = size): Span | undefined {
+  const pieces = Array.from({ length: layout.count }, (_, piece) => piece)
+  const held = pieces.filter((piece) => have.has(piece) && piece * layout.pieceLength <= last)
   const piece = held[Math.floor(random() * held.length)]
   if (piece === undefined) return undefined
   const start = piece * layout.pieceLength
   const end = Math.min(start + layout.pieceLength, size)
-  const room = Math.max(0, end - start - sampleBytes)
+  const room = Math.max(0, Math.min(end - start - sampleBytes, last - start))
   const from = start + Math.floor(random() * (room + 1))
   return { start: from, end: Math.min(from + sampleBytes, end) }
 }

@@ -7,7 +7,7 @@ import { seededRandom } from '../clock.ts'
 import type { LoginsFor } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
-import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { parseTag, type Repository, repositoryOf } from '../oci/reference.ts'
 import type { Named } from '../source/door.ts'
 import type { Location } from '../source/source.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
@@ -19,6 +19,7 @@ const app = repositoryOf('ghcr.io', 'org/app')
 const v1: Named = { repository: app, kind: 'manifest', reference: parseTag('v1') }
 const layer: Named = { repository: app, kind: 'blob', reference: digestOf(Buffer.from('layer')) }
 const minute = allowedMs
+const isHome = ({ registry }: Repository) => registry === 'apps.corp'
 const down = new Failure('unavailable', 'nothing listens there')
 
 const visitor = (user: string | undefined, local: boolean): Visitor =>
@@ -49,7 +50,8 @@ function make(
   const metrics = createMetrics()
   const key = new Uint8Array(32)
   const random = seededRandom(1)
-  return new Rights({ store, door, clock, random, log, metrics, loginsFor, key, learned, ...(renew ? { renew } : {}) })
+  const about = { store, door, clock, random, log, metrics, loginsFor, isHome, key, learned }
+  return new Rights({ ...about, ...(renew ? { renew } : {}) })
 }
 
 async function outcome(who: Visitor, named: Named = v1, proof?: Promise<unknown>): Promise<string> {
@@ -189,6 +191,21 @@ describe('a client', () => {
     expect(door.asked).toHaveLength(1)
   })
 
+  test('among many at once that name several tags is told of its own whether it is there', async () => {
+    door.let(app, 'anyone')
+    door.absent.add('nope').add('none')
+    const { promise, resolve } = Promise.withResolvers<void>()
+    door.gate = promise
+    const tags = ['nope', 'v1', 'none', 'v2', 'v1', 'none', 'nope']
+    const waiting = tags.map((tag) => outcome(stranger, { ...v1, reference: parseTag(tag) }))
+    await settle()
+    expect(door.asked).toHaveLength(1)
+    resolve()
+    const none = 'no-manifest'
+    expect(await Promise.all(waiting)).toEqual([none, 'in', none, 'in', 'in', none, none])
+    expect(door.asked.map((asked) => asked.split(' ').at(-1))).toEqual(['nope', 'v1', 'none', 'v2'])
+  })
+
   test('leaves no trace of its credentials in the log', async () => {
     door.let(app, 'ann')
     await Promise.all([outcome(ann), outcome(bob)])
@@ -315,6 +332,22 @@ describe('what a node that holds it says', () => {
     expect(learned).toEqual([secret])
     rights = make()
     expect(await outcome(stranger, asked)).toBe('no-blob')
+  })
+
+  test("of what is the cluster's own is no doubt about anything, whoever says so", async () => {
+    const own = repositoryOf('apps.corp', 'team/app')
+    const learned: Digest[] = []
+    rights = make('root', undefined, (digest) => void learned.push(digest))
+    door.let(app, 'anyone')
+    expect(await outcome(stranger, asked)).toBe('in')
+    rights.contains(own, [secret])
+    rights.ordered({ repository: own, digest: secret })
+    const claimed = repositoryOf('apps.corp', 'other')
+    rights.owned(secret, [claimed])
+    expect([rights.owners(secret), rights.doubtful(asked), learned]).toEqual([[], false, []])
+    rights.owned(secret, [own, hers])
+    expect([rights.owners(secret), rights.doubtful(asked)]).toEqual([[hers], true])
+    expect(store.repositoriesOf(secret)).not.toContainEqual(claimed)
   })
 
   test('of what is for anyone is told to nobody', async () => {
@@ -501,7 +534,7 @@ describe('content asked for by digest', () => {
     }
     const metrics = createMetrics()
     const [random, key] = [seededRandom(1), new Uint8Array(32)]
-    rights = new Rights({ store, door, clock, random, log, metrics, loginsFor: 'root', key, inquire })
+    rights = new Rights({ store, door, clock, random, log, metrics, loginsFor: 'root', isHome, key, inquire })
   })
 
   test('is asked of whoever asks the source for the cluster, and the source is spared', async () => {

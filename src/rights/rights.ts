@@ -36,6 +36,8 @@ export interface RightsOptions {
   readonly learned?: (digest: Digest) => void
   /** It is known now of some repository that it has it. */
   readonly placed?: (digest: Digest) => void
+  /** It is the cluster's own: whoever can read through a node may read it, and there is no source to ask. */
+  readonly isHome: (repository: Repository) => boolean
   /** Of the hash that credentials are remembered by; random, of this process alone. */
   readonly key: Uint8Array
   /** Has whoever asks the source for the whole cluster ask again; what that says arrives by {@link Rights.heard}. */
@@ -75,7 +77,8 @@ export class Rights {
   readonly #o: RightsOptions
   readonly #verdicts: Verdicts
   readonly #possession: Possession
-  readonly #asking = new Map<string, Promise<Outcome>>()
+  /** The questions under way, and what each is about. */
+  readonly #asking = new Map<string, { readonly what: string; readonly outcome: Promise<Outcome> }>()
   /** What the store knows too: which repository has which content. */
   readonly #places = lru<string, true>(mostPlaces)
   /** Clock time until which a question is not worth asking: content that is not there, repositories about which nothing is said. */
@@ -92,7 +95,7 @@ export class Rights {
     this.#verdicts = new Verdicts(options.store)
     this.#possession = new Possession({
       ...options,
-      isPublic: (repository) => this.#last('anyone', repository),
+      isPublic: (repository) => this.#isPublic(repository),
       nameOf: (asker) => (typeof asker === 'string' ? asker : this.#login(asker)),
     })
   }
@@ -251,6 +254,8 @@ export class Rights {
   /** A node that has it, which members believe, says that these private repositories have it. */
   owned(digest: Digest, repositories: readonly Repository[]): void {
     for (const repository of repositories) {
+      // So says a node that has not heard yet who keeps it.
+      if (this.#o.isHome(repository)) continue
       if (this.#possession.told(digest, repository)) this.contains(repository, [digest])
     }
   }
@@ -267,7 +272,7 @@ export class Rights {
       if (this.#places.get(key)) continue
       this.#places.set(key, true)
       this.#o.store.seenIn(digest, repository)
-      if (!this.#last('anyone', repository)) this.#o.learned?.(digest)
+      if (!this.#isPublic(repository)) this.#o.learned?.(digest)
       this.#o.placed?.(digest)
     }
   }
@@ -290,6 +295,11 @@ export class Rights {
   /** Whether the source's last word was yes. */
   #last(holder: Holder, repository: Repository): boolean {
     return this.#verdicts.lastWord(repository, holder, this.#o.clock.wall()) === 'allowed'
+  }
+
+  /** Nobody keeps it apart from anybody. */
+  #isPublic(repository: Repository): boolean {
+    return this.#o.isHome(repository) || this.#last('anyone', repository)
   }
 
   #login(credential: NonNullable<Visitor['credential']>): Holder {
@@ -316,15 +326,23 @@ export class Rights {
     return outcome === 'unknown' && part && this.#last(holder, repository) ? 'allowed' : outcome
   }
 
-  /** All who wait for the same share one question; any content of the repository will do to ask for it. */
-  #once({ holder, asker }: Candidate, named: Named, part: boolean): Promise<Outcome> {
-    if (asker === undefined) return Promise.resolve('unknown')
-    const key = `${holder} ${part ? formatRepository(named.repository) : formatNamed(named)}`
+  /**
+   * All who wait for the same share one question; any content of the repository will do to ask for it, unless that is what
+   * is not there: then each asks for its own.
+   */
+  async #once(candidate: Candidate, named: Named, part: boolean): Promise<Outcome> {
+    const { holder, asker } = candidate
+    if (asker === undefined) return 'unknown'
+    const what = formatNamed(named)
+    const key = `${holder} ${part ? formatRepository(named.repository) : what}`
     const running = this.#asking.get(key)
-    if (running) return running
-    const asked = this.#askSource(holder, asker, named).finally(() => this.#asking.delete(key))
-    this.#asking.set(key, asked)
-    return asked
+    if (running) {
+      const outcome = await running.outcome
+      return outcome === 'missing' && running.what !== what ? this.#once(candidate, named, false) : outcome
+    }
+    const outcome = this.#askSource(holder, asker, named).finally(() => this.#asking.delete(key))
+    this.#asking.set(key, { what, outcome })
+    return outcome
   }
 
   async #askSource(holder: Holder, asker: Asker, named: Named): Promise<Outcome> {

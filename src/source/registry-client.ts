@@ -5,6 +5,7 @@ import { type Ask, urlOf } from './ask.ts'
 import type { Authenticator, Authorization } from './authenticator.ts'
 import type { Endpoints } from './endpoints.ts'
 import type { Exchange } from './exchange.ts'
+import { isGenuine } from './genuine.ts'
 import { failureOf } from './refusals.ts'
 import { type RetryTools, retrying } from './retry.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
@@ -16,7 +17,7 @@ export interface RegistryClientParts {
   readonly exchange: Exchange
   readonly authenticator: Authenticator
   readonly retry: RetryTools
-  /** Told of every answer that has something of the repository. */
+  /** Told of every answer that has a manifest or a blob of the repository, and can be told to be the registry's. */
   readonly admitted?: (repository: Repository, asker: 'anyone' | 'node') => void
 }
 
@@ -35,7 +36,8 @@ export class RegistryClient {
   /**
    * An answer with a status of 2xx or among `ask.also`, for the caller to read or close, of the first of the registry's
    * endpoints that has one. A 401 is met with a better login, once.
-   * @throws {Failure} `not-listed` and all that {@link failureOf} makes of other statuses
+   * @throws {Failure} `not-listed`, `corrupt` for what is not the registry's, and all that {@link failureOf} makes of
+   * other statuses
    */
   async once(ask: Ask, signal: AbortSignal | undefined): Promise<Answer> {
     const { upstreams, endpoints } = this.#parts
@@ -77,10 +79,21 @@ export class RegistryClient {
       }
     }
     if (answer.status >= 200 && answer.status < 300) {
-      this.#parts.admitted?.(repository, authorization?.withCredentials ? 'node' : 'anyone')
+      if (this.#isGenuine(ask, answer)) {
+        this.#parts.admitted?.(repository, authorization?.withCredentials ? 'node' : 'anyone')
+      }
       return answer
     }
     if (ask.also?.includes(answer.status)) return answer
     throw await failureOf(answer, subject, authenticator.presented(upstream, authorization), retry.clock.wall())
+  }
+
+  #isGenuine(ask: Ask, answer: Answer): boolean {
+    try {
+      return isGenuine(ask, answer.headers)
+    } catch (error) {
+      answer.close()
+      throw error
+    }
   }
 }

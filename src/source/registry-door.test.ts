@@ -280,6 +280,44 @@ test('a cache that says of a blob that it has none, and gives it, lets in whom i
   expect(await ask(asAnn, { kind: 'blob', reference: manifest })).toBe('no-blob')
 })
 
+describe('what is before the registry and answers 200 to everything', () => {
+  const page = { 'content-type': 'text/html; charset=utf-8' }
+
+  test('lets nobody in, and its page is no word of the registry', async () => {
+    const { ask, told, source, repository, layer, manifest } = setUp(false)
+    registry.fault({ status: 200, headers: page, body: '<html>Log in</html>' })
+    const asked = [
+      { kind: 'manifest', reference: tag },
+      { kind: 'manifest', reference: manifest },
+      { kind: 'blob', reference: layer },
+    ] as const
+    for (const named of asked) expect(await ask('anyone', named)).toBe('corrupt')
+    const work = [
+      () => source.resolve(repository, tag),
+      () => source.stat({ repository, kind: 'blob', digest: layer }),
+      () => source.open({ repository, kind: 'manifest', digest: manifest }, 0),
+    ]
+    for (const each of work) await expect(each()).rejects.toMatchObject({ code: 'corrupt' })
+    await source.pass(repository, 'tags/list', '', undefined)
+    expect(told).toEqual([])
+  })
+
+  test('lets nobody in with a page that does not say that it is one', async () => {
+    const { ask, told, source, repository } = setUp(false)
+    registry.fault({ status: 200, headers: { 'content-type': 'application/json' }, body: '{"login":"here"}' })
+    expect(await ask('anyone')).toBe('corrupt')
+    await expect(source.resolve(repository, tag)).rejects.toMatchObject({ code: 'corrupt' })
+    expect(told).toEqual([])
+  })
+})
+
+test('a registry that does not say what its manifests are lets in whom it gives one', async () => {
+  const { ask, manifest } = setUp(false)
+  registry.fault({ noDigest: true, headers: { 'content-type': 'application/octet-stream' } })
+  expect(await ask('anyone')).toBe('in')
+  expect(await ask('anyone', { kind: 'manifest', reference: manifest })).toBe('in')
+})
+
 test('a registry that has trouble is not asked twice, and says neither yes nor no', async () => {
   const { ask } = setUp(false)
   registry.fault({ status: 503 })

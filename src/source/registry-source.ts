@@ -19,6 +19,7 @@ import type { Credential } from './docker-config.ts'
 import type { Asker, Door, Login, Named } from './door.ts'
 import { type EndpointFacts, Endpoints } from './endpoints.ts'
 import { defaultTimeouts, Exchange, type Timeouts } from './exchange.ts'
+import { isGenuine } from './genuine.ts'
 import { LendingClient } from './lent.ts'
 import { relativeLink } from './link.ts'
 import { Reach } from './reach.ts'
@@ -199,12 +200,13 @@ export class RegistrySource implements Source, Door {
     const missing = kind === 'manifest' ? 'no-manifest' : 'no-blob'
     const subject: Subject = { repository, what: `${kind} ${reference}`, missing }
     const headers = kind === 'manifest' ? { accept: acceptManifests } : {}
-    const ask = { path: `${kind}s/${reference}`, headers, subject }
+    const ask = { method: 'GET', path: `${kind}s/${reference}`, headers, subject } as const
     const head = await unlessHidden(kind, client.once({ ...ask, method: 'HEAD', also: [405] }, undefined))
     await head?.discard()
-    if (head && head.status !== 405) return
-    const get = await client.once({ ...ask, method: 'GET', headers: { ...headers, range: 'bytes=0-0' } }, undefined)
-    get.close()
+    if (head && head.status !== 405 && isGenuine(ask, head.headers)) return
+    const get = await client.once(kind === 'blob' ? rangedFrom(ask, 0, 1) : ask, undefined)
+    if (isGenuine(ask, get.headers)) return get.close()
+    await this.#resolveByBody(get, subject)
   }
 
   async shows({ repository, kind, reference }: Named, asker: Asker, start: number, bytes: Uint8Array): Promise<void> {

@@ -3,7 +3,7 @@ import { Failure } from '../failure.ts'
 import type { Answer } from './answer.ts'
 
 /** What is read of an answer before the bytes that are asked for, where a registry does not send parts. */
-const mostSkippedBytes = 16 * 1024 * 1024
+export const mostSkippedBytes = 16 * 1024 * 1024
 
 /** @throws {Failure} `corrupt` where that cannot be told at a reasonable cost; as reading the answer does */
 export async function sameBytes(answer: Answer, skip: number, bytes: Uint8Array): Promise<boolean> {
