@@ -23,8 +23,6 @@ export interface FindingDeps extends Omit<Believing, 'isSeed'> {
   readonly swarm: Fetching
   readonly membership: Pick<Membership, 'self' | 'withMode' | 'find' | 'doubt'>
   readonly outbound: Pick<Outbound, 'call' | 'session'>
-  /** The repository has the index as it has the layer. */
-  readonly contains: (location: Location) => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -116,7 +114,6 @@ export class Finding {
     signal: AbortSignal,
   ): Promise<Blob> {
     const wanted: Location = { ...location, kind: 'blob', digest: index }
-    this.#d.contains(wanted)
     for (let left = tries; ; left--) {
       try {
         return await this.#fetch(wanted, size, holder, signal)

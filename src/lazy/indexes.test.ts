@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { bytesOf } from '../../test/fakes/bytes.ts'
-import { diskStores } from '../../test/fakes/disk-stores.ts'
+import { diskStores, messageOf } from '../../test/fakes/disk-stores.ts'
 import { diffIdOf, indexTextOf, type LazyNode, LazyNodes, repository } from '../../test/fakes/lazy-nodes.ts'
+import { Identity } from '../cluster/identity.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { indexCall, madeCall, replyOf } from './calls.ts'
 import type { Found } from './indexes.ts'
-import { state } from './statement.ts'
+import { type IndexStatement, state } from './statement.ts'
 
 // Each takes its time on a busy machine.
 setDefaultTimeout(60_000)
@@ -250,6 +251,56 @@ describe('the index of a layer', () => {
     expect(peer.lazy.indexes.facts().indexed).toEqual([])
   })
 })
+
+describe('a blob that is called an index and is none', () => {
+  test('stays where it was, pinned or not, and is of no other repository than before; who signed it is banned', async () => {
+    const seed = await nodes.add(['seed', 'scheduler'])
+    const liar = await nodes.add(['seed', 'scheduler'])
+    const location = nodes.publish(layer)
+    const bytes = Buffer.from('a layer that somebody has pushed')
+    const pushed = await seed.store.put({ digest: digestOf(bytes), kind: 'blob' }, bytes)
+    seed.store.pin({ digest: pushed.digest, reason: 'apps.corp/app:v1' })
+    const facts = { layer: location.digest, diffId: diffIdOf(layer), index: pushed.digest, size: pushed.size }
+    for (const signer of [liar.identity, await Identity.temporary()]) {
+      expect(await messageOf(tell(seed, state(facts, signer)))).not.toBe('')
+      expect(seed.store.find(pushed.digest)?.complete).toBe(true)
+      expect(seed.store.repositoriesOf(pushed.digest)).toEqual([])
+    }
+    expect(seed.bans.has(liar.identity.id)).toBe(true)
+    expect(seed.lazy.indexes.facts().indexed).toEqual([])
+  })
+
+  test('of another size than was signed is no index either', async () => {
+    const seed = await nodes.add(['seed', 'scheduler'])
+    const liar = await nodes.add(['seed', 'scheduler'])
+    const location = nodes.publish(layer)
+    const bytes = Buffer.from(indexTextOf(layer))
+    const { digest: index } = await seed.store.put({ digest: digestOf(bytes), kind: 'blob' }, bytes)
+    const facts = { layer: location.digest, diffId: diffIdOf(layer), index, size: 1 }
+    expect(await messageOf(tell(seed, state(facts, liar.identity)))).toContain(`it has ${bytes.length} bytes`)
+    expect(seed.bans.has(liar.identity.id)).toBe(true)
+  })
+
+  test('because the disk has not kept it is nobody but the disk to blame for', async () => {
+    const first = await nodes.add(['seed', 'scheduler'])
+    const second = await nodes.add(['seed', 'scheduler'])
+    const location = nodes.publish(layer)
+    const { statement } = (await indexed(first, location)) as { statement: IndexStatement }
+    const made = first.store.find(statement.index)!
+    const bytes = await made.read({ start: 0, end: made.size })
+    const copy = await second.store.put({ digest: made.digest, kind: 'blob' }, bytes)
+    for (const segment of made.metainfo.segments) copy.learn(segment)
+    await flip(copy.path, 10)
+    expect(await messageOf(tell(second, statement))).toContain('the disk has not kept the index')
+    expect(second.bans.list()).toEqual([])
+    await tell(second, statement)
+    expect(second.lazy.indexes.facts().indexed).toMatchObject([{ here: true, statement: { index: statement.index } }])
+  })
+})
+
+function tell(node: LazyNode, statement: IndexStatement) {
+  return node.calls.answer(madeCall.name, { repository, layer: statement.layer, ...replyOf(statement) })
+}
 
 /** `unseen`: the file looks as if nobody had touched it. */
 async function flip(path: string, at: number, unseen = false): Promise<void> {

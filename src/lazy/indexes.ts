@@ -70,12 +70,11 @@ export class LayerIndexes {
 
   constructor(deps: IndexesDeps) {
     this.#d = deps
-    const { identity, bans, contains, dir } = deps
+    const { identity, bans, dir } = deps
     this.finding = new Finding({
       ...deps,
       verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
       banned: (node) => bans.has(node),
-      contains: ({ repository, digest }) => contains(repository, digest),
     })
     this.#holdings = new IndexHoldings({ ...deps, finding: this.finding })
     this.#making = new Making({
