@@ -92,7 +92,8 @@ export class FairStage {
   async order({ digest }: Content): Promise<void> {
     const location = { repository: { registry: upstream, name: repository }, kind: 'blob', digest }
     const url = `http://${this.lab.host('seed').address}:4881/shoal/v1/fetch`
-    const request = ['--request', 'POST', '--header', 'content-type: application/json']
+    const asNode = ['--header', `x-shoal-node: 12D3KooW${'a'.repeat(44)}`]
+    const request = ['--request', 'POST', '--header', 'content-type: application/json', ...asNode]
     const body = ['--data', JSON.stringify({ location })]
     await this.lab.host('peer').exec(['curl', '--silent', '--show-error', '--fail', ...request, ...body, url])
   }

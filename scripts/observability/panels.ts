@@ -294,7 +294,7 @@ export const rows: readonly Row[] = [
       },
       {
         title: 'Refused nodes',
-        help: 'Without a ticket that admits them: no key, an old key, a wrong clock.',
+        help: 'Without a ticket that admits them: no key, an old key, a wrong clock; and, without a key, web pages in browsers.',
         unit: 'ops',
         queries: [q(sum('reason', rate('shoal_peer_refused_total')), '{{reason}}')],
       },

@@ -3,7 +3,7 @@
  * read the answers, unless its own name has come to mean this host's address meanwhile; but `DELETE` and `POST` do what
  * they do. Browsers say who sends what, so those are told from commands and from this port's own pages. Pure.
  */
-import { isLoopback } from '../listen.ts'
+import { hostIn, isLoopback } from '../listen.ts'
 
 export interface Sent {
   readonly method: string
@@ -16,7 +16,7 @@ export interface Sent {
 /** Why the request is not taken; undefined: it is. `guarded`: a token is asked for, which no page has. */
 export function foreign({ method, host, origin, site }: Sent, guarded: boolean): string | undefined {
   if (guarded) return undefined
-  const name = host === undefined ? undefined : nameOf(host)
+  const name = host === undefined ? undefined : hostIn(host)
   if (name !== undefined && !isLoopback(name)) {
     return `without a token this port is asked as localhost or 127.0.0.1, not as "${name.slice(0, 100)}"`
   }
@@ -24,12 +24,4 @@ export function foreign({ method, host, origin, site }: Sent, guarded: boolean):
   const elsewhere = site !== undefined && site !== 'same-origin' && site !== 'none'
   const other = origin !== undefined && origin !== `http://${host}`
   return elsewhere || other ? 'this was sent by a page of another site' : undefined
-}
-
-/** `localhost` of `localhost:4883`, `::1` of `[::1]:4883`. */
-function nameOf(host: string): string {
-  return host
-    .replace(/:\d+$/, '')
-    .replace(/^\[(.*)\]$/, '$1')
-    .toLowerCase()
 }

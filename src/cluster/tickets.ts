@@ -40,6 +40,10 @@ export type RefusalReason =
   | 'crowded'
   | 'other body'
   | 'other node'
+  /** In an open cluster, where there are no tickets. */
+  | 'web page'
+  | 'other name'
+  | 'nobody'
 
 /** Why a request is not admitted. */
 export class Refusal extends Failure {

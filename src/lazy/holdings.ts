@@ -58,25 +58,36 @@ export class IndexHoldings {
     holder: NodeInfo | undefined,
     signal: AbortSignal,
   ): Promise<Blob> {
-    const { ledger, clock, identity, maker, store, bans, finding } = this.#d
+    const { ledger, clock, identity, bans, finding, contains } = this.#d
     const blob = await finding.bring(location, statement, holder, signal)
     const letGo = blob.hold()
     try {
-      const { layer, diffId } = await maker.about(blob.path)
-      if (layer !== statement.layer || diffId !== statement.diffId) {
-        throw new Failure('corrupt', 'it is the index of another layer')
-      }
+      await this.#look(blob, statement)
     } catch (error) {
+      // It stays: who signs may name any blob, and this one may be here for something else.
       if (Failure.from(error).code === 'corrupt' && statement.signer !== identity.id) {
         bans.add(statement.signer, `signed an index of ${statement.layer} that is none`)
-        await store.remove(statement.index)
       }
       throw error
     } finally {
       letGo()
     }
+    contains(location.repository, statement.index)
     ledger.set(statement, clock.wall(), statement.signer === identity.id ? clock.wall() : undefined)
     return blob
+  }
+
+  /** @throws {Failure} `corrupt` for what is not the index that the statement tells of; `unavailable` if the disk lost it */
+  async #look(blob: Blob, { layer, diffId, size }: IndexStatement): Promise<void> {
+    if (blob.size !== size) throw new Failure('corrupt', `it has ${blob.size} bytes, and not ${size}`)
+    try {
+      const about = await this.#d.maker.about(blob.path)
+      if (about.layer === layer && about.diffId === diffId) return
+    } catch (error) {
+      if (Failure.from(error).code !== 'corrupt') throw error
+    }
+    if (await isRight(blob).catch(() => false)) throw new Failure('corrupt', 'it is not the index of that layer')
+    throw new Failure('unavailable', 'the disk has not kept the index')
   }
 
   /** Takes over the file of an index that was made here. */

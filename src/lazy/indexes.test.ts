@@ -1,13 +1,16 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { bytesOf } from '../../test/fakes/bytes.ts'
-import { diskStores } from '../../test/fakes/disk-stores.ts'
+import { diskStores, messageOf } from '../../test/fakes/disk-stores.ts'
 import { diffIdOf, indexTextOf, type LazyNode, LazyNodes, repository } from '../../test/fakes/lazy-nodes.ts'
+import { Identity } from '../cluster/identity.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
+import { silentLog } from '../telemetry/log.ts'
 import { indexCall, madeCall, replyOf } from './calls.ts'
 import type { Found } from './indexes.ts'
-import { state } from './statement.ts'
+import { Ledger } from './ledger.ts'
+import { type IndexStatement, state } from './statement.ts'
 
 // Each takes its time on a busy machine.
 setDefaultTimeout(60_000)
@@ -240,16 +243,161 @@ describe('the index of a layer', () => {
     const bytes = Buffer.from('another index')
     const forged = await other.store.put({ digest: digestOf(bytes), kind: 'blob' }, bytes)
     const facts = { layer: location.digest, diffId: diffIdOf(layer), index: forged.digest, size: forged.size }
-    const told = (statement: ReturnType<typeof state>) =>
-      peer.calls.answer(madeCall.name, { repository, layer: location.digest, ...replyOf(statement) })
     const ofOther = state(facts, other.identity)
-    expect(told(ofOther)).rejects.toThrow('who signed it is no seed')
-    expect(told({ ...ofOther, signer: seed.identity.id })).rejects.toThrow('not signed by who it names')
+    expect(await messageOf(tell(peer, ofOther))).toContain('who signed it is no seed')
+    peer.membership.leave(other.identity.id, nodes.clock.now())
+    expect(await messageOf(tell(peer, ofOther))).toContain('who signed it is no seed')
+    const ofNobody = state(facts, await Identity.temporary())
+    expect(await messageOf(tell(peer, ofNobody))).toContain('who signed it is no seed')
+    expect(await messageOf(tell(peer, ofNobody, seed.identity.id))).toContain('who tells of it is not who signed it')
+    expect(await messageOf(tell(peer, { ...ofOther, signer: seed.identity.id }))).toContain(
+      'not signed by who it names',
+    )
+    const ofSeed = state(facts, seed.identity)
+    expect(await messageOf(tell(peer, ofSeed, other.identity.id))).toContain('who tells of it is not who signed it')
     peer.bans.add(seed.identity.id, 'lied')
-    expect(told(state(facts, seed.identity))).rejects.toThrow('who signed it is banned')
+    expect(await messageOf(tell(peer, ofSeed))).toContain('who signed it is banned')
     expect(peer.lazy.indexes.facts().indexed).toEqual([])
   })
 })
+
+describe('the index of a layer that a seed has made which is gone', () => {
+  /** `made` by one seed, which has told the other one. */
+  async function twoSeeds() {
+    const gone = await nodes.add(['seed', 'scheduler'])
+    const location = nodes.publish(layer)
+    await indexed(gone, location)
+    const stays = await nodes.add(['seed', 'scheduler'])
+    await indexed(stays, location)
+    const leave = async () => {
+      nodes.nodes.splice(nodes.nodes.indexOf(gone), 1)
+      for (const { membership } of nodes.nodes) membership.leave(gone.identity.id, nodes.clock.now())
+      await gone.lazy.close()
+      gone.lazy.end()
+    }
+    return { gone, stays, location, leave }
+  }
+
+  test('is believed by hosts that knew the seed, and not made again for them', async () => {
+    const { gone, stays, location, leave } = await twoSeeds()
+    const peer = await nodes.add(['peer'])
+    await leave()
+    expect(await indexed(peer, location)).toMatchObject({ statement: { signer: gone.identity.id } })
+    expect(stays.maker.made).toEqual([])
+  })
+
+  test('or is not yet known to a host that has just started, which waits until it is', async () => {
+    const { gone, stays, location } = await twoSeeds()
+    nodes.nodes.splice(nodes.nodes.indexOf(gone), 1)
+    const late = await nodes.add(['peer'])
+    nodes.nodes.push(gone)
+    const found = indexed(late, location)
+    await Bun.sleep(10)
+    late.membership.heard(gone.membership.self, nodes.clock.now())
+    expect(await found).toMatchObject({ statement: { signer: gone.identity.id } })
+    expect(stays.maker.made).toEqual([])
+  })
+
+  test('is signed by a seed that has found it right, for hosts that come later', async () => {
+    const { stays, location, leave } = await twoSeeds()
+    await stays.store.put({ digest: location.digest, kind: 'blob' }, layer)
+    await stays.lazy.tend()
+    await leave()
+    const late = await nodes.add(['peer'])
+    expect(await indexed(late, location)).toMatchObject({ statement: { signer: stays.identity.id } })
+    expect([stays.maker.checked, stays.maker.made]).toEqual([[location.digest], []])
+  })
+
+  test('is made once more by a seed that had not looked itself, when a host comes that never knew the one that is gone', async () => {
+    const { stays, location, leave } = await twoSeeds()
+    await leave()
+    for (let i = 0; i < 2; i++) {
+      const late = await nodes.add(['peer'])
+      expect(await indexed(late, location)).toMatchObject({ statement: { signer: stays.identity.id } })
+    }
+    expect(stays.maker.made).toEqual([location.digest])
+  })
+
+  test('that came before this node started anew is believed as it was then', async () => {
+    const { gone, location, leave } = await twoSeeds()
+    const statement = gone.lazy.indexes.facts().indexed[0]!.statement
+    await leave()
+    const peer = await nodes.add(['peer'])
+    const ledger = new Ledger(peer.ledgerPath, silentLog)
+    ledger.set(statement, nodes.clock.wall())
+    ledger.close()
+    expect(await peer.index(location)).toMatchObject({ state: 'here', statement: { signer: gone.identity.id } })
+  })
+})
+
+test('an index that a seed has from who is no seed is not believed, and the seed makes it itself', async () => {
+  const liar = await nodes.add(['seed', 'scheduler'])
+  const peer = await nodes.add(['peer'])
+  const location = nodes.publish(layer)
+  const bytes = Buffer.from(indexTextOf(layer).replace('right', 'wrong'))
+  const { digest: index, size } = await liar.store.put({ digest: digestOf(bytes), kind: 'blob' }, bytes)
+  const ledger = new Ledger(liar.ledgerPath, silentLog)
+  const facts = { layer: location.digest, diffId: diffIdOf(layer), index, size }
+  ledger.set(state(facts, await Identity.temporary()), nodes.clock.wall())
+  ledger.close()
+  const found = await indexed(peer, location)
+  expect(found).toMatchObject({
+    statement: { signer: liar.identity.id, index: digestOf(Buffer.from(indexTextOf(layer))) },
+  })
+  expect(peer.store.find(index)).toBeUndefined()
+})
+
+describe('a blob that is called an index and is none', () => {
+  test('stays where it was, pinned or not, and is of no other repository than before; who signed it is banned', async () => {
+    const seed = await nodes.add(['seed', 'scheduler'])
+    const liar = await nodes.add(['seed', 'scheduler'])
+    const location = nodes.publish(layer)
+    const bytes = Buffer.from('a layer that somebody has pushed')
+    const pushed = await seed.store.put({ digest: digestOf(bytes), kind: 'blob' }, bytes)
+    seed.store.pin({ digest: pushed.digest, reason: 'apps.corp/app:v1' })
+    const facts = { layer: location.digest, diffId: diffIdOf(layer), index: pushed.digest, size: pushed.size }
+    for (const signer of [liar.identity, await Identity.temporary()]) {
+      expect(await messageOf(tell(seed, state(facts, signer)))).not.toBe('')
+      expect(seed.store.find(pushed.digest)?.complete).toBe(true)
+      expect(seed.store.repositoriesOf(pushed.digest)).toEqual([])
+    }
+    expect(seed.bans.has(liar.identity.id)).toBe(true)
+    expect(seed.lazy.indexes.facts().indexed).toEqual([])
+  })
+
+  test('of another size than was signed is no index either', async () => {
+    const seed = await nodes.add(['seed', 'scheduler'])
+    const liar = await nodes.add(['seed', 'scheduler'])
+    const location = nodes.publish(layer)
+    const bytes = Buffer.from(indexTextOf(layer))
+    const { digest: index } = await seed.store.put({ digest: digestOf(bytes), kind: 'blob' }, bytes)
+    const facts = { layer: location.digest, diffId: diffIdOf(layer), index, size: 1 }
+    expect(await messageOf(tell(seed, state(facts, liar.identity)))).toContain(`it has ${bytes.length} bytes`)
+    expect(seed.bans.has(liar.identity.id)).toBe(true)
+  })
+
+  test('because the disk has not kept it is nobody but the disk to blame for', async () => {
+    const first = await nodes.add(['seed', 'scheduler'])
+    const location = nodes.publish(layer)
+    const { statement } = (await indexed(first, location)) as { statement: IndexStatement }
+    // Else it would tell the next one itself.
+    while (first.lazy.indexes.busy) await Bun.sleep(1)
+    const second = await nodes.add(['seed', 'scheduler'])
+    const made = first.store.find(statement.index)!
+    const bytes = await made.read({ start: 0, end: made.size })
+    const copy = await second.store.put({ digest: made.digest, kind: 'blob' }, bytes)
+    for (const segment of made.metainfo.segments) copy.learn(segment)
+    await flip(copy.path, 10)
+    expect(await messageOf(tell(second, statement))).toContain('the disk has not kept the index')
+    expect(second.bans.list()).toEqual([])
+    await tell(second, statement)
+    expect(second.lazy.indexes.facts().indexed).toMatchObject([{ here: true, statement: { index: statement.index } }])
+  })
+})
+
+function tell(node: LazyNode, statement: IndexStatement, sender = statement.signer) {
+  return node.calls.answer(madeCall.name, { repository, layer: statement.layer, ...replyOf(statement) }, sender)
+}
 
 /** `unseen`: the file looks as if nobody had touched it. */
 async function flip(path: string, at: number, unseen = false): Promise<void> {

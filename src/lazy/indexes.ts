@@ -38,7 +38,7 @@ export interface IndexesDeps {
   readonly swarm: Fetching
   readonly identity: Pick<Identity, 'id' | 'sign' | 'verifySignature'>
   readonly bans: Pick<Bans, 'has' | 'add' | 'list'>
-  readonly membership: Pick<Membership, 'self' | 'withMode' | 'find' | 'doubt'>
+  readonly membership: Pick<Membership, 'self' | 'withMode' | 'find' | 'doubt' | 'onLeave'>
   readonly outbound: Pick<Outbound, 'call' | 'session'>
   /** This node reads it for others. */
   readonly ordered: (location: Location) => void
@@ -70,12 +70,11 @@ export class LayerIndexes {
 
   constructor(deps: IndexesDeps) {
     this.#d = deps
-    const { identity, bans, contains, dir } = deps
+    const { identity, bans, dir } = deps
     this.finding = new Finding({
       ...deps,
       verify: (node, payload, signature) => identity.verifySignature(node, payload, signature),
       banned: (node) => bans.has(node),
-      contains: ({ repository, digest }) => contains(repository, digest),
     })
     this.#holdings = new IndexHoldings({ ...deps, finding: this.finding })
     this.#making = new Making({
@@ -138,10 +137,11 @@ export class LayerIndexes {
     }
   }
 
-  /** A seed that does not own the layer has made its index. */
-  async told(location: Location, statement: IndexStatement): Promise<void> {
+  /** `sender`, a seed that does not own the layer, has made its index. @throws {Failure} `bad-request` if it is not believed */
+  async told(location: Location, statement: IndexStatement, sender: NodeId | undefined): Promise<void> {
     const { finding } = this
-    const doubt = finding.doubt(statement, location.digest)
+    const doubt =
+      sender === statement.signer ? finding.doubt(statement, location.digest) : 'who tells of it is not who signed it'
     if (doubt !== undefined) throw new Failure('bad-request', `the index is not taken: ${doubt}`)
     if (await this.#holdings.here(location.digest, false)) return
     const holder = this.#d.membership.find(statement.signer)
@@ -177,11 +177,12 @@ export class LayerIndexes {
   }
 
   async #find(location: Location, signal: AbortSignal): Promise<Found> {
-    const { membership, ledger, log } = this.#d
+    const { membership, ledger, bans, log } = this.#d
     const { digest } = location
     const known = ledger.indexed(digest)?.statement
     const owners = this.finding.owners(digest)
-    if (known && this.finding.doubt(known, digest) === undefined) {
+    // It was believed when it came: who signed it may have left before this node started.
+    if (known && !bans.has(known.signer)) {
       // Its bytes were evicted, or the disk has not kept them.
       const brought = await this.#holdings.take(location, known, undefined, signal).catch((error: Error) => {
         log.debug('the index of a layer is not to be had any more', { layer: digest, error: error.message })
@@ -194,7 +195,7 @@ export class LayerIndexes {
     const own = membership.self.modes.includes('seed')
     const asked = own && !owners.some(({ id }) => id === membership.self.id) ? [...owners, membership.self] : owners
     for (const owner of asked) {
-      const reply = await this.#ask(owner, location)
+      const reply = await this.#ask(owner, location, signal)
       if (reply?.state === 'making' || reply?.state === 'here') return reply
       if (reply?.state === 'made') {
         try {
@@ -223,12 +224,12 @@ export class LayerIndexes {
     throw new Failure('unavailable', `no seed can be asked for the index of the layer ${digest} now`)
   }
 
-  async #ask(owner: NodeInfo, location: Location) {
+  async #ask(owner: NodeInfo, location: Location, signal: AbortSignal) {
     const not = this.#d.bans
       .list()
       .slice(0, mostNot)
       .map(({ node }) => node)
-    if (owner.id !== this.#d.membership.self.id) return this.finding.ask(owner, location, true, not)
+    if (owner.id !== this.#d.membership.self.id) return this.finding.ask(owner, location, true, not, signal)
     const reply = await this.answer({ repository: location.repository, layer: location.digest, make: true, not })
     if (reply.state !== 'made') return reply
     const statement = this.#d.ledger.indexed(location.digest)?.statement
@@ -251,7 +252,7 @@ export class LayerIndexes {
         before = false
         continue
       }
-      const reply = await this.finding.ask(owner, location, false, not)
+      const reply = await this.finding.ask(owner, location, false, not, signal)
       if (reply?.state === 'making' && before) return reply
       if (reply?.state !== 'made') continue
       try {

@@ -49,8 +49,8 @@ export class LazyLayers {
     this.content = content
     this.#metrics = metrics
     calls.on(indexCall, (asked) => indexes.answer(asked))
-    calls.on(madeCall, async ({ repository, layer, ...made }) => {
-      await indexes.told({ repository, kind: 'blob', digest: layer }, statementOf(layer, made))
+    calls.on(madeCall, async ({ repository, layer, ...made }, sender) => {
+      await indexes.told({ repository, kind: 'blob', digest: layer }, statementOf(layer, made), sender)
       return {}
     })
     calls.on(readsCall, async ({ layer, start }) => ({ reads: this.reads.answer(layer, start) }))

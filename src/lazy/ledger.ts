@@ -88,10 +88,6 @@ export class Ledger {
     })
   }
 
-  checked(layer: Digest, at: number): void {
-    this.#write(() => this.#db.query('UPDATE indexes SET checked_at = ? WHERE layer = ?').run(at, layer))
-  }
-
   /** There is nothing to be known of the index any more. */
   forget(layer: Digest): void {
     this.#write(() => this.#db.query('DELETE FROM indexes WHERE layer = ?').run(layer))

@@ -1,7 +1,10 @@
 /**
- * Who says which blob is the index of a layer. An index cannot be checked by who does not have the layer, so it has an
- * author: the seed that made it signs, everybody verifies and passes the statement on as it is. Who has the layer whole
- * can make the index again, and then knows whether the author lied.
+ * Who says which blob is the index of a layer. An index cannot be checked by who does not have the layer, so there is
+ * somebody who says it: the seed that made it signs, everybody verifies and passes the statement on as it is. Who has the
+ * layer whole can make the index again, and then knows whether that one lied; a seed that has found it right signs itself.
+ *
+ * Keys cost nothing, so a signature counts where its node is known as a seed, and nowhere else, whoever passes it on. A
+ * node that does not know the signer (a seed that has left before the node came) has the seed that it asks look for itself.
  */
 import { fromString } from 'uint8arrays/from-string'
 import type { NodeId } from '../cluster/node-info.ts'
@@ -40,8 +43,8 @@ export function state({ layer, diffId, index, size }: IndexFacts, signer: Signer
 export interface Believing {
   verify(node: NodeId, payload: Uint8Array, signature: Uint8Array): boolean
   banned(node: NodeId): boolean
-  /** Undefined where it is no member now, and nothing is known of it. */
-  isSeed(node: NodeId): boolean | undefined
+  /** It is one, or was one when it was last a member. */
+  isSeed(node: NodeId): boolean
 }
 
 /** Why a statement is not believed; undefined when it is. */
@@ -50,8 +53,7 @@ export function doubtOf(statement: IndexStatement, layer: Digest, by: Believing)
   if (statement.layer !== layer) return 'it is about another layer'
   if (size < 1 || size > mostIndexBytes) return `${size} bytes are not the size of an index`
   if (by.banned(signer)) return 'who signed it is banned'
-  // Seeds make indexes, nobody else; one that has left was one when it was asked.
-  if (by.isSeed(signer) === false) return 'who signed it is no seed'
+  if (!by.isSeed(signer)) return 'who signed it is no seed that is known here'
   return by.verify(signer, payloadOf(statement), signature) ? undefined : 'it is not signed by who it names'
 }
 

@@ -18,6 +18,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { LayerIndexes } from './indexes.ts'
 import type { Indexed, Ledger } from './ledger.ts'
 import type { Maker } from './maker.ts'
+import { state } from './statement.ts'
 import { isCandidate } from './unasked.ts'
 
 export interface TendingDeps {
@@ -26,7 +27,7 @@ export interface TendingDeps {
   readonly ledger: Ledger
   readonly maker: Maker
   readonly store: BlobStore
-  readonly identity: Pick<Identity, 'id'>
+  readonly identity: Pick<Identity, 'id' | 'sign'>
   readonly bans: Pick<Bans, 'add' | 'has'>
   readonly membership: Pick<Membership, 'self'>
   /** For which repository it is fetched now. */
@@ -127,8 +128,8 @@ export class Tending {
     }
   }
 
-  async #check({ statement }: Indexed, layer: Blob, index: Blob): Promise<void> {
-    const { maker, ledger, bans, store, clock, log } = this.#d
+  async #check({ statement, at }: Indexed, layer: Blob, index: Blob): Promise<void> {
+    const { maker, ledger, bans, store, identity, membership, clock, log } = this.#d
     const held = [layer.hold(), index.hold()]
     this.#unclear.add(statement.layer)
     try {
@@ -137,7 +138,11 @@ export class Tending {
       const verdict = await maker.check(file, index.path, this.#stop.signal)
       if (verdict === 'unknown') return
       this.#unclear.delete(statement.layer)
-      if (verdict === 'right') return ledger.checked(statement.layer, clock.wall())
+      if (verdict === 'right') {
+        // What a seed has found out it says itself: hosts that come later may not know who made it.
+        const seed = membership.self.modes.includes('seed')
+        return ledger.set(seed ? state(statement, identity) : statement, at, clock.wall())
+      }
       ledger.forget(statement.layer)
       bans.add(statement.signer, `signed an index of ${statement.layer} that is not what the layer gives`)
       await store.remove(statement.index)

@@ -69,7 +69,7 @@ export async function faultCounts(metrics: Metrics): Promise<FaultCount[]> {
   await add(metrics.piecesRejected, ({ reason }) => `Pieces of other nodes that were wrong (${reason})`)
   await add(metrics.piecesDamaged, () => 'Pieces on the disk that were wrong')
   await add(metrics.peersBanned, () => 'Nodes banned')
-  await add(metrics.peerRefused, ({ reason }) => `Requests of other nodes refused (${reason})`)
+  await add(metrics.peerRefused, ({ reason }) => `Requests on the peer port refused (${reason})`)
   await add(metrics.notServed, ({ code }) => `Requests left to the registry (${code})`)
   await add(metrics.schedulersSilent, () => 'Questions that no scheduler answered')
   // 401 is how registries ask for a token, and 404 how they say that there is no such tag.

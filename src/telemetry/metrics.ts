@@ -69,7 +69,11 @@ export function createMetrics() {
     piecesRejected: counter('shoal_pieces_rejected_total', 'Pieces thrown away', ['reason']),
     peersBanned: counter('shoal_peers_banned_total', 'Nodes banned for sending wrong bytes'),
     bans: gauge('shoal_bans', 'Nodes that are banned now'),
-    peerRefused: counter('shoal_peer_refused_total', 'Requests of other nodes refused for their ticket', ['reason']),
+    peerRefused: counter(
+      'shoal_peer_refused_total',
+      'Requests on the peer port refused for their ticket, or as a web page',
+      ['reason'],
+    ),
     blobs: gauge('shoal_blobs', 'Blobs in the store', ['state']),
     storeBytes: gauge('shoal_store_bytes', 'Bytes in the store'),
     storeDiskBytes: gauge('shoal_store_disk_bytes', 'Bytes of the disk that the store takes, its catalog included'),

@@ -1,7 +1,7 @@
 /**
  * Who may ask on the peer port. With a cluster key every request has a ticket, and every answer but a piece's bytes, which
- * have a digest, a seal; without one, whoever asks is let in and believed. Refusals are counted, and told to the operator
- * now and then with their reason.
+ * have a digest, a seal; without one, whoever asks as a node does is let in and believed, and web pages are not. Refusals
+ * are counted, and told to the operator now and then with their reason.
  */
 import type { Clock } from '../clock.ts'
 import { isNodeId, type NodeId } from '../cluster/node-info.ts'
@@ -9,6 +9,7 @@ import { type IncomingPass, Refusal, type Tickets } from '../cluster/tickets.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Seldom } from '../telemetry/seldom.ts'
+import { askerOf } from './pages.ts'
 import { headers } from './rules.ts'
 
 /** Who asks, and how it is answered. */
@@ -24,6 +25,8 @@ export type Admit = (request: Request) => Guest
 export interface AdmissionOptions {
   /** Undefined in an open cluster. */
   readonly tickets: Tickets | undefined
+  /** The host at which others are told to reach this node. */
+  readonly advertised: string
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics | undefined
@@ -40,9 +43,9 @@ export class Admission {
 
   /** @throws {Refusal} */
   admit(request: Request): Guest {
-    const { tickets } = this.#o
+    const { tickets, advertised } = this.#o
+    if (!tickets) return { sender: askerOf(request.headers, advertised), pass: undefined }
     const sender = request.headers.get(headers.node)
-    if (!tickets) return { sender: isNodeId(sender) ? sender : undefined, pass: undefined }
     const pass = tickets.check(request.headers.get(headers.ticket), sender, request.method, targetOf(request.url))
     // A ticket that is good has a sender.
     return { sender: sender ?? undefined, pass }

@@ -9,7 +9,7 @@ import type { NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
-import { wireRules } from './rules.ts'
+import { headers, routes, wireRules } from './rules.ts'
 
 const never = new AbortController().signal
 const digest: Digest = digestOf(new TextEncoder().encode('blob'))
@@ -42,6 +42,9 @@ const failureOf = (promise: Promise<unknown>): Promise<string> =>
     () => 'no failure',
     (error) => (error instanceof Failure ? error.code : String(error)),
   )
+
+/** What nodes say of themselves. */
+const asNode = () => ({ [headers.node]: a.network.membership.self.id })
 
 const key = new ClusterKey(new Uint8Array(32).fill(9))
 const clusters = [
@@ -189,7 +192,7 @@ describe('in an open cluster', () => {
     ['a frame before the hello', JSON.stringify({ t: 'unwant', digest })],
     ['a frame that is too long', `"${'x'.repeat(600 * 1024)}"`],
   ])('%s ends the session', async (_, text) => {
-    const socket = new WebSocket(`${info.url.replace('http', 'ws')}/shoal/v1/session`)
+    const socket = new WebSocket(`${info.url.replace('http', 'ws')}/shoal/v1/session`, { headers: asNode() })
     const closed = new Promise((resolve) => socket.addEventListener('close', resolve))
     socket.addEventListener('open', () => socket.send(text))
     await closed
@@ -229,7 +232,66 @@ describe('in an open cluster', () => {
     ['GET', '/shoal/v1/blobs/sha256:1/pieces/1', undefined, 400],
     ['GET', '/shoal/v1/session', undefined, 400],
   ])('%s %.40s with a wrong request is refused', async (method, route, body, status) => {
-    const response = await fetch(`${info.url}${route}`, { method, ...(body !== undefined && { body }) })
+    const response = await fetch(`${info.url}${route}`, {
+      ...{ method, headers: asNode() },
+      ...(body !== undefined && { body }),
+    })
     expect(response.status).toBe(status)
+  })
+
+  describe('web pages are refused, and nodes are not', () => {
+    const order = JSON.stringify({ location: { repository: repositoryOf('docker.io', 'app'), kind: 'blob', digest } })
+    const asked = async (more: Record<string, string | undefined>, path: string = routes.fetch, body?: string) => {
+      const given = Object.entries({ ...asNode(), ...more }).filter((header): header is [string, string] => !!header[1])
+      const method = body === undefined ? 'GET' : 'POST'
+      return (await fetch(`${info.url}${path}`, { method, headers: given, ...(body !== undefined && { body }) })).status
+    }
+
+    test.each<[string, Record<string, string | undefined>, number]>([
+      ['a node', {}, 202],
+      ['a node that calls by the name of its host', { host: 'localhost:4881' }, 202],
+      ['a page of another site', { origin: 'http://evil.example' }, 401],
+      ['a page that hides where it is from', { origin: 'null' }, 401],
+      ['a page in a browser that says how it came', { 'sec-fetch-site': 'cross-site' }, 401],
+      ['a page that cannot say who asks', { 'x-shoal-node': undefined }, 401],
+      ['who is called something else than nodes are', { 'x-shoal-node': 'me' }, 401],
+      ['a page whose name means this address now', { host: 'evil.example:4881' }, 401],
+    ])('%s', async (_, said, status) => {
+      expect(await asked(said, routes.fetch, order)).toBe(status)
+      const found = status === 202 ? 204 : status
+      expect(await asked(said, routes.ping)).toBe(found)
+      // The other ways in, which have no router.
+      const refused = (status: number) => (status === 401 ? 401 : 'asked')
+      const others = [
+        await asked(said, `/shoal/v1/blobs/${digest}/pieces/0`),
+        await asked(said, routes.announce, '{}'),
+        await asked(said, routes.session),
+      ]
+      expect(others.map(refused)).toEqual(others.map(() => refused(status)))
+    })
+
+    test('on a WebSocket too, which browsers let every page open', async () => {
+      const open = (headers: Record<string, string>) => {
+        const socket = new WebSocket(`${info.url.replace('http', 'ws')}${routes.session}`, { headers })
+        return new Promise<string>((resolve) => {
+          socket.addEventListener('open', () => {
+            socket.close()
+            resolve('open')
+          })
+          socket.addEventListener('error', () => resolve('refused'))
+        })
+      }
+      expect(await open(asNode())).toBe('open')
+      expect(await open({ ...asNode(), origin: 'http://evil.example' })).toBe('refused')
+    })
+
+    test('a node that is told by a name is called by it', async () => {
+      const named = await startTestNode({ advertise: 'Node-1.rack' })
+      const { port } = new URL(named.network.membership.self.url)
+      const url = `http://127.0.0.1:${port}${routes.ping}`
+      const said = async (host: string) => (await fetch(url, { headers: { ...asNode(), host } })).status
+      expect([await said(`node-1.rack:${port}`), await said(`node-2.rack:${port}`)]).toEqual([204, 401])
+      await named.network.close()
+    })
   })
 })

@@ -68,7 +68,7 @@ export class LocalFirst implements Outbound {
 
   async call<Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A> {
     if (node.id !== this.#self) return this.#remote.call(node, call, request)
-    return parse(call.reply, await this.#calls.answer(call.name, request))
+    return parse(call.reply, await this.#calls.answer(call.name, request, this.#self))
   }
 
   async ping(node: NodeCard): Promise<number> {

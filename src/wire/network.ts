@@ -124,8 +124,8 @@ export class Network {
     const agree = (node: NodeId) => identity.agree(node)
     const tickets = ring && new Tickets({ self: identity.id, agree, ring, clock, random })
     const seldom = new Seldom(clock)
-    const admission = new Admission({ tickets, clock, log, metrics })
     const advertise = options.advertise ?? pickAddress(networkInterfaces(), options.peerAddr.host)
+    const admission = new Admission({ tickets, advertised: advertise, clock, log, metrics })
     const encryption = options.encrypt ? await encrypt(identity, advertise, clock) : plain
 
     const calls = new Calls()

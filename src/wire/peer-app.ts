@@ -100,7 +100,7 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
     const name = c.req.param('call')
     if (!options.calls?.knows(name)) return next()
     ready()
-    return answer(c, await options.calls.answer(name, await readJson(c)))
+    return answer(c, await options.calls.answer(name, await readJson(c), c.get('guest')?.sender))
   })
 
   function answer(c: Context<Env>, value: object): Response {

@@ -166,7 +166,7 @@ export class LazyNode {
         call: async (to, call, request) => {
           const node = nodes.nodes.find((each) => each.identity.id === to.id)
           if (!node?.alive) throw new Failure('unavailable', 'it does not answer')
-          return call.reply.parse(await node.calls.answer(call.name, JSON.parse(JSON.stringify(request))))
+          return call.reply.parse(await node.calls.answer(call.name, JSON.parse(JSON.stringify(request)), identity.id))
         },
       },
       busy: () => this.busy,

@@ -3,7 +3,8 @@ import { krakenBody, webhookBody } from '../fakes/harbor.ts'
 
 const hex = '0123456789abcdef'.repeat(4)
 const digest = `sha256:${hex}`
-const id = `12D3KooW${'A'.repeat(44)}`
+/** Of the node that asks. */
+export const id = `12D3KooW${'A'.repeat(44)}`
 const zoned = { zone: 'eu/a/r1' }
 const node = {
   ...{ id, url: 'http://10.0.0.7:4881', p2p: ['/ip4/10.0.0.7/tcp/4882'], modes: ['peer', 'seed'] },

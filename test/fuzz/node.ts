@@ -6,6 +6,7 @@ import { FakeRegistry, noise } from '../fakes/registry.ts'
 import { LabNode } from '../lab/node.ts'
 import { until } from '../lab/until.ts'
 import { memoryOf } from '../load/process.ts'
+import { id } from './corpus.ts'
 import { fuzzedRequest, type Outcome, type Port, send } from './requests.ts'
 
 const ports: Readonly<Record<Port, number>> = { registry: 14880, peer: 14881, admin: 14883 }
@@ -62,7 +63,10 @@ export class FuzzedNode {
   /** It serves an honest client on each port. @throws when it does not */
   async serves(): Promise<void> {
     const said = async (port: Port, path: string, status: number) => {
-      const answer = await fetch(`http://${this.#address}:${ports[port]}${path}`, { signal: AbortSignal.timeout(5000) })
+      const answer = await fetch(`http://${this.#address}:${ports[port]}${path}`, {
+        headers: { 'x-shoal-node': id },
+        signal: AbortSignal.timeout(5000),
+      })
       await answer.arrayBuffer()
       if (answer.status !== status) throw new Error(`${path} on the ${port} port was answered ${answer.status}`)
     }

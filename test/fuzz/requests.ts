@@ -19,9 +19,9 @@ const post = (target: string, body: string) => message('POST', target, ['content
 
 function message(method: string, target: string, headers: readonly string[], body: string): string {
   const length = method === 'POST' ? [`content-length: ${Buffer.byteLength(body)}`] : []
-  return [`${method} ${target} HTTP/1.1`, 'host: node', 'connection: close', ...headers, ...length, '', body].join(
-    '\r\n',
-  )
+  // The peer port answers nodes only, and asks by which name it is called.
+  const asked = target.startsWith('/shoal/') ? ['host: 127.0.0.1', `x-shoal-node: ${right.id}`] : ['host: node']
+  return [`${method} ${target} HTTP/1.1`, ...asked, 'connection: close', ...headers, ...length, '', body].join('\r\n')
 }
 
 const handshake = ['upgrade: websocket', 'sec-websocket-version: 13', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==']

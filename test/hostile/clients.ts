@@ -18,6 +18,9 @@ export interface Nuisance {
 
 const head = (method: string, path: string, ...headers: string[]) =>
   `${[`${method} ${path} HTTP/1.1`, 'host: node', ...headers].join('\r\n')}\r\n\r\n`
+/** The peer port answers nodes only. */
+const asNode = (method: string, path: string, ...headers: string[]) =>
+  head(method, path, `x-shoal-node: 12D3KooW${'a'.repeat(44)}`, ...headers).replace('host: node', 'host: 127.0.0.1')
 const announce = '/shoal/v1/announce'
 const handshake = ['connection: upgrade', 'upgrade: websocket', 'sec-websocket-version: 13']
 
@@ -47,28 +50,28 @@ export function nuisances(digest: string): readonly Nuisance[] {
       goneAfter: 25,
     },
     { what: 'rests after an answer', port: 'registry', says: head('GET', '/v2/'), reads: true, goneAfter: 105 },
-    { what: 'takes nothing of a piece', port: 'peer', says: head('GET', piece), goneAfter: 45 },
+    { what: 'takes nothing of a piece', port: 'peer', says: asNode('GET', piece), goneAfter: 45 },
     {
       what: 'asks for a piece a hundred times at once, and takes nothing',
       port: 'peer',
-      says: head('GET', piece).repeat(100),
+      says: asNode('GET', piece).repeat(100),
       goneAfter: 80,
     },
     {
       what: 'never ends its body',
       port: 'peer',
-      says: head('POST', announce, 'content-length: 100000'),
+      says: asNode('POST', announce, 'content-length: 100000'),
       drips: ' ',
       goneAfter: 45,
     },
     {
       what: 'opens a session and says nothing',
       port: 'peer',
-      says: head('GET', '/shoal/v1/session', ...handshake, 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='),
+      says: asNode('GET', '/shoal/v1/session', ...handshake, 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='),
       reads: true,
       goneAfter: 15,
     },
-    { what: 'rests after an answer', port: 'peer', says: head('GET', '/shoal/v1/ping'), reads: true, goneAfter: 45 },
+    { what: 'rests after an answer', port: 'peer', says: asNode('GET', '/shoal/v1/ping'), reads: true, goneAfter: 45 },
     {
       what: 'asks for metrics two thousand times at once, and takes nothing',
       port: 'admin',

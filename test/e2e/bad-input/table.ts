@@ -17,6 +17,8 @@ const elsewhere = '127.0.77.2'
 const ports: Record<Port | 'p2p', number> = { registry: 14880, peer: 14881, p2p: 14882, admin: 14883 }
 const upstream = 'registry.lab'
 const repository = 'team/app'
+/** Who is no node is told that, and nothing else. */
+const someNode = `12D3KooW${'a'.repeat(44)}`
 
 export interface CommandEnd {
   /** Undefined when it had not ended after 20 s. */
@@ -56,7 +58,9 @@ export class BadInput {
   }
 
   send({ port = 'registry', method = 'GET', target, headers = [], body = '', raw }: BadRequest): Promise<Answer> {
-    return ask(address, ports[port], raw ?? bytesOf(`${address}:${ports[port]}`, { method, target, headers, body }))
+    const said = port === 'peer' ? [...headers, `X-Shoal-Node: ${someNode}`] : headers
+    const request = { method, target, headers: said, body }
+    return ask(address, ports[port], raw ?? bytesOf(`${address}:${ports[port]}`, request))
   }
 
   async run({ args, env = {} }: BadCommand): Promise<CommandEnd> {
