@@ -22,6 +22,8 @@ Run again it upgrades, and changes only the settings that are given. --uninstall
 Variables:
   SHOAL_RELEASES     where release files are: a URL or a folder with shoal-linux-x64 (and so on) and SHA256SUMS in it
   SHOAL_RELEASE_KEY  a PEM file with a public key: SHA256SUMS must be signed by it, in SHA256SUMS.sig (needs openssl)
+  SHOAL_ALLOW_DOWNGRADE
+                     1: install also what is older than what is installed
 
 A running node offers this script with its own binary, for which no release address is needed:
 
@@ -122,6 +124,36 @@ bring_from_release() {
   verify "$2" "$expected"
 }
 
+# version_of BINARY: nothing where it does not say.
+version_of() {
+  "$1" version 2>/dev/null </dev/null | sed -n 's/^shoal \([0-9][0-9]*\.[0-9][0-9]*\.[0-9][0-9]*[^ ,]*\), .*/\1/p'
+}
+
+# older VERSION OTHER: by their numbers; of the same ones, a pre-release comes before the release.
+older() {
+  a=${1%%[-+]*}
+  b=${2%%[-+]*}
+  for _ in 1 2 3; do
+    [ "${a%%.*}" -eq "${b%%.*}" ] || break
+    a=${a#*.}
+    b=${b#*.}
+  done
+  [ "${a%%.*}" -ge "${b%%.*}" ] || return 0
+  [ "${a%%.*}" -eq "${b%%.*}" ] || return 1
+  case $2 in *-*) return 1 ;; esac
+  case $1 in *-*) return 0 ;; *) return 1 ;; esac
+}
+
+# What was signed once stays signed: whoever can change what lies at that place could bring back a version with known holes.
+refuse_older() {
+  [ -x "$bin/shoal" ] || return 0
+  installed=$(version_of "$bin/shoal")
+  brought=$(version_of "$1")
+  if [ -n "$installed" ] && [ -n "$brought" ] && older "$brought" "$installed"; then
+    fail "shoal $brought is what came, and shoal $installed is installed; nothing was changed: SHOAL_ALLOW_DOWNGRADE=1 installs the older one"
+  fi
+}
+
 uninstall() {
   [ -x "$bin/shoal" ] || fail "there is no $bin/shoal: nothing to uninstall"
   exec "$bin/shoal" uninstall "$@"
@@ -181,7 +213,9 @@ main() {
     bring_from_node "$platform" "$workplace/shoal"
   fi
   chmod 755 "$workplace/shoal"
-  unset SHOAL_RELEASES SHOAL_RELEASE_KEY
+  downgrade=${SHOAL_ALLOW_DOWNGRADE:-}
+  unset SHOAL_RELEASES SHOAL_RELEASE_KEY SHOAL_ALLOW_DOWNGRADE
+  [ "$downgrade" = 1 ] || refuse_older "$workplace/shoal"
   # Not the rest of this script, which may be coming from there.
   "$workplace/shoal" install "$@" </dev/null
 }

@@ -11,6 +11,8 @@ import { notifier, watchdogMs } from './notify.ts'
 const signals = ['SIGTERM', 'SIGINT'] as const
 
 const output = new StandardOutput(process.stdout)
+// What cannot be said there is lost; without a listener it would end the process, which may be a node.
+process.stderr.on('error', () => {})
 
 const context: Context = {
   variables: process.env,

@@ -3,6 +3,7 @@ import { type AdminServer, createAdmin, serveAdmin } from './admin/admin.ts'
 import type { NodeView } from './admin/view.ts'
 import type { Clock, Random } from './clock.ts'
 import type { Membership } from './cluster/membership.ts'
+import type { Secret } from './config/secret.ts'
 import type { Settings } from './config/settings.ts'
 import { connectionsFor } from './file-limit.ts'
 import { harbor } from './harbor/harbor.ts'
@@ -53,25 +54,43 @@ export interface AdminPort {
   readonly metrics: Metrics
   readonly log: Log
   readonly preheats: Preheats
-  readonly registries: RegistrySource
-  readonly membership: Membership
+  readonly registries: Pick<RegistrySource, 'leadingTo'>
+  readonly membership: Pick<Membership, 'find'>
   /** Why the node cannot serve; empty when it can. */
   readonly notReady: () => readonly string[]
 }
 
+export interface GuardedPort extends AdminServer {
+  /** Asks for that token from now on, and for no other; where none was asked for, none is still. */
+  guard(token: Secret | undefined): void
+}
+
 /** @throws {ListenError} */
-export function adminPort({ settings, view, metrics, log, preheats, registries, ...parts }: AdminPort): AdminServer {
+export function adminPort({ settings, view, metrics, log, preheats, registries, ...parts }: AdminPort): GuardedPort {
   const { membership, notReady } = parts
-  const { token, address } = settings.admin
   const binary = ownBinary()
-  const guard = { log, ...(token ? { token } : {}) }
-  const provider = harbor({
-    ...guard,
-    preheats,
-    names: (url) => registries.leadingTo(url),
-    notReady,
-    addressOf: (node) => membership.find(node)?.url,
-  })
-  const options = { ...guard, pages: dashboard(), provider, ...(binary ? { binary } : {}) }
-  return serveAdmin(createAdmin(view, metrics, options), address)
+  const pages = dashboard()
+  const appFor = (token: Secret | undefined) => {
+    const guard = { log, ...(token ? { token } : {}) }
+    const provider = harbor({
+      ...guard,
+      preheats,
+      names: (url) => registries.leadingTo(url),
+      notReady,
+      addressOf: (node) => membership.find(node)?.url,
+    })
+    return createAdmin(view, metrics, { ...guard, pages, provider, ...(binary ? { binary } : {}) })
+  }
+  let { token } = settings.admin
+  let app = appFor(token)
+  const server = serveAdmin({ fetch: (request) => app.fetch(request) }, settings.admin.address)
+  return {
+    ...server,
+    guard(next) {
+      if (!token || !next || next.equals(token)) return
+      token = next
+      // What was handed out for the old one, such as the key of an installer, opens nothing more.
+      app = appFor(token)
+    },
+  }
 }

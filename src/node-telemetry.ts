@@ -24,7 +24,7 @@ export function telemetryOf(settings: Pick<Settings, 'log'>, clock: Clock): Node
     metrics.logLines.inc({ level })
     recent.add(level, message, fields)
   }
-  const log = createLog({ ...settings.log, written })
+  const log = createLog({ ...settings.log, written, lost: () => metrics.logLinesLost.inc() })
   return { metrics, recent, log, levels: new LogLevels(log, clock) }
 }
 

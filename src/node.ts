@@ -385,6 +385,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         try {
           const { settings: now, changes } = read()
           sources.reroute(now)
+          admin.guard(now.admin.token)
           log.info('settings were read again', {
             changed: changes.now.join(', ') || 'nothing',
             ...(changes.atNextStart.length > 0 ? { wantsRestart: changes.atNextStart.join(', ') } : {}),

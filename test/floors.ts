@@ -19,7 +19,7 @@ export const floors: readonly (readonly string[])[] = [
   ['aside.ts', 'oci', 'tar', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
   ['config', 'piece', 'erofs', 'file-limit.ts', 'fuse'],
   ['store', 'cluster', 'install', 'layer-index'],
-  ['source', 'wire', 'configure', 'get', 'kubernetes', 'state'],
+  ['source', 'wire', 'configure', 'get', 'kubernetes', 'local', 'state'],
   ['swarm', 'scheduler', 'rights', 'home'],
   ['content', 'engine'],
   ['preheat', 'push', 'replicate', 'keep', 'lazy'],

@@ -234,9 +234,12 @@ export const rows: readonly Row[] = [
       },
       {
         title: 'Lines logged',
-        help: 'Warnings and errors.',
+        help: 'Warnings and errors, and lines of all levels that could not be written.',
         unit: 'ops',
-        queries: [q(sum('level', rate('shoal_log_lines_total', ',level=~"warn|error"')), '{{level}}')],
+        queries: [
+          q(sum('level', rate('shoal_log_lines_total', ',level=~"warn|error"')), '{{level}}'),
+          q(sum('', rate('shoal_log_lines_lost_total')), 'lost'),
+        ],
       },
     ],
   },

@@ -232,7 +232,11 @@ export interface AdminLimits {
 export const adminLimits: AdminLimits = { requests: 128, idleSeconds: 10, bodyBytes: 256 * 1024 }
 
 /** @throws {ListenError} when the address cannot be had */
-export function serveAdmin(app: Hono, address: Address, limits = adminLimits): AdminServer {
+export function serveAdmin(
+  app: { fetch(request: Request): Response | Promise<Response> },
+  address: Address,
+  limits = adminLimits,
+): AdminServer {
   const server = listen(address, '--admin-addr', () =>
     Bun.serve({
       hostname: address.host,

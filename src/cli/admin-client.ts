@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Secret } from '../config/secret.ts'
 import { type Address, formatAddress } from '../listen.ts'
+import { strangerAt, strangerSentence } from '../local/stranger.ts'
 import { CommandError } from './exit.ts'
 
 const errorSchema = z.object({ error: z.object({ message: z.string() }) })
@@ -10,10 +11,12 @@ type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 const deadlineMs = 10_000
 
 export class AdminClient {
+  readonly #address: Address
   readonly #where: string
   readonly #headers: Record<string, string>
 
   constructor(address: Address, token: Secret | undefined) {
+    this.#address = address
     this.#where = formatAddress(address)
     this.#headers = token ? { authorization: `Bearer ${token.reveal()}` } : {}
   }
@@ -61,6 +64,10 @@ export class AdminClient {
   }
 
   async #fetch(method: Method, path: string, sent: object | undefined): Promise<Response> {
+    const stranger = this.#headers.authorization === undefined ? undefined : await strangerAt(this.#address)
+    if (stranger !== undefined) {
+      throw new CommandError(`the token is not sent: ${strangerSentence(this.#address, stranger)}`)
+    }
     try {
       return await fetch(`http://${this.#where}${path}`, {
         method,

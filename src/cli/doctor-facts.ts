@@ -37,7 +37,7 @@ async function factsOf(command: Command, context: Context): Promise<Facts> {
   const { node, members } = own
   const service = context.host.exists(places.unit)
   const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
-  const ports = lookAtPorts(portsOf(settings, node))
+  const ports = await lookAtPorts(portsOf(settings, node))
   const registry = parseAddress(node?.addresses.registry ?? '') ?? settings.registry.address
   const mirror = `http://${formatAddress(reachable(registry))}`
   const [reached, joins, sources, engines] = await Promise.all([

@@ -41,7 +41,7 @@ export function mount(program: Command, context: Context): void {
       }
       const problem = whyNot(hostFacts())
       if (problem) throw new CommandError(problem)
-      const registry = await registryOf(command, context)
+      const registry = await registryOf(command, context, { believe: true })
       const client = await startedMounter(command, context)
       const mounted = await client.mount({
         node: { registry },

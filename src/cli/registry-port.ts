@@ -3,14 +3,19 @@ import type { Command } from 'commander'
 import { nodeSchema } from '../admin/view.ts'
 import { loadOne } from '../config/load.ts'
 import { type Address, formatAddress, isLoopback, parseAddress } from '../listen.ts'
+import { refuseStranger } from '../local/stranger.ts'
 import { clientOf } from './client-flags.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { flagsOf } from './flags.ts'
 
-/** `http://127.0.0.1:4880`, as the node says at its admin port. @throws {CommandError} */
-export async function registryOf(command: Command, context: Context): Promise<string> {
+/**
+ * `http://127.0.0.1:4880`, as the node says at its admin port.
+ * @param believe what comes from there becomes files that root runs @throws {CommandError} @throws {Failure} `forbidden`
+ */
+export async function registryOf(command: Command, context: Context, { believe = false } = {}): Promise<string> {
   const admin = loadOne('admin-addr', flagsOf(command, ['admin-addr']), context.variables, context.host)!
+  if (believe) await refuseStranger(`http://${formatAddress(admin)}`)
   const { addresses } = await clientOf(command, context).get('/api/v1/node', nodeSchema)
   const registry = parseAddress(addresses.registry)
   if (!registry) throw new CommandError(`the node says that its registry port is at ${addresses.registry}`)

@@ -69,6 +69,29 @@ describe('a node that was started', () => {
     expect(await code).toBe(0)
   })
 
+  test('is told of a change once where it counts at once, and as long as it wants a restart', async () => {
+    const context = new FakeContext()
+    const seen: unknown[] = []
+    const node = Object.assign(new Node(), {
+      reload: (read: () => { changes: unknown }) => void seen.push(read().changes),
+    })
+    context.node = () => Promise.resolve(node)
+    context.files['/token'] = 'correct-horse-battery'
+    context.files['/ca.pem'] = 'one'
+    const code = run(['up', '--admin-token-file', '/token', '--ca-file', '/ca.pem'], context)
+    await settled()
+    context.files['/token'] = 'staple-correct-horse'
+    context.files['/ca.pem'] = 'another'
+    context.reload()
+    context.reload()
+    expect(seen).toEqual([
+      { now: ['admin-token-file'], atNextStart: ['ca-file'] },
+      { now: [], atNextStart: ['ca-file'] },
+    ])
+    node.end.resolve()
+    expect(await code).toBe(0)
+  })
+
   test('puts no sentences among JSON logs', async () => {
     const { context, node, code } = upWith(['--log-format', 'json'])
     await settled()

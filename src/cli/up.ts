@@ -23,10 +23,14 @@ export function up(program: Command, context: Context, done: (code: ExitCode) =>
     )
   addFlags(command).action(async () => {
     const read = () => load(flagsOf(command), context.variables, context.host)
-    const { settings, values, file } = read()
+    const started = read()
+    const { settings, file } = started
+    let before = started
     const reread = (): Reread => {
       const now = read()
-      return { settings: now.settings, changes: changesOf(values, now.values) }
+      const changes = changesOf(started, before, now)
+      before = now
+      return { settings: now.settings, changes }
     }
     if (file !== undefined && settings.log.format === 'text') context.out(`settings from ${file}`)
     try {

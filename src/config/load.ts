@@ -14,6 +14,8 @@ export interface Loaded {
   readonly settings: Settings
   /** What they were settled from, by name. */
   readonly values: Values
+  /** Of files that they name: the SHA-256 of what was in them, which may change under the same name. */
+  readonly contents: { readonly [N in Name]?: string }
   /** The YAML file that was read, if any. */
   readonly file?: string
 }
@@ -32,14 +34,23 @@ export function load(flags: Flags, variables: Variables, host: Host): Loaded {
   problems.throw()
   // The map above has each name of the table with its own kind's value; no type of an object built so can say that.
   const values = read as unknown as Values
+  const contents: { [N in Name]?: string } = {}
+  const noted = (name: Name, text: string) => {
+    contents[name] = new Bun.CryptoHasher('sha256').update(text).digest('hex')
+    return text
+  }
   const settings = settle(values, host, {
     problems,
     labelOf: (name) => labelOf(name, givens),
-    read: (path, name) => readNamed(path, name, givens, host),
-    readToken: (path) => readToken(path, labelOf('admin-token-file', givens), host),
+    read: (path, name) => noted(name, readNamed(path, name, givens, host)),
+    readToken: (path) => {
+      const token = readToken(path, labelOf('admin-token-file', givens), host)
+      noted('admin-token-file', token.reveal())
+      return token
+    },
   })
   problems.throw()
-  return { settings: freeze(settings), values, ...(file === undefined ? {} : { file }) }
+  return { settings: freeze(settings), values, contents, ...(file === undefined ? {} : { file }) }
 }
 
 /** One setting alone, for commands that need no more: flag over variable over default. @throws {ConfigError} */

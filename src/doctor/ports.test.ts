@@ -16,6 +16,13 @@ describe('ports', () => {
       false,
       ['problem: 127.0.0.1:4880 (--registry-addr) is taken by another program'],
     ],
+    ...[true, false].map((running): [string, PortFacts[], boolean, string[]] => [
+      `another user who has one in its place is named, node or not: ${running}`,
+      [{ ...held, stranger: 'mallory' }],
+      running,
+      ['problem: 127.0.0.1:4880 (--registry-addr) is held by the user mallory, and no node of root or the service'],
+    ]),
+    ['where nobody is believed, it is as another program', [{ ...peer, stranger: 'mallory' }], true, ['good']],
     ['a node that runs has them', [{ ...port, taken: true }, peer], true, ['good']],
     ['or ought to', [port], true, ['problem: nothing listens on 127.0.0.1:4880 (--registry-addr)']],
     [

@@ -1,5 +1,4 @@
 /** Whether the ports of a node are there for it. Pure. */
-import { isWildcard } from '../cluster/advertise.ts'
 import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import { type Finding, findingsOf } from './finding.ts'
 
@@ -16,17 +15,31 @@ export interface PortFacts {
   readonly taken: boolean
   /** Who; absent where this user may not know. */
   readonly holder?: Holder
+  /** Which user has it, who is none that a node is believed to run as. */
+  readonly stranger?: string
 }
 
 const { good, warning, problem } = findingsOf('ports')
 const forOthers = new Set(['--peer-addr', '--p2p-addr'])
+/** Where engines, mounts and commands of this host believe what they are told. */
+const believed = new Set(['--registry-addr', '--admin-addr'])
 
 /** `running`: a node answers at the admin port, so what is taken is taken by it. */
 export function judgePorts(ports: readonly PortFacts[], running: boolean): Finding[] {
-  const found = ports.flatMap((port) => (running ? ofNode(port) : forNode(port)))
+  const found = ports.flatMap((port) => ofStranger(port) ?? (running ? ofNode(port) : forNode(port)))
   if (found.length > 0) return found
   const list = ports.map(({ address }) => formatAddress(address)).join(', ')
   return [good(running ? `the node listens on ${list}` : `free for a node: ${list}`)]
+}
+
+function ofStranger({ flag, address, stranger }: PortFacts): Finding[] | undefined {
+  if (stranger === undefined || !believed.has(flag)) return undefined
+  return [
+    problem(`${formatAddress(address)} (${flag}) is held by the user ${stranger}, and no node of root or the service`, {
+      why: 'engines take what that user gives them for images; mounts, and commands with a token, do not',
+      remedy: `ss -ltnp 'sport = :${address.port}'   # as root: which program; stop it, then start the node`,
+    }),
+  ]
 }
 
 function ofNode({ flag, address, taken }: PortFacts): Finding[] {
@@ -61,9 +74,4 @@ function forNode({ flag, address, taken, holder }: PortFacts): Finding[] {
         : `${holder ? `kill ${holder.pid}` : `ss -ltnp 'sport = :${address.port}'   # as root: who it is; stop that`}, or: shoal up ${flag} ${free}`,
     }),
   ]
-}
-
-/** Whether a socket at `one` is in the way of, or is, one at `other`. */
-export function meets(one: Address, other: Address): boolean {
-  return one.port === other.port && (one.host === other.host || isWildcard(one.host) || isWildcard(other.host))
 }

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { FakeContent } from '../../test/fakes/content.ts'
+import { type OwnConnection, ownConnection } from '../../test/fakes/own-connection.ts'
 import { told } from '../../test/fakes/told.ts'
 import { mostToldBytes, type Told } from '../lazy/mounted.ts'
 import { silentLog } from '../telemetry/log.ts'
@@ -10,30 +10,21 @@ import { createMetrics } from '../telemetry/metrics.ts'
 import { createRegistry } from './registry.ts'
 import { kindOfTarget } from './request.ts'
 
-/** A connection of this process to itself: who is at its other end is looked up in the kernel's tables. */
-let server: Server
-let client: Socket
-let own: Socket
+let connection: OwnConnection
 beforeAll(async () => {
-  const accepted = Promise.withResolvers<Socket>()
-  server = createServer(accepted.resolve).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  client = connect(port, '127.0.0.1')
-  own = await accepted.promise
+  connection = await ownConnection()
 })
-afterAll(() => {
-  client.destroy()
-  own.destroy()
-  server.close()
-})
+afterAll(() => connection.close())
 
 let heard: Told[]
 beforeEach(() => {
   heard = []
 })
 
-async function put(body: string, { socket = own as object, headers = {}, method = 'PUT' } = {}): Promise<Response> {
+async function put(
+  body: string,
+  { socket = connection.socket as object, headers = {}, method = 'PUT' } = {},
+): Promise<Response> {
   const nobody = () => Promise.reject(new Error('not asked'))
   const app = createRegistry({
     ...{ content: new FakeContent(), clock: new FakeClock(), metrics: createMetrics(), log: silentLog },

@@ -8,7 +8,7 @@ import type { Visitor } from '../rights/visitor.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { answerBlob } from './blobs.ts'
-import { visitorAt } from './clients.ts'
+import { isProxied, visitorAt } from './clients.ts'
 import { challenge, renderFailure } from './errors.ts'
 import { bodyOf, type Environment, type Exchange, exchangeOf, type Own, type Services } from './exchange.ts'
 import { Sending } from './file-bytes.ts'
@@ -116,16 +116,13 @@ export function pullLog(
   })
 }
 
-/** A proxy sets one of these at least. */
-const proxied = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-proto', 'x-real-ip']
-
 function writtenOf(c: Context<Environment>, { client, target, header }: Exchange, tokens: Tokens): Written {
   return {
     target,
     header,
     authorization: tokens.meant(header('authorization')),
     // Whoever comes through a proxy comes from it, and it may be on this host.
-    local: isLoopback(client.replace(/^::ffff:/i, '')) && !proxied.some((name) => header(name) !== undefined),
+    local: isLoopback(client.replace(/^::ffff:/i, '')) && !isProxied(header),
     browser: header('origin') !== undefined,
     body: bodyOf(c),
   }

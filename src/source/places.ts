@@ -41,31 +41,25 @@ for (const [network, prefix, family] of [
   privateNetworks.addSubnet(network, prefix, family)
 }
 
+/**
+ * Undefined for an address that anybody may be sent to, and for what is no IP address.
+ * @param own addresses of this host beside those that every host has
+ */
+export function placeOf(address: string, own?: BlockList): Place | undefined {
+  const place = lists.find(([, list]) => isIn(list, address))?.[0]
+  return place ?? (own !== undefined && isIn(own, address) ? 'this host' : undefined)
+}
+
 /** The same, and private networks too: undefined for what is on the internet. */
-export function outsidePlaceOf(address: string): Place | undefined {
-  const place = placeOf(address)
-  if (place !== undefined) return place
-  const family = isIP(address)
-  const inner = family === 6 ? embedded(address) : undefined
-  const inside =
-    family !== 0 &&
-    (family === 4 || inner !== undefined
-      ? privateNetworks.check(inner ?? address, 'ipv4')
-      : privateNetworks.check(address, 'ipv6'))
-  return inside ? 'a private network' : undefined
+export function outsidePlaceOf(address: string, own?: BlockList): Place | undefined {
+  return placeOf(address, own) ?? (isIn(privateNetworks, address) ? 'a private network' : undefined)
 }
 
-/** Undefined for an address that anybody may be sent to, and for what is no IP address. */
-export function placeOf(address: string): Place | undefined {
+function isIn(list: BlockList, address: string): boolean {
   const family = isIP(address)
-  if (family === 0) return undefined
-  if (family === 4) return inLists(address, 'ipv4')
-  const inner = embedded(address)
-  return inner === undefined ? inLists(address, 'ipv6') : inLists(inner, 'ipv4')
-}
-
-function inLists(address: string, family: 'ipv4' | 'ipv6'): Place | undefined {
-  return lists.find(([, list]) => list.check(address, family))?.[0]
+  if (family === 0) return false
+  const inner = family === 4 ? address : embedded(address)
+  return inner === undefined ? list.check(address, 'ipv6') : list.check(inner, 'ipv4')
 }
 
 /** The IPv4 address that an IPv6 one leads to: mapped (::ffff:0:0/96), translated (64:ff9b::/96) or 6to4 (2002::/16). */

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'bun:test'
+import { BlockList } from 'node:net'
 import { FakeClock } from '../../test/fakes/clock.ts'
+import { outsidePlaceOf } from './places.ts'
 import { Reach, type ReachOptions } from './reach.ts'
 import type { Upstream } from './upstreams.ts'
 
@@ -24,7 +26,13 @@ function setUp(options: ReachOptions = {}) {
     return names[host] ?? []
   }
   const choose = async (addresses: readonly string[]) => addresses[0]
-  const reach = new Reach(clock, { lookup, choose, proxy: () => undefined, ...options })
+  const reach = new Reach(clock, {
+    lookup,
+    choose,
+    proxy: () => undefined,
+    own: async () => new BlockList(),
+    ...options,
+  })
   const address = (origin: string, url: string, listed = false) =>
     reach.check(upstreamAt(origin, listed), new URL(url)).then(({ address }) => address)
   const allowed = (origin: string, url: string, listed = false) =>
@@ -78,6 +86,56 @@ describe('a registry that nobody listed', () => {
     expect(await allowed('https://ghcr.io', 'https://cdn.example/blob')).toBe(true)
     expect(await allowed('https://ghcr.io', 'https://on-host.corp/blob')).toBe(false)
     expect(await allowed('https://ghcr.io', 'http://169.254.169.254/latest/meta-data')).toBe(false)
+  })
+})
+
+describe("an address of this host's own", () => {
+  const names: Record<string, string[]> = {
+    'node.corp': ['10.0.0.7'],
+    'rebound.example': ['93.184.215.14', 'fd12:3456::7'],
+  }
+  const list = new BlockList()
+  list.addAddress('10.0.0.7', 'ipv4')
+  list.addAddress('fd12:3456::7', 'ipv6')
+  const own = async () => list
+  const setUpOwn = (options: ReachOptions = {}) =>
+    setUp({ lookup: async (host) => names[host] ?? ['93.184.215.14'], own, ...options })
+
+  test.each([
+    'https://10.0.0.7:10250/v2/',
+    'https://[::ffff:10.0.0.7]/v2/',
+    'https://[fd12:3456::7]/v2/',
+    'https://node.corp/v2/',
+    'https://rebound.example/v2/',
+  ])('is not asked for a registry that nobody listed: %s', async (url) => {
+    const { allowed } = setUpOwn()
+    expect(await allowed(new URL(url).origin, url)).toBe(false)
+    expect(await allowed('https://ghcr.io', url)).toBe(false)
+  })
+
+  test('is this host as loopback is, for files as well', async () => {
+    const url = new URL('https://10.0.0.7/v2/')
+    const asked = (options: ReachOptions) => setUpOwn(options).reach.check(upstreamAt('https://10.0.0.7'), url)
+    await expect(asked({})).rejects.toThrow('leads to 10.0.0.7, which is this host; add --upstream')
+    await expect(asked({ placeOf: outsidePlaceOf })).rejects.toThrow('which is this host')
+  })
+
+  test('is asked where it is listed, and for a listed registry on this host', async () => {
+    const { allowed } = setUpOwn()
+    expect(await allowed('http://10.0.0.7:5000', 'http://10.0.0.7:5000/v2/', true)).toBe(true)
+    expect(await allowed('http://127.0.0.1:5000', 'http://10.0.0.7:9000/bucket', true)).toBe(true)
+    expect(await allowed('http://10.0.0.8:5000', 'http://10.0.0.7:9000/bucket', true)).toBe(false)
+  })
+
+  test('is looked for again a minute later', async () => {
+    const lists = [new BlockList(), list]
+    const { allowed, clock } = setUpOwn({ own: async () => lists.shift()! })
+    const ask = () => allowed('https://10.0.0.7', 'https://10.0.0.7/v2/')
+    expect(await ask()).toBe(true)
+    clock.advance(59_999)
+    expect(await ask()).toBe(true)
+    clock.advance(30_000)
+    expect(await ask()).toBe(false)
   })
 })
 
@@ -183,7 +241,8 @@ describe('a connection', () => {
   test('is not made while a resolver does not answer: it might say another thing to who asks next', async () => {
     const { clock, address } = setUp({ lookup: () => new Promise(() => {}) })
     const checked = address('https://r.example', 'https://r.example')
-    clock.advance(5_000)
+    checked.catch(() => {})
+    await clock.run(5_000)
     await expect(checked).rejects.toMatchObject({ code: 'unavailable' })
   })
 })

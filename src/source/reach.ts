@@ -10,11 +10,12 @@
  * not tried again before all others have.
  */
 import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
+import { type BlockList, isIP } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { lru } from '../lru.ts'
 import { firstToAnswer } from './first-to-answer.ts'
+import { OwnAddresses } from './own-addresses.ts'
 import { type Place, placeOf as usualPlaceOf } from './places.ts'
 import { proxyFor } from './proxy.ts'
 import { unreachable } from './unreachable.ts'
@@ -28,7 +29,9 @@ export interface ReachOptions {
   /** Which proxy requests to that URL go through, if any. */
   readonly proxy?: (url: URL) => string | undefined
   /** What kind of address it is, if it is one that nobody may send this node to. */
-  readonly placeOf?: (address: string) => Place | undefined
+  readonly placeOf?: (address: string, own: BlockList) => Place | undefined
+  /** Addresses that are this host's own. */
+  readonly own?: () => Promise<BlockList>
 }
 
 /** How to get to a URL. */
@@ -60,7 +63,9 @@ export class Reach {
 
   constructor(clock: Clock, options: ReachOptions = {}) {
     this.#clock = clock
-    this.#o = { lookup: addressesOf, choose: firstToAnswer, proxy: proxyOf, placeOf: usualPlaceOf, ...options }
+    const addresses = new OwnAddresses(clock, options.own)
+    const own = () => addresses.get()
+    this.#o = { lookup: addressesOf, choose: firstToAnswer, proxy: proxyOf, placeOf: usualPlaceOf, ...options, own }
   }
 
   /**
@@ -126,7 +131,8 @@ export class Reach {
   }
 
   async #resolve(host: string): Promise<Found> {
-    const { placeOf } = this.#o
+    const own = await this.#o.own()
+    const placeOf = (address: string) => this.#o.placeOf(address, own)
     const literal = placeOf(host)
     if (literal !== undefined) return known([], [literal])
     if (isThisHost(host)) return known([], ['this host'])

@@ -124,6 +124,7 @@ export function createMetrics() {
     homeWrittenBytes: counter('shoal_home_written_bytes_total', 'Bytes of content sent to backends'),
     ready: gauge('shoal_ready', '1 while this node can serve, else 0'),
     logLines: counter('shoal_log_lines_total', 'Lines logged', ['level']),
+    logLinesLost: counter('shoal_log_lines_lost_total', 'Lines that could not be written to standard error'),
     buildInfo: gauge('shoal_build_info', 'Constant 1, labelled by what is running', ['version', 'commit', 'bun']),
     ...processMetrics(registers),
   }

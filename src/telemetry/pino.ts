@@ -5,6 +5,7 @@
 import pino, { type Logger } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import { type Fields, type Log, type LogLevel, logLevels } from './log.ts'
+import { StandardError } from './standard-error.ts'
 
 export interface LogOptions {
   readonly level: LogLevel
@@ -13,6 +14,8 @@ export interface LogOptions {
   readonly color: boolean
   /** Told of each line that is written, before keys that are secrets are taken out of `fields`. */
   readonly written?: (level: LogLevel, message: string, fields?: Fields) => void
+  /** Told of each of those that could not be written in the end. */
+  readonly lost?: () => void
 }
 
 /** The level may be changed, for this log and all its children, those there are already included. */
@@ -38,7 +41,7 @@ const paths = secretKeys.flatMap((key) => {
 export function createLog(options: LogOptions, lines?: Lines): LevelledLog {
   const { format, color } = options
   const gate = new Gate(options.level, options.written)
-  const destination = lines ?? pino.destination({ dest: 2, sync: true })
+  const destination = lines ?? new StandardError({ lost: options.lost ?? (() => {}) })
   const logger = pino(
     {
       // A child of pino's keeps the level that its parent had when it was made: the gate decides for all of them.

@@ -3,7 +3,7 @@
  * and an operator who wants to read more in its log.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -85,6 +85,20 @@ describe.skipIf(obstacle !== undefined)('a node that runs', () => {
     node.process.signal('SIGHUP')
     await until('it has read its settings', 20, async () => (await level()) === 'warn')
     expect(node.process.logged()).toContain('"from":"info","to":"debug","message":"the log level was changed"')
+  }, 60_000)
+
+  test('asks for the token that is in its file when it is told to read its settings again, and for no other', async () => {
+    const old = join(dir, 'old.token')
+    const asked = async (file: string) => {
+      const { code } = await tryRun([builtBinary, 'log-level', '--admin-addr', admin, '--token-file', file])
+      return code
+    }
+    copyFileSync(token, old)
+    expect([await asked(token), await asked(old)]).toEqual([0, 0])
+    writeFileSync(token, 'staple-correct-horse')
+    node.process.signal('SIGHUP')
+    await until('it asks for the new one', 20, async () => (await asked(token)) === 0)
+    expect(await asked(old)).toBe(1)
   }, 60_000)
 })
 

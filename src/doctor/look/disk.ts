@@ -12,6 +12,7 @@ import {
 import { dirname, join } from 'node:path'
 import type { StoreSettings } from '../../config/settings.ts'
 import { ownData } from '../../install/places.ts'
+import { nameOf } from '../../local/users.ts'
 import type { DiskFacts } from '../disk.ts'
 
 export function lookAtDisk({ dataDir, cacheBytes, keepFree }: StoreSettings): DiskFacts {
@@ -76,9 +77,4 @@ function namesIn(path: string): string[] {
   } catch {
     return []
   }
-}
-
-function nameOf(uid: number): string {
-  const users = existsSync('/etc/passwd') ? readFileSync('/etc/passwd', 'utf8') : ''
-  return new RegExp(`^([^:]+):[^:]*:${uid}:`, 'm').exec(users)?.[1] ?? String(uid)
 }

@@ -1,13 +1,14 @@
 /** What is read off this machine, and the readers of the kernel's tables. */
 import { expect, test } from 'bun:test'
+import { listenersIn } from '../../local/listeners.ts'
 import { mountOf } from './disk.ts'
 import { lookAtKernel } from './kernel.ts'
-import { listenersIn, lookAtPorts } from './ports.ts'
+import { lookAtPorts } from './ports.ts'
 
 test('listening sockets are read from the tables of both families', () => {
   const head = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode'
   const row = (local: string, state: string, inode: number) =>
-    `   0: ${local} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1 0 100 0`
+    `   0: ${local} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000  1000        0 ${inode} 1 0 100 0`
   const table = [
     head,
     row('0100007F:1310', '0A', 11),
@@ -18,25 +19,25 @@ test('listening sockets are read from the tables of both families', () => {
     '',
   ].join('\n')
   expect(listenersIn(table)).toEqual([
-    { address: { host: '127.0.0.1', port: 4880 }, inode: '11' },
-    { address: { host: '::', port: 4882 }, inode: '13' },
-    { address: { host: '127.0.0.1', port: 4883 }, inode: '14' },
-    { address: { host: '2001:db8::fe00:1', port: 80 }, inode: '15' },
+    { address: { host: '127.0.0.1', port: 4880 }, uid: 1000, inode: '11' },
+    { address: { host: '::', port: 4882 }, uid: 1000, inode: '13' },
+    { address: { host: '127.0.0.1', port: 4883 }, uid: 1000, inode: '14' },
+    { address: { host: '2001:db8::fe00:1', port: 80 }, uid: 1000, inode: '15' },
   ])
 })
 
-test('a port is taken by who listens there or everywhere, and by nobody when it is let go', () => {
-  const look = (host: string, port: number) => lookAtPorts([{ flag: '--x', address: { host, port } }])[0]
+test('a port is taken by who listens there or everywhere, and by nobody when it is let go', async () => {
+  const look = async (host: string, port: number) => (await lookAtPorts([{ flag: '--x', address: { host, port } }]))[0]
   const server = Bun.listen({ hostname: '0.0.0.0', port: 0, socket: { data() {} } })
   const { port } = server
   try {
     for (const host of ['0.0.0.0', '127.0.0.1', 'localhost']) {
-      expect(look(host, port)).toMatchObject({ taken: true, holder: { pid: process.pid } })
+      expect(await look(host, port)).toMatchObject({ taken: true, holder: { pid: process.pid } })
     }
   } finally {
     server.stop(true)
   }
-  expect(look('127.0.0.1', port)?.taken).toBe(false)
+  expect((await look('127.0.0.1', port))?.taken).toBe(false)
 })
 
 test('the mount of a path is the last and longest that it is on, names with spaces included', () => {

@@ -1,42 +1,12 @@
-/** Who listens where on this host, as the kernel tells it. */
+/** The ports of a node, as they are on this host. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { Address } from '../../listen.ts'
-import { type Holder, meets, type PortFacts } from '../ports.ts'
+import { listenersHere, meets } from '../../local/listeners.ts'
+import { strangerAmong } from '../../local/stranger.ts'
+import type { Holder, PortFacts } from '../ports.ts'
 
-interface Listener {
-  readonly address: Address
-  readonly inode: string
-}
-
-/** proc_net_tcp(5): sockets that listen. Addresses are words of 32 bits in the machine's own order. Pure. */
-export function listenersIn(table: string): Listener[] {
-  return table
-    .split('\n')
-    .slice(1)
-    .flatMap((line) => {
-      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/)
-      if (state !== '0A') return []
-      const [hex = '', port = ''] = local.split(':')
-      const host = hex.length === 8 ? v4(hex) : v6(hex)
-      return [{ address: { host, port: Number.parseInt(port, 16) }, inode }]
-    })
-}
-
-const wordsOf = (hex: string) => (hex.match(/.{8}/g) ?? []).map((word) => (word.match(/../g) ?? []).reverse().join(''))
-
-function v4(hex: string): string {
-  return (wordsOf(hex)[0]?.match(/../g) ?? []).map((byte) => Number.parseInt(byte, 16)).join('.')
-}
-
-function v6(hex: string): string {
-  const whole = wordsOf(hex).join('')
-  if (/^0{20}f{4}/i.test(whole)) return v4(hex.slice(24))
-  const groups = (whole.match(/.{4}/g) ?? []).join(':')
-  return new URL(`http://[${groups}]/`).hostname.slice(1, -1)
-}
-
-export function lookAtPorts(wanted: readonly { flag: string; address: Address }[]): PortFacts[] {
-  const listeners = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => listenersIn(textOf(path)))
+export async function lookAtPorts(wanted: readonly { flag: string; address: Address }[]): Promise<PortFacts[]> {
+  const listeners = await listenersHere()
   const here = wanted.map(({ flag, address }) => ({
     flag,
     address,
@@ -45,7 +15,12 @@ export function lookAtPorts(wanted: readonly { flag: string; address: Address }[
   const holders = holdersOf(new Set(here.flatMap(({ inode }) => inode ?? [])))
   return here.map(({ flag, address, inode }) => {
     const holder = inode === undefined ? undefined : holders.get(inode)
-    return { flag, address, taken: inode !== undefined, ...(holder ? { holder } : {}) }
+    const stranger = strangerAmong(listeners, address)
+    return {
+      ...{ flag, address, taken: inode !== undefined },
+      ...(holder ? { holder } : {}),
+      ...(stranger === undefined ? {} : { stranger }),
+    }
   })
 }
 

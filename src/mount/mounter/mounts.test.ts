@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeClock } from '../../../test/fakes/clock.ts'
 import { FakeRegistry } from '../../../test/fakes/registry.ts'
+import { listenAsNobody } from '../../../test/fakes/stranger.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { manifestTypes } from '../../oci/media.ts'
 import { silentLog } from '../../telemetry/log.ts'
@@ -71,7 +72,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-function mount(at: string) {
+function mount(at: string, origin = registry.url.origin) {
   const name = 'lab/app'
   const json = (value: object) => new TextEncoder().encode(JSON.stringify(value))
   const bytes = new Uint8Array([1])
@@ -90,7 +91,7 @@ function mount(at: string) {
   }
   registry.manifest(name, 'v1', json(manifest), manifestTypes.ociManifest)
   const image = `${registry.host}/${name}:v1`
-  const node = { registry: registry.url.origin }
+  const node = { registry: origin }
   return mounts.add({ node, image, dir: at, rw: false, prefetch: false, platform: 'linux/amd64' })
 }
 
@@ -105,6 +106,20 @@ test('one that the kernel does not mount is written down no more, and holds noth
   await expect(mount('/srv/one')).rejects.toThrow('the kernel did not mount overlay at /srv/one: no')
   expect([written, mounts.count, held]).toEqual([[], 0, []])
 })
+
+test.skipIf(process.getuid?.() !== 0)(
+  'which image it is of is not asked of a user who has the port of the node',
+  async () => {
+    const stranger = listenAsNobody()
+    try {
+      const mounting = mount('/srv/one', `http://127.0.0.1:${stranger.port}`)
+      await expect(mounting).rejects.toThrow('is run by the user nobody')
+      expect([stranger.connections(), writtenBefore, mounts.count]).toEqual([0, undefined, 0])
+    } finally {
+      stranger.close()
+    }
+  },
+)
 
 test('one that cannot be written down is not mounted', async () => {
   full = true

@@ -7,6 +7,7 @@ import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { Mirror } from '../../get/mirror.ts'
 import { isPlatform, platformOf } from '../../get/platform.ts'
+import { refuseStranger } from '../../local/stranger.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts'
 import type { Log } from '../../telemetry/log.ts'
@@ -80,6 +81,8 @@ export class Mounts {
       const { real } = await this.#o.kernel.look(wanted.dir)
       return this.#inLine(real, wanted.dir, async () => {
         const dir = await this.#free(wanted.dir)
+        // Which image a tag means is for the node to say.
+        await refuseStranger(wanted.node.registry)
         const image = await readImage(reference, platform, mirrorOf(wanted, this.#o.clock))
         return this.#mount({ ...wanted, dir }, reference, image)
       })

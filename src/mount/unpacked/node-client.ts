@@ -7,6 +7,7 @@ import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { Mirror } from '../../get/mirror.ts'
 import { parseJson } from '../../json.ts'
+import { refuseStranger } from '../../local/stranger.ts'
 import { type Digest, digestOf, isDigest, shortDigest } from '../../oci/digest.ts'
 import type { Repository } from '../../oci/reference.ts'
 import { parseContentRange } from '../../source/content-range.ts'
@@ -103,10 +104,12 @@ export class NodeClient {
   }
 
   /**
+   * What it says is believed until the whole layer is here; pieces of the layer are compared with it.
    * @param fresh what came was wrong: the node is to look at all of what it has
-   * @throws {Failure} `unavailable`, `corrupt`
+   * @throws {Failure} `unavailable`, `corrupt`; `forbidden` where a stranger listens in the node's place
    */
   async index(blob: Blob, fresh: boolean, signal: AbortSignal): Promise<IndexAnswer> {
+    await refuseStranger(this.#base)
     const patience = new Patience(this.#clock, signal)
     try {
       const answer = await this.#ask(blob, lazyPath(blob, 'index'), {

@@ -1,0 +1,21 @@
+import { expect, test } from 'bun:test'
+import { FakeClock } from '../../../test/fakes/clock.ts'
+import { listenAsNobody } from '../../../test/fakes/stranger.ts'
+import { digestOf } from '../../oci/digest.ts'
+import { repositoryOf } from '../../oci/reference.ts'
+import { NodeClient } from './node-client.ts'
+
+test.skipIf(process.getuid?.() !== 0)('an index is not taken from a user of this host who has the port', async () => {
+  const index = Buffer.from('an index')
+  const headers = { 'shoal-index-digest': digestOf(index) }
+  const stranger = listenAsNobody(() => new Response(index, { headers }))
+  try {
+    const client = new NodeClient({ registry: `http://127.0.0.1:${stranger.port}` }, new FakeClock())
+    const blob = { repository: repositoryOf('docker.io', 'library/app'), digest: digestOf(Buffer.from('a layer')) }
+    const asked = client.index(blob, false, new AbortController().signal)
+    await expect(asked).rejects.toMatchObject({ code: 'forbidden', retry: false })
+    expect(stranger.connections()).toBe(0)
+  } finally {
+    stranger.close()
+  }
+})
