@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
+import { Acquaintance } from '../cluster/acquaintance.ts'
 import { MemberTable } from '../cluster/member-table.ts'
 import type { Mode, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
@@ -109,14 +110,23 @@ function place(name: string, modes: Mode[], zone?: string): Place {
   return new Place(infoOf(idOf(name), { modes, ...(zone ? { zone } : {}) }))
 }
 
-/** A scheduler that knows all places. */
+/** A scheduler that has known all places for long. */
 function scheduler(name = 'one'): PreheatJobs {
+  const membership = tableOf(name)
+  for (const { info } of places) if (info.id !== membership.self.id) membership.heard(info, time.now())
+  return schedulerWith(membership, { complete: true })
+}
+
+function tableOf(name: string): MemberTable {
   const self = infoOf(idOf(name), { modes: ['scheduler'] })
-  const membership = new MemberTable(places.find(({ info }) => info.id === self.id)?.info ?? self, () => time.now())
-  for (const { info } of places) if (info.id !== self.id) membership.heard(info, time.now())
+  return new MemberTable(places.find(({ info }) => info.id === self.id)?.info ?? self, () => time.now())
+}
+
+function schedulerWith(membership: MemberTable, acquaintance: Pick<Acquaintance, 'complete'>): PreheatJobs {
   const jobs = new PreheatJobs({
     jobs: state.jobs,
     membership,
+    acquaintance,
     outbound: {
       call: async <Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A> => {
         expect(call.name).toBe(errandCall.name)
@@ -389,6 +399,60 @@ describe('when the scheduler that runs it ends', () => {
     expect(await other.cancel(job.id)).toBe(true)
     await pass(10_000)
     for (const { errands } of places) expect(errands.at(-1)?.over).toBe(true)
+  })
+})
+
+describe('on a scheduler that has just started', () => {
+  /** It knows itself alone. */
+  const started = () => {
+    const table = tableOf('one')
+    return { table, jobs: schedulerWith(table, new Acquaintance(table, time)) }
+  }
+  /** The others announce themselves. */
+  const meet = (table: MemberTable) => {
+    for (const { info } of places.slice(1)) table.heard(info, time.now())
+  }
+
+  test('it is not done before all nodes had the time to announce themselves, and they are sent too', async () => {
+    const { table, jobs } = started()
+    const job = await jobs.start(asked())
+    const nowhere = await jobs.start(asked({}, { scope: 'all', zone: 'us' }))
+    await pass(4000)
+    expect([places[0]!.told?.length, await stateOf(jobs, job)]).toEqual([2, 'running'])
+    meet(table)
+    await pass(15_000)
+    expect([await stateOf(jobs, job), await stateOf(jobs, nowhere)]).toEqual(['running', 'running'])
+    await pass(2000)
+    const { state, nodes } = (await jobs.find(job.id))!
+    expect([state, nodes.length, await stateOf(jobs, nowhere)]).toEqual(['done', places.length, 'failed'])
+  })
+
+  test('a share is chosen when all are known: it is the same share as later', async () => {
+    // Of two that the scheduler has yet to meet.
+    for (const tag of ['v2', 'v3']) registry.image(`docker.io/library/app:${tag}`, tag)
+    const [share, of] = [{ scope: 'all', share: 0.3 } as const, (tag: string) => ({ what: [`app:${tag}`] })]
+    const { table, jobs } = started()
+    const begun = await Promise.all(['v2', 'v3'].map((tag) => jobs.start(asked(of(tag), share))))
+    await pass(4000)
+    meet(table)
+    await pass(20_000)
+    const later = await Promise.all(['v2', 'v3'].map((tag) => jobs.start(asked(of(tag), share))))
+    await pass(2000)
+    const ended = (all: PreheatJob[]) =>
+      Promise.all(all.map(async ({ id }) => (await jobs.find(id))!.nodes.map(({ node, state }) => [node, state])))
+    expect(await ended(begun)).toEqual([[[idOf('three'), 'done']], [[idOf('two'), 'done']]])
+    expect(await ended(later)).toEqual(await ended(begun))
+  })
+
+  test('a job that it had begun before it was stopped is still for those that it knew then', async () => {
+    for (const each of places) each.answer = () => reply('running')
+    const first = scheduler()
+    const job = await first.start(asked())
+    await pass(1000)
+    await first.close()
+    const { jobs } = started()
+    await pass(1000)
+    expect((await jobs.find(job.id))!.nodes.map(({ node }) => node)).toEqual(places.map(({ info }) => info.id))
   })
 })
 

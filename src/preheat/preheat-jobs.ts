@@ -192,10 +192,8 @@ export class PreheatJobs implements Preheats {
 
   /** A run that was stopped: the node ends, or another one has the job, or it was cancelled, there perhaps. */
   async #settle(job: Job, run: PreheatRun): Promise<void> {
-    const { jobs, membership, clock, metrics } = this.#o
-    const wall = clock.wall()
-    // Whoever goes on with it need not wait for the lease to end.
-    if (await jobs.update(job.id, membership.self.id, { leasedUntil: wall, updatedAt: wall })) return
+    const { metrics } = this.#o
+    if (await run.release()) return
     const now = await this.#find(job.id)
     if (now?.state !== 'cancelled') return
     this.#lent.delete(job.id)

@@ -5,6 +5,7 @@
  */
 import pLimit from 'p-limit'
 import { type Clock, every, pause } from '../clock.ts'
+import type { Acquaintance } from '../cluster/acquaintance.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
@@ -23,6 +24,7 @@ import { targetsOf } from './targets.ts'
 export interface RunDeps {
   readonly jobs: Jobs
   readonly membership: Membership
+  readonly acquaintance: Pick<Acquaintance, 'complete'>
   readonly outbound: Pick<Outbound, 'call'>
   readonly content: Reading
   readonly clock: Clock
@@ -82,6 +84,13 @@ export class PreheatRun {
   /** Stops to look after it; nodes go on with what they were told. */
   stop(): void {
     this.#stop.abort()
+  }
+
+  /** Once it is `left`: whoever goes on with it need not wait for the lease to end, and knows whom it is for. As {@link Jobs.update}. */
+  release(): Promise<boolean> {
+    const { jobs, membership, clock } = this.#d
+    const wall = clock.wall()
+    return jobs.update(this.id, membership.self.id, { body: this.#recorded(), leasedUntil: wall, updatedAt: wall })
   }
 
   async #run(): Promise<Ended> {
@@ -151,7 +160,7 @@ export class PreheatRun {
   }
 
   async #visitAll(): Promise<{ state: 'done' | 'failed'; reason?: string }> {
-    const { clock } = this.#d
+    const { clock, acquaintance } = this.#d
     const since = clock.now()
     for (;;) {
       this.#choose()
@@ -159,17 +168,22 @@ export class PreheatRun {
       const due = this.#ready(now).filter((charge) => !isOver(charge) && charge.dueAt <= now)
       await Promise.all(due.map((charge) => this.#limit(() => this.#visit(charge))))
       this.#stop.signal.throwIfAborted()
-      const end = this.#charges.size > 0 ? outcome([...this.#charges.values()]) : undefined
-      if (end) return end
-      if (this.#charges.size === 0 && clock.now() - since > runTimes.patience) throw this.#nobody()
+      // Those that this process knows may be a few of those that are there.
+      if (acquaintance.complete) {
+        const end = this.#charges.size > 0 ? outcome([...this.#charges.values()]) : undefined
+        if (end) return end
+        if (this.#charges.size === 0 && clock.now() - since > runTimes.patience) throw this.#nobody()
+      }
       await pause(clock, runTimes.look, this.#stop.signal)
     }
   }
 
   /** Who joins while it runs is sent too. */
   #choose(): void {
-    const { membership, clock } = this.#d
+    const { membership, acquaintance, clock } = this.#d
     const { request } = this.#body
+    // A share of a few is another one than that of all.
+    if (request.target.share !== undefined && !acquaintance.complete) return
     const members = membership.all().map(({ info }) => info)
     const now = clock.now()
     const add = (id: NodeId) => {
