@@ -1,16 +1,17 @@
 /**
- * {@link Preheats} of a node that does not know all others: it passes what it is asked on to a scheduler, always to the
- * same one while that is there, for with a state of its own each of them counts its jobs by itself. Logins stay here: what
- * came with some has to be asked of a scheduler.
+ * {@link Preheats} of a node that does not know all others: it passes what it is asked on to schedulers. Any of them takes
+ * a new one, always the same while that is there. With a state of its own each, only one knows a job: they are asked for
+ * it one after the other, and each numbers its jobs so that another's are not taken for them. Logins stay here: what came
+ * with some has to be asked of a scheduler.
  */
 import { z } from 'zod'
 import type { Membership } from '../cluster/membership.ts'
-import { nodeIdSchema } from '../cluster/node-info.ts'
+import { type NodeInfo, nodeIdSchema } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { Failure } from '../failure.ts'
 import type { Call } from '../wire/calls.ts'
 import type { Outbound } from '../wire/wire.ts'
-import { checked, requestSchema } from './body.ts'
+import { checked, nameOfJob, requestSchema } from './body.ts'
 import type { PreheatJob, PreheatRequest, Preheats } from './preheats.ts'
 
 const id = z.number().int().min(1)
@@ -79,36 +80,72 @@ export class ForwardedPreheats implements Preheats {
         'logins do not leave the node that is given them: ask a scheduler for that preheat',
       )
     }
-    const [job] = (await this.#ask({ do: 'start', request: checked(request) })).jobs
-    if (!job) throw new Failure('unavailable', 'the scheduler did not say which preheat that is')
+    const asked = { do: 'start', request: checked(request) } as const
+    const job = await this.#first(async (scheduler) => (await this.#ask(scheduler, asked)).jobs[0])
+    if (!job) throw new Failure('unavailable', 'no scheduler said which preheat that is')
     return job
   }
 
-  async find(id: number): Promise<PreheatJob | undefined> {
-    return (await this.#ask({ do: 'find', id })).jobs[0]
+  find(id: number): Promise<PreheatJob | undefined> {
+    return this.#first(async (scheduler) => (await this.#ask(scheduler, { do: 'find', id })).jobs[0])
   }
 
+  /** Of all schedulers that can be asked. */
   async list(limit: number): Promise<PreheatJob[]> {
-    return (await this.#ask({ do: 'list', limit })).jobs
+    const asked = this.#schedulers().map((scheduler) => this.#ask(scheduler, { do: 'list', limit }))
+    const answers = await Promise.allSettled(asked)
+    const jobs = new Map<string, PreheatJob>()
+    for (const answer of answers) {
+      for (const job of answer.status === 'fulfilled' ? answer.value.jobs : []) {
+        // Those that share a state have the same, and who runs a job knows best how far it is.
+        const name = nameOfJob(job)
+        if ((jobs.get(name)?.updatedAt ?? 0) <= job.updatedAt) jobs.set(name, job)
+      }
+    }
+    const failed = answers.find(({ status }) => status === 'rejected')
+    // That there are none only all of them can say.
+    if (jobs.size === 0 && failed?.status === 'rejected') throw failed.reason
+    return [...jobs.values()].sort((a, b) => b.createdAt - a.createdAt || b.id - a.id).slice(0, limit)
   }
 
   async cancel(id: number): Promise<boolean> {
-    return (await this.#ask({ do: 'cancel', id })).cancelled ?? false
+    const cancelled = await this.#first(async (scheduler) => {
+      return (await this.#ask(scheduler, { do: 'cancel', id })).cancelled || undefined
+    })
+    return cancelled ?? false
   }
 
-  async #ask(asked: Asked): Promise<Told> {
-    const schedulers = new Map(this.#membership.withMode('scheduler').map((info) => [info.id, info]))
-    let failure = new Failure('unavailable', 'preheats are run by schedulers, and none is known here')
-    for (const id of rendezvous('preheats', [...schedulers.keys()])) {
+  /** What the first of them says that has something to say. @throws {Failure} `unavailable` where one that might have could not be asked */
+  async #first<T>(ask: (scheduler: NodeInfo) => Promise<T | undefined>): Promise<T | undefined> {
+    let failure: Failure | undefined
+    for (const scheduler of this.#schedulers()) {
       try {
-        return await this.#outbound.call(schedulers.get(id)!, preheatsCall, asked)
+        const said = await ask(scheduler)
+        if (said !== undefined) return said
       } catch (error) {
         failure = Failure.from(error)
         if (failure.code !== 'unavailable') throw failure
-        this.#membership.doubt(id)
       }
     }
-    throw failure
+    if (failure) throw failure
+    return undefined
+  }
+
+  /** @throws {Failure} `unavailable` */
+  #schedulers(): NodeInfo[] {
+    const schedulers = new Map(this.#membership.withMode('scheduler').map((info) => [info.id, info]))
+    if (schedulers.size === 0)
+      throw new Failure('unavailable', 'preheats are run by schedulers, and none is known here')
+    return rendezvous('preheats', [...schedulers.keys()]).map((id) => schedulers.get(id)!)
+  }
+
+  async #ask(scheduler: NodeInfo, asked: Asked): Promise<Told> {
+    try {
+      return await this.#outbound.call(scheduler, preheatsCall, asked)
+    } catch (error) {
+      if (Failure.from(error).code === 'unavailable') this.#membership.doubt(scheduler.id)
+      throw error
+    }
   }
 }
 

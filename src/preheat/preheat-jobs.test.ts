@@ -15,6 +15,7 @@ import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import type { Call } from '../wire/calls.ts'
 import { type Errand, type ErrandReply, errandCall } from './errand.ts'
+import { answerFor, ForwardedPreheats } from './forwarded.ts'
 import type { Reading } from './parts.ts'
 import { PreheatJobs } from './preheat-jobs.ts'
 import type { PreheatJob, PreheatRequest, Target } from './preheats.ts'
@@ -176,13 +177,13 @@ const refusal = (promise: Promise<unknown>) =>
 test('every node is told what the image consists of, and the job is done when all have it', async () => {
   const jobs = scheduler()
   const job = await jobs.start(asked())
-  expect(job).toMatchObject({ id: 1, state: 'running', request: { what: ['docker.io/library/app:v1'] } })
+  expect(job).toMatchObject({ state: 'running', request: { what: ['docker.io/library/app:v1'] } })
   await pass(3000)
-  const done = (await jobs.find(1))!
+  const done = (await jobs.find(job.id))!
   expect(done.state).toBe('done')
   expect(done.nodes.map(({ state, bytes }) => [state, bytes])).toEqual(places.map(() => ['done', 10]))
   for (const { told } of places) expect(told).toEqual([registryRoot(), digestOf(bytes('a layer'))])
-  expect((await jobs.list(10)).map(({ id }) => id)).toEqual([1])
+  expect((await jobs.list(10)).map(({ id }) => id)).toEqual([job.id])
 })
 
 const registryRoot = () => digestOf(registry.manifests.get('docker.io/library/app:v1')!)
@@ -311,11 +312,11 @@ test('a source that has no such image is said at once, one that is down is asked
 test('pins last from the request on, and are named so that no two jobs share them', async () => {
   const jobs = scheduler()
   const until = time.wall() + 86_400_000
-  await jobs.start(asked({ pinMs: 86_400_000 }))
+  const { id } = await jobs.start(asked({ pinMs: 86_400_000 }))
   await pass(2000)
   expect(places[0]!.errands[0]).toMatchObject({
     until,
-    job: `preheat 1 of ${new Date(until - 86_400_000).toISOString()}`,
+    job: `preheat ${id} of ${new Date(until - 86_400_000).toISOString()}`,
   })
 })
 
@@ -454,6 +455,28 @@ describe('on a scheduler that has just started', () => {
     await pass(1000)
     expect((await jobs.find(job.id))!.nodes.map(({ node }) => node)).toEqual(places.map(({ info }) => info.id))
   })
+})
+
+test('a peer takes no job of one scheduler for that of another with a state of its own', async () => {
+  const [first, own] = [scheduler('one'), state]
+  state = await openSqlite(':memory:')
+  const second = scheduler('two')
+  const jobs = new Map([
+    [idOf('one'), first],
+    [idOf('two'), second],
+  ])
+  for (const each of places) each.answer = () => reply('running')
+  const [mine, other] = [await first.start(asked()), await second.start(asked())]
+  const peer = new ForwardedPreheats(
+    { withMode: () => [...jobs.keys()].map((id) => infoOf(id, { modes: ['scheduler'] })), doubt() {} },
+    { call: async ({ id }, call, request) => call.reply.parse(await answerFor(jobs.get(id)!, request as never)) },
+  )
+  expect([(await peer.find(mine.id))?.createdAt, (await peer.list(5)).length]).toEqual([mine.createdAt, 2])
+  await first.close()
+  await own.close()
+  jobs.delete(idOf('one'))
+  expect([await peer.find(mine.id), await peer.cancel(mine.id)]).toEqual([undefined, false])
+  expect(await peer.find(other.id)).toMatchObject({ id: other.id, state: 'running' })
 })
 
 describe('logins that come with a request', () => {
