@@ -5,9 +5,10 @@ import type { Jobs } from '../state/state.ts'
 import type { Calls } from '../wire/calls.ts'
 import { Bringer, type BringerOptions } from './bringer.ts'
 import { errandCall } from './errand.ts'
-import { answerFor, ForwardedPreheats, preheatsCall } from './forwarded.ts'
+import { ForwardedPreheats } from './forwarded.ts'
 import { PreheatJobs, type PreheatJobsOptions } from './preheat-jobs.ts'
 import type { Preheats } from './preheats.ts'
+import { answerFor, preheatsCall } from './preheats-call.ts'
 
 export interface PreheatDeps extends Omit<PreheatJobsOptions, 'metrics' | 'jobs' | 'acquaintance'>, BringerOptions {
   readonly metrics: PreheatJobsOptions['metrics'] & BringerOptions['metrics']

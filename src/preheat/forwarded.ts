@@ -4,65 +4,14 @@
  * it one after the other, and each numbers its jobs so that another's are not taken for them. Logins stay here: what came
  * with some has to be asked of a scheduler.
  */
-import { z } from 'zod'
 import type { Membership } from '../cluster/membership.ts'
-import { type NodeInfo, nodeIdSchema } from '../cluster/node-info.ts'
+import type { NodeInfo } from '../cluster/node-info.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { Failure } from '../failure.ts'
-import type { Call } from '../wire/calls.ts'
 import type { Outbound } from '../wire/wire.ts'
-import { checked, nameOfJob, requestSchema } from './body.ts'
-import type { PreheatJob, PreheatRequest, Preheats } from './preheats.ts'
-
-const id = z.number().int().min(1)
-const amount = z.number().int().min(0)
-const state = z.enum(['pending', 'running', 'done', 'failed', 'cancelled'])
-
-const askedSchema = z.discriminatedUnion('do', [
-  z.object({ do: z.literal('start'), request: requestSchema }),
-  z.object({ do: z.literal('find'), id }),
-  z.object({ do: z.literal('list'), limit: amount.min(1).max(1000) }),
-  z.object({ do: z.literal('cancel'), id }),
-])
-type Asked = z.infer<typeof askedSchema>
-
-const jobSchema = z.object({
-  id,
-  state,
-  reason: z.string().exactOptional(),
-  request: requestSchema,
-  createdAt: amount,
-  updatedAt: amount,
-  nodes: z.array(
-    z.object({
-      node: nodeIdSchema,
-      state,
-      bytes: amount,
-      total: amount.exactOptional(),
-      reason: z.string().exactOptional(),
-    }),
-  ),
-})
-const toldSchema = z.object({ jobs: z.array(jobSchema), cancelled: z.boolean().exactOptional() })
-type Told = z.infer<typeof toldSchema>
-
-export const preheatsCall: Call<Asked, Told> = { name: 'preheats', request: askedSchema, reply: toldSchema }
-
-/** What a scheduler answers to a node that passes something on. */
-export async function answerFor(preheats: Preheats, asked: Asked): Promise<Told> {
-  switch (asked.do) {
-    case 'start':
-      return { jobs: [sent(await preheats.start(asked.request))] }
-    case 'list':
-      return { jobs: (await preheats.list(asked.limit)).map(sent) }
-    case 'find': {
-      const job = await preheats.find(asked.id)
-      return { jobs: job ? [sent(job)] : [] }
-    }
-    case 'cancel':
-      return { jobs: [], cancelled: await preheats.cancel(asked.id) }
-  }
-}
+import { checked, nameOfJob } from './body.ts'
+import type { ListedPreheat, PreheatJob, PreheatRequest, Preheats } from './preheats.ts'
+import { type Asked, jobOf, listedOf, preheatsCall, type Told } from './preheats-call.ts'
 
 export class ForwardedPreheats implements Preheats {
   readonly #membership: Pick<Membership, 'withMode' | 'doubt'>
@@ -81,22 +30,21 @@ export class ForwardedPreheats implements Preheats {
       )
     }
     const asked = { do: 'start', request: checked(request) } as const
-    const job = await this.#first(async (scheduler) => (await this.#ask(scheduler, asked)).jobs[0])
+    const job = await this.#first((scheduler) => this.#job(scheduler, asked))
     if (!job) throw new Failure('unavailable', 'no scheduler said which preheat that is')
     return job
   }
 
   find(id: number): Promise<PreheatJob | undefined> {
-    return this.#first(async (scheduler) => (await this.#ask(scheduler, { do: 'find', id })).jobs[0])
+    return this.#first((scheduler) => this.#job(scheduler, { do: 'find', id }))
   }
 
   /** Of all schedulers that can be asked. */
-  async list(limit: number): Promise<PreheatJob[]> {
-    const asked = this.#schedulers().map((scheduler) => this.#ask(scheduler, { do: 'list', limit }))
-    const answers = await Promise.allSettled(asked)
-    const jobs = new Map<string, PreheatJob>()
+  async list(limit: number): Promise<ListedPreheat[]> {
+    const answers = await Promise.allSettled(this.#schedulers().map((scheduler) => this.#listOf(scheduler, limit)))
+    const jobs = new Map<string, ListedPreheat>()
     for (const answer of answers) {
-      for (const job of answer.status === 'fulfilled' ? answer.value.jobs : []) {
+      for (const job of answer.status === 'fulfilled' ? answer.value : []) {
         // Those that share a state have the same, and who runs a job knows best how far it is.
         const name = nameOfJob(job)
         if ((jobs.get(name)?.updatedAt ?? 0) <= job.updatedAt) jobs.set(name, job)
@@ -134,9 +82,35 @@ export class ForwardedPreheats implements Preheats {
   /** @throws {Failure} `unavailable` */
   #schedulers(): NodeInfo[] {
     const schedulers = new Map(this.#membership.withMode('scheduler').map((info) => [info.id, info]))
-    if (schedulers.size === 0)
+    if (schedulers.size === 0) {
       throw new Failure('unavailable', 'preheats are run by schedulers, and none is known here')
+    }
     return rendezvous('preheats', [...schedulers.keys()]).map((id) => schedulers.get(id)!)
+  }
+
+  /** As it was when its first nodes were told: what is over then, is over of all that come after them. */
+  async #job(scheduler: NodeInfo, asked: Asked): Promise<PreheatJob | undefined> {
+    let told = await this.#ask(scheduler, asked)
+    const [job] = told.jobs
+    if (!job) return undefined
+    const nodes = [...job.nodes]
+    while (told.more) {
+      told = await this.#ask(scheduler, { do: 'find', id: job.id, skip: nodes.length })
+      const next = told.jobs[0]?.nodes ?? []
+      if (next.length === 0) break
+      nodes.push(...next)
+    }
+    return jobOf({ ...job, nodes })
+  }
+
+  async #listOf(scheduler: NodeInfo, limit: number): Promise<ListedPreheat[]> {
+    const jobs: ListedPreheat[] = []
+    for (let more: Told['more'] = true; more && jobs.length < limit; ) {
+      const told = await this.#ask(scheduler, { do: 'list', limit, skip: jobs.length })
+      jobs.push(...told.jobs.map(listedOf))
+      more = told.jobs.length > 0 ? told.more : undefined
+    }
+    return jobs
   }
 
   async #ask(scheduler: NodeInfo, asked: Asked): Promise<Told> {
@@ -146,19 +120,5 @@ export class ForwardedPreheats implements Preheats {
       if (Failure.from(error).code === 'unavailable') this.#membership.doubt(scheduler.id)
       throw error
     }
-  }
-}
-
-function sent({ request, nodes, ...job }: PreheatJob): Told['jobs'][number] {
-  const { platforms, target } = request
-  return {
-    ...job,
-    request: {
-      ...request,
-      what: [...request.what],
-      platforms: platforms === 'all' ? platforms : [...platforms],
-      target,
-    },
-    nodes: [...nodes],
   }
 }

@@ -15,10 +15,11 @@ import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import type { Call } from '../wire/calls.ts'
 import { type Errand, type ErrandReply, errandCall } from './errand.ts'
-import { answerFor, ForwardedPreheats } from './forwarded.ts'
+import { ForwardedPreheats } from './forwarded.ts'
 import type { Reading } from './parts.ts'
 import { PreheatJobs } from './preheat-jobs.ts'
 import type { PreheatJob, PreheatRequest, Target } from './preheats.ts'
+import { answerFor } from './preheats-call.ts'
 
 const idOf = (name: string): NodeId => `12D3KooW${name.padEnd(44, 'x')}`
 const bytes = (text: string) => new TextEncoder().encode(text)

@@ -13,7 +13,7 @@ import { errandCall } from './errand.ts'
 import { type Lending, lendingOf } from './lending.ts'
 import { repositoryOfName } from './parts.ts'
 import { PreheatRun, type RunDeps, runTimes } from './preheat-run.ts'
-import type { PreheatJob, PreheatRequest, Preheats } from './preheats.ts'
+import type { ListedPreheat, PreheatJob, PreheatRequest, Preheats } from './preheats.ts'
 
 export interface PreheatJobsOptions extends RunDeps {
   readonly door: Pick<Door, 'lend' | 'takesLogins'>
@@ -86,11 +86,12 @@ export class PreheatJobs implements Preheats {
     return job && this.#tell(job)
   }
 
-  async list(limit: number): Promise<PreheatJob[]> {
+  async list(limit: number): Promise<ListedPreheat[]> {
     const jobs = await this.#o.jobs.list(jobKind, limit)
     return jobs.flatMap((job) => {
       try {
-        return this.#tell(job)
+        const { nodes: _, ...listed } = this.#tell(job)
+        return listed
       } catch (error) {
         this.#o.log.warn('a preheat cannot be read', { job: job.id, error: Failure.from(error).message })
         return []

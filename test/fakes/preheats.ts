@@ -1,6 +1,6 @@
 /** Preheats in memory: each one that is asked for has two nodes, and goes as far as a test moves it. */
-import { checked, keyOf } from '../../src/preheat/body.ts'
-import type { PreheatJob, PreheatRequest, Preheats } from '../../src/preheat/preheats.ts'
+import { checked, keyOf, progressOf } from '../../src/preheat/body.ts'
+import type { ListedPreheat, PreheatJob, PreheatRequest, Preheats } from '../../src/preheat/preheats.ts'
 
 const at = Date.UTC(2026, 0, 1, 12)
 
@@ -34,6 +34,7 @@ export class FakePreheats implements Preheats {
       request: asked,
       createdAt: at,
       updatedAt: at,
+      ...progressOf(nodes),
       nodes,
     } as const
     this.jobs.push(job)
@@ -44,12 +45,13 @@ export class FakePreheats implements Preheats {
     const at = id - this.#first
     const job = this.jobs[at]
     const step = this.steps.shift()
-    if (job && step) this.jobs[at] = { ...job, ...step }
+    if (job && step) this.jobs[at] = { ...job, ...step, ...progressOf(step.nodes ?? job.nodes) }
     return this.jobs[at]
   }
 
-  async list(limit: number): Promise<PreheatJob[]> {
-    return [...this.jobs].reverse().slice(0, limit)
+  async list(limit: number): Promise<ListedPreheat[]> {
+    const newest = [...this.jobs].reverse().slice(0, limit)
+    return newest.map(({ nodes: _, ...listed }) => listed)
   }
 
   async cancel(id: number): Promise<boolean> {
