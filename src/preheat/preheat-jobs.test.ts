@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
+import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import { Acquaintance } from '../cluster/acquaintance.ts'
 import { MemberTable } from '../cluster/member-table.ts'
 import type { Mode, NodeId, NodeInfo } from '../cluster/node-info.ts'
@@ -11,7 +12,6 @@ import { formatReference, formatRepository, type Repository } from '../oci/refer
 import type { Credential } from '../source/docker-config.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { State } from '../state/state.ts'
-import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import type { Call } from '../wire/calls.ts'
 import { type Errand, type ErrandReply, errandCall } from './errand.ts'
@@ -94,6 +94,7 @@ let state: State
 let places: Place[]
 const running: PreheatJobs[] = []
 const lent: string[] = []
+let log: RecordedLog
 
 beforeEach(async () => {
   time = clock()
@@ -102,6 +103,7 @@ beforeEach(async () => {
   state = await openSqlite(':memory:')
   places = [place('one', ['scheduler', 'seed', 'peer'], 'eu/fra'), place('two', ['seed']), place('three', ['peer'])]
   lent.length = 0
+  log = new RecordedLog()
 })
 afterEach(async () => {
   await Promise.all(running.splice(0).map((jobs) => jobs.close()))
@@ -147,7 +149,7 @@ function schedulerWith(membership: MemberTable, acquaintance: Pick<Acquaintance,
         void lent.push(`${formatReference(repository)} ${credential.kind}`),
     },
     clock: time,
-    log: silentLog,
+    log,
     metrics: createMetrics(),
   })
   running.push(jobs)
@@ -349,6 +351,33 @@ test('one that is over lets go of what it pinned', async () => {
     places.map(() => ({ job: `preheat ${pinned.id} of ${new Date(pinned.createdAt).toISOString()}`, over: true })),
   )
   expect(await stateOf(jobs, pinned)).toBe('done')
+})
+
+test('a state that is down for long is told of in a few lines, not at each look', async () => {
+  for (const each of places) each.answer = () => reply('running')
+  const jobs = scheduler()
+  for (const scope of ['all', 'seeds'] as const) await jobs.start(asked({}, { scope }))
+  await pass(1000)
+  const down = () => Promise.reject(new Failure('unavailable', 'the database is down'))
+  Object.assign(state.jobs, { claim: down, update: down })
+  const before = log.lines.length
+  await pass(600_000)
+  const told = log.lines.slice(before)
+  const about = (words: string) => told.filter((line) => line.includes(words)).length
+  expect(about('cannot be looked for')).toBeWithin(2, 6)
+  expect(about('cannot be recorded')).toBeWithin(2, 6)
+  expect(told.length).toBeLessThan(12)
+})
+
+test('a job of another version, in each list anew, is told of once in a while', async () => {
+  const { job } = await state.jobs.add({ kind: 'preheat', key: 'k', body: { from: 'the future' }, at: 1 })
+  await state.jobs.cancel(job.id, 2)
+  const jobs = scheduler()
+  for (let i = 0; i < 100; i++) {
+    expect(await jobs.list(5)).toEqual([])
+    time.advance(2000)
+  }
+  expect(log.lines.filter((line) => line.includes('cannot be read')).length).toBeWithin(2, 6)
 })
 
 describe('when the scheduler that runs it ends', () => {

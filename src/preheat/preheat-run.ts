@@ -12,6 +12,7 @@ import { Failure } from '../failure.ts'
 import { formatRepository } from '../oci/reference.ts'
 import type { Job, Jobs } from '../state/state.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Seldom } from '../telemetry/seldom.ts'
 import type { Outbound } from '../wire/wire.ts'
 import { type Body, bodyOf, contentKey, nameOfJob, rootsOf, told } from './body.ts'
 import { askEvery, busy, type Charge, heard, isOver, newCharge, outcome, refused, resumed, silent } from './charges.ts'
@@ -29,6 +30,8 @@ export interface RunDeps {
   readonly content: Reading
   readonly clock: Clock
   readonly log: Log
+  /** Of all that run here: what keeps one from being recorded keeps all. */
+  readonly seldom: Seldom
 }
 
 /** Times in ms. Longer than a restart of a process takes is the lease only where another node could go on meanwhile. */
@@ -245,7 +248,7 @@ export class PreheatRun {
 
   /** Records how far it is, and holds it for longer. Whoever does not hold it any more stops. */
   async #renew(): Promise<void> {
-    const { jobs, membership, clock, log } = this.#d
+    const { jobs, membership, clock, log, seldom } = this.#d
     const wall = clock.wall()
     this.#updatedAt = wall
     const change = {
@@ -258,7 +261,9 @@ export class PreheatRun {
       if (!(await jobs.update(this.id, membership.self.id, change))) this.stop()
     } catch (error) {
       // It goes on: who else would, when nobody can ask for the job?
-      log.warn('a preheat cannot be recorded', { job: this.id, error: Failure.from(error).message })
+      seldom.tell('not recorded', (others) => {
+        log.warn('a preheat cannot be recorded', { job: this.id, error: Failure.from(error).message, ...others })
+      })
     }
   }
 
