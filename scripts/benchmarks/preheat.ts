@@ -3,6 +3,7 @@
  * soon as from a host that has served the image before.
  */
 import { join } from 'node:path'
+import { acquaintedAfter } from '../../src/cluster/acquaintance.ts'
 import { Cluster } from '../../test/lab/cluster.ts'
 import { preheated } from '../../test/lab/preheat.ts'
 import { plan } from '../../test/lab/race.ts'
@@ -25,6 +26,8 @@ export const preheat: Scenario = {
       const { pullers, image } = cluster
       const plain = await cluster.plain(pullers[0]!)
       await cluster.start()
+      // One that has just started would wait for nodes that it might not know yet.
+      await Bun.sleep(acquaintedAfter(cluster.running.length))
       const began = performance.now()
       const { nodes } = await preheated(cluster.running[0]!, 'registry.lab/lab/image:latest', '--scope', 'all')
       const seconds = (performance.now() - began) / 1000

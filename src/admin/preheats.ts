@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { lifetime } from '../config/values.ts'
 import { Failure } from '../failure.ts'
 import { platformOf } from '../get/platform.ts'
-import type { PreheatJob, PreheatRequest, Preheats } from '../preheat/preheats.ts'
+import type { ListedPreheat, PreheatJob, PreheatRequest, Preheats } from '../preheat/preheats.ts'
 
 const count = z.number().int().min(0)
 const states = ['pending', 'running', 'done', 'failed', 'cancelled'] as const
@@ -46,24 +46,22 @@ export type PreheatSummary = z.infer<typeof preheatSummarySchema>
 export type PreheatFacts = z.infer<typeof preheatSchema>
 export const preheatsSchema = z.object({ preheats: z.array(preheatSummarySchema) })
 
-export function preheatFacts({ request, createdAt, updatedAt, ...job }: PreheatJob): PreheatFacts {
+export function summaryFacts({ request, createdAt, updatedAt, counts, ...job }: ListedPreheat): PreheatSummary {
   const { target, pinMs, ...asked } = request
-  const counts = { pending: 0, running: 0, done: 0, failed: 0, cancelled: 0 }
-  for (const { state } of job.nodes) counts[state]++
-  const sum = (of: (node: PreheatJob['nodes'][number]) => number) => job.nodes.reduce((all, node) => all + of(node), 0)
   return {
     ...job,
+    counts: { ...counts },
     what: [...asked.what],
     platforms: asked.platforms === 'all' ? 'all' : [...asked.platforms],
     ...target,
     ...(pinMs === undefined ? {} : { pinSeconds: Math.round(pinMs / 1000) }),
     createdAt: new Date(createdAt).toISOString(),
     updatedAt: new Date(updatedAt).toISOString(),
-    bytes: sum(({ bytes }) => bytes),
-    total: sum(({ total = 0 }) => total),
-    counts,
-    nodes: [...job.nodes],
   }
+}
+
+export function preheatFacts({ nodes, ...job }: PreheatJob): PreheatFacts {
+  return { ...summaryFacts(job), nodes: [...nodes] }
 }
 
 /** What is wrong with names and figures is said by {@link Preheats.start}. */
@@ -110,7 +108,7 @@ export function preheatRoutes(app: Hono, preheats: Preheats): void {
     const query = listQuery.safeParse(c.req.query())
     if (!query.success) throw new Failure('bad-request', 'limit: expected a number from 1 to 1000')
     const jobs = await preheats.list(query.data.limit)
-    return c.json({ preheats: jobs.map((job) => preheatSummarySchema.parse(preheatFacts(job))) })
+    return c.json({ preheats: jobs.map(summaryFacts) })
   })
   app.get('/api/v1/preheats/:id', async (c) => {
     const id = idOf(c.req.param('id'))

@@ -66,6 +66,9 @@ describe('what is answered', () => {
     request: { what: ['harbor.corp/team/app:v1'], platforms: 'all', target: { scope: 'seeds' } },
     createdAt: Date.UTC(2026, 0, 1, 12),
     updatedAt: Date.UTC(2026, 0, 1, 12, 1),
+    bytes: 6,
+    total: 5,
+    counts: { pending: 0, running: 0, done: 1, failed: 1, cancelled: 0 },
     nodes: [
       { node: 'seed-1', state: 'done', bytes: 5, total: 5 },
       { node: 'seed-2', state: 'failed', bytes: 1, reason: 'it left' },

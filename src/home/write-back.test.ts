@@ -6,6 +6,7 @@ import { collect, refuses } from '../../test/conformance/source.ts'
 import { bytesOf } from '../../test/fakes/bytes.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
+import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import type { HomeWrite } from '../config/settings.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -14,7 +15,6 @@ import { parseTag, repositoryOf } from '../oci/reference.ts'
 import type { Location } from '../source/source.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { Content, State } from '../state/state.ts'
-import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import type { Backend, BackendWrites } from './backend.ts'
 import { FolderObjects } from './folder-objects.ts'
@@ -32,6 +32,7 @@ let clock: FakeClock
 let state: State
 let store: MemoryStore
 let writeBack: WriteBack
+let log: RecordedLog
 /** What the backend was asked to do, in order. */
 let asked: string[]
 /** What it answers instead, if anything. */
@@ -45,6 +46,7 @@ beforeEach(async () => {
   state = await openSqlite(':memory:')
   store = new MemoryStore({ clock })
   asked = []
+  log = new RecordedLog()
   trouble = undefined
   hindrance = async () => {}
 })
@@ -64,7 +66,7 @@ function begin(mode: HomeWrite, bring = noBring): WriteBack {
     pinnedFor: 'home',
     clock,
     random: () => 0,
-    log: silentLog,
+    log,
     metrics: createMetrics(),
   })
   writeBack.start()
@@ -307,6 +309,28 @@ describe('what is written back', () => {
     begin('back')
     await until(nothingOwed)
     expect((await backend().stat(at('blob', layer))).size).toBe(layer.length)
+  })
+
+  test('to one that is away is told of once in a while, however much it is owed', async () => {
+    begin('back')
+    trouble = 'unavailable'
+    for (let i = 0; i < 40; i++) await writeBack.content(repository, digestOf(Buffer.from(`layer ${i}`)))
+    await until(async () => (await writeBack.facts()).some.every(({ tries }) => tries >= 6))
+    const told = log.lines.filter((line) => line.includes('did not take what it is owed'))
+    expect(told.length).toBeWithin(2, 6)
+    expect(told[0]).toContain('the backend is not there')
+    expect(told.slice(1).join()).toContain('others')
+  })
+
+  test('and cannot be noted as done is told of once in a while', async () => {
+    begin('back')
+    state.work.done = async () => {
+      throw new Failure('unavailable', 'the database is down')
+    }
+    state.work.retry = state.work.done
+    for (let i = 0; i < 40; i++) await writeBack.content(repository, digestOf(Buffer.from(`layer ${i}`)))
+    await until(() => asked.length >= 40)
+    expect(log.lines.filter((line) => line.includes('could not be noted')).length).toBeWithin(1, 4)
   })
 
   test('is what the state says by then: a tag that was deleted meanwhile goes', async () => {

@@ -17,6 +17,7 @@ import type { Content, State, Work } from '../state/state.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import { Turns } from '../turns.ts'
 import type { Backend, BackendWrites } from './backend.ts'
 import type { Home, Homes } from './homes.ts'
@@ -68,6 +69,7 @@ export interface OwedFacts extends Owed {
 export class WriteBack {
   readonly #o: WriteBackOptions
   readonly #log: Log
+  readonly #seldom: Seldom
   readonly #stop = new AbortController()
   readonly #running = new Set<Promise<void>>()
   readonly #turns = new Turns()
@@ -79,6 +81,7 @@ export class WriteBack {
   constructor(options: WriteBackOptions) {
     this.#o = options
     this.#log = options.log.child({ part: 'home' })
+    this.#seldom = new Seldom(options.clock)
   }
 
   start(): void {
@@ -169,7 +172,7 @@ export class WriteBack {
         const work = await state.work.claim(kind, clock.wall(), leaseMs)
         if (!work) break
         const done = this.#work(work)
-          .catch((error: Error) => log.warn('what is owed to a backend could not be noted', { error: error.message }))
+          .catch((error) => this.#unnoted(error))
           .finally(() => {
             this.#running.delete(done)
             void this.#look()
@@ -219,6 +222,13 @@ export class WriteBack {
     }
   }
 
+  #unnoted(error: unknown): void {
+    this.#seldom.tell('not noted', (others) => {
+      const { message } = Failure.from(error)
+      this.#log.warn('what is owed to a backend could not be noted', { error: message, ...others })
+    })
+  }
+
   async #work(work: Work): Promise<void> {
     const { state, clock, random, metrics } = this.#o
     const { id, body, tries } = work
@@ -251,11 +261,16 @@ export class WriteBack {
       }
       metrics.homeWrites.inc({ result: 'failed' })
       const wait = waitOf(tries, random)
-      this.#log.warn('a backend did not take what it is owed; trying again', {
-        what: debt ? keyOf(debt) : String(id),
-        tries: tries + 1,
-        seconds: Math.round(wait / 1000),
-        error: failure.message,
+      const home = debt && this.#o.homes.of(debt.repository)
+      // One that is away is so for all that it is owed.
+      this.#seldom.tell(`not taken ${home?.pattern}`, (others) => {
+        this.#log.warn('a backend did not take what it is owed; trying again', {
+          what: debt ? keyOf(debt) : String(id),
+          tries: tries + 1,
+          seconds: Math.round(wait / 1000),
+          error: failure.message,
+          ...others,
+        })
       })
       await state.work.retry(work, clock.wall() + wait, failure.message)
     } finally {

@@ -9,7 +9,7 @@ import { isPlatform } from '../get/platform.ts'
 import { type Digest, digestOf, hexOf, isDigest } from '../oci/digest.ts'
 import type { Job } from '../state/state.ts'
 import { canonical, type Root, repositoryOfName } from './parts.ts'
-import type { PreheatJob, PreheatRequest } from './preheats.ts'
+import type { PreheatJob, PreheatNode, PreheatRequest, Progress } from './preheats.ts'
 
 export const jobKind = 'preheat'
 const mostNames = 100
@@ -20,11 +20,11 @@ const mostPinMs = 10 * 365 * 86_400_000
 
 const amount = z.number().int().min(0)
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
-const state = z.enum(['pending', 'running', 'done', 'failed', 'cancelled'])
+export const stateSchema = z.enum(['pending', 'running', 'done', 'failed', 'cancelled'])
 
-const node = z.object({
+export const nodeSchema = z.object({
   node: nodeIdSchema,
-  state,
+  state: stateSchema,
   bytes: amount,
   total: amount.exactOptional(),
   reason: z.string().exactOptional(),
@@ -56,7 +56,7 @@ const bodySchema = z.object({
   roots: z
     .array(z.object({ name: z.string(), kind: z.enum(['manifest', 'blob']), digest, size: amount }))
     .exactOptional(),
-  nodes: z.array(node),
+  nodes: z.array(nodeSchema),
 })
 export type Body = z.infer<typeof bodySchema>
 
@@ -107,5 +107,17 @@ export function nameOfJob({ id, createdAt }: Pick<Job, 'id' | 'createdAt'>): str
 export function told(job: Job): PreheatJob {
   const { id, state, reason, createdAt, updatedAt } = job
   const { request, nodes } = bodyOf(job)
-  return { id, state, ...(reason === undefined ? {} : { reason }), request, createdAt, updatedAt, nodes }
+  const head = { id, state, ...(reason === undefined ? {} : { reason }), request, createdAt, updatedAt }
+  return { ...head, ...progressOf(nodes), nodes }
+}
+
+export function progressOf(nodes: readonly PreheatNode[]): Progress {
+  const counts = { pending: 0, running: 0, done: 0, failed: 0, cancelled: 0 }
+  let [here, all] = [0, 0]
+  for (const { state, bytes, total = 0 } of nodes) {
+    counts[state]++
+    here += bytes
+    all += total
+  }
+  return { bytes: here, total: all, counts }
 }

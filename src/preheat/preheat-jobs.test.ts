@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
+import { RecordedLog } from '../../test/fakes/registry-source.ts'
+import { Acquaintance } from '../cluster/acquaintance.ts'
 import { MemberTable } from '../cluster/member-table.ts'
 import type { Mode, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
@@ -10,13 +12,14 @@ import { formatReference, formatRepository, type Repository } from '../oci/refer
 import type { Credential } from '../source/docker-config.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { State } from '../state/state.ts'
-import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import type { Call } from '../wire/calls.ts'
 import { type Errand, type ErrandReply, errandCall } from './errand.ts'
+import { ForwardedPreheats } from './forwarded.ts'
 import type { Reading } from './parts.ts'
 import { PreheatJobs } from './preheat-jobs.ts'
 import type { PreheatJob, PreheatRequest, Target } from './preheats.ts'
+import { answerFor } from './preheats-call.ts'
 
 const idOf = (name: string): NodeId => `12D3KooW${name.padEnd(44, 'x')}`
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -91,6 +94,7 @@ let state: State
 let places: Place[]
 const running: PreheatJobs[] = []
 const lent: string[] = []
+let log: RecordedLog
 
 beforeEach(async () => {
   time = clock()
@@ -99,6 +103,7 @@ beforeEach(async () => {
   state = await openSqlite(':memory:')
   places = [place('one', ['scheduler', 'seed', 'peer'], 'eu/fra'), place('two', ['seed']), place('three', ['peer'])]
   lent.length = 0
+  log = new RecordedLog()
 })
 afterEach(async () => {
   await Promise.all(running.splice(0).map((jobs) => jobs.close()))
@@ -109,14 +114,23 @@ function place(name: string, modes: Mode[], zone?: string): Place {
   return new Place(infoOf(idOf(name), { modes, ...(zone ? { zone } : {}) }))
 }
 
-/** A scheduler that knows all places. */
+/** A scheduler that has known all places for long. */
 function scheduler(name = 'one'): PreheatJobs {
+  const membership = tableOf(name)
+  for (const { info } of places) if (info.id !== membership.self.id) membership.heard(info, time.now())
+  return schedulerWith(membership, { complete: true })
+}
+
+function tableOf(name: string): MemberTable {
   const self = infoOf(idOf(name), { modes: ['scheduler'] })
-  const membership = new MemberTable(places.find(({ info }) => info.id === self.id)?.info ?? self, () => time.now())
-  for (const { info } of places) if (info.id !== self.id) membership.heard(info, time.now())
+  return new MemberTable(places.find(({ info }) => info.id === self.id)?.info ?? self, () => time.now())
+}
+
+function schedulerWith(membership: MemberTable, acquaintance: Pick<Acquaintance, 'complete'>): PreheatJobs {
   const jobs = new PreheatJobs({
     jobs: state.jobs,
     membership,
+    acquaintance,
     outbound: {
       call: async <Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A> => {
         expect(call.name).toBe(errandCall.name)
@@ -135,7 +149,7 @@ function scheduler(name = 'one'): PreheatJobs {
         void lent.push(`${formatReference(repository)} ${credential.kind}`),
     },
     clock: time,
-    log: silentLog,
+    log,
     metrics: createMetrics(),
   })
   running.push(jobs)
@@ -166,13 +180,13 @@ const refusal = (promise: Promise<unknown>) =>
 test('every node is told what the image consists of, and the job is done when all have it', async () => {
   const jobs = scheduler()
   const job = await jobs.start(asked())
-  expect(job).toMatchObject({ id: 1, state: 'running', request: { what: ['docker.io/library/app:v1'] } })
+  expect(job).toMatchObject({ state: 'running', request: { what: ['docker.io/library/app:v1'] } })
   await pass(3000)
-  const done = (await jobs.find(1))!
+  const done = (await jobs.find(job.id))!
   expect(done.state).toBe('done')
   expect(done.nodes.map(({ state, bytes }) => [state, bytes])).toEqual(places.map(() => ['done', 10]))
   for (const { told } of places) expect(told).toEqual([registryRoot(), digestOf(bytes('a layer'))])
-  expect((await jobs.list(10)).map(({ id }) => id)).toEqual([1])
+  expect((await jobs.list(10)).map(({ id }) => id)).toEqual([job.id])
 })
 
 const registryRoot = () => digestOf(registry.manifests.get('docker.io/library/app:v1')!)
@@ -301,11 +315,11 @@ test('a source that has no such image is said at once, one that is down is asked
 test('pins last from the request on, and are named so that no two jobs share them', async () => {
   const jobs = scheduler()
   const until = time.wall() + 86_400_000
-  await jobs.start(asked({ pinMs: 86_400_000 }))
+  const { id } = await jobs.start(asked({ pinMs: 86_400_000 }))
   await pass(2000)
   expect(places[0]!.errands[0]).toMatchObject({
     until,
-    job: `preheat 1 of ${new Date(until - 86_400_000).toISOString()}`,
+    job: `preheat ${id} of ${new Date(until - 86_400_000).toISOString()}`,
   })
 })
 
@@ -337,6 +351,33 @@ test('one that is over lets go of what it pinned', async () => {
     places.map(() => ({ job: `preheat ${pinned.id} of ${new Date(pinned.createdAt).toISOString()}`, over: true })),
   )
   expect(await stateOf(jobs, pinned)).toBe('done')
+})
+
+test('a state that is down for long is told of in a few lines, not at each look', async () => {
+  for (const each of places) each.answer = () => reply('running')
+  const jobs = scheduler()
+  for (const scope of ['all', 'seeds'] as const) await jobs.start(asked({}, { scope }))
+  await pass(1000)
+  const down = () => Promise.reject(new Failure('unavailable', 'the database is down'))
+  Object.assign(state.jobs, { claim: down, update: down })
+  const before = log.lines.length
+  await pass(600_000)
+  const told = log.lines.slice(before)
+  const about = (words: string) => told.filter((line) => line.includes(words)).length
+  expect(about('cannot be looked for')).toBeWithin(2, 6)
+  expect(about('cannot be recorded')).toBeWithin(2, 6)
+  expect(told.length).toBeLessThan(12)
+})
+
+test('a job of another version, in each list anew, is told of once in a while', async () => {
+  const { job } = await state.jobs.add({ kind: 'preheat', key: 'k', body: { from: 'the future' }, at: 1 })
+  await state.jobs.cancel(job.id, 2)
+  const jobs = scheduler()
+  for (let i = 0; i < 100; i++) {
+    expect(await jobs.list(5)).toEqual([])
+    time.advance(2000)
+  }
+  expect(log.lines.filter((line) => line.includes('cannot be read')).length).toBeWithin(2, 6)
 })
 
 describe('when the scheduler that runs it ends', () => {
@@ -390,6 +431,82 @@ describe('when the scheduler that runs it ends', () => {
     await pass(10_000)
     for (const { errands } of places) expect(errands.at(-1)?.over).toBe(true)
   })
+})
+
+describe('on a scheduler that has just started', () => {
+  /** It knows itself alone. */
+  const started = () => {
+    const table = tableOf('one')
+    return { table, jobs: schedulerWith(table, new Acquaintance(table, time)) }
+  }
+  /** The others announce themselves. */
+  const meet = (table: MemberTable) => {
+    for (const { info } of places.slice(1)) table.heard(info, time.now())
+  }
+
+  test('it is not done before all nodes had the time to announce themselves, and they are sent too', async () => {
+    const { table, jobs } = started()
+    const job = await jobs.start(asked())
+    const nowhere = await jobs.start(asked({}, { scope: 'all', zone: 'us' }))
+    await pass(4000)
+    expect([places[0]!.told?.length, await stateOf(jobs, job)]).toEqual([2, 'running'])
+    meet(table)
+    await pass(15_000)
+    expect([await stateOf(jobs, job), await stateOf(jobs, nowhere)]).toEqual(['running', 'running'])
+    await pass(2000)
+    const { state, nodes } = (await jobs.find(job.id))!
+    expect([state, nodes.length, await stateOf(jobs, nowhere)]).toEqual(['done', places.length, 'failed'])
+  })
+
+  test('a share is chosen when all are known: it is the same share as later', async () => {
+    // Of two that the scheduler has yet to meet.
+    for (const tag of ['v2', 'v3']) registry.image(`docker.io/library/app:${tag}`, tag)
+    const [share, of] = [{ scope: 'all', share: 0.3 } as const, (tag: string) => ({ what: [`app:${tag}`] })]
+    const { table, jobs } = started()
+    const begun = await Promise.all(['v2', 'v3'].map((tag) => jobs.start(asked(of(tag), share))))
+    await pass(4000)
+    meet(table)
+    await pass(20_000)
+    const later = await Promise.all(['v2', 'v3'].map((tag) => jobs.start(asked(of(tag), share))))
+    await pass(2000)
+    const ended = (all: PreheatJob[]) =>
+      Promise.all(all.map(async ({ id }) => (await jobs.find(id))!.nodes.map(({ node, state }) => [node, state])))
+    expect(await ended(begun)).toEqual([[[idOf('three'), 'done']], [[idOf('two'), 'done']]])
+    expect(await ended(later)).toEqual(await ended(begun))
+  })
+
+  test('a job that it had begun before it was stopped is still for those that it knew then', async () => {
+    for (const each of places) each.answer = () => reply('running')
+    const first = scheduler()
+    const job = await first.start(asked())
+    await pass(1000)
+    await first.close()
+    const { jobs } = started()
+    await pass(1000)
+    expect((await jobs.find(job.id))!.nodes.map(({ node }) => node)).toEqual(places.map(({ info }) => info.id))
+  })
+})
+
+test('a peer takes no job of one scheduler for that of another with a state of its own', async () => {
+  const [first, own] = [scheduler('one'), state]
+  state = await openSqlite(':memory:')
+  const second = scheduler('two')
+  const jobs = new Map([
+    [idOf('one'), first],
+    [idOf('two'), second],
+  ])
+  for (const each of places) each.answer = () => reply('running')
+  const [mine, other] = [await first.start(asked()), await second.start(asked())]
+  const peer = new ForwardedPreheats(
+    { withMode: () => [...jobs.keys()].map((id) => infoOf(id, { modes: ['scheduler'] })), doubt() {} },
+    { call: async ({ id }, call, request) => call.reply.parse(await answerFor(jobs.get(id)!, request as never)) },
+  )
+  expect([(await peer.find(mine.id))?.createdAt, (await peer.list(5)).length]).toEqual([mine.createdAt, 2])
+  await first.close()
+  await own.close()
+  jobs.delete(idOf('one'))
+  expect([await peer.find(mine.id), await peer.cancel(mine.id)]).toEqual([undefined, false])
+  expect(await peer.find(other.id)).toMatchObject({ id: other.id, state: 'running' })
 })
 
 describe('logins that come with a request', () => {

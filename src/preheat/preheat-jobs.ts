@@ -8,14 +8,15 @@ import { Failure } from '../failure.ts'
 import type { Door } from '../source/door.ts'
 import type { Job } from '../state/state.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { type Others, Seldom } from '../telemetry/seldom.ts'
 import { bodyOf, checked, jobKind, keyOf, nameOfJob, told } from './body.ts'
 import { errandCall } from './errand.ts'
 import { type Lending, lendingOf } from './lending.ts'
 import { repositoryOfName } from './parts.ts'
 import { PreheatRun, type RunDeps, runTimes } from './preheat-run.ts'
-import type { PreheatJob, PreheatRequest, Preheats } from './preheats.ts'
+import type { ListedPreheat, PreheatJob, PreheatRequest, Preheats } from './preheats.ts'
 
-export interface PreheatJobsOptions extends RunDeps {
+export interface PreheatJobsOptions extends Omit<RunDeps, 'seldom'> {
   readonly door: Pick<Door, 'lend' | 'takesLogins'>
   readonly metrics: Pick<Metrics, 'preheats'>
 }
@@ -35,6 +36,7 @@ const dismissEveryMs = 3_000
 
 export class PreheatJobs implements Preheats {
   readonly #o: PreheatJobsOptions
+  readonly #seldom: Seldom
   readonly #runs = new Map<number, PreheatRun>()
   readonly #lent = new Map<number, Lending>()
   readonly #settling = new Set<Promise<void>>()
@@ -45,6 +47,7 @@ export class PreheatJobs implements Preheats {
   constructor(options: PreheatJobsOptions) {
     this.#o = options
     const { clock, jobs } = options
+    this.#seldom = new Seldom(clock)
     const stops = [
       every(clock, lookEveryMs, () => void this.#look()),
       every(clock, forgetEveryMs, () => void jobs.forget(clock.wall() - keptMs).catch(() => {})),
@@ -86,13 +89,16 @@ export class PreheatJobs implements Preheats {
     return job && this.#tell(job)
   }
 
-  async list(limit: number): Promise<PreheatJob[]> {
+  async list(limit: number): Promise<ListedPreheat[]> {
     const jobs = await this.#o.jobs.list(jobKind, limit)
     return jobs.flatMap((job) => {
       try {
-        return this.#tell(job)
+        const { nodes: _, ...listed } = this.#tell(job)
+        return listed
       } catch (error) {
-        this.#o.log.warn('a preheat cannot be read', { job: job.id, error: Failure.from(error).message })
+        const line = { job: job.id, error: Failure.from(error).message }
+        const warn = (others: Others) => this.#o.log.warn('a preheat cannot be read', { ...line, ...others })
+        this.#seldom.tell('not read', warn, String(job.id))
         return []
       }
     })
@@ -160,7 +166,9 @@ export class PreheatJobs implements Preheats {
         if (!this.#runs.has(job.id)) await this.#run(job)
       }
     } catch (error) {
-      log.warn('preheats cannot be looked for', { error: Failure.from(error).message })
+      this.#seldom.tell('not looked for', (others) => {
+        log.warn('preheats cannot be looked for', { error: Failure.from(error).message, ...others })
+      })
     }
   }
 
@@ -168,7 +176,7 @@ export class PreheatJobs implements Preheats {
     const { metrics, membership, jobs, clock } = this.#o
     let run: PreheatRun
     try {
-      run = new PreheatRun(this.#o, job, this.#lent.get(job.id))
+      run = new PreheatRun({ ...this.#o, seldom: this.#seldom }, job, this.#lent.get(job.id))
     } catch (error) {
       const reason = Failure.from(error).message
       await jobs.update(job.id, membership.self.id, { state: 'failed', reason, updatedAt: clock.wall() })
@@ -192,10 +200,8 @@ export class PreheatJobs implements Preheats {
 
   /** A run that was stopped: the node ends, or another one has the job, or it was cancelled, there perhaps. */
   async #settle(job: Job, run: PreheatRun): Promise<void> {
-    const { jobs, membership, clock, metrics } = this.#o
-    const wall = clock.wall()
-    // Whoever goes on with it need not wait for the lease to end.
-    if (await jobs.update(job.id, membership.self.id, { leasedUntil: wall, updatedAt: wall })) return
+    const { metrics } = this.#o
+    if (await run.release()) return
     const now = await this.#find(job.id)
     if (now?.state !== 'cancelled') return
     this.#lent.delete(job.id)

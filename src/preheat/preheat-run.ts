@@ -5,12 +5,14 @@
  */
 import pLimit from 'p-limit'
 import { type Clock, every, pause } from '../clock.ts'
+import type { Acquaintance } from '../cluster/acquaintance.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeId } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { formatRepository } from '../oci/reference.ts'
 import type { Job, Jobs } from '../state/state.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Seldom } from '../telemetry/seldom.ts'
 import type { Outbound } from '../wire/wire.ts'
 import { type Body, bodyOf, contentKey, nameOfJob, rootsOf, told } from './body.ts'
 import { askEvery, busy, type Charge, heard, isOver, newCharge, outcome, refused, resumed, silent } from './charges.ts'
@@ -23,10 +25,13 @@ import { targetsOf } from './targets.ts'
 export interface RunDeps {
   readonly jobs: Jobs
   readonly membership: Membership
+  readonly acquaintance: Pick<Acquaintance, 'complete'>
   readonly outbound: Pick<Outbound, 'call'>
   readonly content: Reading
   readonly clock: Clock
   readonly log: Log
+  /** Of all that run here: what keeps one from being recorded keeps all. */
+  readonly seldom: Seldom
 }
 
 /** Times in ms. Longer than a restart of a process takes is the lease only where another node could go on meanwhile. */
@@ -82,6 +87,13 @@ export class PreheatRun {
   /** Stops to look after it; nodes go on with what they were told. */
   stop(): void {
     this.#stop.abort()
+  }
+
+  /** Once it is `left`: whoever goes on with it need not wait for the lease to end, and knows whom it is for. As {@link Jobs.update}. */
+  release(): Promise<boolean> {
+    const { jobs, membership, clock } = this.#d
+    const wall = clock.wall()
+    return jobs.update(this.id, membership.self.id, { body: this.#recorded(), leasedUntil: wall, updatedAt: wall })
   }
 
   async #run(): Promise<Ended> {
@@ -151,7 +163,7 @@ export class PreheatRun {
   }
 
   async #visitAll(): Promise<{ state: 'done' | 'failed'; reason?: string }> {
-    const { clock } = this.#d
+    const { clock, acquaintance } = this.#d
     const since = clock.now()
     for (;;) {
       this.#choose()
@@ -159,17 +171,22 @@ export class PreheatRun {
       const due = this.#ready(now).filter((charge) => !isOver(charge) && charge.dueAt <= now)
       await Promise.all(due.map((charge) => this.#limit(() => this.#visit(charge))))
       this.#stop.signal.throwIfAborted()
-      const end = this.#charges.size > 0 ? outcome([...this.#charges.values()]) : undefined
-      if (end) return end
-      if (this.#charges.size === 0 && clock.now() - since > runTimes.patience) throw this.#nobody()
+      // Those that this process knows may be a few of those that are there.
+      if (acquaintance.complete) {
+        const end = this.#charges.size > 0 ? outcome([...this.#charges.values()]) : undefined
+        if (end) return end
+        if (this.#charges.size === 0 && clock.now() - since > runTimes.patience) throw this.#nobody()
+      }
       await pause(clock, runTimes.look, this.#stop.signal)
     }
   }
 
   /** Who joins while it runs is sent too. */
   #choose(): void {
-    const { membership, clock } = this.#d
+    const { membership, acquaintance, clock } = this.#d
     const { request } = this.#body
+    // A share of a few is another one than that of all.
+    if (request.target.share !== undefined && !acquaintance.complete) return
     const members = membership.all().map(({ info }) => info)
     const now = clock.now()
     const add = (id: NodeId) => {
@@ -231,7 +248,7 @@ export class PreheatRun {
 
   /** Records how far it is, and holds it for longer. Whoever does not hold it any more stops. */
   async #renew(): Promise<void> {
-    const { jobs, membership, clock, log } = this.#d
+    const { jobs, membership, clock, log, seldom } = this.#d
     const wall = clock.wall()
     this.#updatedAt = wall
     const change = {
@@ -244,7 +261,9 @@ export class PreheatRun {
       if (!(await jobs.update(this.id, membership.self.id, change))) this.stop()
     } catch (error) {
       // It goes on: who else would, when nobody can ask for the job?
-      log.warn('a preheat cannot be recorded', { job: this.id, error: Failure.from(error).message })
+      seldom.tell('not recorded', (others) => {
+        log.warn('a preheat cannot be recorded', { job: this.id, error: Failure.from(error).message, ...others })
+      })
     }
   }
 

@@ -33,7 +33,16 @@ export interface PreheatNode {
   readonly reason?: string
 }
 
-export interface PreheatJob {
+/** Of all nodes that are known to take part so far. */
+export interface Progress {
+  readonly bytes: number
+  readonly total: number
+  /** How many nodes are how far. */
+  readonly counts: Readonly<Record<JobState, number>>
+}
+
+/** As it is in a list: a cluster has thousands of nodes. */
+export interface ListedPreheat extends Progress {
   readonly id: number
   readonly state: JobState
   /** Why it failed, in a sentence. */
@@ -42,6 +51,9 @@ export interface PreheatJob {
   /** Wall ms. */
   readonly createdAt: number
   readonly updatedAt: number
+}
+
+export interface PreheatJob extends ListedPreheat {
   readonly nodes: readonly PreheatNode[]
 }
 
@@ -50,7 +62,7 @@ export interface Preheats {
   start(request: PreheatRequest): Promise<PreheatJob>
   find(id: number): Promise<PreheatJob | undefined>
   /** The newest first. */
-  list(limit: number): Promise<PreheatJob[]>
+  list(limit: number): Promise<ListedPreheat[]>
   /**
    * What was brought stays, and is not pinned any more. One that is over and pinned something lets it go. False if there is
    * none, or nothing of it is left.

@@ -13,6 +13,9 @@ const lockNumber = 4_880_248_101
 
 export const postgres: Dialect = {
   serial: 'BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY',
+  numberFrom: (table, first) => [
+    `SELECT setval(pg_get_serial_sequence('${table}', 'id'), GREATEST(${first}, (SELECT COALESCE(MAX(id), 0) + 1 FROM ${table})), false)`,
+  ],
   text: 'TEXT COLLATE "C"',
   skipLocked: 'FOR UPDATE SKIP LOCKED',
   inTurn: `SELECT pg_advisory_xact_lock(${lockNumber})`,

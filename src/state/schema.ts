@@ -74,7 +74,17 @@ const steps: readonly ((dialect: Dialect) => readonly string[])[] = [
     `CREATE TABLE bans (node ${text} PRIMARY KEY, reason ${text} NOT NULL, until BIGINT NOT NULL)`,
   ],
   () => ['ALTER TABLE work ADD COLUMN claims BIGINT NOT NULL DEFAULT 0'],
+  ({ numberFrom }) => numberFrom('jobs', firstJob()),
 ]
+
+/**
+ * Each database begins somewhere else among numbers of nine digits, a multiple of a thousand. For a job is asked for by its
+ * number alone, at nodes that need not share a database: two jobs of one number would be taken for each other.
+ */
+function firstJob(): number {
+  const [random] = crypto.getRandomValues(new Uint32Array(1))
+  return 1000 * (100_000 + (random! % 900_000))
+}
 
 export const schemaVersion = steps.length
 

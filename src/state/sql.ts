@@ -16,6 +16,8 @@ export interface Sql {
 export interface Dialect {
   /** A column that numbers the rows, ever upward. */
   readonly serial: string
+  /** Statements after which the rows of that table are numbered from there on, if their numbers are not greater already. */
+  readonly numberFrom: (table: string, first: number) => readonly string[]
   /** Text that is ordered by its code units. */
   readonly text: string
   /** Of a row that is to be claimed: the next one instead, where somebody else is about to claim it. */

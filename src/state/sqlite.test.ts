@@ -57,6 +57,28 @@ test('many questions one after the other keep the process from nothing else', as
   }
 })
 
+test('jobs of two files have no number in common, also where one has jobs from before that was so', async () => {
+  const [path, other] = [file(), file()]
+  const job = (key: string) => ({ kind: 'preheat', key, body: 1, at: 1 })
+  await (await openSqlite(path)).close()
+  const db = new Database(path)
+  db.exec("DELETE FROM sqlite_sequence WHERE name = 'jobs'; UPDATE shoal SET version = 2")
+  db.exec(
+    `INSERT INTO jobs (kind, key, state, body, created_at, updated_at) VALUES ('preheat', 'old', 'done', '1', 1, 1)`,
+  )
+  db.close()
+  const states = [await openSqlite(path), await openSqlite(other)]
+  const [one, two] = await Promise.all(states.map(async ({ jobs }) => (await jobs.add(job('k'))).job.id))
+  expect(await states[0]!.jobs.find(1)).toMatchObject({ key: 'old' })
+  expect(Math.min(one!, two!)).toBeGreaterThanOrEqual(100_000_000)
+  expect(Math.abs(one! - two!)).toBeGreaterThanOrEqual(1000)
+  // Not anew with each start.
+  await states[0]!.close()
+  const again = await openSqlite(path)
+  expect((await again.jobs.add(job('next'))).job.id).toBe(one! + 1)
+  await Promise.all([again.close(), states[1]!.close()])
+})
+
 test('a file of a newer shoal is left alone, and the message says what to do', async () => {
   const path = file()
   await (await openSqlite(path)).close()

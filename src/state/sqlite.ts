@@ -14,6 +14,11 @@ import type { State } from './state.ts'
 export const sqlite: Dialect = {
   // Never a number twice, even when the last rows are gone.
   serial: 'INTEGER PRIMARY KEY AUTOINCREMENT',
+  numberFrom: (table, first) => [
+    `DELETE FROM sqlite_sequence WHERE name = '${table}' AND seq < ${first}`,
+    `INSERT INTO sqlite_sequence (name, seq) SELECT '${table}', ${first - 1}
+     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '${table}')`,
+  ],
   text: 'TEXT',
   skipLocked: '',
   inTurn: undefined,

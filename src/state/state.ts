@@ -140,7 +140,7 @@ export type JobState = 'pending' | 'running' | 'done' | 'failed' | 'cancelled'
 
 /** Work of minutes, that an operator asked for and looks at. `body` belongs to who runs that kind. */
 export interface Job<T = unknown> {
-  /** From 1 on. */
+  /** From 1 on, in one database ever upward. Another one has no job of the same number, as far as chance goes. */
   readonly id: number
   readonly kind: string
   /** Asking for what is asked for already gives the job there is. */

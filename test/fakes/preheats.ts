@@ -1,6 +1,6 @@
 /** Preheats in memory: each one that is asked for has two nodes, and goes as far as a test moves it. */
-import { checked, keyOf } from '../../src/preheat/body.ts'
-import type { PreheatJob, PreheatRequest, Preheats } from '../../src/preheat/preheats.ts'
+import { checked, keyOf, progressOf } from '../../src/preheat/body.ts'
+import type { ListedPreheat, PreheatJob, PreheatRequest, Preheats } from '../../src/preheat/preheats.ts'
 
 const at = Date.UTC(2026, 0, 1, 12)
 
@@ -10,6 +10,12 @@ export class FakePreheats implements Preheats {
   readonly requests: PreheatRequest[] = []
   /** What each look moves on, from the second on. */
   steps: Partial<PreheatJob>[] = []
+  readonly #first: number
+
+  /** `first`: the number of the first one. */
+  constructor(first = 1) {
+    this.#first = first
+  }
 
   async start(request: PreheatRequest): Promise<PreheatJob> {
     const asked = checked(request)
@@ -23,11 +29,12 @@ export class FakePreheats implements Preheats {
       total: 4096,
     }))
     const job = {
-      id: this.jobs.length + 1,
+      id: this.#first + this.jobs.length,
       state: 'running',
       request: asked,
       createdAt: at,
       updatedAt: at,
+      ...progressOf(nodes),
       nodes,
     } as const
     this.jobs.push(job)
@@ -35,26 +42,33 @@ export class FakePreheats implements Preheats {
   }
 
   async find(id: number): Promise<PreheatJob | undefined> {
-    const job = this.jobs[id - 1]
+    const at = id - this.#first
+    const job = this.jobs[at]
     const step = this.steps.shift()
-    if (job && step) this.jobs[id - 1] = { ...job, ...step }
-    return this.jobs[id - 1]
+    if (job && step) this.jobs[at] = { ...job, ...step, ...progressOf(step.nodes ?? job.nodes) }
+    return this.jobs[at]
   }
 
-  async list(limit: number): Promise<PreheatJob[]> {
-    return [...this.jobs].reverse().slice(0, limit)
+  async list(limit: number): Promise<ListedPreheat[]> {
+    const newest = [...this.jobs].reverse().slice(0, limit)
+    return newest.map(({ nodes: _, ...listed }) => listed)
   }
 
   async cancel(id: number): Promise<boolean> {
-    const job = this.jobs[id - 1]
+    const at = id - this.#first
+    const job = this.jobs[at]
     if (job?.state !== 'running') return false
-    this.jobs[id - 1] = { ...job, state: 'cancelled' }
+    this.jobs[at] = { ...job, state: 'cancelled' }
     return true
   }
 
   /** It is over, and all nodes have it. */
-  done(id = 1): Partial<PreheatJob> {
-    const nodes = this.jobs[id - 1]!.nodes.map((node) => ({ ...node, state: 'done' as const, bytes: node.total ?? 0 }))
+  done(id = this.#first): Partial<PreheatJob> {
+    const nodes = this.jobs[id - this.#first]!.nodes.map((node) => ({
+      ...node,
+      state: 'done' as const,
+      bytes: node.total ?? 0,
+    }))
     return { state: 'done', nodes }
   }
 }
