@@ -7,7 +7,7 @@
  */
 import { networkInterfaces } from 'node:os'
 import type { Clock, Random } from '../clock.ts'
-import { pickAddress } from '../cluster/advertise.ts'
+import { type Interfaces, isWildcard, pickPlace } from '../cluster/advertise.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { KeyRing } from '../cluster/key-ring.ts'
 import { announceEvery, MemberTable, memberTimes } from '../cluster/member-table.ts'
@@ -15,7 +15,7 @@ import type { Membership } from '../cluster/membership.ts'
 import { type Mode, modes, type NodeCard, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
 import { Tickets } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
-import { type Address, formatAddress } from '../listen.ts'
+import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import type { Meter } from '../meter.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -27,19 +27,21 @@ import { KadDirectory } from './directory.ts'
 import { encrypt, plain } from './encryption.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
 import { Greeter, helloProtocol } from './hello.ts'
-import { type Host, multiaddrOf, startHost } from './host.ts'
+import { type Host, type HostOptions, multiaddrOf, readdress, startHost } from './host.ts'
 import { HttpWire, introduce } from './http-wire.ts'
 import { parseJoin } from './join.ts'
 import { Joiner } from './joiner.ts'
 import { LocalFirst } from './local.ts'
 import { discover, type Found } from './mdns.ts'
 import { watchMembers } from './members.ts'
+import { followPlace } from './own-place.ts'
 import { type RunningPeerServer, startPeerServer } from './peer-server.ts'
 import { Prober } from './prober.ts'
 import { spoken } from './protocol.ts'
 import { routes } from './rules.ts'
 import { Sessions } from './sessions.ts'
 import { dialSocket, type Handshake } from './sockets.ts'
+import { meet, OwnKey, type Telling } from './twins.ts'
 import type { Directory, Inbound, Outbound } from './wire.ts'
 
 export interface NetworkOptions {
@@ -49,8 +51,10 @@ export interface NetworkOptions {
   readonly zone: string | undefined
   readonly peerAddr: Address
   readonly p2pAddr: Address
-  /** Host that the others reach this node at; picked from the interfaces if undefined. */
+  /** Host that the others reach this node at; picked from the interfaces if undefined, and followed when it changes. */
   readonly advertise: string | undefined
+  /** This host's; those that the system names by default. */
+  readonly interfaces?: () => Interfaces
   /** `host`, `host:port` or multiaddr. */
   readonly join: readonly string[]
   /** All addresses of a host name in there; the system's resolver by default. */
@@ -120,13 +124,19 @@ export class Network {
     let source: AnnounceSource | undefined
     let sessions: Sessions | undefined
     let stopDiscovery = () => {}
+    let stopFollowing = async () => {}
     const { ring } = options
     const agree = (node: NodeId) => identity.agree(node)
     const tickets = ring && new Tickets({ self: identity.id, agree, ring, clock, random })
     const seldom = new Seldom(clock)
-    const advertise = options.advertise ?? pickAddress(networkInterfaces(), options.peerAddr.host)
-    const admission = new Admission({ tickets, advertised: advertise, clock, log, metrics })
-    const encryption = options.encrypt ? await encrypt(identity, advertise, clock) : plain
+      const { interfaces = networkInterfaces } = options
+      const listenHost = options.peerAddr.host
+      const place = pickPlace(interfaces(), listenHost)
+      const follows = options.advertise === undefined && isWildcard(listenHost)
+      let advertise = options.advertise ?? place.address
+      // Another address later is one all the same, and those are always answered to.
+      const admission = new Admission({ tickets, advertised: advertise, clock, log, metrics })
+      const encryption = options.encrypt ? await encrypt(identity, clock) : plain
 
     const calls = new Calls()
     const server = startPeerServer({
@@ -137,22 +147,33 @@ export class Network {
       sessions: () => sessions,
       admit: (request) => admission.admit(request),
       refused: (refusal, sender) => admission.refused(refusal, sender),
-      certificate: encryption.certificate,
+      certificate: await encryption.certificate(advertise),
       clock,
       log,
       metrics,
       traces: options.traces,
     })
-    const host = await hostOrClose(options, advertise, server, seldom)
+    let accepted = 0
+    const about = { advertise: () => advertise, accepted: () => void accepted++, seldom }
+    const host = await hostOrClose(options, about, server)
     self = describe(options, advertise, server, host)
     const own = self
+    const ownKey = new OwnKey({ log, seldom })
+    ownKey.at(own.p2p)
     log.debug('the network is up', { node: self.id, url: self.url, p2p: self.p2p })
+    if (follows && isLoopback(advertise)) {
+      log.warn('this host has no address that others could reach it at; the node takes the first one that it gets', {
+        url: self.url,
+      })
+    }
 
     const table = new MemberTable(self, () => clock.now())
     watchMembers(table, log, seldom)
     const dial = dialSocket(clock, encryption, (node) => greeting({ self: own, tickets }, node))
     const opened = new Sessions({
-      self: cardOf(self),
+      get self() {
+        return cardOf(table.self)
+      },
       handler: () => inbound,
       dial,
       heard: (id, at) => table.seen(id, at),
@@ -180,7 +201,11 @@ export class Network {
     })
     const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http, calls)
     const greeter = new Greeter({ table, clock, log, seldom })
-    const joiner = new Joiner({ host, greeter, table, join, lookup: options.lookup, clock, random, log })
+    const joiner = new Joiner({
+      ...{ host, greeter, table, join, lookup: options.lookup, clock, random, log },
+      accepted: () => accepted,
+      ownKey,
+    })
     const directory = new KadDirectory({ host, joiner, table, clock, log })
     const prober = new Prober({ table, ping: (node) => http.ping(node), clock, log })
     const heartbeat = new Heartbeat({
@@ -191,7 +216,28 @@ export class Network {
       clock,
       random,
       log,
+      seldom,
     })
+
+    const rediscover = () => {
+      stopDiscovery()
+      stopDiscovery = startDiscovery(options, table.self, advertise, joiner, ownKey)
+    }
+    /** To the others it is as if it had started anew there. */
+    const move = async (to: string) => {
+      const certificate = await encryption.certificate(to)
+      if (certificate) await server.present(certificate)
+      advertise = to
+      await readdress(host)
+      const former = table.self.url
+      self = describe(options, to, server, host)
+      ownKey.at(self.p2p)
+      table.become(self)
+      log.info('this host has another address now, and the node goes by that', { url: self.url, former })
+      if (options.mdns) rediscover()
+      void startOver(host, opened, 'this node has another address')
+      heartbeat.renewed()
+    }
 
     return new Network({
       membership: table,
@@ -200,7 +246,7 @@ export class Network {
       calls,
       heartbeat,
       async join(from, announces) {
-        inbound = heard(from, table, clock)
+        inbound = heard(from, table, clock, { log, seldom })
         source = announces
         await host.handle(helloProtocol, (stream, connection) => greeter.answer(stream, connection))
         prober.start()
@@ -209,20 +255,19 @@ export class Network {
         host.addEventListener('peer:discovery', ({ detail }) => {
           joiner.found({ id: detail.id.toString(), addresses: detail.multiaddrs.map(String) })
         })
-        if (options.mdns) stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
+        if (options.mdns) rediscover()
+        if (follows) stopFollowing = followPlace({ place, listenHost, interfaces, move, clock, log })
         ring?.onChange((gone) => {
           log.info('the cluster key was changed', {
             keys: String(ring),
             gone: gone.map(({ fingerprint }) => fingerprint),
           })
-          if (options.mdns) {
-            stopDiscovery()
-            stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
-          }
-          if (gone.length > 0) void startOver(host, opened)
+          if (options.mdns) rediscover()
+          if (gone.length > 0) void startOver(host, opened, 'the cluster key was changed')
         })
       },
       async stop() {
+        await stopFollowing()
         stopDiscovery()
         joiner.close()
         prober.close()
@@ -255,23 +300,29 @@ export class Network {
 
 async function hostOrClose(
   options: NetworkOptions,
-  advertise: string,
+  about: Pick<HostOptions, 'advertise' | 'accepted' | 'seldom'>,
   server: RunningPeerServer,
-  seldom: Seldom,
 ): Promise<Host> {
   const { identity, p2pAddr, ring, log } = options
   try {
-    return await startHost({ identity, address: p2pAddr, advertise, ring, mdns: options.mdns, log, seldom })
+    return await startHost({ identity, address: p2pAddr, ring, mdns: options.mdns, log, ...about })
   } catch (error) {
     await server.close()
     throw error
   }
 }
 
-function startDiscovery(options: NetworkOptions, self: NodeInfo, advertise: string, joiner: Joiner): () => void {
+function startDiscovery(
+  options: NetworkOptions,
+  self: NodeInfo,
+  advertise: string,
+  joiner: Joiner,
+  ownKey: OwnKey,
+): () => void {
   const { ring, clock, random, log } = options
   const found = (node: Found) => joiner.found(node)
-  const about = { self: { id: self.id, addresses: self.p2p }, advertise, found, clock, random, log }
+  const own = (addresses: readonly string[]) => ownKey.named(addresses)
+  const about = { self: { id: self.id, addresses: self.p2p }, advertise, found, own, clock, random, log }
   // Under every key that admits: others may use another one first.
   const stops = (ring?.keys ?? [undefined]).map((clusterKey) => discover({ ...about, clusterKey }))
   return () => {
@@ -309,8 +360,8 @@ function greeting(from: Parameters<typeof introduce>[0], node: NodeCard): Handsh
 }
 
 /** Some connections may be of nodes that are members no more; the others come back at once. */
-async function startOver(host: Host, sessions: Sessions): Promise<void> {
-  sessions.closeAll('the cluster key was changed')
+async function startOver(host: Host, sessions: Sessions, reason: string): Promise<void> {
+  sessions.closeAll(reason)
   await Promise.allSettled(host.getConnections().map((connection) => connection.close()))
 }
 
@@ -329,12 +380,7 @@ function linked(table: MemberTable, sessions: Sessions, target: NodeInfo): boole
 }
 
 /** Whoever announces or asks for parents is alive, and says so itself. */
-function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
-  const meet = (node: NodeInfo) => {
-    if (table.heard(node, clock.now()) === 'twin') {
-      throw new Failure('bad-request', `two nodes use the key of ${node.id}: give each host its own data directory`)
-    }
-  }
+function heard(inbound: Inbound, table: MemberTable, clock: Clock, telling: Telling): Inbound {
   return {
     opened: (session) => inbound.opened(session),
     frame: (session, frame) => inbound.frame(session, frame),
@@ -344,13 +390,13 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
     resolve: (request) => inbound.resolve(request),
     vitals: (request) => inbound.vitals(request),
     schedule(request) {
-      if (table.self.modes.includes('scheduler')) meet(request.node)
+      if (table.self.modes.includes('scheduler')) meet(table, request.node, clock.now(), telling)
       return inbound.schedule(request)
     },
     announce(announce) {
       const { node } = announce
-      if (announce.leaving) table.leave(node.id, clock.now())
-      else meet(node)
+      if (announce.leaving) depart(table, node, clock.now())
+      else meet(table, node, clock.now(), telling)
       const reply = inbound.announce(announce)
       const every = announceEvery(node.modes, table.size)
       if (every === memberTimes.period) return reply
@@ -358,6 +404,13 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
       return { ...reply, every }
     },
   }
+}
+
+/** @throws {Failure} `bad-request` when another process is the member, which stays one */
+function depart(table: MemberTable, { id, epoch }: NodeInfo, now: number): void {
+  const known = table.find(id)
+  if (known && known.epoch !== epoch) throw new Failure('bad-request', `another process is the member ${id} here`)
+  table.leave(id, now)
 }
 
 function notYet(): never {
