@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { type Machine, machineAt } from '../install/machine.ts'
+import { resting } from '../install/running.ts'
 import { describe as describeStep, type Step } from '../install/step.ts'
 import type { HostFacts } from '../mount/kernel/support.ts'
 import { install } from './install.ts'
@@ -57,5 +58,14 @@ describe('what cannot work is not begun', () => {
     expect(() => said(machine, ['--snapshotter', ...args], lazy)).toThrow(
       /need Linux 6\.12 .* this is 6\.1\.0-13-amd64; upgrade the kernel, or leave out --snapshotter$/,
     )
+  })
+
+  test('beside a node that somebody has started by hand', () => {
+    const unit = (pid: number) => () => ({ ...resting, active: pid > 0, pid })
+    const machine: Machine = { ...machineAt(root), systemd: 'running', nodeOn: () => 42, unit: unit(0), carryOut }
+    expect(() => said(machine, [])).toThrow('a node runs here (process 42), and is no service: end it first')
+    expect(() => said(machine, ['--no-start'])).toThrow('it would put this binary')
+    expect(() => said({ ...machine, unit: unit(42) }, [])).toThrow('it would put this binary')
+    expect(() => said({ ...machine, systemd: 'present' }, [])).toThrow('it would put this binary')
   })
 })

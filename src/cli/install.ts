@@ -56,6 +56,7 @@ function installOn(machine: Machine, lazy: HostFacts, flags: Flags, options: Opt
   const { text: after, copies } = withSettings(before, flags, process.cwd())
   const variables = variablesOf(machine.read(places.variables) ?? '')
   const settings = settingsFrom(after, copies, variables, context)
+  if (machine.systemd === 'running' && options.start) refuseBesideNode(machine, settings.node.dataDir)
   const binarySame = machine.sameFile(machine.program, places.binary)
   // First: what cannot be configured is not installed.
   if (options.snapshotter) refuseWithoutMounts(machine, lazy)
@@ -116,6 +117,13 @@ function engineBlobsOf({ engine: { content } }: Settings): string | undefined {
   if (typeof content === 'string') return undefined
   const [place] = placesOf(content, new Disk('/'))
   return place && dirname(place.path)
+}
+
+/** @throws {CommandError} while somebody's `shoal up` has the data and the ports */
+export function refuseBesideNode(machine: Machine, dataDir: string): void {
+  const pid = machine.nodeOn(dataDir)
+  if (pid === undefined || pid === machine.unit(unitName).pid) return
+  throw new CommandError(`a node runs here (process ${pid}), and is no service: end it first`)
 }
 
 export function accountOf(machine: Machine): Account | undefined {
