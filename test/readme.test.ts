@@ -10,6 +10,7 @@ import { programOf, run } from '../src/cli/program.ts'
 import { flagOf, names, settingOf, variableOf } from '../src/config/table.ts'
 import { toggle } from '../src/config/values.ts'
 import { harbor } from '../src/harbor/harbor.ts'
+import { copied } from '../src/install/places.ts'
 import { snapshotterMetrics } from '../src/snapshotter/metrics.ts'
 import { silentLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
@@ -105,6 +106,11 @@ describe('what the README lists is what there is', () => {
     expect(block('lazy-flags')).toBe(tableOf(['flag', 'service', 'default', 'meaning'], rows))
     const unit = readFileSync(join(root, 'systemd/shoal-snapshotter.service'), 'utf8')
     expect(unit).toContain('--metrics-addr 127.0.0.1:4884 ')
+  })
+
+  test('each file that the service reads a copy of, and where that is', () => {
+    const rows = names.flatMap((name) => (copied[name] ? [[`\`${flagOf(name)}\``, `\`${copied[name]}\``]] : []))
+    expect(block('copies')).toBe(tableOf(['flag', 'copy'], rows))
   })
 
   test('every endpoint of the admin port', () => {
