@@ -6,10 +6,11 @@ import { describe, expect, test } from 'bun:test'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createAdmin } from '../src/admin/admin.ts'
-import { run } from '../src/cli/program.ts'
+import { programOf, run } from '../src/cli/program.ts'
 import { flagOf, names, settingOf, variableOf } from '../src/config/table.ts'
 import { toggle } from '../src/config/values.ts'
 import { harbor } from '../src/harbor/harbor.ts'
+import { copied } from '../src/install/places.ts'
 import { snapshotterMetrics } from '../src/snapshotter/metrics.ts'
 import { silentLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
@@ -81,6 +82,35 @@ describe('what the README lists is what there is', () => {
     const commands = [...listed.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => `shoal ${name}`)
     expect(commands).not.toEqual([])
     expect(firstCells(block('commands')).sort()).toEqual(commands.sort())
+  })
+
+  test('flags of the services of lazy images, with their defaults and meanings', async () => {
+    const program = await programOf(new FakeContext(), () => {})
+    const wanted = {
+      mounter: ['--limit', '--read-deadline'],
+      snapshotter: ['--index-wait', '--node', '--metrics-addr'],
+    }
+    const rows = Object.entries(wanted).flatMap(([name, flags]) => {
+      const { options } = program.commands.find((command) => command.name() === name)!
+      return flags.map((flag) => {
+        const {
+          flags: shown,
+          defaultValue,
+          defaultValueDescription,
+          description,
+        } = options.find(({ long }) => long === flag)!
+        const started = flag === '--metrics-addr' ? '127.0.0.1:4884' : (defaultValueDescription ?? String(defaultValue))
+        return [`\`${shown}\``, name, started, description.replace(/ \(default: .*\)$/, '')]
+      })
+    })
+    expect(block('lazy-flags')).toBe(tableOf(['flag', 'service', 'default', 'meaning'], rows))
+    const unit = readFileSync(join(root, 'systemd/shoal-snapshotter.service'), 'utf8')
+    expect(unit).toContain('--metrics-addr 127.0.0.1:4884 ')
+  })
+
+  test('each file that the service reads a copy of, and where that is', () => {
+    const rows = names.flatMap((name) => (copied[name] ? [[`\`${flagOf(name)}\``, `\`${copied[name]}\``]] : []))
+    expect(block('copies')).toBe(tableOf(['flag', 'copy'], rows))
   })
 
   test('every endpoint of the admin port', () => {

@@ -36,6 +36,18 @@ test('the mounter has the mounts of the host, or nobody would see what it mounts
   expect(read('shoal-mounter.service').filter((line) => own.test(line))).toEqual([])
 })
 
+test.each(['mounter', 'snapshotter'])(
+  'flags of the %s come from its file, and are none where there is no such file',
+  (name) => {
+    const lines = read(`shoal-${name}.service`)
+    // systemd.service(5), "Command lines": without braces it is split into words, and none if it is empty.
+    expect(lines.find((line) => line.startsWith('ExecStart='))).toMatch(/ \$FLAGS$/)
+    // systemd.exec(5): what the file says comes before this one.
+    expect(lines).toContain('Environment=FLAGS=')
+    expect(lines).toContain(`EnvironmentFile=-/etc/default/shoal-${name}`)
+  },
+)
+
 test('both end after containerd does, and the mounter becomes a new program rather than being restarted', () => {
   for (const name of ['shoal-snapshotter.service', 'shoal-mounter.service'])
     expect(read(name).find((line) => line.startsWith('Before='))).toContain('containerd.service')

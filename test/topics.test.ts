@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { definitionOf } from '../src/cli/definitions.ts'
 import { pageOf } from '../src/cli/topics/page.ts'
 import { topics } from '../src/cli/topics/topics.ts'
+import { type Name, names } from '../src/config/table.ts'
 import type { Files } from '../src/configure/plan.ts'
 import { planOf } from '../src/configure/setup.ts'
 import { codeOf, commandsIn, wrongWith } from './written.ts'
@@ -40,7 +41,7 @@ describe.each(texts)('shoal help %s', (_, text) => {
     const { flags, commands } = await known()
     const named = [...text.matchAll(/(?<![\w-])--[a-z][a-z-]+/g)].map(([flag]) => flag)
     // Flags of other programs.
-    const others = new Set(['--all', '--hosts-dir'])
+    const others = new Set(['--all', '--dest-tls-verify', '--hosts-dir'])
     expect(named.filter((flag) => !flags.has(flag) && !others.has(flag))).toEqual([])
     const told = [...text.matchAll(/`shoal\s([a-z-]+)(?:\s([a-z-]+))?/g)]
     expect(told.filter(([, command]) => !commands.has(command!))).toEqual([])
@@ -102,6 +103,15 @@ dial_timeout = '200ms'
     const spegel = [30020, 30021].map((port) => `http://10.0.0.4:${port}`)
     expect(Object.keys(host)).toEqual(['http://127.0.0.1:4880', ...spegel])
   })
+})
+
+test('no topic says that what a flag does is not there', () => {
+  const stale = { push: /takes no pushes|pushes\W+none/, 'engine-content': /twice|layers of their own/ }
+  for (const [flag, denial] of Object.entries(stale)) {
+    expect(names).toContain(flag as Name)
+    const denied = texts.filter(([, text]) => denial.test(text.replaceAll(/\s+/g, ' ')))
+    expect(denied.map(([name]) => name)).toEqual([])
+  }
 })
 
 test('what doctor says to do is accepted', async () => {

@@ -49,8 +49,8 @@ export const rows: readonly Row[] = [
         queries: [q('sum(up{$scope})', 'answer'), q('count(up{$scope})', 'known')],
       },
       {
-        title: 'Cannot serve',
-        help: 'Nodes that run and are not ready: `shoal status` there says why.',
+        title: 'Ending',
+        help: 'Nodes that end now: they take no more requests, and finish what is under way.',
         unit: 'none',
         as: 'number',
         bad: { from: 1 },

@@ -81,7 +81,7 @@ export const nodeSchema = z.object({
       }),
     )
     .optional(),
-  /** Empty when the node can serve; else one sentence for each thing that is in the way. */
+  /** Empty, but while the node ends: then why it takes no more requests. */
   notReady: z.array(z.string()),
 })
 export type NodeFacts = z.infer<typeof nodeSchema>

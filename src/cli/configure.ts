@@ -193,7 +193,8 @@ async function mirrorsFor(command: Command, context: Context, options: Options):
   const standby = await firstAnswering(tried)
   if (standby !== undefined) return { mirrors: [local, `http://${standby}`], notes }
   if (tried.length === 0) return { mirrors: [local], notes }
-  const why = `no stand-by: of the other nodes none answers at its registry port from here (${tried.join(', ')}), which is for its own host unless it runs with --registry-addr 0.0.0.0:${here.port}`
+  const some = tried.length > 4 ? `${tried.slice(0, 3).join(', ')} and ${tried.length - 3} more` : tried.join(', ')
+  const why = `no stand-by: of the other nodes none answers at its registry port from here (${some}), which is for its own host unless it runs with --registry-addr 0.0.0.0:${here.port}`
   return { mirrors: [local], notes: [...notes, why] }
 }
 

@@ -10,6 +10,7 @@ import type { Machine } from '../install/machine.ts'
 import { mounterName, places, snapshotterName } from '../install/places.ts'
 import { snapshotterPlan, snapshotterRemoval } from '../install/snapshotter-plan.ts'
 import type { Step } from '../install/step.ts'
+import { type HostFacts, whyNot } from '../mount/kernel/support.ts'
 import { mountTable } from '../mount/kernel/table.ts'
 import { usualSocket } from '../mount/mounter/api.ts'
 import { MounterClient, NoMounter } from '../mount/mounter/client.ts'
@@ -22,6 +23,14 @@ const backupName = 'snapshotter'
 /** A host with the snapshotter has it brought up to date with everything else. */
 export function hasSnapshotter(machine: Machine): boolean {
   return machine.exists(places.snapshotterUnit)
+}
+
+/** @throws {CommandError} where the mounter would end again as often as it is started */
+export function refuseWithoutMounts({ systemd }: Machine, lazy: HostFacts): void {
+  // A system that is being made is booted by a kernel of its own.
+  if (systemd === 'present') return
+  const problem = whyNot({ ...lazy, root: true }, 'leave out --snapshotter')
+  if (problem) throw new CommandError(problem)
 }
 
 export function snapshotterSteps(machine: Machine, binarySame: boolean, start: boolean): Step[] {

@@ -17,11 +17,12 @@ import { installPlan } from '../install/plan.ts'
 import { type Copy, variablesOf, withSettings } from '../install/settings-file.ts'
 import { describe } from '../install/step.ts'
 import { formatAddress } from '../listen.ts'
+import { type HostFacts, hostFacts } from '../mount/kernel/support.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { addFlags, flagsOf } from './flags.ts'
 import { addKubernetesFlags, type KubernetesOptions, printManifests } from './install-kubernetes.ts'
-import { containerdFor, hasSnapshotter, snapshotterSteps } from './install-snapshotter.ts'
+import { containerdFor, hasSnapshotter, refuseWithoutMounts, snapshotterSteps } from './install-snapshotter.ts'
 
 interface Options extends KubernetesOptions {
   readonly start: boolean
@@ -31,7 +32,8 @@ interface Options extends KubernetesOptions {
 
 const written = names.filter((name) => name !== 'config')
 
-export function install(program: Command, context: Context, machine?: Machine): void {
+/** `lazy`: what decides whether layers can be mounted here. */
+export function install(program: Command, context: Context, machine?: Machine, lazy = hostFacts()): void {
   const command = program
     .command('install')
     .description('make this binary a systemd service of this host, or upgrade it; or print it for Kubernetes')
@@ -44,18 +46,20 @@ export function install(program: Command, context: Context, machine?: Machine): 
     const inPod = (text: string, copies: readonly Copy[], mode: string) =>
       settingsFrom(text, copies, {}, context, { mode: [mode] })
     if (options.kubernetes) return printManifests(command, flagsOf(command, written), options, context, inPod)
-    installOn(machine ?? machineAt(), flagsOf(command, written), options, context)
+    installOn(machine ?? machineAt(), lazy, flagsOf(command, written), options, context)
   })
 }
 
-function installOn(machine: Machine, flags: Flags, options: Options, context: Context): void {
+function installOn(machine: Machine, lazy: HostFacts, flags: Flags, options: Options, context: Context): void {
   if (!context.host.root && !options.dryRun) throw new CommandError('installing a service needs root')
   const before = machine.read(places.settings)
   const { text: after, copies } = withSettings(before, flags, process.cwd())
   const variables = variablesOf(machine.read(places.variables) ?? '')
   const settings = settingsFrom(after, copies, variables, context)
+  if (machine.systemd === 'running' && options.start) refuseBesideNode(machine, settings.node.dataDir)
   const binarySame = machine.sameFile(machine.program, places.binary)
   // First: what cannot be configured is not installed.
+  if (options.snapshotter) refuseWithoutMounts(machine, lazy)
   const containerd = options.snapshotter ? containerdFor() : undefined
   const node = installPlan({
     systemd: machine.systemd,
@@ -113,6 +117,13 @@ function engineBlobsOf({ engine: { content } }: Settings): string | undefined {
   if (typeof content === 'string') return undefined
   const [place] = placesOf(content, new Disk('/'))
   return place && dirname(place.path)
+}
+
+/** @throws {CommandError} while somebody's `shoal up` has the data and the ports */
+export function refuseBesideNode(machine: Machine, dataDir: string): void {
+  const pid = machine.nodeOn(dataDir)
+  if (pid === undefined || pid === machine.unit(unitName).pid) return
+  throw new CommandError(`a node runs here (process ${pid}), and is no service: end it first`)
 }
 
 export function accountOf(machine: Machine): Account | undefined {

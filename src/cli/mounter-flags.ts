@@ -20,6 +20,7 @@ export function mounterOf(command: Command): MounterClient {
 }
 
 const unit = 'shoal-mounter.service'
+const unitFile = `/etc/systemd/system/${unit}`
 const startsWithinMs = 15_000
 const lookEveryMs = 50
 
@@ -41,7 +42,7 @@ export async function startedMounter(command: Command, { clock }: Context): Prom
           throw new CommandError(`${error.message}; start one: shoal mounter --socket ${socket} --data-dir DIR`)
         }
         if (clock.now() > endsAt) {
-          throw new CommandError(`the mounter does not start; ${placesOf(usualSocket, usualDataDir).log} says why`)
+          throw new CommandError(`the mounter does not start; ${logOf(existsSync(unitFile))} says why`)
         }
         if (!started) start()
         started = true
@@ -51,13 +52,18 @@ export async function startedMounter(command: Command, { clock }: Context): Prom
   }
 }
 
+/** Where the mounter of this host says what went wrong. */
+export function logOf(asUnit: boolean): string {
+  return asUnit ? `journalctl -u ${unit}` : placesOf(usualSocket, usualDataDir).log
+}
+
 function start(): void {
-  if (existsSync(`/etc/systemd/system/${unit}`)) {
+  if (existsSync(unitFile)) {
     const { exitCode, stderr } = Bun.spawnSync(['systemctl', 'start', unit], { stdin: 'ignore' })
     if (exitCode !== 0) throw new CommandError(`${unit} does not start: ${stderr.toString().trim()}`)
     return
   }
-  const { log } = placesOf(usualSocket, usualDataDir)
+  const log = logOf(false)
   mkdirSync(dirname(log), { recursive: true, mode: 0o700 })
   const output = openSync(log, 'a', 0o600)
   const [program = '', ...args] = ownCommand

@@ -9,7 +9,7 @@ import { describe } from '../install/step.ts'
 import { undoAll } from './configure.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
-import { accountOf } from './install.ts'
+import { accountOf, refuseBesideNode } from './install.ts'
 import {
   containerdWithout,
   idleMounter,
@@ -56,8 +56,7 @@ export async function undoEngines(context: Context, dryRun: boolean, root = '/')
 function refuse(machine: Machine, dataDir: string, options: Options, context: Context): void {
   if (!context.host.root && !options.dryRun) throw new CommandError('removing a service needs root')
   if (machine.exists(places.unit) && machine.systemd === 'running') return
-  const pid = machine.nodeOn(dataDir)
-  if (pid !== undefined) throw new CommandError(`a node runs here (process ${pid}), and is no service: end it first`)
+  refuseBesideNode(machine, dataDir)
 }
 
 function uninstallFrom(

@@ -12,7 +12,8 @@ export interface Other {
   readonly modes: readonly string[]
 }
 
-const tried = 4
+/** As many as are asked at once. */
+const tried = 64
 const deadlineMs = 1500
 
 /**

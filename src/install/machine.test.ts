@@ -44,6 +44,24 @@ suite.skipIf(process.getuid!() !== 0)('what stays of a user that goes', () => {
   })
 })
 
+test('the node of a data directory is a process that was started as one, and no other that has its number now', () => {
+  mkdirSync(join(root, 'data'))
+  const machine = machineAt(root)
+  expect(machine.nodeOn('/data')).toBeUndefined()
+  const children = ['up', 'get'].map((word) =>
+    Bun.spawn([process.execPath, '-e', 'setInterval(() => {}, 1000)', word], { stdio: ['ignore', 'ignore', 'ignore'] }),
+  )
+  try {
+    const found = children.map(({ pid }) => {
+      writeFileSync(join(root, 'data/shoal.pid'), `${pid}\n`)
+      return machine.nodeOn('/data')
+    })
+    expect(found).toEqual([children[0]!.pid, undefined])
+  } finally {
+    for (const child of children) child.kill('SIGKILL')
+  }
+})
+
 suite('what is put in its place', () => {
   const gid = process.getgid!()
   // Only root can give a file away.

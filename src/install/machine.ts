@@ -38,7 +38,7 @@ export interface Machine {
   unit(name: string): Running
   /** Words that a process was started with; none: it is not there. */
   commandOf(pid: number): string[]
-  /** The process that has this data directory, and is no unit's. */
+  /** The node that has this data directory. */
   nodeOn(dataDir: string): number | undefined
   /** @throws {Error} with one sentence */
   carryOut(step: Step): void
@@ -75,7 +75,8 @@ export function machineAt(root = '/', calls: Calls = { intoPlace, now: Date.now 
     commandOf,
     nodeOn: (dataDir) => {
       const pid = Number(read(join(dataDir, 'shoal.pid')) ?? Number.NaN)
-      return existsSync(`/proc/${pid}/exe`) && pid !== process.pid ? pid : undefined
+      // After a crash of the host the number may be another's, which was not started as a node is.
+      return commandOf(pid).includes('up') ? pid : undefined
     },
     carryOut: (step) => carryOut(step, at, calls),
   }

@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { afterEach, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
@@ -89,11 +89,21 @@ test('a file of a newer shoal is left alone, and the message says what to do', a
   expect([failure.code, failure.message]).toEqual(['internal', expect.stringContaining('newer shoal (schema 99')])
 })
 
-test('a file that is no database is unavailable, and named', async () => {
+test('a damaged file is unavailable, and the message says what to do; a new one in its place then serves', async () => {
   const path = file()
   writeFileSync(path, 'not a database, by any means\n'.repeat(100))
   const failure = await openSqlite(path).catch((error) => error)
-  expect([failure.code, failure.message]).toEqual(['unavailable', expect.stringContaining(path)])
+  const mend = `; end the node, move ${path}* away`
+  expect([failure.code, failure.message]).toEqual(['unavailable', expect.stringContaining(mend)])
+  for (const name of readdirSync(dirname(path))) rmSync(join(dirname(path), name))
+  await (await openSqlite(path)).close()
+})
+
+test('a file that cannot be opened is not told to be moved away', async () => {
+  const path = file()
+  mkdirSync(path)
+  const failure = await openSqlite(path).catch((error) => error)
+  expect([failure.code, failure.message]).toEqual(['unavailable', expect.not.stringContaining('move')])
 })
 
 test('of a row that names no repository it is said once that it is left out', async () => {

@@ -4,6 +4,7 @@
  */
 import { Database, SQLiteError } from 'bun:sqlite'
 import { Failure } from '../failure.ts'
+import { isDamage } from '../store/catalog.ts'
 import { type Log, silentLog } from '../telemetry/log.ts'
 import type { OpenSql } from './late.ts'
 import { migrate } from './schema.ts'
@@ -133,7 +134,10 @@ class SqliteSql implements OpenSql {
       return work()
     } catch (error) {
       if (!(error instanceof SQLiteError)) throw error
-      throw new Failure('unavailable', `${this.#path}: ${error.message}`, { cause: error })
+      const mend = isDamage(error)
+        ? `; end the node, move ${this.#path}* away, put a backup there if you have one, and start it again: what other seeds know comes back`
+        : ''
+      throw new Failure('unavailable', `${this.#path}: ${error.message}${mend}`, { cause: error })
     }
   }
 }

@@ -122,7 +122,7 @@ export function createMetrics() {
     homeOwedSeconds: gauge('shoal_home_owed_seconds', 'For how long the oldest of them has waited'),
     homeWrites: counter('shoal_home_writes_total', 'Blobs, manifests and tags brought to backends, or not', ['result']),
     homeWrittenBytes: counter('shoal_home_written_bytes_total', 'Bytes of content sent to backends'),
-    ready: gauge('shoal_ready', '1 while this node can serve, else 0'),
+    ready: gauge('shoal_ready', '1, or 0 while this node ends and takes no more requests'),
     logLines: counter('shoal_log_lines_total', 'Lines logged', ['level']),
     logLinesLost: counter('shoal_log_lines_lost_total', 'Lines that could not be written to standard error'),
     buildInfo: gauge('shoal_build_info', 'Constant 1, labelled by what is running', ['version', 'commit', 'bun']),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { Failure } from '../failure.ts'
+import { logLevels } from './log.ts'
 import { createLog, type LogOptions } from './pino.ts'
 
 function logged(options: Partial<LogOptions>) {
@@ -28,6 +29,17 @@ describe('JSON', () => {
     expect(lines).toHaveLength(1)
   })
 })
+
+test.each(['json', 'text'] as const)(
+  '%s for the journal begins with the priority that journalctl -p chooses by',
+  (format) => {
+    const { log, lines } = logged({ format, journal: true, level: 'debug' })
+    for (const level of logLevels) log.child({ module: 'store' })[level]('a')
+    expect(lines.map((line) => line.slice(0, 4))).toEqual(
+      ['<7>', '<6>', '<4>', '<3>'].map((each) => each + (format === 'json' ? '{' : '[')),
+    )
+  },
+)
 
 describe('the level of a log that runs', () => {
   test('counts for its children too, those that were made before included', () => {

@@ -4,6 +4,7 @@
  */
 import pino, { type Logger } from 'pino'
 import { prettyFactory } from 'pino-pretty'
+import { priorities, toJournal } from './journal.ts'
 import { type Fields, type Log, type LogLevel, logLevels } from './log.ts'
 import { StandardError } from './standard-error.ts'
 
@@ -12,6 +13,8 @@ export interface LogOptions {
   readonly format: 'text' | 'json'
   /** Colours in text; ignored for JSON. */
   readonly color: boolean
+  /** Whether lines begin with a priority, for the journal; found out where it is not given. */
+  readonly journal?: boolean
   /** Told of each line that is written, before keys that are secrets are taken out of `fields`. */
   readonly written?: (level: LogLevel, message: string, fields?: Fields) => void
   /** Told of each of those that could not be written in the end. */
@@ -39,7 +42,7 @@ const paths = secretKeys.flatMap((key) => {
 })
 
 export function createLog(options: LogOptions, lines?: Lines): LevelledLog {
-  const { format, color } = options
+  const { format, color, journal = lines === undefined && toJournal() } = options
   const gate = new Gate(options.level, options.written)
   const destination = lines ?? new StandardError({ lost: options.lost ?? (() => {}) })
   const logger = pino(
@@ -52,7 +55,9 @@ export function createLog(options: LogOptions, lines?: Lines): LevelledLog {
       messageKey: 'message',
       redact: { paths, censor: '[redacted]' },
     },
-    format === 'json' ? destination : readable(destination, color),
+    format === 'json' && !journal
+      ? destination
+      : changed(destination, format === 'json' ? (line) => line : readable(color), journal),
   )
   return {
     ...adapt(logger, gate),
@@ -84,16 +89,27 @@ class Gate {
   }
 }
 
+/** pino tells a stream that has its symbol the level of the line that comes. */
+function changed(destination: Lines, format: (line: string) => string, journal: boolean) {
+  return {
+    [pino.symbols.needsMetadataGsym]: true as const,
+    lastLevel: 0,
+    write(line: string) {
+      const level = pino.levels.labels[this.lastLevel] as LogLevel
+      destination.write((journal ? priorities[level] : '') + format(line))
+    },
+  }
+}
+
 /** pino-pretty's formatter without its stream, which would write later, after the process may have ended. */
-function readable(destination: Lines, colorize: boolean): Lines {
-  const format = prettyFactory({
+function readable(colorize: boolean): (line: string) => string {
+  return prettyFactory({
     colorize,
     singleLine: true,
     translateTime: 'SYS:HH:MM:ss.l',
     messageKey: 'message',
     errorLikeObjectKeys: [],
   })
-  return { write: (line) => destination.write(format(line)) }
 }
 
 function adapt(logger: Logger, gate: Gate): Log {

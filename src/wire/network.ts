@@ -129,14 +129,14 @@ export class Network {
     const agree = (node: NodeId) => identity.agree(node)
     const tickets = ring && new Tickets({ self: identity.id, agree, ring, clock, random })
     const seldom = new Seldom(clock)
-      const { interfaces = networkInterfaces } = options
-      const listenHost = options.peerAddr.host
-      const place = pickPlace(interfaces(), listenHost)
-      const follows = options.advertise === undefined && isWildcard(listenHost)
-      let advertise = options.advertise ?? place.address
-      // Another address later is one all the same, and those are always answered to.
-      const admission = new Admission({ tickets, advertised: advertise, clock, log, metrics })
-      const encryption = options.encrypt ? await encrypt(identity, clock) : plain
+    const { interfaces = networkInterfaces } = options
+    const listenHost = options.peerAddr.host
+    const place = pickPlace(interfaces(), listenHost)
+    const follows = options.advertise === undefined && isWildcard(listenHost)
+    let advertise = options.advertise ?? place.address
+    // Another address later is one all the same, and those are always answered to.
+    const admission = new Admission({ tickets, advertised: advertise, clock, log, metrics })
+    const encryption = options.encrypt ? await encrypt(identity, clock) : plain
 
     const calls = new Calls()
     const server = startPeerServer({

@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join, relative } from 'node:path'
+import { hostFacts, whyNot } from '../../src/mount/kernel/support.ts'
 import { scratchRoot } from '../lab/lab.ts'
 import { builtBinary } from '../lab/node.ts'
 import { LabProcess } from '../lab/process.ts'
@@ -160,7 +161,7 @@ describe.skipIf(obstacle !== '')('the installer', () => {
     expect(changes()).toEqual([])
   }, 60_000)
 
-  test.skipIf(!Bun.which('containerd'))(
+  test.skipIf(!Bun.which('containerd') || whyNot(hostFacts()) !== undefined)(
     'brings a snapshotter for containerd, shows before what it would do, and takes it all back',
     () => {
       const program = `/mnt/shoal-${platform}`

@@ -23,15 +23,21 @@ export function hostFacts(): HostFacts {
 /** EROFS is mounted from plain files, and from files of another file system, since then. */
 const needed = { major: 6, minor: 12 } as const
 
-/** A sentence with the remedy; undefined where all is there. Modules that are not loaded yet show when they are used. */
-export function whyNot({ platform, root, kernel, fuse }: HostFacts): string | undefined {
-  if (platform !== 'linux') return `lazy mounts need Linux; on ${platform} get the image whole: shoal get IMAGE`
+/**
+ * A sentence with the remedy; undefined where all is there. Modules that are not loaded yet show when they are used.
+ * `instead`: what can be done on a host that stays as it is.
+ */
+export function whyNot(
+  { platform, root, kernel, fuse }: HostFacts,
+  instead = 'get the image whole: shoal get IMAGE',
+): string | undefined {
+  if (platform !== 'linux') return `lazy mounts need Linux; on ${platform} ${instead}`
   if (!root) return 'mounting needs root: run it with sudo'
   const [major = 0, minor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10))
   if (major < needed.major || (major === needed.major && minor < needed.minor)) {
     return (
       `lazy mounts need Linux ${needed.major}.${needed.minor} or newer (EROFS images that are mounted from files), ` +
-      `and this is ${kernel}; upgrade the kernel, or get the image whole: shoal get IMAGE`
+      `and this is ${kernel}; upgrade the kernel, or ${instead}`
     )
   }
   if (!fuse) return 'there is no /dev/fuse: modprobe fuse; in a container, start it with --device /dev/fuse'
