@@ -378,7 +378,7 @@ export class Transfer {
   #tellNeeds(): void {
     const download = this.#download
     if (!download || this.#over) return
-    this.#telling.told(download, this.#part)
+    this.#telling.told(download.pieces, this.#part)
   }
 
   reader(): number {
@@ -510,12 +510,12 @@ export class Transfer {
       begin: (size, mediaType) => this.#begin(() => this.#create(size, mediaType)),
       apply: (event) => this.#apply(event),
       running: (running) => this.#apply({ type: 'feeding', running }),
-      availability: (piece) => (this.#alone ? 0 : (this.#download?.availability(piece) ?? 0)),
+      availability: (piece) => (this.#alone ? 0 : (this.#download?.pieces.availability[piece] ?? 0)),
       whole: () => !this.#part,
-      awaited: (most, needed) => this.#download?.due(most, needed),
+      awaited: (most, needed) => this.#download?.pieces.nextDue(most, needed),
       readInOrder: () => this.#readers.size > this.#partly.size,
       leftToOther: () => !this.#alone && this.#d.clock.now() - this.#readerToldAt < readsMs,
-      hopeful: () => this.#download?.hopeful ?? false,
+      hopeful: () => this.#download?.pieces.hopeful ?? false,
       stored: (_, piece, bytes) => {
         this.bytes.source += bytes
         this.#stored(piece, bytes, 'fed')
@@ -585,7 +585,7 @@ export class Transfer {
 
   /** It has come from the source, or from a node that is not known here. */
   #isNews(pieces: readonly number[]): boolean {
-    return pieces.some((piece) => !this.#blob?.have.has(piece) && this.#download?.availability(piece) === 0)
+    return pieces.some((piece) => !this.#blob?.have.has(piece) && this.#download?.pieces.availability[piece] === 0)
   }
 
   #create(size: number, mediaType?: string): Blob {
@@ -765,7 +765,7 @@ export class Transfer {
     const download = this.#download
     if (!download) return []
     return [...download.parents.values()]
-      .filter(({ feeding, have }) => feeding || have.indexes().some((piece) => download.lacks(piece)))
+      .filter(({ feeding, have }) => feeding || have.indexes().some((piece) => download.pieces.lacking.has(piece)))
       .map(({ id }) => id)
   }
 
