@@ -26,10 +26,11 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Frame } from '../wire/messages.ts'
 import type { Outbound, Session } from '../wire/wire.ts'
-import { type Run, runsOf } from './aims.ts'
+import type { Run } from './aims.ts'
 import { Arrivals, type ArrivalsHost, statementMs } from './arrivals.ts'
 import { Asking, type AskingHost } from './asking.ts'
 import type { Bans } from './bans.ts'
+import { type AimOptions, Demand, type Need } from './demand.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
 import { Feeding, type FeedingHost } from './feeding.ts'
 import { Fresh, type FreshBytes } from './fresh.ts'
@@ -95,22 +96,6 @@ const giveUpMs = 20_000
 /** A named reader that told of a piece nobody else here has, so long ago at most, gets on with it. */
 const readsMs = 1000
 const notBelieved = 'what it says, or passes on, of the blob is not believed'
-/** Nobody reads it and nobody ordered it: a transfer stops, and what it has stays. */
-const unreadMs = 60_000
-
-/** Runs that are fetched ahead of readers of parts, the last so many. */
-const mostAhead = 8
-/** Stands for all those who have read a part and may go on. */
-const following = 0
-
-/** What another node waits for, the most urgent first. */
-export interface Need {
-  readonly pieces: readonly number[]
-  /** All of it is wanted there. */
-  readonly all: boolean
-}
-
-const readerName = (reader: number) => `reader ${reader}`
 
 export class Transfer {
   readonly bytes = { swarm: 0, source: 0 }
@@ -139,16 +124,7 @@ export class Transfer {
   #letGo: (() => void) | undefined
   #stopTicking = () => {}
   #progressAt: number
-  #readers = new Map<number, number>()
-  /** How many of them read a part. */
-  readonly #partly = new Set<number>()
-  /** Of these, those that do not wait for what they want. */
-  readonly #patient = new Set<number>()
-  /** Those who want it here without reading it. */
-  #keepers = 0
-  #nextReader = 1
-  #readAt: number
-  #ordered = false
+  readonly #demand: Demand
   /** Until then a scheduler's word counts that the blob comes from elsewhere. */
   #elsewhereUntil = 0
   #leads = false
@@ -159,11 +135,7 @@ export class Transfer {
   #readerToldAt = Number.NEGATIVE_INFINITY
   /** Only what somebody waits for is wanted. */
   #part: boolean
-  /** What other nodes wait for, of what comes to them through this one. */
-  readonly #needs = new Map<NodeId, Need>()
   readonly #telling: Telling
-  /** What is fetched ahead of those who read a part, the last of it at the end. */
-  #ahead: readonly Run[] = []
   #over = false
 
   /** @param part only what somebody waits for is wanted, until somebody wants all of it */
@@ -175,7 +147,7 @@ export class Transfer {
     this.startedAt = deps.clock.now()
     this.#progressAt = this.startedAt
     this.#meter = new Meter(this.startedAt)
-    this.#readAt = this.startedAt
+    this.#demand = new Demand(this.startedAt)
     this.#ownWayAfter = ownWayMs * (1 + deps.random())
     this.begun = this.#begun.promise
     this.finished = this.#finished.promise
@@ -214,11 +186,11 @@ export class Transfer {
   }
   /** Nobody reads it, so whatever somebody reads goes first. */
   get background(): boolean {
-    return this.#readers.size === 0 && this.#needs.size === 0
+    return this.#demand.background
   }
   /** Nobody here wants it, read or unread. */
   get unwanted(): boolean {
-    return this.#readers.size === 0 && this.#keepers === 0
+    return this.#demand.unwanted
   }
   /** What an operator sees of it. */
   describe(): TransferFacts {
@@ -235,7 +207,7 @@ export class Transfer {
     return {
       parents,
       rate: this.#meter.perSecond(now),
-      readers: this.#readers.size,
+      readers: this.#demand.readers,
       part: this.#part,
       feeding: this.#feeding.running,
     }
@@ -264,15 +236,14 @@ export class Transfer {
   /** Another node waits for these pieces, or for all of it, and for nothing any more that it said before. */
   needed(by: NodeId, { pieces, all }: Need): void {
     if (this.#over) return
-    this.#needs.set(by, { pieces, all })
-    this.#readAt = this.#d.clock.now()
+    const wanted = this.#demand.need(by, pieces, this.#d.clock.now())
     if (all) this.wantAll()
-    this.#aim(by, runsOf(pieces))
+    this.#heed(wanted)
   }
 
   /** That node needs nothing of it any more. */
   unneeded(by: NodeId): void {
-    if (this.#needs.delete(by)) this.#aim(by, [])
+    this.#heed(this.#demand.unneed(by))
   }
 
   /** Somebody else wants it as well, perhaps by another name. */
@@ -282,7 +253,7 @@ export class Transfer {
 
   /** The scheduler named this node: read from the source what nobody else has. `told`: the size it is said to have. */
   fetch(ordered: boolean, told?: number): void {
-    this.#ordered ||= ordered
+    if (ordered) this.#demand.order()
     if (this.#over) return
     const led = this.leads
     this.#feeding.start(told)
@@ -340,8 +311,7 @@ export class Transfer {
    */
   async piece(reader: number, piece: number, signal: AbortSignal, part = false): Promise<void> {
     const blob = await unlessAborted(this.begun, signal)
-    this.#readAt = this.#d.clock.now()
-    this.#readers.set(reader, piece)
+    this.#demand.used(this.#d.clock.now())
     const { count } = blob.layout
     const soon = part || piece < count - 1
     if (!blob.gone && blob.have.has(piece) && soon) return
@@ -349,7 +319,7 @@ export class Transfer {
       await unlessAborted(this.finished, signal)
       return
     }
-    if (!this.#patient.has(reader)) this.#apply({ type: 'reader-at', reader, piece })
+    this.#heed(this.#demand.at(reader, piece))
     await this.#waiters.wait(soon ? piece : count, signal)
   }
 
@@ -357,21 +327,18 @@ export class Transfer {
    * That reader wants these pieces, and may go on with those `ahead`. Those of a `patient` one come after what others wait
    * for, in whatever order is best for the swarm.
    */
-  aim(reader: number, runs: readonly Run[], { ahead, patient = false }: { ahead?: Run; patient?: boolean } = {}): void {
-    this.#partly.add(reader)
-    if (patient) this.#patient.add(reader)
-    this.#aim(readerName(reader), patient ? [] : runs, patient ? runs : [])
-    if (!ahead || ahead[0] >= ahead[1]) return
-    this.#ahead = [...this.#ahead.slice(1 - mostAhead), ahead]
-    // Where all of it is wanted anyway, this is where to go on.
-    this.#apply({ type: 'reader-at', reader: following, piece: ahead[0] })
-    this.#aim('ahead', [], this.#ahead)
+  aim(reader: number, runs: readonly Run[], options: AimOptions = {}): void {
+    this.#heed(this.#demand.aim(reader, runs, options))
   }
 
-  #aim(who: string, runs: readonly Run[], ahead: readonly Run[] = []): void {
-    this.#apply({ type: 'aimed', who, runs, ahead })
-    this.#feeding.look()
-    this.#tellNeeds()
+  /** Tells the download who wants what now, and those who bring it. */
+  #heed(events: Iterable<DownloadEvent>): void {
+    for (const event of events) {
+      this.#apply(event)
+      if (event.type !== 'aimed') continue
+      this.#feeding.look()
+      this.#tellNeeds()
+    }
   }
 
   /** What this node needs, for those who bring it: at once if there is something new. */
@@ -382,29 +349,21 @@ export class Transfer {
   }
 
   reader(): number {
-    const id = this.#nextReader++
-    this.#readers.set(id, 0)
-    return id
+    return this.#demand.reader()
   }
 
   readerLeft(reader: number): void {
-    this.#readers.delete(reader)
-    this.#partly.delete(reader)
-    this.#patient.delete(reader)
-    this.#readAt = this.#d.clock.now()
-    this.#apply({ type: 'reader-left', reader })
-    this.#aim(readerName(reader), [])
+    this.#heed(this.#demand.left(reader, this.#d.clock.now()))
   }
 
   /** Somebody wants it here and does not read it, until the result is called: it goes on, in the background. */
   keep(): () => void {
-    this.#keepers++
+    this.#demand.keep()
     let kept = true
     return () => {
       if (!kept) return
       kept = false
-      this.#keepers--
-      this.#readAt = this.#d.clock.now()
+      this.#demand.letGo(this.#d.clock.now())
     }
   }
 
@@ -513,7 +472,7 @@ export class Transfer {
       availability: (piece) => (this.#alone ? 0 : (this.#download?.pieces.availability[piece] ?? 0)),
       whole: () => !this.#part,
       awaited: (most, needed) => this.#download?.pieces.nextDue(most, needed),
-      readInOrder: () => this.#readers.size > this.#partly.size,
+      readInOrder: () => this.#demand.readInOrder,
       leftToOther: () => !this.#alone && this.#d.clock.now() - this.#readerToldAt < readsMs,
       hopeful: () => this.#download?.pieces.hopeful ?? false,
       stored: (_, piece, bytes) => {
@@ -564,7 +523,8 @@ export class Transfer {
           : Number.NEGATIVE_INFINITY
         const { id } = this.#d.membership.self
         // Its connection to the source hangs, and would come to life again beside that of the node named now.
-        const replaced = reply.fetcher !== undefined && reply.fetcher !== id && (this.#ordered || this.#reader === id)
+        const replaced =
+          reply.fetcher !== undefined && reply.fetcher !== id && (this.#demand.ordered || this.#reader === id)
         if (replaced) this.#feeding.leave(this.#d.tuning.stallMs)
         if (this.#reader !== reply.fetcher) this.#readerToldAt = Number.NEGATIVE_INFINITY
         this.#reader = reply.fetcher
@@ -613,10 +573,7 @@ export class Transfer {
     this.#apply({ type: 'beside', blobs: this.#d.coming() })
     this.#apply({ type: 'looking', pieces: unsure })
     if (this.#feeding.running) this.#apply({ type: 'feeding', running: true })
-    for (const [reader, piece] of this.#readers) {
-      if (!this.#patient.has(reader)) this.#apply({ type: 'reader-at', reader, piece })
-    }
-    for (const [who, { pieces }] of this.#needs) this.#apply({ type: 'aimed', who, runs: runsOf(pieces) })
+    for (const event of this.#demand.replay()) this.#apply(event)
     this.#begun.resolve(blob)
     this.#events.begun(blob)
     if (sure.complete) void this.#finish()
@@ -741,8 +698,7 @@ export class Transfer {
     const patience = this.#ownWayAfter * (now < this.#elsewhereUntil ? elsewherePatience : 1)
     if (!this.#feeding.reading && !this.#feeding.failure && quiet > patience) this.#goAlone(quiet)
     if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
-    const kept = this.#part ? this.#needs.size > 0 : this.#ordered
-    if (this.unwanted && !kept && now - this.#readAt > unreadMs) this.stop('nobody reads it any more')
+    if (this.#demand.abandoned(this.#part, now)) this.stop('nobody reads it any more')
   }
 
   /** What others hold is of no use while they give nothing of it: they may all be busy for good. */
