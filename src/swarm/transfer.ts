@@ -1,8 +1,9 @@
 /**
  * One blob on its way to this node: the shell around {@link Download}. It hands out what the state machine decides to
  * those who do it: {@link Arrivals} fetch and verify pieces, {@link Asking} talks to the scheduler, {@link Feeding} reads
- * from the source when this node is the blob's fetcher, {@link ParentLinks} are the sessions. It ends in exactly one of two
- * ways: complete, its whole digest verified, or failed with the reason.
+ * from the source when this node is the blob's fetcher, {@link ParentLinks} are the sessions. Who wants the blob is
+ * {@link Demand}, and for how long it is waited for {@link Patience}. It ends in exactly one of two ways: complete, its whole
+ * digest verified, or failed with the reason.
  *
  * It is longer than most files here because it is the one place where these parts are wired to each other: each sees of
  * the others only what its host interface lets through.
@@ -36,6 +37,7 @@ import { Feeding, type FeedingHost } from './feeding.ts'
 import { Fresh, type FreshBytes } from './fresh.ts'
 import { type Signer, statementsOfRest } from './intake.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
+import { Patience } from './patience.ts'
 import { Places } from './places.ts'
 import type { Planner } from './planner.ts'
 import { Telling } from './telling.ts'
@@ -84,17 +86,6 @@ export interface TransferEvents {
 }
 
 const tickMs = 250
-/** Stalled for so long, a node goes to the source itself, fetcher or not. Spread, so that a swarm does not do it at once. */
-const ownWayMs = 8000
-/** It waits so many times longer while a scheduler says that the blob comes from elsewhere: nodes may be slow, all of them. */
-const elsewherePatience = 3
-/** For how long such an answer counts, or until the next one is late, in ms. */
-const elsewhereMs = 6000
-const lateMs = 3000
-/** Stalled for so long with nothing left to try, a transfer gives up. */
-const giveUpMs = 20_000
-/** A named reader that told of a piece nobody else here has, so long ago at most, gets on with it. */
-const readsMs = 1000
 const notBelieved = 'what it says, or passes on, of the blob is not believed'
 
 export class Transfer {
@@ -117,22 +108,14 @@ export class Transfer {
   readonly #meter: Meter
   readonly #begun = Promise.withResolvers<Blob>()
   readonly #finished = Promise.withResolvers<Blob>()
-  readonly #ownWayAfter: number
   #blob: Blob | undefined
   #fresh: Fresh | undefined
   #download: Download | undefined
   #letGo: (() => void) | undefined
   #stopTicking = () => {}
-  #progressAt: number
   readonly #demand: Demand
-  /** Until then a scheduler's word counts that the blob comes from elsewhere. */
-  #elsewhereUntil = 0
+  readonly #patience: Patience
   #leads = false
-  /** It has gone to the source by itself, and nothing came from other nodes since. */
-  #alone = false
-  /** Whom the scheduler named to read the source, and when it last told of a piece that it alone has. */
-  #reader: NodeId | undefined
-  #readerToldAt = Number.NEGATIVE_INFINITY
   /** Only what somebody waits for is wanted. */
   #part: boolean
   readonly #telling: Telling
@@ -145,10 +128,9 @@ export class Transfer {
     this.#part = part
     this.#places = new Places(location)
     this.startedAt = deps.clock.now()
-    this.#progressAt = this.startedAt
     this.#meter = new Meter(this.startedAt)
     this.#demand = new Demand(this.startedAt)
-    this.#ownWayAfter = ownWayMs * (1 + deps.random())
+    this.#patience = new Patience(this.startedAt, deps.random())
     this.begun = this.#begun.promise
     this.finished = this.#finished.promise
     // Whoever awaits sees the failure; a transfer that nobody awaits must not end the process.
@@ -403,7 +385,7 @@ export class Transfer {
         this.#tellNeeds()
       },
       has: (parent, pieces) => {
-        if (parent === this.#reader && this.#isNews(pieces)) this.#readerToldAt = this.#d.clock.now()
+        if (this.#isNews(pieces)) this.#patience.told(parent, this.#d.clock.now())
         this.#apply({ type: 'parent-has', parent, pieces })
       },
       agrees: (segment) => this.#blob?.metainfo.agrees(segment) ?? false,
@@ -449,12 +431,10 @@ export class Transfer {
           if (this.#writing.get(piece) === bytes) this.#writing.delete(piece)
         }
       },
-      progress: () => {
-        this.#progressAt = this.#d.clock.now()
-      },
+      progress: () => void this.#patience.progress(this.#d.clock.now()),
       stored: (blob, piece, bytes) => {
         this.bytes.swarm += bytes
-        this.#alone = false
+        this.#patience.swarmGave()
         this.#stored(piece, bytes, 'stored')
         this.#events.stored(blob, piece)
       },
@@ -469,11 +449,11 @@ export class Transfer {
       begin: (size, mediaType) => this.#begin(() => this.#create(size, mediaType)),
       apply: (event) => this.#apply(event),
       running: (running) => this.#apply({ type: 'feeding', running }),
-      availability: (piece) => (this.#alone ? 0 : (this.#download?.pieces.availability[piece] ?? 0)),
+      availability: (piece) => (this.#patience.alone ? 0 : (this.#download?.pieces.availability[piece] ?? 0)),
       whole: () => !this.#part,
       awaited: (most, needed) => this.#download?.pieces.nextDue(most, needed),
       readInOrder: () => this.#demand.readInOrder,
-      leftToOther: () => !this.#alone && this.#d.clock.now() - this.#readerToldAt < readsMs,
+      leftToOther: () => this.#patience.leftToOther(this.#d.clock.now()),
       hopeful: () => this.#download?.pieces.hopeful ?? false,
       stored: (_, piece, bytes) => {
         this.bytes.source += bytes
@@ -518,16 +498,12 @@ export class Transfer {
         if (this.#over) return
         const { size } = reply
         if (!this.#blob && size !== undefined) this.#begin(() => this.#create(size))
-        this.#elsewhereUntil = reply.elsewhere
-          ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
-          : Number.NEGATIVE_INFINITY
         const { id } = this.#d.membership.self
         // Its connection to the source hangs, and would come to life again beside that of the node named now.
         const replaced =
-          reply.fetcher !== undefined && reply.fetcher !== id && (this.#demand.ordered || this.#reader === id)
+          reply.fetcher !== undefined && reply.fetcher !== id && (this.#demand.ordered || this.#patience.reader === id)
         if (replaced) this.#feeding.leave(this.#d.tuning.stallMs)
-        if (this.#reader !== reply.fetcher) this.#readerToldAt = Number.NEGATIVE_INFINITY
-        this.#reader = reply.fetcher
+        this.#patience.answered(reply, this.#d.clock.now())
         const leads = reply.leads ?? false
         const led = this.leads
         this.#leads = leads
@@ -641,8 +617,9 @@ export class Transfer {
   }
 
   #stored(piece: number, bytes: number, type: 'stored' | 'fed'): void {
-    this.#progressAt = this.#d.clock.now()
-    this.#meter.add(bytes, this.#progressAt)
+    const now = this.#d.clock.now()
+    this.#patience.progress(now)
+    this.#meter.add(bytes, now)
     this.#waiters.stored(piece)
     this.#apply({ type, piece })
   }
@@ -682,10 +659,7 @@ export class Transfer {
   #tick(): void {
     const now = this.#d.clock.now()
     this.#apply({ type: 'beside', blobs: this.#d.coming() })
-    if (this.#feeding.heardAt > this.#progressAt) {
-      this.#progressAt = this.#feeding.heardAt
-      this.#apply({ type: 'heard' })
-    }
+    if (this.#patience.progress(this.#feeding.heardAt)) this.#apply({ type: 'heard' })
     this.#apply({ type: 'tick' })
     if (this.#over) return
     this.#asking.tick()
@@ -693,25 +667,24 @@ export class Transfer {
     this.#tellNeeds()
     const download = this.#download
     // What the source sends would have to wait for that disk too.
-    if (download?.waitsForDisk || (this.#part && download?.idle)) this.#progressAt = now
-    const quiet = now - this.#progressAt
-    const patience = this.#ownWayAfter * (now < this.#elsewhereUntil ? elsewherePatience : 1)
-    if (!this.#feeding.reading && !this.#feeding.failure && quiet > patience) this.#goAlone(quiet)
-    if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
+    if (download?.waitsForDisk || (this.#part && download?.idle)) this.#patience.progress(now)
+    const { reading, failure } = this.#feeding
+    const verdict = this.#patience.verdict({ reading, failed: failure !== undefined }, now)
+    if (verdict === 'alone') this.#goAlone(now)
+    if (verdict === 'give up') this.#end(failure)
     if (this.#demand.abandoned(this.#part, now)) this.stop('nobody reads it any more')
   }
 
   /** What others hold is of no use while they give nothing of it: they may all be busy for good. */
-  #goAlone(quiet: number): void {
-    if (!this.#alone) {
+  #goAlone(now: number): void {
+    if (this.#patience.goAlone()) {
       this.#d.log.debug('stalled: going to the source', {
         digest: shortDigest(this.location.digest),
-        ms: Math.round(quiet),
+        ms: Math.round(this.#patience.quiet(now)),
       })
       for (const id of this.#owing()) this.#asking.failed(id, 'has given nothing for long')
       this.#asking.ask(true)
     }
-    this.#alone = true
     this.fetch(false)
     this.#feeding.look()
   }
