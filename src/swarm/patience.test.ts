@@ -32,6 +32,18 @@ describe('a node that gets nothing', () => {
   })
 })
 
+test('who gets nothing says so once it has for long, and again at intervals, until something comes', () => {
+  const patience = patient()
+  const said = (from: number, to: number) => {
+    const times: number[] = []
+    for (let now = from; now <= to; now += 250) if (patience.stalls(2000, now)) times.push(now)
+    return times
+  }
+  expect(said(0, 5000)).toEqual([2250, 3250, 4250])
+  patience.progress(5000)
+  expect(said(5000, 8000)).toEqual([7250])
+})
+
 describe('a scheduler that says that it comes from elsewhere', () => {
   test('is believed for three times as long, as long as it goes on saying so', () => {
     const patience = patient()

@@ -25,6 +25,8 @@ export class Patience {
   #progressAt: number
   /** Until then a scheduler's word counts that the blob comes from elsewhere. */
   #elsewhereUntil = Number.NEGATIVE_INFINITY
+  /** When a scheduler was last to hear that nothing comes. */
+  #saidAt = Number.NEGATIVE_INFINITY
   #alone = false
   #reader: NodeId | undefined
   /** When the reader last told of a piece that it alone has. */
@@ -54,6 +56,13 @@ export class Patience {
   progress(at: number): boolean {
     if (at <= this.#progressAt) return false
     this.#progressAt = at
+    return true
+  }
+
+  /** Nothing has come for longer than `stallMs`, and a scheduler is to hear of it: now, and then twice in that time. */
+  stalls(stallMs: number, now: number): boolean {
+    if (this.quiet(now) <= stallMs || now - this.#saidAt < stallMs / 2) return false
+    this.#saidAt = now
     return true
   }
 

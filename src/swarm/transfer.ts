@@ -592,13 +592,8 @@ export class Transfer {
         this.#telling.left(command.parent)
         break
       case 'ask':
-        // Whoever has all of it counts as a way to get it, until it is said that it is none.
-        if (command.stalled) {
-          for (const id of this.#links.discredited) this.#asking.failed(id, notBelieved)
-          for (const id of this.#silent())
-            this.#asking.failed(id, 'does not state the digests of what it has', 'corrupt')
-        }
-        this.#asking.ask(command.stalled)
+        if (command.stalled) this.#askForHelp()
+        else this.#asking.ask()
         break
       case 'complete':
         void this.#finish()
@@ -606,12 +601,20 @@ export class Transfer {
     }
   }
 
+  /** Whoever has all of it counts as a way to get it, until it is said that it is none. */
+  #askForHelp(): void {
+    for (const id of this.#links.discredited) this.#asking.failed(id, notBelieved)
+    for (const id of this.#silent()) this.#asking.failed(id, 'does not state the digests of what it has', 'corrupt')
+    this.#asking.ask(true)
+  }
+
   /** Parents, for long enough, with pieces that are missing here and that nobody has stated: they never will. */
   #silent(): NodeId[] {
-    const { have, metainfo } = this.#blob!
+    if (!this.#blob || !this.#download) return []
+    const { have, metainfo } = this.#blob
     const joinedBy = this.#d.clock.now() - statementMs
     const lacks = (piece: number) => !have.has(piece) && !metainfo.known.has(piece)
-    return [...this.#download!.parents.values()]
+    return [...this.#download.parents.values()]
       .filter((parent) => parent.since <= joinedBy && parent.have.indexes().some(lacks))
       .map(({ id }) => id)
   }
@@ -662,6 +665,9 @@ export class Transfer {
     if (this.#patience.progress(this.#feeding.heardAt)) this.#apply({ type: 'heard' })
     this.#apply({ type: 'tick' })
     if (this.#over) return
+    // A download says so itself; and who asks the source for the size needs nobody.
+    const unsized = !this.#download && !this.#feeding.running
+    if (unsized && this.#patience.stalls(this.#d.tuning.stallMs, now)) this.#askForHelp()
     this.#asking.tick()
     this.#feeding.look()
     this.#tellNeeds()
