@@ -129,7 +129,14 @@ class Shell {
       expect(requests.size).toBe(0)
       return
     }
-    expect(download.inFlight).toBe(requests.size)
+    const open = [...requests.values()].filter(({ piece }) => piece === undefined)
+    const { size, open: opened, openAimed, started } = download.requests
+    expect({ size, opened, openAimed, started }).toEqual({
+      size: requests.size,
+      opened: open.length,
+      openAimed: open.filter(({ aimed }) => aimed).length,
+      started: [...requests.values()].filter(({ started }) => started).length,
+    })
     expect(requests.size).toBeLessThanOrEqual(tuning.mostInFlight)
     const { pieces } = download
     let rare = 0

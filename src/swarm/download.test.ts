@@ -106,7 +106,7 @@ describe('asking', () => {
   test('no more requests are in flight than the limits allow, at one parent and at all together', () => {
     const race = new Race({ tuning: { leastPipeline: 3, mostPipeline: 3, mostInFlight: 7 } })
     for (const parent of ['ann', 'bob', 'cat']) race.join(parent, everything)
-    expect(race.download.inFlight).toBe(7)
+    expect(race.download.requests.size).toBe(7)
     expect(Math.max(...['ann', 'bob', 'cat'].map((parent) => race.at(parent).length))).toBe(3)
   })
 
@@ -115,7 +115,7 @@ describe('asking', () => {
       const race = new Race({ tuning: { leastInFlight: 8, mostInFlight: 12, leastShare: 2 } })
       race.apply({ type: 'beside', blobs })
       for (let i = 0; i < 16; i++) race.join(`parent ${i}`, bits(i))
-      return race.download.inFlight
+      return race.download.requests.size
     }
     expect([1, 3, 40].map(asked)).toEqual([12, 4, 2])
   })

@@ -3,8 +3,8 @@
  * next and never waits, reads a clock or touches the network. The node (`transfer.ts`) and the simulation drive the same
  * code.
  *
- * What is known of the pieces is in {@link Pieces}; here are the parents, and the requests that are made of them. Longer
- * than most files, for nearly every event is followed by the same: whoever has room is given something to do.
+ * What is known of the pieces is in {@link Pieces}, what was asked for in {@link Requests}; here is who is asked for what.
+ * Longer than most files, for nearly every event is followed by the same: whoever has room is given something to do.
  */
 import type { Random } from '../clock.ts'
 import { Bitmap } from '../piece/bitmap.ts'
@@ -13,6 +13,7 @@ import type { Run } from './aims.ts'
 import { Parent, type Request } from './parent.ts'
 import { type PieceView, pick } from './picker.ts'
 import { type PieceFacts, Pieces } from './pieces.ts'
+import { type RequestFacts, Requests } from './requests.ts'
 import { inFlight, type Tuning } from './tuning.ts'
 
 export type DownloadEvent =
@@ -69,18 +70,12 @@ export class Download {
   readonly #random: Random
   /** The parents once more: a list is gone through faster. */
   readonly #list: Parent[] = []
-  readonly #requests = new Map<number, Request>()
-  /** How many of them are not bound to a piece, and of these those that will bring what somebody waits for. */
-  #open = 0
-  #openAimed = 0
-  /** How many of them are being answered. */
-  #started = 0
+  readonly #requests = new Requests()
   readonly #readers = new Map<number, number>()
   readonly #view: PieceView & { readers: readonly number[] }
   #feeding = false
   /** When the source last brought something. */
   #fedAt: number
-  #nextRequest = 1
   /** On their way to this node, this one included. */
   #blobs = 1
   #mostInFlight: number
@@ -112,12 +107,11 @@ export class Download {
   get done(): boolean {
     return this.#done
   }
-  get inFlight(): number {
-    return this.#requests.size
-  }
-
   get pieces(): PieceFacts {
     return this.#pieces
+  }
+  get requests(): RequestFacts {
+    return this.#requests
   }
 
   /** Nothing that is wanted is missing here. */
@@ -289,7 +283,7 @@ export class Download {
     }
     if (parent.have.complete) parent.feeding = false
     if (wanted) this.#fillFrom(parent, now)
-    if (this.#started === 0) this.#hedgeAt(parent, now)
+    if (this.#requests.started === 0) this.#hedgeAt(parent, now)
   }
 
   #leave(id: string): void {
@@ -308,8 +302,7 @@ export class Download {
     this.#bind(request, piece)
     // It came from elsewhere while the request waited for its turn, or is coming.
     if (this.#pieces.have.has(piece) || this.#pieces.arrived(piece)) return this.#cancel(request)
-    request.started = true
-    this.#started++
+    this.#requests.start(request)
     if (this.#pieces.asked[piece]! < 2) return
     // Who has begun to send it brings it; whoever still lets it wait need not.
     for (const other of [...this.#requests.values()]) {
@@ -317,13 +310,8 @@ export class Download {
     }
   }
 
-  /** False if the request is for a piece already, or there is no such piece. */
-  #bind(request: Request, piece: number): boolean {
-    if (request.piece !== undefined || piece < 0 || piece >= this.layout.count) return false
-    request.piece = piece
-    this.#closeRequest(request)
-    this.#pieces.ask(piece)
-    return true
+  #bind(request: Request, piece: number): void {
+    if (this.#requests.bind(request, piece)) this.#pieces.ask(piece)
   }
 
   #arrived(id: number, piece: number, now: number): void {
@@ -345,7 +333,7 @@ export class Download {
     // The others have no more room than before, unless it was all of them together that had none.
     if (full || !parent) this.#fill(now)
     else this.#fillFrom(parent, now)
-    if (this.#started === 0) this.#hedge(now)
+    if (this.#requests.started === 0) this.#hedge(now)
   }
 
   #stored(piece: number, now: number): void {
@@ -406,16 +394,8 @@ export class Download {
   }
 
   #forget(request: Request): void {
-    this.#requests.delete(request.id)
-    this.parents.get(request.parent)?.requests.delete(request.id)
-    if (request.started) this.#started--
-    if (request.piece === undefined) this.#closeRequest(request)
-    else this.#pieces.release(request.piece)
-  }
-
-  #closeRequest({ aimed }: Request): void {
-    this.#open--
-    if (aimed) this.#openAimed--
+    this.#requests.end(request, this.parents.get(request.parent))
+    if (request.piece !== undefined) this.#pieces.release(request.piece)
   }
 
   /** Gives every parent with room something to do, one request a round so that none takes all. */
@@ -465,9 +445,10 @@ export class Download {
     // Who reads the source may send what it has not even told us about yet; and whoever has all of it while there are
     // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:
     // while a request for just anything waits for its turn, what it will bring comes from elsewhere too.
-    if (due.count > this.#openAimed && this.#choosesAwaited(parent, piece)) return this.#sendAny(parent, now, true)
+    if (due.count > this.#requests.openAimed && this.#choosesAwaited(parent, piece))
+      return this.#sendAny(parent, now, true)
     if (piece !== undefined && awaited.has(piece)) {
-      const named = this.#openAimed === 0 ? piece : this.#unasked(parent)
+      const named = this.#requests.openAimed === 0 ? piece : this.#unasked(parent)
       if (named !== undefined) return this.#send(parent, named, now)
       // It is on its way without a name, and would come twice.
       if (!whole) return false
@@ -475,7 +456,7 @@ export class Download {
     if (parent.feeding || (piece !== undefined && rare > 0 && parent.have.complete)) {
       // More requests for just anything than there are pieces to be had would bring pieces twice.
       const missing = lacking.count - arrivals
-      const most = parent.feeding ? missing - this.#requests.size : free.count - this.#open
+      const most = parent.feeding ? missing - this.#requests.size : free.count - this.#requests.open
       return most > 0 && this.#sendAny(parent, now)
     }
     return piece === undefined ? false : this.#send(parent, piece, now)
@@ -497,8 +478,7 @@ export class Download {
   }
 
   #send(parent: Parent, piece: number, now: number): boolean {
-    const request: Request = { id: this.#nextRequest++, parent: parent.id, sentAt: now }
-    this.#enter(parent, request)
+    const request = this.#requests.send(parent, now)
     this.#bind(request, piece)
     this.#commands.push({ do: 'request', request })
     return true
@@ -516,11 +496,7 @@ export class Download {
     // While this waits for its turn, what others hold too may come from them, and would then come twice.
     const most = parent.feeding && !aimed ? Number.POSITIVE_INFINITY : 1
     const unwanted = this.#pieces.unwanted(most, aimed)
-    const request: Request = {
-      ...{ id: this.#nextRequest++, parent: parent.id, sentAt: now, unwanted },
-      ...(aimed ? { aimed } : {}),
-    }
-    this.#enter(parent, request)
+    const request = this.#requests.send(parent, now, aimed ? { unwanted, aimed } : { unwanted })
     const from = aimed ? this.#pieces.firstDue() : this.#firstMissing()
     this.#commands.push({ do: 'request', request, any: { unwanted, from } })
     return true
@@ -534,13 +510,6 @@ export class Download {
   /** Where the readers go on. */
   #look(): void {
     this.#view.readers = [...this.#readers.values()].map((piece) => this.#pieces.have.nextMissing(piece))
-  }
-
-  #enter(parent: Parent, request: Request): void {
-    this.#open++
-    if (request.aimed) this.#openAimed++
-    this.#requests.set(request.id, request)
-    parent.requests.set(request.id, request)
   }
 
   /** Asks parents that have nothing else to do for pieces that take others unusually long. */
@@ -563,7 +532,7 @@ export class Download {
    */
   #late(parent: Parent, now: number): number | undefined {
     const { hedgeFactor, hedgeLeastMs, idleHedgeFactor, idleHedgeLeastMs, mostHedges } = this.#tuning
-    const idle = this.#started === 0
+    const idle = this.#requests.started === 0
     const patience = idle
       ? Math.max(idleHedgeLeastMs, idleHedgeFactor * this.#usualMs)
       : Math.max(hedgeLeastMs, hedgeFactor * this.#usualMs)
