@@ -63,6 +63,9 @@ export class Bitmap {
   }
 }
 
+/** One that somebody else sets. */
+export type ReadonlyBitmap = Omit<Bitmap, 'set' | 'clear'>
+
 function ones(byte: number): number {
   let n = byte
   n = n - ((n >> 1) & 0x55)

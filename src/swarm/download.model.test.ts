@@ -7,6 +7,7 @@ import { layoutOf } from '../piece/layout.ts'
 import type { Run } from './aims.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
 import type { Request } from './parent.ts'
+import type { PieceFacts } from './pieces.ts'
 import { defaultTuning } from './tuning.ts'
 
 const KiB = 1024
@@ -30,12 +31,24 @@ const step: fc.Arbitrary<Step> = fc.record({
   wait: fc.nat({ max: 900 }),
 })
 
+const covering =
+  (piece: number) =>
+  ([from, to]: Run) =>
+    piece >= from && piece < to
+
+/** In which of the sets of pieces it is. */
+function setsOf({ lacking, free, due, awaited }: PieceFacts, piece: number): Record<string, boolean> {
+  return { lacking: lacking.has(piece), free: free.has(piece), due: due.has(piece), awaited: awaited.has(piece) }
+}
+
 /** What a node around the download would know: the requests it was told to make, and what is being written. */
 class Shell {
   readonly download: Download
   readonly requests = new Map<number, Request>()
   readonly stated = new Bitmap(layout.count)
-  readonly writing: { piece: number; parent: string; looked?: true }[] = []
+  readonly writing: { piece: number; parent: string }[] = []
+  /** Of these, pieces that lie on the disk already. */
+  readonly looked = new Set<number>()
   feed = { from: 0, to: 0 }
   now = 0
   completed = 0
@@ -49,8 +62,12 @@ class Shell {
   }
 
   wanted(piece: number): boolean {
-    const covers = ([from, to]: Run) => piece >= from && piece < to
+    const covers = covering(piece)
     return this.whole || [...this.aims.values()].some(({ runs, ahead }) => [...runs, ...ahead].some(covers))
+  }
+
+  waitedFor(piece: number): boolean {
+    return [...this.aims.values()].some(({ runs }) => runs.some(covering(piece)))
   }
 
   apply(event: DownloadEvent): void {
@@ -68,12 +85,12 @@ class Shell {
         expect(this.requests.has(request.id)).toBe(false)
         if (any) {
           for (let piece = 0; piece < layout.count; piece++) {
-            if (this.download.have.has(piece) || !this.wanted(piece)) expect(any.unwanted.has(piece)).toBe(true)
+            if (this.download.pieces.have.has(piece) || !this.wanted(piece)) expect(any.unwanted.has(piece)).toBe(true)
           }
         } else {
           const piece = request.piece!
           expect(parent.have.has(piece)).toBe(true)
-          expect(this.download.have.has(piece)).toBe(false)
+          expect(this.download.pieces.have.has(piece)).toBe(false)
           const twice = [...this.requests.values()].find((other) => other.piece === piece)
           // Only what has been on its way for long is asked for again, and at somebody else.
           if (!twice) {
@@ -88,7 +105,7 @@ class Shell {
           }
         }
         this.requests.set(request.id, request)
-        expect(this.requests.size + this.arrived()).toBeLessThanOrEqual(tuning.mostInFlight)
+        expect(this.requests.size + this.inMemory()).toBeLessThanOrEqual(tuning.mostInFlight)
         break
       }
       case 'cancel':
@@ -100,10 +117,9 @@ class Shell {
     }
   }
 
-  /** Pieces that are in memory until the disk has them, and are not looked at on the disk as well. */
-  arrived(): number {
-    const looked = new Set(this.writing.filter((each) => each.looked).map(({ piece }) => piece))
-    return this.writing.filter(({ piece }) => !looked.has(piece)).length
+  /** Pieces that are in memory until the disk has them. */
+  inMemory(): number {
+    return this.writing.length - this.looked.size
   }
 
   /** Everything the download keeps count of, counted anew. */
@@ -113,24 +129,37 @@ class Shell {
       expect(requests.size).toBe(0)
       return
     }
-    expect(download.inFlight).toBe(requests.size)
+    const open = [...requests.values()].filter(({ piece }) => piece === undefined)
+    const { size, open: opened, openAimed, started } = download.requests
+    expect({ size, opened, openAimed, started }).toEqual({
+      size: requests.size,
+      opened: open.length,
+      openAimed: open.filter(({ aimed }) => aimed).length,
+      started: [...requests.values()].filter(({ started }) => started).length,
+    })
     expect(requests.size).toBeLessThanOrEqual(tuning.mostInFlight)
+    const { pieces } = download
     let rare = 0
     for (let piece = 0; piece < layout.count; piece++) {
       const bound = [...requests.values()].filter((request) => request.piece === piece).length
       const asked = bound + writing.filter((w) => w.piece === piece).length
       const holders = [...download.parents.values()].filter(({ have }) => have.has(piece)).length
       const fed = piece >= feed.from && piece < feed.to
-      const lacks = !download.have.has(piece) && this.wanted(piece)
-      expect(download.lacks(piece)).toBe(lacks)
-      const free = !fed && asked === 0 && stated.has(piece) && lacks
+      const lacks = !download.pieces.have.has(piece) && this.wanted(piece)
+      const open = lacks && !fed && asked === 0
+      const due = open && this.waitedFor(piece)
+      const free = open && stated.has(piece)
       if (free && holders === 1) rare++
-      expect(download.look(piece)).toEqual({ availability: holders, asked, free })
+      expect({ availability: pieces.availability[piece], asked: pieces.asked[piece] }).toEqual({
+        availability: holders,
+        asked,
+      })
+      expect(setsOf(pieces, piece)).toEqual({ lacking: lacks, free, due, awaited: due && free })
     }
-    expect(download.rare).toBe(rare)
+    expect([pieces.rare, pieces.arrivals, pieces.inMemory]).toEqual([rare, writing.length, this.inMemory()])
     if (!this.whole) {
       const wanted = Array.from({ length: layout.count }, (_, piece) => piece).filter((piece) => this.wanted(piece))
-      expect(download.idle).toBe(wanted.every((piece) => download.have.has(piece)))
+      expect(download.idle).toBe(wanted.every((piece) => download.pieces.have.has(piece)))
       // Nobody sends what nobody waits for any more, unless it has begun.
       for (const { piece, started } of requests.values()) {
         if (piece !== undefined && !started) expect(this.wanted(piece)).toBe(true)
@@ -156,6 +185,7 @@ class Shell {
     const [written] = this.writing.splice(at % Math.max(1, this.writing.length), 1)
     if (!written) return
     const { piece, parent } = written
+    this.looked.delete(piece)
     if (verdict === 'stored') this.apply({ type: 'stored', piece })
     else this.apply({ type: 'rejected', piece, ...(verdict === 'lie' ? { parent } : {}) })
   }
@@ -205,8 +235,9 @@ class Shell {
       case 'lost':
         return this.apply({ type: 'lost', pieces: [inside, (inside + 5) % layout.count] })
       case 'look':
-        if (this.download.done || this.download.have.has(inside)) return
-        this.writing.push({ piece: inside, parent: name, looked: true })
+        if (this.download.done || this.download.pieces.have.has(inside)) return
+        this.writing.push({ piece: inside, parent: name })
+        this.looked.add(inside)
         return this.apply({ type: 'looking', pieces: [inside] })
       case 'reader':
         return this.apply({ type: 'reader-at', reader: parent, piece: inside })
@@ -266,12 +297,12 @@ test('a download completes once, as soon as one parent has every piece, whatever
         shell.now += 10
         while (shell.writing.length > 0) shell.settle(0, 'stored')
         const next = shell.request(0)
-        if (next) shell.arrive(next, next.piece ?? shell.download.have.nextMissing(0))
+        if (next) shell.arrive(next, next.piece ?? shell.download.pieces.have.nextMissing(0))
         else shell.apply({ type: 'tick' })
       }
       expect(shell.download.done).toBe(true)
       expect(shell.completed).toBe(1)
-      expect(shell.download.have.complete).toBe(true)
+      expect(shell.download.pieces.have.complete).toBe(true)
     }),
     { numRuns: 100 },
   )
@@ -298,7 +329,7 @@ test('of a blob that is wanted in part everything that is waited for comes, from
         shell.now += 10
         while (shell.writing.length > 0) shell.settle(0, 'stored')
         const next = shell.request(0)
-        const due = shell.download.aimed().next()
+        const due = shell.download.pieces.aimed().next()
         if (next) shell.arrive(next, next.piece ?? (due.done ? 0 : due.value))
         else shell.apply({ type: 'tick' })
       }

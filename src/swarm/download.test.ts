@@ -106,7 +106,7 @@ describe('asking', () => {
   test('no more requests are in flight than the limits allow, at one parent and at all together', () => {
     const race = new Race({ tuning: { leastPipeline: 3, mostPipeline: 3, mostInFlight: 7 } })
     for (const parent of ['ann', 'bob', 'cat']) race.join(parent, everything)
-    expect(race.download.inFlight).toBe(7)
+    expect(race.download.requests.size).toBe(7)
     expect(Math.max(...['ann', 'bob', 'cat'].map((parent) => race.at(parent).length))).toBe(3)
   })
 
@@ -115,7 +115,7 @@ describe('asking', () => {
       const race = new Race({ tuning: { leastInFlight: 8, mostInFlight: 12, leastShare: 2 } })
       race.apply({ type: 'beside', blobs })
       for (let i = 0; i < 16; i++) race.join(`parent ${i}`, bits(i))
-      return race.download.inFlight
+      return race.download.requests.size
     }
     expect([1, 3, 40].map(asked)).toEqual([12, 4, 2])
   })
@@ -183,7 +183,7 @@ describe('asking', () => {
     race.join('seed', bits(), true)
     expect(race.at('seed').map(({ piece }) => piece)).toEqual([undefined])
     race.receive(race.at('seed')[0]!, 5)
-    expect(race.download.have.has(5)).toBe(true)
+    expect(race.download.pieces.have.has(5)).toBe(true)
   })
 
   test('who has read all of the source is a parent like any other', () => {
@@ -337,7 +337,7 @@ describe('a parent', () => {
     race.refuse(request!, 'missing')
     const [second] = [...race.open.values()]
     expect(second!.parent).not.toBe(request!.parent)
-    expect(race.download.availability(4)).toBe(1)
+    expect(race.download.pieces.availability[4]).toBe(1)
   })
 
   test('that has nothing at all for us although it joined is not asked in a loop, and left in the end', () => {
@@ -363,7 +363,7 @@ describe('a parent', () => {
       if (ann) race.refuse(ann, 'broken')
       const [bob] = race.at('bob')
       if (bob && round % 2 === 0) race.refuse(bob, 'broken')
-      else if (bob) race.receive(bob, bob.piece ?? race.download.have.nextMissing(0))
+      else if (bob) race.receive(bob, bob.piece ?? race.download.pieces.have.nextMissing(0))
     }
     expect([...race.download.parents.keys()]).toEqual(['bob'])
     expect(race.others).toContainEqual({ do: 'drop', parent: 'ann', reason: 'does not answer' })
@@ -389,7 +389,7 @@ describe('a parent', () => {
     race.arrive(race.at('seed')[0]!, 3)
     race.apply({ type: 'rejected', piece: 3 })
     expect(race.download.parents.has('seed')).toBe(true)
-    expect(race.download.have.has(3)).toBe(false)
+    expect(race.download.pieces.have.has(3)).toBe(false)
   })
 
   test('that leaves has its requests cancelled and its pieces fetched from others', () => {
@@ -418,7 +418,7 @@ describe('a parent', () => {
     race.join('ann', bits(2, 3))
     expect(race.cancelled).toEqual([])
     expect([...race.open.values()].slice(0, before.length)).toEqual(before)
-    expect([1, 2, 3].map((piece) => race.download.availability(piece))).toEqual([1, 2, 1])
+    expect([1, 2, 3].map((piece) => race.download.pieces.availability[piece])).toEqual([1, 2, 1])
   })
 })
 
@@ -499,7 +499,7 @@ describe('a download', () => {
         const [next] = race.open.values()
         race.now += 5
         order.push(`${next!.parent} ${next!.piece}`)
-        race.receive(next!, next!.piece ?? race.download.have.nextMissing(0))
+        race.receive(next!, next!.piece ?? race.download.pieces.have.nextMissing(0))
       }
       return order
     }

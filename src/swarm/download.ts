@@ -3,18 +3,17 @@
  * next and never waits, reads a clock or touches the network. The node (`transfer.ts`) and the simulation drive the same
  * code.
  *
- * Life of a piece: free -> asked for (one request, or two when hedged) -> arrived (being verified and written) -> stored.
- * A piece whose digest nobody has stated cannot be verified, so it is not asked for.
- *
- * Longer than most files, for nearly every event changes the same few counts, and they must agree after each
- * (`download.model.test.ts` counts them anew).
+ * What is known of the pieces is in {@link Pieces}, what was asked for in {@link Requests}; here is who is asked for what.
+ * Longer than most files, for nearly every event is followed by the same: whoever has room is given something to do.
  */
 import type { Random } from '../clock.ts'
 import { Bitmap } from '../piece/bitmap.ts'
 import { type Layout, pieceBytes } from '../piece/layout.ts'
-import { Aims, type Run } from './aims.ts'
+import type { Run } from './aims.ts'
 import { Parent, type Request } from './parent.ts'
 import { type PieceView, pick } from './picker.ts'
+import { type PieceFacts, Pieces } from './pieces.ts'
+import { type RequestFacts, Requests } from './requests.ts'
 import { inFlight, type Tuning } from './tuning.ts'
 
 export type DownloadEvent =
@@ -65,52 +64,21 @@ export type DownloadCommand =
 
 export class Download {
   readonly layout: Layout
-  readonly have: Bitmap
   readonly parents = new Map<string, Parent>()
+  readonly #pieces: Pieces
   readonly #tuning: Tuning
   readonly #random: Random
-  readonly #stated: Bitmap
-  readonly #availability: Uint16Array
-  /** Requests bound to the piece, plus one while it is being written. */
-  readonly #asked: Uint8Array
-  /** Times the piece has arrived and was neither stored nor rejected yet. */
-  readonly #writing: Uint8Array
-  /** Of a blob that is wanted in part, or of which some is wanted first. */
-  readonly #aims: Aims
-  /** All pieces are wanted, not only those that somebody waits for. */
-  #whole: boolean
-  /** Pieces that are wanted and not here. This and the next three are derived from the above, and kept by `#refresh`. */
-  readonly #lacking: Bitmap
-  /** Of these, those that may be asked for. */
-  readonly #free: Bitmap
-  /** Of those, what somebody waits for. */
-  readonly #awaited: Bitmap
-  /** What somebody waits for and nothing brings yet, whether it can be verified already or not. */
-  readonly #due: Bitmap
   /** The parents once more: a list is gone through faster. */
   readonly #list: Parent[] = []
-  readonly #requests = new Map<number, Request>()
-  /** How many of them are not bound to a piece, and of these those that will bring what somebody waits for. */
-  #open = 0
-  #openAimed = 0
-  /** How many of them are being answered. */
-  #started = 0
-  /** Arrived, or looked at, and neither stored nor rejected yet. */
-  #arrivals = 0
-  /** Those of them that are looked at: they lie on the disk. */
-  readonly #looked: Bitmap
+  readonly #requests = new Requests()
   readonly #readers = new Map<number, number>()
   readonly #view: PieceView & { readers: readonly number[] }
-  #feed = { from: 0, to: 0 }
   #feeding = false
   /** When the source last brought something. */
   #fedAt: number
-  #nextRequest = 1
   /** On their way to this node, this one included. */
   #blobs = 1
   #mostInFlight: number
-  /** Free pieces that exactly one parent holds. */
-  #rare = 0
   #progressAt: number
   #askedAt = Number.NEGATIVE_INFINITY
   #done = false
@@ -121,28 +89,15 @@ export class Download {
   /** @param whole all of the blob is wanted; else only what is aimed at */
   constructor(layout: Layout, have: Bitmap, stated: Bitmap, tuning: Tuning, random: Random, now: number, whole = true) {
     this.layout = layout
-    this.have = have.copy()
-    this.#stated = stated.copy()
+    this.#pieces = new Pieces(have, stated, whole)
     this.#tuning = tuning
     this.#fedAt = now
     this.#mostInFlight = inFlight(tuning, layout.pieceLength, this.#blobs)
     this.#random = random
-    this.#availability = new Uint16Array(layout.count)
-    this.#asked = new Uint8Array(layout.count)
-    this.#writing = new Uint8Array(layout.count)
-    this.#aims = new Aims(layout.count)
-    this.#whole = whole
-    this.#lacking = new Bitmap(layout.count)
-    this.#free = new Bitmap(layout.count)
-    this.#awaited = new Bitmap(layout.count)
-    this.#due = new Bitmap(layout.count)
-    this.#looked = new Bitmap(layout.count)
-    for (let i = 0; i < layout.count; i++) this.#refresh(i)
     this.#progressAt = now
+    const { free, awaited, availability } = this.#pieces
     this.#view = {
-      free: this.#free,
-      awaited: this.#awaited,
-      availability: this.#availability,
+      ...{ free, awaited, availability },
       readers: [],
       urgentPieces: tuning.urgentPieces,
       windowPieces: Math.ceil(tuning.windowBytes / layout.pieceLength),
@@ -152,78 +107,21 @@ export class Download {
   get done(): boolean {
     return this.#done
   }
-  get inFlight(): number {
-    return this.#requests.size
+  get pieces(): PieceFacts {
+    return this.#pieces
   }
-
-  /** All of the blob is wanted. */
-  get whole(): boolean {
-    return this.#whole
+  get requests(): RequestFacts {
+    return this.#requests
   }
 
   /** Nothing that is wanted is missing here. */
   get idle(): boolean {
-    return this.#lacking.count === 0
+    return this.#pieces.lacking.count === 0
   }
 
   /** Nothing is on its way but to the disk, which takes its time. What nobody can verify yet does not wait for that. */
   get waitsForDisk(): boolean {
-    if (this.#requests.size > 0 || this.#held === 0) return false
-    return this.#writing.some((times, piece) => times > 0 && this.#stated.has(piece) && !this.#looked.has(piece))
-  }
-
-  /** Some parent holds a piece that is wanted and missing here. */
-  get hopeful(): boolean {
-    for (const piece of this.#lacking.indexes()) if (this.#availability[piece]! > 0) return true
-    return false
-  }
-
-  /** It is wanted, and not here. */
-  lacks(piece: number): boolean {
-    return this.#lacking.has(piece)
-  }
-
-  /** Pieces that are aimed at and not here, those first that are waited for. */
-  *aimed(): Generator<number> {
-    const told = new Set<number>()
-    for (const [from, to] of this.#aims.runs()) {
-      for (let piece = from; piece < to; piece++) {
-        if (this.have.has(piece) || told.has(piece)) continue
-        told.add(piece)
-        yield piece
-      }
-    }
-  }
-
-  /** The first run of pieces that are aimed at, that nothing brings, and that are `needed`; so many `most`. */
-  due(most: number, needed: (piece: number) => boolean): Run | undefined {
-    const open = (piece: number) =>
-      this.#lacking.has(piece) && this.#asked[piece] === 0 && !this.#isFed(piece) && needed(piece)
-    for (const [from, to] of this.#aims.runs()) {
-      for (let first = from; first < to; first++) {
-        if (!open(first)) continue
-        let end = first + 1
-        while (end < first + most && end < this.layout.count && this.#aims.has(end) && open(end)) end++
-        return [first, end]
-      }
-    }
-    return undefined
-  }
-
-  /** How many pieces may be asked for that exactly one parent holds, for tests. */
-  get rare(): number {
-    return this.#rare
-  }
-
-  /** How many parents hold the piece. */
-  availability(piece: number): number {
-    return this.#availability[piece] ?? 0
-  }
-
-  /** What is known about one piece, for tests and whoever wants to see. */
-  look(piece: number): { availability: number; asked: number; free: boolean } {
-    const [availability, asked] = [this.availability(piece), this.#asked[piece] ?? 0]
-    return { availability, asked, free: this.#free.has(piece) }
+    return this.#requests.size === 0 && this.#pieces.inMemory > 0 && this.#pieces.writes
   }
 
   apply(event: DownloadEvent, now: number): DownloadCommand[] {
@@ -242,7 +140,7 @@ export class Download {
         this.#fill(now)
         break
       case 'stated':
-        for (let i = event.from; i < event.to; i++) if (this.#stated.set(i)) this.#refresh(i)
+        for (let piece = event.from; piece < event.to; piece++) this.#pieces.state(piece)
         this.#fill(now)
         break
       case 'chosen':
@@ -253,7 +151,7 @@ export class Download {
         break
       case 'stored': {
         const full = this.#held >= this.#mostInFlight
-        this.#written(event.piece)
+        this.#pieces.written(event.piece)
         this.#stored(event.piece, now)
         if (full && !this.#done) this.#fill(now)
         break
@@ -263,19 +161,15 @@ export class Download {
         this.#stored(event.piece, now)
         break
       case 'looking':
-        for (const piece of event.pieces) {
-          if (this.have.has(piece)) continue
-          this.#looked.set(piece)
-          this.#writes(piece)
-        }
+        for (const piece of event.pieces) this.#pieces.look(piece)
         break
       case 'lost':
-        for (const piece of event.pieces) if (this.have.clear(piece)) this.#refresh(piece)
+        for (const piece of event.pieces) this.#pieces.lose(piece)
         this.#look()
         this.#fill(now)
         break
       case 'rejected':
-        this.#written(event.piece)
+        this.#pieces.written(event.piece)
         if (event.parent !== undefined) {
           this.#commands.push({ do: 'drop', parent: event.parent, reason: 'sent wrong bytes' })
           this.#leave(event.parent)
@@ -287,7 +181,7 @@ export class Download {
         this.#fill(now)
         break
       case 'feed':
-        this.#feedAt(event.from, event.to)
+        this.#pieces.feed(event.from, event.to)
         if (event.to > event.from) this.#progressAt = now
         else this.#fill(now)
         break
@@ -327,7 +221,7 @@ export class Download {
 
   #aim(who: string, runs: readonly Run[], ahead: readonly Run[], now: number): void {
     const { idle } = this
-    this.#aims.set(who, runs, ahead, (piece) => this.#refresh(piece))
+    this.#pieces.aim(who, runs, ahead)
     // Nothing was to come meanwhile.
     if (idle) this.#progressAt = now
     this.#giveUp()
@@ -335,28 +229,28 @@ export class Download {
   }
 
   #wantAll(now: number): void {
-    if (this.#whole) return
+    if (this.#pieces.whole) return
     if (this.idle) this.#progressAt = now
-    this.#whole = true
-    for (let piece = 0; piece < this.layout.count; piece++) this.#refresh(piece)
+    this.#pieces.wantAll()
     this.#look()
     this.#fill(now)
   }
 
   /** Takes back what is asked for and not wanted any more, unless it is on its way. */
   #giveUp(): void {
-    if (this.#whole) return
+    const { whole, lacking, arrivals } = this.#pieces
+    if (whole) return
     const requests = [...this.#requests.values()]
-    let most = this.#lacking.count - this.#arrivals
+    let most = lacking.count - arrivals
     for (const request of requests) {
       if (request.piece === undefined) continue
-      if (this.#lacking.has(request.piece)) most--
+      if (lacking.has(request.piece)) most--
       else if (!request.started) this.#cancel(request)
     }
     // One that will bring just anything was told what that is when it was made, and waits for nothing that came up since.
     const open = requests.filter(({ piece }) => piece === undefined)
     const rated = open
-      .map((request) => ({ request, covers: this.#covers(request) }))
+      .map((request) => ({ request, covers: this.#pieces.covered(request.unwanted) }))
       .sort((a, b) => a.covers - b.covers)
     let kept = 0
     for (const { request, covers } of rated) {
@@ -374,8 +268,8 @@ export class Download {
       this.#list.push(parent)
       for (const each of this.#list) this.#adapt(each, now)
     }
-    for (const piece of [...parent.have.indexes()]) if (!have.has(piece)) this.#lacks(parent, piece)
-    for (const piece of have.indexes()) this.#holds(parent, piece)
+    for (const piece of [...parent.have.indexes()]) if (!have.has(piece)) this.#pieces.lack(parent, piece)
+    for (const piece of have.indexes()) this.#pieces.hold(parent, piece)
     parent.feeding = feeding && !parent.have.complete
   }
 
@@ -384,26 +278,12 @@ export class Download {
     if (!parent) return
     let wanted = parent.feeding
     for (const piece of pieces) {
-      this.#holds(parent, piece)
-      if (this.#free.has(piece)) wanted = true
+      this.#pieces.hold(parent, piece)
+      if (this.#pieces.free.has(piece)) wanted = true
     }
     if (parent.have.complete) parent.feeding = false
     if (wanted) this.#fillFrom(parent, now)
-    if (this.#started === 0) this.#hedgeAt(parent, now)
-  }
-
-  #holds(parent: Parent, piece: number): void {
-    if (!parent.have.set(piece)) return
-    const holders = ++this.#availability[piece]!
-    if (!this.#free.has(piece)) return
-    if (holders <= 2) this.#rare += holders === 1 ? 1 : -1
-  }
-
-  #lacks(parent: Parent, piece: number): void {
-    if (!parent.have.clear(piece)) return
-    const holders = --this.#availability[piece]!
-    if (!this.#free.has(piece)) return
-    if (holders <= 1) this.#rare += holders === 1 ? 1 : -1
+    if (this.#requests.started === 0) this.#hedgeAt(parent, now)
   }
 
   #leave(id: string): void {
@@ -411,7 +291,7 @@ export class Download {
     if (!parent) return
     this.parents.delete(id)
     this.#list.splice(this.#list.indexOf(parent), 1)
-    for (const piece of [...parent.have.indexes()]) this.#lacks(parent, piece)
+    for (const piece of [...parent.have.indexes()]) this.#pieces.lack(parent, piece)
     for (const request of [...parent.requests.values()]) this.#cancel(request)
     if (this.parents.size === 0) this.#ask(false)
   }
@@ -421,24 +301,17 @@ export class Download {
     if (!request || piece < 0 || piece >= this.layout.count) return
     this.#bind(request, piece)
     // It came from elsewhere while the request waited for its turn, or is coming.
-    if (this.have.has(piece) || this.#writing[piece]! > 0) return this.#cancel(request)
-    request.started = true
-    this.#started++
-    if (this.#asked[piece]! < 2) return
+    if (this.#pieces.have.has(piece) || this.#pieces.arrived(piece)) return this.#cancel(request)
+    this.#requests.start(request)
+    if (this.#pieces.asked[piece]! < 2) return
     // Who has begun to send it brings it; whoever still lets it wait need not.
     for (const other of [...this.#requests.values()]) {
       if (other.piece === piece && other !== request && !other.started) this.#cancel(other)
     }
   }
 
-  /** False if the request is for a piece already, or there is no such piece. */
-  #bind(request: Request, piece: number): boolean {
-    if (request.piece !== undefined || piece < 0 || piece >= this.layout.count) return false
-    request.piece = piece
-    this.#closeRequest(request)
-    this.#asked[piece]!++
-    this.#refresh(piece)
-    return true
+  #bind(request: Request, piece: number): void {
+    if (this.#requests.bind(request, piece)) this.#pieces.ask(piece)
   }
 
   #arrived(id: number, piece: number, now: number): void {
@@ -454,47 +327,29 @@ export class Download {
     }
     this.#usualMs += (now - request.sentAt - this.#usualMs) / 8
     this.#progressAt = now
-    this.#writes(piece)
+    this.#pieces.write(piece)
     // The slower of two requests for the same piece is not worth its bytes any more.
     this.#cancelAll(piece)
     // The others have no more room than before, unless it was all of them together that had none.
     if (full || !parent) this.#fill(now)
     else this.#fillFrom(parent, now)
-    if (this.#started === 0) this.#hedge(now)
+    if (this.#requests.started === 0) this.#hedge(now)
   }
 
   #stored(piece: number, now: number): void {
-    this.have.set(piece)
-    this.#refresh(piece)
+    this.#pieces.store(piece)
     if (this.#view.readers.includes(piece)) this.#look()
     this.#cancelAll(piece)
     this.#progressAt = now
     this.#giveUp()
-    if (!this.have.complete) return
+    if (!this.#pieces.have.complete) return
     this.#done = true
     for (const request of [...this.#requests.values()]) this.#cancel(request)
     this.#commands.push({ do: 'complete' })
   }
 
-  /** The piece is here, and is being verified and written. */
-  #writes(piece: number): void {
-    this.#writing[piece]!++
-    this.#arrivals++
-    this.#asked[piece]!++
-    this.#refresh(piece)
-  }
-
-  /** A piece that had arrived is no longer being written. */
-  #written(piece: number): void {
-    if (!this.#writing[piece]) return
-    this.#writing[piece]!--
-    this.#arrivals--
-    this.#looked.clear(piece)
-    this.#release(piece)
-  }
-
   #cancelAll(piece: number): void {
-    if (!this.#asked[piece] || this.#asked[piece] === this.#writing[piece]) return
+    if (!this.#pieces.requested(piece)) return
     for (const request of [...this.#requests.values()]) if (request.piece === piece) this.#cancel(request)
   }
 
@@ -512,7 +367,7 @@ export class Download {
     if (reason === 'busy') parent.busyUntil = now + this.#tuning.busyMs * (0.5 + this.#random())
     const { piece } = request
     // It has dropped what it told us about; believe the answer.
-    if (reason === 'missing' && piece !== undefined) this.#lacks(parent, piece)
+    if (reason === 'missing' && piece !== undefined) this.#pieces.lack(parent, piece)
     // Who has nothing at all for us, although it joined, would be asked for just anything again at once.
     if (reason !== 'broken' && (reason !== 'missing' || piece !== undefined)) return
     parent.failuresInRow++
@@ -539,56 +394,8 @@ export class Download {
   }
 
   #forget(request: Request): void {
-    this.#requests.delete(request.id)
-    this.parents.get(request.parent)?.requests.delete(request.id)
-    if (request.started) this.#started--
-    if (request.piece === undefined) this.#closeRequest(request)
-    else this.#release(request.piece)
-  }
-
-  #closeRequest({ aimed }: Request): void {
-    this.#open--
-    if (aimed) this.#openAimed--
-  }
-
-  #release(piece: number): void {
-    this.#asked[piece]!--
-    this.#refresh(piece)
-  }
-
-  #feedAt(from: number, to: number): void {
-    const before = this.#feed
-    this.#feed = { from, to }
-    for (let i = before.from; i < Math.min(before.to, this.layout.count); i++) this.#refresh(i)
-    for (let i = from; i < Math.min(to, this.layout.count); i++) this.#refresh(i)
-  }
-
-  /** Brings `#free`, and what parents are good for, in line with the rest. */
-  #refresh(piece: number): void {
-    const fed = this.#isFed(piece)
-    const lacking = !this.have.has(piece) && (this.#whole || this.#aims.has(piece))
-    if (lacking) this.#lacking.set(piece)
-    else this.#lacking.clear(piece)
-    const open = lacking && !fed && this.#asked[piece] === 0
-    const free = open && this.#stated.has(piece)
-    const due = open && this.#aims.waitedFor(piece)
-    if (due) this.#due.set(piece)
-    else this.#due.clear(piece)
-    if (due && free) this.#awaited.set(piece)
-    else this.#awaited.clear(piece)
-    if (free ? !this.#free.set(piece) : !this.#free.clear(piece)) return
-    if (this.#availability[piece] === 1) this.#rare += free ? 1 : -1
-  }
-
-  /** How many pieces it may bring that nothing else brings. */
-  #covers({ unwanted }: Request): number {
-    let pieces = 0
-    for (const piece of this.#lacking.indexes()) if (this.#asked[piece] === 0 && !unwanted?.has(piece)) pieces++
-    return pieces
-  }
-
-  #isFed(piece: number): boolean {
-    return piece >= this.#feed.from && piece < this.#feed.to
+    this.#requests.end(request, this.parents.get(request.parent))
+    if (request.piece !== undefined) this.#pieces.release(request.piece)
   }
 
   /** Gives every parent with room something to do, one request a round so that none takes all. */
@@ -617,13 +424,13 @@ export class Download {
    * for as long as something comes.
    */
   #holdsBack(now: number): boolean {
-    if (!this.#feeding || this.#readers.size > 0 || !this.#whole || !this.#aims.empty) return false
+    if (!this.#feeding || this.#readers.size > 0 || !this.#pieces.whole || !this.#pieces.aimless) return false
     return now - this.#fedAt < this.#tuning.stallMs
   }
 
   /** Pieces that are in memory, or may be soon: on their way, or waiting for the disk. */
   get #held(): number {
-    return this.#requests.size + this.#arrivals - this.#looked.count
+    return this.#requests.size + this.#pieces.inMemory
   }
 
   #hasRoom(parent: Parent, now: number): boolean {
@@ -633,22 +440,23 @@ export class Download {
 
   #fillOne(parent: Parent, now: number): boolean {
     if (!this.#hasRoom(parent, now) || this.#holdsBack(now)) return false
-    const piece = this.#free.count > 0 ? pick(this.#view, parent.have, this.#random) : undefined
+    const { whole, lacking, free, awaited, due, rare, arrivals } = this.#pieces
+    const piece = free.count > 0 ? pick(this.#view, parent.have, this.#random) : undefined
     // Who reads the source may send what it has not even told us about yet; and whoever has all of it while there are
     // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:
     // while a request for just anything waits for its turn, what it will bring comes from elsewhere too.
-    if (this.#due.count > this.#openAimed && this.#choosesAwaited(parent, piece))
+    if (due.count > this.#requests.openAimed && this.#choosesAwaited(parent, piece))
       return this.#sendAny(parent, now, true)
-    if (piece !== undefined && this.#awaited.has(piece)) {
-      const named = this.#openAimed === 0 ? piece : this.#unasked(parent)
+    if (piece !== undefined && awaited.has(piece)) {
+      const named = this.#requests.openAimed === 0 ? piece : this.#unasked(parent)
       if (named !== undefined) return this.#send(parent, named, now)
       // It is on its way without a name, and would come twice.
-      if (!this.#whole) return false
+      if (!whole) return false
     }
-    if (parent.feeding || (piece !== undefined && this.#rare > 0 && parent.have.complete)) {
+    if (parent.feeding || (piece !== undefined && rare > 0 && parent.have.complete)) {
       // More requests for just anything than there are pieces to be had would bring pieces twice.
-      const missing = this.#lacking.count - this.#arrivals
-      const most = parent.feeding ? missing - this.#requests.size : this.#free.count - this.#open
+      const missing = lacking.count - arrivals
+      const most = parent.feeding ? missing - this.#requests.size : free.count - this.#requests.open
       return most > 0 && this.#sendAny(parent, now)
     }
     return piece === undefined ? false : this.#send(parent, piece, now)
@@ -658,19 +466,19 @@ export class Download {
   #unasked(parent: Parent): number | undefined {
     const open = [...parent.requests.values()].filter(({ aimed, piece }) => aimed && piece === undefined)
     const comes = (piece: number) => open.some(({ unwanted }) => !unwanted?.has(piece))
-    const due = [...this.#due.indexes()]
+    const { awaited, availability } = this.#pieces
+    const due = [...this.#pieces.due.indexes()]
     const enough = open.length >= due.filter(comes).length
     let best: number | undefined
     for (const piece of due) {
-      if (!this.#awaited.has(piece) || !parent.have.has(piece) || (enough && comes(piece))) continue
-      if (best === undefined || this.#availability[piece]! < this.#availability[best]!) best = piece
+      if (!awaited.has(piece) || !parent.have.has(piece) || (enough && comes(piece))) continue
+      if (best === undefined || availability[piece]! < availability[best]!) best = piece
     }
     return best
   }
 
   #send(parent: Parent, piece: number, now: number): boolean {
-    const request: Request = { id: this.#nextRequest++, parent: parent.id, sentAt: now }
-    this.#enter(parent, request)
+    const request = this.#requests.send(parent, now)
     this.#bind(request, piece)
     this.#commands.push({ do: 'request', request })
     return true
@@ -679,49 +487,29 @@ export class Download {
   /** The parent knows best which of the pieces that somebody waits for it has sent to nobody yet. */
   #choosesAwaited(parent: Parent, best: number | undefined): boolean {
     if (parent.feeding) return true
-    return parent.have.complete && best !== undefined && this.#awaited.has(best) && this.#availability[best]! <= 1
+    const { awaited, availability } = this.#pieces
+    return parent.have.complete && best !== undefined && awaited.has(best) && availability[best]! <= 1
   }
 
   /** @param aimed for what somebody waits for, and nothing else */
   #sendAny(parent: Parent, now: number, aimed = false): boolean {
-    const unwanted = this.have.copy()
-    const request: Request = {
-      ...{ id: this.#nextRequest++, parent: parent.id, sentAt: now, unwanted },
-      ...(aimed ? { aimed } : {}),
-    }
-    this.#enter(parent, request)
     // While this waits for its turn, what others hold too may come from them, and would then come twice.
     const most = parent.feeding && !aimed ? Number.POSITIVE_INFINITY : 1
-    for (let i = 0; i < this.layout.count; i++) {
-      const wanted = this.#lacking.has(i) && (!aimed || this.#aims.waitedFor(i))
-      if (!wanted || this.#asked[i]! > 0 || this.#availability[i]! > most) unwanted.set(i)
-    }
-    const from = aimed ? this.#firstDue() : this.#firstMissing()
+    const unwanted = this.#pieces.unwanted(most, aimed)
+    const request = this.#requests.send(parent, now, aimed ? { unwanted, aimed } : { unwanted })
+    const from = aimed ? this.#pieces.firstDue() : this.#firstMissing()
     this.#commands.push({ do: 'request', request, any: { unwanted, from } })
     return true
   }
 
   /** Where the reader that is furthest behind goes on. */
   #firstMissing(): number {
-    return this.have.nextMissing(Math.min(this.layout.count - 1, ...this.#readers.values()))
-  }
-
-  /** What is waited for longest of what nothing brings. */
-  #firstDue(): number {
-    for (const piece of this.aimed()) if (this.#due.has(piece)) return piece
-    return 0
+    return this.#pieces.have.nextMissing(Math.min(this.layout.count - 1, ...this.#readers.values()))
   }
 
   /** Where the readers go on. */
   #look(): void {
-    this.#view.readers = [...this.#readers.values()].map((piece) => this.have.nextMissing(piece))
-  }
-
-  #enter(parent: Parent, request: Request): void {
-    this.#open++
-    if (request.aimed) this.#openAimed++
-    this.#requests.set(request.id, request)
-    parent.requests.set(request.id, request)
+    this.#view.readers = [...this.#readers.values()].map((piece) => this.#pieces.have.nextMissing(piece))
   }
 
   /** Asks parents that have nothing else to do for pieces that take others unusually long. */
@@ -744,20 +532,21 @@ export class Download {
    */
   #late(parent: Parent, now: number): number | undefined {
     const { hedgeFactor, hedgeLeastMs, idleHedgeFactor, idleHedgeLeastMs, mostHedges } = this.#tuning
-    const idle = this.#started === 0
+    const idle = this.#requests.started === 0
     const patience = idle
       ? Math.max(idleHedgeLeastMs, idleHedgeFactor * this.#usualMs)
       : Math.max(hedgeLeastMs, hedgeFactor * this.#usualMs)
     // They are in the order in which they were sent: while the first is not late, none is.
     const [first] = this.#requests.values()
     if (!first || now - first.sentAt <= patience) return undefined
+    const { lacking, asked } = this.#pieces
     let hedges = 0
     let oldest: Request | undefined
     for (const request of this.#requests.values()) {
       const { piece } = request
       // Of what is not wanted any more it is enough that it is on its way once.
-      if (piece === undefined || !this.#lacking.has(piece)) continue
-      if (this.#asked[piece]! > 1) hedges++
+      if (piece === undefined || !lacking.has(piece)) continue
+      if (asked[piece]! > 1) hedges++
       else if (request.parent !== parent.id && now - request.sentAt > patience && parent.have.has(piece)) {
         if (!oldest || request.sentAt < oldest.sentAt) oldest = request
       }

@@ -131,10 +131,13 @@ export class Feeding {
     return Math.max(this.#feed?.heardAt ?? 0, this.#rangedAt)
   }
 
-  /** Gives up a reading that has brought nothing for so long. */
+  /**
+   * Gives up a reading that has brought nothing for so long. While the source is asked for the size there is none: that
+   * costs it little, and if each node stopped asking when the next is named, a source that takes longer were never heard.
+   */
   leave(quietMs: number): void {
     const heardAt = Math.max(this.#startedAt, this.heardAt)
-    if (!this.#running || this.#d.clock.now() - heardAt < quietMs) return
+    if (!this.#running || !this.#host.blob() || this.#d.clock.now() - heardAt < quietMs) return
     this.#again = false
     this.#abort.abort()
   }

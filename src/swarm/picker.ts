@@ -8,15 +8,15 @@
  * eight pieces are passed over at a time where there is nothing to pick, for most of the time there is little.
  */
 import type { Random } from '../clock.ts'
-import type { Bitmap } from '../piece/bitmap.ts'
+import type { Bitmap, ReadonlyBitmap } from '../piece/bitmap.ts'
 
 export interface PieceView {
   /** Pieces that may be asked for, that are not here, not asked for, and whose digest is known. */
-  readonly free: Bitmap
+  readonly free: ReadonlyBitmap
   /** Those of them that somebody waits for who wants a part of the blob. */
-  readonly awaited?: Bitmap
+  readonly awaited?: ReadonlyBitmap
   /** By piece: how many parents hold it. */
-  readonly availability: Uint16Array
+  readonly availability: ArrayLike<number>
   /** First piece each reader still misses. */
   readonly readers: readonly number[]
   readonly urgentPieces: number

@@ -3,7 +3,7 @@
  * it to this site. The others have what they have.
  */
 import type { NodeId } from '../cluster/node-info.ts'
-import type { Download } from './download.ts'
+import type { PieceFacts } from './pieces.ts'
 
 interface Bringer {
   /** It brings only what it is told. */
@@ -34,10 +34,10 @@ export class Telling {
   }
 
   /** `part`: no more is wanted here than what somebody waits for. */
-  told(download: Pick<Download, 'aimed'>, part: boolean): void {
+  told(known: Pick<PieceFacts, 'aimed'>, part: boolean): void {
     if (this.#bringers.size === 0) return
     const pieces: number[] = []
-    for (const piece of download.aimed()) if (pieces.push(piece) === mostPieces) break
+    for (const piece of known.aimed()) if (pieces.push(piece) === mostPieces) break
     for (const [id, bringer] of this.#bringers) {
       const all = !part && bringer.part
       const words = `${all} ${pieces}`

@@ -1,8 +1,9 @@
 /**
  * One blob on its way to this node: the shell around {@link Download}. It hands out what the state machine decides to
  * those who do it: {@link Arrivals} fetch and verify pieces, {@link Asking} talks to the scheduler, {@link Feeding} reads
- * from the source when this node is the blob's fetcher, {@link ParentLinks} are the sessions. It ends in exactly one of two
- * ways: complete, its whole digest verified, or failed with the reason.
+ * from the source when this node is the blob's fetcher, {@link ParentLinks} are the sessions. Who wants the blob is
+ * {@link Demand}, and for how long it is waited for {@link Patience}. It ends in exactly one of two ways: complete, its whole
+ * digest verified, or failed with the reason.
  *
  * It is longer than most files here because it is the one place where these parts are wired to each other: each sees of
  * the others only what its host interface lets through.
@@ -26,14 +27,16 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Frame } from '../wire/messages.ts'
 import type { Outbound, Session } from '../wire/wire.ts'
-import { type Run, runsOf } from './aims.ts'
+import type { Run } from './aims.ts'
 import { Arrivals, type ArrivalsHost, statementMs } from './arrivals.ts'
 import { Asking, type AskingHost } from './asking.ts'
 import type { Bans } from './bans.ts'
+import { type AimOptions, Demand, type Need } from './demand.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
 import { Feeding, type FeedingHost } from './feeding.ts'
 import { Fresh, type FreshBytes } from './fresh.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
+import { Patience } from './patience.ts'
 import { Places } from './places.ts'
 import type { Planner } from './planner.ts'
 import { type Signer, statementsOfRest } from './statements.ts'
@@ -83,34 +86,7 @@ export interface TransferEvents {
 }
 
 const tickMs = 250
-/** Stalled for so long, a node goes to the source itself, fetcher or not. Spread, so that a swarm does not do it at once. */
-const ownWayMs = 8000
-/** It waits so many times longer while a scheduler says that the blob comes from elsewhere: nodes may be slow, all of them. */
-const elsewherePatience = 3
-/** For how long such an answer counts, or until the next one is late, in ms. */
-const elsewhereMs = 6000
-const lateMs = 3000
-/** Stalled for so long with nothing left to try, a transfer gives up. */
-const giveUpMs = 20_000
-/** A named reader that told of a piece nobody else here has, so long ago at most, gets on with it. */
-const readsMs = 1000
 const notBelieved = 'what it says, or passes on, of the blob is not believed'
-/** Nobody reads it and nobody ordered it: a transfer stops, and what it has stays. */
-const unreadMs = 60_000
-
-/** Runs that are fetched ahead of readers of parts, the last so many. */
-const mostAhead = 8
-/** Stands for all those who have read a part and may go on. */
-const following = 0
-
-/** What another node waits for, the most urgent first. */
-export interface Need {
-  readonly pieces: readonly number[]
-  /** All of it is wanted there. */
-  readonly all: boolean
-}
-
-const readerName = (reader: number) => `reader ${reader}`
 
 export class Transfer {
   readonly bytes = { swarm: 0, source: 0 }
@@ -132,38 +108,17 @@ export class Transfer {
   readonly #meter: Meter
   readonly #begun = Promise.withResolvers<Blob>()
   readonly #finished = Promise.withResolvers<Blob>()
-  readonly #ownWayAfter: number
   #blob: Blob | undefined
   #fresh: Fresh | undefined
   #download: Download | undefined
   #letGo: (() => void) | undefined
   #stopTicking = () => {}
-  #progressAt: number
-  #readers = new Map<number, number>()
-  /** How many of them read a part. */
-  readonly #partly = new Set<number>()
-  /** Of these, those that do not wait for what they want. */
-  readonly #patient = new Set<number>()
-  /** Those who want it here without reading it. */
-  #keepers = 0
-  #nextReader = 1
-  #readAt: number
-  #ordered = false
-  /** Until then a scheduler's word counts that the blob comes from elsewhere. */
-  #elsewhereUntil = 0
+  readonly #demand: Demand
+  readonly #patience: Patience
   #leads = false
-  /** It has gone to the source by itself, and nothing came from other nodes since. */
-  #alone = false
-  /** Whom the scheduler named to read the source, and when it last told of a piece that it alone has. */
-  #reader: NodeId | undefined
-  #readerToldAt = Number.NEGATIVE_INFINITY
   /** Only what somebody waits for is wanted. */
   #part: boolean
-  /** What other nodes wait for, of what comes to them through this one. */
-  readonly #needs = new Map<NodeId, Need>()
   readonly #telling: Telling
-  /** What is fetched ahead of those who read a part, the last of it at the end. */
-  #ahead: readonly Run[] = []
   #over = false
 
   /** @param part only what somebody waits for is wanted, until somebody wants all of it */
@@ -173,10 +128,9 @@ export class Transfer {
     this.#part = part
     this.#places = new Places(location)
     this.startedAt = deps.clock.now()
-    this.#progressAt = this.startedAt
     this.#meter = new Meter(this.startedAt)
-    this.#readAt = this.startedAt
-    this.#ownWayAfter = ownWayMs * (1 + deps.random())
+    this.#demand = new Demand(this.startedAt)
+    this.#patience = new Patience(this.startedAt, deps.random())
     this.begun = this.#begun.promise
     this.finished = this.#finished.promise
     // Whoever awaits sees the failure; a transfer that nobody awaits must not end the process.
@@ -214,11 +168,11 @@ export class Transfer {
   }
   /** Nobody reads it, so whatever somebody reads goes first. */
   get background(): boolean {
-    return this.#readers.size === 0 && this.#needs.size === 0
+    return this.#demand.background
   }
   /** Nobody here wants it, read or unread. */
   get unwanted(): boolean {
-    return this.#readers.size === 0 && this.#keepers === 0
+    return this.#demand.unwanted
   }
   /** What an operator sees of it. */
   describe(): TransferFacts {
@@ -235,7 +189,7 @@ export class Transfer {
     return {
       parents,
       rate: this.#meter.perSecond(now),
-      readers: this.#readers.size,
+      readers: this.#demand.readers,
       part: this.#part,
       feeding: this.#feeding.running,
     }
@@ -264,15 +218,14 @@ export class Transfer {
   /** Another node waits for these pieces, or for all of it, and for nothing any more that it said before. */
   needed(by: NodeId, { pieces, all }: Need): void {
     if (this.#over) return
-    this.#needs.set(by, { pieces, all })
-    this.#readAt = this.#d.clock.now()
+    const wanted = this.#demand.need(by, pieces, this.#d.clock.now())
     if (all) this.wantAll()
-    this.#aim(by, runsOf(pieces))
+    this.#heed(wanted)
   }
 
   /** That node needs nothing of it any more. */
   unneeded(by: NodeId): void {
-    if (this.#needs.delete(by)) this.#aim(by, [])
+    this.#heed(this.#demand.unneed(by))
   }
 
   /** Somebody else wants it as well, perhaps by another name. */
@@ -282,7 +235,7 @@ export class Transfer {
 
   /** The scheduler named this node: read from the source what nobody else has. `told`: the size it is said to have. */
   fetch(ordered: boolean, told?: number): void {
-    this.#ordered ||= ordered
+    if (ordered) this.#demand.order()
     if (this.#over) return
     const led = this.leads
     this.#feeding.start(told)
@@ -340,8 +293,7 @@ export class Transfer {
    */
   async piece(reader: number, piece: number, signal: AbortSignal, part = false): Promise<void> {
     const blob = await unlessAborted(this.begun, signal)
-    this.#readAt = this.#d.clock.now()
-    this.#readers.set(reader, piece)
+    this.#demand.used(this.#d.clock.now())
     const { count } = blob.layout
     const soon = part || piece < count - 1
     if (!blob.gone && blob.have.has(piece) && soon) return
@@ -349,7 +301,7 @@ export class Transfer {
       await unlessAborted(this.finished, signal)
       return
     }
-    if (!this.#patient.has(reader)) this.#apply({ type: 'reader-at', reader, piece })
+    this.#heed(this.#demand.at(reader, piece))
     await this.#waiters.wait(soon ? piece : count, signal)
   }
 
@@ -357,54 +309,43 @@ export class Transfer {
    * That reader wants these pieces, and may go on with those `ahead`. Those of a `patient` one come after what others wait
    * for, in whatever order is best for the swarm.
    */
-  aim(reader: number, runs: readonly Run[], { ahead, patient = false }: { ahead?: Run; patient?: boolean } = {}): void {
-    this.#partly.add(reader)
-    if (patient) this.#patient.add(reader)
-    this.#aim(readerName(reader), patient ? [] : runs, patient ? runs : [])
-    if (!ahead || ahead[0] >= ahead[1]) return
-    this.#ahead = [...this.#ahead.slice(1 - mostAhead), ahead]
-    // Where all of it is wanted anyway, this is where to go on.
-    this.#apply({ type: 'reader-at', reader: following, piece: ahead[0] })
-    this.#aim('ahead', [], this.#ahead)
+  aim(reader: number, runs: readonly Run[], options: AimOptions = {}): void {
+    this.#heed(this.#demand.aim(reader, runs, options))
   }
 
-  #aim(who: string, runs: readonly Run[], ahead: readonly Run[] = []): void {
-    this.#apply({ type: 'aimed', who, runs, ahead })
-    this.#feeding.look()
-    this.#tellNeeds()
+  /** Tells the download who wants what now, and those who bring it. */
+  #heed(events: Iterable<DownloadEvent>): void {
+    for (const event of events) {
+      this.#apply(event)
+      if (event.type !== 'aimed') continue
+      this.#feeding.look()
+      this.#tellNeeds()
+    }
   }
 
   /** What this node needs, for those who bring it: at once if there is something new. */
   #tellNeeds(): void {
     const download = this.#download
     if (!download || this.#over) return
-    this.#telling.told(download, this.#part)
+    this.#telling.told(download.pieces, this.#part)
   }
 
   reader(): number {
-    const id = this.#nextReader++
-    this.#readers.set(id, 0)
-    return id
+    return this.#demand.reader()
   }
 
   readerLeft(reader: number): void {
-    this.#readers.delete(reader)
-    this.#partly.delete(reader)
-    this.#patient.delete(reader)
-    this.#readAt = this.#d.clock.now()
-    this.#apply({ type: 'reader-left', reader })
-    this.#aim(readerName(reader), [])
+    this.#heed(this.#demand.left(reader, this.#d.clock.now()))
   }
 
   /** Somebody wants it here and does not read it, until the result is called: it goes on, in the background. */
   keep(): () => void {
-    this.#keepers++
+    this.#demand.keep()
     let kept = true
     return () => {
       if (!kept) return
       kept = false
-      this.#keepers--
-      this.#readAt = this.#d.clock.now()
+      this.#demand.letGo(this.#d.clock.now())
     }
   }
 
@@ -444,7 +385,7 @@ export class Transfer {
         this.#tellNeeds()
       },
       has: (parent, pieces) => {
-        if (parent === this.#reader && this.#isNews(pieces)) this.#readerToldAt = this.#d.clock.now()
+        if (this.#isNews(pieces)) this.#patience.told(parent, this.#d.clock.now())
         this.#apply({ type: 'parent-has', parent, pieces })
       },
       agrees: (segment) => this.#blob?.metainfo.agrees(segment) ?? false,
@@ -490,12 +431,10 @@ export class Transfer {
           if (this.#writing.get(piece) === bytes) this.#writing.delete(piece)
         }
       },
-      progress: () => {
-        this.#progressAt = this.#d.clock.now()
-      },
+      progress: () => void this.#patience.progress(this.#d.clock.now()),
       stored: (blob, piece, bytes) => {
         this.bytes.swarm += bytes
-        this.#alone = false
+        this.#patience.swarmGave()
         this.#stored(piece, bytes, 'stored')
         this.#events.stored(blob, piece)
       },
@@ -510,12 +449,12 @@ export class Transfer {
       begin: (size, mediaType) => this.#begin(() => this.#create(size, mediaType)),
       apply: (event) => this.#apply(event),
       running: (running) => this.#apply({ type: 'feeding', running }),
-      availability: (piece) => (this.#alone ? 0 : (this.#download?.availability(piece) ?? 0)),
+      availability: (piece) => (this.#patience.alone ? 0 : (this.#download?.pieces.availability[piece] ?? 0)),
       whole: () => !this.#part,
-      awaited: (most, needed) => this.#download?.due(most, needed),
-      readInOrder: () => this.#readers.size > this.#partly.size,
-      leftToOther: () => !this.#alone && this.#d.clock.now() - this.#readerToldAt < readsMs,
-      hopeful: () => this.#download?.hopeful ?? false,
+      awaited: (most, needed) => this.#download?.pieces.nextDue(most, needed),
+      readInOrder: () => this.#demand.readInOrder,
+      leftToOther: () => this.#patience.leftToOther(this.#d.clock.now()),
+      hopeful: () => this.#download?.pieces.hopeful ?? false,
       stored: (_, piece, bytes) => {
         this.bytes.source += bytes
         this.#stored(piece, bytes, 'fed')
@@ -559,15 +498,12 @@ export class Transfer {
         if (this.#over) return
         const { size } = reply
         if (!this.#blob && size !== undefined) this.#begin(() => this.#create(size))
-        this.#elsewhereUntil = reply.elsewhere
-          ? this.#d.clock.now() + Math.max(elsewhereMs, reply.again + lateMs)
-          : Number.NEGATIVE_INFINITY
         const { id } = this.#d.membership.self
         // Its connection to the source hangs, and would come to life again beside that of the node named now.
-        const replaced = reply.fetcher !== undefined && reply.fetcher !== id && (this.#ordered || this.#reader === id)
+        const replaced =
+          reply.fetcher !== undefined && reply.fetcher !== id && (this.#demand.ordered || this.#patience.reader === id)
         if (replaced) this.#feeding.leave(this.#d.tuning.stallMs)
-        if (this.#reader !== reply.fetcher) this.#readerToldAt = Number.NEGATIVE_INFINITY
-        this.#reader = reply.fetcher
+        this.#patience.answered(reply, this.#d.clock.now())
         const leads = reply.leads ?? false
         const led = this.leads
         this.#leads = leads
@@ -585,7 +521,7 @@ export class Transfer {
 
   /** It has come from the source, or from a node that is not known here. */
   #isNews(pieces: readonly number[]): boolean {
-    return pieces.some((piece) => !this.#blob?.have.has(piece) && this.#download?.availability(piece) === 0)
+    return pieces.some((piece) => !this.#blob?.have.has(piece) && this.#download?.pieces.availability[piece] === 0)
   }
 
   #create(size: number, mediaType?: string): Blob {
@@ -613,10 +549,7 @@ export class Transfer {
     this.#apply({ type: 'beside', blobs: this.#d.coming() })
     this.#apply({ type: 'looking', pieces: unsure })
     if (this.#feeding.running) this.#apply({ type: 'feeding', running: true })
-    for (const [reader, piece] of this.#readers) {
-      if (!this.#patient.has(reader)) this.#apply({ type: 'reader-at', reader, piece })
-    }
-    for (const [who, { pieces }] of this.#needs) this.#apply({ type: 'aimed', who, runs: runsOf(pieces) })
+    for (const event of this.#demand.replay()) this.#apply(event)
     this.#begun.resolve(blob)
     this.#events.begun(blob)
     if (sure.complete) void this.#finish()
@@ -659,13 +592,8 @@ export class Transfer {
         this.#telling.left(command.parent)
         break
       case 'ask':
-        // Whoever has all of it counts as a way to get it, until it is said that it is none.
-        if (command.stalled) {
-          for (const id of this.#links.discredited) this.#asking.failed(id, notBelieved)
-          for (const id of this.#silent())
-            this.#asking.failed(id, 'does not state the digests of what it has', 'corrupt')
-        }
-        this.#asking.ask(command.stalled)
+        if (command.stalled) this.#askForHelp()
+        else this.#asking.ask()
         break
       case 'complete':
         void this.#finish()
@@ -673,19 +601,28 @@ export class Transfer {
     }
   }
 
+  /** Whoever has all of it counts as a way to get it, until it is said that it is none. */
+  #askForHelp(): void {
+    for (const id of this.#links.discredited) this.#asking.failed(id, notBelieved)
+    for (const id of this.#silent()) this.#asking.failed(id, 'does not state the digests of what it has', 'corrupt')
+    this.#asking.ask(true)
+  }
+
   /** Parents, for long enough, with pieces that are missing here and that nobody has stated: they never will. */
   #silent(): NodeId[] {
-    const { have, metainfo } = this.#blob!
+    if (!this.#blob || !this.#download) return []
+    const { have, metainfo } = this.#blob
     const joinedBy = this.#d.clock.now() - statementMs
     const lacks = (piece: number) => !have.has(piece) && !metainfo.known.has(piece)
-    return [...this.#download!.parents.values()]
+    return [...this.#download.parents.values()]
       .filter((parent) => parent.since <= joinedBy && parent.have.indexes().some(lacks))
       .map(({ id }) => id)
   }
 
   #stored(piece: number, bytes: number, type: 'stored' | 'fed'): void {
-    this.#progressAt = this.#d.clock.now()
-    this.#meter.add(bytes, this.#progressAt)
+    const now = this.#d.clock.now()
+    this.#patience.progress(now)
+    this.#meter.add(bytes, now)
     this.#waiters.stored(piece)
     this.#apply({ type, piece })
   }
@@ -725,37 +662,35 @@ export class Transfer {
   #tick(): void {
     const now = this.#d.clock.now()
     this.#apply({ type: 'beside', blobs: this.#d.coming() })
-    if (this.#feeding.heardAt > this.#progressAt) {
-      this.#progressAt = this.#feeding.heardAt
-      this.#apply({ type: 'heard' })
-    }
+    if (this.#patience.progress(this.#feeding.heardAt)) this.#apply({ type: 'heard' })
     this.#apply({ type: 'tick' })
     if (this.#over) return
+    // A download says so itself; and who asks the source for the size needs nobody.
+    const unsized = !this.#download && !this.#feeding.running
+    if (unsized && this.#patience.stalls(this.#d.tuning.stallMs, now)) this.#askForHelp()
     this.#asking.tick()
     this.#feeding.look()
     this.#tellNeeds()
     const download = this.#download
     // What the source sends would have to wait for that disk too.
-    if (download?.waitsForDisk || (this.#part && download?.idle)) this.#progressAt = now
-    const quiet = now - this.#progressAt
-    const patience = this.#ownWayAfter * (now < this.#elsewhereUntil ? elsewherePatience : 1)
-    if (!this.#feeding.reading && !this.#feeding.failure && quiet > patience) this.#goAlone(quiet)
-    if (this.#feeding.failure && quiet > giveUpMs) this.#end(this.#feeding.failure)
-    const kept = this.#part ? this.#needs.size > 0 : this.#ordered
-    if (this.unwanted && !kept && now - this.#readAt > unreadMs) this.stop('nobody reads it any more')
+    if (download?.waitsForDisk || (this.#part && download?.idle)) this.#patience.progress(now)
+    const { reading, failure } = this.#feeding
+    const verdict = this.#patience.verdict({ reading, failed: failure !== undefined }, now)
+    if (verdict === 'alone') this.#goAlone(now)
+    if (verdict === 'give up') this.#end(failure)
+    if (this.#demand.abandoned(this.#part, now)) this.stop('nobody reads it any more')
   }
 
   /** What others hold is of no use while they give nothing of it: they may all be busy for good. */
-  #goAlone(quiet: number): void {
-    if (!this.#alone) {
+  #goAlone(now: number): void {
+    if (this.#patience.goAlone()) {
       this.#d.log.debug('stalled: going to the source', {
         digest: shortDigest(this.location.digest),
-        ms: Math.round(quiet),
+        ms: Math.round(this.#patience.quiet(now)),
       })
       for (const id of this.#owing()) this.#asking.failed(id, 'has given nothing for long')
       this.#asking.ask(true)
     }
-    this.#alone = true
     this.fetch(false)
     this.#feeding.look()
   }
@@ -765,7 +700,7 @@ export class Transfer {
     const download = this.#download
     if (!download) return []
     return [...download.parents.values()]
-      .filter(({ feeding, have }) => feeding || have.indexes().some((piece) => download.lacks(piece)))
+      .filter(({ feeding, have }) => feeding || have.indexes().some((piece) => download.pieces.lacking.has(piece)))
       .map(({ id }) => id)
   }
 

@@ -337,7 +337,7 @@ export class Simulation {
 
   #needs(copy: Copy, child: Copy): void {
     if (!copy.host.alive) return
-    this.#apply(copy, { type: 'aimed', who: child.host.id, runs: runsOf(child.download.aimed()) })
+    this.#apply(copy, { type: 'aimed', who: child.host.id, runs: runsOf(child.download.pieces.aimed()) })
     this.#tellNeeds(copy)
   }
 
@@ -345,7 +345,7 @@ export class Simulation {
   #readParts(copy: Copy): void {
     const most = Math.ceil(rangeBytes / copy.layout.pieceLength)
     while (copy.ranges < mostRanges) {
-      const run = copy.download.due(most, (piece) => copy.download.availability(piece) === 0)
+      const run = copy.download.pieces.nextDue(most, (piece) => copy.download.pieces.availability[piece] === 0)
       if (!run) return
       const pieces = Array.from({ length: run[1] - run[0] }, (_, i) => run[0] + i)
       this.#apply(copy, { type: 'looking', pieces })
