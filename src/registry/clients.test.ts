@@ -27,7 +27,7 @@ async function pull(headers: Record<string, string>) {
   door.login = true
   door.let(repository, 'node')
   const store = new MemoryStore({ clock })
-  const given = { loginsFor: 'root', key: new Uint8Array(32), learned: () => {} } as const
+  const given = { loginsFor: 'root', isHome: () => false, key: new Uint8Array(32), learned: () => {} } as const
   const rights = new Rights({ store, door, clock, random: seededRandom(1), log, metrics, ...given })
   const whole = new FakeContent()
   whole.addManifest('ghcr.io/corp/app', new TextEncoder().encode('{}'), 'v1')
