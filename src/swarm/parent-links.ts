@@ -44,7 +44,7 @@ interface Link {
 }
 
 /** A node that was sent to another site has links to so many there, however many it has at its own. */
-const mostAcross = 8
+export const mostAcross = 8
 /** Parents that are remembered when they are lost. */
 const mostLost = 64
 

@@ -34,9 +34,9 @@ export interface RangeFeedOptions {
 }
 
 /** Each costs the source a request and waits for a round trip; more at once would only share its link. */
-const mostReading = 4
+export const mostRanges = 4
 /** Asked for at a time, for others wait as well. */
-const mostBytes = 4 * 1024 * 1024
+export const rangeBytes = 4 * 1024 * 1024
 
 export class RangeFeed {
   readonly #o: RangeFeedOptions
@@ -91,8 +91,8 @@ export class RangeFeed {
   /** Something else may be needed now. */
   look(): void {
     const signal = this.#signal
-    const most = Math.max(1, Math.floor(mostBytes / this.#layout.pieceLength))
-    while (signal && !signal.aborted && this.#reading.size < mostReading) {
+    const most = Math.max(1, Math.floor(rangeBytes / this.#layout.pieceLength))
+    while (signal && !signal.aborted && this.#reading.size < mostRanges) {
       const run = this.#o.host.next(most)
       if (!run) return
       this.#begin(run, signal)

@@ -15,7 +15,7 @@ import { Transfer, type TransferDeps, type TransferEvents } from './transfer.ts'
 
 const mostUnpublished = 64
 /** A scheduler hears so often how far those are through whom a blob comes to others, or it would take them for stuck. */
-const leadMs = 1000
+export const leadMs = 1000
 
 export interface SwarmOptions extends Omit<TransferDeps, 'coming'> {
   readonly seeder: Seeder

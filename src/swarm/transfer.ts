@@ -85,7 +85,7 @@ export interface TransferEvents {
   ended(transfer: Transfer, failure: Failure | undefined): void
 }
 
-const tickMs = 250
+export const tickMs = 250
 const notBelieved = 'what it says, or passes on, of the blob is not believed'
 
 export class Transfer {

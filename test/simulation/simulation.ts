@@ -17,7 +17,12 @@ import { Swarms } from '../../src/scheduler/swarms.ts'
 import { runsOf } from '../../src/swarm/aims.ts'
 import { nextBatch, usualBatchMs } from '../../src/swarm/batch.ts'
 import type { DownloadCommand, DownloadEvent } from '../../src/swarm/download.ts'
+import { mostAcross } from '../../src/swarm/parent-links.ts'
+import { mostRanges, rangeBytes } from '../../src/swarm/range-feed.ts'
+import { leadMs } from '../../src/swarm/swarm.ts'
+import { tickMs } from '../../src/swarm/transfer.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/tuning.ts'
+import { patienceMs } from '../../src/swarm/uploader.ts'
 import { defaultUploadTuning, type UploadTuning } from '../../src/swarm/uploads.ts'
 import { type Account, Accountant } from './account.ts'
 import { EventQueue } from './event-queue.ts'
@@ -106,15 +111,7 @@ const kinds = {
   sent: 17,
 } as const
 
-/** As `range-feed.ts` has it. */
-const rangeBytes = 4 * 1024 * 1024
-const mostRanges = 4
 const reasons = ['busy', 'missing', 'broken'] as const
-const tickMs = 250
-const holdsMs = 1000
-const patienceMs = 3000
-/** Links to another site that a node may have beyond the usual number. */
-const mostAcross = 8
 /** How long it takes to notice that another node is dead. */
 const deadMs = 1000
 
@@ -276,7 +273,7 @@ export class Simulation {
     if (!copy.host.alive || copy.finishedAt !== undefined) return
     this.#apply(copy, { type: 'beside', blobs: copy.host.coming })
     this.#apply(copy, { type: 'tick' })
-    if (ticks % (holdsMs / tickMs) === 0) this.#holds(copy)
+    if (ticks % (leadMs / tickMs) === 0) this.#holds(copy)
     this.#queue.after(tickMs, kinds.tick, copy.index, ticks + 1)
   }
 
