@@ -21,6 +21,11 @@ export class AdminClient {
     this.#headers = token ? { authorization: `Bearer ${token.reveal()}` } : {}
   }
 
+  /** For what anybody is told. */
+  withoutToken(): AdminClient {
+    return new AdminClient(this.#address, undefined)
+  }
+
   /** @throws {CommandError} */
   get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
     return this.#ask('GET', path, schema)

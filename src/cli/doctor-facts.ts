@@ -139,7 +139,7 @@ interface Own {
 
 async function ownFacts(client: AdminClient): Promise<Own> {
   try {
-    await client.get('/healthz', z.object({ status: z.string() }))
+    await client.withoutToken().get('/healthz', z.object({ status: z.string() }))
   } catch (error) {
     if (error instanceof CommandError) return { bans: [] }
     throw error

@@ -47,6 +47,8 @@ describe.skipIf(process.getuid?.() !== 0)('a user of this host who has the admin
     expect(code).toBe(1)
     expect(printed).toContain(`${where} (--admin-addr) is held by the user nobody`)
     expect(printed).toContain(`${registry} (--registry-addr) is held by the user nobody`)
+    expect(printed).toContain('the token is not sent')
+    expect(printed).not.toContain('no node runs')
     expect(shown.filter((each) => each !== null)).toEqual([])
   })
 
