@@ -30,13 +30,12 @@ export interface NodePushing {
   readonly keeping: Keeping
   readonly replication: Replication | undefined
   readonly policy: Policy | undefined
-  close(): Promise<void>
 }
 
-/** `undo`: is told how what has begun ends, should the rest of the start fail. @throws {Failure} */
+/** `ending`: is told how what has begun ends. @throws {Failure} */
 export async function pushingOf(
   { settings, home, homeParts, kept, node, content, random }: PushingParts,
-  undo: (step: () => Promise<void> | undefined) => void,
+  ending: (end: () => Promise<void> | undefined) => void,
 ): Promise<NodePushing> {
   const { store, swarm, clock, log, metrics } = homeParts
   const own = await home.serve(homeParts)
@@ -57,16 +56,11 @@ export async function pushingOf(
   })
   home.pusher?.onPushed((event) => keeping.pushed(event))
   keeping.start()
-  undo(() => keeping.close())
+  ending(() => keeping.close())
   const about = { settings, state: kept?.state, node, clock, random, log, metrics }
   const replication = replicationOf({ ...about, content: home.content(content, content, homeParts) })
-  undo(() => replication?.close())
+  ending(() => replication?.close())
   const policy = home.policy({ ...about, store })
-  undo(() => policy?.close())
-  const close = async () => {
-    await keeping.close()
-    await replication?.close()
-    await policy?.close()
-  }
-  return { own, keeping, replication, policy, close }
+  ending(() => policy?.close())
+  return { own, keeping, replication, policy }
 }

@@ -26,7 +26,7 @@ import { formatAddress } from './listen.ts'
 import { Meter } from './meter.ts'
 import { inboundOf } from './node-answers.ts'
 import { NodeHome } from './node-home.ts'
-import { adminPort, registryPort } from './node-ports.ts'
+import { adminPort, type GuardedPort, registryPort } from './node-ports.ts'
 import { pushingOf } from './node-pushing.ts'
 import { NodeSources } from './node-sources.ts'
 import { NodeState } from './node-state.ts'
@@ -50,8 +50,6 @@ import { Network } from './wire/network.ts'
 export interface RunningNode {
   /** Lines that say where it listens and what to do next. */
   summary(): string[]
-  /** Resolves when it has ended; rejects with what ended it. */
-  readonly closed: Promise<void>
   /** Takes over the settings that it can, and the cluster's keys; what is not right changes nothing. Never throws. */
   reload(read: () => { settings: Settings; changes: Changes }): void
   /** Stops taking requests, lets those under way finish for a bounded time, and ends. */
@@ -69,11 +67,12 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
   const { metrics, recent, log, levels } = telemetryOf(settings, clock)
   const unhardened = harden()
   if (unhardened !== undefined) log.warn('this process is less shut off than it could be', { reason: unhardened })
-  const undo: (() => void | Promise<void>)[] = []
+  /** How what has begun ends, the last first. */
+  const ends = new AsyncDisposableStack()
   try {
     return await start()
   } catch (error) {
-    for (const step of undo.reverse()) await step()
+    await ends.disposeAsync().catch((also: unknown) => log.warn('what had begun did not end well', { error: also }))
     throw error
   }
 
@@ -89,7 +88,10 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     ])
       if (file) tellExposed(file, log)
     const ring = keyFile?.ring
-    undo.push(() => keyFile?.close())
+    ends.defer(() => keyFile?.close())
+    // Until the end it says that the node is shutting down.
+    let admin: GuardedPort | undefined
+    ends.defer(() => admin?.close())
     const idle = idleRule(settings.store.keep, settings.store.cacheTtlMs, clock)
     const store = await DiskStore.open({
       dir: dataDir,
@@ -101,12 +103,12 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
       metrics,
     })
-    undo.push(() => store.close())
+    ends.defer(() => store.close())
     const kept = await NodeState.open(settings, { clock, random, log, metrics })
-    undo.push(() => kept?.close())
+    ends.defer(() => kept?.close())
     const identity = await Identity.load(dataDir)
     const tracing = await tracingOf(settings, identity.id, clock, log)
-    undo.push(() => tracing?.close())
+    ends.defer(() => tracing?.close())
 
     const { downloadRate } = settings.limits
     const started = clock.now()
@@ -121,7 +123,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
       metrics,
     })
-    undo.push(() => sources.close())
+    ends.defer(() => sources.close())
     const { registries, webServers } = sources
     const urls = new Files({
       source: webServers,
@@ -134,7 +136,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         stored(digest)
       },
     })
-    undo.push(() => urls.close())
+    ends.defer(() => urls.close())
     const home: NodeHome = new NodeHome({
       settings,
       state: kept?.state,
@@ -190,7 +192,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
       traces: tracing?.traces,
     })
-    undo.push(() => network.close())
+    ends.defer(() => network.close())
     const { membership } = network
     const outbound = tracing?.outbound(network.outbound) ?? network.outbound
 
@@ -200,7 +202,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       readers: (repository) => home.readers(repository),
       orderSelf: (order) => inbound.order(order),
     })
-    undo.push(() => parted.mender.close())
+    ends.defer(() => parted.mender.close())
     const { bans, announcer, seeder, swarms, scheduler, schedule, planner, swarm, mender } = parted
     const tags: Tags = new Tags({
       store,
@@ -237,7 +239,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const { calls } = network
     const about = { modes, calls, membership, outbound, clock, log, metrics }
     const preheat = preheatOf({ ...about, jobs: kept?.state.jobs, store, swarm, content, door: source, ordered })
-    undo.push(() => preheat.close())
+    ends.defer(() => preheat.close())
 
     const lazy = new LazyLayers({
       ...{ dataDir, calls, store, swarm, content, identity, bans, membership, outbound, ordered, clock, log, metrics },
@@ -249,14 +251,14 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       contains: (repository, digest) => rights.contains(repository, [digest]),
       stored,
     })
-    undo.push(() => lazy.end())
+    ends.defer(() => lazy.end())
     parted.onChanged(lazy.heard)
 
     const history = new History()
     const remember = async () => history.add({ at: clock.wall(), ...(await readTotals(metrics)) })
     await remember()
     const stopRemembering = every(clock, spans['30m'].everyMs, () => void remember())
-    undo.push(stopRemembering)
+    ends.defer(stopRemembering)
 
     const vitals = new ClusterVitals({ membership, outbound, swarm, history, metrics, rates, clock })
 
@@ -282,11 +284,11 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       uploadSlots: seeder.uploadSlots,
       changes: (target, full) => announcer.changes(target, full),
     })
-    undo.push(() => swarm.close('the node ends'))
+    ends.defer(() => swarm.close('the node ends'))
     mender.start()
-    undo.push(() => engine.close())
+    ends.defer(() => engine.close())
     engine.start()
-    undo.push(() => lazy.close())
+    ends.defer(() => lazy.close())
     lazy.start()
 
     const pulls = pullLog({ clock, log, metrics }, (summary) => tracing?.pulls.pulled(summary))
@@ -301,9 +303,9 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
       metrics,
     }
-    undo.push(() => home.close())
+    ends.defer(() => home.close())
     const aboutPushes = { settings, home, homeParts, kept, node: identity.id, content, random }
-    const pushing = await pushingOf(aboutPushes, (step) => undo.push(step))
+    const pushing = await pushingOf(aboutPushes, (end) => ends.defer(end))
     const { keeping, replication, policy } = pushing
     const contentFor = (visitor: Visitor) =>
       home.content(content, new GuardedContent({ content, rights, door: source }, visitor), homeParts)
@@ -322,7 +324,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
     }
     const registry = await registryPort(serving)
-    undo.push(() => registry.close(0))
+    ends.defer(() => registry.close(0))
     const registryAddress = formatAddress({ host: registry.hostname, port: registry.port })
 
     let closing = false
@@ -357,9 +359,9 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       notReady,
     })
     const { preheats } = preheat
-    const admin = adminPort({ settings, view, metrics, log, preheats, registries, membership, notReady })
-    undo.push(() => admin.close())
-    addresses.admin = formatAddress(admin.address)
+    const port = adminPort({ settings, view, metrics, log, preheats, registries, membership, notReady })
+    admin = port
+    addresses.admin = formatAddress(port.address)
 
     const stopWatching = watchFiles({
       clock,
@@ -369,23 +371,21 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       relieve: () => {
         registry.closeIdle()
         network.closeIdle()
-        admin.closeIdle()
+        port.closeIdle()
       },
     })
-    undo.push(stopWatching)
+    ends.defer(stopWatching)
 
-    const closed = Promise.withResolvers<void>()
     const told = { settings, self: membership.self, addresses, ring }
     logStarted(told, log)
     return {
       summary: () => summaryOf(told),
-      closed: closed.promise,
       reload: (read) => {
         keyFile?.reload()
         try {
           const { settings: now, changes } = read()
           sources.reroute(now)
-          admin.guard(now.admin.token)
+          port.guard(now.admin.token)
           log.info('settings were read again', {
             changed: changes.now.join(', ') || 'nothing',
             ...(changes.atNextStart.length > 0 ? { wantsRestart: changes.atNextStart.join(', ') } : {}),
@@ -400,27 +400,9 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
         levels.close()
         log.info('node ends', { reason })
         await registry.close(drainMs)
-        await home.close()
         pulls.close()
         await seeder.drain(uploadDrainMs)
-        await preheat.close()
-        await pushing.close()
-        await lazy.close()
-        mender.close()
-        engine.close()
-        urls.close()
-        sources.close()
-        swarm.close('the node ends')
-        await network.close()
-        await tracing?.close()
-        keyFile?.close()
-        await kept?.close()
-        await store.close()
-        await admin.close()
-        lazy.end()
-        stopWatching()
-        stopRemembering()
-        closed.resolve()
+        await ends.disposeAsync()
       },
     }
   }

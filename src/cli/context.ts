@@ -16,8 +16,6 @@ export interface Reread {
 export interface StartedNode {
   /** Lines that say where it listens and what to do next. */
   summary(): string[]
-  /** Resolves when it has ended; rejects with what ended it. */
-  readonly closed: Promise<void>
   /** Takes over what changed and can be; `read` throws when the settings are not right, and all stays then. Never throws. */
   reload?(read: () => Reread): void
   /** Stops taking requests, lets those under way finish, and ends. */

@@ -18,14 +18,12 @@ export function supervised(node: StartedNode, manager: Manager, clock: Clock): S
   // By a timer of the loop that does all the work: when that is stuck there are no beats.
   const stop =
     watchdogMs === undefined ? () => {} : every(clock, watchdogMs / beatsPerWatch, () => manager.tell('WATCHDOG=1'))
-  node.closed.finally(stop).catch(() => {})
   return {
     summary: () => node.summary(),
-    closed: node.closed,
     reload: (read) => node.reload?.(read),
     close: (reason) => {
       manager.tell(`STOPPING=1\nSTATUS=${reason}: what is under way may finish`)
-      return node.close(reason)
+      return node.close(reason).finally(stop)
     },
   }
 }

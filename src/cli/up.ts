@@ -41,7 +41,7 @@ export function up(program: Command, context: Context, done: (code: ExitCode) =>
   })
 }
 
-/** @throws whatever kept the node from starting, or ended it */
+/** Until the first signal. @throws whatever kept the node from starting, or from ending well */
 export async function runNode(settings: Settings, context: Context, reread: () => Reread): Promise<ExitCode> {
   const first = Promise.withResolvers<string>()
   const second = Promise.withResolvers<never>()
@@ -63,8 +63,7 @@ export async function runNode(settings: Settings, context: Context, reread: () =
     // Among JSON lines there is no place for sentences; the node logs the same.
     const readable = settings.log.format === 'text'
     if (readable) for (const line of node.summary()) context.out(line)
-    const reason = await Promise.race([first.promise, node.closed])
-    if (reason === undefined) return 0
+    const reason = await first.promise
     if (readable) context.err(`${reason}: finishing what is under way; once more ends at once`)
     await Promise.race([node.close(reason), second.promise, tooLong(context, over.signal)])
     return 0
