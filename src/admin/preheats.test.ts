@@ -60,7 +60,11 @@ test('one that is under way is cancelled, and one that is over or was never ther
   await post({ what: ['debian:13'] })
   expect((await at(1, 'DELETE')).status).toBe(204)
   expect((await at(1, 'DELETE')).status).toBe(404)
-  expect((await at(2)).status).toBe(404)
+  const unknown = await at(2)
+  expect([unknown.status, await refusal(unknown)]).toEqual([
+    404,
+    expect.stringContaining('knows of no preheat 2 at present'),
+  ])
   expect(preheatSchema.parse(await (await at(1)).json()).state).toBe('cancelled')
 })
 

@@ -113,15 +113,18 @@ export function preheatRoutes(app: Hono, preheats: Preheats): void {
   app.get('/api/v1/preheats/:id', async (c) => {
     const id = idOf(c.req.param('id'))
     const job = await preheats.find(id)
-    if (!job) throw new Failure('no-name', `there is no preheat ${id}; GET /api/v1/preheats lists those there are`)
+    if (!job) throw new Failure('no-name', `${unknown(id)}; GET /api/v1/preheats lists those there are`)
     return c.json(preheatFacts(job))
   })
   app.delete('/api/v1/preheats/:id', async (c) => {
     const id = idOf(c.req.param('id'))
     if (await preheats.cancel(id)) return c.body(null, 204)
-    throw new Failure('no-name', `there is no preheat ${id}, or it is over and nothing is pinned for it any more`)
+    throw new Failure('no-name', `${unknown(id)}, or it is over and nothing is pinned for it any more`)
   })
 }
+
+/** A scheduler that is away may have it, whose jobs nobody else knows. */
+const unknown = (id: number) => `this node knows of no preheat ${id} at present`
 
 /** @throws {Failure} `bad-request` */
 function idOf(text: string): number {
