@@ -105,8 +105,28 @@ describe('a private image', () => {
 
   test('has its tags listed in the name of who asks', async () => {
     expect(Buffer.from((await as(ann).pass(app, 'tags/list', '')).body).toString()).toBe('ann')
-    expect(await codeOf(as(stranger).pass(app, 'tags/list', ''))).toBe('denied')
+    expect(await codeOf(as(stranger).pass(app, 'tags/list', ''))).toBe('unauthorized')
     expect(door.asked).toEqual(['ann ghcr.io/org/app tags/list', 'anyone ghcr.io/org/app tags/list'])
+  })
+
+  test('asks who shows nothing for a login, before its tags are listed, where what is shown can help', async () => {
+    const bob = visitorOf(`Basic ${Buffer.from('bob:guess').toString('base64')}`, async () => false)
+    const root = visitorOf(undefined, async () => true)
+    const told = (who: Visitor) =>
+      as(who)
+        .pass(app, 'tags/list', '')
+        .catch((error) => Failure.from(error))
+    expect(await codeOf(as(bob).pass(app, 'tags/list', ''))).toBe('denied')
+    const about = 'tags/list of ghcr.io/org/app'
+    const message = `registry ghcr.io does not give ${about} to a client without credentials; show some`
+    expect(await told(stranger)).toMatchObject({ status: 401, message: expect.stringContaining(message) })
+    const refused = `registry ghcr.io refused the login of this node (ann, from /config.json) for ${about}`
+    expect(await told(root)).toMatchObject({ code: 'unauthorized', message: expect.stringContaining(refused) })
+    door.listed = []
+    expect(await told(stranger)).toMatchObject({ code: 'denied' })
+    door.listed = undefined
+    door.failure = new Failure('no-name', 'it hides what it has')
+    expect(await told(stranger)).toMatchObject({ code: 'no-name' })
   })
 })
 

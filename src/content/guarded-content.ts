@@ -2,7 +2,8 @@
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { contentsOf, isElsewhere } from '../oci/media.ts'
-import type { Repository, Tag } from '../oci/reference.ts'
+import { formatRepository, type Repository, type Tag } from '../oci/reference.ts'
+import { refusedBy } from '../rights/outcomes.ts'
 import type { Rights } from '../rights/rights.ts'
 import type { Visitor } from '../rights/visitor.ts'
 import type { Asker, Door, Named } from '../source/door.ts'
@@ -16,7 +17,7 @@ import type { BlobReader, BlobStat, Content, Manifest, Wanted } from './content.
 export interface Guard {
   readonly content: Content
   readonly rights: Rights
-  readonly door: Pick<Door, 'passFor'>
+  readonly door: Pick<Door, 'passFor' | 'takesLogins' | 'loginAt'>
 }
 
 export class GuardedContent implements Content {
@@ -113,17 +114,23 @@ export class GuardedContent implements Content {
     signal?: AbortSignal,
   ): Promise<Passed> {
     const { rights, door } = this.#guard
+    const { registry } = repository
+    const candidates = await rights.candidates(this.#visitor, repository)
     let refusal: unknown
-    for (const { asker } of await rights.candidates(this.#visitor, repository)) {
+    for (const { asker } of candidates) {
       if (asker === undefined) continue
       try {
         return await door.passFor(asker, repository, path, search, accept, signal)
       } catch (error) {
         refusal = error
-        if (Failure.from(error).code !== 'denied') break
+        if (Failure.from(error).code !== 'denied') throw error
       }
     }
-    throw refusal
+    if (this.#visitor.shown || !door.takesLogins(registry)) throw refusal
+    const byLogin = candidates.some(({ asker }) => asker === 'node')
+    const login = byLogin && (await this.#visitor.trusted()) ? await door.loginAt(registry) : undefined
+    const refused = byLogin ? { login } : undefined
+    throw refusedBy(registry, `${path} of ${formatRepository(repository)}`, { shows: true, refused })
   }
 
   /**

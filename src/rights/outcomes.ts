@@ -27,7 +27,17 @@ export function refusal(
     const never = `registry ${registry} cannot be asked now whether this client may have ${what}, and it never said so before`
     return new Failure('unavailable', trouble ? `${never}: ${trouble}` : never)
   }
-  if (outcomes.includes('refused') && refused) {
+  if (outcomes.includes('refused')) return refusedBy(registry, what, { shows, refused })
+  return new Failure(named.kind === 'manifest' ? 'no-manifest' : 'no-blob', `registry ${registry} has no ${what}`)
+}
+
+/** `what` was refused in every name in which the registry was asked. */
+export function refusedBy(
+  registry: string,
+  what: string,
+  { shows, refused }: Pick<Circumstances, 'shows' | 'refused'>,
+): Failure {
+  if (refused) {
     const { login } = refused
     const whose = login ? ` (${login.who})` : ''
     const mend = login ? `log in again with "docker login ${login.account}"` : 'its log says which'
@@ -37,14 +47,11 @@ export function refusal(
       `registry ${registry} refused the login of this node${whose} for ${what}, and does not give it to anyone; ${mend}${other}`,
     )
   }
-  if (outcomes.includes('refused')) {
-    if (!shows) return new Failure('denied', `registry ${registry} does not give ${what} to this client`)
-    return new Failure(
-      'unauthorized',
-      `registry ${registry} does not give ${what} to a client without credentials; show some, or let this node's count (--logins-for)`,
-    )
-  }
-  return new Failure(named.kind === 'manifest' ? 'no-manifest' : 'no-blob', `registry ${registry} has no ${what}`)
+  if (!shows) return new Failure('denied', `registry ${registry} does not give ${what} to this client`)
+  return new Failure(
+    'unauthorized',
+    `registry ${registry} does not give ${what} to a client without credentials; show some, or let this node's count (--logins-for)`,
+  )
 }
 
 export function outcomeOf(failure: Failure | undefined): Outcome {
