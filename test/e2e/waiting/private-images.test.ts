@@ -98,7 +98,7 @@ describe.skipIf(missing.length > 0)('of a private image that a node has', () => 
   test('another user of the host has nothing, by tag, by digest, and under another name', async () => {
     expect(await all(somebody)).toEqual(nothing(401))
     expect(await get(`blobs/${layer}`, somebody, undefined, 'org/other')).toEqual({ status: 401, bytes: 0 })
-    expect(await get('tags/list', somebody)).toEqual({ status: 404, bytes: 0 })
+    expect(await get('tags/list', somebody)).toEqual({ status: 401, bytes: 0 })
   })
 
   test('who shows a wrong password has nothing, root included', async () => {
