@@ -56,6 +56,7 @@ async function factsOf(command: Command, context: Context): Promise<Facts> {
       ...(own.refused === undefined ? {} : { refused: own.refused }),
       service,
       addresses,
+      listenHost: settings.peer.address.host,
       build: buildInfo,
     },
     settings: said,

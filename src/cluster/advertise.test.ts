@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type Interfaces, pickAddress } from './advertise.ts'
+import { type Interfaces, nextPlace, pickPlace } from './advertise.ts'
 
 const v4 = (address: string, internal = false) =>
   ({ address, family: 'IPv4', internal, netmask: '', mac: '', cidr: null }) as const
@@ -32,5 +32,31 @@ test.each<[string, Interfaces, string, string]>([
   ],
   ['no IPv6 for a socket that has none', { lo, eth0: [v6('2001:db8::7')] }, '0.0.0.0', '127.0.0.1'],
 ])('a node advertises %s', (_, interfaces, listen, expected) => {
-  expect(pickAddress(interfaces, listen)).toBe(expected)
+  expect(pickPlace(interfaces, listen).address).toBe(expected)
+})
+
+const one = { lo, eth0: [v4('10.0.0.7')] }
+const bridge = [v4('172.17.0.1')]
+
+test.each<[string, readonly Interfaces[], string]>([
+  ['keeps its address as long as the host has it', [one, { eth9: [v4('10.0.0.9')], ...one }], '10.0.0.7'],
+  ['that started without a network has one when there is one', [{ lo }, one], '10.0.0.7'],
+  ['that started with the bridge of an engine alone does not stay there', [{ lo, docker0: bridge }, one], '10.0.0.7'],
+  ['follows a lease', [one, { lo, docker0: bridge, eth0: [v4('10.0.0.8')] }], '10.0.0.8'],
+  ['that is cut off stays what it was', [one, { lo, docker0: bridge }], '10.0.0.7'],
+  ['that is cut off from all stays what it was', [one, {}], '10.0.0.7'],
+  ['goes to another network of the host', [one, { lo, wlan0: [v4('192.168.0.2')] }], '192.168.0.2'],
+  ['stays there while it lasts', [one, { lo, eth1: [v4('10.1.0.7')] }, { lo, eth1: [v4('10.1.0.7')] }], '10.1.0.7'],
+  [
+    'goes back to the network that it was on, with whatever address it has there',
+    [one, { lo, eth1: [v4('10.1.0.7')] }, { lo, eth1: [v4('10.1.0.7')], eth0: [v4('10.0.0.8')] }],
+    '10.0.0.8',
+  ],
+  ['does not go from one network to another that is there too', [one, { eth1: [v4('10.1.0.7')], ...one }], '10.0.0.7'],
+  ['goes to IPv6 where that is all there is', [one, { lo, eth0: [v6('2001:db8::7')] }], '2001:db8::7'],
+])('a node %s', (_, looks, expected) => {
+  const [first, ...later] = looks
+  let at = pickPlace(first!, '::')
+  for (const interfaces of later) at = nextPlace(at, interfaces, '::')
+  expect(at.address).toBe(expected)
 })

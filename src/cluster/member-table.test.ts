@@ -34,6 +34,14 @@ test('this node is a member of its own table, and never joins it', () => {
   expect(events).toEqual([])
 })
 
+test('what this node says of itself may become something else, and an announce of before is still its own', () => {
+  const moved = { ...self, url: 'http://10.0.0.9:4881', epoch: 'e2' }
+  table.become(moved)
+  expect([table.self, table.find('self'), ...table.withMode('scheduler')]).toEqual([moved, moved, moved])
+  expect([table.heard(self, 0), table.heard(moved, 0)]).toEqual(['self', 'self'])
+  expect(events).toEqual([])
+})
+
 test('another process with the key of this node is told apart from this one', () => {
   expect(table.heard({ ...self, epoch: 'other' }, 0)).toBe('twin')
 })

@@ -62,7 +62,9 @@ interface Grave {
 export type Verdict = 'joined' | 'restarted' | 'known' | 'ignored' | 'self' | 'twin'
 
 export class MemberTable implements Membership {
-  readonly self: NodeInfo
+  #self: NodeInfo
+  /** Its epochs, the present one and those before. */
+  readonly #epochs = new Set<string>()
   readonly #rows = new Map<NodeId, Row>()
   readonly #byUrl = new Map<string, NodeId>()
   /** Rows by what they do: everybody asks for the few schedulers and seeds, among thousands of mere peers. */
@@ -75,8 +77,19 @@ export class MemberTable implements Membership {
 
   /** @param now the clock's, in ms, for what the interface reports about this node itself */
   constructor(self: NodeInfo, now: () => number) {
-    this.self = self
+    this.#self = self
+    this.#epochs.add(self.epoch)
     this.#now = now
+  }
+
+  get self(): NodeInfo {
+    return this.#self
+  }
+
+  /** This node says something else of itself from now on. To the others it is one that was started anew, by its new epoch. */
+  become(self: NodeInfo): void {
+    this.#self = self
+    this.#epochs.add(self.epoch)
   }
 
   /** Live nodes, this one included. */
@@ -114,7 +127,7 @@ export class MemberTable implements Membership {
 
   /** `info` spoke to us. `twin`: another process uses this node's key. */
   heard(info: NodeInfo, now: number): Verdict {
-    if (info.id === this.self.id) return info.epoch === this.self.epoch ? 'self' : 'twin'
+    if (info.id === this.self.id) return this.#epochs.has(info.epoch) ? 'self' : 'twin'
     const grave = this.#graves.get(info.id)
     if (grave?.left && grave.epoch === info.epoch && now - grave.at < memberTimes.buriedFor) return 'ignored'
     const neighbour = this.#byUrl.get(info.url)

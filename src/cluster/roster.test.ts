@@ -24,3 +24,11 @@ test('the list is made anew when a scheduler or a seed comes or goes, not for me
   table.leave('seed', 1)
   expect(roster.since(undefined)).toMatchObject({ version, members: [{ id: 's' }] })
 })
+
+test('the list has what this node says of itself now', () => {
+  const table = new MemberTable(infoOf('s', { modes: ['scheduler'] }), () => 0)
+  const roster = new Roster(table)
+  const { version } = roster.since(undefined)
+  table.become({ ...table.self, url: 'http://10.9.9.9:4881', epoch: 'later' })
+  expect(roster.since(version).members).toEqual([table.self])
+})

@@ -10,7 +10,7 @@ const mostMembers = 512
 
 export class Roster {
   readonly #membership: Membership
-  #current: { version: string; members: readonly NodeInfo[] } | undefined
+  #current: { self: NodeInfo; version: string; members: readonly NodeInfo[] } | undefined
 
   constructor(membership: Membership) {
     this.#membership = membership
@@ -20,16 +20,18 @@ export class Roster {
 
   /** The list, unless the asker has it already. */
   since(known: string | undefined): { version: string; members?: NodeInfo[] } {
-    this.#current ??= this.#make()
+    // What this node says of itself may be something else now.
+    if (this.#current?.self !== this.#membership.self) this.#current = this.#make()
     const { version, members } = this.#current
     return known === version ? { version } : { version, members: [...members] }
   }
 
   #make() {
+    const { self } = this.#membership
     const named = [...this.#membership.withMode('scheduler'), ...this.#membership.withMode('seed')]
     const members = [...new Map(named.map((info) => [info.id, info])).values()].slice(0, mostMembers)
     const text = members.map(({ id, epoch }) => `${id} ${epoch}`).sort()
-    return { version: Bun.hash.xxHash64(text.join('\n')).toString(36), members }
+    return { self, version: Bun.hash.xxHash64(text.join('\n')).toString(36), members }
   }
 
   /** Mere peers come and go by the thousand, and are not in the list. */

@@ -17,6 +17,7 @@ const well: Facts = {
     bans: [],
     service: true,
     addresses: ['10.0.0.7'],
+    listenHost: '0.0.0.0',
     build: { version: node.version, commit: node.commit },
   },
   settings: { file: '/etc/shoal/shoal.yaml', problems: [], root: true },
@@ -38,6 +39,7 @@ const well: Facts = {
   seed: true,
 }
 const keyed = { ...node, cluster: { admission: 'keyed' as const, key: 'abc' } }
+const loopback = { ...keyed, addresses: { ...keyed.addresses, peer: 'http://127.0.0.1:4881' } }
 const fine: Facts = {
   ...well,
   own: { ...well.own, node: keyed },
@@ -106,8 +108,18 @@ describe('a node that', () => {
       { addresses: ['192.168.0.2'] },
       'note: others are told to reach this node at 10.0.0.7, which is no address of this host',
     ],
+    [
+      'announces what leads others to themselves',
+      { node: loopback },
+      'warning: others are told to reach this node at 127.0.0.1, which is themselves',
+    ],
   ])('%s', (_, own, expected) => {
     expect(judged(own)).toEqual([expected])
+  })
+
+  test('is meant for its own host alone where it listens there alone', () => {
+    const own = { ...fine.own, node: loopback, listenHost: '127.0.0.1' }
+    expect(examine({ ...fine, own }).filter(({ what }) => what.includes('are told'))).toEqual([])
   })
 
   test('does not run is a problem where it is a service, and noted where none was installed', () => {

@@ -1,5 +1,7 @@
 /** The node of this host, as it says itself. Pure. */
 import type { BanFacts, NodeFacts } from '../admin/view.ts'
+import { isWildcard } from '../cluster/advertise.ts'
+import { isLoopback } from '../listen.ts'
 import { type Finding, findingsOf } from './finding.ts'
 
 export interface OwnFacts {
@@ -13,6 +15,8 @@ export interface OwnFacts {
   readonly service: boolean
   /** Addresses of this host's interfaces. */
   readonly addresses: readonly string[]
+  /** What `--peer-addr` says, without the port. */
+  readonly listenHost: string
   /** Of the program that asks. */
   readonly build: { readonly version: string; readonly commit: string }
 }
@@ -61,7 +65,8 @@ function ofEngine({ engine }: NodeFacts, service: boolean): Finding[] {
   })
 }
 
-function ofRunning({ bans, build, addresses, service }: OwnFacts, node: NodeFacts): Finding[] {
+function ofRunning(facts: OwnFacts, node: NodeFacts): Finding[] {
+  const { bans, build, service } = facts
   const found = node.notReady.map((reason) =>
     problem(`the node is not ready: ${reason}`, {
       why: 'engines get 404 from it, and go to their registries',
@@ -101,14 +106,27 @@ function ofRunning({ bans, build, addresses, service }: OwnFacts, node: NodeFact
       }),
     )
   }
+  return [...found, ...ofAddress(facts, node)]
+}
+
+/** Without `--advertise` a node follows the addresses of its host within seconds. */
+function ofAddress({ addresses, listenHost }: OwnFacts, node: NodeFacts): Finding[] {
   const host = URL.parse(node.addresses.peer)?.hostname.replace(/^\[|\]$/g, '')
-  if (host !== undefined && /^[0-9.]+$|:/.test(host) && !addresses.includes(host)) {
-    found.push(
-      note(`others are told to reach this node at ${host}, which is no address of this host`, {
-        why: 'that is right behind address translation, and wrong after the host got another address',
-        remedy: 'shoal up --advertise ADDRESS   # ip address lists those of this host',
+  if (host === undefined) return []
+  if (isLoopback(host)) {
+    if (!isWildcard(listenHost)) return []
+    return [
+      warning(`others are told to reach this node at ${host}, which is themselves`, {
+        why: 'its host has no other address, or --advertise names this one: nobody gets pieces from it',
+        remedy: 'ip address   # when the host has an address the node goes by it, where --advertise names no other',
       }),
-    )
+    ]
   }
-  return found
+  if (!/^[0-9.]+$|:/.test(host) || addresses.includes(host)) return []
+  return [
+    note(`others are told to reach this node at ${host}, which is no address of this host`, {
+      why: 'that is right behind address translation, and wrong when --advertise names an address that the host had once, or when it is cut off from its network',
+      remedy: 'ip address   # then shoal up with --advertise ADDRESS, or without: the node goes by what its host has',
+    }),
+  ]
 }

@@ -28,8 +28,8 @@ export interface ServerCertificate {
 
 export interface Encryption {
   readonly on: boolean
-  /** What a peer port presents. */
-  readonly certificate: ServerCertificate | undefined
+  /** What the peer port presents of a node that others reach at `host`; undefined where nothing is encrypted. */
+  certificate(host: string): Promise<ServerCertificate | undefined>
   /**
    * Undefined, at once, where nothing is encrypted.
    * @throws {Failure} `unavailable` when one of the two nodes encrypts and the other does not, or it is not that node
@@ -43,7 +43,7 @@ const mostPins = 16_384
 
 export const plain: Encryption = {
   on: false,
-  certificate: undefined,
+  certificate: async () => undefined,
   trust(node) {
     if (!encrypts(node)) return undefined
     throw new Failure('unavailable', `node ${node.id} encrypts, and this one does not: ${remedy}`)
@@ -63,8 +63,7 @@ export function mismatch(self: NodeCard, other: NodeCard): string | undefined {
   return `${encrypts(self) ? 'this node encrypts, and that one does not' : 'that node encrypts, and this one does not'}: ${remedy}`
 }
 
-/** @param host that others reach this node at */
-export async function encrypt(identity: Identity, host: string, clock: Clock): Promise<Encryption> {
+export async function encrypt(identity: Identity, clock: Clock): Promise<Encryption> {
   // Loaded by those who encrypt alone, and one after the other: a bundle would put them in an order of its own.
   await import('reflect-metadata')
   const { makeCertificate, ownerOf } = await import('./certificate.ts')
@@ -87,7 +86,7 @@ export async function encrypt(identity: Identity, host: string, clock: Clock): P
 
   return {
     on: true,
-    certificate: await makeCertificate(identity, host),
+    certificate: (host) => makeCertificate(identity, host),
     trust(node) {
       if (!encrypts(node)) {
         throw new Failure('unavailable', `this node encrypts, and node ${node.id} does not: ${remedy}`)

@@ -95,6 +95,14 @@ export class Heartbeat {
     await target.told.promise
   }
 
+  /** What this node says of itself is something else: every scheduler hears it within 100 ms or so, with all there is to tell. */
+  renewed(): void {
+    for (const target of this.#targets.values()) {
+      target.full = true
+      this.#soon(target)
+    }
+  }
+
   /** Stops, and says goodbye to the schedulers. Bounded by the deadline of a call. */
   async close(): Promise<void> {
     this.#running = false

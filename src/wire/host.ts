@@ -9,6 +9,7 @@ import type { ComponentLogger, Libp2p, Logger } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Identity } from '../cluster/identity.ts'
 import type { KeyRing } from '../cluster/key-ring.ts'
@@ -29,8 +30,8 @@ export type Host = Libp2p<Services>
 export interface HostOptions {
   readonly identity: Identity
   readonly address: Address
-  /** Host that the others are told. */
-  readonly advertise: string
+  /** Host that the others are told; asked again each time. */
+  readonly advertise: () => string
   /** Undefined: an open cluster. */
   readonly ring: KeyRing | undefined
   /** Finds others on the local network, as libp2p does it; see `mdns.ts` for where that does not reach. */
@@ -62,7 +63,7 @@ const discoveryTimes = { query: 600_000, repeat: 60_000 } as const
 
 /** @throws {ListenError} */
 export async function startHost(options: HostOptions): Promise<Host> {
-  const { identity, address, advertise, ring, log, seldom } = options
+  const { identity, address, ring, log, seldom } = options
   const refused = 'a connection was refused: whoever dials this node by libp2p is no member'
   const stranger = (from: string, why: string) =>
     seldom.tell('stranger', (others) => log.warn(refused, { from, reason: why, ...others }), why)
@@ -75,7 +76,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
         // libp2p listens on addresses only, never on names.
         listen: [multiaddrOf(address.host === 'localhost' ? '127.0.0.1' : address.host, address.port)],
         // With port 0 the real one is known only once it is open; the addresses of the interfaces have to do then.
-        ...(address.port !== 0 && { announce: [multiaddrOf(advertise, address.port)] }),
+        ...(address.port !== 0 && { announceFilter: () => [advertised(options)] }),
       },
       transports: [safeTcp()],
       connectionEncrypters: [noise({ crypto: noiseCrypto })],
@@ -130,6 +131,17 @@ function discovery(ring: KeyRing | undefined): ReturnType<typeof mdns> {
     }
     return found
   }
+}
+
+/** The others are told what {@link HostOptions.advertise} is now; those that are connected hear it when they connect again. */
+export async function readdress(host: Host): Promise<void> {
+  await host.peerStore.patch(host.peerId, {
+    multiaddrs: host.getMultiaddrs().map((address) => address.decapsulate(`/p2p/${host.peerId}`)),
+  })
+}
+
+function advertised({ identity, address, advertise }: HostOptions): Multiaddr {
+  return multiaddr(`${multiaddrOf(advertise(), address.port)}/p2p/${identity.id}`)
 }
 
 export function multiaddrOf(host: string, port: number): string {

@@ -1,9 +1,13 @@
 import { afterEach, expect, setDefaultTimeout, test } from 'bun:test'
 import { eventually, startTestNode, type TestNode } from '../../test/fakes/network.ts'
+import { systemClock } from '../clock.ts'
+import type { Interfaces } from '../cluster/advertise.ts'
 import { ClusterKey } from '../cluster/cluster-key.ts'
 import { Identity } from '../cluster/identity.ts'
 import { KeyRing } from '../cluster/key-ring.ts'
 import { digestOf } from '../oci/digest.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { lookEvery } from './own-place.ts'
 
 // Refused handshakes of private networks take seconds.
 setDefaultTimeout(30_000)
@@ -135,3 +139,47 @@ test('a node that restarts under the same identity is met anew', async () => {
   await eventually('it is back', () => (a.network.membership.find(identity.id)?.epoch ?? before) !== before)
   expect(a.network.membership.find(identity.id)?.epoch).not.toBe(before)
 })
+
+test.each([false, true])(
+  'a node goes by the address that its host has, and the others follow; encrypted: %p',
+  async (encrypt) => {
+    let has: Interfaces = {}
+    const eth0 = (address: string): Interfaces => ({
+      eth0: [{ address, family: 'IPv4', internal: false, netmask: '', mac: '', cidr: null }],
+    })
+    // The host is looked at more often.
+    const clock = {
+      ...systemClock,
+      after: (ms: number, task: () => void) => systemClock.after(ms === lookEvery ? 50 : ms, task),
+    }
+    const warned: string[] = []
+    const log = { ...silentLog, warn: (message: string) => void warned.push(message) }
+    const a = await start({ encrypt })
+    const b = await start({
+      ...{ encrypt, clock, log, join: [a.p2p] },
+      peerAddr: { host: '0.0.0.0', port: 0 },
+      interfaces: () => has,
+    })
+    expect(warned).toEqual([expect.stringMatching(/^this host has no address that others could reach it at/)])
+    const { membership } = b.network
+    const { port, protocol } = new URL(membership.self.url)
+    const told = () => a.network.membership.find(idOf(b))?.url
+    const told1 = `${protocol}//127.0.0.1:${port}`
+    await eventually('they meet', () => told() === told1)
+    const before = membership.self.epoch
+    for (const address of ['127.0.0.2', '127.0.0.3']) {
+      has = eth0(address)
+      await eventually(`it is told of ${address}`, () => told() === `${protocol}//${address}:${port}`)
+      expect(membership.self.p2p[0]).toStartWith(`/ip4/${address}/tcp/`)
+      // Its port answers there, as that node, and sessions with it are opened anew.
+      const card = { id: idOf(b), url: told()! }
+      expect(await a.network.outbound.ping(card)).toBeNumber()
+      const session = await a.network.outbound.session(card)
+      expect(session.peer).toMatchObject(card)
+      await eventually('b is told everything', () =>
+        a.inbound.announces.some(({ node, full }) => node.url === card.url && full),
+      )
+    }
+    expect(membership.self.epoch).not.toBe(before)
+  },
+)

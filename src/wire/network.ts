@@ -7,7 +7,7 @@
  */
 import { networkInterfaces } from 'node:os'
 import type { Clock, Random } from '../clock.ts'
-import { pickAddress } from '../cluster/advertise.ts'
+import { type Interfaces, isWildcard, pickPlace } from '../cluster/advertise.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { KeyRing } from '../cluster/key-ring.ts'
 import { announceEvery, MemberTable, memberTimes } from '../cluster/member-table.ts'
@@ -15,7 +15,7 @@ import type { Membership } from '../cluster/membership.ts'
 import { type Mode, modes, type NodeCard, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
 import { Tickets } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
-import { type Address, formatAddress } from '../listen.ts'
+import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import type { Meter } from '../meter.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -27,13 +27,14 @@ import { KadDirectory } from './directory.ts'
 import { encrypt, plain } from './encryption.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
 import { Greeter, helloProtocol } from './hello.ts'
-import { type Host, multiaddrOf, startHost } from './host.ts'
+import { type Host, multiaddrOf, readdress, startHost } from './host.ts'
 import { HttpWire, introduce } from './http-wire.ts'
 import { parseJoin } from './join.ts'
 import { Joiner } from './joiner.ts'
 import { LocalFirst } from './local.ts'
 import { discover, type Found } from './mdns.ts'
 import { watchMembers } from './members.ts'
+import { followPlace } from './own-place.ts'
 import { type RunningPeerServer, startPeerServer } from './peer-server.ts'
 import { Prober } from './prober.ts'
 import { spoken } from './protocol.ts'
@@ -49,8 +50,10 @@ export interface NetworkOptions {
   readonly zone: string | undefined
   readonly peerAddr: Address
   readonly p2pAddr: Address
-  /** Host that the others reach this node at; picked from the interfaces if undefined. */
+  /** Host that the others reach this node at; picked from the interfaces if undefined, and followed when it changes. */
   readonly advertise: string | undefined
+  /** This host's; those that the system names by default. */
+  readonly interfaces?: () => Interfaces
   /** `host`, `host:port` or multiaddr. */
   readonly join: readonly string[]
   /** All addresses of a host name in there; the system's resolver by default. */
@@ -120,13 +123,18 @@ export class Network {
     let source: AnnounceSource | undefined
     let sessions: Sessions | undefined
     let stopDiscovery = () => {}
+    let stopFollowing = async () => {}
     const { ring } = options
     const agree = (node: NodeId) => identity.agree(node)
     const tickets = ring && new Tickets({ self: identity.id, agree, ring, clock, random })
     const seldom = new Seldom(clock)
     const admission = new Admission({ tickets, clock, log, metrics })
-    const advertise = options.advertise ?? pickAddress(networkInterfaces(), options.peerAddr.host)
-    const encryption = options.encrypt ? await encrypt(identity, advertise, clock) : plain
+    const { interfaces = networkInterfaces } = options
+    const listenHost = options.peerAddr.host
+    const place = pickPlace(interfaces(), listenHost)
+    const follows = options.advertise === undefined && isWildcard(listenHost)
+    let advertise = options.advertise ?? place.address
+    const encryption = options.encrypt ? await encrypt(identity, clock) : plain
 
     const calls = new Calls()
     const server = startPeerServer({
@@ -137,22 +145,29 @@ export class Network {
       sessions: () => sessions,
       admit: (request) => admission.admit(request),
       refused: (refusal, sender) => admission.refused(refusal, sender),
-      certificate: encryption.certificate,
+      certificate: await encryption.certificate(advertise),
       clock,
       log,
       metrics,
       traces: options.traces,
     })
-    const host = await hostOrClose(options, advertise, server, seldom)
+    const host = await hostOrClose(options, () => advertise, server, seldom)
     self = describe(options, advertise, server, host)
     const own = self
     log.debug('the network is up', { node: self.id, url: self.url, p2p: self.p2p })
+    if (follows && isLoopback(advertise)) {
+      log.warn('this host has no address that others could reach it at; the node takes the first one that it gets', {
+        url: self.url,
+      })
+    }
 
     const table = new MemberTable(self, () => clock.now())
     watchMembers(table, log, seldom)
     const dial = dialSocket(clock, encryption, (node) => greeting({ self: own, tickets }, node))
     const opened = new Sessions({
-      self: cardOf(self),
+      get self() {
+        return cardOf(table.self)
+      },
       handler: () => inbound,
       dial,
       heard: (id, at) => table.seen(id, at),
@@ -193,6 +208,25 @@ export class Network {
       log,
     })
 
+    const rediscover = () => {
+      stopDiscovery()
+      stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
+    }
+    /** To the others it is as if it had started anew there. */
+    const move = async (to: string) => {
+      const certificate = await encryption.certificate(to)
+      if (certificate) await server.present(certificate)
+      advertise = to
+      await readdress(host)
+      const former = table.self.url
+      self = describe(options, to, server, host)
+      table.become(self)
+      log.info('this host has another address now, and the node goes by that', { url: self.url, former })
+      if (options.mdns) rediscover()
+      void startOver(host, opened, 'this node has another address')
+      heartbeat.renewed()
+    }
+
     return new Network({
       membership: table,
       outbound,
@@ -209,20 +243,19 @@ export class Network {
         host.addEventListener('peer:discovery', ({ detail }) => {
           joiner.found({ id: detail.id.toString(), addresses: detail.multiaddrs.map(String) })
         })
-        if (options.mdns) stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
+        if (options.mdns) rediscover()
+        if (follows) stopFollowing = followPlace({ place, listenHost, interfaces, move, clock, log })
         ring?.onChange((gone) => {
           log.info('the cluster key was changed', {
             keys: String(ring),
             gone: gone.map(({ fingerprint }) => fingerprint),
           })
-          if (options.mdns) {
-            stopDiscovery()
-            stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
-          }
-          if (gone.length > 0) void startOver(host, opened)
+          if (options.mdns) rediscover()
+          if (gone.length > 0) void startOver(host, opened, 'the cluster key was changed')
         })
       },
       async stop() {
+        await stopFollowing()
         stopDiscovery()
         joiner.close()
         prober.close()
@@ -255,7 +288,7 @@ export class Network {
 
 async function hostOrClose(
   options: NetworkOptions,
-  advertise: string,
+  advertise: () => string,
   server: RunningPeerServer,
   seldom: Seldom,
 ): Promise<Host> {
@@ -309,8 +342,8 @@ function greeting(from: Parameters<typeof introduce>[0], node: NodeCard): Handsh
 }
 
 /** Some connections may be of nodes that are members no more; the others come back at once. */
-async function startOver(host: Host, sessions: Sessions): Promise<void> {
-  sessions.closeAll('the cluster key was changed')
+async function startOver(host: Host, sessions: Sessions, reason: string): Promise<void> {
+  sessions.closeAll(reason)
   await Promise.allSettled(host.getConnections().map((connection) => connection.close()))
 }
 

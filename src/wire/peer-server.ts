@@ -29,6 +29,12 @@ export interface RunningPeerServer {
   readonly port: number
   /** Gives up connections on which nothing is asked or answered; the number of them. */
   closeIdle(): number
+  /**
+   * Shows that certificate from now on, on the same port. The runtime cannot do so with the port open: for a moment it is
+   * not, and whatever goes on there is broken off.
+   * @throws {ListenError} when somebody else took it meanwhile; it is closed then, and may be tried again
+   */
+  present(certificate: ServerCertificate): Promise<void>
   close(): Promise<void>
 }
 
@@ -42,35 +48,42 @@ export function startPeerServer(options: PeerServerOptions): RunningPeerServer {
   const { traces } = options
   const traced = <T>(request: Request, work: () => T): T =>
     traces ? traces.continued(request.headers.get(headers.trace), work) : work()
-  const server: Server<SocketData> = listen(address, '--peer-addr', () =>
-    Bun.serve<SocketData>({
-      hostname: address.host,
-      port: address.port,
-      // A node shares its ports with nobody: a second one must fail, not take half of the connections.
-      reusePort: false,
-      ...(options.certificate && { tls: options.certificate }),
-      maxRequestBodySize: maxControlBytes,
-      idleTimeout: wireRules.idleSeconds,
-      routes: {
-        [routes.piece]: {
-          GET: (request: PieceRequest, asked: PeerServer) => traced(request, () => pieces.answer(request, asked)),
+  const open = (port: number, certificate: ServerCertificate | undefined): Server<SocketData> =>
+    listen({ ...address, port }, '--peer-addr', () =>
+      Bun.serve<SocketData>({
+        hostname: address.host,
+        port,
+        // A node shares its ports with nobody: a second one must fail, not take half of the connections.
+        reusePort: false,
+        ...(certificate && { tls: certificate }),
+        maxRequestBodySize: maxControlBytes,
+        idleTimeout: wireRules.idleSeconds,
+        routes: {
+          [routes.piece]: {
+            GET: (request: PieceRequest, asked: PeerServer) => traced(request, () => pieces.answer(request, asked)),
+          },
+          [routes.announce]: { POST: (request: Request, asked: PeerServer) => control.announce(request, asked) },
+          [routes.schedule]: {
+            POST: (request: Request, asked: PeerServer) => traced(request, () => control.schedule(request, asked)),
+          },
         },
-        [routes.announce]: { POST: (request: Request, asked: PeerServer) => control.announce(request, asked) },
-        [routes.schedule]: {
-          POST: (request: Request, asked: PeerServer) => traced(request, () => control.schedule(request, asked)),
+        fetch: (request, server) => traced(request, () => app.fetch(request, { server })),
+        // What goes wrong after a handler has answered: the file of a piece is gone, evicted a moment ago.
+        error(error) {
+          options.log.debug('a piece could not be sent', { error: String(error) })
+          return Response.json({ code: 'no-blob', message: 'the piece is gone' }, { status: 404 })
         },
-      },
-      fetch: (request, server) => traced(request, () => app.fetch(request, { server })),
-      // What goes wrong after a handler has answered: the file of a piece is gone, evicted a moment ago.
-      error(error) {
-        options.log.debug('a piece could not be sent', { error: String(error) })
-        return Response.json({ code: 'no-blob', message: 'the piece is gone' }, { status: 404 })
-      },
-      websocket: serveSockets(clock, (pipe, sender) => options.sessions()!.accept(pipe, sender)),
-    }),
-  )
+        websocket: serveSockets(clock, (pipe, sender) => options.sessions()!.accept(pipe, sender)),
+      }),
+    )
+  let server = open(address.port, options.certificate)
+  const port = server.port ?? address.port
   return {
-    port: server.port ?? address.port,
+    port,
+    async present(certificate) {
+      await server.stop(true)
+      server = open(port, certificate)
+    },
     closeIdle: () => server.closeIdleConnections(),
     async close() {
       uploads.close()

@@ -9,11 +9,11 @@ import type { SocketSession } from './session.ts'
 import { dialSocket } from './sockets.ts'
 
 /** A peer port that takes every session and says nothing. */
-function listen({ certificate }: Encryption, port = 0) {
+async function listen({ certificate }: Encryption, port = 0) {
   return Bun.serve({
     hostname: '127.0.0.1',
     port,
-    tls: certificate!,
+    tls: (await certificate('127.0.0.1'))!,
     fetch: (request, server) => (server.upgrade(request) ? undefined : new Response(null, { status: 400 })),
     websocket: { message() {} },
   })
@@ -21,10 +21,10 @@ function listen({ certificate }: Encryption, port = 0) {
 
 test('a node that started anew with another certificate is dialled in vain once', async () => {
   const [theirs, ours] = await Promise.all([Identity.temporary(), Identity.temporary()])
-  const start = (identity: Identity) => encrypt(identity, '127.0.0.1', systemClock)
+  const start = (identity: Identity) => encrypt(identity, systemClock)
   const [before, after, encryption] = await Promise.all([start(theirs), start(theirs), start(ours)])
   const dial = dialSocket(systemClock, encryption, () => ({ headers: {}, secret: undefined }))
-  const first = listen(before)
+  const first = await listen(before)
   const { port } = first
   const node = { id: theirs.id, url: `https://127.0.0.1:${port}` }
   const outcome = () =>
@@ -38,7 +38,7 @@ test('a node that started anew with another certificate is dialled in vain once'
     })
   expect(await outcome()).toBe('opened')
   await first.stop(true)
-  const second = listen(after, port)
+  const second = await listen(after, port)
   expect([await outcome(), await outcome()]).toEqual(['failed', 'opened'])
   await second.stop(true)
 })

@@ -17,7 +17,7 @@ beforeAll(async () => {
   host = await startHost({
     identity,
     address,
-    advertise: '127.0.0.1',
+    advertise: () => '127.0.0.1',
     ring: undefined,
     mdns: false,
     log: silentLog,
