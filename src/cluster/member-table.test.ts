@@ -42,6 +42,78 @@ test('what this node says of itself may become something else, and an announce o
   expect(events).toEqual([])
 })
 
+test('who speaks again under the epoch of before is another host with the same key, and the member stays', () => {
+  const one = node('a')
+  const two = node('a', { epoch: 'e2', url: 'http://other:4881' })
+  expect([table.heard(one, 0), table.heard(two, 2_000)]).toEqual(['joined', 'restarted'])
+  events = []
+  for (let now = 3_000; now <= 30_000; now += 3_000) {
+    expect([table.heard(one, now), table.heard(two, now + 2_000)]).toEqual(['twin', 'known'])
+    expect(table.find('a')).toBe(two)
+  }
+  // Nor do others bring it back, who keep to the other one.
+  table.listed([one], 'r', 60_000)
+  expect(table.find('a')).toBe(two)
+  expect(events).toEqual([])
+  // When that one is gone there is no doubt.
+  table.leave('a', 61_000)
+  expect([table.heard(one, 62_000), table.heard(one, 65_000)]).toEqual(['joined', 'known'])
+})
+
+test('of three hosts with one key one is a member', () => {
+  const hosts = ['e1', 'e2', 'e3'].map((epoch) => node('a', { epoch, url: `http://${epoch}:4881` }))
+  const round = (at: number) => hosts.map((host, i) => table.heard(host, at + 1_500 * i))
+  expect([round(0), round(6_000)]).toEqual([
+    ['joined', 'restarted', 'restarted'],
+    ['twin', 'twin', 'known'],
+  ])
+})
+
+test('hosts with one key that speak at the same moment are told apart too', () => {
+  const one = node('a')
+  const two = node('a', { epoch: 'e2', url: 'http://other:4881' })
+  const verdicts = [0, 3_000, 6_000].map((now) => [table.heard(one, now), table.heard(two, now + 100)])
+  expect(verdicts.flat()).toContain('twin')
+  events = []
+  for (let now = 9_000; now <= 30_000; now += 3_000) {
+    expect([table.heard(one, now), table.heard(two, now + 100)].sort()).toEqual(['known', 'twin'])
+  }
+  expect(events).toEqual([])
+})
+
+test('a word of a process that ended, and comes late, is no other host, and brings nothing back', () => {
+  table.heard(node('a'), 0)
+  table.heard(node('a', { epoch: 'e2' }), 5_000)
+  expect(table.heard(node('a'), 5_200)).toBe('ignored')
+  expect(table.find('a')?.epoch).toBe('e2')
+  // Nor is the present process taken for a former one where the late word was the first that was heard of the node.
+  table.heard(node('b', { epoch: 'e2' }), 0)
+  table.heard(node('b'), 100)
+  expect([table.heard(node('b', { epoch: 'e2' }), 3_000), table.heard(node('b', { epoch: 'e2' }), 6_000)]).toEqual([
+    'restarted',
+    'known',
+  ])
+})
+
+test('a former process that is the only one to speak is the node: a host that was set back to a snapshot', () => {
+  table.heard(node('a'), 0)
+  table.heard(node('a', { epoch: 'e2' }), 5_000)
+  const verdicts = new Set<string>()
+  for (let now = 8_000; now < 5_000 + memberTimes.claim; now += 3_000) {
+    // It answers where the other one did.
+    table.seen('a', now)
+    verdicts.add(table.heard(node('a'), now))
+  }
+  expect([...verdicts]).toEqual(['twin'])
+  expect(table.heard(node('a'), 100_000)).toBe('restarted')
+  expect(table.heard(node('a'), 103_000)).toBe('known')
+})
+
+test('a node that starts again and again is one', () => {
+  const verdicts = Array.from({ length: 100 }, (_, i) => table.heard(node('a', { epoch: `e${i}` }), 2_000 * i))
+  expect(new Set(verdicts)).toEqual(new Set(['joined', 'restarted']))
+})
+
 test('another process with the key of this node is told apart from this one', () => {
   expect(table.heard({ ...self, epoch: 'other' }, 0)).toBe('twin')
 })

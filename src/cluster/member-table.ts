@@ -22,6 +22,10 @@ export const memberTimes = {
   suspectAfter: 4_500,
   /** Silent for so long, whatever became of the probe: it is gone. */
   goneAfter: 13_000,
+  /** What a process said last may come so much later than the first word of the one that was started in its place. */
+  lateAfter: 1_000,
+  /** Who has not said anything itself for so long (who has a session does so rarely) has no claim against a former epoch. */
+  claim: 90_000,
   /** Hearsay about a node that left is not believed for so long, for others may not have noticed yet. */
   buriedFor: 30_000,
 } as const
@@ -31,6 +35,8 @@ const announcesPerSecond = 1_500
 const longestPeriod = 30_000
 /** Nodes that are known from one reporter alone, and were not heard: it lists no more at once, but may list others each time. */
 const mostHearsay = 512
+/** Epochs remembered of one node: of so many hosts that have one key two are told apart at every word. */
+const mostFormer = 8
 
 /** How often a node with those modes announces in a cluster of that size. Schedulers and seeds are few and matter more. */
 export function announceEvery(its: readonly Mode[], members: number): number {
@@ -41,6 +47,12 @@ export function announceEvery(its: readonly Mode[], members: number): number {
 
 interface Row {
   info: NodeInfo
+  /** When this epoch was first heard of. */
+  readonly since: number
+  /** When it last said so itself. */
+  saidAt: number | undefined
+  /** Epochs that the node itself has told and that were replaced by what it told later; the latest last. */
+  readonly former: readonly string[]
   seenAt: number
   /** When the node itself last spoke to us. */
   directAt: number | undefined
@@ -125,11 +137,16 @@ export class MemberTable implements Membership {
     this.#doubted.push(listener)
   }
 
-  /** `info` spoke to us. `twin`: another process uses this node's key. */
+  /**
+   * `info` spoke to us. `twin`: not the member with that id, but another process that runs with the same key. After a real
+   * start the epoch of before does not come back; so whoever speaks under it, while the member speaks too, is another one.
+   */
   heard(info: NodeInfo, now: number): Verdict {
     if (info.id === this.self.id) return this.#epochs.has(info.epoch) ? 'self' : 'twin'
     const grave = this.#graves.get(info.id)
     if (grave?.left && grave.epoch === info.epoch && now - grave.at < memberTimes.buriedFor) return 'ignored'
+    const row = this.#rows.get(info.id)
+    if (row && isFormer(row, info, now)) return now - row.since < memberTimes.lateAfter ? 'ignored' : 'twin'
     const neighbour = this.#byUrl.get(info.url)
     if (neighbour !== undefined && neighbour !== info.id) {
       this.#remove(neighbour, now, `replaced by ${info.id} at ${info.url}`, false)
@@ -223,6 +240,7 @@ export class MemberTable implements Membership {
     const grave = this.#graves.get(info.id)
     if (grave && grave.epoch === info.epoch && now - grave.at < memberTimes.buriedFor) return false
     const known = this.#rows.get(info.id)
+    if (known && isFormer(known, info, now)) return false
     if (known) return known.info.epoch === info.epoch || !this.#fresh(known, now)
     const neighbour = this.#byUrl.get(info.url)
     if (neighbour === undefined) return true
@@ -246,6 +264,7 @@ export class MemberTable implements Membership {
       if (direct && row.info.url !== info.url) this.#byUrl.delete(row.info.url)
       if (direct) this.#describe(row, info)
       if (direct) row.directAt = now
+      if (direct) row.saidAt = now
       if (direct || !this.#speaksToUs(info)) row.seenAt = now
       row.reporter = reporter ?? row.reporter
       this.#byUrl.set(row.info.url, info.id)
@@ -255,6 +274,9 @@ export class MemberTable implements Membership {
     this.#graves.delete(info.id)
     const added: Row = {
       info,
+      since: now,
+      saidAt: direct ? now : undefined,
+      former: row ? formerOf(row, info, direct, now) : [],
       seenAt: now,
       directAt: direct ? now : undefined,
       reporter,
@@ -286,4 +308,14 @@ export class MemberTable implements Membership {
     this.#graves.set(id, { epoch: row.info.epoch, at: now, left })
     for (const listener of this.#left) listener(row.info, reason)
   }
+}
+
+/** Hearsay replaces nothing for good. Nor does what comes at once after: which of the two was late is not known. */
+function formerOf({ info, since, saidAt, former }: Row, { epoch }: NodeInfo, direct: boolean, now: number): string[] {
+  const replaced = direct && saidAt !== undefined && now - since >= memberTimes.lateAfter ? [info.epoch] : []
+  return [...former, ...replaced].filter((other) => other !== epoch).slice(-mostFormer)
+}
+
+function isFormer({ former, saidAt }: Row, { epoch }: NodeInfo, now: number): boolean {
+  return former.includes(epoch) && saidAt !== undefined && now - saidAt < memberTimes.claim
 }

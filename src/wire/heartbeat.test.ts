@@ -6,6 +6,7 @@ import type { Mode, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { silentLog } from '../telemetry/log.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
 import { type Announce, type Holding, maxControlBytes } from './messages.ts'
 import { Prober } from './prober.ts'
@@ -77,6 +78,7 @@ class Sim {
       clock,
       random,
       log: silentLog,
+      seldom: new Seldom(clock),
     })
     this.prober = new Prober({
       table: this.table,

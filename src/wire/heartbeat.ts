@@ -5,8 +5,10 @@
 import type { Clock, Random } from '../clock.ts'
 import { type MemberTable, memberTimes } from '../cluster/member-table.ts'
 import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Seldom } from '../telemetry/seldom.ts'
 import type { Announce, AnnounceReply, Holding } from './messages.ts'
 
 /** What there is to announce; the swarm knows. */
@@ -30,6 +32,7 @@ export interface HeartbeatOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly seldom: Seldom
 }
 
 /**
@@ -199,7 +202,7 @@ export class Heartbeat {
       }
       target.epoch = reply.epoch
     } catch (error) {
-      this.#options.log.debug('an announce failed', { node: target.info.id, error: String(error) })
+      this.#failed(target, error)
       target.full = true
       // Less and less often: one that cannot keep up would be asked more by all than when it could.
       next = usual(Math.min(heartbeatTimes.linked, heartbeatTimes.retry * 2 ** target.failed++))
@@ -211,6 +214,18 @@ export class Heartbeat {
     if (this.#targets.get(target.info.id) !== target) return
     this.#schedule(target, next)
     if (target.dirty) this.#soon(target)
+  }
+
+  /** A scheduler that is away is nothing to speak of; one that answers, and refuses, will not change its mind by itself. */
+  #failed({ info: { id: node, url } }: Target, error: unknown): void {
+    const { log, seldom } = this.#options
+    if (!(error instanceof Failure) || error.code !== 'bad-request') {
+      log.debug('an announce failed', { node, error: String(error) })
+      return
+    }
+    const reason = error.message
+    const told = 'a scheduler does not take this node for a member'
+    seldom.tell('announce', (others) => log.error(told, { node, url, reason, ...others }), node)
   }
 
   /** One announce, or as many as it takes when there is much to tell. */

@@ -16,6 +16,7 @@ import { deadline } from './deadline.ts'
 import { mismatch } from './encryption.ts'
 import { parse } from './messages.ts'
 import { spoken, tooFarApart } from './protocol.ts'
+import { meet } from './twins.ts'
 
 export const helloProtocol = '/shoal/hello/1'
 const maxHelloBytes = 512 * 1024
@@ -97,14 +98,7 @@ export class Greeter {
     const now = clock.now()
     // Mere peers are known to the schedulers only, or membership would grow with the square of the cluster.
     const concerns = table.self.modes.includes('scheduler') || theirs.node.modes.some((mode) => mode !== 'peer')
-    if (concerns && table.heard(theirs.node, now) === 'twin') {
-      seldom.tell('twin', (others) => {
-        log.error('another node runs with the key of this one: give each host a data directory of its own', {
-          url: theirs.node.url,
-          ...others,
-        })
-      })
-    }
+    if (concerns) meet(table, theirs.node, now, { log, seldom })
     table.listed(theirs.members, theirs.node.id, now)
     return theirs.node
   }

@@ -36,6 +36,8 @@ export interface HostOptions {
   readonly ring: KeyRing | undefined
   /** Finds others on the local network, as libp2p does it; see `mdns.ts` for where that does not reach. */
   readonly mdns: boolean
+  /** A connection came in; who from is not known yet. */
+  readonly accepted?: () => void
   readonly log: Log
   readonly seldom: Seldom
 }
@@ -89,6 +91,12 @@ export async function startHost(options: HostOptions): Promise<Host> {
         inboundUpgradeTimeout: hostLimits.upgradeMs,
         dialTimeout: 8_000,
         addressDialTimeout: 4_000,
+      },
+      connectionGater: {
+        denyInboundConnection: () => {
+          options.accepted?.()
+          return false
+        },
       },
       // Members are probed over HTTP; pings inside of libp2p would only keep idle connections busy.
       connectionMonitor: { enabled: false },

@@ -9,7 +9,8 @@ import type { Log } from '../telemetry/log.ts'
 import type { Greeter } from './hello.ts'
 import type { Host } from './host.ts'
 import type { Found } from './mdns.ts'
-import { SeedList, type SeedListOptions } from './seed-list.ts'
+import { isSelf, SeedList, type SeedListOptions } from './seed-list.ts'
+import type { OwnKey } from './twins.ts'
 
 const dialTimeout = 5_000
 /** The side with the larger id gives the other one a head start, lest both dial. */
@@ -18,6 +19,9 @@ const headStart = 1_500
 export interface JoinerOptions {
   readonly host: Host
   readonly greeter: Greeter
+  /** Connections that this node has accepted so far, whoever from. */
+  readonly accepted: () => number
+  readonly ownKey: OwnKey
   readonly table: MemberTable
   /** Multiaddrs. */
   readonly join: readonly string[]
@@ -39,7 +43,7 @@ export class Joiner {
 
   constructor(options: JoinerOptions) {
     this.#options = options
-    const dial = (address: string) => this.#dials(() => this.#dial(multiaddr(address)))
+    const dial = (address: string) => this.#dials(() => this.#enter(multiaddr(address)))
     this.#seeds = new SeedList({ ...options, dial })
   }
 
@@ -94,6 +98,21 @@ export class Joiner {
     const until = this.#options.clock.now() + Math.min(300_000, 5_000 * 2 ** failures)
     if (this.#shunned.size > 4096) this.#shunned.clear()
     this.#shunned.set(key, { failures, until })
+  }
+
+  /**
+   * Dials an entry of the seed list. A node that dials itself has accepted a connection meanwhile, whatever is in between;
+   * if it has not, then whoever proved to be this node is another host. An entry that names this node is not even dialled.
+   */
+  async #enter(address: Multiaddr): Promise<NodeInfo> {
+    const { accepted, ownKey } = this.#options
+    const before = accepted()
+    try {
+      return await this.#dial(address)
+    } catch (error) {
+      const named = address.getComponents().some(({ name }) => name === 'p2p')
+      throw isSelf(error) && !named && accepted() === before ? ownKey.met(address.toString()) : error
+    }
   }
 
   async #dial(target: PeerId | Multiaddr | Multiaddr[], signal?: AbortSignal): Promise<NodeInfo> {

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { seededRandom } from '../clock.ts'
-import { Pacer, parseRecord, Querier } from './mdns.ts'
+import { type Found, hear, Pacer, parseRecord, Querier } from './mdns.ts'
 
 const id = '12D3KooWGRUVh9oUJ5vzbGpeyvoN7fXYZMmJXCxqYcbFTyyHDKVj'
 
@@ -18,6 +18,28 @@ test.each([[[]], [['at=/ip4/10.0.0.7/tcp/4882']], [[`id=${id}`]], [['id=<script>
     expect(parseRecord(texts)).toBeUndefined()
   },
 )
+
+test('others are found, and whoever goes by this name is told of apart', () => {
+  const record = (of: string, at: string, service: string) => {
+    return { type: 'TXT' as const, name: `${of.slice(-16)}.${service}`, data: [`id=${of}`, `at=${at}`] }
+  }
+  const other = `${id.slice(0, -3)}abc`
+  const found: Found[] = []
+  const own: (readonly string[])[] = []
+  const answers = [
+    { type: 'PTR' as const, name: 'ours', data: 'x.ours' },
+    record(id, '/ip4/10.0.0.7/tcp/4882', 'ours'),
+    record(other, '/ip4/10.0.0.8/tcp/4882', 'ours'),
+    record(other, '/ip4/10.0.0.9/tcp/4882', 'theirs'),
+  ]
+  hear(answers, 'ours', {
+    self: { id, addresses: [] },
+    found: (node) => void found.push(node),
+    own: (at) => void own.push(at),
+  })
+  expect(found).toEqual([{ id: other, addresses: ['/ip4/10.0.0.8/tcp/4882'] }])
+  expect(own).toEqual([['/ip4/10.0.0.7/tcp/4882']])
+})
 
 test('no more addresses are taken than a node has', () => {
   const many = Array.from({ length: 100 }, (_, i) => `at=/ip4/10.0.0.7/tcp/${i + 1}`)

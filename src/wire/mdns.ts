@@ -30,6 +30,8 @@ export interface DiscoveryOptions {
   readonly advertise: string
   readonly clusterKey: ClusterKey | undefined
   readonly found: (node: Found) => void
+  /** Somebody tells of a node with this one's id at these addresses: itself, mostly. */
+  readonly own: (addresses: readonly string[]) => void
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -79,13 +81,7 @@ export function discover(options: DiscoveryOptions): () => void {
     pacer.asked()
     if (!packet.answers?.some((answer) => answer.type === 'PTR' && answer.data === instance)) querier.heard()
   })
-  mdns.on('response', (packet) => {
-    for (const answer of [...(packet.answers ?? []), ...(packet.additionals ?? [])]) {
-      if (answer.type !== 'TXT' || answer.name === instance || !answer.name.endsWith(`.${service}`)) continue
-      const node = parseRecord([answer.data].flat().map(String))
-      if (node && node.id !== self.id) options.found(node)
-    }
-  })
+  mdns.on('response', ({ answers = [], additionals = [] }) => hear([...answers, ...additionals], service, options))
 
   pacer.asked()
   querier.start()
@@ -93,6 +89,20 @@ export function discover(options: DiscoveryOptions): () => void {
     querier.close()
     pacer.close()
     mdns.destroy()
+  }
+}
+
+/** Tells of the nodes of a service that an answer is about. */
+export function hear(
+  answers: NonNullable<multicastDns.ResponsePacket['answers']>,
+  service: string,
+  { self, found, own }: Pick<DiscoveryOptions, 'self' | 'found' | 'own'>,
+): void {
+  for (const answer of answers) {
+    if (answer.type !== 'TXT' || !answer.name.endsWith(`.${service}`)) continue
+    const node = parseRecord([answer.data].flat().map(String))
+    if (node?.id === self.id) own(node.addresses)
+    else if (node) found(node)
   }
 }
 

@@ -27,7 +27,7 @@ import { KadDirectory } from './directory.ts'
 import { encrypt, plain } from './encryption.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
 import { Greeter, helloProtocol } from './hello.ts'
-import { type Host, multiaddrOf, readdress, startHost } from './host.ts'
+import { type Host, type HostOptions, multiaddrOf, readdress, startHost } from './host.ts'
 import { HttpWire, introduce } from './http-wire.ts'
 import { parseJoin } from './join.ts'
 import { Joiner } from './joiner.ts'
@@ -41,6 +41,7 @@ import { spoken } from './protocol.ts'
 import { routes } from './rules.ts'
 import { Sessions } from './sessions.ts'
 import { dialSocket, type Handshake } from './sockets.ts'
+import { meet, OwnKey, type Telling } from './twins.ts'
 import type { Directory, Inbound, Outbound } from './wire.ts'
 
 export interface NetworkOptions {
@@ -151,9 +152,13 @@ export class Network {
       metrics,
       traces: options.traces,
     })
-    const host = await hostOrClose(options, () => advertise, server, seldom)
+    let accepted = 0
+    const about = { advertise: () => advertise, accepted: () => void accepted++, seldom }
+    const host = await hostOrClose(options, about, server)
     self = describe(options, advertise, server, host)
     const own = self
+    const ownKey = new OwnKey({ log, seldom })
+    ownKey.at(own.p2p)
     log.debug('the network is up', { node: self.id, url: self.url, p2p: self.p2p })
     if (follows && isLoopback(advertise)) {
       log.warn('this host has no address that others could reach it at; the node takes the first one that it gets', {
@@ -195,7 +200,11 @@ export class Network {
     })
     const outbound = new LocalFirst(self.id, () => inbound ?? notYet(), http, calls)
     const greeter = new Greeter({ table, clock, log, seldom })
-    const joiner = new Joiner({ host, greeter, table, join, lookup: options.lookup, clock, random, log })
+    const joiner = new Joiner({
+      ...{ host, greeter, table, join, lookup: options.lookup, clock, random, log },
+      accepted: () => accepted,
+      ownKey,
+    })
     const directory = new KadDirectory({ host, joiner, table, clock, log })
     const prober = new Prober({ table, ping: (node) => http.ping(node), clock, log })
     const heartbeat = new Heartbeat({
@@ -206,11 +215,12 @@ export class Network {
       clock,
       random,
       log,
+      seldom,
     })
 
     const rediscover = () => {
       stopDiscovery()
-      stopDiscovery = startDiscovery(options, table.self, advertise, joiner)
+      stopDiscovery = startDiscovery(options, table.self, advertise, joiner, ownKey)
     }
     /** To the others it is as if it had started anew there. */
     const move = async (to: string) => {
@@ -220,6 +230,7 @@ export class Network {
       await readdress(host)
       const former = table.self.url
       self = describe(options, to, server, host)
+      ownKey.at(self.p2p)
       table.become(self)
       log.info('this host has another address now, and the node goes by that', { url: self.url, former })
       if (options.mdns) rediscover()
@@ -234,7 +245,7 @@ export class Network {
       calls,
       heartbeat,
       async join(from, announces) {
-        inbound = heard(from, table, clock)
+        inbound = heard(from, table, clock, { log, seldom })
         source = announces
         await host.handle(helloProtocol, (stream, connection) => greeter.answer(stream, connection))
         prober.start()
@@ -288,23 +299,29 @@ export class Network {
 
 async function hostOrClose(
   options: NetworkOptions,
-  advertise: () => string,
+  about: Pick<HostOptions, 'advertise' | 'accepted' | 'seldom'>,
   server: RunningPeerServer,
-  seldom: Seldom,
 ): Promise<Host> {
   const { identity, p2pAddr, ring, log } = options
   try {
-    return await startHost({ identity, address: p2pAddr, advertise, ring, mdns: options.mdns, log, seldom })
+    return await startHost({ identity, address: p2pAddr, ring, mdns: options.mdns, log, ...about })
   } catch (error) {
     await server.close()
     throw error
   }
 }
 
-function startDiscovery(options: NetworkOptions, self: NodeInfo, advertise: string, joiner: Joiner): () => void {
+function startDiscovery(
+  options: NetworkOptions,
+  self: NodeInfo,
+  advertise: string,
+  joiner: Joiner,
+  ownKey: OwnKey,
+): () => void {
   const { ring, clock, random, log } = options
   const found = (node: Found) => joiner.found(node)
-  const about = { self: { id: self.id, addresses: self.p2p }, advertise, found, clock, random, log }
+  const own = (addresses: readonly string[]) => ownKey.named(addresses)
+  const about = { self: { id: self.id, addresses: self.p2p }, advertise, found, own, clock, random, log }
   // Under every key that admits: others may use another one first.
   const stops = (ring?.keys ?? [undefined]).map((clusterKey) => discover({ ...about, clusterKey }))
   return () => {
@@ -362,12 +379,7 @@ function linked(table: MemberTable, sessions: Sessions, target: NodeInfo): boole
 }
 
 /** Whoever announces or asks for parents is alive, and says so itself. */
-function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
-  const meet = (node: NodeInfo) => {
-    if (table.heard(node, clock.now()) === 'twin') {
-      throw new Failure('bad-request', `two nodes use the key of ${node.id}: give each host its own data directory`)
-    }
-  }
+function heard(inbound: Inbound, table: MemberTable, clock: Clock, telling: Telling): Inbound {
   return {
     opened: (session) => inbound.opened(session),
     frame: (session, frame) => inbound.frame(session, frame),
@@ -377,13 +389,13 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
     resolve: (request) => inbound.resolve(request),
     vitals: (request) => inbound.vitals(request),
     schedule(request) {
-      if (table.self.modes.includes('scheduler')) meet(request.node)
+      if (table.self.modes.includes('scheduler')) meet(table, request.node, clock.now(), telling)
       return inbound.schedule(request)
     },
     announce(announce) {
       const { node } = announce
-      if (announce.leaving) table.leave(node.id, clock.now())
-      else meet(node)
+      if (announce.leaving) depart(table, node, clock.now())
+      else meet(table, node, clock.now(), telling)
       const reply = inbound.announce(announce)
       const every = announceEvery(node.modes, table.size)
       if (every === memberTimes.period) return reply
@@ -391,6 +403,13 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock): Inbound {
       return { ...reply, every }
     },
   }
+}
+
+/** @throws {Failure} `bad-request` when another process is the member, which stays one */
+function depart(table: MemberTable, { id, epoch }: NodeInfo, now: number): void {
+  const known = table.find(id)
+  if (known && known.epoch !== epoch) throw new Failure('bad-request', `another process is the member ${id} here`)
+  table.leave(id, now)
 }
 
 function notYet(): never {

@@ -164,7 +164,7 @@ function plain(error: unknown): string {
 }
 
 /** libp2p refuses to dial itself in more than one way, depending on when it notices. */
-function isSelf(error: unknown): boolean {
+export function isSelf(error: unknown): boolean {
   if (error instanceof AggregateError && error.errors.some(isSelf)) return true
   return error instanceof Error && (/dial self/i.test(error.message) || isSelf(error.cause))
 }

@@ -10,6 +10,7 @@ import { repositoryOf } from '../../src/oci/reference.ts'
 import { Asking } from '../../src/swarm/asking.ts'
 import { defaultTuning } from '../../src/swarm/tuning.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
+import { Seldom } from '../../src/telemetry/seldom.ts'
 import { Heartbeat } from '../../src/wire/heartbeat.ts'
 import type { Announce, AnnounceReply, Holding, Schedule, ScheduleReply } from '../../src/wire/messages.ts'
 import type { LoadBlob } from './population.ts'
@@ -75,6 +76,7 @@ export class SimulatedPeer {
       clock,
       random,
       log: silentLog,
+      seldom: new Seldom(clock),
     })
     table.heard(scheduler, clock.now())
   }
