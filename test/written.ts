@@ -18,7 +18,7 @@ export function commandsIn(shell: readonly string[]): string[] {
 export function contextFor(text: string): FakeContext {
   const context = new FakeContext()
   for (const [, path] of text.matchAll(/-file[: ]+(\S+)/g)) context.files[path!] = 'correct-horse-battery'
-  context.node = async () => ({ summary: () => [], closed: Promise.resolve(), close: async () => {} })
+  context.endNodes()
   return context
 }
 

@@ -64,7 +64,7 @@ async function started(all: Awaited<ReturnType<typeof parsed>>) {
     const context = new FakeContext()
     for (const [name, text] of Object.entries(all.secret.stringData!)) context.files[`/etc/shoal/${name}`] = text
     context.variables = { SHOAL_ADVERTISE: '10.1.2.3' }
-    context.node = async () => ({ summary: () => [], close: async () => {} })
+    context.endNodes()
     expect([await run(containers[0]!.args!, context), context.complained]).toEqual([0, []])
     nodes.push(context.started[0]!)
   }

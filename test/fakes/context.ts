@@ -64,6 +64,14 @@ export class FakeContext implements Context {
     for (const listener of this.#reloading) listener()
   }
 
+  /** A node is told to end as soon as it has started; the sentence about that is left out. */
+  endNodes(): void {
+    this.node = async () => {
+      this.signal('SIGTERM')
+      return { summary: () => [], close: async () => void this.complained.pop() }
+    }
+  }
+
   get listening(): boolean {
     return this.#listeners.size > 0
   }
