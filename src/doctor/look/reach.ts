@@ -8,6 +8,7 @@ import { Exchange } from '../../source/exchange.ts'
 import { proxyFor } from '../../source/proxy.ts'
 import { Upstreams } from '../../source/upstreams.ts'
 import { createMetrics } from '../../telemetry/metrics.ts'
+import { headers } from '../../wire/rules.ts'
 import type { Witness } from '../clock.ts'
 import type { Tried } from '../members.ts'
 import type { SourceFacts } from '../sources.ts'
@@ -20,14 +21,16 @@ type Seen<T> = { readonly of: T; readonly witness?: Witness }
 
 export async function lookAtMembers(members: readonly MemberFacts[], clock: Clock): Promise<Map<string, Seen<Tried>>> {
   const others = members.filter(({ self }) => !self).slice(0, mostMembers)
-  return new Map(await Promise.all(others.map(async ({ id, url }) => [id, await member(url, clock)] as const)))
+  const own = members.find(({ self }) => self)?.id
+  return new Map(await Promise.all(others.map(async ({ id, url }) => [id, await member(url, own, clock)] as const)))
 }
 
-/** Any answer will do: without a ticket it is a refusal. */
-async function member(url: string, clock: Clock): Promise<Seen<Tried>> {
+/** Any answer will do: in a cluster with a key it is a refusal. In an open one whoever names no node is refused, and logged. */
+async function member(url: string, own: string | undefined, clock: Clock): Promise<Seen<Tried>> {
   const asked = clock.wall()
   try {
     const answer = await fetch(url, {
+      headers: own === undefined ? {} : { [headers.node]: own },
       redirect: 'manual',
       proxy: false,
       // What is said here decides nothing: who it is does not matter.
