@@ -76,6 +76,11 @@ export class Joiner {
     return meeting
   }
 
+  /** Says hello to members again, for this node says something else of itself now; mere peers hear of it in no other way. */
+  tell(members: readonly NodeInfo[]): void {
+    for (const { id, p2p } of members) void this.#meet(id, addressesOf({ id, addresses: p2p }))
+  }
+
   /** A node was discovered on the local network. */
   found(node: Found): void {
     const key = node.id

@@ -223,6 +223,7 @@ export class Network {
       stopDiscovery()
       stopDiscovery = startDiscovery(options, table.self, advertise, joiner, ownKey)
     }
+    const others = () => table.all().flatMap(({ info }) => (info.id === identity.id ? [] : [info]))
     /** To the others it is as if it had started anew there. */
     const move = async (to: string) => {
       const certificate = await encryption.certificate(to)
@@ -235,7 +236,7 @@ export class Network {
       table.become(self)
       log.info('this host has another address now, and the node goes by that', { url: self.url, former })
       if (options.mdns) rediscover()
-      void startOver(host, opened, 'this node has another address')
+      void startOver(host, opened, 'this node has another address').then(() => joiner.tell(others()))
       heartbeat.renewed()
     }
 

@@ -1,6 +1,6 @@
 /** Hosts whose network comes after the node, or goes by another address in the middle, as a DHCP server has it. */
 import { describe, expect, test } from 'bun:test'
-import { allModes, Cluster } from '../../lab/cluster.ts'
+import { Cluster } from '../../lab/cluster.ts'
 import { Lab } from '../../lab/lab.ts'
 import { until } from '../../lab/until.ts'
 
@@ -11,7 +11,9 @@ describe.skipIf(obstacle !== undefined)('a host gets its address later, and then
   test.each(['open', 'keyed and encrypted'] as const)(
     'and its node serves the others from there; the cluster is %s',
     async (admission) => {
-      const cluster = await Cluster.create({ members: allModes(2), discovery: 'mdns', size: 4e6, admission })
+      // The one that moves is the only one that can read the registry for both.
+      const members = [{ name: 'host1', mode: 'peer' }, { name: 'host2' }]
+      const cluster = await Cluster.create({ members, discovery: 'mdns', size: 4e6, admission })
       try {
         const host = cluster.lab.host('host2')
         const ip = (...words: string[]) => host.exec(['ip', ...words])
@@ -29,8 +31,7 @@ describe.skipIf(obstacle !== undefined)('a host gets its address later, and then
           await ip('address', 'add', `${address}/24`, 'broadcast', '+', 'dev', 'eth0')
           await until(`host1 knows host2 at ${address}`, 60, async () => (await seen()).join() === address)
         }
-        // What host2 has read, host1 gets from it.
-        await cluster.pull('host2')
+        // What host2 reads, host1 gets from it.
         await cluster.pull('host1')
         expect(await cluster.node('host1').metric('shoal_peer_received_bytes_total')).toBeGreaterThanOrEqual(4e6)
       } finally {
