@@ -43,30 +43,35 @@ describe.skipIf(obstacle !== undefined)('get', () => {
   let unlisted: LabFiles
   const file = syntheticBlob(6_000_000, 7)
   let index: Written
-  let pushed: { index: Digest; large: Digest }
+  let pushed: { index: Digest; large: Digest; fresh: Digest }
   let manifestBytes = 0
 
   beforeAll(async () => {
     lab = await Lab.create({ hosts: ['registry', 'host1', 'host2'] })
     const host = lab.host('registry')
     registry = await LabRegistry.start({ host, dir: join(host.dir, 'registry') })
-    const sizes = [layerBytes, layerBytes, largeBytes]
-    const [first, second, third] = await Promise.all(sizes.map((size, seed) => syntheticLayer(lab.dir, size, seed)))
+    const sizes = [layerBytes, layerBytes, largeBytes, largeBytes]
+    const [first, second, third, fourth] = await Promise.all(
+      sizes.map((size, seed) => syntheticLayer(lab.dir, size, seed)),
+    )
     index = writeIndex(join(lab.dir, 'index'), 'v1', [
       { layers: [first!] },
       { layers: [second!], architecture: 'arm64' },
     ])
     const big = writeImage(join(lab.dir, 'large'), 'v1', { layers: [third!] })
+    const other = writeImage(join(lab.dir, 'fresh'), 'v1', { layers: [fourth!] })
     const from = host
     await pushImage(index, registryHere, 'org/index', 'v1', { from })
     await pushImage(big, registryHere, 'org/large', 'v1', { from })
+    await pushImage(other, registryHere, 'org/fresh', 'v1', { from })
     const old = writeImage(join(lab.dir, 'old'), 'v1', { layers: [first!] })
     await pushImage(old, registryHere, 'org/docker', 'v1', { from, format: 'v2s2' })
     pushed = {
       index: await pushedDigest(host, `${registryHere}/org/index:v1`),
       large: await pushedDigest(host, `${registryHere}/org/large:v1`),
+      fresh: await pushedDigest(host, `${registryHere}/org/fresh:v1`),
     }
-    manifestBytes = statSync(join(big.dir, 'blobs', 'sha256', big.digest.slice(7))).size
+    manifestBytes = statSync(join(other.dir, 'blobs', 'sha256', other.digest.slice(7))).size
     folder = join(host.dir, 'files')
     mkdirSync(folder)
     writeFileSync(join(folder, 'disk.img'), file)
@@ -96,6 +101,8 @@ describe.skipIf(obstacle !== undefined)('get', () => {
   }
   const image = `${registryName}/org/index:v1`
   const large = `${registryName}/org/large:v1`
+  /** No host has any of it before it is asked for: of others any node may have been told to read them. */
+  const fresh = `${registryName}/org/fresh:v1`
 
   test('makes a layout that skopeo reads, of one platform or of all', async () => {
     const host = lab.host('host1')
@@ -139,25 +146,25 @@ describe.skipIf(obstacle !== undefined)('get', () => {
     const parts = () => (existsSync(blobs) ? readdirSync(blobs).filter((name) => name.endsWith('.part')) : [])
     const sizeOf = (name: string) => statSync(join(blobs, name)).size
     await host.shape('30mbit')
-    const first = host.spawn([builtBinary, 'get', large, '-o', join(host.dir, 'large')], { log: 'get.log' })
+    const first = host.spawn([builtBinary, 'get', fresh, '-o', join(host.dir, 'large')], { log: 'get.log' })
     await until('a part is there', 20, () => parts().some((name) => sizeOf(name) > 2e6), 10)
     await first.kill()
     await host.shape(undefined)
     const [part] = parts()
     const before = sizeOf(part!)
     expect(before).toBeLessThan(largeBytes)
-    const { received, bytes } = await factsOf(host, large, '-o', 'large')
+    const { received, bytes } = await factsOf(host, fresh, '-o', 'large')
     expect(received).toBeGreaterThan(0)
     expect(received).toBeLessThanOrEqual(bytes - before)
-    expect(await skopeo(host, `oci:${join(host.dir, 'large')}:v1`)).toBe(pushed.large)
+    expect(await skopeo(host, `oci:${join(host.dir, 'large')}:v1`)).toBe(pushed.fresh)
 
     // The archive's tail is lost, and a byte of its layer changed on the disk.
-    expect((await factsOf(host, large, '-o', 'large.tar')).received).toBe(bytes - manifestBytes)
+    expect((await factsOf(host, fresh, '-o', 'large.tar')).received).toBe(bytes - manifestBytes)
     const whole = readFileSync(join(host.dir, 'large.tar'))
     const broken = Buffer.from(whole.subarray(0, -1_000_000))
     broken[2_000_000]! ^= 1
     writeFileSync(join(host.dir, 'large.tar.part'), broken)
-    await factsOf(host, large, '-o', 'large.tar')
+    await factsOf(host, fresh, '-o', 'large.tar')
     expect(readFileSync(join(host.dir, 'large.tar')).equals(whole)).toBe(true)
     expect(existsSync(join(host.dir, 'large.tar.part'))).toBe(false)
   })
