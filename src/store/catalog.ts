@@ -7,15 +7,14 @@
  * Longer than most files, for all of it is written by that one transaction: blobs, pins, tags, bans, who was given what.
  */
 import { Database, SQLiteError } from 'bun:sqlite'
-import { open } from 'node:fs/promises'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
+import { type Sync, WriteAheadLog } from '../write-ahead.ts'
 import type { Ban, BlobKind, GrantHolder, TagRecord } from './blob-store.ts'
-import { syncData } from './open-files.ts'
 import type { Pin } from './pins.ts'
 import { migrate } from './schema.ts'
 import type { Spare } from './spare.ts'
@@ -55,19 +54,17 @@ export interface Recorded {
 }
 
 /**
- * Pages after which the log is brought into the catalog. That waits for the disk on the main thread, so it is to be seldom;
- * but the log's file stays as long as it ever was, and counts for the store's limit: in a small store it would leave no
- * room for blobs.
+ * Bytes after which the log is brought into the catalog. It counts for the store's limit: in a small store a long one would
+ * leave no room for blobs.
  */
-function logPages(limitBytes: number): number {
-  return Math.max(64, Math.min(4000, Math.floor(limitBytes / logShare / pageBytes)))
+function longestLog(limitBytes: number): number {
+  return Math.max(256 * 1024, Math.min(16 * 1024 * 1024, limitBytes / 16))
 }
-
-const logShare = 16
-const pageBytes = 4096
 
 export class Catalog {
   readonly #db: Database
+  readonly #ahead: WriteAheadLog
+  readonly #longestLog: number
   readonly #spare: Spare
   readonly #clock: Clock
   readonly #log: Log
@@ -78,21 +75,31 @@ export class Catalog {
   /** Made in the open transaction; made again after one that failed. */
   readonly #changes: (() => void)[] = []
   #cancel: (() => void) | undefined
+  /** The log is being brought in: commits wait, see {@link WriteAheadLog.merge}. */
+  #merging: Promise<void> | undefined
+  #mergeAgainAt = Number.NEGATIVE_INFINITY
   #closed = false
 
   /** @throws {Failure} for a newer schema; an SQLite error that {@link isDamage} knows for a file that is no catalog */
-  constructor(path: string, spare: Spare, clock: Clock, log: Log, limitBytes = Number.POSITIVE_INFINITY) {
+  constructor(
+    path: string,
+    spare: Spare,
+    clock: Clock,
+    log: Log,
+    { limitBytes = Number.POSITIVE_INFINITY, sync }: { readonly limitBytes?: number; readonly sync?: Sync } = {},
+  ) {
     this.#spare = spare
     this.#db = new Database(path, { create: true, strict: true })
     this.#clock = clock
     this.#log = log
+    this.#longestLog = longestLog(limitBytes)
     try {
       this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
-      this.#db.exec(`PRAGMA wal_autocheckpoint = ${logPages(limitBytes)}`)
       const check = this.#db.query<{ quick_check: string }, []>('PRAGMA quick_check(1)').get()
       if (check?.quick_check !== 'ok') throw new DamagedCatalog(check?.quick_check ?? 'unreadable')
       migrate(this.#db, path)
       this.#sql = statements(this.#db)
+      this.#ahead = new WriteAheadLog(this.#db, sync)
     } catch (error) {
       this.#db.close()
       throw error
@@ -108,7 +115,7 @@ export class Catalog {
     this.#sql.setMeta.run('boot', bootId)
     this.#prune()
     // To the disk at once: a "closed" that survives a power cut would vouch for bytes that did not.
-    this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    this.#ahead.mergeNow()
     return clean || sameBoot || fresh
   }
 
@@ -134,7 +141,8 @@ export class Catalog {
 
   /**
    * Committed on return, so that the file may go. Where that is impossible (a full disk, which removing files is to
-   * mend) the rows are stale until a commit succeeds: harmless while there is no file, see {@link owes}.
+   * mend; a log that is being brought in) the rows are stale until a commit succeeds: harmless while there is no file, see
+   * {@link owes}.
    */
   forget(digests: Iterable<Digest>): void {
     for (const digest of digests) this.#owed.add(digest)
@@ -144,7 +152,7 @@ export class Catalog {
 
   /** True while a stale row may speak of `digest`: no new file may take the place of the old one now. */
   owes(digest: Digest): boolean {
-    if (this.#owed.has(digest)) this.commit()
+    if (this.#owed.has(digest)) this.#commitNow()
     return this.#owed.has(digest)
   }
 
@@ -209,10 +217,14 @@ export class Catalog {
     this.#change(() => this.#sql.unban.run(node))
   }
 
-  /** Commits what is open. Failing (a full disk), it says so and tries again later; nothing is claimed meanwhile. */
+  /**
+   * Commits what is open, or as soon as the log has been brought in. Failing (a full disk), it says so and tries again later;
+   * nothing is claimed meanwhile.
+   */
   commit(): void {
     this.#cancel?.()
     this.#cancel = undefined
+    if (this.#ahead.merging) return this.#arm()
     try {
       this.#commit()
     } catch (error) {
@@ -220,6 +232,7 @@ export class Catalog {
       if (isFull(error) && this.#spare.giveUp()) this.commit()
       else this.#arm(retryEvery)
     }
+    this.#shorten()
   }
 
   /**
@@ -227,20 +240,20 @@ export class Catalog {
    * the next start. @throws {Failure} `no-disk`
    */
   async settle(): Promise<void> {
+    await this.#merging
     this.commit()
-    const path = `${this.#db.filename}-wal`
     try {
       if (this.#dirty.size + this.#changes.length > 0) throw new Error('what is to be recorded waits')
-      await using log = await open(path, 'r')
-      await syncData(log.fd)
+      await this.#ahead.sync()
     } catch (error) {
+      const path = `${this.#db.filename}-wal`
       throw new Failure('no-disk', `cannot bring ${path} to the disk: ${(error as Error).message}`, { cause: error })
     }
   }
 
   /** `clean`: everything recorded is on the disk, whatever happens to the machine. */
   close(clean: boolean): void {
-    this.commit()
+    this.#commitNow()
     this.#closed = true
     this.#cancel?.()
     try {
@@ -248,7 +261,51 @@ export class Catalog {
     } catch (error) {
       this.#trouble(error)
     }
-    this.#db.close()
+    this.#ahead.close()
+  }
+
+  /** Also while the log is being brought in: the rest of that is done here, which may take as long as the disk does. */
+  #commitNow(): void {
+    if (this.#ahead.merging) {
+      try {
+        this.#apart(() => this.#ahead.mergeNow())
+      } catch (error) {
+        this.#trouble(error)
+      }
+    }
+    this.commit()
+  }
+
+  #shorten(): void {
+    if (this.#merging || this.#closed || this.#clock.now() < this.#mergeAgainAt) return
+    if (this.#ahead.bytes <= this.#longestLog) return
+    this.#merging = this.#ahead
+      .merge((work) => this.#apart(work))
+      .catch((error: unknown) => {
+        this.#mergeAgainAt = this.#clock.now() + retryEvery
+        if (isFull(error)) this.#spare.giveUp()
+        this.#log.error('could not bring the log of the catalog into it; it grows until that works', {
+          file: this.#db.filename,
+          error: error instanceof Error ? error.message : String(error),
+        })
+      })
+      .finally(() => {
+        this.#merging = undefined
+      })
+  }
+
+  /** Runs what must not run inside the open transaction, which is made again after it. */
+  #apart(work: () => void): void {
+    if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
+    try {
+      work()
+    } finally {
+      try {
+        if (this.#changes.length > 0) this.#begin()
+      } catch (error) {
+        this.#trouble(error)
+      }
+    }
   }
 
   #commit(): void {
@@ -274,7 +331,10 @@ export class Catalog {
       } = blob.row()
       this.#sql.save.run(digest, size, kind, mediaType, state, bitmap, mtime, usedAt, addedAt, verifiedAt, borrowed)
     }
-    if (this.#db.inTransaction) this.#db.exec('COMMIT')
+    if (this.#db.inTransaction) {
+      this.#db.exec('COMMIT')
+      this.#ahead.wrote()
+    }
     this.#changes.length = 0
     this.#owed.clear()
     this.#dirty.clear()
@@ -304,7 +364,7 @@ export class Catalog {
       this.#trouble(error)
       if (isPassing(error)) this.#changes.push(run)
     }
-    if (this.#changes.length > mostChanges) this.#changes.shift()
+    if (this.#changes.length > mostChanges && !this.#merging) this.#changes.shift()
     this.#arm()
   }
 

@@ -8,6 +8,7 @@ import { type Layout, layoutOf } from '../piece/layout.ts'
 import { Metainfo } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Sync } from '../write-ahead.ts'
 import { BlobTree, type FoundFile } from './blob-tree.ts'
 import { isUnchanged } from './borrowed.ts'
 import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
@@ -44,6 +45,8 @@ export interface DiskStoreOptions {
   /** Reads a file, and says whether the disk as a whole takes anything; both the real ones by default. */
   readonly read?: typeof readAt
   readonly answers?: () => Promise<boolean>
+  /** Brings the catalog's files to the disk; fdatasync(2) by default. */
+  readonly sync?: Sync
   /** Changes when the machine starts anew; the kernel's by default. */
   readonly bootId?: string
 }
@@ -100,7 +103,7 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
   function openCatalog(): { catalog: Catalog; rebuild: boolean } {
     const path = dir.catalog
     try {
-      return { catalog: new Catalog(path, spare, clock, log, options.limitBytes), rebuild: false }
+      return { catalog: new Catalog(path, spare, clock, log, options), rebuild: false }
     } catch (error) {
       if (!isDamage(error)) throw error
       const aside = `${path}.damaged-${new Date(clock.wall()).toISOString().replaceAll(':', '')}`
@@ -112,7 +115,7 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
         movedTo: aside,
         error: error instanceof Error ? error.message : String(error),
       })
-      const catalog = new Catalog(path, spare, clock, log, options.limitBytes)
+      const catalog = new Catalog(path, spare, clock, log, options)
       const { pins, bans, trouble } = salvage(aside)
       for (const pin of pins) catalog.pin(pin)
       for (const { node, reason, until } of bans) catalog.ban(node, reason, until)

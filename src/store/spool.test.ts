@@ -108,15 +108,18 @@ describe('an upload that is kept', () => {
   const { openStore, newDir } = diskStores({ each: true })
 
   test('is not said to be before the disk has the record of it: a file without one is rubbish after a power cut', async () => {
-    const folder = newDir()
-    const disk = await openStore(folder)
+    let broken = false
+    const sync = async () => {
+      if (broken) throw new Error('EIO: i/o error, fdatasync')
+    }
+    const disk = await openStore(newDir(), { sync })
     const kept = disk.spool()
     await kept.append(bytes)
     expect((await kept.keep(spec, [])).complete).toBe(true)
     const second = bytesOf(1000)
     const spool = disk.spool()
     await spool.append(second)
-    rmSync(join(folder, 'shoal.db-wal'))
+    broken = true
     expect(await messageOf(spool.keep({ digest: digestOf(second), kind: 'blob' }, []))).toContain('to the disk')
     await spool.discard()
   })

@@ -1,0 +1,147 @@
+/**
+ * The write-ahead log of an SQLite database, brought to the disk off this thread. By itself SQLite waits for the disk where
+ * it is called: in WAL mode with the first commit after a start, and whenever the log is brought into the database. While
+ * an image is being written that took a third of a second to a full one, in which the node answered nobody
+ * (`strace -e fsync`). Here SQLite never waits, and the order that a power cut must not change is kept by whoever calls
+ * {@link WriteAheadLog.merge}: the log is on the disk before the database is changed, the database before the log is cut.
+ * The log is never begun anew in place, which is what SQLite would have to wait for: it is cut to nothing, so that no old
+ * page of it can follow a new one.
+ *
+ * @see https://www.sqlite.org/wal.html#ckpt
+ */
+import { type Database, SQLiteError } from 'bun:sqlite'
+import { closeSync, constants, fdatasync, fdatasyncSync, fstatSync, openSync } from 'node:fs'
+
+/** To the disk, off this thread; tests look at the order. */
+export type Sync = (fd: number) => Promise<void>
+
+const fdatasyncOff: Sync = (fd) =>
+  new Promise((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())))
+
+export class WriteAheadLog {
+  readonly #db: Database
+  readonly #sync: Sync
+  /** Open as long as the database is: closing any descriptor of its file would drop SQLite's locks on it. */
+  readonly #files: { readonly log: number; readonly database: number } | undefined
+  /** Counts what was written, and how much of that is on the disk. */
+  #wrote = 0
+  #synced = 0
+  #syncing: Promise<void> | undefined
+  /** The merge under way; another object when that one is not it any more. */
+  #merge: object | undefined
+
+  /** `db` is in WAL mode, or in memory, where nothing is to be done. From now on it does not wait for the disk. */
+  constructor(db: Database, sync: Sync = fdatasyncOff) {
+    this.#db = db
+    this.#sync = sync
+    if (db.filename === ':memory:' || db.filename === '') return
+    // A transaction that spilled could begin the log anew in the middle of a merge.
+    db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_spill = OFF; PRAGMA synchronous = OFF')
+    const database = openSync(db.filename, constants.O_RDWR)
+    try {
+      this.#files = { log: openSync(`${db.filename}-wal`, constants.O_RDWR | constants.O_CREAT, 0o600), database }
+    } catch (error) {
+      // The locks that go with it are taken again, for the first statement has not run.
+      closeSync(database)
+      throw error
+    }
+  }
+
+  /** Bytes in the log. */
+  get bytes(): number {
+    return this.#files ? fstatSync(this.#files.log).size : 0
+  }
+
+  get merging(): boolean {
+    return this.#merge !== undefined
+  }
+
+  /** Something was committed that {@link sync} has to wait for. */
+  wrote(): void {
+    this.#wrote++
+  }
+
+  /** Resolves when all that was committed before outlives the machine. @throws what fdatasync(2) says */
+  async sync(): Promise<void> {
+    const files = this.#files
+    if (!files) return
+    for (const upTo = this.#wrote; this.#synced < upTo; ) {
+      const reaches = this.#wrote
+      this.#syncing ??= this.#sync(files.log)
+        .then(() => {
+          this.#synced = reaches
+        })
+        .finally(() => {
+          this.#syncing = undefined
+        })
+      await this.#syncing
+    }
+  }
+
+  /**
+   * Brings the log into the database and empties it. Until it resolves nothing may be committed but after {@link mergeNow};
+   * `apart` is to run what it is given outside of any transaction. @throws what the disk says; the log is as good as it was
+   */
+  async merge(apart: (work: () => void) => void): Promise<void> {
+    const files = this.#files
+    if (!files || this.#merge) return
+    const merge = {}
+    this.#merge = merge
+    try {
+      await this.#sync(files.log)
+      if (this.#merge === merge) apart(() => this.#checkpoint('PASSIVE'))
+      if (this.#merge === merge) await this.#sync(files.database)
+      if (this.#merge === merge) apart(() => this.#cut())
+    } catch (error) {
+      // Else somebody has done it, or closed the database, while this waited.
+      if (this.#merge === merge) throw error
+    } finally {
+      if (this.#merge === merge) this.#merge = undefined
+    }
+  }
+
+  /** The same on this thread, which waits for the disk; outside of any transaction. */
+  mergeNow(): void {
+    const files = this.#files
+    if (!files) return
+    this.#merge = undefined
+    fdatasyncSync(files.log)
+    this.#checkpoint('PASSIVE')
+    fdatasyncSync(files.database)
+    this.#cut()
+  }
+
+  /** Closes the database too; outside of any transaction. */
+  close(): void {
+    try {
+      // Closing brings the log in and removes it, in an order that is SQLite's business again. What a merge has brought in
+      // is not looked at once more.
+      if (this.#files && this.#merge) fdatasyncSync(this.#files.database)
+      if (this.#files) this.#db.exec('PRAGMA synchronous = FULL')
+    } finally {
+      this.#merge = undefined
+      this.#db.close()
+      if (this.#files) for (const fd of Object.values(this.#files)) closeSync(fd)
+    }
+  }
+
+  #cut(): void {
+    const done = this.#checkpoint('TRUNCATE')
+    // Another program reads: the log will be begun anew in place, and that is safe only when SQLite waits for it.
+    this.#db.exec(`PRAGMA synchronous = ${done ? 'OFF' : 'NORMAL'}`)
+  }
+
+  /** False when somebody else is at it: nobody waits for them. */
+  #checkpoint(how: 'PASSIVE' | 'TRUNCATE'): boolean {
+    const before = this.#db.query<{ timeout: number }, []>('PRAGMA busy_timeout').get()?.timeout ?? 0
+    this.#db.exec('PRAGMA busy_timeout = 0')
+    try {
+      return this.#db.query<{ busy: number }, []>(`PRAGMA wal_checkpoint(${how})`).get()?.busy === 0
+    } catch (error) {
+      if (error instanceof SQLiteError && error.code?.startsWith('SQLITE_BUSY')) return false
+      throw error
+    } finally {
+      this.#db.exec(`PRAGMA busy_timeout = ${before}`)
+    }
+  }
+}
