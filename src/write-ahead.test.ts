@@ -177,6 +177,19 @@ test('who waits for the disk waits for what was written before, and shares that 
   log.close()
 })
 
+test('who waits when the database is closed has it on the disk', async () => {
+  const path = newPath()
+  const slow = Promise.withResolvers<void>()
+  const { log, add } = opened(path, () => slow.promise)
+  add(1)
+  const waiting = log.sync()
+  log.close()
+  slow.reject(new Error('EBADF'))
+  await waiting
+  expect(log.bytes).toBe(0)
+  expect(numbersIn(path)).toEqual([1])
+})
+
 test('a database in memory has nothing to bring anywhere', async () => {
   const { log, add } = opened(':memory:', () => Promise.reject(new Error('not asked for')))
   add(1)

@@ -22,7 +22,7 @@ export class WriteAheadLog {
   readonly #db: Database
   readonly #sync: Sync
   /** Open as long as the database is: closing any descriptor of its file would drop SQLite's locks on it. */
-  readonly #files: { readonly log: number; readonly database: number } | undefined
+  #files: { readonly log: number; readonly database: number } | undefined
   /** Counts what was written, and how much of that is on the disk. */
   #wrote = 0
   #synced = 0
@@ -74,7 +74,13 @@ export class WriteAheadLog {
         .finally(() => {
           this.#syncing = undefined
         })
-      await this.#syncing
+      try {
+        await this.#syncing
+      } catch (error) {
+        // Closing has brought it to the disk.
+        if (!this.#files) return
+        throw error
+      }
     }
   }
 
@@ -113,15 +119,18 @@ export class WriteAheadLog {
 
   /** Closes the database too; outside of any transaction. */
   close(): void {
+    const files = this.#files
+    const merge = this.#merge
+    this.#files = undefined
+    this.#merge = undefined
     try {
       // Closing brings the log in and removes it, in an order that is SQLite's business again. What a merge has brought in
       // is not looked at once more.
-      if (this.#files && this.#merge) fdatasyncSync(this.#files.database)
-      if (this.#files) this.#db.exec('PRAGMA synchronous = FULL')
+      if (files && merge) fdatasyncSync(files.database)
+      if (files) this.#db.exec('PRAGMA synchronous = FULL')
     } finally {
-      this.#merge = undefined
       this.#db.close()
-      if (this.#files) for (const fd of Object.values(this.#files)) closeSync(fd)
+      if (files) for (const fd of Object.values(files)) closeSync(fd)
     }
   }
 

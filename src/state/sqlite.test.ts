@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
-import { afterEach, expect, test } from 'bun:test'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { afterEach, describe, expect, test } from 'bun:test'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
@@ -11,7 +11,8 @@ import { parseTag } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { openState } from './open-state.ts'
-import { openSqlite } from './sqlite.ts'
+import type { Sql } from './sql.ts'
+import { openSqlite, openSqliteFile } from './sqlite.ts'
 
 const folders: string[] = []
 afterEach(() => {
@@ -38,6 +39,77 @@ test('lives in memory too', async () => {
   await state.bans.put({ node: 'n1', reason: 'lied', until: 100 })
   expect(await state.bans.list(0)).toHaveLength(1)
   await state.close()
+})
+
+describe('the disk', () => {
+  const slowSql = async () => {
+    const path = file()
+    const syncs: PromiseWithResolvers<void>[] = []
+    let slow = false
+    const sql = await openSqliteFile(path, () => {
+      syncs.push(Promise.withResolvers())
+      if (!slow) syncs.at(-1)!.resolve()
+      return syncs.at(-1)!.promise
+    })
+    slow = true
+    syncs.length = 0
+    const ban = (node: string) =>
+      sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, $3)', [node, 'lied', 1])
+    return { path, sql, syncs, ban, hurry: () => (slow = false) }
+  }
+  const nodes = (sql: Sql) => sql.rows('SELECT node FROM bans').then((rows) => rows.map(({ node }) => node))
+
+  test('has what was written before that returns, and before anybody hears of it', async () => {
+    const { sql, syncs, ban } = await slowSql()
+    const done: string[] = []
+    const written = ban('a').then(() => done.push('written'))
+    await Bun.sleep(1)
+    const heard = nodes(sql).then((all) => done.push(`heard ${all}`))
+    await Bun.sleep(1)
+    expect([syncs.length, done]).toEqual([1, []])
+    syncs[0]!.resolve()
+    await Promise.all([written, heard])
+    expect(done).toEqual(['written', 'heard a'])
+    expect(await nodes(sql)).toEqual(['a'])
+    expect(syncs).toHaveLength(1)
+    await sql.close()
+  })
+
+  test('is waited for by those who write at once, together', async () => {
+    const { sql, syncs, ban } = await slowSql()
+    const first = ban('a')
+    await Bun.sleep(1)
+    const others = Promise.all([...'bcdef'].map(ban))
+    await Bun.sleep(1)
+    syncs[0]!.resolve()
+    await first
+    await Bun.sleep(1)
+    expect(syncs).toHaveLength(2)
+    syncs[1]!.resolve()
+    await others
+    expect(syncs).toHaveLength(2)
+    await sql.close()
+  })
+
+  test('that fails is told to who writes', async () => {
+    const { path, sql, syncs, ban } = await slowSql()
+    const written = ban('a')
+    await Bun.sleep(1)
+    syncs[0]!.reject(new Error('EIO: i/o error, fdatasync'))
+    await expect(written).rejects.toThrow(`cannot bring ${path} to the disk: EIO: i/o error, fdatasync`)
+    await sql.close()
+  })
+
+  test('gets the log into the file when that is long', async () => {
+    const { path, sql, hurry } = await slowSql()
+    hurry()
+    const long = 'x'.repeat(1_000_000)
+    for (const node of 'abcdefgh')
+      await sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, 1)', [node, long])
+    expect(statSync(path).size).toBeGreaterThan(3_000_000)
+    expect(statSync(`${path}-wal`).size).toBeLessThan(5_000_000)
+    await sql.close()
+  })
 })
 
 test('many questions one after the other keep the process from nothing else', async () => {

@@ -1,11 +1,12 @@
 /**
  * The state of one node, in a file of its own: the catalog beside it may lose its last moments, this may not. What a
- * statement has returned for is on the disk.
+ * statement has returned for is on the disk, which is waited for off the main thread.
  */
 import { Database, SQLiteError } from 'bun:sqlite'
 import { Failure } from '../failure.ts'
 import { isDamage } from '../store/catalog.ts'
 import { type Log, silentLog } from '../telemetry/log.ts'
+import { type Sync, WriteAheadLog } from '../write-ahead.ts'
 import type { OpenSql } from './late.ts'
 import { migrate } from './schema.ts'
 import { type Dialect, type Row, type Sql, storable, type Value } from './sql.ts'
@@ -29,8 +30,8 @@ export const sqlite: Dialect = {
  * `path` may be `:memory:`.
  * @throws {Failure} `internal` for a file that a newer shoal wrote, `unavailable` for one that cannot be read or written
  */
-export async function openSqliteFile(path: string): Promise<OpenSql> {
-  const sql = new SqliteSql(path)
+export async function openSqliteFile(path: string, sync?: Sync): Promise<OpenSql> {
+  const sql = new SqliteSql(path, sync)
   try {
     await migrate(sql, path)
     return sql
@@ -64,31 +65,37 @@ export async function openSqlite(path: string, log: Log = silentLog): Promise<St
  * else. So it may do something else after so many.
  */
 const turnsAtOnce = 16
+const isQuestion = /^\s*SELECT\b/i
 const breath = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+/** Bytes after which the log is brought into the file. */
+const longestLog = 4 * 1024 * 1024
 
 class SqliteSql implements OpenSql {
   readonly dialect = sqlite
   readonly #db: Database
+  readonly #ahead: WriteAheadLog
   readonly #path: string
   /** The end of the line for the connection: a transaction has it to itself. */
   #turn: Promise<unknown> = Promise.resolve()
   #turns = 0
   #closed = false
 
-  constructor(path: string) {
+  constructor(path: string, sync?: Sync) {
     this.#path = path
     this.#db = this.#guarded(() => new Database(path, { create: true, strict: true, safeIntegers: false }))
-    this.#guarded(() =>
-      this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL'),
-    )
+    this.#ahead = this.#guarded(() => {
+      this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+      return new WriteAheadLog(this.#db, sync)
+    })
   }
 
   rows(text: string, values: readonly Value[] = []): Promise<Row[]> {
-    return this.#alone(async () => this.#run(text, values))
+    return this.#safe(this.#alone(async () => this.#run(text, values)))
   }
 
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.#alone(async () => {
+    const done = this.#alone(async () => {
       this.#run('BEGIN IMMEDIATE')
       try {
         const inside: Sql = {
@@ -104,14 +111,30 @@ class SqliteSql implements OpenSql {
         throw error
       }
     })
+    return this.#safe(done)
   }
 
   /** After what is under way. */
   close(): Promise<void> {
     return this.#alone(async () => {
+      if (this.#closed) return
       this.#closed = true
-      this.#db.close()
+      this.#ahead.close()
     })
+  }
+
+  /** Also who only reads waits until that outlives the machine which others wrote before, and who works on it. */
+  async #safe<T>(done: Promise<T>): Promise<T> {
+    const result = await done
+    try {
+      await this.#ahead.sync()
+      if (this.#ahead.bytes > longestLog) await this.#alone(() => this.#ahead.merge((work) => work()))
+    } catch (error) {
+      throw new Failure('unavailable', `cannot bring ${this.#path} to the disk: ${(error as Error).message}`, {
+        cause: error,
+      })
+    }
+    return result
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
@@ -124,6 +147,7 @@ class SqliteSql implements OpenSql {
 
   #run(text: string, values: readonly Value[] = []): Row[] {
     if (this.#closed) throw new Failure('unavailable', `${this.#path} is closed`)
+    if (!isQuestion.test(text)) this.#ahead.wrote()
     return this.#guarded(() =>
       this.#db.query<Row, Value[]>(text.replace(/\$(\d+)/g, '?$1')).all(...values.map(storable)),
     )
