@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
 import { Failure } from '../failure.ts'
+import { digestOf } from '../oci/digest.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { Intake } from './intake.ts'
 import { maxControlBytes } from './messages.ts'
@@ -28,6 +29,7 @@ const inbound: Inbound = {
 }
 
 let server: RunningPeerServer
+let offer: Inbound['offer']
 let clock: FakeClock
 /** Requests that got as far as having a place. */
 let admitted: number
@@ -35,12 +37,13 @@ const sockets: Socket[] = []
 beforeEach(() => {
   clock = new FakeClock()
   admitted = 0
+  offer = unasked
   const limits = { requestsOfHost: 4, bodyBytesOfHost: 2 * maxControlBytes, bodyBytes: 4 * maxControlBytes }
   server = startPeerServer({
     address: { host: '127.0.0.1', port: 0 },
     certificate: undefined,
     self: () => infoOf('self'),
-    inbound: () => inbound,
+    inbound: () => ({ ...inbound, offer }),
     admit: () => {
       admitted++
       return { sender: undefined, pass: undefined }
@@ -124,6 +127,18 @@ test.each([routes.announce, routes.schedule, routes.resolve])(
     expect(await answerTo(one, ping)).toStartWith('HTTP/1.1 204')
   },
 )
+
+test('all of the head of a piece is said by this program: what the runtime adds, it sends in packets of its own', async () => {
+  offer = async () => {
+    // As when a turn is waited for.
+    await Bun.sleep(1)
+    return { piece: 0, path: import.meta.path, start: 0, end: 10, done: () => {} }
+  }
+  const path = routes.piece.replace(':digest', digestOf(new Uint8Array())).replace(':list', '0')
+  const answer = await answerTo(one, `GET ${path} HTTP/1.1\r\nhost: node\r\n\r\n`)
+  const [head] = answer.split('\r\n\r\n')
+  expect(head!.match(/^date: .*$/gim)).toEqual([`Date: ${new Date(clock.wall()).toUTCString()}`])
+})
 
 test('bodies that do not come in time are given up, and make room for others of their host', async () => {
   await hold(one, 2, maxControlBytes, routes.announce)
