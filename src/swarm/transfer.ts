@@ -404,7 +404,7 @@ export class Transfer {
       left: (parent, reason, failure) => {
         this.#apply({ type: 'parent-left', parent })
         this.#telling.left(parent)
-        // A fetcher that the source refused cannot help; the scheduler then names another, this node perhaps.
+        // A fetcher that gave up cannot help; the scheduler then names another, this node perhaps.
         this.#asking.failed(parent, reason, failure?.code)
         this.#asking.ask()
       },
