@@ -50,3 +50,37 @@ test('what nobody wants any more stops at those who get it from others, and then
   expect(network.nodes.map((node) => node.swarm.find(digest))).toEqual([undefined, undefined, undefined])
   expect(network.sourceBytes - sent).toBeLessThan(200_001)
 })
+
+test('who reads it for others goes on when nobody at its own host wants it any more, for as long as they do', async () => {
+  network = new SwarmNetwork({ nodes: 3 })
+  const { location, digest } = network.blob(40)
+  for (const each of network.nodes) {
+    each.source.gate = () => new Promise((resolve) => void network.clock.after(1000, resolve))
+  }
+  const [reader, ...others] = network.nodes
+  // The scheduler names who asks first, which no order tells.
+  const letGo = reader!.fetch(location).keep()
+  expect(await network.until(() => reader!.swarm.find(digest)?.feeding ?? false)).toBe(true)
+  for (const other of others) other.fetch(location).keep()
+  expect(await network.until(() => reader!.seeder.audience(digest).size === 2)).toBe(true)
+  letGo()
+  await network.until(() => false, 70_000)
+  expect(reader!.swarm.find(digest)?.feeding).toBe(true)
+  expect(await network.until(() => others.every((other) => other.complete(digest)), 60_000)).toBe(true)
+  expect(network.sourceBytes).toBe(reader!.source.sent)
+})
+
+test('who reads it for others stops when they do', async () => {
+  network = new SwarmNetwork({ nodes: 2 })
+  const { location, digest } = network.blob(40)
+  const [reader, other] = network.nodes
+  reader!.source.gate = () => new Promise((resolve) => void network.clock.after(1000, resolve))
+  const letGo = reader!.fetch(location).keep()
+  expect(await network.until(() => reader!.swarm.find(digest)?.feeding ?? false)).toBe(true)
+  other!.fetch(location).keep()
+  expect(await network.until(() => reader!.seeder.audience(digest).size === 1)).toBe(true)
+  letGo()
+  await network.until(() => false, 70_000)
+  other!.swarm.find(digest)!.stop('it was cancelled there')
+  expect(await network.until(() => reader!.swarm.find(digest) === undefined, 1000)).toBe(true)
+})

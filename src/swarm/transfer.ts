@@ -59,6 +59,8 @@ export interface TransferDeps {
   readonly tuning: Tuning
   /** How many blobs are on their way to this node. */
   coming(): number
+  /** Other nodes want the blob from this one. */
+  awaited(digest: Digest): boolean
   verify(node: NodeId, payload: Uint8Array, signature: Uint8Array): boolean
   /** A node that has the blob says which private repositories have it. */
   owned?(digest: Digest, repositories: readonly Repository[]): void
@@ -173,6 +175,10 @@ export class Transfer {
   /** Nobody here wants it, read or unread. */
   get unwanted(): boolean {
     return this.#demand.unwanted
+  }
+  /** Others wait for what this node reads from the source. Any other node is a parent among others to them. */
+  get awaited(): boolean {
+    return this.#feeding.running && this.#d.awaited(this.location.digest)
   }
   /** What an operator sees of it. */
   describe(): TransferFacts {
@@ -678,7 +684,7 @@ export class Transfer {
     const verdict = this.#patience.verdict({ reading, failed: failure !== undefined }, now)
     if (verdict === 'alone') this.#goAlone(now)
     if (verdict === 'give up') this.#end(failure)
-    if (this.#demand.abandoned(this.#part, now)) this.stop('nobody reads it any more')
+    if (this.#demand.abandoned({ part: this.#part, awaited: this.awaited }, now)) this.stop('nobody reads it any more')
   }
 
   /** What others hold is of no use while they give nothing of it: they may all be busy for good. */
