@@ -678,8 +678,8 @@ export class Transfer {
     this.#feeding.look()
     this.#tellNeeds()
     const download = this.#download
-    // What the source sends would have to wait for that disk too.
-    if (download?.waitsForDisk || (this.#part && download?.idle)) this.#patience.progress(now)
+    // What the source sends would have to wait for that disk too, and is no way around a limit that was set here.
+    if (download?.waitsForItself || (this.#part && download?.idle)) this.#patience.progress(now)
     const { reading, failure } = this.#feeding
     const verdict = this.#patience.verdict({ reading, failed: failure !== undefined }, now)
     if (verdict === 'alone') this.#goAlone(now)

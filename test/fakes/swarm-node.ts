@@ -4,6 +4,7 @@ import { MemberTable } from '../../src/cluster/member-table.ts'
 import type { Mode } from '../../src/cluster/node-info.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import type { Repository } from '../../src/oci/reference.ts'
+import type { Gate } from '../../src/rate.ts'
 import { Scheduler } from '../../src/scheduler/service.ts'
 import { Swarms } from '../../src/scheduler/swarms.ts'
 import type { Location } from '../../src/source/source.ts'
@@ -50,6 +51,8 @@ export class SwarmNode {
   forge: (piece: number, bytes: Uint8Array) => Uint8Array = (_, bytes) => bytes
   /** Told which private repositories have a blob. */
   owned: (digest: Digest, repositories: readonly Repository[]) => void = () => {}
+  /** Its limit on what comes from other nodes. */
+  limit: Gate | undefined
   /** It tells nobody what it holds to be the digests of pieces. */
   mute = false
   readonly #network: SwarmNetwork
