@@ -17,7 +17,7 @@ const mostUnpublished = 64
 /** A scheduler hears so often how far those are through whom a blob comes to others, or it would take them for stuck. */
 export const leadMs = 1000
 
-export interface SwarmOptions extends Omit<TransferDeps, 'coming' | 'awaited'> {
+export interface SwarmOptions extends Omit<TransferDeps, 'coming' | 'awaited' | 'wanted'> {
   readonly seeder: Seeder
   readonly directory: Directory
   /** A node says that a piece came wrong from here. */
@@ -49,6 +49,7 @@ export class Swarm implements SessionHandler {
       ...options,
       coming: () => this.#coming(),
       awaited: (digest) => seeder.audience(digest).size > 0,
+      wanted: (digest) => seeder.wanted(digest),
     }
     this.#events = {
       begun: (blob) => {

@@ -61,6 +61,8 @@ export interface TransferDeps {
   coming(): number
   /** Other nodes want the blob from this one. */
   awaited(digest: Digest): boolean
+  /** One of them waits for a piece that somebody there waits for, or did a moment ago. */
+  wanted(digest: Digest): boolean
   verify(node: NodeId, payload: Uint8Array, signature: Uint8Array): boolean
   /** A node that has the blob says which private repositories have it. */
   owned?(digest: Digest, repositories: readonly Repository[]): void
@@ -168,9 +170,9 @@ export class Transfer {
   get leads(): boolean {
     return this.#leads || this.#feeding.running
   }
-  /** Nobody reads it, so whatever somebody reads goes first. */
+  /** Nobody reads it, here or through this node, so whatever somebody reads goes first. */
   get background(): boolean {
-    return this.#demand.background
+    return this.#demand.background && !(this.leads && this.#d.wanted(this.location.digest))
   }
   /** Nobody here wants it, read or unread. */
   get unwanted(): boolean {

@@ -223,8 +223,8 @@ class FakeSession implements Session {
     readonly local: SwarmNode,
     readonly remote: SwarmNode,
   ) {
-    const { id, url } = remote.membership.self
-    this.peer = { id, url }
+    const { id, url, zone } = remote.membership.self
+    this.peer = { id, url, ...(zone ? { zone } : {}) }
   }
 
   send(frame: Frame): void {

@@ -29,6 +29,7 @@ export interface SwarmNodeOptions {
   readonly modes?: Mode[]
   /** False: it believes whatever it read from the source, and goes on serving it. */
   readonly checkWhole?: boolean
+  readonly zone?: string
   /** Of its store. */
   readonly limitBytes?: number
 }
@@ -60,14 +61,14 @@ export class SwarmNode {
   readonly #changed = new Set<Digest>()
 
   constructor(network: SwarmNetwork, index: number, options: SwarmNodeOptions) {
-    const { modes = ['peer'], checkWhole = true, limitBytes = Number.POSITIVE_INFINITY } = options
+    const { modes = ['peer'], zone, checkWhole = true, limitBytes = Number.POSITIVE_INFINITY } = options
     this.#network = network
     this.id = idOf(index)
     const { clock } = network
     this.clock = clock
     const { metrics } = this
     const log = silentLog
-    this.membership = new MemberTable(infoOf(this.id, { modes }), () => clock.now())
+    this.membership = new MemberTable(infoOf(this.id, { modes, ...(zone ? { zone } : {}) }), () => clock.now())
     this.store = new MemoryStore({ clock, checkWhole, limitBytes })
     const { store, membership } = this
     this.seeder = new Seeder({
