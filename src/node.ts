@@ -116,7 +116,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const sources = new NodeSources({
       settings,
       read: rates.source,
-      background: (digest) => (swarm.find(digest)?.background ?? false) && !seeder.wanted(digest),
+      background: (digest) => swarm.find(digest)?.background ?? false,
       admitted: (repository, asker) => rights.given(repository, asker),
       clock,
       random,

@@ -93,10 +93,15 @@ export class Gate {
     return this.#line.size
   }
 
+  /** Who comes now has to wait. */
+  get shut(): boolean {
+    return this.#line.size > 0 || !this.#open(this.#clock.now())
+  }
+
   /** Resolves when it may be moved; `leave` is to be called when it has been. @throws the signal's reason */
   enter(bytes: number, { of, background }: Cause, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason)
-    if (this.#line.size === 0 && this.#open(this.#clock.now())) {
+    if (!this.shut) {
       this.#admit(bytes)
       return Promise.resolve()
     }

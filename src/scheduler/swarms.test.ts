@@ -173,6 +173,18 @@ describe('the fetcher', () => {
     expect(kit.ask('b').fetcher).toBe(other)
   })
 
+  test('that ends, is full or cannot reach the source is replaced by another seed, whose login reads it too', () => {
+    for (const code of ['cancelled', 'no-space', 'no-disk', 'unavailable', 'too-many', 'internal', 'corrupt']) {
+      const kit = new Kit()
+      kit.seeds('s1', 's2')
+      const first = kit.ask('a').fetcher!
+      const other = first === 's1' ? 's2' : 's1'
+      const told = (node: string) => kit.ask('a', { failed: [{ node, reason: 'gone', refused: code }] })
+      expect([code, told(first).order]).toEqual([code, other])
+      expect([code, told(other).fetcher]).toEqual([code, 'a'])
+    }
+  })
+
   test('that makes progress is kept although a node stalls', () => {
     const kit = new Kit()
     kit.seeds('s1', 's2')

@@ -75,12 +75,13 @@ export class Arrivals {
     let release: (() => void) | undefined
     try {
       const chosen = (piece: number) => this.#host.apply({ type: 'chosen', request: request.id, piece })
+      const queued = (waits: boolean) => this.#host.apply({ type: 'queued', request: request.id, waits })
       const wanted = {
         ...(any ? { unwanted: any.unwanted.bytes, from: any.from } : { pieces: [request.piece!] }),
         background: this.#host.background(),
         bytes: pieceBytes(blob.layout, request.piece ?? 0),
       }
-      const answer = await this.#d.outbound.piece(card, blob.digest, wanted, abort.signal, chosen)
+      const answer = await this.#d.outbound.piece(card, blob.digest, wanted, abort.signal, chosen, queued)
       release = answer.release
       const { piece, bytes } = answer
       this.#host.got(card.id, piece)

@@ -43,7 +43,7 @@ export class Asking {
     this.#log = log
   }
 
-  /** That parent is of no use; `refused` is the code with which the source turned it away. */
+  /** That parent is of no use; `refused` is the code of the failure with which it gave the blob up, or is left. */
   failed(node: NodeId, reason: string, refused?: string): void {
     const said = { node, reason: reason.slice(0, reasonLength), ...(refused === undefined ? {} : { refused }) }
     this.#failed = [...this.#failed, said].slice(-mostFailed)

@@ -100,8 +100,16 @@ describe('a blob', () => {
   ])('that %s is abandoned after a minute, or is not', (_, wanted, expected) => {
     const demand = new Demand(0)
     wanted(demand)
-    expect([demand.abandoned(false, 60_000), demand.abandoned(true, 60_000)]).toEqual([false, false])
-    expect({ whole: demand.abandoned(false, 60_001), part: demand.abandoned(true, 60_001) }).toEqual(expected)
+    const whole = { part: false, awaited: false }
+    const part = { part: true, awaited: false }
+    expect([demand.abandoned(whole, 60_000), demand.abandoned(part, 60_000)]).toEqual([false, false])
+    expect({ whole: demand.abandoned(whole, 60_001), part: demand.abandoned(part, 60_001) }).toEqual(expected)
+  })
+
+  test('that others await from this node, which reads it, is not abandoned; a part of it is, when they need nothing', () => {
+    const demand = new Demand(0)
+    expect(demand.abandoned({ part: false, awaited: true }, 60_001)).toBe(false)
+    expect(demand.abandoned({ part: true, awaited: true }, 60_001)).toBe(true)
   })
 
   test.each<[string, (demand: Demand) => void]>([
@@ -112,6 +120,7 @@ describe('a blob', () => {
   ])('is wanted for another minute after %s', (_, use) => {
     const demand = new Demand(0)
     use(demand)
-    expect([demand.abandoned(false, 61_000), demand.abandoned(false, 61_001)]).toEqual([false, true])
+    const whole = { part: false, awaited: false }
+    expect([demand.abandoned(whole, 61_000), demand.abandoned(whole, 61_001)]).toEqual([false, true])
   })
 })

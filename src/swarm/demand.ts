@@ -149,10 +149,11 @@ export class Demand {
 
   /**
    * Nobody has wanted it for long, and it is to stop.
-   * @param part only what somebody waits for is wanted: who was ordered to read it does so for others, who say what they need
+   * @param part only what somebody waits for is wanted: who reads that for others does so while they say what they need
+   * @param awaited other nodes wait for what this one reads from the source
    */
-  abandoned(part: boolean, now: number): boolean {
-    const kept = part ? this.#needs.size > 0 : this.#ordered
+  abandoned({ part, awaited }: { readonly part: boolean; readonly awaited: boolean }, now: number): boolean {
+    const kept = part ? this.#needs.size > 0 : this.#ordered || awaited
     return this.unwanted && !kept && now - this.#usedAt > unreadMs
   }
 }

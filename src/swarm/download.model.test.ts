@@ -21,7 +21,21 @@ type Step = { kind: string; parent: number; piece: number; bits: number; flag: b
 const step: fc.Arbitrary<Step> = fc.record({
   kind: fc.constantFrom(
     ...['join', 'has', 'leave', 'state', 'choose', 'choose', 'arrive', 'arrive', 'arrive', 'store', 'store', 'reject'],
-    ...['refuse', 'feed', 'fed', 'look', 'lost', 'reader', 'reader-left', 'tick', 'aim', 'aim', 'unaim', 'whole'],
+    ...[
+      'queue',
+      'refuse',
+      'feed',
+      'fed',
+      'look',
+      'lost',
+      'reader',
+      'reader-left',
+      'tick',
+      'aim',
+      'aim',
+      'unaim',
+      'whole',
+    ],
   ),
   parent: fc.nat({ max: names.length - 1 }),
   // Past the end too: what others say need not make sense.
@@ -100,6 +114,7 @@ class Shell {
             expect(before.has(piece)).toBe(true)
             const idle = [...this.requests.values()].every(({ started }) => !started)
             const patience = idle ? tuning.idleHedgeLeastMs : tuning.hedgeLeastMs
+            expect(twice.queued ?? false).toBe(false)
             expect(this.now - twice.sentAt).toBeGreaterThan(patience)
             expect(twice.parent).not.toBe(request.parent)
           }
@@ -130,12 +145,15 @@ class Shell {
       return
     }
     const open = [...requests.values()].filter(({ piece }) => piece === undefined)
-    const { size, open: opened, openAimed, started } = download.requests
-    expect({ size, opened, openAimed, started }).toEqual({
+    const { size, open: opened, openAimed, started, queued, oldest } = download.requests
+    const sent = [...requests.values()].filter(({ queued }) => !queued)
+    expect(oldest?.sentAt).toBe(sent.length > 0 ? Math.min(...sent.map(({ sentAt }) => sentAt)) : undefined)
+    expect({ size, opened, openAimed, started, queued }).toEqual({
       size: requests.size,
       opened: open.length,
       openAimed: open.filter(({ aimed }) => aimed).length,
       started: [...requests.values()].filter(({ started }) => started).length,
+      queued: requests.size - sent.length,
     })
     expect(requests.size).toBeLessThanOrEqual(tuning.mostInFlight)
     const { pieces } = download
@@ -175,7 +193,13 @@ class Shell {
     return [...this.requests.values()][index % Math.max(1, this.requests.size)]
   }
 
+  /** A limit lets it go, if one kept it back. */
+  send(request: Request): void {
+    if (request.queued) this.apply({ type: 'queued', request: request.id, waits: false })
+  }
+
   arrive(request: Request, piece: number): void {
+    this.send(request)
     this.requests.delete(request.id)
     this.writing.push({ piece, parent: request.parent })
     this.apply({ type: 'arrived', request: request.id, piece })
@@ -212,7 +236,12 @@ class Shell {
       case 'state':
         return this.state(inside, Math.min(inside + 4, layout.count))
       case 'choose':
-        if (request) this.apply({ type: 'chosen', request: request.id, piece })
+        if (!request) return
+        this.send(request)
+        return this.apply({ type: 'chosen', request: request.id, piece })
+      case 'queue':
+        if (request?.queued) this.send(request)
+        else if (request && !request.started) this.apply({ type: 'queued', request: request.id, waits: true })
         return
       case 'arrive':
         if (request) this.arrive(request, request.piece ?? inside)
@@ -223,6 +252,7 @@ class Shell {
         return this.settle(piece, flag ? 'lie' : 'rejected')
       case 'refuse': {
         if (!request) return
+        this.send(request)
         this.requests.delete(request.id)
         const reason = (['busy', 'missing', 'broken'] as const)[bits % 3]!
         return this.apply({ type: 'refused', request: request.id, reason })

@@ -247,6 +247,21 @@ describe('a late piece', () => {
     expect(race.at('ann').map(({ piece }) => piece)).toEqual([0])
   })
 
+  test('is not late while a limit here keeps the request back: it was sent when that let it go', () => {
+    const race = new Race({ have: except(0), tuning: { hedgeFactor: 2, hedgeLeastMs: 100 } })
+    race.join('slow', bits(0))
+    const { id } = race.at('slow')[0]!
+    race.apply({ type: 'queued', request: id, waits: true })
+    race.join('ann', everything)
+    race.wait(60_000)
+    race.apply({ type: 'queued', request: id, waits: false })
+    race.apply({ type: 'chosen', request: id, piece: 0 })
+    race.wait(1500)
+    expect(race.at('ann')).toEqual([])
+    race.wait(1000)
+    expect(race.at('ann').map(({ piece }) => piece)).toEqual([0])
+  })
+
   test('is never asked of the same parent again, nor of a third', () => {
     const { race } = lateAt('slow')
     race.wait(5000)
@@ -465,6 +480,18 @@ describe('a download', () => {
       race.others.length = 0
       for (let i = 0; i < 12; i++) race.wait(250)
       expect(race.others.some((command) => command.do === 'ask' && command.stalled)).toBe(!verifiable)
+    }
+  })
+
+  test('is not stalled while all that it asked for waits for a limit here, but is when one of them was sent', () => {
+    for (const sent of [false, true]) {
+      const race = new Race({ tuning: { stallMs: 2000, leastPipeline: 2 } })
+      race.join('ann', everything)
+      const requests = race.at('ann')
+      for (const { id } of requests) race.apply({ type: 'queued', request: id, waits: true })
+      if (sent) race.apply({ type: 'queued', request: requests[1]!.id, waits: false })
+      for (let i = 0; i < 12; i++) race.wait(250)
+      expect(race.others.some((command) => command.do === 'ask' && command.stalled)).toBe(sent)
     }
   })
 

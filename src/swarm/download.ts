@@ -22,6 +22,8 @@ export type DownloadEvent =
   | { type: 'parent-left'; parent: string }
   /** Digests of pieces `from` up to `to` (exclusive) became known. */
   | { type: 'stated'; from: number; to: number }
+  /** A limit of this node's own keeps the request back, or lets it go. */
+  | { type: 'queued'; request: number; waits: boolean }
   | { type: 'chosen'; request: number; piece: number }
   /** All bytes are here; verification and writing go on. */
   | { type: 'arrived'; request: number; piece: number }
@@ -119,9 +121,14 @@ export class Download {
     return this.#pieces.lacking.count === 0
   }
 
-  /** Nothing is on its way but to the disk, which takes its time. What nobody can verify yet does not wait for that. */
-  get waitsForDisk(): boolean {
-    return this.#requests.size === 0 && this.#pieces.inMemory > 0 && this.#pieces.writes
+  /**
+   * No other node keeps it waiting: what was asked for waits for a limit of this node's own, or nothing is on its way but to
+   * the disk, which takes its time. What nobody can verify yet does not wait for that.
+   */
+  get waitsForItself(): boolean {
+    const { size, queued } = this.#requests
+    if (size > 0) return size === queued
+    return this.#pieces.inMemory > 0 && this.#pieces.writes
   }
 
   apply(event: DownloadEvent, now: number): DownloadCommand[] {
@@ -142,6 +149,9 @@ export class Download {
       case 'stated':
         for (let piece = event.from; piece < event.to; piece++) this.#pieces.state(piece)
         this.#fill(now)
+        break
+      case 'queued':
+        this.#queued(event.request, event.waits, now)
         break
       case 'chosen':
         this.#chosen(event.request, event.piece)
@@ -296,6 +306,13 @@ export class Download {
     if (this.parents.size === 0) this.#ask(false)
   }
 
+  #queued(id: number, waits: boolean, now: number): void {
+    const request = this.#requests.get(id)
+    if (!request) return
+    if (waits) this.#requests.queue(request)
+    else this.#requests.sent(request, now)
+  }
+
   #chosen(id: number, piece: number): void {
     const request = this.#requests.get(id)
     if (!request || piece < 0 || piece >= this.layout.count) return
@@ -383,7 +400,7 @@ export class Download {
     for (const parent of this.#list) this.#adapt(parent, now)
     this.#fill(now)
     this.#hedge(now)
-    if (this.waitsForDisk) this.#progressAt = now
+    if (this.waitsForItself) this.#progressAt = now
     if (!this.idle && now - this.#progressAt > this.#tuning.stallMs) this.#ask(true, now)
   }
 
@@ -536,8 +553,8 @@ export class Download {
     const patience = idle
       ? Math.max(idleHedgeLeastMs, idleHedgeFactor * this.#usualMs)
       : Math.max(hedgeLeastMs, hedgeFactor * this.#usualMs)
-    // They are in the order in which they were sent: while the first is not late, none is.
-    const [first] = this.#requests.values()
+    // While the first is not late, none is.
+    const first = this.#requests.oldest
     if (!first || now - first.sentAt <= patience) return undefined
     const { lacking, asked } = this.#pieces
     let hedges = 0
@@ -547,6 +564,7 @@ export class Download {
       // Of what is not wanted any more it is enough that it is on its way once.
       if (piece === undefined || !lacking.has(piece)) continue
       if (asked[piece]! > 1) hedges++
+      else if (request.queued) continue
       else if (request.parent !== parent.id && now - request.sentAt > patience && parent.have.has(piece)) {
         if (!oldest || request.sentAt < oldest.sentAt) oldest = request
       }

@@ -90,6 +90,31 @@ describe('a whole blob', () => {
     expect(Buffer.compare(await blob().read({ start: 0, end: layer.length }), layer)).toBe(0)
   })
 
+  test('is mended in one go, however slow the source is', async () => {
+    node.clock.advance(everyMs)
+    for (const piece of [2, 3, 4, 5, 6, 7]) blob().rot(piece)
+    const before = node.source.opened
+    node.source.chunk = 256 * 1024
+    node.source.gate = () => new Promise((resolve) => void node.clock.after(20_000, resolve))
+    mender.start()
+    await until(() => mender.damaged === 6 && !blob().complete)
+    await until(() => blob().complete, 500)
+    expect(node.source.opened - before).toBe(1)
+  })
+
+  test('of which the source gives a piece at each try is tried again soon each time', async () => {
+    node.clock.advance(everyMs)
+    for (const piece of [2, 3, 4, 5, 6, 7]) blob().rot(piece)
+    node.source.chunk = 256 * 1024
+    let chunks = 0
+    node.source.gate = () => {
+      if (++chunks % 2 === 0) throw new Failure('unavailable', 'it broke off')
+    }
+    mender.start()
+    await until(() => mender.damaged === 6 && !blob().complete)
+    await until(() => blob().complete, 200)
+  })
+
   test('of which nobody knows where it came from is dropped', async () => {
     const lost = await node.store.put({ digest: node.source.add(bytesOf(5)), kind: 'blob' }, bytesOf(5))
     node.clock.advance(everyMs)

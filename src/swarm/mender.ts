@@ -23,7 +23,7 @@ import type { Transfer } from './transfer.ts'
 export interface MenderOptions {
   readonly store: BlobStore
   readonly signer: Signer
-  readonly fetch: (location: Location, size: number) => Pick<Transfer, 'finished'>
+  readonly fetch: (location: Location, size: number) => Pick<Transfer, 'finished' | 'keep'>
   /** A whole blob is read again when this long has passed, in ms; 0 for never. */
   readonly everyMs: number
   readonly clock: Clock
@@ -36,8 +36,8 @@ const bytesPerSecond = 16 * 1024 * 1024
 /** How often it is looked whether a blob is due, in ms; more often where blobs are due more often. */
 const lookMs = 60_000
 /**
- * After so long a blob that could not be mended is tried again, and then each time after twice as long: who has it may be
- * down just now, or not be known yet, as when this node has started a moment ago.
+ * After so long a blob that could not be mended is tried again, and then each time after twice as long, until some of it
+ * comes: who has it may be down just now, or not be known yet, as when this node has started a moment ago.
  */
 const firstRetryMs = 5000
 const mostRetryMs = 3600_000
@@ -141,8 +141,10 @@ export class Mender {
     this.#mending.add(blob)
     try {
       for (let wait = firstRetryMs; !blob.gone && !blob.complete; wait = Math.min(2 * wait, mostRetryMs)) {
+        const before = blob.have.count
         const failure = await this.#refetch(blob)
         if (!failure) return log.info('a damaged blob is whole again', { digest })
+        if (blob.have.count > before) wait = firstRetryMs
         const again = blob.gone ? {} : { again: wait / 1000 }
         log.warn('a damaged blob could not be mended', { digest, error: failure.message, ...again })
         await pause(clock, wait, this.#abort.signal)
@@ -161,10 +163,17 @@ export class Mender {
       await store.remove(digest)
       return new Failure('no-blob', 'nobody knows where it came from; it was dropped')
     }
-    return fetch({ repository, kind, digest }, size).finished.then(
-      () => undefined,
-      (error: unknown) => Failure.from(error),
-    )
+    const transfer = fetch({ repository, kind, digest }, size)
+    // Nobody reads it, and it goes on for as long as it takes.
+    const letGo = transfer.keep()
+    try {
+      await transfer.finished
+      return undefined
+    } catch (error) {
+      return Failure.from(error)
+    } finally {
+      letGo()
+    }
   }
 }
 

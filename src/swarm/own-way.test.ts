@@ -2,8 +2,9 @@
 import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
 import { readPart } from '../../test/fakes/part-reader.ts'
 import { FakeSession } from '../../test/fakes/session.ts'
-import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
+import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 import { Failure } from '../failure.ts'
+import { Gate } from '../rate.ts'
 import { wireRules } from '../wire/rules.ts'
 
 let network: SwarmNetwork
@@ -144,4 +145,20 @@ test('nor one that was told to read parts from the source for others, who are no
   await network.until(() => false, 5000)
   const failed = questions.mock.calls.flatMap(([question]) => question.failed.map(({ node }) => node))
   expect([...new Set(failed)]).toEqual([holder!.id])
+}, 60_000)
+
+test('nor does its own limit, which lets a piece through every minute, make a node complain of others, or read the source', async () => {
+  const [scheduler, holder, peer] = network.nodes
+  blob = network.blob(4, 2)
+  for (const node of network.nodes) spyOn(node.seeder, 'offer').mockRestore()
+  holder!.source.gate = () => {}
+  holder!.fetch(blob.location, blob.bytes.length)
+  expect(await network.until(() => holder!.complete(blob.digest))).toBe(true)
+  const questions = spyOn(scheduler!.scheduler!, 'schedule')
+  peer!.limit = new Gate({ clock: network.clock, bytesPerSecond: pieceLength / 60 })
+  peer!.fetch(blob.location, blob.bytes.length).keep()
+  expect(await network.until(() => peer!.complete(blob.digest), 200_000)).toBe(true)
+  expect(peer!.source.opened).toBe(0)
+  const asked = questions.mock.calls.map(([question]) => question)
+  expect(asked.filter(({ stalled, failed }) => stalled || failed.length > 0)).toEqual([])
 }, 60_000)

@@ -8,7 +8,9 @@ export interface Request {
   readonly parent: string
   /** Set once it is known which piece it brings: at once when it asks for that piece, else when the parent has chosen. */
   piece?: number
-  readonly sentAt: number
+  sentAt: number
+  /** A limit of this node's own keeps it back: it has not been sent yet, and nobody owes what it is for. */
+  queued?: boolean
   /** Its piece is being sent. */
   started?: boolean
   /** Of one for just anything: pieces that it is not to bring. */

@@ -1,8 +1,9 @@
 /** What a passage asks of whom; that it gives right bytes is in `src/content/no-room.test.ts`. */
 import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
-import { SwarmNetwork } from '../../test/fakes/swarm-network.ts'
+import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
 import type { SwarmNode } from '../../test/fakes/swarm-node.ts'
 import { layoutOf } from '../piece/layout.ts'
+import { Gate } from '../rate.ts'
 
 let network: SwarmNetwork
 let blob: ReturnType<SwarmNetwork['blob']>
@@ -51,6 +52,19 @@ test('a parent that says again what it holds is asked as much as before', async 
   expect(pieces).toBe(layoutOf(blob.bytes.length).count)
   // Of the two that hold it.
   expect(asked.mock.calls.length).toBeGreaterThan(pieces / 3)
+})
+
+test('what its own limit keeps back is late nowhere: it blames nobody for that, and does not end', async () => {
+  const [scheduler] = network.nodes
+  const questions = spyOn(scheduler!.scheduler!, 'schedule')
+  node.limit = new Gate({ clock: network.clock, bytesPerSecond: pieceLength / 10 })
+  let read = 0
+  for await (const bytes of during(node.swarm.passage(blob.location, blob.bytes.length).read(0, never))) {
+    read += bytes.length
+    if (read >= 4 * pieceLength) break
+  }
+  expect(read).toBe(4 * pieceLength)
+  expect(questions.mock.calls.filter(([{ stalled, failed }]) => stalled || failed.length > 0)).toEqual([])
 })
 
 /** Time goes on while the next chunk is waited for. */

@@ -46,6 +46,8 @@ export class Passage {
   #news = Promise.withResolvers<void>()
   #progressAt: number
   #helpAt = 0
+  /** Requests that a limit of this node's own keeps back. */
+  readonly #queued = new Set<AbortController>()
   /** The scheduler leaves the source to this node: what no parent has, nobody will bring. */
   #left = false
   #over = false
@@ -169,12 +171,19 @@ export class Passage {
     const { card } = holder
     const { digest } = this.#location
     const late = new AbortController()
-    const cancel = clock.after(answerMs, () => late.abort())
+    let cancel = () => {}
+    const queued = (waits: boolean) => {
+      cancel()
+      if (waits) this.#queued.add(late)
+      else this.#queued.delete(late)
+      cancel = waits ? () => {} : clock.after(answerMs, () => late.abort())
+    }
+    queued(false)
     holder.asked++
     try {
       const bytes = pieceBytes(this.#layout, piece)
       const any = AbortSignal.any([signal, holder.abort.signal, late.signal])
-      const answer = await outbound.piece(card, digest, { pieces: [piece], bytes }, any, () => {})
+      const answer = await outbound.piece(card, digest, { pieces: [piece], bytes }, any, () => {}, queued)
       this.#links.got(card.id, piece)
       if (answer.bytes.length === bytes && this.#metainfo.verify(piece, answer.bytes)) {
         holder.failures = 0
@@ -194,6 +203,7 @@ export class Passage {
       }
     } finally {
       cancel()
+      this.#queued.delete(late)
       holder.asked--
     }
     return undefined
@@ -215,6 +225,7 @@ export class Passage {
   #tick(): void {
     const { clock, tuning } = this.#d
     const now = clock.now()
+    if (this.#queued.size > 0) this.#progressAt = now
     const wait = Math.min(now - this.#progressAt, now - this.#helpAt)
     if (wait > tuning.stallMs) {
       this.#helpAt = now

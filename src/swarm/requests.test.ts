@@ -5,6 +5,7 @@ import { Requests } from './requests.ts'
 
 const parentOf = (id: string) => new Parent(id, new Bitmap(4), 1, 0)
 const counts = ({ size, open, openAimed, started }: Requests) => ({ size, open, openAimed, started })
+const ids = (requests: Requests) => [...requests.values()].map(({ id }) => id)
 
 test('what a request is counts once, whatever is said of it how often, until it is over', () => {
   const requests = new Requests()
@@ -32,4 +33,17 @@ test('requests are gone through in the order in which they were sent, and are th
   // Its parent has left.
   requests.end(second!, undefined)
   expect([[...requests.values()], [...ann.requests.values()]]).toEqual([[third!], [third!]])
+})
+
+test('what a limit keeps back was not sent, and is sent when that lets it go: after those that did not wait', () => {
+  const requests = new Requests()
+  const ann = parentOf('ann')
+  const [first, second, third] = [1, 2, 3].map((now) => requests.send(ann, now))
+  for (const request of [first!, first!, second!]) requests.queue(request)
+  expect([requests.queued, requests.oldest]).toEqual([2, third!])
+  for (const _ of [1, 2]) requests.sent(first!, 9)
+  expect([requests.queued, first!.sentAt, requests.oldest, ids(requests)]).toEqual([1, 9, third!, [2, 3, 1]])
+  requests.end(second!, ann)
+  requests.end(third!, ann)
+  expect([requests.queued, requests.oldest]).toEqual([0, first!])
 })

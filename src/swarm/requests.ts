@@ -2,7 +2,7 @@
 import type { Parent, Request } from './parent.ts'
 
 /** As those who make none see them. */
-export type RequestFacts = Pick<Requests, 'size' | 'open' | 'openAimed' | 'started'>
+export type RequestFacts = Pick<Requests, 'size' | 'open' | 'openAimed' | 'started' | 'queued' | 'oldest'>
 
 export class Requests {
   readonly #all = new Map<number, Request>()
@@ -10,6 +10,7 @@ export class Requests {
   #open = 0
   #openAimed = 0
   #started = 0
+  #queued = 0
 
   get size(): number {
     return this.#all.size
@@ -25,6 +26,16 @@ export class Requests {
   /** How many are being answered. */
   get started(): number {
     return this.#started
+  }
+
+  /** How many wait for a limit of this node's own. */
+  get queued(): number {
+    return this.#queued
+  }
+  /** The one that was sent first. */
+  get oldest(): Request | undefined {
+    for (const request of this.#all.values()) if (!request.queued) return request
+    return undefined
   }
 
   get(id: number): Request | undefined {
@@ -58,11 +69,28 @@ export class Requests {
     request.started = true
   }
 
+  /** A limit of this node's own keeps it back. */
+  queue(request: Request): void {
+    if (!request.queued) this.#queued++
+    request.queued = true
+  }
+
+  /** That limit lets it go: it is sent now. */
+  sent(request: Request, now: number): void {
+    if (!request.queued) return
+    this.#queued--
+    request.queued = false
+    request.sentAt = now
+    this.#all.delete(request.id)
+    this.#all.set(request.id, request)
+  }
+
   /** It is over. The parent may have left. */
   end(request: Request, parent: Parent | undefined): void {
     this.#all.delete(request.id)
     parent?.requests.delete(request.id)
     if (request.started) this.#started--
+    if (request.queued) this.#queued--
     if (request.piece === undefined) this.#opens(request, -1)
   }
 

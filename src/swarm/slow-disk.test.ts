@@ -17,8 +17,7 @@ beforeEach(async () => {
 })
 afterEach(() => network.close())
 
-function slowDisk() {
-  const peer = network.nodes[1]!
+function slowDisk(peer = network.nodes[1]!) {
   const letIt = Promise.withResolvers<void>()
   const made = peer.store.create({ digest: blob.digest, size: blob.bytes.length, kind: 'blob' })
   const write = made.write.bind(made)
@@ -74,4 +73,21 @@ test('a piece that is not what it should be is not read from memory either', asy
   expect(peer.bans.list().length).toBe(1)
   expect(made.write).not.toHaveBeenCalled()
   expect(reader.bytes).toBeUndefined()
+})
+
+test('what the source has sent in order is not asked for once more by who reads a part while the disk takes its time', async () => {
+  blob = network.blob(40, 2)
+  const { peer: seed, goOn } = slowDisk(network.nodes[0])
+  const { source } = seed
+  source.calls.length = source.sent = 0
+  source.chunk = pieceLength
+  source.gate = () => new Promise((resolve) => void network.clock.after(100, resolve))
+  seed.fetch(blob.location, blob.bytes.length)
+  expect(await network.until(() => source.sent >= 3 * pieceLength)).toBe(true)
+  const reader = readPart(seed, blob.location, { start: 0, end: 2 * pieceLength }, { whole: true })
+  await network.until(() => false, 1000)
+  goOn()
+  expect(await network.until(() => reader.over && seed.complete(blob.digest))).toBe(true)
+  expect(Buffer.compare(reader.bytes!, blob.bytes.subarray(0, 2 * pieceLength))).toBe(0)
+  expect(source.calls.filter((call) => call.startsWith('open'))).toEqual([`open ${blob.digest} 0`])
 })

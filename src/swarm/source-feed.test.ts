@@ -161,6 +161,30 @@ describe('a feed', () => {
     ])
   })
 
+  test('nor for what has come and waits for the disk', async () => {
+    source.chunk = pieceLength
+    const { run, seen, blob } = feedOf(bytesOf(9 * pieceLength))
+    const { write } = blob
+    const { promise, resolve } = Promise.withResolvers<void>()
+    blob.write = async (piece, content) => {
+      if (piece === 1) await promise
+      return write.call(blob, piece, content)
+    }
+    source.gate = () => new Promise((resolve) => clock.after(10, resolve))
+    const running = run()
+    await clock.run(55)
+    expect(seen.stored).toEqual([0, 2, 3, 4])
+    expect(seen.expecting.slice(-3)).toEqual([
+      [1, 7],
+      [1, 8],
+      [1, 9],
+    ])
+    resolve()
+    await clock.run(40)
+    await running
+    expect(seen.expecting.at(-2)).toEqual([8, 12])
+  })
+
   test('shows what comes to readers at once, but neither the piece that ends the blob nor one that was stated', async () => {
     const bytes = bytesOf(4 * pieceLength)
     const { run, seen, blob } = feedOf(bytes)

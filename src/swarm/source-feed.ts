@@ -18,7 +18,7 @@ import type { Intake, IntakeHost } from './intake.ts'
 export interface FeedHost extends IntakeHost {
   /** First piece at or after `from` that has to come from the source; `count` if none. */
   nextNeeded(from: number): number
-  /** Pieces from `from` up to `to` are about to come. */
+  /** Pieces from `from` up to `to` are about to come, or have come and are not stored yet. */
   expecting(from: number, to: number): void
   /** The source had sent nothing for so long (ms), and does now. */
   heard(quiet: number): void
@@ -61,6 +61,8 @@ export class SourceFeed {
   readonly #o: FeedOptions
   readonly #layout: Layout
   readonly intake: Intake
+  /** Pieces that have come in order and are on their way to the disk. */
+  readonly #writing = new Set<number>()
   #heardAt: number
 
   constructor(options: FeedOptions) {
@@ -140,7 +142,7 @@ export class SourceFeed {
     const layout = this.#layout
     let piece = first
     let filling: Filling | undefined
-    host.expecting(piece, piece + aheadPieces)
+    this.#expect(piece)
     if (layout.size === 0) await this.#take(fresh.begin(piece++, false))
     try {
       for await (const chunk of body) {
@@ -164,7 +166,7 @@ export class SourceFeed {
           if (piece === last) return needed
           // It was asked for all there is: once, and from now on for less at a time.
           if (last === layout.count && needed > piece && this.#before(piece - 1) < needed) return needed
-          host.expecting(piece, piece + aheadPieces)
+          this.#expect(piece)
           await host.turn?.()
         }
       }
@@ -178,9 +180,16 @@ export class SourceFeed {
     }
   }
 
+  /** The source is at that piece; what it has sent before is not to be asked for once more while the disk takes its time. */
+  #expect(piece: number): void {
+    this.#o.host.expecting(Math.min(piece, ...this.#writing), piece + aheadPieces)
+  }
+
   async #take(filling: Filling): Promise<void> {
     const { fresh } = this.#o
+    this.#writing.add(filling.piece)
     await this.intake.take(filling.piece, filling.bytes, (stored) => {
+      this.#writing.delete(filling.piece)
       if (stored) fresh.stored(filling)
       else fresh.abandon(filling)
     })

@@ -17,7 +17,7 @@ const mostUnpublished = 64
 /** A scheduler hears so often how far those are through whom a blob comes to others, or it would take them for stuck. */
 export const leadMs = 1000
 
-export interface SwarmOptions extends Omit<TransferDeps, 'coming'> {
+export interface SwarmOptions extends Omit<TransferDeps, 'coming' | 'awaited' | 'wanted'> {
   readonly seeder: Seeder
   readonly directory: Directory
   /** A node says that a piece came wrong from here. */
@@ -44,8 +44,13 @@ export class Swarm implements SessionHandler {
 
   constructor(options: SwarmOptions) {
     this.#o = options
-    this.#deps = { ...options, coming: () => this.#coming() }
     const { seeder, changed } = options
+    this.#deps = {
+      ...options,
+      coming: () => this.#coming(),
+      awaited: (digest) => seeder.audience(digest).size > 0,
+      wanted: (digest) => seeder.wanted(digest),
+    }
     this.#events = {
       begun: (blob) => {
         seeder.begun(blob)
@@ -126,7 +131,7 @@ export class Swarm implements SessionHandler {
   relinquish(digest: Digest): boolean {
     const transfer = this.#transfers.get(digest)
     if (!transfer?.unwanted) return true
-    if (transfer.feeding && this.#o.seeder.audience(digest).size > 0) return false
+    if (transfer.awaited) return false
     transfer.stop('nobody wants it any more')
     return true
   }

@@ -59,6 +59,10 @@ export interface TransferDeps {
   readonly tuning: Tuning
   /** How many blobs are on their way to this node. */
   coming(): number
+  /** Other nodes want the blob from this one. */
+  awaited(digest: Digest): boolean
+  /** One of them waits for a piece that somebody there waits for, or did a moment ago. */
+  wanted(digest: Digest): boolean
   verify(node: NodeId, payload: Uint8Array, signature: Uint8Array): boolean
   /** A node that has the blob says which private repositories have it. */
   owned?(digest: Digest, repositories: readonly Repository[]): void
@@ -166,13 +170,17 @@ export class Transfer {
   get leads(): boolean {
     return this.#leads || this.#feeding.running
   }
-  /** Nobody reads it, so whatever somebody reads goes first. */
+  /** Nobody reads it, here or through this node, so whatever somebody reads goes first. */
   get background(): boolean {
-    return this.#demand.background
+    return this.#demand.background && !(this.leads && this.#d.wanted(this.location.digest))
   }
   /** Nobody here wants it, read or unread. */
   get unwanted(): boolean {
     return this.#demand.unwanted
+  }
+  /** Others wait for what this node reads from the source. Any other node is a parent among others to them. */
+  get awaited(): boolean {
+    return this.#feeding.running && this.#d.awaited(this.location.digest)
   }
   /** What an operator sees of it. */
   describe(): TransferFacts {
@@ -404,7 +412,7 @@ export class Transfer {
       left: (parent, reason, failure) => {
         this.#apply({ type: 'parent-left', parent })
         this.#telling.left(parent)
-        // A fetcher that the source refused cannot help; the scheduler then names another, this node perhaps.
+        // A fetcher that gave up cannot help; the scheduler then names another, this node perhaps.
         this.#asking.failed(parent, reason, failure?.code)
         this.#asking.ask()
       },
@@ -672,13 +680,13 @@ export class Transfer {
     this.#feeding.look()
     this.#tellNeeds()
     const download = this.#download
-    // What the source sends would have to wait for that disk too.
-    if (download?.waitsForDisk || (this.#part && download?.idle)) this.#patience.progress(now)
+    // What the source sends would have to wait for that disk too, and is no way around a limit that was set here.
+    if (download?.waitsForItself || (this.#part && download?.idle)) this.#patience.progress(now)
     const { reading, failure } = this.#feeding
     const verdict = this.#patience.verdict({ reading, failed: failure !== undefined }, now)
     if (verdict === 'alone') this.#goAlone(now)
     if (verdict === 'give up') this.#end(failure)
-    if (this.#demand.abandoned(this.#part, now)) this.stop('nobody reads it any more')
+    if (this.#demand.abandoned({ part: this.#part, awaited: this.awaited }, now)) this.stop('nobody reads it any more')
   }
 
   /** What others hold is of no use while they give nothing of it: they may all be busy for good. */

@@ -132,7 +132,11 @@ describe('a blob on its way', () => {
       part<Outbound>({
         session: async () => ({ carried: traces.carried() }) as never,
         schedule: async () => ({ parents: [], again: 1 }),
-        piece: async () => ({ piece: 0, bytes: new Uint8Array(1) }),
+        piece: async (_, _digest, _wanted, _signal, chosen, queued) => {
+          queued?.(true)
+          chosen(0)
+          return { piece: 0, bytes: new Uint8Array(1) }
+        },
       }),
     )
     const source = tracing.source(part<Source>({ stat: async () => ({ size: 10, mediaType: 'a/b' }) }))
@@ -140,7 +144,10 @@ describe('a blob on its way', () => {
     // A session outlives what it was opened for.
     expect(await within(() => here.session(node))).toMatchObject({ carried: undefined })
     // As a timer, or a frame of another node, would.
-    await here.piece(node, digest, { pieces: [0] }, never, () => {})
+    const told: (number | boolean)[] = []
+    const tell = (news: number | boolean) => told.push(news)
+    await here.piece(node, digest, { pieces: [0] }, never, tell, tell)
+    expect(told).toEqual([true, 0])
     await here.schedule(node, { location } as never)
     await source.stat(location)
     expect(traces.paths.filter((path) => path.includes('bring'))).toEqual([

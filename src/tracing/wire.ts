@@ -27,15 +27,15 @@ export function tracedOutbound(to: Outbound, traces: Traces, transfers: Transfer
       call('order a seed', { peer: node.id, digest: order.location.digest }, () => to.order(node, order)),
     resolve: (node, request) =>
       call('ask the owner', { peer: node.id, ...asked(request) }, () => to.resolve(node, request)),
-    piece: (node, digest, wanted, signal, chosen) =>
+    piece: (node, digest, wanted, signal, chosen, queued) =>
       transfers.within(digest, async () => {
         const below = traces.carried()
-        if (below === undefined) return to.piece(node, digest, wanted, signal, chosen)
+        if (below === undefined) return to.piece(node, digest, wanted, signal, chosen, queued)
         const begin = () => traces.begin('pieces from a node', 'client', { digest, peer: node.id, url: node.url })
         const { span, leave } = runs.enter(`${below} ${digest} ${node.id}`, begin)
         let bytes: number | undefined
         try {
-          const answer = await span.within(() => to.piece(node, digest, wanted, signal, chosen))
+          const answer = await span.within(() => to.piece(node, digest, wanted, signal, chosen, queued))
           bytes = answer.bytes.length
           return answer
         } finally {

@@ -81,8 +81,9 @@ export class HttpWire implements Outbound {
     wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
+    queued?: (waits: boolean) => void,
   ): Promise<PieceAnswer> {
-    return this.#pieces.fetch(node, digest, wanted, signal, chosen)
+    return this.#pieces.fetch(node, digest, wanted, signal, chosen, queued)
   }
 
   async schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply> {

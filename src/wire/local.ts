@@ -41,9 +41,10 @@ export class LocalFirst implements Outbound {
     wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
+    queued?: (waits: boolean) => void,
   ): Promise<PieceAnswer> {
     if (node.id === this.#self) throw new Failure('unavailable', 'a node fetches no pieces from itself')
-    return this.#remote.piece(node, digest, wanted, signal, chosen)
+    return this.#remote.piece(node, digest, wanted, signal, chosen, queued)
   }
 
   async schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply> {

@@ -234,7 +234,7 @@ export const scheduleSchema = z.object({
       z.object({
         node: nodeIdSchema,
         reason: short,
-        /** Code of the failure with which the source turned that node away. */
+        /** Code of the failure with which that node gave the blob up, or for which it was left: another may do. */
         refused: short.optional(),
       }),
     )

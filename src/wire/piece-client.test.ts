@@ -60,11 +60,11 @@ afterEach(() => {
   parent.stop(true)
 })
 
-const clientWith = (headers: PieceClientOptions['headers']) =>
+const clientWith = (headers: PieceClientOptions['headers'], gate = new Gate({ clock })) =>
   new PieceClient({
     headers,
     encryption: plain,
-    gate: new Gate({ clock }),
+    gate,
     received: undefined,
     clock,
     metrics: undefined,
@@ -94,6 +94,30 @@ test('a request names the blob, the pieces and who asks', async () => {
   expect(requests).toEqual([
     `GET /shoal/v1/blobs/${digest}/pieces/3,1 HTTP/1.1\r\nhost: 127.0.0.1:${parent.port}\r\n` +
       'x-shoal-node: me\r\nx-shoal-background: 1\r\n\r\n',
+  ])
+})
+
+test('who asks is told when a limit of this node keeps the request back, and when it is sent', async () => {
+  reply = send(`${head(4)}abcd`)
+  client.close()
+  client = clientWith(() => ({}), new Gate({ clock, bytesPerSecond: 4 }))
+  const told: [told: boolean | string, sent: number][] = []
+  const ask = () =>
+    client.fetch(
+      { id: 'p', url: `http://127.0.0.1:${parent.port}` },
+      ...([digest, { pieces: [1], bytes: 4 }, never] as const),
+      () => told.push(['chosen', requests.length]),
+      (waits) => told.push([waits, requests.length]),
+    )
+  await ask()
+  expect(told.splice(0)).toEqual([['chosen', 1]])
+  const second = ask()
+  expect(told.splice(0)).toEqual([[true, 1]])
+  clock.advance(1000)
+  await second
+  expect(told).toEqual([
+    [false, 1],
+    ['chosen', 2],
   ])
 })
 

@@ -51,14 +51,18 @@ export class PieceClient {
     wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
+    queued: (waits: boolean) => void = () => {},
   ): Promise<PieceAnswer> {
     const { gate, received, metrics, clock } = this.#options
     const { bytes = usualPiece, background = false } = wanted
+    const waits = gate.shut
+    if (waits) queued(true)
     try {
       await gate.enter(bytes, { of: digest, background }, signal)
     } catch (cause) {
       throw new Failure('cancelled', 'given up before it was asked for', { cause })
     }
+    if (waits) queued(false)
     let unused = bytes
     try {
       const answer = await this.#fetch(node, digest, wanted, signal, (piece) => {

@@ -60,7 +60,8 @@ export interface Outbound {
   session(node: NodeCard): Promise<Session>
   /**
    * Fetches one of the wanted pieces, which one the parent decides, with its bytes unverified. The parent may wait for
-   * a few seconds before it answers. `chosen` is called as soon as the head of the answer tells which piece it is.
+   * a few seconds before it answers. `chosen` is called as soon as the head of the answer tells which piece it is;
+   * `queued` with true when a limit of this node keeps the request back, at once, and with false when it is sent then.
    * @throws {Failure} `too-many` when the parent is busy, `no-blob` when it has none of them, `corrupt` when the answer
    * is no piece that was asked for, `cancelled` when `signal` aborted
    */
@@ -70,6 +71,7 @@ export interface Outbound {
     wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
+    queued?: (waits: boolean) => void,
   ): Promise<PieceAnswer>
   schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply>
   announce(node: NodeInfo, announce: Announce): Promise<AnnounceReply>

@@ -5,9 +5,10 @@
 import { Failure } from '../../src/failure.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { repositoryOf } from '../../src/oci/reference.ts'
+import type { Gate } from '../../src/rate.ts'
 import type { Location } from '../../src/source/source.ts'
 import type { Announce, Frame } from '../../src/wire/messages.ts'
-import type { Outbound, Session } from '../../src/wire/wire.ts'
+import type { Outbound, Session, WantedPieces } from '../../src/wire/wire.ts'
 import { bytesOf } from './bytes.ts'
 import { FakeClock } from './clock.ts'
 import { SwarmNode, type SwarmNodeOptions } from './swarm-node.ts'
@@ -150,7 +151,8 @@ export class SwarmNetwork {
     }
     return {
       session: async ({ id }) => this.#session(self, await reach(id)),
-      piece: async ({ id }, digest, wanted, signal, chosen) => {
+      piece: async ({ id }, digest, wanted, signal, chosen, queued) => {
+        await pass(self.limit, digest, wanted, signal, queued)
         const parent = await reach(id)
         const offer = await parent.seeder.offer(digest, wanted, self.id, signal)
         const blob = parent.store.find(digest)!
@@ -194,6 +196,21 @@ export class SwarmNetwork {
   }
 }
 
+/** As a real node does before it asks: nobody gives back what was not moved. */
+async function pass(
+  limit: Gate | undefined,
+  of: Digest,
+  { bytes = pieceLength, background = false }: WantedPieces,
+  signal: AbortSignal,
+  queued: (waits: boolean) => void = () => {},
+): Promise<void> {
+  const waits = limit?.shut ?? false
+  if (waits) queued(true)
+  await limit?.enter(bytes, { of, background }, signal)
+  if (waits) queued(false)
+  limit?.leave()
+}
+
 /** One end of a session between two nodes. */
 class FakeSession implements Session {
   readonly peer
@@ -206,8 +223,8 @@ class FakeSession implements Session {
     readonly local: SwarmNode,
     readonly remote: SwarmNode,
   ) {
-    const { id, url } = remote.membership.self
-    this.peer = { id, url }
+    const { id, url, zone } = remote.membership.self
+    this.peer = { id, url, ...(zone ? { zone } : {}) }
   }
 
   send(frame: Frame): void {

@@ -4,6 +4,7 @@ import { MemberTable } from '../../src/cluster/member-table.ts'
 import type { Mode } from '../../src/cluster/node-info.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import type { Repository } from '../../src/oci/reference.ts'
+import type { Gate } from '../../src/rate.ts'
 import { Scheduler } from '../../src/scheduler/service.ts'
 import { Swarms } from '../../src/scheduler/swarms.ts'
 import type { Location } from '../../src/source/source.ts'
@@ -28,6 +29,7 @@ export interface SwarmNodeOptions {
   readonly modes?: Mode[]
   /** False: it believes whatever it read from the source, and goes on serving it. */
   readonly checkWhole?: boolean
+  readonly zone?: string
   /** Of its store. */
   readonly limitBytes?: number
 }
@@ -50,6 +52,8 @@ export class SwarmNode {
   forge: (piece: number, bytes: Uint8Array) => Uint8Array = (_, bytes) => bytes
   /** Told which private repositories have a blob. */
   owned: (digest: Digest, repositories: readonly Repository[]) => void = () => {}
+  /** Its limit on what comes from other nodes. */
+  limit: Gate | undefined
   /** It tells nobody what it holds to be the digests of pieces. */
   mute = false
   readonly #network: SwarmNetwork
@@ -57,14 +61,14 @@ export class SwarmNode {
   readonly #changed = new Set<Digest>()
 
   constructor(network: SwarmNetwork, index: number, options: SwarmNodeOptions) {
-    const { modes = ['peer'], checkWhole = true, limitBytes = Number.POSITIVE_INFINITY } = options
+    const { modes = ['peer'], zone, checkWhole = true, limitBytes = Number.POSITIVE_INFINITY } = options
     this.#network = network
     this.id = idOf(index)
     const { clock } = network
     this.clock = clock
     const { metrics } = this
     const log = silentLog
-    this.membership = new MemberTable(infoOf(this.id, { modes }), () => clock.now())
+    this.membership = new MemberTable(infoOf(this.id, { modes, ...(zone ? { zone } : {}) }), () => clock.now())
     this.store = new MemoryStore({ clock, checkWhole, limitBytes })
     const { store, membership } = this
     this.seeder = new Seeder({
