@@ -176,7 +176,6 @@ export class FileSource implements Source, Door {
     end?: number,
   ): Promise<OpenBody> {
     const about = String(urlOfFile(repository))
-    const version = versionOf(first.headers)
     const size = sizeOf(first)
     if (size === undefined || start > size) {
       first.close()
@@ -187,7 +186,7 @@ export class FileSource implements Source, Door {
     const until = all ? undefined : end
     const reopen = async (from: number) => {
       const answer = await this.#get(repository, from, signal, [], until)
-      if (sameVersion(version, versionOf(answer.headers))) return answer
+      if (sameVersion(first.headers, answer.headers)) return answer
       answer.close()
       throw new Failure('corrupt', `${about} changed while it was read`)
     }
