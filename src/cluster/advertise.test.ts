@@ -16,9 +16,35 @@ test.each<[string, Interfaces, string, string]>([
   ],
   [
     'not the bridge of an engine',
-    { lo, docker0: [v4('172.17.0.1')], 'br-1a2b': [v4('172.18.0.1')], ens3: [v4('192.168.1.5')] },
+    { lo, docker0: [v4('172.17.0.1')], 'br-1a2b3c4d5e6f': [v4('172.18.0.1')], ens3: [v4('192.168.1.5')] },
     '0.0.0.0',
     '192.168.1.5',
+  ],
+  [
+    'the bridge that leads out, of OpenStack-Ansible',
+    { lo, docker0: [v4('172.17.0.1')], 'br-mgmt': [v4('172.29.236.11')] },
+    '0.0.0.0',
+    '172.29.236.11',
+  ],
+  [
+    'the bridge that leads out, of OVN-Kubernetes',
+    { lo, 'ovn-k8s-mp0': [v4('10.128.0.2')], 'br-ex': [v4('192.168.10.5')] },
+    '0.0.0.0',
+    '192.168.10.5',
+  ],
+  ...['ovn0', 'vxlan.calico', 'genev_sys_6081', 'weave', 'antrea-gw0', 'incusbr0', 'ztbtovjx4h'].map(
+    (name): [string, Interfaces, string, string] => [
+      `not the address of ${name}`,
+      { lo, [name]: [v4('10.244.0.1')], eth0: [v4('10.0.0.7')] },
+      '0.0.0.0',
+      '10.0.0.7',
+    ],
+  ),
+  [
+    'that of a bridge somebody made of switches',
+    { lo, 'ovs-br0': [v4('10.0.0.7')], eth1: [v4('10.1.0.7')] },
+    '0.0.0.0',
+    '10.0.0.7',
   ],
   ['the only one there is, even so', { lo, veth1: [v4('10.9.0.2')] }, '0.0.0.0', '10.9.0.2'],
   ['not a link-local one', { lo, eth0: [v4('169.254.3.4'), v4('10.0.0.8')] }, '0.0.0.0', '10.0.0.8'],

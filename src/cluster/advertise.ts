@@ -20,9 +20,14 @@ const kinds = ['outer IPv4', 'outer IPv6', 'inner IPv4', 'inner IPv6', 'loopback
 const leadsOut = 1
 const nowhere: Place = { address: '127.0.0.1', kind: kinds.indexOf('loopback'), home: '' }
 
-/** Made by container engines, CNI plugins, hypervisors and VPNs: other hosts cannot reach what listens there. */
-const inner =
-  /^(docker|br-|veth|virbr|vnet|cni|flannel|cali|cilium|lxc|lxd|podman|kube|nerdctl|tun|tap|wg|tailscale|dummy|vmnet|vboxnet)/
+/**
+ * Made by container engines, CNI plugins, hypervisors and VPNs: other hosts cannot reach what listens there. Docker's
+ * bridges are `br-` and an id; `br-ex` and `br-mgmt` are how operators name those that lead out.
+ */
+const inner = new RegExp(
+  '^(br-[0-9a-f]{12}$|docker|podman|nerdctl|veth|virbr|vnet|lxc|lxd|incus|vmnet|vboxnet|dummy|' +
+    'cni|flannel|cali|cilium|kube|weave|antrea|ovn|vxlan|genev|tun|tap|wg|tailscale|zt)',
+)
 
 /**
  * The address of the listening interface if it is a particular one; else the first IPv4 of an interface that leads out of
