@@ -27,7 +27,7 @@ import { KadDirectory } from './directory.ts'
 import { encrypt, plain } from './encryption.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
 import { Greeter, helloProtocol } from './hello.ts'
-import { type Host, type HostOptions, multiaddrOf, readdress, startHost } from './host.ts'
+import { type Host, type HostOptions, multiaddrOf, portAt, readdress, startHost } from './host.ts'
 import { HttpWire, introduce } from './http-wire.ts'
 import { parseJoin } from './join.ts'
 import { Joiner } from './joiner.ts'
@@ -332,14 +332,10 @@ function startDiscovery(
 }
 
 function describe(options: NetworkOptions, advertise: string, server: RunningPeerServer, host: Host): NodeInfo {
-  const ports = host.getMultiaddrs().flatMap((address) => {
-    const tcp = address.getComponents().find((component) => component.name === 'tcp')
-    return tcp?.value ? [Number(tcp.value)] : []
-  })
   return {
     id: options.identity.id,
     url: `${options.encrypt ? 'https' : 'http'}://${formatAddress({ host: advertise, port: server.port })}`,
-    p2p: [multiaddrOf(advertise, options.p2pAddr.port || (ports[0] ?? 0))],
+    p2p: [multiaddrOf(advertise, options.p2pAddr.port || portAt(host, advertise))],
     modes: modes.filter((mode) => options.modes.includes(mode)),
     ...(options.zone !== undefined && { zone: options.zone }),
     version: options.version,
