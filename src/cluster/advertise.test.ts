@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type Interfaces, nextPlace, pickPlace } from './advertise.ts'
+import { type Interfaces, nextPlace, outOfReach, pickPlace } from './advertise.ts'
 
 const v4 = (address: string, internal = false) =>
   ({ address, family: 'IPv4', internal, netmask: '', mac: '', cidr: null }) as const
@@ -85,4 +85,22 @@ test.each<[string, readonly Interfaces[], string]>([
   let at = pickPlace(first!, '::')
   for (const interfaces of later) at = nextPlace(at, interfaces, '::')
   expect(at.address).toBe(expected)
+})
+
+const outer6 = [v6('2001:db8::7')]
+const six =
+  'only IPv6 leads out of this host, and the node listens on IPv4: give it --peer-addr [::]:4881 --p2p-addr [::]:4882'
+const none = 'this host has no address that others could reach it at; the node takes the'
+test.each<[string, Interfaces, [string, string], string | undefined]>([
+  ['IPv6 alone', { lo, eth0: outer6 }, ['0.0.0.0', '0.0.0.0'], six],
+  ['IPv6 alone, and the bridge of an engine', { lo, docker0: bridge, eth0: outer6 }, ['0.0.0.0', '0.0.0.0'], six],
+  ['IPv6 alone, and is there', { lo, eth0: outer6 }, ['::', '::'], undefined],
+  ['IPv6 alone, and is there with one port', { lo, eth0: outer6 }, ['::', '0.0.0.0'], six],
+  ['IPv4 as well', { lo, eth0: [...outer6, v4('10.0.0.7')] }, ['0.0.0.0', '0.0.0.0'], undefined],
+  ['the bridge of an engine', { lo, docker0: bridge }, ['0.0.0.0', '0.0.0.0'], undefined],
+  ['nothing', { lo }, ['0.0.0.0', '0.0.0.0'], `${none} first of IPv4 that it gets`],
+  ['nothing by now', {}, ['::', '::'], `${none} first that it gets`],
+])('a node on a host that has %s is told what keeps others from it', (_, interfaces, [peer, p2p], why) => {
+  const told = outOfReach(interfaces, { host: peer, port: 4881 }, { host: p2p, port: 4882 })
+  expect(told).toBe(why as string)
 })
