@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type Interfaces, nextPlace, pickPlace } from './advertise.ts'
+import { type Interfaces, nextPlace, outOfReach, pickPlace } from './advertise.ts'
 
 const v4 = (address: string, internal = false) =>
   ({ address, family: 'IPv4', internal, netmask: '', mac: '', cidr: null }) as const
@@ -16,9 +16,35 @@ test.each<[string, Interfaces, string, string]>([
   ],
   [
     'not the bridge of an engine',
-    { lo, docker0: [v4('172.17.0.1')], 'br-1a2b': [v4('172.18.0.1')], ens3: [v4('192.168.1.5')] },
+    { lo, docker0: [v4('172.17.0.1')], 'br-1a2b3c4d5e6f': [v4('172.18.0.1')], ens3: [v4('192.168.1.5')] },
     '0.0.0.0',
     '192.168.1.5',
+  ],
+  [
+    'the bridge that leads out, of OpenStack-Ansible',
+    { lo, docker0: [v4('172.17.0.1')], 'br-mgmt': [v4('172.29.236.11')] },
+    '0.0.0.0',
+    '172.29.236.11',
+  ],
+  [
+    'the bridge that leads out, of OVN-Kubernetes',
+    { lo, 'ovn-k8s-mp0': [v4('10.128.0.2')], 'br-ex': [v4('192.168.10.5')] },
+    '0.0.0.0',
+    '192.168.10.5',
+  ],
+  ...['ovn0', 'vxlan.calico', 'genev_sys_6081', 'weave', 'antrea-gw0', 'incusbr0', 'ztbtovjx4h'].map(
+    (name): [string, Interfaces, string, string] => [
+      `not the address of ${name}`,
+      { lo, [name]: [v4('10.244.0.1')], eth0: [v4('10.0.0.7')] },
+      '0.0.0.0',
+      '10.0.0.7',
+    ],
+  ),
+  [
+    'that of a bridge somebody made of switches',
+    { lo, 'ovs-br0': [v4('10.0.0.7')], eth1: [v4('10.1.0.7')] },
+    '0.0.0.0',
+    '10.0.0.7',
   ],
   ['the only one there is, even so', { lo, veth1: [v4('10.9.0.2')] }, '0.0.0.0', '10.9.0.2'],
   ['not a link-local one', { lo, eth0: [v4('169.254.3.4'), v4('10.0.0.8')] }, '0.0.0.0', '10.0.0.8'],
@@ -59,4 +85,22 @@ test.each<[string, readonly Interfaces[], string]>([
   let at = pickPlace(first!, '::')
   for (const interfaces of later) at = nextPlace(at, interfaces, '::')
   expect(at.address).toBe(expected)
+})
+
+const outer6 = [v6('2001:db8::7')]
+const six =
+  'only IPv6 leads out of this host, and the node listens on IPv4: give it --peer-addr [::]:4881 --p2p-addr [::]:4882'
+const none = 'this host has no address that others could reach it at; the node takes the'
+test.each<[string, Interfaces, [string, string], string | undefined]>([
+  ['IPv6 alone', { lo, eth0: outer6 }, ['0.0.0.0', '0.0.0.0'], six],
+  ['IPv6 alone, and the bridge of an engine', { lo, docker0: bridge, eth0: outer6 }, ['0.0.0.0', '0.0.0.0'], six],
+  ['IPv6 alone, and is there', { lo, eth0: outer6 }, ['::', '::'], undefined],
+  ['IPv6 alone, and is there with one port', { lo, eth0: outer6 }, ['::', '0.0.0.0'], six],
+  ['IPv4 as well', { lo, eth0: [...outer6, v4('10.0.0.7')] }, ['0.0.0.0', '0.0.0.0'], undefined],
+  ['the bridge of an engine', { lo, docker0: bridge }, ['0.0.0.0', '0.0.0.0'], undefined],
+  ['nothing', { lo }, ['0.0.0.0', '0.0.0.0'], `${none} first of IPv4 that it gets`],
+  ['nothing by now', {}, ['::', '::'], `${none} first that it gets`],
+])('a node on a host that has %s is told what keeps others from it', (_, interfaces, [peer, p2p], why) => {
+  const told = outOfReach(interfaces, { host: peer, port: 4881 }, { host: p2p, port: 4882 })
+  expect(told).toBe(why as string)
 })

@@ -3,6 +3,7 @@
  * returns.
  */
 import type { NetworkInterfaceInfo } from 'node:os'
+import { type Address, formatAddress } from '../listen.ts'
 
 export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>
 
@@ -20,9 +21,14 @@ const kinds = ['outer IPv4', 'outer IPv6', 'inner IPv4', 'inner IPv6', 'loopback
 const leadsOut = 1
 const nowhere: Place = { address: '127.0.0.1', kind: kinds.indexOf('loopback'), home: '' }
 
-/** Made by container engines, CNI plugins, hypervisors and VPNs: other hosts cannot reach what listens there. */
-const inner =
-  /^(docker|br-|veth|virbr|vnet|cni|flannel|cali|cilium|lxc|lxd|podman|kube|nerdctl|tun|tap|wg|tailscale|dummy|vmnet|vboxnet)/
+/**
+ * Made by container engines, CNI plugins, hypervisors and VPNs: other hosts cannot reach what listens there. Docker's
+ * bridges are `br-` and an id; `br-ex` and `br-mgmt` are how operators name those that lead out.
+ */
+const inner = new RegExp(
+  '^(br-[0-9a-f]{12}$|docker|podman|nerdctl|veth|virbr|vnet|lxc|lxd|incus|vmnet|vboxnet|dummy|' +
+    'cni|flannel|cali|cilium|kube|weave|antrea|ovn|vxlan|genev|tun|tap|wg|tailscale|zt)',
+)
 
 /**
  * The address of the listening interface if it is a particular one; else the first IPv4 of an interface that leads out of
@@ -46,6 +52,22 @@ export function nextPlace(at: Place, interfaces: Interfaces, listenHost: string)
   if (!best || best.address === at.address) return at
   if (best.kind > Math.max(at.kind, leadsOut)) return at
   return { ...best, home: best.kind < at.kind ? best.home : at.home }
+}
+
+/** Why others cannot reach a node that goes by what its host has, for its operator; undefined if nothing is known of that. */
+export function outOfReach(
+  interfaces: Interfaces,
+  ...listen: readonly [peer: Address, p2p: Address]
+): string | undefined {
+  const [{ host }] = listen
+  const deaf = listen.some((each) => each.host === '0.0.0.0')
+  if (deaf && pickPlace(interfaces, '::').kind === kinds.indexOf('outer IPv6')) {
+    const [peer, p2p] = listen.map(({ port }) => formatAddress({ host: '::', port }))
+    return `only IPv6 leads out of this host, and the node listens on IPv4: give it --peer-addr ${peer} --p2p-addr ${p2p}`
+  }
+  if (pickPlace(interfaces, host).kind < nowhere.kind) return undefined
+  const first = host === '0.0.0.0' ? 'first of IPv4' : 'first'
+  return `this host has no address that others could reach it at; the node takes the ${first} that it gets`
 }
 
 export function isWildcard(host: string): boolean {

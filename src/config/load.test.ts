@@ -231,6 +231,19 @@ describe('upstreams', () => {
   })
 })
 
+test('a node that tells others an IPv6 address listens for it, unless it was given one address to listen on', () => {
+  const hosts = (flags: Flags, variables: Variables = {}) => {
+    const { peer, p2p } = load(flags, variables, hostWith()).settings
+    return [peer.address.host, p2p.address.host]
+  }
+  expect(hosts({ advertise: ['2001:db8::7'] })).toEqual(['::', '::'])
+  // As pods are told theirs.
+  expect(hosts({}, { SHOAL_ADVERTISE: 'fd00::7' })).toEqual(['::', '::'])
+  expect(hosts({ advertise: ['[2001:db8::7]'], 'peer-addr': ['10.0.0.7:4881'] })).toEqual(['10.0.0.7', '::'])
+  expect(hosts({ advertise: ['10.0.0.7'] })).toEqual(['0.0.0.0', '0.0.0.0'])
+  expect(hosts({ advertise: ['node.corp'] })).toEqual(['0.0.0.0', '0.0.0.0'])
+})
+
 test('an admin port for others comes with its token, which does not print', () => {
   const host = hostWith({ '/t': `${token}\n` })
   const { settings } = load({ 'admin-addr': ['0.0.0.0:4883'], 'admin-token-file': ['/t'] }, {}, host)

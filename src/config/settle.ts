@@ -66,8 +66,8 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
     },
     registry: { address: values['registry-addr']!, loginsFor: values['logins-for']! },
     home: homeOf(values, loading),
-    peer: { address: values['peer-addr']! },
-    p2p: { address: values['p2p-addr']!, join: values.join, mdns: values.mdns! },
+    peer: { address: heard(values, 'peer-addr') },
+    p2p: { address: heard(values, 'p2p-addr'), join: values.join, mdns: values.mdns! },
     admin: { address: admin, ...present('token', token), ...present('tokenFile', token && values['admin-token-file']) },
     source: {
       upstreams: upstreamsOf(values, loading),
@@ -99,6 +99,15 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
 
 function present<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
   return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: V }
+}
+
+/**
+ * 0.0.0.0 is all addresses of IPv4, and :: those of IPv6 as well. Others are told one host for both ports: where that is an
+ * IPv6 address they are heard on it, or nobody could reach the node.
+ */
+function heard(values: Values, name: 'peer-addr' | 'p2p-addr'): Address {
+  const address = values[name]!
+  return address.host === '0.0.0.0' && values.advertise?.includes(':') ? { ...address, host: '::' } : address
 }
 
 /**

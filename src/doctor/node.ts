@@ -117,7 +117,7 @@ function ofAddress({ addresses, listenHost }: OwnFacts, node: NodeFacts): Findin
     if (!isWildcard(listenHost)) return []
     return [
       warning(`others are told to reach this node at ${host}, which is themselves`, {
-        why: 'its host has no other address, or --advertise names this one: nobody gets pieces from it',
+        why: 'its host has no other address of those it listens on (0.0.0.0: IPv4), or --advertise names this one: nobody gets pieces from it',
         remedy: 'ip address   # when the host has an address the node goes by it, where --advertise names no other',
       }),
     ]

@@ -141,7 +141,7 @@ export class Pusher {
       await this.#checkParts(repository, parts)
       const spool = store.spool()
       try {
-        await spool.append(bytes)
+        await this.uploads.withRoom(() => spool.append(bytes))
         await this.#keep(spool, { digest, kind: 'manifest', mediaType })
       } finally {
         await spool.discard()

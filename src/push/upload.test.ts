@@ -110,9 +110,51 @@ describe('an upload', () => {
     expect([uploads.size, store.usage().bytes]).toEqual([0, 0])
   })
 
-  test('is one of a bounded number', () => {
-    for (let i = 0; i < 512; i++) uploads.begin(repository, 'ann')
+  test('is one of a bounded number, of which the one goes that has rested longest, if for long enough', async () => {
+    const [first, second] = [uploads.begin(repository, 'ann'), uploads.begin(repository, 'ann')]
+    for (let i = 2; i < 512; i++) uploads.begin(repository, 'ann')
+    clock.advance(599_999)
+    await first.append(body(bytes))
     expect(() => uploads.begin(repository, 'ann')).toThrow('512 uploads are under way; come again')
+    clock.advance(1)
+    const { id } = uploads.begin(repository, 'ann')
+    expect([find(first.id), find(second.id), find(id), uploads.size]).toEqual([first.id, 'no-upload', id, 512])
+  })
+
+  test('makes room once it rests, the one that has rested longest first, and none that is being written', async () => {
+    const [busy, old, older, fresh, next] = [1, 2, 3, 4, 5].map(() => uploads.begin(repository, 'ann'))
+    const third = new Uint8Array(350_000)
+    await older!.append(body(third))
+    clock.advance(1)
+    await old!.append(body(third))
+    clock.advance(599_998)
+    await fresh!.append(body(bytes))
+    const gate = Promise.withResolvers<void>()
+    const writing = busy!.append(
+      (async function* () {
+        yield bytes
+        await gate.promise
+      })(),
+    )
+    expect((await failureOf(next!.append(body(third))))?.code).toBe('no-space')
+    clock.advance(1)
+    await next!.append(body(third))
+    expect([busy, old, older, fresh].map((upload) => find(upload!.id))).toEqual([
+      busy!.id,
+      old!.id,
+      'no-upload',
+      fresh!.id,
+    ])
+    gate.resolve()
+    await writing
+  })
+
+  test('that would not fit into an empty store ends no other', async () => {
+    const full = new Failure('no-space', 'more than fit', { detail: { mostBytes: 5 } })
+    const rests = uploads.begin(repository, 'ann')
+    clock.advance(600_000)
+    expect(await failureOf(uploads.withRoom(() => Promise.reject(full)))).toBe(full)
+    expect(find(rests.id)).toBe(rests.id)
   })
 })
 

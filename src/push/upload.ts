@@ -20,6 +20,8 @@ export interface UploadInit {
   readonly by: string
   readonly spool: Spool
   readonly clock: Clock
+  /** The others, which may have to make room for it. */
+  readonly uploads: { withRoom<T>(work: () => Promise<T>): Promise<T> }
 }
 
 export class Upload {
@@ -28,15 +30,17 @@ export class Upload {
   readonly by: string
   readonly spool: Spool
   readonly #clock: Clock
+  readonly #uploads: UploadInit['uploads']
   readonly #hasher = new Bun.CryptoHasher('sha256')
   #usedAt: number
   #busy = false
 
-  constructor({ repository, by, spool, clock }: UploadInit) {
+  constructor({ repository, by, spool, clock, uploads }: UploadInit) {
     this.repository = repository
     this.by = by
     this.spool = spool
     this.#clock = clock
+    this.#uploads = uploads
     this.#usedAt = clock.now()
   }
 
@@ -58,7 +62,7 @@ export class Upload {
         const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
         chunks.length = 0
         waiting = 0
-        await this.spool.append(bytes)
+        await this.#uploads.withRoom(() => this.spool.append(bytes))
         this.#hasher.update(bytes)
       }
       try {

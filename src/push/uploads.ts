@@ -1,4 +1,7 @@
-/** The uploads that are under way. They end with the process, or a day after somebody last did something with one. */
+/**
+ * The uploads that are under way. They end with the process, or a day after somebody last did something with one; sooner
+ * where another needs its place or its room: engines do not end what they break off.
+ */
 import { type Clock, every } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
@@ -8,6 +11,8 @@ import { Upload } from './upload.ts'
 /** Each has a file open. An engine has five at a time. */
 const mostUploads = 512
 const idleMs = 24 * 3600_000
+/** One that has rested for less is for its client to go on with, whoever else needs the room. */
+const restMs = 10 * 60_000
 const sweepMs = 10 * 60_000
 
 export class Uploads {
@@ -29,9 +34,13 @@ export class Uploads {
   /** @throws {Failure} `too-many`, `try-later` */
   begin(repository: Repository, by: string): Upload {
     if (this.#byId.size >= mostUploads) {
-      throw new Failure('too-many', `${mostUploads} uploads are under way; come again`, { detail: { waitMs: 5000 } })
+      const rested = this.#rested()
+      if (!rested) {
+        throw new Failure('too-many', `${mostUploads} uploads are under way; come again`, { detail: { waitMs: 5000 } })
+      }
+      void this.end(rested).catch(() => {})
     }
-    const upload = new Upload({ repository, by, spool: this.#spool(), clock: this.#clock })
+    const upload = new Upload({ repository, by, spool: this.#spool(), clock: this.#clock, uploads: this })
     this.#byId.set(upload.id, upload)
     return upload
   }
@@ -50,6 +59,21 @@ export class Uploads {
     await upload.spool.discard()
   }
 
+  /** Does `work`, which takes room: while there is none, uploads that rest make some, and it is done again. */
+  async withRoom<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        const { code, detail } = Failure.from(error)
+        const fits = code === 'no-space' && detail.mostBytes === undefined
+        const rested = fits ? this.#rested() : undefined
+        if (!rested) throw error
+        await this.end(rested)
+      }
+    }
+  }
+
   async sweep(): Promise<void> {
     for (const upload of [...this.#byId.values()]) if (upload.idleMs >= idleMs) await this.end(upload)
   }
@@ -57,6 +81,12 @@ export class Uploads {
   async close(): Promise<void> {
     this.#stop()
     for (const upload of [...this.#byId.values()]) await this.end(upload).catch(() => {})
+  }
+
+  /** The one that nobody has done anything with for longest, and for long enough. */
+  #rested(): Upload | undefined {
+    const [first] = [...this.#byId.values()].toSorted((a, b) => b.idleMs - a.idleMs)
+    return first && first.idleMs >= restMs ? first : undefined
   }
 
   #spool() {

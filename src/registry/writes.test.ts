@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describeRegistry } from '../../test/conformance/registry.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { startPushed } from '../../test/fakes/pushed-registry.ts'
 import { systemClock } from '../clock.ts'
@@ -94,9 +95,10 @@ describe('a seed whose operator is careful', () => {
 })
 
 describe('a seed with a store of two megabytes', () => {
+  const clock = new FakeClock()
   let seed: Awaited<ReturnType<typeof startPushed>>
   beforeAll(async () => {
-    seed = await startPushed({ store: await openStore(newDir(), { limitBytes: 2_000_000, beside: () => 0 }) })
+    seed = await startPushed({ store: await openStore(newDir(), { limitBytes: 2_000_000, beside: () => 0 }), clock })
   })
   afterAll(() => seed?.close())
 
@@ -119,5 +121,24 @@ describe('a seed with a store of two megabytes', () => {
     expect(await send(second, 1_000_000)).toEqual([503, 'UNAVAILABLE'])
     expect((await fetch(first, { method: 'DELETE' })).status).toBe(204)
     expect(await send(second, 1_000_000)).toEqual([202, undefined])
+    expect((await fetch(second, { method: 'DELETE' })).status).toBe(204)
+  })
+  test('has room for who comes after one that broke off, ten minutes later', async () => {
+    const [left, next] = [await begin(), await begin()]
+    expect(await send(left, 1_500_000)).toEqual([202, undefined])
+    expect(await send(next, 1_000_000)).toEqual([503, 'UNAVAILABLE'])
+    clock.advance(600_000)
+    expect(await send(next, 1_000_000)).toEqual([202, undefined])
+    expect(await send(left, 1)).toEqual([404, 'BLOB_UPLOAD_UNKNOWN'])
+    expect(await send(next, 999_990)).toEqual([202, undefined])
+    const mediaType = 'application/vnd.oci.image.index.v1+json'
+    const body = JSON.stringify({ schemaVersion: 2, mediaType, manifests: [] })
+    const put = async () => {
+      const headers = { 'content-type': mediaType }
+      return (await fetch(`${seed.url}/v2/apps.corp/team/app/manifests/v1`, { method: 'PUT', headers, body })).status
+    }
+    expect(await put()).toBe(503)
+    clock.advance(600_000)
+    expect(await put()).toBe(201)
   })
 })

@@ -104,11 +104,50 @@ describe('credentials from a Docker config', () => {
     expect(log.lines[0]).not.toContain('hunter2')
   })
 
-  test('a helper that hangs is ended', async () => {
-    helper('hangs', 'exec sleep 60')
-    write({ credsStore: 'hangs' })
-    const hurried = new DockerCredentials({ file, clock, log, path: `${folder}:/usr/bin:/bin`, helperMs: 10_000 })
-    expect(await hurried.find('r')).toBeUndefined()
-    expect(log.lines[0]).toContain('it did not answer within 10 s')
+  test('a helper that failed is asked again soon, and warned of seldom', async () => {
+    const ready = join(folder, 'ready')
+    helper('boots', `[ -e ${ready} ] && echo '{"Username":"me","Secret":"helped"}' || exit 1`)
+    write({ credsStore: 'boots' })
+    for (let i = 0; i < 3; i++) {
+      expect(await credentials.find('r')).toBeUndefined()
+      clock.skip(5_000)
+    }
+    expect(log.lines).toHaveLength(2)
+    writeFileSync(ready, '')
+    expect(password(await credentials.find('r'))).toBe('helped')
+    rmSync(ready)
+    clock.skip(200_000)
+    expect(password(await credentials.find('r'))).toBe('helped')
   })
+
+  test('a helper that failed is left alone for a moment', async () => {
+    const asked = join(folder, 'failed')
+    helper('fails-once', `echo asked >> ${asked}; exit 1`)
+    write({ credsStore: 'fails-once' })
+    await Promise.all([credentials.find('r'), credentials.find('r')])
+    await credentials.find('r')
+    expect(readFileSync(asked, 'utf8')).toBe('asked\n')
+  })
+
+  test('what a helper does not know is believed as long as what it does', async () => {
+    const asked = join(folder, 'unknown')
+    helper('knows-none', `echo asked >> ${asked}; echo 'credentials not found in native keychain'; exit 1`)
+    write({ credsStore: 'knows-none' })
+    await credentials.find('r')
+    clock.skip(200_000)
+    await credentials.find('r')
+    expect(readFileSync(asked, 'utf8')).toBe('asked\n')
+  })
+
+  test.each(['exec sleep 20', 'sleep 20'])(
+    'a helper that hangs in `%s` is ended, and not waited for',
+    async (script) => {
+      helper('hangs', script)
+      write({ credsStore: 'hangs' })
+      const hurried = new DockerCredentials({ file, clock, log, path: `${folder}:/usr/bin:/bin`, helperMs: 10_000 })
+      expect(await hurried.find('r')).toBeUndefined()
+      expect(log.lines[0]).toContain('it did not answer within 10 s')
+    },
+    10_000,
+  )
 })

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import { firstThere, type Places, placesOf } from '../first-there.ts'
 import { lru } from '../lru.ts'
 import type { Log } from '../telemetry/log.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import {
   type Credential,
   credentialOfHelper,
@@ -44,8 +45,15 @@ export interface DockerCredentialsOptions {
 
 /** Helpers are programs: their answers are kept for a while, and those of cloud providers live for hours. */
 const helperTtlMs = 5 * 60_000
+/** That a helper failed is no answer: at boot what it asks itself may not be there yet. Counted from when it failed. */
+const failedTtlMs = 5_000
 /** A helper may be for all registries, and clients name those. */
 const mostHelped = 1024
+
+interface Helped {
+  readonly answer: Promise<Credential | undefined>
+  until: number
+}
 
 export class DockerCredentials implements Credentials {
   readonly #places: Places
@@ -56,9 +64,8 @@ export class DockerCredentials implements Credentials {
   readonly #helperMs: number
   #version = ''
   #config: DockerConfig = {}
-  readonly #helped = lru<string, { readonly answer: Promise<Credential | undefined>; readonly until: number }>(
-    mostHelped,
-  )
+  readonly #helped = lru<string, Helped>(mostHelped)
+  readonly #seldom: Seldom
 
   constructor({ file, clock, log, path, helperMs = 10_000 }: DockerCredentialsOptions) {
     this.#places = file
@@ -66,6 +73,7 @@ export class DockerCredentials implements Credentials {
     this.#log = log
     this.#path = path
     this.#helperMs = helperMs
+    this.#seldom = new Seldom(clock)
   }
 
   /** Where they were; while there is no such file, the last place: people's own, where `docker login` writes. */
@@ -104,39 +112,57 @@ export class DockerCredentials implements Credentials {
   #fromHelper(account: string, helper: string, server: string): Promise<Credential | undefined> {
     const known = this.#helped.get(account)
     if (known && known.until > this.#clock.now()) return known.answer
-    const answer = this.#run(helper, server)
-    this.#helped.set(account, { answer, until: this.#clock.now() + helperTtlMs })
-    return answer
+    const helped: Helped = {
+      answer: this.#run(helper, server).catch((error) => {
+        helped.until = this.#clock.now() + failedTtlMs
+        const failed = `docker-credential-${helper} gave no credentials for ${server}: ${(error as Error).message}`
+        this.#seldom.tell(failed, (others) => this.#log.warn(`${failed}; going on without them`, others), server)
+        return undefined
+      }),
+      until: this.#clock.now() + helperTtlMs,
+    }
+    this.#helped.set(account, helped)
+    return helped.answer
   }
 
+  /** Undefined: it has none. @throws {Error} with why it did not say */
   async #run(helper: string, server: string): Promise<Credential | undefined> {
-    const program = `docker-credential-${helper}`
-    const fail = (why: string) => {
-      this.#log.warn(`${program} gave no credentials for ${server}: ${why}; going on without them`)
-      return undefined
+    if (!/^[A-Za-z0-9._-]+$/.test(helper)) throw new Error('this is not the name of a helper')
+    const file = Bun.which(`docker-credential-${helper}`, this.#path === undefined ? {} : { PATH: this.#path })
+    if (file === null) throw new Error('it is not installed, or not in the PATH of this process')
+    const [output, code] = await this.#answer(file, server)
+    if (code === 0) {
+      const credential = credentialOfHelper(output)
+      if (credential) return credential
+      throw new Error('its answer cannot be understood')
     }
-    if (!/^[A-Za-z0-9._-]+$/.test(helper)) return fail('this is not the name of a helper')
-    const file = Bun.which(program, this.#path === undefined ? {} : { PATH: this.#path })
-    if (file === null) return fail('it is not installed, or not in the PATH of this process')
-    let late = false
-    try {
-      const child = Bun.spawn([file, 'get'], {
-        stdin: Buffer.from(server),
-        stdout: 'pipe',
-        stderr: 'ignore',
-        maxBuffer: 64 * 1024,
-      })
-      const cancel = this.#clock.after(this.#helperMs, () => {
-        late = true
-        child.kill('SIGKILL')
-      })
-      const [output, code] = await Promise.all([new Response(child.stdout).text(), child.exited]).finally(cancel)
-      if (late) return fail(`it did not answer within ${this.#helperMs / 1000} s`)
-      if (code === 0) return credentialOfHelper(output) ?? fail('its answer cannot be understood')
-      // The protocol's only way to say that it knows no such account.
-      return output.includes('credentials not found') ? undefined : fail(`it ended with exit code ${code}`)
-    } catch {
-      return fail('it cannot be run')
-    }
+    // The protocol's only way to say that it knows no such account.
+    if (output.includes('credentials not found')) return undefined
+    throw new Error(`it ended with exit code ${code}`)
+  }
+
+  /** What it wrote, and its exit code. */
+  #answer(file: string, server: string): Promise<[string, number]> {
+    const child = started(file, server)
+    const late = Promise.withResolvers<never>()
+    const cancel = this.#clock.after(this.#helperMs, () => {
+      child.kill('SIGKILL')
+      // Not waited for: what it started itself may go on, and keep its output open.
+      late.reject(new Error(`it did not answer within ${this.#helperMs / 1000} s`))
+    })
+    return Promise.race([Promise.all([new Response(child.stdout).text(), child.exited]), late.promise]).finally(cancel)
+  }
+}
+
+function started(file: string, server: string) {
+  try {
+    return Bun.spawn([file, 'get'], {
+      stdin: Buffer.from(server),
+      stdout: 'pipe',
+      stderr: 'ignore',
+      maxBuffer: 64 * 1024,
+    })
+  } catch (cause) {
+    throw new Error('it cannot be run', { cause })
   }
 }

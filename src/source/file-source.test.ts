@@ -21,7 +21,8 @@ interface Served {
   most: number
   status: number | undefined
   ranges: boolean
-  head: boolean
+  /** What a HEAD is refused with. */
+  head: number | undefined
 }
 
 let server: Server
@@ -29,7 +30,7 @@ let origin: string
 let served: Served
 let asked: string[]
 beforeEach(async () => {
-  served = { bytes, etag: '"one"', most: Number.POSITIVE_INFINITY, status: undefined, ranges: true, head: true }
+  served = { bytes, etag: '"one"', most: Number.POSITIVE_INFINITY, status: undefined, ranges: true, head: undefined }
   asked = []
   server = createServer(answer)
   server.listen(0, '127.0.0.1')
@@ -45,11 +46,11 @@ function answer({ method, headers: { range } }: IncomingMessage, response: Serve
   asked.push(`${method} ${range ?? 'all'}`)
   const refuse = (status: number) => void response.writeHead(status).end()
   if (served.status) return refuse(served.status)
-  if (method === 'HEAD' && !served.head) return refuse(405)
+  if (method === 'HEAD' && served.head) return refuse(served.head)
   const match = /^bytes=(\d+)-(\d*)$/.exec(served.ranges ? (range ?? '') : '')
   const size = served.bytes.length
   const [start, end] = match ? [Number(match[1]), match[2] ? Number(match[2]) + 1 : size] : [0, size]
-  if (start >= size) return refuse(416)
+  if (match && start >= size) return refuse(416)
   response.writeHead(match ? 206 : 200, {
     'content-length': String(end - start),
     ...(served.etag ? { etag: served.etag } : {}),
@@ -118,11 +119,17 @@ describe('a file', () => {
     expect((await read()).bytes.equals(served.bytes)).toBe(true)
   })
 
-  test('has the size that the first byte tells where HEAD is not known', async () => {
-    served.head = false
+  // A URL that is signed for GET answers 403 to HEAD.
+  test.each([401, 403, 405, 501])('is as a GET says where HEAD is answered with %d', async (status) => {
+    served.head = status
     const { source, repository } = setUp()
+    const named = { repository, kind: 'blob', reference: digest } as const
     expect((await source.stat({ repository })).size).toBe(bytes.length)
     expect(await source.version(repository)).toEqual({ validator: 'etag "one"', size: bytes.length })
+    expect(await codeOf(source.admits(named, 'anyone'))).toBe('none')
+    served.bytes = new Uint8Array()
+    expect((await source.stat({ repository })).size).toBe(0)
+    expect(await codeOf(source.admits(named, 'anyone'))).toBe('none')
   })
 
   test.each([

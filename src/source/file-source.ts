@@ -24,6 +24,9 @@ import { sameBytes } from './same-bytes.ts'
 import type { Location, OpenBody, Passed, Resolved, Source, Stat } from './source.ts'
 import { type ListedUpstreams, Upstreams } from './upstreams.ts'
 
+/** To HEAD: some servers know no such method, and a signed URL is good for the one that it was signed for. GET decides. */
+const undecided = [401, 403, 405, 501]
+
 export type FileSourceOptions = Omit<RegistrySourceOptions, 'credentialsFile'>
 
 /** The file as it is now, from its beginning. */
@@ -99,11 +102,9 @@ export class FileSource implements Source, Door {
 
   async admits({ repository }: Named, asker: Asker): Promise<void> {
     mustBeNobody(asker, repository)
-    const head = await this.#send(repository, 'HEAD', {}, undefined, [405])
+    const head = await this.#send(repository, 'HEAD', {}, undefined, undecided)
     head.close()
-    if (head.status !== 405) return
-    const get = await this.#send(repository, 'GET', { range: 'bytes=0-0' }, undefined)
-    get.close()
+    if (head.status >= 300) await this.#begun(repository, undefined)
   }
 
   async shows({ repository }: Named, asker: Asker, start: number, bytes: Uint8Array): Promise<void> {
@@ -136,14 +137,22 @@ export class FileSource implements Source, Door {
 
   async #head(repository: Repository, signal: AbortSignal | undefined): Promise<Answer> {
     return retrying(this.#retry, signal, async () => {
-      const head = await this.#send(repository, 'HEAD', {}, signal, [405, 501])
+      const head = await this.#send(repository, 'HEAD', {}, signal, undecided)
       await head.discard()
-      if (head.status < 300 && sizeOf(head) !== undefined) return head
-      // Some servers know no HEAD, or do not say there how long it is.
-      const get = await this.#send(repository, 'GET', { range: 'bytes=0-0' }, signal)
-      get.close()
-      return get
+      // Some do not say there how long it is.
+      return head.status < 300 && sizeOf(head) !== undefined ? head : this.#begun(repository, signal)
     })
+  }
+
+  /** What a GET says that is read no further. @throws {Failure} */
+  async #begun(repository: Repository, signal: AbortSignal | undefined): Promise<Answer> {
+    const first = await this.#send(repository, 'GET', { range: 'bytes=0-0' }, signal, [416])
+    first.close()
+    if (first.status !== 416) return first
+    // An empty file has no first byte.
+    const all = await this.#send(repository, 'GET', {}, signal)
+    all.close()
+    return all
   }
 
   #get(
@@ -167,7 +176,6 @@ export class FileSource implements Source, Door {
     end?: number,
   ): Promise<OpenBody> {
     const about = String(urlOfFile(repository))
-    const version = versionOf(first.headers)
     const size = sizeOf(first)
     if (size === undefined || start > size) {
       first.close()
@@ -178,7 +186,7 @@ export class FileSource implements Source, Door {
     const until = all ? undefined : end
     const reopen = async (from: number) => {
       const answer = await this.#get(repository, from, signal, [], until)
-      if (sameVersion(version, versionOf(answer.headers))) return answer
+      if (sameVersion(first.headers, answer.headers)) return answer
       answer.close()
       throw new Failure('corrupt', `${about} changed while it was read`)
     }

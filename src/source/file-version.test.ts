@@ -38,10 +38,30 @@ describe('a version is known', () => {
   })
 })
 
-test('two answers are of one version unless something says that they are not', () => {
-  expect(sameVersion(of({ etag: '"a"' }), of({ etag: '"a"' }))).toBe(true)
-  expect(sameVersion(of({ etag: '"a"' }), of({ etag: '"b"' }))).toBe(false)
-  expect(sameVersion(of({ etag: '"a"' }), of({}))).toBe(false)
-  expect(sameVersion(of({}), of({}))).toBe(true)
-  expect(sameVersion(of({ 'x-checksum-sha256': hex }), of({ 'x-checksum-sha256': hex.replace('e', 'f') }))).toBe(false)
+const sum = { 'x-checksum-sha256': hex }
+const otherSum = { 'x-checksum-sha256': hex.replace('e', 'f') }
+const time = { 'last-modified': modified }
+const otherTime = { 'last-modified': 'Sat, 21 Nov 2026 10:00:01 GMT' }
+
+test.each<[string, Record<string, string>, Record<string, string>, boolean]>([
+  ['one entity tag', { etag: '"a"' }, { etag: '"a"' }, true],
+  ['two entity tags', { etag: '"a"' }, { etag: '"b"' }, false],
+  ['an entity tag that has become strong', { etag: 'W/"a"' }, { etag: '"a"' }, true],
+  ['two weak entity tags', { etag: 'W/"a"' }, { etag: 'W/"b"' }, false],
+  ['an entity tag that is gone', { etag: '"a"' }, {}, false],
+  ['an entity tag that is gone, and one time', { etag: '"a"', ...time }, time, true],
+  ['one entity tag, whatever the time', { etag: '"a"', ...time }, { etag: '"a"', ...otherTime }, true],
+  ['two times', time, otherTime, false],
+  [
+    'one time that is a minute ago by now',
+    { ...time, date: 'Sat, 21 Nov 2026 10:00:59 GMT' },
+    { ...time, date: 'Sat, 21 Nov 2026 10:01:00 GMT' },
+    true,
+  ],
+  ['nothing', {}, {}, true],
+  ['two digests', { ...sum, etag: '"a"' }, { ...otherSum, etag: '"a"' }, false],
+  ['one digest, at two hosts of a server', { ...sum, etag: '"a"' }, { ...sum, etag: '"b"' }, true],
+])('two answers with %s are of one version, or not', (_, a, b, same) => {
+  expect(sameVersion(new Headers(a), new Headers(b))).toBe(same)
+  expect(sameVersion(new Headers(b), new Headers(a))).toBe(same)
 })

@@ -19,9 +19,23 @@ export function versionOf(headers: Headers): FileVersion {
   return { ...(validator ? { validator } : {}), ...(digest ? { digest } : {}) }
 }
 
-/** Of two answers in a row for the same URL: nothing says that they differ. */
-export function sameVersion(a: FileVersion, b: FileVersion): boolean {
-  return a.validator === b.validator && (a.digest === undefined || b.digest === undefined || a.digest === b.digest)
+/**
+ * Of two answers in a row for the same URL: the best that both say of their version is the same, or neither says anything.
+ * It takes less than a validator, which a file that was written a moment ago does not have yet: Last-Modified counts as it
+ * is, and an entity tag whether it is weak or not, as servers have it weak for such a file and strong a moment later.
+ */
+export function sameVersion(a: Headers, b: Headers): boolean {
+  const said = [statedDigest, tagOf, modifiedOf].map((of) => [of(a), of(b)] as const)
+  const both = said.find(([one, other]) => one !== undefined && other !== undefined)
+  return both ? both[0] === both[1] : said.flat().every((one) => one === undefined)
+}
+
+function tagOf(headers: Headers): string | undefined {
+  return headers.get('etag')?.trim().replace(/^W\//, '')
+}
+
+function modifiedOf(headers: Headers): string | undefined {
+  return headers.get('last-modified')?.trim()
 }
 
 function validatorOf(headers: Headers): string | undefined {

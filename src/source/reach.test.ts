@@ -247,6 +247,34 @@ describe('a connection', () => {
   })
 })
 
+test('a resolver that never answers is waited for once in half a minute where a proxy resolves', async () => {
+  const asked: string[] = []
+  const lookup = (host: string) => {
+    asked.push(host)
+    return new Promise<string[]>(() => {})
+  }
+  const proxy = ({ protocol }: URL) => (protocol === 'https:' ? 'http://proxy:3128' : undefined)
+  const { clock, address } = setUp({ lookup, proxy })
+  const waited = async (url: string, listed = true) => {
+    const start = clock.now()
+    let took: number | undefined
+    void address('https://registry.corp', url, listed)
+      .catch(() => {})
+      .then(() => {
+        took = clock.now() - start
+      })
+    while (took === undefined && clock.now() < start + 60_000) await clock.run(1000)
+    return took
+  }
+  const cdn = 'https://cdn.example/blob'
+  expect([await waited(cdn), await waited(cdn), await waited(cdn, false)]).toEqual([5_000, 0, 0])
+  expect(asked).toEqual(['cdn.example'])
+  // What does not go through the proxy needs the address.
+  expect([await waited('http://cdn.example/blob'), await waited('http://cdn.example/blob')]).toEqual([5_000, 5_000])
+  clock.advance(30_000)
+  expect(await waited(cdn)).toBe(5_000)
+})
+
 test('what was resolved is believed for half a minute', async () => {
   const { clock, asked, allowed } = setUp()
   for (let i = 0; i < 3; i++) await allowed('https://ghcr.io', 'https://ghcr.io/v2/')

@@ -56,10 +56,17 @@ interface Found {
   readonly failed: Map<number, Set<string>>
 }
 
+interface Looked {
+  readonly found: Promise<Found>
+  readonly at: number
+  /** The name has no address, or nobody said one. */
+  vain: boolean
+}
+
 export class Reach {
   readonly #clock: Clock
   readonly #o: Required<ReachOptions>
-  readonly #known = lru<string, { readonly found: Promise<Found>; readonly at: number }>(1024)
+  readonly #known = lru<string, Looked>(1024)
 
   constructor(clock: Clock, options: ReachOptions = {}) {
     this.#clock = clock
@@ -76,8 +83,10 @@ export class Reach {
     const proxy = this.#o.proxy(url)
     const byName: Way = { address: undefined, proxy }
     if (upstream.listed && url.origin === upstream.origin) return byName
-    const found = await this.#find(url.hostname)
-    const own = upstream.listed ? (await this.#find(new URL(upstream.origin).hostname)).places : []
+    const found = await this.#find(url)
+    // Most are at no such place, and where the registry is itself need not be known.
+    const asks = found.places.length > 0 && upstream.listed
+    const own = asks ? (await this.#find(new URL(upstream.origin))).places : []
     const place = found.places.find((place) => !own.includes(place))
     if (place !== undefined) {
       throw new Failure(
@@ -120,17 +129,24 @@ export class Reach {
     return choice
   }
 
-  #find(hostname: string): Promise<Found> {
-    const host = hostOf(hostname)
+  /**
+   * Nothing is not believed for long: a resolver that was late may be in time for the next. Behind a proxy it may well be
+   * one that knows no names of the outside, and each request would wait for it.
+   */
+  #find(url: URL): Promise<Found> {
+    const host = hostOf(url.hostname)
     const now = this.#clock.now()
     const known = this.#known.get(host)
-    if (known && now - known.at < believedMs) return known.found
-    const found = this.#resolve(host)
-    this.#known.set(host, { found, at: now })
-    return found
+    if (known && now - known.at < believedMs && !(known.vain && this.#o.proxy(url) === undefined)) return known.found
+    const inVain = () => {
+      looked.vain = true
+    }
+    const looked: Looked = { found: this.#resolve(host, inVain), at: now, vain: false }
+    this.#known.set(host, looked)
+    return looked.found
   }
 
-  async #resolve(host: string): Promise<Found> {
+  async #resolve(host: string, inVain: () => void): Promise<Found> {
     const own = await this.#o.own()
     const placeOf = (address: string) => this.#o.placeOf(address, own)
     const literal = placeOf(host)
@@ -143,8 +159,7 @@ export class Reach {
     })
     try {
       const addresses = await Promise.race([this.#o.lookup(host), late])
-      // Nothing is not believed for long: a resolver that was late may be in time for the next.
-      if (addresses.length === 0) this.#known.delete(host)
+      if (addresses.length === 0) inVain()
       const places = [...new Set(addresses.map(placeOf).filter((place) => place !== undefined))]
       return known(addresses, places)
     } finally {

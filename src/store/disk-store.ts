@@ -478,6 +478,10 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.#report()
   }
 
+  freed(bytes: number): void {
+    this.#room.freed(bytes)
+  }
+
   async adopt(spec: BlobSpec, path: string, segments: Iterable<Segment>): Promise<DiskBlob> {
     const borrowed = this.#blobs.get(spec.digest)
     // It shall stay, and that file may go.

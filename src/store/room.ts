@@ -113,6 +113,11 @@ export class Room {
     if (space && space.room < 0) this.#evict(this.#house.disk(), -space.room)
   }
 
+  /** So much was given up that is no blob. */
+  freed(bytes: number): void {
+    this.#limits.space?.freed(bytes)
+  }
+
   /** Something else than want of room. */
   troubled(message: string): void {
     this.#refused = { message, at: this.#limits.clock.now() }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { errorOf } from '../../test/fakes/bad-disk.ts'
 import { bytesOf } from '../../test/fakes/bytes.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf } from '../../test/fakes/disk-stores.ts'
 import { digestOf } from '../oci/digest.ts'
 import type { Blob } from './blob-store.ts'
@@ -18,6 +19,7 @@ let taken: number
 let adopt: () => Promise<Blob>
 const store: Spooling = {
   checkOpen() {},
+  freed() {},
   reserve: () => () => {},
   took(more) {
     taken += more
@@ -101,6 +103,32 @@ describe('an upload into a store of a megabyte', () => {
     await first.discard()
     await second.append(chunk)
     expect(second.length).toBe(600_000)
+  })
+})
+
+describe('an upload onto a disk that is to have some space left', () => {
+  const { openStore } = diskStores({ each: true })
+  const chunk = new Uint8Array(300_000)
+
+  test('has the room of one that was given up at once, and not that of one that was kept', async () => {
+    let used = 0
+    const disk = () => ({ free: 1_000_000 - used, total: 1_000_000 })
+    const clock = new FakeClock()
+    const store = await openStore(undefined, { clock, keepFree: { bytes: 300_000 }, disk })
+    const [first, second, third] = [store.spool(), store.spool(), store.spool()]
+    await first.append(bytesOf(300_000))
+    await second.append(chunk)
+    expect(await messageOf(third.append(chunk))).toContain('lower --keep-free')
+    await second.discard()
+    await third.append(chunk)
+    const digest = digestOf(bytesOf(300_000))
+    store.pin({ digest, reason: 'home' })
+    await first.keep({ digest, kind: 'blob' }, [])
+    await first.discard()
+    expect(await messageOf(third.append(chunk))).toContain('lower --keep-free')
+    used = 600_000
+    clock.advance(1000)
+    expect(await messageOf(third.append(chunk))).toContain('lower --keep-free')
   })
 })
 

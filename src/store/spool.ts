@@ -21,6 +21,8 @@ export interface Spooling {
   reserve(claim: Claim, bytes: number): () => void
   /** So many more bytes of the disk are taken, which may be less than none. */
   took(bytes: number): void
+  /** So much of the disk is about to be free again. */
+  freed(bytes: number): void
   /** Makes the file at `path` the file of a blob that has `size` bytes, if it is not there already. */
   adopt(
     spec: { readonly digest: Digest; readonly size: number; readonly kind: BlobKind; readonly mediaType?: string },
@@ -107,6 +109,8 @@ export class FileSpool implements Spool, Claim {
   async discard(): Promise<void> {
     this.#over = true
     await this.#work.catch(() => {})
+    // What has become a blob has taken its bytes along.
+    if (!this.#ended) this.#store.freed(this.#size)
     await this.#end()
   }
 

@@ -110,6 +110,8 @@ function presented(node: NodeCard, clock: Clock): Promise<Uint8Array> {
   const late = `${node.url} presented no certificate within ${wireRules.pingDeadline / 1000} s`
   return deadline(clock, wireRules.pingDeadline, late, async (signal) => {
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+    // Where packets are dropped it is looked at only when the connection is given up, long after the deadline.
+    promise.catch(() => {})
     const failed = (why: string) => reject(new Failure('unavailable', `${node.url}: ${why}`))
     signal.addEventListener('abort', () => failed('given up'), { once: true })
     const socket = await Bun.connect({

@@ -75,8 +75,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       datastore: new Records(identity.privateKey.publicKey),
       nodeInfo: { name: 'shoal', userAgent: 'shoal' },
       addresses: {
-        // libp2p listens on addresses only, never on names.
-        listen: [multiaddrOf(address.host === 'localhost' ? '127.0.0.1' : address.host, address.port)],
+        listen: hostsOf(address.host).map((host) => multiaddrOf(host, address.port)),
         // With port 0 the real one is known only once it is open; the addresses of the interfaces have to do then.
         ...(address.port !== 0 && { announceFilter: () => [advertised(options)] }),
       },
@@ -146,6 +145,20 @@ export async function readdress(host: Host): Promise<void> {
   await host.peerStore.patch(host.peerId, {
     multiaddrs: host.getMultiaddrs().map((address) => address.decapsulate(`/p2p/${host.peerId}`)),
   })
+}
+
+/** libp2p listens on addresses only, never on names; and where it listens for IPv6, for nothing else. */
+function hostsOf(host: string): string[] {
+  if (host === 'localhost') return ['127.0.0.1']
+  return host === '::' ? ['0.0.0.0', '::'] : [host]
+}
+
+/** Which port is reached at that address: the kernel chooses one for each kind of them where it is told to. */
+export function portAt(host: Host, address: string): number {
+  const wanted = address.includes(':') ? 'ip6' : 'ip4'
+  const found = host.getMultiaddrs().map((at) => at.getComponents())
+  const at = found.find(([first]) => first?.name === wanted) ?? found[0]
+  return Number(at?.find(({ name }) => name === 'tcp')?.value ?? 0)
 }
 
 function advertised({ identity, address, advertise }: HostOptions): Multiaddr {

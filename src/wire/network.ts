@@ -7,7 +7,7 @@
  */
 import { networkInterfaces } from 'node:os'
 import type { Clock, Random } from '../clock.ts'
-import { type Interfaces, isWildcard, pickPlace } from '../cluster/advertise.ts'
+import { type Interfaces, isWildcard, outOfReach, pickPlace } from '../cluster/advertise.ts'
 import type { Identity } from '../cluster/identity.ts'
 import type { KeyRing } from '../cluster/key-ring.ts'
 import { announceEvery, MemberTable, memberTimes } from '../cluster/member-table.ts'
@@ -15,7 +15,7 @@ import type { Membership } from '../cluster/membership.ts'
 import { type Mode, modes, type NodeCard, type NodeId, type NodeInfo } from '../cluster/node-info.ts'
 import { Tickets } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
-import { type Address, formatAddress, isLoopback } from '../listen.ts'
+import { type Address, formatAddress } from '../listen.ts'
 import type { Meter } from '../meter.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -27,7 +27,7 @@ import { KadDirectory } from './directory.ts'
 import { encrypt, plain } from './encryption.ts'
 import { type AnnounceSource, Heartbeat } from './heartbeat.ts'
 import { Greeter, helloProtocol } from './hello.ts'
-import { type Host, type HostOptions, multiaddrOf, readdress, startHost } from './host.ts'
+import { type Host, type HostOptions, multiaddrOf, portAt, readdress, startHost } from './host.ts'
 import { HttpWire, introduce } from './http-wire.ts'
 import { parseJoin } from './join.ts'
 import { Joiner } from './joiner.ts'
@@ -131,7 +131,8 @@ export class Network {
     const seldom = new Seldom(clock)
     const { interfaces = networkInterfaces } = options
     const listenHost = options.peerAddr.host
-    const place = pickPlace(interfaces(), listenHost)
+    const found = interfaces()
+    const place = pickPlace(found, listenHost)
     const follows = options.advertise === undefined && isWildcard(listenHost)
     let advertise = options.advertise ?? place.address
     // Another address later is one all the same, and those are always answered to.
@@ -161,11 +162,8 @@ export class Network {
     const ownKey = new OwnKey({ log, seldom })
     ownKey.at(own.p2p)
     log.debug('the network is up', { node: self.id, url: self.url, p2p: self.p2p })
-    if (follows && isLoopback(advertise)) {
-      log.warn('this host has no address that others could reach it at; the node takes the first one that it gets', {
-        url: self.url,
-      })
-    }
+    const trouble = follows ? outOfReach(found, options.peerAddr, options.p2pAddr) : undefined
+    if (trouble !== undefined) log.warn(trouble, { url: self.url })
 
     const table = new MemberTable(self, () => clock.now())
     watchMembers(table, log, seldom)
@@ -332,14 +330,10 @@ function startDiscovery(
 }
 
 function describe(options: NetworkOptions, advertise: string, server: RunningPeerServer, host: Host): NodeInfo {
-  const ports = host.getMultiaddrs().flatMap((address) => {
-    const tcp = address.getComponents().find((component) => component.name === 'tcp')
-    return tcp?.value ? [Number(tcp.value)] : []
-  })
   return {
     id: options.identity.id,
     url: `${options.encrypt ? 'https' : 'http'}://${formatAddress({ host: advertise, port: server.port })}`,
-    p2p: [multiaddrOf(advertise, options.p2pAddr.port || (ports[0] ?? 0))],
+    p2p: [multiaddrOf(advertise, options.p2pAddr.port || portAt(host, advertise))],
     modes: modes.filter((mode) => options.modes.includes(mode)),
     ...(options.zone !== undefined && { zone: options.zone }),
     version: options.version,

@@ -1,5 +1,5 @@
 /** The registry port of a seed that takes pushes, on loopback, with nobody else in its cluster. */
-import { systemClock } from '../../src/clock.ts'
+import { type Clock, systemClock } from '../../src/clock.ts'
 import type { Content } from '../../src/content/content.ts'
 import { ByHome, HomeContent } from '../../src/content/home-content.ts'
 import { Failure } from '../../src/failure.ts'
@@ -26,10 +26,18 @@ export interface PushedInit {
   readonly users?: Users
   readonly state?: string
   readonly limits?: Partial<ServerLimits>
+  /** The system's unless given. */
+  readonly clock?: Clock
 }
 
-export async function startPushed({ store, deletes = true, users, state: path = ':memory:', limits = {} }: PushedInit) {
-  const clock = systemClock
+export async function startPushed({
+  store,
+  deletes = true,
+  users,
+  state: path = ':memory:',
+  limits = {},
+  clock = systemClock,
+}: PushedInit) {
   const state = await openSqlite(path)
   const homes = new Homes([{ pattern: 'apps.corp/**' }])
   const node = new LoneNode({}, store)
