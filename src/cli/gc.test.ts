@@ -29,6 +29,18 @@ test('without it they go', async () => {
   expect(view.stored.size).toBe(0)
 })
 
+test.each([
+  ['removed 3 blobs', 'were not applied', []],
+  ['would remove 3 blobs', 'could not be applied', ['--dry-run']],
+])('%s, and why rules %s to what was pushed', async (first, rules, flags) => {
+  const { view, gc } = node()
+  const evict = view.evict.bind(view)
+  view.evict = async (bytes, carryOut) => ({ ...(await evict(bytes, carryOut)), trouble: 'no route to the state' })
+  const { code, out } = await gc('--to', '0', ...flags)
+  expect([code, out]).toEqual([0, expect.stringContaining(first)])
+  expect(out).toEndWith(`\nrules ${rules} to what was pushed: no route to the state`)
+})
+
 test('the limit is the node’s own unless said, and JSON is what the API has', async () => {
   const { view, gc } = node()
   const facts = evictionSchema.parse(JSON.parse((await gc('--json')).out))
