@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'bun:test'
+import { afterEach, expect, spyOn, test } from 'bun:test'
 import { FakeShell } from '../../test/fakes/shell.ts'
 import { evictionSchema } from '../admin/view.ts'
 
@@ -39,6 +39,17 @@ test.each([
   const { code, out } = await gc('--to', '0', ...flags)
   expect([code, out]).toEqual([0, expect.stringContaining(first)])
   expect(out).toEndWith(`\nrules ${rules} to what was pushed: no route to the state`)
+})
+
+test('what takes long is waited for', async () => {
+  const { gc } = node()
+  const deadlines = spyOn(AbortSignal, 'timeout')
+  try {
+    expect(await gc()).toMatchObject({ code: 0, err: '' })
+    expect(deadlines).not.toHaveBeenCalled()
+  } finally {
+    deadlines.mockRestore()
+  }
 })
 
 test('the limit is the node’s own unless said, and JSON is what the API has', async () => {

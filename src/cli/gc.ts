@@ -18,7 +18,8 @@ export function gc(program: Command, context: Context): void {
     .option('--json', 'as JSON, as the API has it')
     .action(async (options: { to?: string; dryRun?: boolean; json?: boolean }) => {
       const path = `/api/v1/eviction${options.to === undefined ? '' : `?to=${bytesOf(options.to)}`}`
-      const client = clientOf(command, context)
+      // Rules may ask backends about each image.
+      const client = clientOf(command, context).patient()
       const facts = options.dryRun ? await client.get(path, evictionSchema) : await client.post(path, evictionSchema)
       context.out(options.json ? JSON.stringify(facts, null, 2) : render(facts))
     })
