@@ -14,6 +14,7 @@ export const floors: readonly (readonly string[])[] = [
     'json.ts',
     'lru.ts',
     'span.ts',
+    'terminal-lines.ts',
     'turns.ts',
   ],
   ['aside.ts', 'oci', 'tar', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
