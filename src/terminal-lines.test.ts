@@ -8,6 +8,7 @@ test.each([
   ['a'.repeat(100), 0, `${'a'.repeat(78)}>`],
   ['a'.repeat(100), undefined, `${'a'.repeat(78)}>`],
   ['abc', 1, '>'],
+  ['a\u001b[2Jb', 20, 'a\\u001b[2Jb'],
 ])('%s in %p columns', (line, columns, shown) => {
   expect(cut(line, columns)).toBe(shown)
 })

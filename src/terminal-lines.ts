@@ -1,5 +1,6 @@
 /** Lines of a terminal that are drawn over: each stays a line, and the terminal as it was, however the process ends. */
 import type { GenericFormatter, Options } from 'cli-progress'
+import { printable } from './printable.ts'
 
 /** As far as it is needed of standard error. */
 export type Terminal = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number }
@@ -7,8 +8,9 @@ export type Terminal = NodeJS.WritableStream & { readonly isTTY?: boolean; reado
 /** Serial lines, and terminals that programs make, often do not know their size, and say 0. */
 const usualColumns = 80
 
-/** Never as wide as the window, for terminals would begin another line. */
-export function cut(line: string, columns = usualColumns): string {
+/** Printable, and never as wide as the window, for terminals would begin another line. */
+export function cut(text: string, columns = usualColumns): string {
+  const line = printable(text)
   const wide = columns || usualColumns
   if (Bun.stringWidth(line) < wide) return line
   let start = line.slice(0, Math.max(0, wide - 2))
