@@ -21,7 +21,7 @@ Run again it upgrades, and changes only the settings that are given. --uninstall
 
 Variables:
   SHOAL_RELEASES     where release files are: a URL or a folder with shoal-linux-x64 (and so on) and SHA256SUMS in it
-  SHOAL_RELEASE_KEY  a PEM file with a public key: SHA256SUMS must be signed by it, in SHA256SUMS.sig (needs openssl)
+  SHOAL_RELEASE_KEY  a PEM file with a public key: SHA256SUMS must be signed by it, in SHA256SUMS.sig (needs openssl 3.0)
   SHOAL_ALLOW_DOWNGRADE
                      1: install also what is older than what is installed
 
@@ -99,6 +99,11 @@ verify() {
 verify_signature() {
   [ -n "${SHOAL_RELEASE_KEY:-}" ] || return 0
   command -v openssl >/dev/null || fail "SHOAL_RELEASE_KEY is given, and openssl, which checks signatures, is not here"
+  # Ed25519 signs a message and not its hash, which the one of before 3.0 cannot check.
+  openssl pkeyutl -help 2>&1 | grep -q -e -rawin ||
+    fail "this openssl ($(openssl version)) cannot check Ed25519 signatures: 3.0 or newer is needed; nothing was installed"
+  openssl pkey -pubin -in "$SHOAL_RELEASE_KEY" -noout >/dev/null 2>&1 ||
+    fail "SHOAL_RELEASE_KEY names $SHOAL_RELEASE_KEY, which cannot be read as a public key in PEM; nothing was installed"
   fetch "$2.sig" "$1.sig" || fail "$2 has no signature beside it"
   openssl pkeyutl -verify -rawin -pubin -inkey "$SHOAL_RELEASE_KEY" -in "$1" -sigfile "$1.sig" >/dev/null 2>&1 ||
     fail "$2 is not signed by the key in $SHOAL_RELEASE_KEY; nothing was installed"
@@ -191,6 +196,9 @@ main() {
   # What the operator says about releases goes before what a node offers.
   if [ -z "$offer_url" ] && [ -z "${SHOAL_RELEASES:-}" ]; then
     fail "set SHOAL_RELEASES to where release files are (there is no public place for them yet), or take this script from a running node: curl http://HOST:4883/install.sh"
+  fi
+  if [ -z "${SHOAL_RELEASES:-}" ] && [ -n "${SHOAL_RELEASE_KEY:-}" ]; then
+    fail "a node's own binary is not signed; set SHOAL_RELEASES, or unset SHOAL_RELEASE_KEY"
   fi
   if [ -n "$offer_url" ] && [ ! -e "$settings" ]; then
     if [ -n "$offer_keyed" ] && ! given --cluster-key-file "$@"; then

@@ -91,4 +91,48 @@ describe.skipIf(obstacle !== '').each(shells)('what the installer brings, by %s'
     expect(install().code).toBe(0)
     expect(installed()).toBe(shoal('0.2.0'))
   })
+
+  test('is not said to be signed by another key when that could not be found out', () => {
+    release('0.2.0')
+    // As the one of Debian 11 says it.
+    mkdirSync(at('old'), { recursive: true })
+    writeFileSync(
+      at('old/openssl'),
+      '#!/bin/sh\ncase $* in version) echo "OpenSSL 1.1.1w  11 Sep 2023" ;; *) echo "-verify  -pubin" >&2; exit 1 ;; esac\n',
+      { mode: 0o755 },
+    )
+    const old = install({ PATH: `${at('old')}:${process.env.PATH}` })
+    expect([old.code, old.said]).toEqual([1, expect.stringContaining('this openssl (OpenSSL 1.1.1w  11 Sep 2023)')])
+    expect(old.said).toContain('3.0 or newer is needed')
+    for (const key of ['none', 'install.sh']) {
+      const { code, said } = install({ SHOAL_RELEASE_KEY: at(key) })
+      expect([code, said]).toEqual([1, expect.stringContaining('cannot be read as a public key in PEM')])
+      expect(said).toContain(at(key))
+    }
+    expect(existsSync(at('bin/shoal'))).toBe(false)
+  })
+
+  test('is said to be signed by another key when it is', () => {
+    release('0.2.0')
+    run(['openssl', 'genpkey', '-algorithm', 'ed25519', '-out', 'key2'])
+    run(['openssl', 'pkey', '-in', 'key2', '-pubout', '-out', 'public2'])
+    const { code, said } = install({ SHOAL_RELEASE_KEY: at('public2') })
+    expect([code, said]).toEqual([1, expect.stringContaining(`is not signed by the key in ${at('public2')}`)])
+  })
+
+  test("is no node's own binary where it must be signed", () => {
+    release('0.2.0')
+    const file = at(`files/shoal-${platform}`)
+    const sha256 = new Bun.CryptoHasher('sha256').update(readFileSync(file)).digest('hex')
+    const offer = `offer_url='${file}' offer_sha256='${sha256}' offer_platform='${platform}' offer_version='0.2.0'`
+    const script = readFileSync(at('install.sh'), 'utf8')
+    const offered = script.replace(/^offer_url=.*$/m, `${offer} offer_flags='' offer_keyed=''`)
+    writeFileSync(at('offered.sh'), offered)
+    const take = (env: Record<string, string>) => run([...shell.split(' '), 'offered.sh'], env)
+    const { code, said } = take({ SHOAL_RELEASE_KEY: at('public') })
+    expect([code, said]).toEqual([1, expect.stringContaining("a node's own binary is not signed; set SHOAL_RELEASES")])
+    expect(existsSync(at('bin/shoal'))).toBe(false)
+    expect(take({}).code).toBe(0)
+    expect(installed()).toBe(shoal('0.2.0'))
+  })
 })

@@ -7,6 +7,7 @@ import { supervised } from './cli/supervised.ts'
 import { systemClock } from './clock.ts'
 import { thisHost } from './config/host.ts'
 import { notifier, watchdogMs } from './notify.ts'
+import { printable } from './printable.ts'
 
 const signals = ['SIGTERM', 'SIGINT'] as const
 
@@ -24,14 +25,14 @@ const context: Context = {
         write: (text) => output.print(text),
       }
     : undefined,
-  out: (text) => output.print(`${text}\n`),
+  out: (text) => output.print(`${printable(text)}\n`),
   pour: (bytes) => output.pour(bytes),
-  err: (text) => void process.stderr.write(`${text}\n`),
+  err: (text) => void process.stderr.write(`${printable(text)}\n`),
   async ask(question) {
     if (!process.stdin.isTTY) return undefined
     const terminal = createInterface({ input: process.stdin, output: process.stdout })
     try {
-      return await terminal.question(question)
+      return await terminal.question(printable(question))
     } finally {
       terminal.close()
     }

@@ -6,6 +6,7 @@ import { infoOf } from '../test/fakes/members.ts'
 import { FakePreheats } from '../test/fakes/preheats.ts'
 import { blobSchema, memberSchema, type NodeView, nodeSchema, swarmSchema, transfersSchema } from './admin/view.ts'
 import { seededRandom } from './clock.ts'
+import { Failure } from './failure.ts'
 import { Mounted } from './lazy/mounted.ts'
 import { Meter } from './meter.ts'
 import { type NodeParts, viewOf } from './node-view.ts'
@@ -166,6 +167,25 @@ test('a pinned blob is not removed before it is unpinned', async () => {
     true,
     false,
   ])
+})
+
+test.each([
+  ['the state is away', new Failure('unavailable', 'no route to the state')],
+  ['another node sweeps', new Failure('try-later', 'another node is about to')],
+])('what is cached is evicted also where rules cannot be asked: %s', async (_, why) => {
+  const policy = { plan: () => Promise.reject(why), sweep: () => Promise.reject(why) }
+  const seed = viewOf({
+    ...parts(),
+    swarms,
+    preheats: new FakePreheats(),
+    replication: undefined,
+    policy,
+    notReady: () => [],
+  })
+  const { digest } = await node.store.put({ digest: digestOf(layer), kind: 'blob' }, layer)
+  expect(await seed.evict(0, false)).toMatchObject({ done: false, remove: [{ digest }], trouble: why.message })
+  expect(await seed.evict(0, true)).toMatchObject({ done: true, remove: [{ digest }], trouble: why.message })
+  expect(node.store.find(digest)).toBeUndefined()
 })
 
 test('a node tells who and where it is, since when, and what keeps it from serving', () => {

@@ -6,6 +6,7 @@ import type {
   ClusterFacts,
   ClusterHistoryFacts,
   DownloadFacts,
+  EvictionFacts,
   HistorySpan,
   KeptFacts,
   MemberFacts,
@@ -119,13 +120,13 @@ export function viewOf(parts: NodeParts): NodeView {
     evict: async (bytes, carryOut) => {
       const limit = bytes ?? store.usage().limit
       // What it lets go of may be evicted.
-      const kept = carryOut ? await parts.policy?.sweep() : await parts.policy?.plan()
+      const pushed = await pushedFacts(parts.policy, carryOut)
       const plan = carryOut ? await store.evict(bytes) : store.plan(bytes)
       return {
         ...(limit === undefined ? {} : { limit }),
         done: carryOut,
         ...evictionFacts(plan),
-        ...(kept ? { pushed: kept.map(keptFacts) } : {}),
+        ...pushed,
       }
     },
     transfers: (): Transfers => ({
@@ -204,6 +205,21 @@ function levelFacts({ until, ...facts }: LevelFacts) {
 
 function pinFacts({ until, ...pinned }: Pinned): PinFacts {
   return { ...pinned, ...(until === undefined ? {} : { until: new Date(until).toISOString() }) }
+}
+
+/** The state is out of reach, or another node sweeps: what is cached can go all the same. */
+async function pushedFacts(
+  policy: Keeps | undefined,
+  carryOut: boolean,
+): Promise<Pick<EvictionFacts, 'pushed' | 'trouble'>> {
+  if (!policy) return {}
+  try {
+    const kept = await (carryOut ? policy.sweep() : policy.plan())
+    return { pushed: kept.map(keptFacts) }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return { trouble: error.message }
+  }
 }
 
 function keptFacts({ repository, rule, plan }: KeptRepository): KeptFacts {

@@ -243,7 +243,17 @@ export function serveAdmin(
       port: address.port,
       maxRequestBodySize: limits.bodyBytes,
       idleTimeout: limits.idleSeconds,
-      fetch: (request, { pendingRequests }) => (pendingRequests > limits.requests ? busy() : app.fetch(request)),
+      async fetch(request, server) {
+        if (server.pendingRequests > limits.requests) return busy()
+        // That an answer takes long is no rest of its client. Bun knows that of requests with a body, once that has come.
+        if (request.body !== null) return app.fetch(request)
+        server.timeout(request, 0)
+        try {
+          return await app.fetch(request)
+        } finally {
+          server.timeout(request, limits.idleSeconds)
+        }
+      },
     }),
   )
   return {

@@ -67,3 +67,42 @@ test('answers that nobody takes count as under way, until their client leaves', 
     for (const client of clients) client.destroy()
   }
 })
+
+/** Bun looks for those that rest every four seconds. */
+const longerThanMs = 5000
+
+test('a client may wait for its answer longer than it may rest', async () => {
+  const slow = async () => {
+    await Bun.sleep(longerThanMs)
+    return new Response('at last')
+  }
+  const impatient = serveAdmin({ fetch: slow }, { host: '127.0.0.1', port: 0 }, { ...adminLimits, idleSeconds: 1 })
+  try {
+    const { port } = impatient.address
+    const ask = async (method: string) => (await fetch(`http://127.0.0.1:${port}`, { method, keepalive: false })).text()
+    expect(await Promise.all(['GET', 'POST', 'DELETE'].map(ask))).toEqual(['at last', 'at last', 'at last'])
+  } finally {
+    await impatient.close()
+  }
+})
+
+test('a client that takes nothing of its answer is cut after a while', async () => {
+  const long = ({ url }: Request) => new Response('x'.repeat(url.endsWith('/long') ? 64 * 1024 * 1024 : 1))
+  const limits = { ...adminLimits, idleSeconds: 1, requests: 1 }
+  const impatient = serveAdmin({ fetch: long }, { host: '127.0.0.1', port: 0 }, limits)
+  const { port } = impatient.address
+  const socket = connect(port, '127.0.0.1', () => socket.write('GET /long HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n'))
+  socket.pause().on('error', () => {})
+  const status = async () => (await fetch(`http://127.0.0.1:${port}`, { keepalive: false })).status
+  try {
+    await until(async () => (await status()) === 503)
+    const from = Date.now()
+    while ((await status()) !== 200) {
+      expect(Date.now() - from).toBeLessThan(4 * longerThanMs)
+      await Bun.sleep(100)
+    }
+  } finally {
+    socket.destroy()
+    await impatient.close()
+  }
+})

@@ -221,8 +221,9 @@ export const evictionSchema = z.object({
   keep: z.array(z.object({ digest, bytes: count, usedAt: time, reason: z.string() })),
   /** Bytes over the limit still, all that may go being gone. */
   missing: count,
-  /** What rules say of what was pushed; absent where nothing is pushed. */
+  /** What rules say of what was pushed; absent where nothing is pushed, or with `trouble`: why it is not known. */
   pushed: z.array(keptSchema).optional(),
+  trouble: z.string().optional(),
 })
 export type EvictionFacts = z.infer<typeof evictionSchema>
 

@@ -8,22 +8,32 @@ import { CommandError } from './exit.ts'
 const errorSchema = z.object({ error: z.object({ message: z.string() }) })
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
-const deadlineMs = 10_000
+const answersWithinMs = 10_000
 
 export class AdminClient {
   readonly #address: Address
   readonly #where: string
+  readonly #token: Secret | undefined
   readonly #headers: Record<string, string>
+  readonly #deadlineMs: number
 
-  constructor(address: Address, token: Secret | undefined) {
+  /** `deadlineMs`: how long an answer is waited for. */
+  constructor(address: Address, token: Secret | undefined, deadlineMs = answersWithinMs) {
     this.#address = address
     this.#where = formatAddress(address)
+    this.#token = token
+    this.#deadlineMs = deadlineMs
     this.#headers = token ? { authorization: `Bearer ${token.reveal()}` } : {}
   }
 
   /** For what anybody is told. */
   withoutToken(): AdminClient {
     return new AdminClient(this.#address, undefined)
+  }
+
+  /** For work that takes as long as it takes. */
+  patient(): AdminClient {
+    return new AdminClient(this.#address, this.#token, Number.POSITIVE_INFINITY)
   }
 
   /** @throws {CommandError} */
@@ -81,13 +91,15 @@ export class AdminClient {
         redirect: 'error',
         // HTTP_PROXY is meant for what lies outside; Bun would use it for 127.0.0.1 too.
         proxy: false,
-        signal: AbortSignal.timeout(deadlineMs),
+        // Bun by itself gives up after five minutes.
+        timeout: false,
+        ...(this.#deadlineMs < Number.POSITIVE_INFINITY ? { signal: AbortSignal.timeout(this.#deadlineMs) } : {}),
       })
     } catch (error) {
       const late = error instanceof Error && error.name === 'TimeoutError'
       throw new CommandError(
         late
-          ? `the node at ${this.#where} did not answer within ${deadlineMs / 1000} s; its log may say why`
+          ? `the node at ${this.#where} did not answer within ${this.#deadlineMs / 1000} s; its log may say why`
           : `no node answers at ${this.#where}; start one with \`shoal up\`, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
       )
     }

@@ -87,16 +87,34 @@ export function configure(program: Command, context: Context): void {
     })
 }
 
-/** For whoever removes the node: all engines as they were before they were pointed at it. */
-export async function undoAll(context: Context, dryRun: boolean, root = '/'): Promise<void> {
+/**
+ * For whoever removes the node: all engines as they were before they were pointed at it.
+ * @returns sentences about those that did not take it
+ */
+export async function undoAll(context: Context, dryRun: boolean, root = '/', apply = applyAt(root)): Promise<string[]> {
   const options = { root, backupDir, undo: true, yes: true, dryRun }
-  for (const engine of configuredEngines(root, backupDir)) await one(context, engine, options, nothingWanted)
+  const outcomes: (Outcome | undefined)[] = []
+  for (const engine of configuredEngines(root, backupDir)) {
+    outcomes.push((await one(context, engine, options, nothingWanted, apply)).outcome)
+  }
+  return outcomes.flatMap((outcome) => (outcome?.state === 'failed' ? [outcome.said] : []))
 }
 
-async function one(context: Context, engine: Engine, options: Options, find: () => Promise<Found>): Promise<Report> {
+export type Apply = typeof applied
+
+/** Engines are of the real host only. */
+const applyAt = (root: string): Apply | undefined => (root === '/' ? applied : undefined)
+
+/** `apply`: absent where no engine runs. */
+async function one(
+  context: Context,
+  engine: Engine,
+  options: Options,
+  find: () => Promise<Found>,
+  apply = applyAt(options.root),
+): Promise<Report> {
   const disk = new Disk(options.root)
-  const running = options.root === '/'
-  const setting = settingOf(engine, options.file, running)
+  const setting = settingOf(engine, options.file, options.root === '/')
   const backup = new Backup(disk, options.backupDir, engine)
   const kept = backup.kept()
   const former = backup.mirrors
@@ -112,9 +130,9 @@ async function one(context: Context, engine: Engine, options: Options, find: () 
   if (plan.edits.length === 0) {
     if (options.undo && !options.dryRun) backup.remove()
     say(options.undo ? `${engine}: there is nothing to undo` : `${engine} is configured already: nothing to change`)
-    if (engine !== 'docker' || !running || options.dryRun) return { ...report, done: true }
+    if (engine !== 'docker' || !apply || options.dryRun) return { ...report, done: true }
     // It may not have been told when that was written.
-    return { ...report, done: true, outcome: told(await applied(setting, 'reload', disk), say) }
+    return { ...report, done: true, outcome: told(await apply(setting, 'reload', disk), say) }
   }
   if (options.dryRun) {
     say('nothing was changed (--dry-run)')
@@ -128,7 +146,7 @@ async function one(context: Context, engine: Engine, options: Options, find: () 
     const place = before === undefined ? undefined : backup.placeOf(path)
     say(`written: ${path}${place ? ` (as it was: ${place})` : ''}`)
   }
-  const outcome = running ? told(await applied(setting, plan.effect, disk), say) : undefined
+  const outcome = apply && told(await apply(setting, plan.effect, disk), say)
   if (!options.undo) say(`to put back what was there: shoal configure ${engine} --undo`)
   return { ...report, done: true, ...(outcome ? { outcome } : {}) }
 }

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'bun:test'
+import { afterEach, expect, spyOn, test } from 'bun:test'
 import { FakeShell } from '../../test/fakes/shell.ts'
 import { evictionSchema } from '../admin/view.ts'
 
@@ -27,6 +27,29 @@ test('without it they go', async () => {
   const { code, out } = await gc('--to', '0')
   expect([code, out.split('\n')[0]]).toEqual([0, expect.stringContaining('removed 3 blobs (66 MiB), kept 0 (0 B)')])
   expect(view.stored.size).toBe(0)
+})
+
+test.each([
+  ['removed 3 blobs', 'were not applied', []],
+  ['would remove 3 blobs', 'could not be applied', ['--dry-run']],
+])('%s, and why rules %s to what was pushed', async (first, rules, flags) => {
+  const { view, gc } = node()
+  const evict = view.evict.bind(view)
+  view.evict = async (bytes, carryOut) => ({ ...(await evict(bytes, carryOut)), trouble: 'no route to the state' })
+  const { code, out } = await gc('--to', '0', ...flags)
+  expect([code, out]).toEqual([0, expect.stringContaining(first)])
+  expect(out).toEndWith(`\nrules ${rules} to what was pushed: no route to the state`)
+})
+
+test('what takes long is waited for', async () => {
+  const { gc } = node()
+  const deadlines = spyOn(AbortSignal, 'timeout')
+  try {
+    expect(await gc()).toMatchObject({ code: 0, err: '' })
+    expect(deadlines).not.toHaveBeenCalled()
+  } finally {
+    deadlines.mockRestore()
+  }
 })
 
 test('the limit is the node’s own unless said, and JSON is what the API has', async () => {

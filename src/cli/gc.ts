@@ -18,7 +18,8 @@ export function gc(program: Command, context: Context): void {
     .option('--json', 'as JSON, as the API has it')
     .action(async (options: { to?: string; dryRun?: boolean; json?: boolean }) => {
       const path = `/api/v1/eviction${options.to === undefined ? '' : `?to=${bytesOf(options.to)}`}`
-      const client = clientOf(command, context)
+      // Rules may ask backends about each image.
+      const client = clientOf(command, context).patient()
       const facts = options.dryRun ? await client.get(path, evictionSchema) : await client.post(path, evictionSchema)
       context.out(options.json ? JSON.stringify(facts, null, 2) : render(facts))
     })
@@ -31,7 +32,7 @@ function bytesOf(text: string): number {
   throw new ConfigError([`--to "${text}": expected a size such as 20GiB or 500MB, or 0 for nothing that can go`])
 }
 
-function render({ done, limit, remove, keep, missing, pushed = [] }: EvictionFacts): string {
+function render({ done, limit, remove, keep, missing, pushed = [], trouble }: EvictionFacts): string {
   const sum = (blobs: EvictionFacts['keep']) => bytes(blobs.reduce((total, blob) => total + blob.bytes, 0))
   const line = (word: string) => (blob: EvictionFacts['keep'][number]) =>
     `  ${word}  ${shortDigest(blob.digest)}  ${bytes(blob.bytes)}, last used ${blob.usedAt}: ${blob.reason}`
@@ -42,6 +43,7 @@ function render({ done, limit, remove, keep, missing, pushed = [] }: EvictionFac
     ...remove.map(line(done ? 'gone' : 'goes')),
     ...(done ? [] : keep.map(line('stays'))),
     ...pushed.flatMap((kept) => renderKept(kept, done)),
+    ...(trouble ? [`rules ${done ? 'were not' : 'could not be'} applied to what was pushed: ${trouble}`] : []),
     ...(missing > 0 ? [`${bytes(missing)} more than the limit stay: they are in use or pinned`] : []),
   ].join('\n')
 }

@@ -8,6 +8,7 @@ import { type Machine, machineAt } from '../install/machine.ts'
 import { resting } from '../install/running.ts'
 import { describe as describeStep, type Step } from '../install/step.ts'
 import type { HostFacts } from '../mount/kernel/support.ts'
+import { report } from './exit.ts'
 import { install } from './install.ts'
 
 let root: string
@@ -45,6 +46,18 @@ test('folders that are backends are opened to the service', () => {
   expect(would(...push, 'apps.corp/**=file:///srv/images')).toContain(dropIn)
   expect(would(...push, 'apps.corp/**=oci:///srv/images')).toContain(dropIn)
   expect(would(...push, 'apps.corp/**=s3://images')).not.toContain(dropIn)
+})
+
+test('settings that are no YAML are named with their line, also where more are given', () => {
+  mkdirSync(join(root, 'etc/shoal'), { recursive: true })
+  writeFileSync(join(root, 'etc/shoal/shoal.yaml'), 'zone: eu\nzone: us\n')
+  const complained: string[] = []
+  try {
+    would('--mode', 'peer')
+  } catch (error) {
+    expect(report(error, { err: (text) => complained.push(text) }, 'install')).toBe(2)
+  }
+  expect(complained[0]).toStartWith('shoal: /etc/shoal/shoal.yaml:2: ')
 })
 
 describe('what cannot work is not begun', () => {

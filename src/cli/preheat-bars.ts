@@ -1,6 +1,7 @@
 /** A preheat at a terminal: a bar for each node, as many as one looks at, and one for all of them. */
 import { Format, MultiBar, type SingleBar } from 'cli-progress'
 import type { PreheatFacts } from '../admin/preheats.ts'
+import { barOptions, type Terminal } from '../terminal-lines.ts'
 import { type BarLine, barText, countsText, noteOf, shortNode } from './preheat-text.ts'
 
 const mostBars = 16
@@ -9,20 +10,14 @@ export class PreheatBars {
   readonly #bars: MultiBar
   readonly #lines = new Map<string, { bar: SingleBar; line: BarLine }>()
 
-  constructor() {
-    this.#bars = new MultiBar({
-      stream: process.stderr,
-      clearOnComplete: true,
-      // The cursor would stay away if the process were killed.
-      hideCursor: false,
-      linewrap: false,
-      fps: 5,
-      format: (options, { progress }, { key }: { key: string }) => {
+  constructor(stream: Terminal = process.stderr) {
+    this.#bars = new MultiBar(
+      barOptions(stream, (options, { progress }, { key }: { key: string }) => {
         const known = this.#lines.get(key)
         const bar = Format.BarFormat(progress, { ...options, barsize: 20 })
         return known ? barText(known.line, bar) : ''
-      },
-    })
+      }),
+    )
   }
 
   show(facts: PreheatFacts): void {

@@ -1,5 +1,7 @@
 /** Text that is drawn again in place: what is sent to a terminal (ECMA-48, and xterm's second screen). Pure. */
 
+import { cut } from '../terminal-lines.ts'
+
 /** Standard output where it is a terminal. */
 export interface Screen {
   /** As it is now: people make it larger and smaller. */
@@ -14,19 +16,14 @@ export const leave = `${csi}?25h${csi}?1049l`
 
 /** From the top, over what is there: clearing first would flicker. What does not fit is cut, and it is said how much. */
 export function redraw(text: string, size: ReturnType<Screen['size']>): string {
-  // Serial lines, and terminals that programs make, often do not know their size, and say 0.
-  const columns = size.columns || 80
+  // Some do not know their size, and say 0.
   const rows = size.rows || 24
   const lines = text.split('\n')
   const shown =
     lines.length <= rows
       ? lines
       : [...lines.slice(0, rows - 1), `... ${lines.length - rows + 1} more lines: make the window larger`]
-  // A line as wide as the window, and the last one's end, must not move it.
-  const body = shown.map((line) => `${cut(line, columns)}${csi}K`).join('\r\n')
+  // The last one's end must not move it.
+  const body = shown.map((line) => `${cut(line, size.columns)}${csi}K`).join('\r\n')
   return `${csi}H${body}${csi}J`
-}
-
-function cut(line: string, columns: number): string {
-  return Bun.stringWidth(line) < columns ? line : `${line.slice(0, Math.max(0, columns - 2))}>`
 }

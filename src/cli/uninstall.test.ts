@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Command } from 'commander'
 import { FakeContext } from '../../test/fakes/context.ts'
+import type { Outcome } from '../configure/apply.ts'
 import { machineAt } from '../install/machine.ts'
 import type { MounterFacts } from '../mount/mounter/api.ts'
 import { containerdFor } from './install-snapshotter.ts'
@@ -85,6 +86,34 @@ describe("containerd's configuration is what it was, byte for byte", () => {
     expect(readFileSync(join(root, file), 'utf8')).toBe(before)
     const left = ['etc/containerd/certs.d', 'etc/shoal'].filter((path) => existsSync(join(root, path)))
     expect(left).toEqual([])
+  })
+})
+
+describe('an engine that does not take its configuration back', () => {
+  const said = 'dockerd (pid 7) was told to read /etc/docker/daemon.json and did not take it; its log says why'
+  const apply = (state: Outcome['state']) => async () => ({ state, said })
+
+  test.each([
+    ['failed', [said]],
+    ['told', []],
+  ] as const)('is known to whoever undoes that: %s', async (state, failed) => {
+    put('/etc/docker/daemon.json', '{}')
+    await run(['configure', 'docker', '--yes', '--root', root], new FakeContext())
+    expect(await undoEngines(new FakeContext(), true, root, apply(state))).toEqual([])
+    expect(await undoEngines(new FakeContext(), false, root, apply(state))).toEqual([...failed])
+    expect(readFileSync(join(root, 'etc/docker/daemon.json'), 'utf8')).toBe('{}')
+  })
+
+  test('keeps nothing from being removed, and is told as a failure', async () => {
+    put('/usr/local/bin/shoal')
+    const context = new FakeContext()
+    const program = new Command()
+    uninstall(program, context, machineAt(root), async () => [said])
+    const removing = program.parseAsync(['uninstall'], { from: 'user' })
+    await expect(removing).rejects.toThrow('an engine goes on with the mirror that is gone, until it is restarted')
+    expect(context.complained).toEqual([`shoal: ${said}`])
+    expect(context.printed.at(-1)).toBe('shoal is removed from this host')
+    expect(existsSync(join(root, 'usr/local/bin/shoal'))).toBe(false)
   })
 })
 

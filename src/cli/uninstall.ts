@@ -6,7 +6,7 @@ import { places, usualData } from '../install/places.ts'
 import { uninstallPlan } from '../install/plan.ts'
 import { variablesOf } from '../install/settings-file.ts'
 import { describe } from '../install/step.ts'
-import { undoAll } from './configure.ts'
+import { type Apply, undoAll } from './configure.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { accountOf, refuseBesideNode } from './install.ts'
@@ -23,7 +23,13 @@ interface Options {
   readonly dryRun?: boolean
 }
 
-export function uninstall(program: Command, context: Context, machine?: Machine): void {
+/** `undo`: engines are of the real host only. */
+export function uninstall(
+  program: Command,
+  context: Context,
+  machine?: Machine,
+  undo: typeof undoEngines = machine ? async () => [] : undoEngines,
+): void {
   program
     .command('uninstall')
     .description('stop the service, and remove it, its settings and its data from this host')
@@ -37,20 +43,26 @@ export function uninstall(program: Command, context: Context, machine?: Machine)
       if (!options.keepData) refuseWhileUsed(host)
       // Its socket is for root alone.
       const mounter = context.host.root ? await idleMounter(host, options.keepData ?? false) : undefined
-      // Engines are of the real host only.
-      if (!machine && context.host.root) await undoEngines(context, options.dryRun ?? false)
+      const failed = context.host.root ? await undo(context, options.dryRun ?? false) : []
+      // Its files are as they were, and it goes to the registry when nobody answers at the mirror: the rest can go.
+      for (const said of failed) context.err(`shoal: ${said}`)
       uninstallFrom(host, dataDir, mounter, options, context)
+      if (failed.length > 0)
+        throw new CommandError('an engine goes on with the mirror that is gone, until it is restarted')
     })
 }
 
-/** What was put there last is taken back first: so each finds its files as it wrote them. `root`: what stands for `/`. */
-export async function undoEngines(context: Context, dryRun: boolean, root = '/'): Promise<void> {
+/**
+ * What was put there last is taken back first: so each finds its files as it wrote them. `root`: what stands for `/`.
+ * @returns sentences about engines that did not take it
+ */
+export async function undoEngines(context: Context, dryRun: boolean, root = '/', apply?: Apply): Promise<string[]> {
   const { latest } = containerdWithout(root)
-  if (!latest) await undoAll(context, dryRun, root)
+  const failed = latest ? [] : await undoAll(context, dryRun, root, apply)
   const containerd = containerdWithout(root)
   for (const line of containerd.lines) context.out(line)
   if (!dryRun) containerd.write()
-  if (latest) await undoAll(context, dryRun, root)
+  return latest ? await undoAll(context, dryRun, root, apply) : failed
 }
 
 function refuse(machine: Machine, dataDir: string, options: Options, context: Context): void {

@@ -1,5 +1,6 @@
 /** What nodes tell each other about themselves. */
 import { z } from 'zod'
+import { plainText } from '../printable.ts'
 
 export const modes = ['peer', 'seed', 'scheduler'] as const
 export type Mode = (typeof modes)[number]
@@ -36,8 +37,8 @@ export const nodeInfoSchema = z.object({
     .max(16)
     .transform((said) => said.filter(isMode)),
   /** `region/zone/rack` */
-  zone: z.string().max(128).optional(),
-  version: z.string().max(64),
+  zone: plainText(128).optional(),
+  version: plainText(64),
   /** Changes with every start of the process: who sees a new one sends its full state again. */
   epoch: z.string().max(64),
   /** Unsaid by nodes that speak version 1 alone. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { FakeClock } from '../../test/fakes/clock.ts'
+import { NarrowTerminal } from '../../test/fakes/terminal.ts'
 import { duration, type Figures, lineOf, Progress, sharesText } from './progress.ts'
 
 const MiB = 1024 * 1024
@@ -46,4 +47,18 @@ test('what was there before is not counted as having come', () => {
   progress.came(70)
   progress.end()
   expect(progress.fresh).toBe(100)
+})
+
+test('a terminal is left as it was however the process ends: nothing is switched off, and no line is wider', async () => {
+  const terminal = new NarrowTerminal(40)
+  const progress = new Progress('https://files.corp/a/very/long/name/of/a/disk.img', true, new FakeClock(), terminal)
+  progress.waiting(`the node is not ready: ${'x'.repeat(100)}`)
+  progress.total(100 * MiB)
+  progress.came(30 * MiB)
+  // It draws by the time of the host.
+  await Bun.sleep(500)
+  expect(terminal.switched()).toEqual([])
+  expect(terminal.widest()).toBe(39)
+  progress.end()
+  expect([terminal.switched(), terminal.widest()]).toEqual([[], 39])
 })

@@ -3,6 +3,7 @@ import { Format, SingleBar } from 'cli-progress'
 import prettyBytes from 'pretty-bytes'
 import type { Clock } from '../clock.ts'
 import { Meter } from '../meter.ts'
+import { barOptions, type Terminal } from '../terminal-lines.ts'
 import type { Shares } from './mirror.ts'
 
 export interface Figures {
@@ -60,11 +61,11 @@ export class Progress {
   #shares: Shares | undefined
   #waiting: string | undefined
 
-  constructor(name: string, shown: boolean, clock: Clock) {
+  constructor(name: string, shown: boolean, clock: Clock, stream: Terminal = process.stderr) {
     this.#clock = clock
     this.#name = name
     this.#meter = new Meter(clock.now())
-    this.#bar = shown ? this.#makeBar() : undefined
+    this.#bar = shown ? this.#makeBar(stream) : undefined
   }
 
   /** Bytes that were not here before. */
@@ -106,17 +107,14 @@ export class Progress {
     this.#bar?.stop()
   }
 
-  #makeBar(): SingleBar {
-    return new SingleBar({
-      stream: process.stderr,
-      clearOnComplete: true,
-      // The cursor would stay away if the process were killed.
-      hideCursor: false,
-      linewrap: false,
-      fps: 5,
-      format: (options, { progress }) =>
-        this.#waiting ?? lineOf(this.#figures(), Format.BarFormat(progress, { ...options, barsize: 20 })),
-    })
+  #makeBar(stream: Terminal): SingleBar {
+    return new SingleBar(
+      barOptions(
+        stream,
+        (options, { progress }) =>
+          this.#waiting ?? lineOf(this.#figures(), Format.BarFormat(progress, { ...options, barsize: 20 })),
+      ),
+    )
   }
 
   #figures(): Figures {

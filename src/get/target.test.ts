@@ -56,6 +56,8 @@ describe('what is downloaded goes', () => {
     [['https://files.corp/b.tar.gz'], 'b.tar.gz', ['file b.tar.gz: b.tar.gz']],
     [['org/app:v1.tar.gz'], undefined, ['layout app-v1.tar.gz: org/app']],
     [['https://files.corp/b'], 'new/', ['file new/b: b']],
+    [['org/app:1', 'corp/app:1'], 'new/', ['layout new/app-1: org/app', 'layout new/app-1: corp/app']],
+    [['https://files.corp/b', 'https://files.corp/b'], 'new/', ['file new/b: b', 'file new/b: b']],
   ])('where it is said: %p to %s', (texts, output, jobs) => {
     expect(plan(texts, output, places)).toEqual(jobs)
   })
@@ -79,6 +81,18 @@ describe('what is downloaded goes', () => {
     [['debian'], 'out.tgz', 'bad-request'],
   ])('nowhere when that cannot be: %p to %p', (texts, output, code) => {
     expect(plan(texts, output, places)).toEqual([code])
+  })
+
+  test.each([
+    ['https://files.corp/1/disk.img', 'https://files.corp/2/disk.img', 'disk.img'],
+    ['https://files.corp/disk.img?v=1', 'https://files.corp/disk.img?v=2', 'disk.img'],
+    ['docker.io/library/debian:13', 'https://files.corp/debian-13', 'debian-13'],
+  ])('not over each other: %s and %s', (one, other, name) => {
+    const planned = (output?: string) => () => jobsFor([one, other].map(parseTarget), output, () => 'absent')
+    const refusal = (path: string) =>
+      new Failure('bad-request', `${one} and ${other} would both be ${path}; download them one by one, with --output`)
+    expect(planned()).toThrow(refusal(name))
+    expect(planned('new/')).toThrow(refusal(`new/${name}`))
   })
 
   test('to standard output also by the name that the kernel has for it', () => {

@@ -51,7 +51,7 @@ export function jobsFor(
     throw new Failure('bad-request', `${output === stdout ? 'standard output' : output} takes one download at a time`)
   }
   if (output === undefined || (!stream && isFolder(output, placeOf))) {
-    return targets.map((target) => jobOf(target, join(output ?? '', nameOf(target)), placeOf))
+    return apart(targets.map((target) => jobOf(target, join(output ?? '', nameOf(target)), placeOf)))
   }
   const images = targets.filter((target) => target.kind === 'image')
   if (several && images.length < targets.length) {
@@ -69,6 +69,25 @@ export function jobsFor(
   const tar = stream || (output.endsWith('.tar') && placeOf(output) !== 'layout')
   return [tar ? { kind: 'tar', references, path: output } : layoutAt(output, references, placeOf)]
 }
+
+/** Several images can go into one layout; of several files the last would be left. @throws {Failure} `bad-request` */
+function apart(jobs: Job[]): Job[] {
+  const first = new Map<string, Job>()
+  for (const job of jobs) {
+    const other = first.get(job.path)
+    if (!other) first.set(job.path, job)
+    else if ((job.kind === 'file' || other.kind === 'file') && whatOf(job) !== whatOf(other)) {
+      throw new Failure(
+        'bad-request',
+        `${whatOf(other)} and ${whatOf(job)} would both be ${job.path}; download them one by one, with --output`,
+      )
+    }
+  }
+  return jobs
+}
+
+const whatOf = (job: Job) =>
+  job.kind === 'file' ? formatRepository(job.file) : job.references.map(formatReference).join()
 
 function jobOf(target: Target, path: string, placeOf: (path: string) => Place): Job {
   if (target.kind === 'image') return layoutAt(path, [target.reference], placeOf)

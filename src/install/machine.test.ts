@@ -1,5 +1,16 @@
 import { afterEach, beforeEach, expect, describe as suite, test } from 'bun:test'
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { intoPlace } from '../aside.ts'
@@ -23,6 +34,52 @@ suite('a folder that is shut to the service', () => {
     machine.carryOut({ do: 'let-in', path: '/etc/shoal', mode: 0o710, group: 'shoal' })
     expect(statSync(join(root, 'etc/shoal')).mode & 0o7777).toBe(0o710)
     expect(machine.folder('/etc/shoal')).toMatchObject({ mode: 0o710, gid })
+  })
+})
+
+suite.skipIf(process.getuid!() !== 0)('the data directory of the service', () => {
+  const ids = (path: string) => {
+    const { uid, gid } = lstatSync(join(root, path))
+    return [uid, gid]
+  }
+  const carriedOut = (path: string) => {
+    mkdirSync(join(root, 'etc'))
+    writeFileSync(join(root, 'etc/passwd'), 'shoal:x:990:991:::\n')
+    machineAt(root).carryOut({ do: 'directory', path, owner: 'shoal' })
+  }
+
+  test('is its own, with all that a node of another user has left there, and nothing else', () => {
+    mkdirSync(join(root, 'data/blobs/.trash'), { recursive: true })
+    mkdirSync(join(root, 'data/photos/blobs'), { recursive: true })
+    mkdirSync(join(root, 'elsewhere/blobs'), { recursive: true })
+    const own = ['shoal.lock', 'shoal.db-wal', 'node.key', 'blobs/a', 'blobs/.trash/b']
+    const foreign = ['photo.jpg', 'photos/blobs/c', 'shoals.txt', '../elsewhere/d', '../elsewhere/blobs/e']
+    for (const path of [...own, ...foreign]) writeFileSync(join(root, 'data', path), '')
+    symlinkSync('../../elsewhere', join(root, 'data/blobs/link'))
+    symlinkSync('../elsewhere/d', join(root, 'data/shoal.spare'))
+    carriedOut('/data')
+    const given = ['', 'blobs', 'blobs/.trash', 'blobs/link', 'shoal.spare', ...own]
+    expect(given.filter((path) => ids(join('data', path)).join() !== '990,991')).toEqual([])
+    expect(foreign.filter((path) => ids(join('data', path)).join() !== '0,0')).toEqual([])
+    expect(ids('elsewhere/blobs')).toEqual([0, 0])
+  })
+
+  test('can be entered by it, whatever the umask of the shell is, and by nobody else', () => {
+    mkdirSync(join(root, 'disk'), { mode: 0o751 })
+    const umask = process.umask(0o077)
+    try {
+      carriedOut('/disk/shoal/images/store')
+    } finally {
+      process.umask(umask)
+    }
+    const modes = ['disk', 'disk/shoal', 'disk/shoal/images', 'disk/shoal/images/store'].map(
+      (path) => statSync(join(root, path)).mode & 0o7777,
+    )
+    expect(modes).toEqual([0o751, 0o755, 0o755, 0o700])
+    expect([ids('disk/shoal/images'), ids('disk/shoal/images/store')]).toEqual([
+      [0, 0],
+      [990, 991],
+    ])
   })
 })
 

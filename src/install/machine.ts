@@ -2,9 +2,15 @@
 import {
   chmodSync,
   chownSync,
+  closeSync,
+  constants,
   copyFileSync,
   existsSync,
+  fchownSync,
+  lchownSync,
+  lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmdirSync,
@@ -15,7 +21,7 @@ import {
 import { dirname, join } from 'node:path'
 import { asideOf, intoPlace, removeLeftovers } from '../aside.ts'
 import { accountIn } from './account.ts'
-import { places } from './places.ts'
+import { ownData, places } from './places.ts'
 import type { Systemd } from './plan.ts'
 import { type Running, resting, runningOf, shown } from './running.ts'
 import type { Step } from './step.ts'
@@ -107,12 +113,8 @@ function carryOut(step: Step, at: (path: string) => string, calls: Calls): void 
     case 'copy':
       return copy(step, at, calls)
     case 'directory':
-      if (!existsSync(at(step.path))) {
-        mkdirSync(at(step.path), { recursive: true })
-        // Whatever the umask of this shell is.
-        chmodSync(at(step.path), step.owner ? 0o700 : 0o755)
-      }
-      if (step.owner) chownSync(at(step.path), ...idsOf(step.owner, at))
+      makeFolder(at(step.path), step.owner ? 0o700 : 0o755)
+      if (step.owner) giveData(at(step.path), ...idsOf(step.owner, at))
       return
     case 'let-in':
       return letIn(step, at)
@@ -128,6 +130,48 @@ function carryOut(step: Step, at: (path: string) => string, calls: Calls): void 
       return run(step.command, step.mayFail ?? false)
   }
 }
+
+/** With those above it that are missing, through which whoever it is for gets in. Whatever the umask of this shell is. */
+function makeFolder(path: string, mode: number): void {
+  const first = mkdirSync(path, { recursive: true })
+  if (first === undefined) return
+  chmodSync(path, mode)
+  for (let above = dirname(path); above.length >= first.length; above = dirname(above)) chmodSync(above, 0o755)
+}
+
+/** The data directory, and what a node that ran as another user has left there; what is not shoal's own stays as it is. */
+function giveData(path: string, uid: number, gid: number): void {
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    fchownSync(folder, uid, gid)
+    for (const name of readdirSync(insideOf(folder))) if (ownData.test(name)) give(folder, name, uid, gid)
+  } finally {
+    closeSync(folder)
+  }
+}
+
+/**
+ * With all that is in it, and never through a link. By the open folder and not by its path: who owns a folder already
+ * could put a link to another place into the path meanwhile.
+ */
+function give(parent: number, name: string, uid: number, gid: number): void {
+  const path = join(insideOf(parent), name)
+  try {
+    if (!lstatSync(path).isDirectory()) return lchownSync(path, uid, gid)
+    const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+    try {
+      for (const inside of readdirSync(insideOf(folder))) give(folder, inside, uid, gid)
+      fchownSync(folder, uid, gid)
+    } finally {
+      closeSync(folder)
+    }
+  } catch (error) {
+    // The service may run, and have removed it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+}
+
+const insideOf = (folder: number) => `/proc/self/fd/${folder}`
 
 /** A binary that runs cannot be written to; one that is renamed over stays what it was for whoever runs it. */
 function put(path: string, calls: Calls, make: (aside: string) => void): void {

@@ -145,7 +145,7 @@ suite('an installation', () => {
 
   test('with data elsewhere makes that writable for the service, and takes that back when it is not any more', () => {
     const elsewhere = { ...fresh, dataDir: '/srv/100%' }
-    expect(said(elsewhere)).toContain('make /srv/100% for shoal')
+    expect(said(elsewhere)).toContain('make /srv/100% for shoal, who gets what a node has left there')
     const dropIn = '[Service]\nReadWritePaths=/srv/100%%\n'
     expect(installPlan(elsewhere)).toContainEqual({
       do: 'write',

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { fromYaml } from '../config/given.ts'
-import { Problems } from '../config/problem.ts'
+import { ConfigError, Problems } from '../config/problem.ts'
 import { variablesOf, withSettings } from './settings-file.ts'
 
 test('without settings a new file says what it is for, and one that is there stays as it is', () => {
@@ -19,6 +19,29 @@ test('what is given is put in, and comments, order and other keys stay', () => {
     '# ours\nzone: eu/fra # the rack is not known\njoin:\n  - 10.0.0.2\n  - 10.0.0.3\n  - host:1\n\n' +
       'cache-size: 20GiB\nmode:\n  - peer\nencrypt: true\n',
   )
+})
+
+test.each([
+  ['zone: eu\njoin: [10.0.0.1\n', '/etc/shoal/shoal.yaml:3: '],
+  ['zone: eu\nzone: us\n', '/etc/shoal/shoal.yaml:2: Map keys must be unique'],
+  ['# ours\n- zone: eu\n', '/etc/shoal/shoal.yaml:2: expected a map of settings'],
+  ['# ours\nzone\n', '/etc/shoal/shoal.yaml:2: expected a map of settings'],
+])('nothing is put into what is no map, and it is said where it is none: %p', (before, problem) => {
+  const said = thrownBy(() => withSettings(before, { mode: ['peer'] }, '/'))
+  expect(said).toBeInstanceOf(ConfigError)
+  expect(said).toMatchObject({ message: expect.stringMatching(new RegExp(`^${problem}`)) })
+})
+
+test.each(['', '\n', '# ours\n', '---\n', '~\n', 'null # none\n'])('what has no settings takes some: %p', (before) => {
+  const { text } = withSettings(before, { mode: ['peer'] }, '/')
+  const problems = new Problems()
+  expect(fromYaml(text, 'shoal.yaml', problems).mode?.map((given) => given.text)).toEqual(['peer'])
+  problems.throw()
+  if (before.startsWith('#')) expect(text).toStartWith(before)
+})
+
+test('a value that is wrong is replaced by one that is given', () => {
+  expect(withSettings('zone: [a, b]\n', { zone: ['eu'] }, '/').text).toBe('zone: eu\n')
 })
 
 test('rules of what is kept, which have commas in them, are read back as they were given', () => {
@@ -46,3 +69,11 @@ test('variables of a service are read as systemd reads them', () => {
   const text = '# SHOAL_MODE=seed\nSHOAL_DATA_DIR="/srv/my data"\n SHOAL_ZONE=eu/a \nPATH=/bin\n'
   expect(variablesOf(text)).toEqual({ SHOAL_DATA_DIR: '/srv/my data', SHOAL_ZONE: 'eu/a' })
 })
+
+function thrownBy(step: () => unknown): unknown {
+  try {
+    return step()
+  } catch (error) {
+    return error
+  }
+}

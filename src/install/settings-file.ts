@@ -1,10 +1,11 @@
 /** The settings file with what `shoal install` was told put into it. Pure; comments and order stay as they are. */
 import { resolve } from 'node:path'
-import { parseDocument } from 'yaml'
-import { type Flags, piecesOf } from '../config/given.ts'
+import { type Document, isMap, parseDocument } from 'yaml'
+import { type Flags, fromYaml, piecesOf } from '../config/given.ts'
+import { Problems } from '../config/problem.ts'
 import { type Name, names, settingOf } from '../config/table.ts'
 import { path, toggle } from '../config/values.ts'
-import { copied } from './places.ts'
+import { copied, places } from './places.ts'
 
 const opening = `# Settings of shoal: each flag of \`shoal up\` is a key here (\`shoal up --help\` lists them).
 # After a change: systemctl restart shoal
@@ -21,12 +22,15 @@ export interface Written {
   readonly copies: readonly Copy[]
 }
 
-/** `folder`: what relative paths are meant from; a service is started elsewhere. */
+/**
+ * `folder`: what relative paths are meant from; a service is started elsewhere.
+ * @throws {ConfigError} where the file that is there is no map, into which nothing can be put
+ */
 export function withSettings(before: string | undefined, flags: Flags, folder: string): Written {
   const given = names.filter((name) => flags[name] !== undefined)
   if (given.length === 0) return { text: before ?? opening, copies: [] }
   const copies: Copy[] = []
-  const document = parseDocument(before ?? '')
+  const document = documentOf(before ?? '')
   for (const name of given) document.set(name, yamlOf(name))
   const text = document.toString({ lineWidth: 0 })
   return { text: before === undefined ? opening + text : text, copies }
@@ -44,6 +48,18 @@ export function withSettings(before: string | undefined, flags: Flags, folder: s
     copies.push({ from, path: to })
     return to
   }
+}
+
+function documentOf(text: string): Document {
+  const document: Document = parseDocument(text)
+  const { contents, errors } = document
+  if (errors.length === 0 && isMap(contents)) return document
+  const problems = new Problems()
+  fromYaml(text, places.settings, problems)
+  problems.throw()
+  // There are no settings in it, but perhaps comments.
+  document.contents = null
+  return document
 }
 
 /** The variables in a file as systemd reads it: a line each, values in quotes or not. */

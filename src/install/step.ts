@@ -1,7 +1,7 @@
 /** What an installation does to a host, one thing after the other: decided first, so that `--dry-run` shows the same. */
 export type Step =
   | { readonly do: 'binary'; readonly path: string }
-  /** `owner`: its user, and nobody else may look into it. */
+  /** `owner`: its user, and of what a node has left in it; nobody else may look into one that is made. */
   | { readonly do: 'directory'; readonly path: string; readonly owner?: string }
   /** A folder that is there, which the service is to enter. */
   | { readonly do: 'let-in'; readonly path: string; readonly mode: number; readonly group?: string }
@@ -23,7 +23,7 @@ export function describe(step: Step): string {
     case 'binary':
       return `put this binary at ${step.path}`
     case 'directory':
-      return `make ${step.path}${step.owner ? ` for ${step.owner}` : ''}`
+      return `make ${step.path}${step.owner ? ` for ${step.owner}, who gets what a node has left there` : ''}`
     case 'let-in': {
       const group = step.group ? `, group ${step.group}` : ''
       return `let the service into ${step.path}: mode ${step.mode.toString(8).padStart(4, '0')}${group}`

@@ -7,6 +7,7 @@ import { nodeIdSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { isPlatform } from '../get/platform.ts'
 import { type Digest, digestOf, hexOf, isDigest } from '../oci/digest.ts'
+import { plainText } from '../printable.ts'
 import type { Job } from '../state/state.ts'
 import { canonical, type Root, repositoryOfName } from './parts.ts'
 import type { PreheatJob, PreheatNode, PreheatRequest, Progress } from './preheats.ts'
@@ -27,7 +28,7 @@ export const nodeSchema = z.object({
   state: stateSchema,
   bytes: amount,
   total: amount.exactOptional(),
-  reason: z.string().exactOptional(),
+  reason: plainText().exactOptional(),
 })
 
 const platform = z

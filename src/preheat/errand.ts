@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { mostBlobBytes } from '../piece/layout.ts'
+import { plainText } from '../printable.ts'
 import type { Call } from '../wire/calls.ts'
 import { locationSchema } from '../wire/messages.ts'
 
@@ -41,7 +42,7 @@ const replySchema = z.object({
   total: amount,
   /** Why it failed. */
   code: z.string().max(64).exactOptional(),
-  message: z.string().max(512).exactOptional(),
+  message: plainText(512).exactOptional(),
 })
 export type ErrandReply = z.infer<typeof replySchema>
 

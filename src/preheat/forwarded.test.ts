@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts'
 import type { Call } from '../wire/calls.ts'
 import { maxControlBytes } from '../wire/messages.ts'
 import { progressOf } from './body.ts'
+import { errandCall } from './errand.ts'
 import { ForwardedPreheats } from './forwarded.ts'
 import { answerFor, preheatsCall, type Told } from './preheats-call.ts'
 
@@ -183,4 +184,19 @@ test('logins are not passed on, and what is no name is refused here', async () =
   await expect(forwarded().start({ ...request, authorizations })).rejects.toThrow('ask a scheduler')
   await expect(forwarded().start({ ...request, what: ['Debian'] })).rejects.toThrow('Debian')
   expect(asked).toEqual([])
+})
+
+test('why another node failed is a line without commands to a terminal, whoever said it', async () => {
+  const odd = 'it is full\u001b[2J\nshoal is fine\u009b'
+  const plain = 'it is full?[2J?shoal is fine?'
+  expect(errandCall.reply.parse({ state: 'failed', bytes: 0, total: 1, message: odd })).toMatchObject({
+    message: plain,
+  })
+  const preheats = forwarded()
+  const { id } = await preheats.start(request)
+  change = ({ jobs }) => ({
+    jobs: jobs.map((job) => ({ ...job, reason: odd, nodes: job.nodes.map((node) => ({ ...node, reason: odd })) })),
+  })
+  const found = await preheats.find(id)
+  expect([found?.reason, ...found!.nodes.map(({ reason }) => reason)]).toEqual([plain, plain, plain])
 })

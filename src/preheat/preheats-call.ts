@@ -3,6 +3,7 @@
  * a cluster has thousands of nodes: lists go without them, and what does not fit into one answer is asked for with the next.
  */
 import { z } from 'zod'
+import { plainText } from '../printable.ts'
 import type { Call } from '../wire/calls.ts'
 import { nodeSchema, progressOf, requestSchema, stateSchema } from './body.ts'
 import type { ListedPreheat, PreheatJob, Preheats } from './preheats.ts'
@@ -30,7 +31,7 @@ const progressSchema = z.object({
 const jobSchema = z.object({
   id,
   state: stateSchema,
-  reason: z.string().exactOptional(),
+  reason: plainText().exactOptional(),
   request: requestSchema,
   createdAt: amount,
   updatedAt: amount,

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { userInfo } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 
@@ -58,7 +58,8 @@ export function openDataDir(dir: string, log: Log): DataDir {
     return { ...paths, unlock }
   } catch (error) {
     if (error instanceof Failure) throw error
-    throw new Failure('internal', `cannot use ${dir} for data as ${whoami()}: ${messageOf(error)}; ${remedy(error)}`, {
+    const mend = `${remedy(dir, error)}, or choose another --data-dir`
+    throw new Failure('internal', `cannot use ${dir} for data as ${whoami()}: ${messageOf(error)}; ${mend}`, {
       cause: error,
     })
   }
@@ -127,10 +128,36 @@ function pidIn(file: string): string {
   }
 }
 
-function remedy(error: unknown): string {
-  if (isDiskFull(error)) return 'free some space there or choose another --data-dir'
-  if (codeOf(error) === 'EROFS') return 'mount it writable or choose another --data-dir'
-  return 'make it a directory that this user owns, or choose another --data-dir'
+function remedy(dir: string, error: unknown): string {
+  if (isDiskFull(error)) return 'free some space there'
+  const code = codeOf(error)
+  if (code === 'EROFS') return 'mount it writable'
+  const refused = ['EACCES', 'EPERM', 'SQLITE_CANTOPEN', 'SQLITE_READONLY'].includes(code)
+  return (refused ? admission(resolve(dir)) : undefined) ?? 'make it a directory that this user owns'
+}
+
+/** How to let this user in: past a folder above that is shut to it, or to what a node of another user has left there. */
+function admission(dir: string): string | undefined {
+  const own = process.geteuid?.()
+  const parts = ['blobs', 'blobs/.trash', 'shoal.lock', 'shoal.pid'].map((name) => join(dir, name))
+  try {
+    if (lstatSync(dir).uid !== own) return undefined
+    const foreign = parts.find((path) => (lstatSync(path, { throwIfNoEntry: false })?.uid ?? own) !== own)
+    return foreign && `${foreign} is another user's: chown -R ${own}: ${dir}`
+  } catch (error) {
+    return codeOf(error) === 'EACCES' ? `let this user enter ${shutAbove(dir)}` : undefined
+  }
+}
+
+/** The highest folder that cannot be looked into. */
+function shutAbove(path: string): string {
+  const above = dirname(path)
+  try {
+    lstatSync(above)
+    return above
+  } catch {
+    return shutAbove(above)
+  }
 }
 
 function whoami(): string {

@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -17,6 +18,7 @@ import { dirname, join } from 'node:path'
 import { sample } from '../../test/conformance/blob-store.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
+import { nobody } from '../../test/fakes/stranger.ts'
 import { digestOf } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
@@ -412,4 +414,39 @@ describe('the data directory', () => {
     expect(message).toMatch(/ as (?:user (?!unknown)\S+ \(uid [0-9]+\)|uid [0-9]+): /)
     expect(message).toContain('choose another --data-dir')
   })
+
+  test.skipIf(process.geteuid!() !== 0).each([
+    ['blobs', ['.', 'shoal.lock']],
+    ['shoal.lock', ['.', 'blobs', 'blobs/.trash']],
+  ])('that is its own, but for %s of another user, is told by that', async (name, own) => {
+    const dir = newDir()
+    mkdirSync(join(dir, 'blobs/.trash'), { recursive: true })
+    chmodSync(join(dir, 'blobs'), 0o700)
+    writeFileSync(join(dir, 'shoal.lock'), '', { mode: 0o600 })
+    for (const path of own) chownSync(join(dir, path), nobody.uid, nobody.uid)
+    expect(await refusalOf(dir)).toEndWith(
+      `; ${dir}/${name} is another user's: chown -R ${nobody.uid}: ${dir}, or choose another --data-dir`,
+    )
+  })
+
+  test.skipIf(process.geteuid!() !== 0)('below a folder that is shut to its user is told by that folder', async () => {
+    const dir = newDir()
+    mkdirSync(join(dir, 'shut/data'), { recursive: true })
+    chmodSync(dir, 0o755)
+    chmodSync(join(dir, 'shut'), 0o700)
+    chownSync(join(dir, 'shut/data'), nobody.uid, nobody.uid)
+    const message = await refusalOf(join(dir, 'shut/data'))
+    expect(message).toEndWith(`; let this user enter ${dir}/shut, or choose another --data-dir`)
+  })
 })
+
+/** What a node of the user `nobody` is told there. */
+function refusalOf(dir: string): Promise<string> {
+  process.seteuid!(nobody.uid)
+  try {
+    // The folder is opened at once.
+    return messageOf(DiskStore.open({ dir, clock: new FakeClock(), log: silentLog }))
+  } finally {
+    process.seteuid!(0)
+  }
+}

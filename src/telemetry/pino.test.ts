@@ -30,6 +30,14 @@ describe('JSON', () => {
   })
 })
 
+test.each(['json', 'text'] as const)('%s has no commands to a terminal, whoever said them', (format) => {
+  const { log, lines } = logged({ format })
+  const said = 'gone\u001b[2J\u009b2J\u007f'
+  log.info(`it said ${said}`, { said, error: new Error(said) })
+  expect(lines.join().trimEnd()).not.toMatch(/\p{Cc}/u)
+  expect(lines.join()).toContain('gone')
+})
+
 test.each(['json', 'text'] as const)(
   '%s for the journal begins with the priority that journalctl -p chooses by',
   (format) => {

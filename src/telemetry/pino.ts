@@ -4,6 +4,7 @@
  */
 import pino, { type Logger } from 'pino'
 import { prettyFactory } from 'pino-pretty'
+import { printable } from '../printable.ts'
 import { priorities, toJournal } from './journal.ts'
 import { type Fields, type Log, type LogLevel, logLevels } from './log.ts'
 import { StandardError } from './standard-error.ts'
@@ -55,9 +56,7 @@ export function createLog(options: LogOptions, lines?: Lines): LevelledLog {
       messageKey: 'message',
       redact: { paths, censor: '[redacted]' },
     },
-    format === 'json' && !journal
-      ? destination
-      : changed(destination, format === 'json' ? (line) => line : readable(color), journal),
+    changed(destination, format === 'json' ? printable : readable(color), journal),
   )
   return {
     ...adapt(logger, gate),
@@ -103,20 +102,22 @@ function changed(destination: Lines, format: (line: string) => string, journal: 
 
 /** pino-pretty's formatter without its stream, which would write later, after the process may have ended. */
 function readable(colorize: boolean): (line: string) => string {
-  return prettyFactory({
+  const pretty = prettyFactory({
     colorize,
     singleLine: true,
     translateTime: 'SYS:HH:MM:ss.l',
     messageKey: 'message',
     errorLikeObjectKeys: [],
   })
+  // The rest is in it as JSON, which has C0 written otherwise, and these as they are.
+  return (line) => pretty(line).replaceAll(/[\u007f-\u009f]/g, printable)
 }
 
 function adapt(logger: Logger, gate: Gate): Log {
   const write = (level: LogLevel) => (message: string, fields?: Fields) => {
     if (!gate.passes(level, message, fields)) return
-    if (fields === undefined) logger[level](message)
-    else logger[level](plain(fields, gate.stacks), message)
+    if (fields === undefined) logger[level](printable(message))
+    else logger[level](plain(fields, gate.stacks), printable(message))
   }
   return {
     debug: write('debug'),

@@ -116,6 +116,11 @@ describe('what a later release adds is passed over', () => {
     expect(parse(nodeInfoSchema, { ...info(1), modes: ['peer', 'archive'], mood: 'fine' })).toEqual(info(1))
   })
 
+  test('a node that says a command to a terminal is heard, and the command is not passed on', () => {
+    const odd = { ...info(1), version: '1.0\u001b[2J', zone: 'eu\nshoal is fine\u009b' }
+    expect(parse(nodeInfoSchema, odd)).toEqual({ ...info(1), version: '1.0?[2J', zone: 'eu?shoal is fine?' })
+  })
+
   test('a node that cannot be made out is left out of a list, and the others stay in it', () => {
     const members = [info(1), { ...info(2), url: 'quic://10.0.0.2' }, info(3)]
     expect(parse(announceReplySchema, { epoch: 'e', members, hint: 1 })).toEqual({

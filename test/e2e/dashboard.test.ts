@@ -103,8 +103,21 @@ describe.skipIf(obstacle !== undefined)('with answers made for it', () => {
     await view.preheats.start({ what: ['debian:13'], platforms: 'all', target: { scope: 'all' } })
     await open()
     const { page } = at
-    await page.getByRole('button', { name: /^Lift the ban/ }).click()
+    const faults = page.getByRole('region', { name: 'Bans and faults' })
+    const lift = view.liftBan.bind(view)
+    view.liftBan = () => {
+      throw new Failure('unavailable', 'the disk takes nothing')
+    }
+    await faults.getByRole('button', { name: /^Lift the ban/ }).click()
+    await faults.getByRole('alert').getByText('the disk takes nothing').waitFor()
+    // Longer than the page waits until it asks again.
+    await Bun.sleep(3000)
+    expect(await faults.getByRole('alert').textContent()).toBe('the disk takes nothing')
+    expect(await page.getByText('no answer', { exact: true }).count()).toBe(0)
+    view.liftBan = lift
+    await faults.getByRole('button', { name: /^Lift the ban/ }).click()
     await until('it is lifted', 40, () => view.banned.length === 0)
+    expect(await faults.getByRole('alert').count()).toBe(0)
     const preheats = page.getByRole('region', { name: 'Preheats' })
     await preheats.getByText('0 of 2 nodes have it').waitFor()
     await preheats.getByRole('button', { name: 'Cancel preheat 1' }).click()

@@ -1,5 +1,6 @@
 /** The page as a whole, from what is known and what the visitor chose. */
 import type { BlobFacts } from '../../admin/view.ts'
+import { type Refusal, whyNot } from './attempt.ts'
 import { type BlobSearch, Blobs } from './blobs.tsx'
 import { RemoveDialog, TokenDialog } from './dialogs.tsx'
 import { type Facts, flowsOf, missingOf, nodesOf, pullingOf } from './facts.ts'
@@ -22,8 +23,8 @@ export interface Choice {
   readonly search: BlobSearch
   readonly members: string
   readonly removing: BlobFacts | undefined
-  /** Why the removal under way was not done. */
-  readonly refusal: string
+  /** Why what was tried last was not done. */
+  readonly refusal: Refusal | undefined
   /** A token is asked for; the text says what was wrong with the last one. */
   readonly token: string | undefined
 }
@@ -72,7 +73,14 @@ export function App({ facts, choice, silence, now, actions }: AppProps) {
           />
         )}
         {mounted && mounted.mounters.length > 0 && <Mounts mounted={mounted} />}
-        {preheats && preheats.length > 0 && <Preheats preheats={preheats} now={now} onCancel={actions.cancelPreheat} />}
+        {preheats && preheats.length > 0 && (
+          <Preheats
+            preheats={preheats}
+            now={now}
+            refusal={whyNot(choice.refusal, 'preheats')}
+            onCancel={actions.cancelPreheat}
+          />
+        )}
         {members && (
           <Members members={members} search={choice.members} onSearch={(text) => choose({ members: text })} />
         )}
@@ -82,15 +90,24 @@ export function App({ facts, choice, silence, now, actions }: AppProps) {
             search={choice.search}
             now={now}
             onSearch={(search) => choose({ search })}
-            onRemove={(removing) => choose({ removing, refusal: '' })}
+            onRemove={(removing) => choose({ removing, refusal: undefined })}
           />
         )}
-        {node && bans && faults && <Faults node={node} bans={bans} faults={faults} now={now} onLift={actions.lift} />}
+        {node && bans && faults && (
+          <Faults
+            node={node}
+            bans={bans}
+            faults={faults}
+            now={now}
+            refusal={whyNot(choice.refusal, 'bans')}
+            onLift={actions.lift}
+          />
+        )}
       </main>
       {choice.removing && (
         <RemoveDialog
           blob={choice.removing}
-          refusal={choice.refusal}
+          refusal={whyNot(choice.refusal, 'removal')}
           onRemove={actions.remove}
           onClose={() => choose({ removing: undefined })}
         />

@@ -1,6 +1,7 @@
 /** What the page asks: for the token, and whether it is meant. */
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { BlobFacts } from '../../admin/view.ts'
+import { Refused } from './refused.tsx'
 import { bytes, shortDigest } from './words.ts'
 
 /** Opens as soon as it is there, so that the browser keeps the focus inside and gives it back. */
@@ -36,11 +37,7 @@ export function TokenDialog({ refusal, onToken }: { refusal: string; onToken(tok
             onInput={({ currentTarget }) => setToken(currentTarget.value)}
           />
         </label>
-        {refusal && (
-          <p id="refusal" class="refusal" role="alert">
-            {refusal}
-          </p>
-        )}
+        <Refused id="refusal" why={refusal} />
         <div class="buttons">
           <button type="submit" class="main">
             Go on
@@ -68,11 +65,7 @@ export function RemoveDialog({ blob, refusal, onRemove, onClose }: RemoveProps) 
         {blob.repositories[0] ? ` of ${blob.repositories[0]}` : ''}. Other nodes keep theirs; it comes back when it is
         pulled again. What is being read goes when it is done.
       </p>
-      {refusal && (
-        <p class="refusal" role="alert">
-          {refusal}
-        </p>
-      )}
+      <Refused why={refusal} />
       <div class="buttons">
         <button type="button" onClick={() => dialog.current?.close()}>
           Keep

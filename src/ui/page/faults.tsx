@@ -1,5 +1,6 @@
 /** What went wrong, and who was banned for it. */
 import type { BanFacts, FaultFacts, NodeFacts } from '../../admin/view.ts'
+import { Refused } from './refused.tsx'
 import { Scroll } from './scroll.tsx'
 import { ago, left, shortNode } from './words.ts'
 
@@ -8,10 +9,12 @@ export interface FaultsProps {
   readonly bans: readonly BanFacts[]
   readonly faults: FaultFacts
   readonly now: number
+  /** Why a ban was not lifted; empty: it was. */
+  readonly refusal: string
   onLift(node: string): void
 }
 
-export function Faults({ node, bans, faults, now, onLift }: FaultsProps) {
+export function Faults({ node, bans, faults, now, refusal, onLift }: FaultsProps) {
   const standing = [...node.notReady, node.store.trouble, node.state?.trouble].filter((each) => each !== undefined)
   const quiet = standing.length + bans.length + faults.counts.length + faults.recent.length === 0
   return (
@@ -19,6 +22,7 @@ export function Faults({ node, bans, faults, now, onLift }: FaultsProps) {
       <div class="head">
         <h2 id="faults">Bans and faults</h2>
       </div>
+      <Refused why={refusal} />
       {quiet && <p class="empty">Nobody is banned, and nothing went wrong since the node started.</p>}
       {standing.length > 0 && (
         <ul class="standing">

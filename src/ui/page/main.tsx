@@ -15,6 +15,7 @@ import type {
 import type { MountedFacts } from '../../lazy/mounted.ts'
 import { Api, Refused, Unauthorized } from './api.ts'
 import { type Actions, App, type Choice } from './app.tsx'
+import { attempt } from './attempt.ts'
 import { blobQuery } from './blobs.tsx'
 import type { Facts } from './facts.ts'
 import { Poll, type Question } from './poll.ts'
@@ -33,7 +34,7 @@ let choice: Choice = {
   search: { filter: '', state: 'all', offset: 0 },
   members: '',
   removing: undefined,
-  refusal: '',
+  refusal: undefined,
   token: undefined,
 }
 
@@ -128,30 +129,19 @@ const actions: Actions = {
   async remove() {
     const { removing } = choice
     if (!removing) return
-    try {
+    const act = async () => {
       await api.remove(`/api/v1/blobs/${removing.digest}`)
       actions.choose({ removing: undefined })
-      await askBlobs()
-    } catch (error) {
-      if (error instanceof Unauthorized) failed(error)
-      else actions.choose({ refusal: error instanceof Error ? error.message : String(error) })
     }
+    await attempt({ of: 'removal', act, look: askBlobs }, { choose: actions.choose, failed })
   },
   async cancelPreheat(id) {
-    try {
-      await api.remove(`/api/v1/preheats/${id}`)
-      await askPreheats()
-    } catch (error) {
-      failed(error)
-    }
+    const act = () => api.remove(`/api/v1/preheats/${id}`)
+    await attempt({ of: 'preheats', act, look: askPreheats }, { choose: actions.choose, failed })
   },
   async lift(node) {
-    try {
-      await api.remove(`/api/v1/bans/${node}`)
-      await askBans()
-    } catch (error) {
-      failed(error)
-    }
+    const act = () => api.remove(`/api/v1/bans/${node}`)
+    await attempt({ of: 'bans', act, look: askBans }, { choose: actions.choose, failed })
   },
 }
 

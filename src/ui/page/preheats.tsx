@@ -1,20 +1,24 @@
 /** What is brought to nodes before it is needed, and what was lately. */
 import type { PreheatSummary } from '../../admin/preheats.ts'
 import { Bar } from './bar.tsx'
+import { Refused } from './refused.tsx'
 import { ago, bytes, count } from './words.ts'
 
 export interface PreheatsProps {
   readonly preheats: readonly PreheatSummary[]
   readonly now: number
+  /** Why one was not cancelled; empty: it was. */
+  readonly refusal: string
   onCancel(id: number): void
 }
 
-export function Preheats({ preheats, now, onCancel }: PreheatsProps) {
+export function Preheats({ preheats, now, refusal, onCancel }: PreheatsProps) {
   return (
     <section class="card" aria-labelledby="preheats">
       <div class="head">
         <h2 id="preheats">Preheats</h2>
       </div>
+      <Refused why={refusal} />
       <ul class="list">
         {preheats.map((preheat) => (
           <OnePreheat key={preheat.id} preheat={preheat} now={now} onCancel={onCancel} />
@@ -24,7 +28,7 @@ export function Preheats({ preheats, now, onCancel }: PreheatsProps) {
   )
 }
 
-function OnePreheat({ preheat, now, onCancel }: Omit<PreheatsProps, 'preheats'> & { preheat: PreheatSummary }) {
+function OnePreheat({ preheat, now, onCancel }: Pick<PreheatsProps, 'now' | 'onCancel'> & { preheat: PreheatSummary }) {
   const { id, state, reason, what, bytes: here, total, updatedAt } = preheat
   const running = state === 'pending' || state === 'running'
   return (

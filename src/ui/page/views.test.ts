@@ -55,9 +55,9 @@ describe('mounts', () => {
 
   test('have a part of the page where there are some', () => {
     const page = (facts: Facts) => {
-      const choice = { theme: 'auto', dark: false, span: '30m', search, members: '', refusal: '' }
+      const choice = { theme: 'auto', dark: false, span: '30m', search, members: '' }
       const rest = {
-        choice: { ...choice, removing: undefined, token: undefined },
+        choice: { ...choice, removing: undefined, refusal: undefined, token: undefined },
         silence: undefined,
         now,
         actions: {},
@@ -69,26 +69,27 @@ describe('mounts', () => {
   })
 })
 
+const none = { pending: 0, running: 0, done: 0, failed: 0, cancelled: 0 }
+const running = {
+  id: 3,
+  state: 'running' as const,
+  what: ['docker.io/library/debian:13', 'docker.io/library/alpine:3'],
+  platforms: 'all' as const,
+  scope: 'all' as const,
+  createdAt: new Date(now - 60_000).toISOString(),
+  updatedAt: new Date(now - 60_000).toISOString(),
+  bytes: 1024 ** 2,
+  total: 4 * 1024 ** 2,
+  counts: { ...none, running: 3, done: 1 },
+}
+
 describe('preheats', () => {
-  const none = { pending: 0, running: 0, done: 0, failed: 0, cancelled: 0 }
-  const preheat = {
-    id: 3,
-    state: 'running' as const,
-    what: ['docker.io/library/debian:13', 'docker.io/library/alpine:3'],
-    platforms: 'all' as const,
-    scope: 'all' as const,
-    createdAt: new Date(now - 60_000).toISOString(),
-    updatedAt: new Date(now - 60_000).toISOString(),
-    bytes: 1024 ** 2,
-    total: 4 * 1024 ** 2,
-    counts: { ...none, running: 3, done: 1 },
-  }
   const draw = (
-    ...preheats: (typeof preheat | (Omit<typeof preheat, 'state'> & { state: 'failed'; reason: string }))[]
-  ) => renderToString(h(Preheats, { preheats, now, onCancel: nothing }))
+    ...preheats: (typeof running | (Omit<typeof running, 'state'> & { state: 'failed'; reason: string }))[]
+  ) => renderToString(h(Preheats, { preheats, now, refusal: '', onCancel: nothing }))
 
   test('one that runs shows how far it is, and can be cancelled; one that is over says how it ended', () => {
-    const html = draw(preheat, { ...preheat, id: 2, state: 'failed', reason: 'no route to host' })
+    const html = draw(running, { ...running, id: 2, state: 'failed', reason: 'no route to host' })
     expect(html).toContain('aria-valuenow="25"')
     expect(html.match(/aria-label="Cancel preheat 3"/g)).toHaveLength(1)
     expect(wordsOf(html)).toContain('debian:13 and 1 more Cancel 1 of 4 nodes has it 1 MiB of 4 MiB')
@@ -112,7 +113,7 @@ describe('the page', () => {
     search,
     members: '',
     removing: undefined,
-    refusal: '',
+    refusal: undefined,
     token: undefined,
   }
   const actions = { choose: nothing, token: nothing, remove: nothing, lift: nothing, cancelPreheat: nothing }
@@ -143,6 +144,16 @@ describe('the page', () => {
     expect(draw({})).not.toContain('<dialog')
     expect(wordsOf(draw({}, { token: '' }))).toContain('Token of this node')
     expect(draw({}, { token: 'that was not it' })).toContain('role="alert">that was not it')
+  })
+
+  test.each(['removal', 'preheats', 'bans'] as const)('says where it was tried why it was refused: %s', async (of) => {
+    const preheats = [{ ...running, id: 3 }]
+    const facts = { node: view.node(), bans: view.bans(), faults: await view.faults(), preheats }
+    const html = draw(facts, { removing: [...view.blobs()][0]!, refusal: { of, why: 'it is pinned' } })
+    const parts = html.split(/(?=<section|<dialog)/)
+    const shown = parts.filter((part) => part.includes('role="alert">it is pinned<'))
+    const heading = { removal: '<h2 id="remove">', preheats: '<h2 id="preheats">', bans: '<h2 id="faults">' }[of]
+    expect(shown).toEqual([expect.stringContaining(heading)])
   })
 
   test('asks before it removes, and names what and how much', () => {
@@ -280,7 +291,15 @@ test('faults are shown with what stands in the way first, and a good day is told
   const draw = (props: Partial<Parameters<typeof Faults>[0]>) =>
     wordsOf(
       renderToString(
-        h(Faults, { node: view.node(), bans: [], faults: { counts: [], recent: [] }, now, onLift: nothing, ...props }),
+        h(Faults, {
+          node: view.node(),
+          bans: [],
+          faults: { counts: [], recent: [] },
+          now,
+          refusal: '',
+          onLift: nothing,
+          ...props,
+        }),
       ),
     )
   expect(draw({})).toContain('Nobody is banned, and nothing went wrong')
