@@ -2,7 +2,7 @@
  * What a node does with repositories of the cluster's own, put together: which they are, where they are read, and, on a seed
  * that keeps them, what others are answered and what is pushed.
  */
-import type { Clock } from './clock.ts'
+import type { Clock, Random } from './clock.ts'
 import type { Settings } from './config/settings.ts'
 import type { Content } from './content/content.ts'
 import { ByHome, HomeContent } from './content/home-content.ts'
@@ -17,6 +17,7 @@ import { catalogOf } from './home/lists.ts'
 import { neededAt } from './home/needed.ts'
 import { OwnHome } from './home/own-home.ts'
 import { type KeepingDeps, keepingOf } from './keep/assembly.ts'
+import { Clocks, tellTime } from './keep/clocks.ts'
 import type { Keeping } from './keep/keeping.ts'
 import type { Digest } from './oci/digest.ts'
 import type { Repository } from './oci/reference.ts'
@@ -107,7 +108,8 @@ export class NodeHome {
   /** Answers other nodes, and hears who keeps what. */
   join({ calls, membership }: Pick<Network, 'calls' | 'membership'>): void {
     this.#keepers.watch(membership)
-    const { store } = this.#init
+    const { store, clock } = this.#init
+    tellTime(calls, clock)
     const own = this.#own
     if (!own) return
     calls.on(askTag, ({ repository, tag }) => own.resolve(repository, tag))
@@ -157,9 +159,13 @@ export class NodeHome {
   }
 
   /** Takes away what rules do not keep of what is pushed; undefined where nothing is pushed. After {@link serve}. */
-  policy(parts: Omit<KeepingDeps, 'state' | 'isHome' | 'neededBeside' | 'remover' | 'homePin'>): Keeping | undefined {
+  policy(
+    parts: Omit<KeepingDeps, 'state' | 'isHome' | 'neededBeside' | 'remover' | 'homePin' | 'clocks'> & {
+      random: Random
+    },
+  ): Keeping | undefined {
     const { pusher, homes } = this
-    const { state } = this.#init
+    const { state, network } = this.#init
     if (!pusher || !state) return undefined
     const isHome = (repository: Repository) => homes.of(repository) !== undefined
     return keepingOf({
@@ -168,6 +174,7 @@ export class NodeHome {
       isHome,
       neededBeside: neededAt(homes, state, parts.clock),
       remover: pusher,
+      clocks: new Clocks({ ...network(), clock: parts.clock, random: parts.random }),
       homePin,
     })
   }
