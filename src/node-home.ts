@@ -27,7 +27,7 @@ import { Uploads } from './push/uploads.ts'
 import { Users } from './push/users.ts'
 import type { Own } from './registry/exchange.ts'
 import type { Location } from './source/source.ts'
-import type { State } from './state/state.ts'
+import type { Lasting, State } from './state/state.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Signer } from './swarm/statements.ts'
 import type { Log } from './telemetry/log.ts'
@@ -103,6 +103,11 @@ export class NodeHome {
   /** Seeds that may be told to read it from where it is kept; undefined for what is not the cluster's own. */
   readers(repository: Repository): ReadonlySet<string> | undefined {
     return this.source.has(repository) ? new Set(this.#keepers.all(repository).map(({ id }) => id)) : undefined
+  }
+
+  /** How long the state remembers what. */
+  lasting(repository: Repository): Lasting {
+    return this.source.has(repository) ? this.homes.lasting(repository) : 'nothing'
   }
 
   /** Answers other nodes, and hears who keeps what. */

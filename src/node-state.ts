@@ -10,7 +10,7 @@ import type { Repository } from './oci/reference.ts'
 import type { PushListener } from './push/pusher.ts'
 import { startForgetting } from './state/forgetting.ts'
 import { openState, whereStateIs } from './state/open-state.ts'
-import type { State } from './state/state.ts'
+import type { Lasting, State } from './state/state.ts'
 import type { Bans } from './swarm/bans.ts'
 import { SharedBans } from './swarm/shared-bans.ts'
 import type { Log } from './telemetry/log.ts'
@@ -53,12 +53,12 @@ export class NodeState {
   }
 
   /** Before others are answered. */
-  join({ membership, outbound, calls }: Network, bans: Bans, owned: (repository: Repository) => boolean): void {
+  join({ membership, outbound, calls }: Network, bans: Bans, lasting: (repository: Repository) => Lasting): void {
     const { state } = this
     const { clock, random, log } = this.#parts
     const { modes } = this.#settings.node
     const { url, tagHistoryMs } = this.#settings.state
-    this.#undo.push(startForgetting({ state, tagHistoryMs, owned, clock, log }))
+    this.#undo.push(startForgetting({ state, tagHistoryMs, lasting, clock, log }))
     if (url) {
       const shared = new SharedBans({ bans, shared: state.bans, clock, log })
       shared.start()

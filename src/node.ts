@@ -278,7 +278,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const answers = inboundOf({ modes, membership, swarm, seeder, scheduler, schedule, rights, tags, parts, vitals })
     const inbound = tracing?.inbound(answers) ?? answers
     home.join(network)
-    kept?.join(network, bans, (repository) => home.source.has(repository))
+    kept?.join(network, bans, (repository) => home.lasting(repository))
     await network.join(inbound, {
       uploads: () => seeder.uploads,
       uploadSlots: seeder.uploadSlots,

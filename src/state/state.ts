@@ -46,6 +46,12 @@ export interface TagChange extends TagEntry {
   readonly number: number
 }
 
+/**
+ * What stays of a repository however old it is: what its tags point to; with `all` also that something was deleted, which
+ * may be elsewhere still, and would come back from there.
+ */
+export type Lasting = 'nothing' | 'tags' | 'all'
+
 export interface Page<T> {
   /** Those after this one, in the order of their code units. */
   readonly after?: T
@@ -78,9 +84,9 @@ export interface TagIndex {
   changes(after: number, limit: number): Promise<TagChange[]>
   /**
    * Drops lines of the history that ended before `before`, wall ms, and tags that nobody has seen since then, but for
-   * those of repositories that `keep` says yes to: what these point to always stays.
+   * what lasts.
    */
-  forget(before: number, keep: (repository: Repository) => boolean): Promise<void>
+  forget(before: number, lasting: (repository: Repository) => Lasting): Promise<void>
 }
 
 /** A manifest or blob that a repository of the cluster's own has. */
@@ -132,8 +138,10 @@ export interface ContentIndex {
   changes(after: number, limit: number): Promise<ContentChange[]>
   /** What another copy says, unless this one has it from later. */
   learn(change: Omit<ContentChange, 'number'>): Promise<void>
-  /** Drops the memory of what was removed before `before`, wall ms. */
-  forget(before: number): Promise<void>
+  /** It was there, and the memory of its removal is too. */
+  removed(repository: Repository, digest: Digest): Promise<boolean>
+  /** Drops the memory of what was removed before `before`, wall ms, but for what lasts. */
+  forget(before: number, lasting: (repository: Repository) => Lasting): Promise<void>
 }
 
 export type JobState = 'pending' | 'running' | 'done' | 'failed' | 'cancelled'
