@@ -1,4 +1,7 @@
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
 import { seededRandom } from '../clock.ts'
@@ -78,8 +81,8 @@ async function database(): Promise<State> {
 }
 
 const id = (letter: string) => letter.repeat(44)
-async function pair(shared = false): Promise<[Seed, Seed]> {
-  const state = await database()
+async function pair(shared = false, first?: State): Promise<[Seed, Seed]> {
+  const state = first ?? (await database())
   const one = new Seed(infoOf(id('a'), { modes: ['seed'] }), state)
   const two = new Seed(infoOf(id('b'), { modes: ['seed'] }), shared ? state : await database())
   one.copies.start()
@@ -103,7 +106,7 @@ afterEach(async () => {
 /** Time passes, and what it set off is over. */
 async function pass(ms: number): Promise<void> {
   await clock.run(ms)
-  for (let i = 0; i < 50; i++) await settle()
+  for (let i = 0; i < 200; i++) await settle()
 }
 const entry = (digest: typeof a | undefined, at = clock.wall()) => ({
   ...(digest ? { digest } : {}),
@@ -156,6 +159,46 @@ describe('seeds with a database each', () => {
     expect(await two.tag('new')).toBe(b)
   })
 
+  test.each([
+    ['under a node that runs, as a server of databases does', '1'],
+    ['while the node was away', '2'],
+  ])('hear of what is new in one that was restored from a backup, %s', async (_, epoch) => {
+    const dir = await mkdtemp(join(tmpdir(), 'shoal-copies-'))
+    try {
+      const [file, backup] = [join(dir, 'state.db'), join(dir, 'backup.db')]
+      const before = await openSqlite(file)
+      await before.tags.point(app, tagOf('old'), entry(a))
+      await before.close()
+      await copyFile(file, backup)
+      const [one, two] = await pair(false, await openSqlite(file))
+      for (let i = 0; i < 20; i++) await one.state.tags.point(app, tagOf(`t${i}`), entry(i % 2 ? a : b))
+      await one.state.contents.add(app, { ...content, digest: b })
+      await one.copies.spread()
+      expect(await two.tag('t19')).toBe(a)
+      one.copies.close()
+      const restored = await openSqlite(backup)
+      opened.push(restored)
+      expect(await restored.id()).toBe(await one.state.id())
+      const again = new Seed({ ...one.info, epoch }, restored)
+      again.copies.start()
+      again.knows(two)
+      two.knows(again)
+      await restored.contents.add(app, content)
+      await restored.tags.point(app, tagOf('v1'), entry(a))
+      await again.copies.spread()
+      expect(await two.tag('v1')).toBe(a)
+      expect(await two.state.contents.find(app, a)).toEqual(content)
+      // Then they are asked for what is new alone.
+      await restored.tags.point(app, tagOf('v2'), entry(a))
+      const changes = spyOn(restored.tags, 'changes')
+      await again.copies.spread()
+      expect(await two.tag('v2')).toBe(a)
+      expect(changes.mock.calls.every(([after]) => after > 0)).toBe(true)
+    } finally {
+      await rm(dir, { recursive: true })
+    }
+  })
+
   test('answer a push also when no other seed can be reached, after a moment', async () => {
     const [one, two] = await pair()
     down.add(two.info.id)
@@ -184,7 +227,7 @@ describe('seeds with a database each', () => {
     const has = async () => [await two.tag('v1'), (await two.state.contents.find(app, a))?.digest]
     expect(await has()).toEqual([undefined, undefined])
     clock.advance(7_200_000)
-    await pass(10_000)
+    for (let i = 0; i < 10 && !(await two.tag('v1')); i++) await pass(1_000)
     expect(await has()).toEqual([a, a])
   })
 

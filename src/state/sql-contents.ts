@@ -98,6 +98,11 @@ export class SqlContents implements ContentIndex {
     )
   }
 
+  async lastChange(): Promise<number> {
+    const [row] = await this.#sql.rows('SELECT COALESCE(MAX(number), 0) AS number FROM contents')
+    return numberIn(row!, 'number')
+  }
+
   async learn({ repository, digest, content, saidAt }: Omit<ContentChange, 'number'>): Promise<void> {
     const name = formatRepository(repository)
     await this.#sql.transaction(async (sql) => {

@@ -100,6 +100,11 @@ export class SqlTags implements TagIndex {
     )
   }
 
+  async lastChange(): Promise<number> {
+    const [row] = await this.#sql.rows('SELECT COALESCE(MAX(number), 0) AS number FROM tag_lines')
+    return numberIn(row!, 'number')
+  }
+
   async forget(before: number, lasting: (repository: Repository) => Lasting): Promise<void> {
     await this.#sql.rows(
       `DELETE FROM tag_lines WHERE newest = 0 AND at < $1 AND EXISTS (

@@ -82,6 +82,8 @@ export interface TagIndex {
   repositories(page: Page<string>): Promise<Repository[]>
   /** Changes after number `after`, in order; of files at URLs too, whose last known digest others are to know as well. */
   changes(after: number, limit: number): Promise<TagChange[]>
+  /** The number of the last change that there is; 0 if there is none. */
+  lastChange(): Promise<number>
   /**
    * Drops lines of the history that ended before `before`, wall ms, and tags that nobody has seen since then, but for
    * what lasts.
@@ -136,6 +138,8 @@ export interface ContentIndex {
   repositoriesOf(digest: Digest): Promise<Repository[]>
   /** Changes after number `after`, in order: of each content the last one. */
   changes(after: number, limit: number): Promise<ContentChange[]>
+  /** As {@link TagIndex.lastChange}. */
+  lastChange(): Promise<number>
   /** What another copy says, unless this one has it from later. */
   learn(change: Omit<ContentChange, 'number'>): Promise<void>
   /** It was there, and the memory of its removal is too. */

@@ -227,6 +227,7 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(all.map(({ repository, digest, at }) => [repository, digest, at])).toContainEqual([app, b, 15])
         expect(await state.tags.changes(numbers[1]!, 1)).toEqual([all[2]!])
         expect(await state.tags.changes(numbers.at(-1)!, 100)).toEqual([])
+        expect(await state.tags.lastChange()).toBe(numbers.at(-1)!)
         const copy = await make()
         try {
           const second = await copy.open()
@@ -393,9 +394,11 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
       })
 
       test('changes come in the order of their numbers, of each content the last, until it is forgotten', async () => {
+        expect(await state.contents.lastChange()).toBe(0)
         await state.contents.add(app, { ...content(a), at: 10 })
         await state.contents.add(app, { ...content(b), at: 10 })
         await state.contents.add(app, { ...content(a), at: 12 })
+        expect(await state.contents.lastChange()).toBe((await state.contents.changes(0, 9)).at(-1)!.number)
         const [first, last] = await state.contents.changes(0, 9)
         expect([first?.digest, last?.digest]).toEqual([b, a])
         expect(last!.number).toBeGreaterThan(first!.number)
