@@ -18,6 +18,8 @@ import type { Metrics } from './telemetry/metrics.ts'
 import type { Network } from './wire/network.ts'
 
 export interface NodeStateParts {
+  /** This node's id. */
+  readonly node: string
   readonly clock: Clock
   readonly random: Random
   readonly log: Log

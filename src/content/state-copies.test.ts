@@ -11,9 +11,11 @@ import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { fileAt } from '../oci/file.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { openState } from '../state/open-state.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { Content, ContentChange, State, TagChange } from '../state/state.ts'
 import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
 import { type Call, Calls } from '../wire/calls.ts'
 import { fitting } from './copy-calls.ts'
 import { StateCopies } from './state-copies.ts'
@@ -81,10 +83,10 @@ async function database(): Promise<State> {
 }
 
 const id = (letter: string) => letter.repeat(44)
-async function pair(shared = false, first?: State): Promise<[Seed, Seed]> {
+async function pair(shared = false, first?: State, second?: State): Promise<[Seed, Seed]> {
   const state = first ?? (await database())
   const one = new Seed(infoOf(id('a'), { modes: ['seed'] }), state)
-  const two = new Seed(infoOf(id('b'), { modes: ['seed'] }), shared ? state : await database())
+  const two = new Seed(infoOf(id('b'), { modes: ['seed'] }), shared ? state : (second ?? (await database())))
   one.copies.start()
   two.copies.start()
   one.knows(two)
@@ -196,6 +198,28 @@ describe('seeds with a database each', () => {
       expect(changes.mock.calls.every(([after]) => after > 0)).toBe(true)
     } finally {
       await rm(dir, { recursive: true })
+    }
+  })
+
+  test('copy from each other also where both hosts were cloned from one, with what was in its file', async () => {
+    const dirs = await Promise.all(['one', 'two'].map((name) => mkdtemp(join(tmpdir(), `shoal-cloned-${name}-`))))
+    const [first, second] = dirs as [string, string]
+    const open = (dataDir: string, node: string) =>
+      openState({ dataDir, node, clock, log: silentLog, metrics: createMetrics() })
+    try {
+      const before = await open(first, id('a'))
+      await before.tags.point(app, tagOf('old'), entry(a))
+      await before.close()
+      await copyFile(join(first, 'state.db'), join(second, 'state.db'))
+      const states = [await open(first, id('a')), await open(second, id('b'))] as const
+      opened.push(...states)
+      const [one, two] = await pair(false, ...states)
+      await pass(6000)
+      await one.state.tags.point(app, tagOf('v1'), entry(b))
+      await one.copies.spread()
+      expect([await two.tag('old'), await two.tag('v1')]).toEqual([a, b])
+    } finally {
+      await Promise.all(dirs.map((dir) => rm(dir, { recursive: true })))
     }
   })
 
