@@ -2,7 +2,7 @@
  * What a node does with repositories of the cluster's own, put together: which they are, where they are read, and, on a seed
  * that keeps them, what others are answered and what is pushed.
  */
-import type { Clock } from './clock.ts'
+import type { Clock, Random } from './clock.ts'
 import type { Settings } from './config/settings.ts'
 import type { Content } from './content/content.ts'
 import { ByHome, HomeContent } from './content/home-content.ts'
@@ -17,6 +17,7 @@ import { catalogOf } from './home/lists.ts'
 import { neededAt } from './home/needed.ts'
 import { OwnHome } from './home/own-home.ts'
 import { type KeepingDeps, keepingOf } from './keep/assembly.ts'
+import { Clocks, tellTime } from './keep/clocks.ts'
 import type { Keeping } from './keep/keeping.ts'
 import type { Digest } from './oci/digest.ts'
 import type { Repository } from './oci/reference.ts'
@@ -26,7 +27,7 @@ import { Uploads } from './push/uploads.ts'
 import { Users } from './push/users.ts'
 import type { Own } from './registry/exchange.ts'
 import type { Location } from './source/source.ts'
-import type { State } from './state/state.ts'
+import type { Lasting, State } from './state/state.ts'
 import type { BlobStore } from './store/blob-store.ts'
 import type { Signer } from './swarm/statements.ts'
 import type { Log } from './telemetry/log.ts'
@@ -104,10 +105,16 @@ export class NodeHome {
     return this.source.has(repository) ? new Set(this.#keepers.all(repository).map(({ id }) => id)) : undefined
   }
 
+  /** How long the state remembers what. */
+  lasting(repository: Repository): Lasting {
+    return this.source.has(repository) ? this.homes.lasting(repository) : 'nothing'
+  }
+
   /** Answers other nodes, and hears who keeps what. */
   join({ calls, membership }: Pick<Network, 'calls' | 'membership'>): void {
     this.#keepers.watch(membership)
-    const { store } = this.#init
+    const { store, clock } = this.#init
+    tellTime(calls, clock)
     const own = this.#own
     if (!own) return
     calls.on(askTag, ({ repository, tag }) => own.resolve(repository, tag))
@@ -157,9 +164,13 @@ export class NodeHome {
   }
 
   /** Takes away what rules do not keep of what is pushed; undefined where nothing is pushed. After {@link serve}. */
-  policy(parts: Omit<KeepingDeps, 'state' | 'isHome' | 'neededBeside' | 'remover' | 'homePin'>): Keeping | undefined {
+  policy(
+    parts: Omit<KeepingDeps, 'state' | 'isHome' | 'neededBeside' | 'remover' | 'homePin' | 'clocks'> & {
+      random: Random
+    },
+  ): Keeping | undefined {
     const { pusher, homes } = this
-    const { state } = this.#init
+    const { state, network } = this.#init
     if (!pusher || !state) return undefined
     const isHome = (repository: Repository) => homes.of(repository) !== undefined
     return keepingOf({
@@ -168,6 +179,7 @@ export class NodeHome {
       isHome,
       neededBeside: neededAt(homes, state, parts.clock),
       remover: pusher,
+      clocks: new Clocks({ ...network(), clock: parts.clock, random: parts.random }),
       homePin,
     })
   }

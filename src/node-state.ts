@@ -10,7 +10,7 @@ import type { Repository } from './oci/reference.ts'
 import type { PushListener } from './push/pusher.ts'
 import { startForgetting } from './state/forgetting.ts'
 import { openState, whereStateIs } from './state/open-state.ts'
-import type { State } from './state/state.ts'
+import type { Lasting, State } from './state/state.ts'
 import type { Bans } from './swarm/bans.ts'
 import { SharedBans } from './swarm/shared-bans.ts'
 import type { Log } from './telemetry/log.ts'
@@ -18,6 +18,8 @@ import type { Metrics } from './telemetry/metrics.ts'
 import type { Network } from './wire/network.ts'
 
 export interface NodeStateParts {
+  /** This node's id. */
+  readonly node: string
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -53,12 +55,12 @@ export class NodeState {
   }
 
   /** Before others are answered. */
-  join({ membership, outbound, calls }: Network, bans: Bans, owned: (repository: Repository) => boolean): void {
+  join({ membership, outbound, calls }: Network, bans: Bans, lasting: (repository: Repository) => Lasting): void {
     const { state } = this
     const { clock, random, log } = this.#parts
     const { modes } = this.#settings.node
     const { url, tagHistoryMs } = this.#settings.state
-    this.#undo.push(startForgetting({ state, tagHistoryMs, owned, clock, log }))
+    this.#undo.push(startForgetting({ state, tagHistoryMs, lasting, clock, log }))
     if (url) {
       const shared = new SharedBans({ bans, shared: state.bans, clock, log })
       shared.start()

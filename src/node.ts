@@ -104,9 +104,9 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       metrics,
     })
     ends.defer(() => store.close())
-    const kept = await NodeState.open(settings, { clock, random, log, metrics })
-    ends.defer(() => kept?.close())
     const identity = await Identity.load(dataDir)
+    const kept = await NodeState.open(settings, { node: identity.id, clock, random, log, metrics })
+    ends.defer(() => kept?.close())
     const tracing = await tracingOf(settings, identity.id, clock, log)
     ends.defer(() => tracing?.close())
 
@@ -278,7 +278,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     const answers = inboundOf({ modes, membership, swarm, seeder, scheduler, schedule, rights, tags, parts, vitals })
     const inbound = tracing?.inbound(answers) ?? answers
     home.join(network)
-    kept?.join(network, bans, (repository) => home.source.has(repository))
+    kept?.join(network, bans, (repository) => home.lasting(repository))
     await network.join(inbound, {
       uploads: () => seeder.uploads,
       uploadSlots: seeder.uploadSlots,

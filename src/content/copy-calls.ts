@@ -53,6 +53,8 @@ const told = z.object({
   contents: z.array(contentChange).max(mostChanges),
   /** There is more after these. */
   more: z.boolean(),
+  /** The last numbers that there are; older releases do not say. */
+  last: z.object({ tags: count, contents: count }).exactOptional(),
 })
 export type ChangesTold = z.infer<typeof told>
 

@@ -1,4 +1,7 @@
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { infoOf } from '../../test/fakes/members.ts'
 import { seededRandom } from '../clock.ts'
@@ -8,9 +11,11 @@ import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { fileAt } from '../oci/file.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { openState } from '../state/open-state.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { Content, ContentChange, State, TagChange } from '../state/state.ts'
 import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
 import { type Call, Calls } from '../wire/calls.ts'
 import { fitting } from './copy-calls.ts'
 import { StateCopies } from './state-copies.ts'
@@ -78,10 +83,10 @@ async function database(): Promise<State> {
 }
 
 const id = (letter: string) => letter.repeat(44)
-async function pair(shared = false): Promise<[Seed, Seed]> {
-  const state = await database()
+async function pair(shared = false, first?: State, second?: State): Promise<[Seed, Seed]> {
+  const state = first ?? (await database())
   const one = new Seed(infoOf(id('a'), { modes: ['seed'] }), state)
-  const two = new Seed(infoOf(id('b'), { modes: ['seed'] }), shared ? state : await database())
+  const two = new Seed(infoOf(id('b'), { modes: ['seed'] }), shared ? state : (second ?? (await database())))
   one.copies.start()
   two.copies.start()
   one.knows(two)
@@ -103,7 +108,7 @@ afterEach(async () => {
 /** Time passes, and what it set off is over. */
 async function pass(ms: number): Promise<void> {
   await clock.run(ms)
-  for (let i = 0; i < 50; i++) await settle()
+  for (let i = 0; i < 200; i++) await settle()
 }
 const entry = (digest: typeof a | undefined, at = clock.wall()) => ({
   ...(digest ? { digest } : {}),
@@ -156,6 +161,68 @@ describe('seeds with a database each', () => {
     expect(await two.tag('new')).toBe(b)
   })
 
+  test.each([
+    ['under a node that runs, as a server of databases does', '1'],
+    ['while the node was away', '2'],
+  ])('hear of what is new in one that was restored from a backup, %s', async (_, epoch) => {
+    const dir = await mkdtemp(join(tmpdir(), 'shoal-copies-'))
+    try {
+      const [file, backup] = [join(dir, 'state.db'), join(dir, 'backup.db')]
+      const before = await openSqlite(file)
+      await before.tags.point(app, tagOf('old'), entry(a))
+      await before.close()
+      await copyFile(file, backup)
+      const [one, two] = await pair(false, await openSqlite(file))
+      for (let i = 0; i < 20; i++) await one.state.tags.point(app, tagOf(`t${i}`), entry(i % 2 ? a : b))
+      await one.state.contents.add(app, { ...content, digest: b })
+      await one.copies.spread()
+      expect(await two.tag('t19')).toBe(a)
+      one.copies.close()
+      const restored = await openSqlite(backup)
+      opened.push(restored)
+      expect(await restored.id()).toBe(await one.state.id())
+      const again = new Seed({ ...one.info, epoch }, restored)
+      again.copies.start()
+      again.knows(two)
+      two.knows(again)
+      await restored.contents.add(app, content)
+      await restored.tags.point(app, tagOf('v1'), entry(a))
+      await again.copies.spread()
+      expect(await two.tag('v1')).toBe(a)
+      expect(await two.state.contents.find(app, a)).toEqual(content)
+      // Then they are asked for what is new alone.
+      await restored.tags.point(app, tagOf('v2'), entry(a))
+      const changes = spyOn(restored.tags, 'changes')
+      await again.copies.spread()
+      expect(await two.tag('v2')).toBe(a)
+      expect(changes.mock.calls.every(([after]) => after > 0)).toBe(true)
+    } finally {
+      await rm(dir, { recursive: true })
+    }
+  })
+
+  test('copy from each other also where both hosts were cloned from one, with what was in its file', async () => {
+    const dirs = await Promise.all(['one', 'two'].map((name) => mkdtemp(join(tmpdir(), `shoal-cloned-${name}-`))))
+    const [first, second] = dirs as [string, string]
+    const open = (dataDir: string, node: string) =>
+      openState({ dataDir, node, clock, log: silentLog, metrics: createMetrics() })
+    try {
+      const before = await open(first, id('a'))
+      await before.tags.point(app, tagOf('old'), entry(a))
+      await before.close()
+      await copyFile(join(first, 'state.db'), join(second, 'state.db'))
+      const states = [await open(first, id('a')), await open(second, id('b'))] as const
+      opened.push(...states)
+      const [one, two] = await pair(false, ...states)
+      await pass(6000)
+      await one.state.tags.point(app, tagOf('v1'), entry(b))
+      await one.copies.spread()
+      expect([await two.tag('old'), await two.tag('v1')]).toEqual([a, b])
+    } finally {
+      await Promise.all(dirs.map((dir) => rm(dir, { recursive: true })))
+    }
+  })
+
   test('answer a push also when no other seed can be reached, after a moment', async () => {
     const [one, two] = await pair()
     down.add(two.info.id)
@@ -184,7 +251,7 @@ describe('seeds with a database each', () => {
     const has = async () => [await two.tag('v1'), (await two.state.contents.find(app, a))?.digest]
     expect(await has()).toEqual([undefined, undefined])
     clock.advance(7_200_000)
-    await pass(10_000)
+    for (let i = 0; i < 10 && !(await two.tag('v1')); i++) await pass(1_000)
     expect(await has()).toEqual([a, a])
   })
 

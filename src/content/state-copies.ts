@@ -38,7 +38,7 @@ const aheadMs = 3_600_000
 export class StateCopies {
   readonly #o: StateCopiesOptions
   /** By database: how far it was followed. */
-  readonly #followed = new Map<string, { tags: number; contents: number }>()
+  readonly #followed = new Map<string, Numbers>()
   /** By database: the wall ms at which something can be believed that was passed over. Then all of it is followed again. */
   readonly #again = new Map<string, number>()
   /** The database of each node, as it said last. */
@@ -111,8 +111,9 @@ export class StateCopies {
     // Tags first: what they point to has been written down before them.
     const tags = await state.tags.changes(from.tags, mostAtOnce)
     const contents = await state.contents.changes(from.contents, mostAtOnce)
+    const last = { tags: await state.tags.lastChange(), contents: await state.contents.lastChange() }
     const { all, ...told } = fitting(contents, tags)
-    return { of, ...told, more: !all }
+    return { of, ...told, more: !all, last }
   }
 
   /** One at a time from each; who comes meanwhile waits for the next, which has what is there now. */
@@ -151,6 +152,11 @@ export class StateCopies {
       const told = await outbound.call(seed, changesCall, { ...(of ? { of } : {}), ...from })
       this.#databases.set(seed.id, { of: told.of, epoch: seed.epoch })
       if (told.of === own) return
+      if (told.of === of && isBefore(told.last, from)) {
+        // It was restored from a backup: what has these numbers now is something else.
+        this.#followed.delete(of)
+        continue
+      }
       await this.#learn(seed, told)
       const last = told.of === of ? from : { tags: 0, contents: 0 }
       this.#followed.set(told.of, {
@@ -197,4 +203,13 @@ export class StateCopies {
   async #own(): Promise<string | undefined> {
     return this.#o.state.id().catch(() => undefined)
   }
+}
+
+interface Numbers {
+  readonly tags: number
+  readonly contents: number
+}
+
+function isBefore(last: Numbers | undefined, followed: Numbers): boolean {
+  return last !== undefined && (last.tags < followed.tags || last.contents < followed.contents)
 }

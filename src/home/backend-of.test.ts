@@ -9,6 +9,8 @@ describe('a URL of no backend', () => {
     ['ftp://a/b', 'ftp:// is no backend; give s3://'],
     ['file:///no/such/directory', 'is not a directory; make it, or mount what should be there'],
     ['oci:///no/such/directory', 'is not a directory; make it, or mount what should be there'],
+    ['file:///srv/images?write=yes', 'may have ?write=no at its end, where it is only read, and no other ? or #'],
+    ['oci:///srv/images#1', 'in the name of a directory write %3F and %23'],
     ['file://srv/images', 'write three slashes before the directory'],
     [
       'https://me:secret@b/c',

@@ -1,5 +1,5 @@
 /** Which backend a URL means, and what is wrong with one that means none. */
-import { accessSync, constants, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { folderIn } from '../config/backend-folder.ts'
 import type { Places } from '../first-there.ts'
 import { awsCredentials, type Environment } from './aws-credentials.ts'
@@ -29,12 +29,12 @@ export function backendOf(text: string, options: BackendOptions): Backend {
   }
   switch (url.protocol) {
     case 'file:': {
-      const dir = folderOf(url)
-      return new ObjectBackend(new FolderObjects(dir, options.clock, isWritable(dir)))
+      const { dir, writable } = folderOf(url)
+      return new ObjectBackend(new FolderObjects(dir, options.clock, writable))
     }
     case 'oci:': {
-      const dir = folderOf(url)
-      return new OciLayouts(dir, options.clock, isWritable(dir))
+      const { dir, writable } = folderOf(url)
+      return new OciLayouts(dir, options.clock, writable)
     }
     case 'registry+http:':
     case 'registry+https:': {
@@ -57,6 +57,8 @@ export function backendOf(text: string, options: BackendOptions): Backend {
   }
 }
 
+/** What the URL of a folder says of one that others write. */
+const readOnly = '?write=no'
 const expected =
   'give s3://bucket/prefix?endpoint=..., file:///directory, http(s)://server/path, oci:///directory or registry+https://host'
 const credentialsHelp = 'see --home-credentials-file for object stores, and --credentials-file for registries'
@@ -66,19 +68,20 @@ function mustBePlain(url: URL): void {
   throw new Error(`the backend ${url.protocol}//${url.host} must not have a ? or # in its URL`)
 }
 
-function isWritable(dir: string): boolean {
-  try {
-    accessSync(dir, constants.W_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function folderOf(url: URL): string {
+/**
+ * It is written unless the URL says that it is not. Whether it can be is found out with each write: what belongs there may
+ * be mounted later, and its owner and mode be mended.
+ */
+function folderOf(url: URL): { dir: string; writable: boolean } {
   if (url.host !== '')
     throw new Error(`${url.protocol}//${url.host}${url.pathname}: write three slashes before the directory`)
-  const path = folderIn(url)
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path
-  throw new Error(`the backend ${url.protocol}//${path} is not a directory; make it, or mount what should be there`)
+  const dir = folderIn(url)
+  if ((url.search !== '' && url.search !== readOnly) || url.hash !== '') {
+    throw new Error(
+      `the backend ${url.protocol}//${dir} may have ${readOnly} at its end, where it is only read, and no other ? or #; ` +
+        'in the name of a directory write %3F and %23',
+    )
+  }
+  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory()) return { dir, writable: url.search !== readOnly }
+  throw new Error(`the backend ${url.protocol}//${dir} is not a directory; make it, or mount what should be there`)
 }

@@ -15,9 +15,9 @@ const tagsSchema = z.object({ tags: z.array(z.string()).nullish() })
 
 export class Beside {
   readonly #backend: Backend
-  readonly #state: Pick<State, 'tags'>
+  readonly #state: Pick<State, 'tags' | 'contents'>
 
-  constructor(backend: Backend, state: Pick<State, 'tags'>) {
+  constructor(backend: Backend, state: Pick<State, 'tags' | 'contents'>) {
     this.#backend = backend
     this.#state = state
   }
@@ -33,7 +33,10 @@ export class Beside {
 
   /** @throws {Failure} as {@link tags} */
   async referrers(repository: Repository, subject: Digest, enough: boolean): Promise<ReferrerDescriptor[]> {
-    return parseReferrers(await this.#ask(repository, `referrers/${subject}`, new URLSearchParams(), enough))
+    const search = new URLSearchParams()
+    const found = parseReferrers(await this.#ask(repository, `referrers/${subject}`, search, enough))
+    const removed = await Promise.all(found.map(({ digest }) => this.#state.contents.removed(repository, digest)))
+    return found.filter((_, i) => !removed[i])
   }
 
   async #ask(repository: Repository, path: string, search: URLSearchParams, enough: boolean): Promise<unknown> {

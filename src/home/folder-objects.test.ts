@@ -34,6 +34,15 @@ test('a directory that is not there is not made: its file system may not be moun
   expect(await objects.size('a')).toBe(5)
 })
 
+test('a file system that is mounted there later, or anew, is written like the one before', async () => {
+  const dir = await folder()
+  const objects = new FolderObjects(dir, systemClock)
+  await objects.put('a', hello)
+  await rm(join(dir, '.incoming'), { recursive: true })
+  await objects.put('b', hello)
+  expect(await objects.size('b')).toBe(5)
+})
+
 test('what a writer that ended left behind goes after a day, and not before', async () => {
   const dir = await folder()
   const incoming = join(dir, '.incoming')

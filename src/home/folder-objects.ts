@@ -13,6 +13,7 @@ const chunkBytes = 1024 * 1024
 /** What was being written, and will not be, when its writer ended. */
 const leftoverMs = 24 * 60 * 60_000
 const incoming = '.incoming'
+const onlyRead = '; where it is only to be read, ?write=no at the end of its URL says so'
 
 export class FolderObjects implements Objects, ObjectLists, ObjectWrites {
   readonly name: string
@@ -22,6 +23,7 @@ export class FolderObjects implements Objects, ObjectLists, ObjectWrites {
   readonly #clock: Clock
   #swept: Promise<void> | undefined
 
+  /** @param writable false: it is only read, whatever the directory allows */
   constructor(dir: string, clock: Clock, writable = true) {
     this.name = `file://${dir}`
     if (writable) this.writes = this
@@ -52,7 +54,7 @@ export class FolderObjects implements Objects, ObjectLists, ObjectWrites {
 
   async put(path: string, content: Written, signal?: AbortSignal): Promise<void> {
     stopIf(signal)
-    await this.#sweep()
+    await this.#makeRoom()
     const target = join(this.#dir, path)
     const beside = join(this.#dir, incoming, crypto.randomUUID())
     try {
@@ -67,7 +69,7 @@ export class FolderObjects implements Objects, ObjectLists, ObjectWrites {
       }
     } catch (error) {
       await unlink(beside).catch(() => undefined)
-      throw this.#failure(path, error)
+      throw this.#failure(path, error, onlyRead)
     }
   }
 
@@ -118,21 +120,24 @@ export class FolderObjects implements Objects, ObjectLists, ObjectWrites {
     }
   }
 
-  /** Once: the room for what is being written, rid of what nobody writes any more. */
-  #sweep(): Promise<void> {
-    this.#swept ??= this.#makeRoom().catch((error: unknown) => {
+  /** For each write: another file system may be there by now, or be gone. */
+  async #makeRoom(): Promise<void> {
+    try {
+      // Not recursive: where the directory itself is missing, a file system may not be mounted.
+      await mkdir(join(this.#dir, incoming)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error
+      })
+      this.#swept ??= this.#sweep()
+      await this.#swept
+    } catch (error) {
       this.#swept = undefined
-      throw this.#failure(incoming, error)
-    })
-    return this.#swept
+      throw this.#failure(incoming, error, onlyRead)
+    }
   }
 
-  async #makeRoom(): Promise<void> {
+  /** Once: of what nobody writes any more. */
+  async #sweep(): Promise<void> {
     const room = join(this.#dir, incoming)
-    // Not recursive: where the directory itself is missing, a file system may not be mounted.
-    await mkdir(room).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-    })
     for (const name of await readdir(room)) {
       const { mtimeMs = Number.POSITIVE_INFINITY } = (await stat(join(room, name)).catch(() => undefined)) ?? {}
       if (this.#clock.wall() - mtimeMs > leftoverMs) await rm(join(room, name), { force: true })
@@ -149,13 +154,16 @@ export class FolderObjects implements Objects, ObjectLists, ObjectWrites {
     }
   }
 
-  #failure(path: string, error: unknown): Failure {
+  #failure(path: string, error: unknown, remedy = ''): Failure {
     if (error instanceof Failure) return error
     const { code = 'unknown error' } = error as NodeJS.ErrnoException
     const about = `${this.name}: ${path}`
     if (code === 'ENOSPC' || code === 'EDQUOT') return new Failure('no-space', `${about}: there is no room (${code})`)
-    if (code === 'EACCES' || code === 'EPERM') {
-      return new Failure('denied', `${about}: this process may not (${code}); check owner and mode of the directory`)
+    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+      return new Failure(
+        'denied',
+        `${about}: this process may not (${code}); check owner and mode of the directory, and how it is mounted${remedy}`,
+      )
     }
     return new Failure('unavailable', `${about} cannot be used now (${code})`)
   }

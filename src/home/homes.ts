@@ -3,6 +3,7 @@
  * and at the backend of their pattern, and never asked for at a registry out in the world.
  */
 import { formatRepository, looksLikeRegistry, type Repository } from '../oci/reference.ts'
+import type { Lasting } from '../state/state.ts'
 import type { Backend } from './backend.ts'
 import { matcherOf } from './pattern.ts'
 
@@ -30,6 +31,15 @@ export class Homes {
   of(repository: Repository): Home | undefined {
     const name = formatRepository(repository)
     return this.all[this.#matchers.findIndex((matches) => matches(name))]
+  }
+
+  /**
+   * What the state has to remember of a repository of the cluster's own: that something was deleted hides what its backend
+   * has of it still, and perhaps never deletes. Who was not told of its home cannot tell whether it has one.
+   */
+  lasting(repository: Repository): Lasting {
+    const home = this.of(repository)
+    return home && !home.backend ? 'tags' : 'all'
   }
 }
 

@@ -19,8 +19,9 @@ import { referrersPage, tagsAsked, tagsPage } from './listing.ts'
 import { readObject, writtenBytes } from './objects.ts'
 import { referrerOf } from './referrer.ts'
 
-/** Twenty thousand entries. */
+/** Twenty thousand entries: more are not written. What others wrote can be longer, and be shortened. */
 const mostIndexBytes = 8 * 1024 * 1024
+const mostReadBytes = 64 * 1024 * 1024
 const refName = 'org.opencontainers.image.ref.name'
 /** When a tag came to point there, wall ms. */
 const taggedAt = 'shoal.tagged-at'
@@ -157,6 +158,7 @@ export class OciLayouts implements Backend {
     }
   }
 
+  /** One at a time. @throws {Failure} `no-space` where the index would be too long */
   #change(
     repository: Repository,
     signal: AbortSignal | undefined,
@@ -167,17 +169,21 @@ export class OciLayouts implements Backend {
       const entries = change(known ?? [])
       if (entries === known || (known === undefined && entries.length === 0)) return
       const folder = formatRepository(repository)
+      const index = indexOf(entries)
+      if (index.length > mostIndexBytes && index.length > indexOf(known ?? []).length) {
+        const remedy = 'let a rule take old tags away (--keep), delete some, or give the repository another backend'
+        throw new Failure('no-space', `${this.name}: no more fit into the index.json of ${folder}: ${remedy}`)
+      }
       const version = writtenBytes(Buffer.from(JSON.stringify({ imageLayoutVersion: '1.0.0' })))
       if (known === undefined) await this.#files.put(join(folder, 'oci-layout'), version, signal)
-      const index = { schemaVersion: 2, manifests: entries }
-      await this.#files.put(join(folder, 'index.json'), writtenBytes(Buffer.from(JSON.stringify(index))), signal)
+      await this.#files.put(join(folder, 'index.json'), writtenBytes(index), signal)
     })
   }
 
   /** Undefined where there is no such layout. @throws {Failure} `corrupt` */
   async #entries(repository: Repository, signal: AbortSignal | undefined): Promise<Entry[] | undefined> {
     const path = join(formatRepository(repository), 'index.json')
-    const bytes = await readObject(this.#files, path, mostIndexBytes, signal)
+    const bytes = await readObject(this.#files, path, mostReadBytes, signal)
     if (!bytes) return undefined
     try {
       return indexSchema.parse(parseJson(new TextDecoder().decode(bytes))).manifests
@@ -205,6 +211,10 @@ function checkName(repository: Repository): void {
 
 function nameOf({ annotations }: Entry): string | undefined {
   return annotations?.[refName]
+}
+
+function indexOf(entries: readonly Entry[]): Uint8Array {
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: entries }))
 }
 
 function blobPath(repository: Repository, digest: Digest): string {

@@ -5,17 +5,25 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { keptOf, layOut } from '../../test/conformance/backend.ts'
 import { collect, refuses } from '../../test/conformance/source.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
+import { MemoryStore } from '../../test/fakes/memory-store.ts'
 import { systemClock } from '../clock.ts'
+import { Failure } from '../failure.ts'
 import { digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { startForgetting } from '../state/forgetting.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { State } from '../state/state.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
 import { FolderObjects } from './folder-objects.ts'
 import { Homes } from './homes.ts'
 import { ObjectBackend } from './object-backend.ts'
 import { OwnHome } from './own-home.ts'
+import { WriteBack } from './write-back.ts'
 
+const day = 86_400_000
 const repository = repositoryOf('apps.corp', 'team/app')
 let dir: string
 let state: State
@@ -39,12 +47,12 @@ const tags = async (search = '') => {
   const { body, headers } = await own.list(repository, 'tags/list', search)
   return { tags: (JSON.parse(body) as { tags: string[] }).tags, more: 'link' in headers }
 }
-const set = (tag: string, digest: ReturnType<typeof digestOf> | undefined) =>
+const set = (tag: string, digest: ReturnType<typeof digestOf> | undefined, at = Date.now()) =>
   state.tags.set(repository, parseTag(tag), {
     ...(digest ? { digest } : {}),
     mediaType: manifestTypes.ociManifest,
     size: manifest.length,
-    at: Date.now(),
+    at,
     by: 'ann',
   })
 
@@ -71,6 +79,44 @@ test('what is deleted since is gone, whatever the backend still says', async () 
   await refuses(own.resolve(repository, parseTag('b')), 'no-manifest')
 })
 
+test('what was deleted stays so for good where the backend deletes nothing, as a registry that answers 405', async () => {
+  const clock = new FakeClock(Date.now())
+  const refused = async () => {
+    throw new Failure('bad-request', 'this registry deletes nothing')
+  }
+  backend.writes!.remove = refused
+  backend.writes!.removeTag = refused
+  const digest = digestOf(manifest)
+  const fact = { digest, kind: 'manifest', mediaType: manifestTypes.ociManifest, size: manifest.length } as const
+  await state.contents.add(repository, { ...fact, at: clock.wall(), parts: [digest] })
+  await set('v1', digest, clock.wall())
+  const homes = new Homes([{ pattern: 'apps.corp/**', backend }])
+  const metrics = createMetrics()
+  const bring = async () => {
+    throw new Failure('unavailable', 'nobody has it')
+  }
+  const about = { homes, state, store: new MemoryStore({ clock }), bring, clock, metrics }
+  const writeBack = new WriteBack({ ...about, mode: 'through', pinnedFor: 'home', random: () => 0, log: silentLog })
+  await set('v1', undefined, clock.wall() + 1)
+  await state.contents.remove(repository, digest)
+  await writeBack.tag(repository, parseTag('v1'))
+  await writeBack.content(repository, digest)
+  await writeBack.close()
+  const gone = async () => {
+    await refuses(own.resolve(repository, parseTag('v1')), 'no-manifest')
+    await refuses(own.stat({ repository, kind: 'manifest', digest }), 'no-manifest')
+    await refuses(own.open({ repository, kind: 'manifest', digest }, 0), 'no-manifest')
+  }
+  await gone()
+  const lasting = (each: typeof repository) => homes.lasting(each)
+  const stop = startForgetting({ state, tagHistoryMs: 90 * day, lasting, clock, log: silentLog })
+  clock.advance(91 * day)
+  await Bun.sleep(20)
+  stop()
+  expect(await state.tags.history(repository, parseTag('v1'), 9)).toHaveLength(1)
+  await gone()
+})
+
 test('a backend that cannot be asked does not keep what the state knows from being listed', async () => {
   await set('v2', digestOf(manifest))
   const broken = new ObjectBackend(new FolderObjects(join(dir, 'file'), systemClock))
@@ -79,7 +125,7 @@ test('a backend that cannot be asked does not keep what the state knows from bei
   expect((await tags()).tags).toEqual(['v2'])
 })
 
-test('referrers of both are in one list, each once', async () => {
+test('referrers of both are in one list, each once, and none that was deleted', async () => {
   const subject = digestOf(manifest)
   const of = (type: string) =>
     Buffer.from(JSON.stringify({ schemaVersion: 2, artifactType: type, subject: { digest: subject } }))
@@ -96,6 +142,9 @@ test('referrers of both are in one list, each once', async () => {
   await put(of('both/sbom'))
   await add(of('both/sbom'), 'both/sbom')
   await add(of('new/sbom'), 'new/sbom')
+  await put(of('gone/sbom'))
+  await add(of('gone/sbom'), 'gone/sbom')
+  await state.contents.remove(repository, digestOf(of('gone/sbom')))
   const { body } = await own.list(repository, `referrers/${subject}`, '')
   const { manifests } = JSON.parse(body) as { manifests: { artifactType: string }[] }
   expect(manifests.map(({ artifactType }) => artifactType).sort()).toEqual(['both/sbom', 'new/sbom', 'old/sbom'])

@@ -57,10 +57,19 @@ export class OwnHome {
     if (content && (kind === 'blob' || content.kind === 'manifest')) {
       return { size: content.size, mediaType: content.mediaType }
     }
+    await this.#notDeleted(location)
     const backend = this.#o.homes.of(repository)?.backend
     if (!content && backend) return backend.stat(location, signal)
-    const what = formatReference({ ...repository, digest })
-    throw new Failure(kind === 'manifest' ? 'no-manifest' : 'no-blob', `${what} was not pushed, or was deleted`)
+    throw notThere(location)
+  }
+
+  /**
+   * An image that was deleted here is gone, whatever the backend still says. Its blobs may be those of others, which the
+   * backend alone tells of. @throws {Failure} `no-manifest`
+   */
+  async #notDeleted(location: Location): Promise<void> {
+    const { repository, kind, digest } = location
+    if (kind === 'manifest' && (await this.#o.state.contents.removed(repository, digest))) throw notThere(location)
   }
 
   /**
@@ -69,6 +78,7 @@ export class OwnHome {
    */
   async open(location: Location, ...rest: [number, AbortSignal?, number?]): Promise<OpenBody> {
     this.#check(location.repository)
+    await this.#notDeleted(location)
     let failure: Failure | undefined
     for await (const { repository, backend } of this.#placesOf(location)) {
       try {
@@ -115,4 +125,9 @@ export class OwnHome {
       throw new Failure('no-name', `this node does not keep ${formatRepository(repository)}`)
     }
   }
+}
+
+function notThere({ repository, kind, digest }: Location): Failure {
+  const what = formatReference({ ...repository, digest })
+  return new Failure(kind === 'manifest' ? 'no-manifest' : 'no-blob', `${what} was not pushed, or was deleted`)
 }

@@ -7,6 +7,8 @@ import { bytesOf } from '../../test/fakes/bytes.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
 import { RecordedLog } from '../../test/fakes/registry-source.ts'
+import { seal, unseal } from '../../test/fakes/sealed.ts'
+import { webOptions } from '../../test/fakes/web-options.ts'
 import type { HomeWrite } from '../config/settings.ts'
 import { Failure, type FailureCode } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -17,6 +19,7 @@ import { openSqlite } from '../state/sqlite.ts'
 import type { Content, State } from '../state/state.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import type { Backend, BackendWrites } from './backend.ts'
+import { backendOf } from './backend-of.ts'
 import { FolderObjects } from './folder-objects.ts'
 import { Homes } from './homes.ts'
 import { ObjectBackend } from './object-backend.ts'
@@ -56,9 +59,9 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-function begin(mode: HomeWrite, bring = noBring): WriteBack {
+function begin(mode: HomeWrite, bring = noBring, backend = watched()): WriteBack {
   writeBack = new WriteBack({
-    homes: new Homes([{ pattern: 'apps.corp/**', backend: watched() }]),
+    homes: new Homes([{ pattern: 'apps.corp/**', backend }]),
     state,
     store,
     bring,
@@ -213,6 +216,35 @@ describe('what is written through', () => {
     trouble = 'unsupported'
     await writeBack.content(repository, digestOf(layer))
     await writeBack.tag(repository, tag)
+    expect(await nothingOwed()).toBe(true)
+  })
+})
+
+describe.each(['file', 'oci'])('a folder at %s:// that cannot be written when the node starts', (scheme) => {
+  test('is owed what is pushed, which its client is told, until it can', async () => {
+    if (!seal(dir)) return
+    try {
+      const folder = backendOf(`${scheme}://${dir}`, webOptions({ clock }))
+      begin('through', noBring, folder)
+      await pushed()
+      const failure = await refuses(writeBack.content(repository, digestOf(layer)), 'try-later')
+      expect(failure.status).toBe(503)
+      expect(failure.message).toContain('check owner and mode of the directory')
+      expect(failure.message).toContain('?write=no')
+      expect((await writeBack.facts()).waiting).toBe(1)
+      unseal(dir)
+      await until(nothingOwed)
+      expect((await folder.stat(at('blob', layer))).size).toBe(layer.length)
+    } finally {
+      unseal(dir)
+    }
+  })
+
+  test('nor ever, as its URL says, is owed nothing', async () => {
+    begin('through', noBring, backendOf(`${scheme}://${dir}?write=no`, webOptions({ clock })))
+    await pushed()
+    await writeBack.content(repository, digestOf(layer))
+    expect(reasons(digestOf(layer))).toEqual(['home'])
     expect(await nothingOwed()).toBe(true)
   })
 })

@@ -2,8 +2,13 @@ import { expect, test } from 'bun:test'
 import { foldersDropIn } from './drop-in.ts'
 
 const dataDir = '/var/lib/shoal'
+const textOf = (folders: { dataDir?: string; backends?: string[] }) =>
+  foldersDropIn({ dataDir, backends: [], ...folders })
+/** Of the service itself. */
 const linesOf = (folders: { dataDir?: string; backends?: string[] }) =>
-  foldersDropIn({ dataDir, backends: [], ...folders })?.split('\n')
+  textOf(folders)
+    ?.replace(/^\[Unit\].*?\n\n/s, '')
+    .split('\n')
 
 test('the usual place needs none', () => {
   expect(foldersDropIn({ dataDir, backends: [] })).toBeUndefined()
@@ -39,4 +44,12 @@ test('names that only begin so are not hidden', () => {
     'ReadWritePaths=-/srv/tmp/x',
     '',
   ])
+})
+
+test('what is to be mounted at a backend is mounted before, where it can be', () => {
+  const units = ['mnt.mount', 'mnt-nfs.mount', 'mnt-nfs-my\\x20images\\x2d1.mount', 'mnt-nfs-.b.mount'].join(' ')
+  expect(textOf({ backends: ['/mnt/nfs/my images-1', '/mnt/nfs/.b'] })).toStartWith(
+    `[Unit]\nWants=${units}\nAfter=${units}\n\n[Service]\n`,
+  )
+  expect(textOf({ dataDir: '/srv/shoal' })).not.toContain('[Unit]')
 })

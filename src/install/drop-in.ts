@@ -27,7 +27,34 @@ export function foldersDropIn({ dataDir, backends }: Folders): string | undefine
       ? `BindPaths=${word(mark + path.replaceAll(':', '\\:'))}`
       : `ReadWritePaths=${word(mark + path)}`,
   )
-  return ['[Service]', ...protect, ...lines, ''].join('\n')
+  return [...afterMounts(backends), '[Service]', ...protect, ...lines, ''].join('\n')
+}
+
+/**
+ * What is to be mounted there is mounted first, but is not required: where a server does not answer, pulls go on. systemd
+ * has `WantsMountsFor=` for it since 256; before, units of mounts are named, of which those that are none do nothing.
+ */
+function afterMounts(paths: readonly string[]): string[] {
+  const units = new Set(paths.flatMap(foldersTo).map((path) => `${escaped(path)}.mount`))
+  return units.size === 0 ? [] : ['[Unit]', ...['Wants', 'After'].map((key) => `${key}=${[...units].join(' ')}`), '']
+}
+
+/** `/srv/a/b`: `/srv`, `/srv/a`, `/srv/a/b`. */
+function foldersTo(path: string): string[] {
+  const names = path.split('/').filter((name) => name !== '')
+  return names.map((_, i) => `/${names.slice(0, i + 1).join('/')}`)
+}
+
+/** A path as part of a unit's name: systemd.unit(5), "String Escaping for Inclusion in Unit Names". */
+function escaped(path: string): string {
+  const hex = (byte: number) => `\\x${byte.toString(16).padStart(2, '0')}`
+  return [...Buffer.from(path.slice(1))]
+    .map((byte, i) => {
+      const char = String.fromCharCode(byte)
+      if (char === '/') return '-'
+      return /[A-Za-z0-9:_.]/.test(char) && !(i === 0 && char === '.') ? char : hex(byte)
+    })
+    .join('')
 }
 
 /** As a unit has it: `%` is special, and a blank ends it. */

@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { keptOf } from '../../test/conformance/backend.ts'
 import { refuses } from '../../test/conformance/source.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
+import { infoOf } from '../../test/fakes/members.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
 import { type PushEvent, type Pusher, pusherOver } from '../../test/fakes/pusher.ts'
 import { RecordedLog } from '../../test/fakes/registry-source.ts'
+import { MemberTable } from '../cluster/member-table.ts'
 import type { NodeId } from '../cluster/node-info.ts'
 import { keep } from '../config/rules.ts'
 import { Failure } from '../failure.ts'
@@ -22,7 +24,10 @@ import type { Location } from '../source/source.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { State } from '../state/state.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import { Calls } from '../wire/calls.ts'
+import type { Outbound } from '../wire/wire.ts'
 import { type KeepingDeps, keepingOf } from './assembly.ts'
+import { Clocks, tellTime } from './clocks.ts'
 import type { Keeping } from './keeping.ts'
 import type { KeptRepository } from './kept.ts'
 import type { Item } from './plan.ts'
@@ -68,6 +73,7 @@ function keepingWith(parts: Partial<KeepingDeps>, ...rules: string[]): Keeping {
     isHome: ({ registry }) => registry === 'apps.corp',
     neededBeside: async () => new Set(),
     remover: pusher,
+    clocks: { agreed: async () => clock.wall() },
     node: `n${keepings.length}` as NodeId,
     ...parts,
   })
@@ -360,6 +366,33 @@ describe('what somebody pushes at that moment', () => {
       expect([await has(other, digest), pinnedFor(digest)]).toEqual([true, ['home']])
     }
   })
+})
+
+test('nothing goes while others say that it is another time, and the log says why; it does once they agree', async () => {
+  await image('young', 'v1')
+  const theirs = new FakeClock()
+  theirs.advance(1000 * day)
+  const calls = new Calls()
+  tellTime(calls, theirs)
+  const membership = new MemberTable(infoOf('a'.repeat(44)), () => clock.now())
+  membership.heard(infoOf('b'.repeat(44), { modes: ['seed'] }), clock.now())
+  const outbound: Pick<Outbound, 'call'> = {
+    call: async (_to, { name, reply }, request) => reply.parse(await calls.answer(name, request)),
+  }
+  const clocks = new Clocks({ membership, outbound, clock, random: () => 0 })
+  const policy = keepingWith({ clocks }, 'apps.corp/**: age=30d')
+  const orphan = await blob('of a repository that another node emptied')
+  await state.contents.remove(app, orphan)
+  clock.set(31 * day)
+  await policy.tend()
+  expect(await state.tags.list(app, { limit: 9 })).toEqual([parseTag('v1')])
+  expect(log.lines.join()).toContain(`is ${(31 * day) / 1000} s ahead of that of http://bbb`)
+  await refuses(policy.plan(), 'unavailable')
+  // That has nothing to do with the time.
+  expect(pinnedFor(orphan)).toEqual([])
+  theirs.set(31 * day)
+  await policy.tend()
+  expect(await state.tags.list(app, { limit: 9 })).toEqual([])
 })
 
 test('one node does it at a time, and another when that has died', async () => {

@@ -13,6 +13,7 @@ import { formatReference, formatRepository, type Repository, type Tag } from '..
 import type { Content, State, TagEntry } from '../state/state.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Clocks } from './clocks.ts'
 import type { Keeps, KeptRepository } from './kept.ts'
 import { type Inventory, type Item, type KeepPlan, planKeeping } from './plan.ts'
 
@@ -44,6 +45,8 @@ export interface KeepingParts {
   readonly remover: Remover
   readonly node: NodeId
   readonly clock: Clock
+  /** By what ages are told. @throws {Failure} where they cannot be */
+  readonly clocks: Pick<Clocks, 'agreed'>
   readonly log: Log
   readonly metrics: Pick<Metrics, 'keepRemoved'>
 }
@@ -79,13 +82,17 @@ export class Keeping implements Keeps {
   /** From time to time: sweeps if no other node does, and lets go of what others took away. */
   async tend(): Promise<void> {
     const { log, remover, homePins } = this.#o
-    try {
-      await this.sweep().catch((error: unknown) => {
-        if (Failure.from(error).code !== 'try-later') throw error
-      })
+    const release = async () => {
       for (const digest of homePins()) await remover.release(digest)
-    } catch (error) {
-      log.warn('what rules do not keep could not be taken away for now', { error: Failure.from(error).message })
+    }
+    for (const part of [() => this.sweep(), release]) {
+      try {
+        await part()
+      } catch (error) {
+        const { code, message } = Failure.from(error)
+        if (code === 'try-later') continue
+        log.warn('what rules do not keep could not be taken away for now', { error: message })
+      }
     }
   }
 
@@ -96,9 +103,11 @@ export class Keeping implements Keeps {
 
   async plan(): Promise<KeptRepository[]> {
     const found: KeptRepository[] = []
+    if (!this.#anyRule) return found
+    const now = await this.#o.clocks.agreed()
     for await (const repository of this.#repositories()) {
       const rule = this.ruleOf(repository)
-      if (rule) found.push({ repository, rule, plan: await this.#planOf(repository, rule) })
+      if (rule) found.push({ repository, rule, plan: await this.#planOf(repository, rule, now) })
     }
     return found
   }
@@ -110,15 +119,21 @@ export class Keeping implements Keeps {
     return this.#sweeping
   }
 
+  get #anyRule(): boolean {
+    return this.#o.rules.some(isAboutPushed)
+  }
+
   async #sweep(): Promise<KeptRepository[]> {
-    const { state, clock, node, rules } = this.#o
-    if (!rules.some(isAboutPushed)) return []
+    const { state, clock, clocks, node } = this.#o
+    if (!this.#anyRule) return []
+    // For all of it: whatever becomes of the clock meanwhile.
+    const now = await clocks.agreed()
     await state.jobs.add({ kind, key: 'sweep', body: {}, at: clock.wall() })
     const job = await state.jobs.claim(kind, node, clock.wall(), leaseMs)
     if (!job) throw new Failure('try-later', 'another node is about to take away what rules do not keep')
     const hold = (ms: number) => {
-      const now = clock.wall()
-      return state.jobs.update(job.id, node, { updatedAt: now, leasedUntil: now + ms })
+      const updatedAt = clock.wall()
+      return state.jobs.update(job.id, node, { updatedAt, leasedUntil: updatedAt + ms })
     }
     const goOn = async () => {
       if (!(await hold(leaseMs))) throw new Failure('try-later', 'another node goes on with this')
@@ -128,7 +143,7 @@ export class Keeping implements Keeps {
       for await (const repository of this.#repositories()) {
         const rule = this.ruleOf(repository)
         if (!rule) continue
-        swept.push(await this.#sweepOne(repository, rule, goOn))
+        swept.push(await this.#sweepOne(repository, rule, now, goOn))
         await goOn()
       }
       return swept
@@ -138,9 +153,14 @@ export class Keeping implements Keeps {
     }
   }
 
-  async #sweepOne(repository: Repository, rule: KeepRule, goOn: () => Promise<void>): Promise<KeptRepository> {
+  async #sweepOne(
+    repository: Repository,
+    rule: KeepRule,
+    now: number,
+    goOn: () => Promise<void>,
+  ): Promise<KeptRepository> {
     const { log, metrics } = this.#o
-    const plan = await this.#planOf(repository, rule)
+    const plan = await this.#planOf(repository, rule, now)
     const [remove, keep]: [Item[], Item[]] = [[], [...plan.keep]]
     for (const item of plan.remove) {
       // A backend that is out of reach makes each of them take long.
@@ -175,9 +195,8 @@ export class Keeping implements Keeps {
     }
   }
 
-  async #planOf(repository: Repository, rule: KeepRule): Promise<KeepPlan> {
-    const { clock, pinnedFor } = this.#o
-    const now = clock.wall()
+  async #planOf(repository: Repository, rule: KeepRule, now: number): Promise<KeepPlan> {
+    const { pinnedFor } = this.#o
     // Contents first: what comes in between is younger than what is read, and tags that it is named by are seen.
     const contents = await this.#contentsOf(repository)
     const tags = await this.#tagsOf(repository)

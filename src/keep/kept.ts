@@ -10,8 +10,11 @@ export interface KeptRepository {
 }
 
 export interface Keeps {
-  /** What would go and what would stay, of each repository of the cluster's own that a rule is about. */
+  /**
+   * What would go and what would stay, of each repository of the cluster's own that a rule is about. @throws {Failure}
+   * `unavailable` while this host's clock is not to be gone by
+   */
   plan(): Promise<KeptRepository[]>
-  /** Takes away what rules do not keep; what is said to go is gone then. @throws {Failure} `try-later` */
+  /** Takes away what rules do not keep; what is said to go is gone then. @throws {Failure} `try-later`; as {@link plan} */
   sweep(): Promise<KeptRepository[]>
 }

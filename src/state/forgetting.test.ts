@@ -20,8 +20,8 @@ test('rows do not grow without end: the old goes by itself, and what is the clus
   }
   const { job } = await state.jobs.add({ kind: 'k', key: 'k', body: 0, at })
   await state.jobs.cancel(job.id, at)
-  const owned = ({ registry }: { registry: string }) => registry === 'apps.corp'
-  const stop = startForgetting({ state, tagHistoryMs: 10 * day, owned, clock, log: silentLog })
+  const lasting = ({ registry }: { registry: string }) => (registry === 'apps.corp' ? 'tags' : 'nothing')
+  const stop = startForgetting({ state, tagHistoryMs: 10 * day, lasting, clock, log: silentLog })
   await clock.run(9 * day)
   await turns(() => false)
   expect(await state.tags.get(theirs, v1)).toBeDefined()

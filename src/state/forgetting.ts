@@ -3,7 +3,7 @@ import { type Clock, every } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { State } from './state.ts'
+import type { Lasting, State } from './state.ts'
 
 const everyMs = 6 * 3_600_000
 const jobsMs = 30 * 86_400_000
@@ -11,8 +11,7 @@ const jobsMs = 30 * 86_400_000
 export interface ForgettingOptions {
   readonly state: Pick<State, 'tags' | 'jobs' | 'contents'>
   readonly tagHistoryMs: number
-  /** Repositories of the cluster's own: what their tags point to stays. */
-  readonly owned: (repository: Repository) => boolean
+  readonly lasting: (repository: Repository) => Lasting
   readonly clock: Clock
   readonly log: Log
 }
@@ -26,9 +25,9 @@ export function startForgetting(options: ForgettingOptions): () => void {
   })
 }
 
-async function forget({ state, tagHistoryMs, owned, clock }: ForgettingOptions): Promise<void> {
+async function forget({ state, tagHistoryMs, lasting, clock }: ForgettingOptions): Promise<void> {
   const before = clock.wall() - tagHistoryMs
-  await state.tags.forget(before, owned)
-  await state.contents.forget(before)
+  await state.tags.forget(before, lasting)
+  await state.contents.forget(before, lasting)
   await state.jobs.forget(clock.wall() - jobsMs)
 }

@@ -1,10 +1,12 @@
 /** The state of a node: which database, and what is said of it while it cannot be asked. */
 import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
+import type { NodeId } from '../cluster/node-info.ts'
 import { formatStateUrl, type StateUrl } from '../config/state-url.ts'
 import { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { keptBy } from './keeper.ts'
 import { LateSql } from './late.ts'
 import { openPostgres, postgres } from './postgres.ts'
 import { SqlState } from './sql-state.ts'
@@ -17,6 +19,8 @@ export interface StateOptions {
   readonly passwordFile?: string
   readonly caFile?: string
   readonly dataDir: string
+  /** Whose file that is. */
+  readonly node: NodeId
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Pick<Metrics, 'stateUp'>
@@ -39,7 +43,7 @@ const deadlineMs = 15_000
  * @throws {Failure} `internal` when a newer shoal wrote it
  */
 export async function openState(options: StateOptions): Promise<State> {
-  const { url, dataDir, clock, log, metrics } = options
+  const { url, dataDir, node, clock, log, metrics } = options
   const path = fileIn(dataDir)
   const name = whereStateIs(options)
   let opened = false
@@ -49,7 +53,10 @@ export async function openState(options: StateOptions): Promise<State> {
     open: async () => {
       if (url) return openPostgres({ ...options, url })
       const file = await openSqliteFile(path)
-      if (!opened) await letGo(file)
+      if (!opened) {
+        await keptBy(file, node)
+        await letGo(file)
+      }
       opened = true
       return file
     },

@@ -78,10 +78,11 @@ const steps: readonly ((dialect: Dialect) => readonly string[])[] = [
 ]
 
 /**
- * Each database begins somewhere else among numbers of nine digits, a multiple of a thousand. For a job is asked for by its
+ * Each database begins somewhere else among numbers of nine digits, a multiple of a thousand (a file so much further on
+ * with each node that it comes to). For a job is asked for by its
  * number alone, at nodes that need not share a database: two jobs of one number would be taken for each other.
  */
-function firstJob(): number {
+export function firstJob(): number {
   const [random] = crypto.getRandomValues(new Uint32Array(1))
   return 1000 * (100_000 + (random! % 900_000))
 }

@@ -1,10 +1,10 @@
-/** What repositories of the cluster's own contain; of what was removed a line stays for a while, for copies to hear of. */
+/** What repositories of the cluster's own contain; of what was removed a line stays, for copies to hear of. */
 import type { Digest } from '../oci/digest.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { BlobKind } from '../store/blob-store.ts'
 import { numberIn, optionalText, type Row, type Sql, textIn, type Value } from './sql.ts'
 import type { Repositories } from './sql-repositories.ts'
-import type { Content, ContentChange, ContentIndex, Page } from './state.ts'
+import type { Content, ContentChange, ContentIndex, Lasting, Page } from './state.ts'
 
 const facts = 'kind, media_type, size, at, subject, artifact_type, annotations, parts'
 const columns = `repository, digest, ${facts}, removed, said_at, number`
@@ -98,6 +98,11 @@ export class SqlContents implements ContentIndex {
     )
   }
 
+  async lastChange(): Promise<number> {
+    const [row] = await this.#sql.rows('SELECT COALESCE(MAX(number), 0) AS number FROM contents')
+    return numberIn(row!, 'number')
+  }
+
   async learn({ repository, digest, content, saidAt }: Omit<ContentChange, 'number'>): Promise<void> {
     const name = formatRepository(repository)
     await this.#sql.transaction(async (sql) => {
@@ -108,8 +113,21 @@ export class SqlContents implements ContentIndex {
     })
   }
 
-  async forget(before: number): Promise<void> {
-    await this.#sql.rows('DELETE FROM contents WHERE removed = 1 AND said_at < $1', [before])
+  async removed(repository: Repository, digest: Digest): Promise<boolean> {
+    const rows = await this.#sql.rows('SELECT 1 FROM contents WHERE repository = $1 AND digest = $2 AND removed = 1', [
+      formatRepository(repository),
+      digest,
+    ])
+    return rows.length > 0
+  }
+
+  async forget(before: number, lasting: (repository: Repository) => Lasting): Promise<void> {
+    const old = 'removed = 1 AND said_at < $1'
+    for (const row of await this.#sql.rows(`SELECT DISTINCT repository FROM contents WHERE ${old}`, [before])) {
+      const repository = this.#repositories.in(row)
+      if (!repository || lasting(repository) === 'all') continue
+      await this.#sql.rows(`DELETE FROM contents WHERE ${old} AND repository = $2`, [before, textIn(row, 'repository')])
+    }
   }
 
   async #those(where: string, values: readonly Value[], order = ''): Promise<Content[]> {
@@ -128,8 +146,10 @@ async function rowOf(sql: Sql, repository: string, digest: Digest): Promise<Row 
   return rows[0]
 }
 
+/** Of what is removed nobody asks what was in it: a line may stay for good. */
 async function write(sql: Sql, repository: string, content: Content, saidAt: number, removed: boolean): Promise<void> {
-  const { digest, kind, mediaType, size, at, subject, artifactType, annotations, parts } = content
+  const { digest, kind, mediaType, size, at, subject, artifactType } = content
+  const { annotations, parts } = removed ? {} : content
   await sql.rows(
     `INSERT INTO contents (${columns})
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, (SELECT last FROM content_number))

@@ -8,7 +8,7 @@ import type { Digest } from '../oci/digest.ts'
 import { formatRepository, type Repository, type Tag } from '../oci/reference.ts'
 import { numberIn, type Row, type Sql, textIn } from './sql.ts'
 import { noFile, type Repositories } from './sql-repositories.ts'
-import type { Page, TagChange, TagEntry, TagIndex } from './state.ts'
+import type { Lasting, Page, TagChange, TagEntry, TagIndex } from './state.ts'
 
 const columns = 'number, repository, tag, digest, media_type, size, at, seen_at, said_by, seen_by, newest'
 
@@ -100,7 +100,12 @@ export class SqlTags implements TagIndex {
     )
   }
 
-  async forget(before: number, keep: (repository: Repository) => boolean): Promise<void> {
+  async lastChange(): Promise<number> {
+    const [row] = await this.#sql.rows('SELECT COALESCE(MAX(number), 0) AS number FROM tag_lines')
+    return numberIn(row!, 'number')
+  }
+
+  async forget(before: number, lasting: (repository: Repository) => Lasting): Promise<void> {
     await this.#sql.rows(
       `DELETE FROM tag_lines WHERE newest = 0 AND at < $1 AND EXISTS (
          SELECT 1 FROM tag_lines next WHERE next.repository = tag_lines.repository AND next.tag = tag_lines.tag
@@ -112,8 +117,9 @@ export class SqlTags implements TagIndex {
     ])
     for (const row of unseen) {
       const repository = this.#repositories.in(row)
-      if (!repository) continue
-      const gone = keep(repository) ? "AND digest = ''" : ''
+      const stays = repository ? lasting(repository) : 'all'
+      if (stays === 'all') continue
+      const gone = stays === 'tags' ? "AND digest = ''" : ''
       await this.#sql.rows(`DELETE FROM tag_lines WHERE repository = $1 AND newest = 1 AND seen_at < $2 ${gone}`, [
         textIn(row, 'repository'),
         before,

@@ -194,6 +194,7 @@ test('work that a killed process had in its hands is there at once for the one t
   const start = () =>
     openState({
       dataDir: dirname(path),
+      node: 'n1',
       clock: systemClock,
       log: silentLog,
       metrics: createMetrics(),

@@ -46,6 +46,12 @@ export interface TagChange extends TagEntry {
   readonly number: number
 }
 
+/**
+ * What stays of a repository however old it is: what its tags point to; with `all` also that something was deleted, which
+ * may be elsewhere still, and would come back from there.
+ */
+export type Lasting = 'nothing' | 'tags' | 'all'
+
 export interface Page<T> {
   /** Those after this one, in the order of their code units. */
   readonly after?: T
@@ -76,11 +82,13 @@ export interface TagIndex {
   repositories(page: Page<string>): Promise<Repository[]>
   /** Changes after number `after`, in order; of files at URLs too, whose last known digest others are to know as well. */
   changes(after: number, limit: number): Promise<TagChange[]>
+  /** The number of the last change that there is; 0 if there is none. */
+  lastChange(): Promise<number>
   /**
    * Drops lines of the history that ended before `before`, wall ms, and tags that nobody has seen since then, but for
-   * those of repositories that `keep` says yes to: what these point to always stays.
+   * what lasts.
    */
-  forget(before: number, keep: (repository: Repository) => boolean): Promise<void>
+  forget(before: number, lasting: (repository: Repository) => Lasting): Promise<void>
 }
 
 /** A manifest or blob that a repository of the cluster's own has. */
@@ -130,10 +138,14 @@ export interface ContentIndex {
   repositoriesOf(digest: Digest): Promise<Repository[]>
   /** Changes after number `after`, in order: of each content the last one. */
   changes(after: number, limit: number): Promise<ContentChange[]>
+  /** As {@link TagIndex.lastChange}. */
+  lastChange(): Promise<number>
   /** What another copy says, unless this one has it from later. */
   learn(change: Omit<ContentChange, 'number'>): Promise<void>
-  /** Drops the memory of what was removed before `before`, wall ms. */
-  forget(before: number): Promise<void>
+  /** It was there, and the memory of its removal is too. */
+  removed(repository: Repository, digest: Digest): Promise<boolean>
+  /** Drops the memory of what was removed before `before`, wall ms, but for what lasts. */
+  forget(before: number, lasting: (repository: Repository) => Lasting): Promise<void>
 }
 
 export type JobState = 'pending' | 'running' | 'done' | 'failed' | 'cancelled'

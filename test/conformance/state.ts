@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { fileAt } from '../../src/oci/file.ts'
-import { formatRepository, parseTag, repositoryOf } from '../../src/oci/reference.ts'
+import { formatRepository, parseTag, type Repository, repositoryOf } from '../../src/oci/reference.ts'
 import type { Content, State, TagEntry } from '../../src/state/state.ts'
 
 /** A database of its own for one test. */
@@ -195,7 +195,10 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(await state.tags.repositories({ limit: 1 })).toEqual([app])
         expect(await state.tags.repositories({ after: formatRepository(app), limit: 1 })).toEqual([other])
         const asked: string[] = []
-        await state.tags.forget(10, (repository) => asked.push(formatRepository(repository)) > 0)
+        await state.tags.forget(10, (repository) => {
+          asked.push(formatRepository(repository))
+          return 'tags'
+        })
         expect(asked.sort()).toEqual([app, other, file].map(formatRepository).sort())
       })
 
@@ -209,7 +212,7 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect((await state.tags.changes(first!.number, 1)).map(({ repository }) => repository)).toEqual([other])
         expect(await state.tags.repositories({ limit: 2 })).toEqual([app, other])
         expect(await state.tags.repositories({ after: formatRepository(app), limit: 1 })).toEqual([other])
-        await state.tags.forget(10, () => true)
+        await state.tags.forget(10, () => 'tags')
         expect(await state.tags.list(app, { limit: 10 })).toEqual([v1])
       })
 
@@ -224,6 +227,7 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         expect(all.map(({ repository, digest, at }) => [repository, digest, at])).toContainEqual([app, b, 15])
         expect(await state.tags.changes(numbers[1]!, 1)).toEqual([all[2]!])
         expect(await state.tags.changes(numbers.at(-1)!, 100)).toEqual([])
+        expect(await state.tags.lastChange()).toBe(numbers.at(-1)!)
         const copy = await make()
         try {
           const second = await copy.open()
@@ -269,16 +273,27 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         const fresh = parseTag('fresh')
         await state.tags.set(other, fresh, entry(a, 10))
         await state.tags.set(other, fresh, entry(a, 40))
-        await state.tags.forget(25, (repository) => repository.registry === app.registry)
+        const lasting = ({ registry }: Repository) => (registry === app.registry ? 'tags' : 'nothing')
+        await state.tags.forget(25, lasting)
         expect(await told()).toEqual([
           [c, 30],
           [b, 20],
         ])
-        await state.tags.forget(35, (repository) => repository.registry === app.registry)
+        await state.tags.forget(35, lasting)
         expect(await told()).toEqual([[c, 30]])
         expect(await state.tags.history(app, dead, 10)).toEqual([])
         expect(await state.tags.get(other, v1)).toBeUndefined()
         expect(await state.tags.get(other, fresh)).toMatchObject({ digest: a })
+      })
+
+      test('forgets no deletion that lasts', async () => {
+        await state.tags.set(app, v1, entry(a, 10))
+        await state.tags.set(app, v1, entry(undefined, 11))
+        await state.tags.forget(100, () => 'all')
+        const last = await state.tags.get(app, v1)
+        expect([last?.at, last?.digest]).toEqual([11, undefined])
+        await state.tags.forget(100, () => 'tags')
+        expect(await state.tags.get(app, v1)).toBeUndefined()
       })
 
       test('two nodes that change a tag at once lose nothing of it', async () => {
@@ -379,9 +394,11 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
       })
 
       test('changes come in the order of their numbers, of each content the last, until it is forgotten', async () => {
+        expect(await state.contents.lastChange()).toBe(0)
         await state.contents.add(app, { ...content(a), at: 10 })
         await state.contents.add(app, { ...content(b), at: 10 })
         await state.contents.add(app, { ...content(a), at: 12 })
+        expect(await state.contents.lastChange()).toBe((await state.contents.changes(0, 9)).at(-1)!.number)
         const [first, last] = await state.contents.changes(0, 9)
         expect([first?.digest, last?.digest]).toEqual([b, a])
         expect(last!.number).toBeGreaterThan(first!.number)
@@ -390,8 +407,14 @@ export function describeState(name: string, make: () => Promise<StateDatabase>, 
         const [removed] = await state.contents.changes(last!.number, 9)
         expect([removed?.digest, removed?.content]).toEqual([b, undefined])
         expect(await state.contents.repositoriesOf(b)).toEqual([])
-        await state.contents.forget(removed!.saidAt + 1)
-        expect((await state.contents.changes(0, 9)).map(({ digest }) => digest)).toEqual([a])
+        const those = async () => (await state.contents.changes(0, 9)).map(({ digest }) => digest)
+        await state.contents.forget(removed!.saidAt, () => 'tags')
+        await state.contents.forget(removed!.saidAt + 1, () => 'all')
+        expect(await those()).toEqual([a, b])
+        expect([await state.contents.removed(app, a), await state.contents.removed(app, b)]).toEqual([false, true])
+        await state.contents.forget(removed!.saidAt + 1, () => 'tags')
+        expect(await those()).toEqual([a])
+        expect(await state.contents.removed(app, b)).toBe(false)
       })
 
       test('a row that names no repository stops none of the others', async () => {

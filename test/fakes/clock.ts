@@ -11,7 +11,7 @@ export class FakeClock implements Clock {
   #now = 0
   #order = 0
   #timers: Timer[] = []
-  readonly #epoch: number
+  #epoch: number
 
   constructor(epoch = Date.UTC(2026, 0, 1)) {
     this.#epoch = epoch
@@ -22,6 +22,11 @@ export class FakeClock implements Clock {
   }
   wall(): number {
     return this.#epoch + this.#now
+  }
+
+  /** Somebody sets the wall clock, ms ahead; the other goes on as before. */
+  set(ms: number): void {
+    this.#epoch += ms
   }
 
   after(ms: number, task: () => void): () => void {

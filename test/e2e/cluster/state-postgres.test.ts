@@ -41,6 +41,7 @@ describe.skipIf(postgresFolder === undefined)('with a PostgreSQL', () => {
       url: url!,
       passwordFile,
       dataDir: dir,
+      node: 'n1',
       clock: systemClock,
       log: silentLog,
       metrics,
@@ -151,7 +152,7 @@ test('a server that is not there does not keep a node from starting, and is said
   const clock = new FakeClock()
   const log = { ...silentLog, warn: (message: string) => void said.push(message) }
   const url = { host: '/nonexistent', port: 5432, user: 'shoal', database: 'x' }
-  const state = await openState({ url, dataDir: '/nonexistent', clock, log, metrics })
+  const state = await openState({ url, dataDir: '/nonexistent', node: 'n1', clock, log, metrics })
   expect(await state.tags.get(app, parseTag('v1')).catch((error) => error.code)).toBe('unavailable')
   clock.advance(2000)
   expect(await state.tags.get(app, parseTag('v1')).catch((error) => error.code)).toBe('unavailable')

@@ -1,0 +1,57 @@
+import { afterEach, expect, test } from 'bun:test'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { systemClock } from '../clock.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { openState } from './open-state.ts'
+import { openSqlite } from './sqlite.ts'
+
+const folders: string[] = []
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+function file(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'shoal-state-'))
+  folders.push(folder)
+  return join(folder, 'state.db')
+}
+
+const start = (of: string, node: string) =>
+  openState({ dataDir: dirname(of), node, clock: systemClock, log: silentLog, metrics: createMetrics() })
+
+test('a file that comes to another node is another database, of which no new job has the number of one of the first', async () => {
+  const [path, copy] = [file(), file()]
+  const job = (key: string) => ({ kind: 'preheat', key, body: 1, at: 1 })
+  const before = await start(path, 'n1')
+  const [id, { job: old }] = [await before.id(), await before.jobs.add(job('old'))]
+  await before.close()
+  copyFileSync(path, copy)
+  const [again, other] = [await start(path, 'n1'), await start(copy, 'n2')]
+  expect(await again.id()).toBe(id)
+  expect(await other.id()).not.toBe(id)
+  const [one, two] = await Promise.all([again, other].map(async ({ jobs }) => (await jobs.add(job('new'))).job.id))
+  expect(one).toBe(old.id + 1)
+  expect(two! - one!).toBeGreaterThan(1_000_000)
+  expect(await other.jobs.find(old.id)).toMatchObject({ key: 'old' })
+  const otherId = await other.id()
+  await Promise.all([again.close(), other.close()])
+  const third = await start(copy, 'n2')
+  expect([await third.id(), (await third.jobs.add(job('more'))).job.id]).toEqual([otherId, two! + 1])
+  await third.close()
+})
+
+test('a file of a release that noted no node may have been copied before', async () => {
+  const [path, copy] = [file(), file()]
+  await (await openSqlite(path)).close()
+  copyFileSync(path, copy)
+  const ids = [path, copy].map(async (of, i) => {
+    const state = await start(of, `n${i}`)
+    const id = await state.id()
+    await state.close()
+    return id
+  })
+  expect(new Set(await Promise.all(ids)).size).toBe(2)
+})
