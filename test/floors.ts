@@ -15,6 +15,7 @@ export const floors: readonly (readonly string[])[] = [
     'lru.ts',
     'span.ts',
     'turns.ts',
+    'write-ahead.ts',
   ],
   ['aside.ts', 'oci', 'tar', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'zran'],
   ['config', 'piece', 'erofs', 'file-limit.ts', 'fuse'],
