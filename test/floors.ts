@@ -16,6 +16,7 @@ export const floors: readonly (readonly string[])[] = [
     'printable.ts',
     'span.ts',
     'turns.ts',
+    'write-ahead.ts',
   ],
   ['aside.ts', 'oci', 'tar', 'telemetry', 'listen.ts', 'meter.ts', 'rate.ts', 'terminal-lines.ts', 'zran'],
   ['config', 'piece', 'erofs', 'file-limit.ts', 'fuse'],
