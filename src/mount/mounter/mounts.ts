@@ -13,7 +13,7 @@ import { formatReference, parseReference, type Reference } from '../../oci/refer
 import type { Log } from '../../telemetry/log.ts'
 import { busySentence, type Kernel } from '../kernel/kernel.ts'
 import { rootMount } from '../kernel/overlay.ts'
-import { mountTable } from '../kernel/table.ts'
+import { isOurRoot, type MountEntry, topmostAt } from '../kernel/table.ts'
 import { Lines } from '../line.ts'
 import type { LayerFacts, MountFacts } from './api.ts'
 import { type ImageFacts, readImage } from './image.ts'
@@ -35,6 +35,8 @@ export interface MountsInit {
   readonly places: Places
   readonly layers: Layers
   readonly kernel: Kernel
+  /** What is mounted now, the oldest first. */
+  readonly table: () => readonly MountEntry[]
   readonly clock: Clock
   readonly log: Log
   /** Before a change is relied on. @throws {Failure} */
@@ -95,16 +97,34 @@ export class Mounts {
       const real = this.#byDir.has(asked) ? asked : (await this.#o.kernel.look(asked)).real
       return this.#inLine(real, asked, async () => {
         const mount = this.#byDir.get(real)
-        if (!mount && !imagesMounted(mountTable(), this.#o.places).includes(real)) {
+        if (!mount && !imagesMounted(this.#o.table(), this.#o.places).includes(real)) {
           throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
         }
-        if (!(await this.#o.kernel.unmount(real))) throw new Failure('pinned', busySentence(real))
+        await this.#unmount(real)
         this.#byDir.delete(real)
         if (mount) await this.#letGo(mount)
         this.#o.note()
         this.#o.log.info('unmounted', { dir: real, image: mount?.image })
       })
     })
+  }
+
+  /** Ours and nothing else: umount(2) takes away what lies on top. @throws {Failure} */
+  async #unmount(dir: string): Promise<void> {
+    const { kernel, table } = this.#o
+    const last = topmostAt(table(), dir)
+    // Somebody has unmounted it already.
+    if (!last) return
+    if (!isOurRoot(last)) {
+      throw new Failure(
+        'pinned',
+        `over the image at ${dir} lies something that shoal did not mount, a ${last.type} of ${last.source}; ` +
+          `umount ${dir} takes that away, and shoal umount ${dir} then the image`,
+      )
+    }
+    if (!(await kernel.unmount(dir))) throw new Failure('pinned', busySentence(dir))
+    if (topmostAt(table(), dir)?.id !== last.id) return
+    throw new Failure('pinned', `${dir} is hidden by what is mounted over a folder above it; unmount that first`)
   }
 
   /** In the line of the directory itself, for who is in that of another name of it. */
@@ -124,7 +144,7 @@ export class Mounts {
     if (there) {
       throw new Failure('bad-request', `${there.image} is mounted at ${real} already; shoal umount ${real} first`)
     }
-    if (mountTable().some(({ target }) => target === real)) {
+    if (topmostAt(this.#o.table(), real)) {
       throw new Failure('bad-request', `${real} is a mount point of something else; choose another directory`)
     }
     if (!empty) throw new Failure('bad-request', `${real} is not empty, and its files would be hidden; choose another`)

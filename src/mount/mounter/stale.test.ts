@@ -34,7 +34,7 @@ const mount = (dir: string, ...layers: string[]): MountState => ({
   process: { env: [], entrypoint: [], cmd: [], workingDir: '/', user: '' },
 })
 const mounted = (...targets: string[]) =>
-  targets.map((target) => ({ target, type: 'overlay', source: 'shoal', options: '' }))
+  targets.map((target) => ({ id: target, target, type: 'overlay', source: 'shoal', options: '' }))
 
 test('what a killed mounter served from complete files goes on, and nothing else', () => {
   const state = {
@@ -74,7 +74,7 @@ test('what somebody else has mounted in the place of a root file system is not t
   const state = { ...emptyState, layers: [layer('a', 'file', 'mount:/one')], mounts: [mount('/one', 'a')] }
   const table = [
     ...mounted('/run/m/m.d/layers/a'),
-    { target: '/one', type: 'overlay', source: 'overlay', options: 'rw' },
+    { id: '9', target: '/one', type: 'overlay', source: 'overlay', options: 'rw' },
   ]
   expect(working(state, table, places)).toMatchObject({ mounts: [], layers: [] })
 })
