@@ -16,6 +16,9 @@ import { placesOf } from './places.ts'
 let dir: string
 let layers: Layers
 let served: Map<string, FuseFile>
+/** How often the kernel has the layer's file open. */
+let opened: number
+let mostWaits: number
 let closed: number
 let discarded: number
 let full: boolean
@@ -23,6 +26,8 @@ let hangs: Promise<void> | undefined
 let fails: string | undefined
 let mounted: string[]
 let busy: boolean
+/** Somebody has the file system where umount(2) does not look: in another namespace, or below an overlay. */
+let hidden: boolean
 let asked: Call | undefined
 
 const spec: LayerSpec = {
@@ -40,6 +45,8 @@ beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'shoal-layers-'))
   writeFileSync(join(dir, 'data'), 'data')
   served = new Map()
+  opened = 0
+  mostWaits = 0
   closed = 0
   discarded = 0
   full = false
@@ -47,16 +54,29 @@ beforeEach(() => {
   fails = undefined
   mounted = []
   busy = false
+  hidden = false
   const kernel = new Kernel(async ([call]) => {
     if (fails !== undefined) throw new Error(fails)
     if (call?.do === 'unmount' && busy) return [{ errno: errnos.EBUSY, said: [] }]
     if (call?.do === 'unmount') mounted = mounted.filter((target) => target !== call.target)
-    else if (call?.do === 'mount') mounted.push(call.target)
+    else if (call?.do === 'mount') {
+      mounted.push(call.target)
+      opened++
+    }
+    if (call?.do === 'unmount' && !hidden) opened = 0
     asked = call
     return [{ errno: 0, said: [], ...(call?.do === 'folders' ? { made: true } : {}) }]
   })
   const server = {
-    add: (file: FuseFile) => void served.set(file.name, file),
+    add: (file: FuseFile, before = opened) => {
+      served.set(file.name, file)
+      opened = before
+    },
+    opened: () => opened,
+    closed: async (_: string, withinMs: number) => {
+      mostWaits = Math.max(mostWaits, withinMs)
+      return opened === 0
+    },
     remove: async (name: string) => void served.delete(name),
   }
   const save = () => {
@@ -69,7 +89,7 @@ beforeEach(() => {
       return unpacked()
     },
     kernel,
-    server: server as FuseServer,
+    server: server as unknown as FuseServer,
     log: silentLog,
     nextInode: () => 2,
     save,
@@ -148,6 +168,43 @@ describe('a layer', () => {
     busy = false
     await layers.sweep()
     expect([layers.count, mounted.length]).toEqual([1, 1])
+  })
+
+  test('whose file system outlives its mount is served until that ends, through an upgrade too', async () => {
+    await layers.hold(spec, 'a')
+    hidden = true
+    await layers.release(id, 'a', true)
+    await layers.sweep()
+    expect([mounted, served.size, closed, discarded, layers.fact(id).holders]).toEqual([[], 1, 0, 0, []])
+    const [state] = layers.state()
+    expect(state).toMatchObject({ unplaced: true, opened: 1, holders: [] })
+    opened = 0
+    layers.adopt([state!])
+    expect([opened, served.size]).toEqual([1, 1])
+    await settle()
+    // Nobody says when it ends, and nobody waits for it.
+    mostWaits = 0
+    await layers.sweep()
+    opened = 0
+    await layers.sweep()
+    expect([layers.count, served.size, mostWaits]).toEqual([0, 0, 0])
+  })
+
+  test('whose file system outlives its mount is mounted again from the same file', async () => {
+    await layers.hold(spec, 'a')
+    hidden = true
+    await layers.release(id, 'a')
+    const { path, holders } = await layers.hold(spec, 'b')
+    expect([mounted, opened, holders, layers.count, layers.state()[0]?.unplaced]).toEqual([
+      [path],
+      2,
+      ['b'],
+      1,
+      undefined,
+    ])
+    hidden = false
+    await layers.release(id, 'b')
+    expect([mounted, layers.count, served.size, closed]).toEqual([[], 0, 0, 1])
   })
 
   test('that does not describe its folders says so, and has them made, by the next mounter too', async () => {

@@ -34,6 +34,9 @@ export interface LayersInit {
   readonly note: () => void
 }
 
+/** What the kernel lets go of at an unmount it lets go of at once; it tells of it a moment later. */
+const goneMs = 1000
+
 interface Mounted {
   readonly id: string
   readonly inode: number
@@ -42,6 +45,8 @@ interface Mounted {
   readonly holders: Set<string>
   readonly size: number
   readonly layer: LateLayer
+  /** It is mounted at its place. It may be in use where it is not any more, and goes when that ends. */
+  placed: boolean
   /** Of the file that reads are answered from. */
   fd: number | undefined
   /** How the kernel names its reading ahead, until that was set for good. */
@@ -66,9 +71,15 @@ export class Layers {
     return this.#byId.size
   }
 
+  has(id: string): boolean {
+    return this.#byId.has(id)
+  }
+
   state(): LayerState[] {
-    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec, readAhead, tree }) => ({
+    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec, readAhead, tree, placed }) => ({
       id,
+      ...(placed ? {} : { unplaced: true }),
+      ...(served === 'fuse' ? { opened: this.#o.server.opened(id) } : {}),
       ...(readAhead === undefined ? {} : { readAhead }),
       ...(tree === undefined ? {} : { tree }),
       inode,
@@ -110,6 +121,7 @@ export class Layers {
         there.find(({ served }) => served === 'file') ??
         there.find(({ layer }) => !layer.whole()) ??
         (await this.#mount(spec, there[0]))
+      if (!mounted.placed) await this.#place(mounted, await mounted.layer.opened)
       const known = mounted.holders.has(holder)
       mounted.holders.add(holder)
       try {
@@ -151,7 +163,7 @@ export class Layers {
 
   /** Serves what another process of ours mounted, of which this one has the descriptor. */
   adopt(states: readonly LayerState[]): void {
-    for (const { id, inode, served, size, holders, spec, readAhead, tree } of states) {
+    for (const { id, inode, served, size, holders, spec, readAhead, tree, unplaced = false, opened = 1 } of states) {
       const layer = new LateLayer(() => this.#o.open(spec as LayerSpec))
       const mounted: Mounted = {
         id,
@@ -161,13 +173,14 @@ export class Layers {
         holders: new Set(holders),
         spec: spec as LayerSpec,
         layer,
+        placed: !unplaced,
         fd: undefined,
         readAhead,
         discard: false,
         tree,
       }
       this.#byId.set(id, mounted)
-      if (served === 'fuse') this.#o.server.add(waiting(mounted))
+      if (served === 'fuse') this.#o.server.add(waiting(mounted), opened)
       layer.opened.then(
         (opened) => {
           // It may have been let go when it was about to be there.
@@ -207,7 +220,7 @@ export class Layers {
   }
 
   async #mount(spec: LayerSpec, early: Mounted | undefined): Promise<Mounted> {
-    const { places, open, kernel, nextInode, log } = this.#o
+    const { open, nextInode, log } = this.#o
     const layer = await open(spec)
     const { size } = layer
     if (early && !layer.whole()) {
@@ -225,6 +238,7 @@ export class Layers {
       holders: new Set(),
       size,
       layer: LateLayer.of(layer),
+      placed: false,
       fd: undefined,
       readAhead: undefined,
       discard: false,
@@ -232,14 +246,7 @@ export class Layers {
     }
     try {
       this.#serve(mounted, layer)
-      const target = join(places.layers, id)
-      mkdirSync(target, { recursive: true, mode: 0o700 })
-      const device = served === 'file' ? layer.path : join(places.files, id)
-      // One at a time, so that it is known which of the kernel's new names is whose.
-      const made = await this.#lines.run('mount', () =>
-        kernel.make(layerMount(layer.metadataPath, device, served === 'file', target)),
-      )
-      mounted.readAhead = made.readAhead
+      await this.#place(mounted, layer)
     } catch (error) {
       await this.#forget(mounted)
       throw error
@@ -249,22 +256,41 @@ export class Layers {
     return mounted
   }
 
+  /** Mounts it at its place; once more, where it is in use still and was unmounted. @throws {Failure} */
+  async #place(mounted: Mounted, { metadataPath, path }: UnpackedLayer): Promise<void> {
+    const { places, kernel } = this.#o
+    const { id, served } = mounted
+    const target = join(places.layers, id)
+    mkdirSync(target, { recursive: true, mode: 0o700 })
+    const device = served === 'file' ? path : join(places.files, id)
+    // One at a time, so that it is known which of the kernel's new names is whose.
+    const made = await this.#lines.run('mount', () =>
+      kernel.make(layerMount(metadataPath, device, served === 'file', target)),
+    )
+    mounted.placed = true
+    mounted.readAhead = made.readAhead
+  }
+
   /** The last holder is one until it is unmounted: where that fails it can let go once more. */
   async #letGo(mounted: Mounted, holder: string, discard: boolean): Promise<void> {
     const others = [...mounted.holders].filter((each) => each !== holder)
     mounted.discard ||= discard
     if (others.length === 0 && !(await this.#unmount(mounted))) {
       // Somebody looks into it past its holders.
-      this.#o.log.warn('a layer that nobody holds is in use; it is unmounted when that ends', { layer: mounted.id })
+      this.#o.log.warn('a layer that nobody holds is in use; it goes when that ends', { layer: mounted.id })
     }
     mounted.holders.delete(holder)
   }
 
-  /** False when it is in use; it is as it was then. */
+  /** False when it is in use, and served on: at its place, or by who has what was made of it there. */
   async #unmount(mounted: Mounted): Promise<boolean> {
-    const { places, kernel } = this.#o
-    if (!(await kernel.unmount(join(places.layers, mounted.id)))) return false
-    this.#byId.delete(mounted.id)
+    const { places, kernel, server } = this.#o
+    const { id, placed } = mounted
+    if (placed && !(await kernel.unmount(join(places.layers, id)))) return false
+    mounted.placed = false
+    // A layer that the kernel reads from its own file needs nobody.
+    if (!(await server.closed(id, placed ? goneMs : 0))) return false
+    this.#byId.delete(id)
     await this.#forget(mounted, mounted.discard)
     return true
   }

@@ -111,7 +111,10 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   const layers = new Layers({ places, open: init.open, kernel, server, log, nextInode: () => nextInode++, save, note })
   const mounts = new Mounts({ places, layers, kernel, table: mountTable, clock, log, save, note })
   layers.adopt(state.layers)
-  mounts.adopt(state.mounts)
+  mounts.adopt(
+    state.mounts,
+    state.layers.map(({ id }) => id),
+  )
   server.start()
   if (kept) {
     server.resend()
@@ -198,6 +201,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   const stopLooking = every(clock, 1000, () => {
     layers.tune()
     void layers.sweep()
+    void mounts.sweep()
     if (mounts.count > 0 || layers.count > 0 || listening.active > 0) idleSince = clock.now()
     else if (init.idleMs > 0 && clock.now() - idleSince >= init.idleMs) ended.resolve('nothing is mounted any more')
   })

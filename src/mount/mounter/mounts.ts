@@ -1,7 +1,6 @@
 /** Images as root file systems: their layers held, and an overlay of them at a directory. */
 import { randomUUID } from 'node:crypto'
 import { chmodSync, chownSync, mkdirSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
@@ -18,6 +17,7 @@ import { Lines } from '../line.ts'
 import type { LayerFacts, MountFacts } from './api.ts'
 import { type ImageFacts, readImage } from './image.ts'
 import type { Layers } from './layers.ts'
+import { Leftovers, writtenIn } from './leftovers.ts'
 import { imagesMounted } from './mounted.ts'
 import type { Places } from './places.ts'
 import type { MountState } from './state.ts'
@@ -49,9 +49,11 @@ export class Mounts {
   readonly #o: MountsInit
   readonly #byDir = new Map<string, MountState>()
   readonly #lines = new Lines<string>()
+  readonly #leftovers: Leftovers
 
   constructor(init: MountsInit) {
     this.#o = init
+    this.#leftovers = new Leftovers({ ...init, layerThere: (id) => init.layers.has(id) })
   }
 
   get count(): number {
@@ -67,8 +69,16 @@ export class Mounts {
     return this.state().map((mount) => factsOf(mount, layers))
   }
 
-  adopt(states: readonly MountState[]): void {
+  /** What a mounter before this one has left, and the layers that it had. */
+  adopt(states: readonly MountState[], layers: readonly string[]): void {
     for (const mount of states) this.#byDir.set(mount.dir, mount)
+    const known = new Set(states.map((mount) => mount.writable))
+    this.#leftovers.find(known, layers)
+  }
+
+  /** Removes what was made for root file systems that nobody uses any more. */
+  sweep(): Promise<void> {
+    return this.#leftovers.sweep()
   }
 
   /** @throws {Failure} */
@@ -103,6 +113,8 @@ export class Mounts {
         await this.#unmount(real)
         this.#byDir.delete(real)
         if (mount) await this.#letGo(mount)
+        // What was made for it is among these.
+        else this.#leftovers.lookAgain()
         this.#o.note()
         this.#o.log.info('unmounted', { dir: real, image: mount?.image })
       })
@@ -220,7 +232,7 @@ export class Mounts {
 
   /** Folders for what is written. The root of the file system is the upper one's: it must look as the image's does. */
   async #writable(folder: string, top: string | undefined) {
-    const made = { upper: join(folder, 'upper'), work: join(folder, 'work') }
+    const made = writtenIn(folder)
     mkdirSync(made.upper)
     mkdirSync(made.work)
     const { mode, uid, gid } = top === undefined ? usualRoot : await this.#o.kernel.look(top)
@@ -238,8 +250,7 @@ export class Mounts {
       if (result.status === 'rejected')
         log.warn('a layer stays mounted', { error: Failure.from(result.reason).message })
     }
-    // A large tree takes a while, and reads of other mounts do not wait for it.
-    if (mount.writable) await rm(mount.writable, { recursive: true, force: true })
+    if (mount.writable) await this.#leftovers.leave(mount.writable, mount.layers)
   }
 }
 

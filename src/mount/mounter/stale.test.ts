@@ -57,6 +57,7 @@ test('of a program that became another goes on what is mounted, with what it is 
       layer('begun', 'fuse', 'mount:/begun'),
       layer('ended', 'fuse', 'snapshot:y'),
       layer('in-use', 'fuse'),
+      { ...layer('elsewhere', 'fuse', 'mount:/gone', 'snapshot:z'), opened: 1 },
     ],
     mounts: [mount('/one', 'a'), mount('/two', 'a', 'b')],
   }
@@ -67,7 +68,9 @@ test('of a program that became another goes on what is mounted, with what it is 
     ['a', ['mount:/one']],
     ['b', ['snapshot:x']],
     ['in-use', []],
+    ['elsewhere', []],
   ])
+  expect(left.layers.filter(({ unplaced }) => unplaced).map(({ id }) => id)).toEqual(['elsewhere'])
 })
 
 test('what somebody else has mounted in the place of a root file system is not taken over', () => {

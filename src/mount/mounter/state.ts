@@ -14,6 +14,10 @@ export const layerStateSchema = z.object({
   served: z.enum(['fuse', 'file']),
   size: z.number().int().min(0),
   holders: z.array(z.string()),
+  /** It is mounted no more and still in use, by what was made of it when it was. */
+  unplaced: z.boolean().optional(),
+  /** How often the kernel has its file open; once where it is not said. */
+  opened: z.number().int().min(0).optional(),
   readAhead: z.string().optional(),
   /** The file of its tree, where that has folders that it does not describe. */
   tree: z.string().optional(),
