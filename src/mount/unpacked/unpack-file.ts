@@ -7,6 +7,7 @@ import { confine, holdTo, standardBounds, usedByThis } from '../../layer-index/b
 import { encodeIndex } from '../../layer-index/encode.ts'
 import { mostLayerBytes } from '../../layer-index/limits.ts'
 import { unpackWhole } from '../../layer-index/unpack-whole.ts'
+import type { Algorithm } from '../../oci/digest.ts'
 import { noPoints, type Points } from '../../zran/points.ts'
 
 /** What came of it: which layer it was, or why it could not be unpacked. */
@@ -29,18 +30,24 @@ export async function unpackFile(
   layer: AsyncIterable<Uint8Array>,
   data: string,
   index: string,
-  mediaType: string,
+  { mediaType, algorithm }: { readonly mediaType: string; readonly algorithm: string },
 ): Promise<Unpacked> {
   try {
     confine(standardBounds, mostLayerBytes)
-    return { layer: await unpack(layer, data, index, mediaType) }
+    return { layer: await unpack(layer, data, index, mediaType, algorithm === 'sha512' ? 'sha512' : 'sha256') }
   } catch (error) {
     const { code, message } = Failure.from(error)
     return { code, message }
   }
 }
 
-async function unpack(layer: AsyncIterable<Uint8Array>, data: string, index: string, mediaType: string) {
+async function unpack(
+  layer: AsyncIterable<Uint8Array>,
+  data: string,
+  index: string,
+  mediaType: string,
+  algorithm: Algorithm,
+) {
   const file = await open(data, 'w', 0o600)
   try {
     const { bavail, bsize } = statfsSync(dirname(data))
@@ -52,7 +59,7 @@ async function unpack(layer: AsyncIterable<Uint8Array>, data: string, index: str
         done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten
       }
     }
-    const whole = await unpackWhole(layer, mediaType, write, { mostBytes, progress })
+    const whole = await unpackWhole(layer, mediaType, write, { algorithm, mostBytes, progress })
     const { compression, size } = whole
     const points = compression === 'none' || size === 0 ? noPoints : start
     await file.truncate(size)
