@@ -79,7 +79,7 @@ beforeEach(() => {
     },
     remove: async (name: string) => void served.delete(name),
   }
-  const save = () => {
+  const save = async () => {
     if (full) throw new Error('the disk is full')
   }
   layers = new Layers({

@@ -29,7 +29,7 @@ export interface LayersInit {
   /** A number that no file has had. */
   readonly nextInode: () => number
   /** Writes down what {@link Layers.state} is; before a change is relied on. @throws {Failure} */
-  readonly save: () => void
+  readonly save: () => Promise<void>
   /** The same after something was let go: should it fail, more is written down than there is. */
   readonly note: () => void
 }
@@ -125,7 +125,7 @@ export class Layers {
       const known = mounted.holders.has(holder)
       mounted.holders.add(holder)
       try {
-        this.#o.save()
+        await this.#o.save()
       } catch (error) {
         if (!known) await this.#letGo(mounted, holder, false)
         throw error

@@ -25,8 +25,9 @@ import { lockFile } from './lock.ts'
 import { Mounts } from './mounts.ts'
 import type { Places } from './places.ts'
 import { nothingLeft, type Present, reportsOf } from './report.ts'
+import { saving } from './saving.ts'
 import { clearAway, goOn, takeOver } from './stale.ts'
-import { emptyState, readState, type State, writeState } from './state.ts'
+import { emptyState, readState, type State } from './state.ts'
 import { putMounts, Telling } from './telling.ts'
 
 export interface MounterInit {
@@ -40,6 +41,8 @@ export interface MounterInit {
   readonly readDeadlineMs: number
   /** Without mounts and layers for so long, it ends; 0 for never. */
   readonly idleMs: number
+  /** The disk is full: something of the layers goes that nobody mounts. False when there is no such thing. */
+  readonly makeRoom: () => Promise<boolean>
   /** Writes down what is to be known of layers, after the last of them was let go. */
   readonly settled: () => Promise<void>
   /** What it becomes in an upgrade; @throws {Failure} when that is no working program */
@@ -90,24 +93,12 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
       log.error('a thread that answers reads has died; another takes its place', { error: error.message }),
   })
   let nextInode = state.nextInode
-  const save = () => {
-    try {
-      writeState(places.state, { version: 1, nextInode, layers: layers.state(), mounts: mounts.state() })
-    } catch (error) {
-      const reason = (error as Error).message
-      throw new Failure(
-        'no-space',
-        `what is mounted cannot be written down: ${reason}; see to the disk of ${places.state}`,
-      )
-    }
-  }
-  const note = () => {
-    try {
-      save()
-    } catch (error) {
-      log.error((error as Error).message)
-    }
-  }
+  const { save, note } = saving({
+    file: places.state,
+    state: () => ({ version: 1, nextInode, layers: layers.state(), mounts: mounts.state() }),
+    makeRoom: init.makeRoom,
+    log,
+  })
   const layers = new Layers({ places, open: init.open, kernel, server, log, nextInode: () => nextInode++, save, note })
   const mounts = new Mounts({ places, layers, kernel, table: mountTable, clock, log, save, note })
   layers.adopt(state.layers)
@@ -155,7 +146,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     try {
       const command = await init.successor()
       log.info('becomes the program that is installed now', { program: command[0] })
-      save()
+      await save()
       // Requests that are answered after this would be nobody's; those of the API get an answer or none at all.
       clock.after(50, () => void becomeNext())
     } catch (error) {

@@ -61,7 +61,7 @@ beforeEach(async () => {
     },
     release: async (_: string, holder: string) => void held.splice(held.indexOf(holder), 1),
   }
-  const save = () => {
+  const save = async () => {
     if (full) throw new Error('the disk is full')
     written = mounts.state().map((mount) => mount.dir)
   }
@@ -74,7 +74,7 @@ beforeEach(async () => {
     log: silentLog,
     save,
     note: () => {
-      if (!full) save()
+      if (!full) void save()
     },
   })
 })

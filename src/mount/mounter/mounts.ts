@@ -40,7 +40,7 @@ export interface MountsInit {
   readonly clock: Clock
   readonly log: Log
   /** Before a change is relied on. @throws {Failure} */
-  readonly save: () => void
+  readonly save: () => Promise<void>
   /** After something was let go. */
   readonly note: () => void
 }
@@ -206,7 +206,7 @@ export class Mounts {
       const upper = rw ? await this.#writable(writable!, facts.at(-1)?.path) : undefined
       // Before it is there: after a kill in this moment nobody else would know that what is mounted there is ours.
       this.#byDir.set(dir, mount)
-      save()
+      await save()
       await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, target: dir }))
     } catch (error) {
       this.#byDir.delete(dir)
