@@ -19,6 +19,9 @@ let served: Map<string, FuseFile>
 /** How often the kernel has the layer's file open. */
 let opened: number
 let mostWaits: number
+/** A file system of the layer's own file that is in use; and whether all of the layer is here. */
+let there: string | undefined
+let whole: boolean
 let closed: number
 let discarded: number
 let full: boolean
@@ -47,6 +50,8 @@ beforeEach(() => {
   served = new Map()
   opened = 0
   mostWaits = 0
+  there = undefined
+  whole = false
   closed = 0
   discarded = 0
   full = false
@@ -65,7 +70,7 @@ beforeEach(() => {
     }
     if (call?.do === 'unmount' && !hidden) opened = 0
     asked = call
-    return [{ errno: 0, said: [], ...(call?.do === 'folders' ? { made: true } : {}) }]
+    return [{ errno: 0, said: [], readAhead: 'erofs-7', ...(call?.do === 'folders' ? { made: true } : {}) }]
   })
   const server = {
     add: (file: FuseFile, before = opened) => {
@@ -90,6 +95,7 @@ beforeEach(() => {
     },
     kernel,
     server: server as unknown as FuseServer,
+    isThere: (name) => name === there,
     log: silentLog,
     nextInode: () => 2,
     save,
@@ -103,7 +109,7 @@ function unpacked(): UnpackedLayer {
     ...{ id, size: 4, metadataPath: join(dir, 'meta'), path: join(dir, 'data') },
     readyMap: { block: 4096, bits: new SharedArrayBuffer(1), ctime: new SharedArrayBuffer(8) },
     read: async () => new Uint8Array(4),
-    whole: () => false,
+    whole: () => whole,
     ready: () => false,
     progress: () => ({
       ...{ size: 4, here: 0, fetched: 0, deduped: 0, disk: 0, complete: false, indexed: true },
@@ -205,6 +211,34 @@ describe('a layer', () => {
     hidden = false
     await layers.release(id, 'b')
     expect([mounted, layers.count, served.size, closed]).toEqual([[], 0, 0, 1])
+  })
+
+  test('that the kernel reads from its own file stays too while anybody has that file system', async () => {
+    whole = true
+    await layers.hold(spec, 'a')
+    there = 'erofs-7'
+    await layers.release(id, 'a')
+    await layers.sweep()
+    expect([mounted, layers.count, closed, served.size]).toEqual([[], 1, 0, 0])
+    const [state] = layers.state()
+    expect(state).toMatchObject({ unplaced: true, opened: 1, superblock: 'erofs-7' })
+    layers.adopt([state!])
+    await settle()
+    await layers.sweep()
+    expect(layers.count).toBe(1)
+    there = undefined
+    await layers.sweep()
+    expect([layers.count, closed]).toEqual([0, 1])
+  })
+
+  test('that the kernel reads from its own file is looked at before it is mounted once more', async () => {
+    whole = true
+    await layers.hold(spec, 'a')
+    there = 'erofs-7'
+    await layers.release(id, 'a')
+    whole = false
+    await layers.hold(spec, 'b')
+    expect([mounted.length, layers.count, closed, served.size]).toEqual([1, 1, 1, 1])
   })
 
   test('that does not describe its folders says so, and has them made, by the next mounter too', async () => {

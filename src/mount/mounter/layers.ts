@@ -6,7 +6,7 @@ import { closeSync, mkdirSync, openSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Failure } from '../../failure.ts'
 import type { FuseFile, FuseServer } from '../../fuse/server.ts'
-import { shortDigest } from '../../oci/digest.ts'
+import { type Digest, shortDigest } from '../../oci/digest.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { hasImplied, type makeFolders } from '../kernel/implied-folders.ts'
 import type { Kernel } from '../kernel/kernel.ts'
@@ -25,6 +25,8 @@ export interface LayersInit {
   readonly open: OpenLayer
   readonly kernel: Kernel
   readonly server: FuseServer
+  /** See {@link isThere}. */
+  readonly isThere: (superblock: string) => boolean
   readonly log: Log
   /** A number that no file has had. */
   readonly nextInode: () => number
@@ -51,6 +53,8 @@ interface Mounted {
   fd: number | undefined
   /** How the kernel names its reading ahead, until that was set for good. */
   readAhead: string | undefined
+  /** The same, for good, of one that is made of its own file: it is there as long as that file system is. */
+  superblock: string | undefined
   /** What is here of it goes with it. */
   discard: boolean
   /** The file of its tree, where that has folders that it does not describe. */
@@ -76,10 +80,16 @@ export class Layers {
   }
 
   state(): LayerState[] {
-    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec, readAhead, tree, placed }) => ({
+    return [...this.#byId.values()].map((mounted) => this.#stateOf(mounted))
+  }
+
+  #stateOf(mounted: Mounted): LayerState {
+    const { id, inode, served, size, holders, spec, readAhead, superblock, tree, placed } = mounted
+    return {
       id,
       ...(placed ? {} : { unplaced: true }),
-      ...(served === 'fuse' ? { opened: this.#o.server.opened(id) } : {}),
+      opened: this.#opened(mounted),
+      ...(superblock === undefined ? {} : { superblock }),
       ...(readAhead === undefined ? {} : { readAhead }),
       ...(tree === undefined ? {} : { tree }),
       inode,
@@ -91,7 +101,7 @@ export class Layers {
         node: { ...spec.node },
         repository: { registry: spec.repository.registry, name: spec.repository.name },
       },
-    }))
+    }
   }
 
   facts(): LayerFacts[] {
@@ -115,7 +125,7 @@ export class Layers {
   /** Mounts it unless it is. @throws {Failure} */
   hold(spec: LayerSpec, holder: string): Promise<LayerFacts> {
     return this.#lines.run(spec.diffId, async () => {
-      const there = [...this.#byId.values()].filter((mounted) => mounted.spec.digest === spec.digest)
+      const there = await this.#there(spec.digest)
       // One that was mounted while it arrived stays as it is; whoever comes when all is here has it from the file.
       const mounted =
         there.find(({ served }) => served === 'file') ??
@@ -163,7 +173,8 @@ export class Layers {
 
   /** Serves what another process of ours mounted, of which this one has the descriptor. */
   adopt(states: readonly LayerState[]): void {
-    for (const { id, inode, served, size, holders, spec, readAhead, tree, unplaced = false, opened = 1 } of states) {
+    for (const state of states) {
+      const { id, inode, served, size, holders, spec, readAhead, tree, unplaced = false, opened = 1 } = state
       const layer = new LateLayer(() => this.#o.open(spec as LayerSpec))
       const mounted: Mounted = {
         id,
@@ -176,6 +187,7 @@ export class Layers {
         placed: !unplaced,
         fd: undefined,
         readAhead,
+        superblock: state.superblock,
         discard: false,
         tree,
       }
@@ -219,6 +231,18 @@ export class Layers {
     await Promise.all([...this.#byId.values()].map(({ layer }) => layer.close()))
   }
 
+  /** What can be held of a layer. In its line. */
+  async #there(digest: Digest): Promise<Mounted[]> {
+    const all = [...this.#byId.values()].filter((mounted) => mounted.spec.digest === digest)
+    const can = ({ placed, served }: Mounted) => placed || served === 'fuse'
+    // The kernel goes on by itself with what was made of the layer's own file; that may not be right any more.
+    for (const mounted of all.filter((each) => !can(each))) {
+      this.#byId.delete(mounted.id)
+      await this.#forget(mounted)
+    }
+    return all.filter(can)
+  }
+
   async #mount(spec: LayerSpec, early: Mounted | undefined): Promise<Mounted> {
     const { open, nextInode, log } = this.#o
     const layer = await open(spec)
@@ -241,6 +265,7 @@ export class Layers {
       placed: false,
       fd: undefined,
       readAhead: undefined,
+      superblock: undefined,
       discard: false,
       tree: hasImplied(layer.metadataPath) ? layer.metadataPath : undefined,
     }
@@ -269,6 +294,7 @@ export class Layers {
     )
     mounted.placed = true
     mounted.readAhead = made.readAhead
+    if (served === 'file') mounted.superblock = made.readAhead
   }
 
   /** The last holder is one until it is unmounted: where that fails it can let go once more. */
@@ -288,11 +314,17 @@ export class Layers {
     const { id, placed } = mounted
     if (placed && !(await kernel.unmount(join(places.layers, id)))) return false
     mounted.placed = false
-    // A layer that the kernel reads from its own file needs nobody.
-    if (!(await server.closed(id, placed ? goneMs : 0))) return false
+    if (placed) await server.closed(id, goneMs)
+    if (this.#opened(mounted) > 0) return false
     this.#byId.delete(id)
     await this.#forget(mounted, mounted.discard)
     return true
+  }
+
+  /** How many file systems there are of it, wherever they are mounted. */
+  #opened({ id, served, superblock }: Mounted): number {
+    if (served === 'fuse') return this.#o.server.opened(id)
+    return superblock !== undefined && this.#o.isThere(superblock) ? 1 : 0
   }
 
   async #forget(mounted: Mounted, discard = false): Promise<void> {

@@ -14,6 +14,7 @@ import type { Log } from '../../telemetry/log.ts'
 import type { Carry } from '../kernel/child.ts'
 import { Kernel } from '../kernel/kernel.ts'
 import { fuseMount } from '../kernel/overlay.ts'
+import { isThere } from '../kernel/read-ahead.ts'
 import { mountTable } from '../kernel/table.ts'
 import type { OpenLayer } from '../unpacked-layer.ts'
 import type { MounterFacts } from './api.ts'
@@ -99,7 +100,17 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     makeRoom: init.makeRoom,
     log,
   })
-  const layers = new Layers({ places, open: init.open, kernel, server, log, nextInode: () => nextInode++, save, note })
+  const layers = new Layers({
+    places,
+    open: init.open,
+    kernel,
+    server,
+    isThere,
+    log,
+    nextInode: () => nextInode++,
+    save,
+    note,
+  })
   const mounts = new Mounts({ places, layers, kernel, table: mountTable, clock, log, save, note })
   layers.adopt(state.layers)
   mounts.adopt(

@@ -39,7 +39,11 @@ const mounted = (...targets: string[]) =>
 test('what a killed mounter served from complete files goes on, and nothing else', () => {
   const state = {
     ...emptyState,
-    layers: [layer('a', 'file', 'mount:/one', 'mount:/two'), layer('b', 'fuse', 'mount:/two', 'snapshot:x')],
+    layers: [
+      layer('a', 'file', 'mount:/one', 'mount:/two'),
+      layer('b', 'fuse', 'mount:/two', 'snapshot:x'),
+      { ...layer('out-of-sight', 'file'), opened: 1 },
+    ],
     mounts: [mount('/one', 'a'), mount('/two', 'a', 'b'), mount('/three', 'a')],
   }
   const table = mounted('/run/m/m.d/layers/a', '/run/m/m.d/layers/b', '/one', '/two')

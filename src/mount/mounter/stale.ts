@@ -36,7 +36,9 @@ export function standing(state: State, table: readonly MountEntry[], places: Pla
 
 /** What of it works without the process that mounted it. Pure. */
 export function working(state: State, table: readonly MountEntry[], places: Places): State {
-  return standing({ ...state, layers: state.layers.filter(({ served }) => served === 'file') }, table, places)
+  const layers = state.layers.filter(({ served }) => served === 'file')
+  // What is in use out of sight works by itself; after a start of the host its name may be another's.
+  return standing({ ...state, layers: layers.map((layer) => ({ ...layer, opened: 0 })) }, table, places)
 }
 
 /** Of a mounter that ended. @returns what goes on */

@@ -16,8 +16,10 @@ export const layerStateSchema = z.object({
   holders: z.array(z.string()),
   /** It is mounted no more and still in use, by what was made of it when it was. */
   unplaced: z.boolean().optional(),
-  /** How often the kernel has its file open; once where it is not said. */
+  /** How many file systems there are of it; one where it is not said. */
   opened: z.number().int().min(0).optional(),
+  /** How the kernel names the one that is made of its own file. */
+  superblock: z.string().optional(),
   readAhead: z.string().optional(),
   /** The file of its tree, where that has folders that it does not describe. */
   tree: z.string().optional(),

@@ -182,6 +182,23 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 40_000)
 
+  test('that the kernel reads by itself is known for as long as somebody has it elsewhere', async () => {
+    const [dir, bound] = [lab.folder('whole-shown'), lab.folder('whole-bound')]
+    lab.set('complete')
+    await lab.mount(image, dir)
+    await run(['mount', '--bind', dir, bound])
+    await lab.client.unmount(dir)
+    const { since } = await lab.client.facts()
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    expect((await lab.client.layers()).map(({ holders }) => holders)).toEqual([[], []])
+    expect(await read(join(bound, 'files/69'))).toBe(sum(69))
+    await run(['umount', bound])
+    await until('it is gone', 10, async () => (await lab.client.layers()).length === 0)
+    lab.set('complete', false)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 40_000)
+
   test('is not unmounted from below what somebody else has mounted over it', async () => {
     const dir = lab.folder('below')
     await lab.mount(image, dir)
