@@ -100,3 +100,27 @@ test('threads that die are told of and replaced, and the kernel sends again what
   expect(fuse.notices).toEqual([resend, resend])
   expect(fuse.answer(asked)).toMatchObject({ errno: 0 })
 })
+
+test('a file is open as often as the kernel has opened it and not let go, what a server before has left open too', async () => {
+  const { node } = file
+  expect([server.opened('layer'), await server.closed('layer', 0)]).toEqual([0, true])
+  for (let i = 0; i < 2; i++) expect((await fuse.tell('open', node)).errno).toBe(0)
+  expect([server.opened('layer'), await server.closed('layer', 0)]).toEqual([2, false])
+  await fuse.tell('release', node)
+  const closed = server.closed('layer', 100)
+  await fuse.tell('release', node)
+  clock.advance(50)
+  expect([await closed, server.opened('layer')]).toEqual([true, 0])
+  expect((await fuse.tell('open', 9)).errno).toBe(errnos.ENOENT)
+  const left = {
+    ...file,
+    bits: new SharedArrayBuffer(16),
+    ctime: new SharedArrayBuffer(8),
+    read: () => new Promise<never>(() => {}),
+  }
+  server.add({ ...left, name: 'left', node: 4 }, 2)
+  await fuse.tell('release', 4)
+  // As it is added once more when it is open here too.
+  server.add({ ...left, name: 'left', node: 4 })
+  expect(server.opened('left')).toBe(1)
+})

@@ -4,7 +4,7 @@
  * deadline, with an error if need be: no process waits for ever.
  */
 import { ptr } from 'bun:ffi'
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import { LateReads } from './late-reads.ts'
 import { errno, errnos, libc } from './libc.ts'
 import {
@@ -64,6 +64,8 @@ export const rootNode = 1
 const startAgainMs = 1000
 /** What is here comes within it, from a busy disk too. */
 const hereMs = 1000
+/** Between two looks at whether a file was closed. */
+const lookEveryMs = 5
 
 export class FuseServer {
   /** Resolves when the kernel has taken the file system away. */
@@ -72,6 +74,8 @@ export class FuseServer {
   readonly #o: FuseServerInit
   readonly #byNode = new Map<number, FuseFile>()
   readonly #byName = new Map<string, FuseFile>()
+  /** How often the kernel has each file open. */
+  readonly #opened = new Map<number, number>()
   readonly #waiting = new Map<bigint, AbortController>()
   readonly #threads = new Set<ReaderThread>()
   #stopped = false
@@ -114,11 +118,32 @@ export class FuseServer {
     return { ...this.#counts, waiting: this.#waiting.size }
   }
 
-  /** From now on there is a file of this name. Its `fd` must stay open until {@link remove} resolved. */
-  add(file: FuseFile): void {
+  /**
+   * From now on there is a file of this name. Its `fd` must stay open until {@link remove} resolved. `opened`: how often a
+   * server before this one has left it open.
+   */
+  add(file: FuseFile, opened = this.opened(file.name)): void {
+    this.#opened.set(file.node, opened)
     this.#byNode.set(file.node, file)
     this.#byName.set(file.name, file)
     for (const thread of this.#threads) thread.tell({ add: servedOf(file) })
+  }
+
+  /**
+   * How often the kernel has the file open. A file system that has it as its device is one of these for as long as anybody
+   * uses it: also out of sight, through a mount in another namespace or an overlay, for which umount(2) tells of no user.
+   */
+  opened(name: string): number {
+    const node = this.#byName.get(name)?.node
+    return (node !== undefined && this.#opened.get(node)) || 0
+  }
+
+  /** True when the kernel has it open no more; false when it still has after that time. */
+  async closed(name: string, withinMs: number): Promise<boolean> {
+    const { clock } = this.#o
+    const end = clock.now() + withinMs
+    while (this.opened(name) > 0 && clock.now() < end) await pause(clock, lookEveryMs)
+    return this.opened(name) === 0
   }
 
   /** Resolves when no thread reads its descriptor any more. */
@@ -127,6 +152,7 @@ export class FuseServer {
     if (!file) return
     this.#byName.delete(name)
     this.#byNode.delete(file.node)
+    this.#opened.delete(file.node)
     await Promise.all([...this.#threads].map((thread) => thread.remove(file.node)))
   }
 
@@ -164,7 +190,7 @@ export class FuseServer {
         return file ? say(0, attributesAnswer({ ...file, directory: false })) : say(errnos.ENOENT)
       }
       case opcodes.open:
-        return this.#byNode.has(request.node) ? say(0, openAnswer()) : say(errnos.ENOENT)
+        return this.#byNode.has(request.node) ? this.#count(request, 1, openAnswer()) : say(errnos.ENOENT)
       case opcodes.read:
         return void this.#read(request, view, say)
       case opcodes.statfs:
@@ -175,12 +201,20 @@ export class FuseServer {
       case opcodes.batchForget:
         return
       case opcodes.release:
+        return this.#count(request, -1)
       case opcodes.flush:
       case opcodes.destroy:
         return say(0)
       default:
         return say(errnos.ENOSYS)
     }
+  }
+
+  /** Answers, and counts what the kernel took the answer of: anything else never was, or comes again. */
+  #count({ node, unique }: Request, more: number, body?: Uint8Array): void {
+    if (!this.#write(answer(unique, 0, body))) return
+    const opened = this.#opened.get(node)
+    if (opened !== undefined) this.#opened.set(node, Math.max(0, opened + more))
   }
 
   async #read(

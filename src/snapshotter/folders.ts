@@ -32,7 +32,7 @@ export interface Disk {
   /** Returns when the names that a folder has are on the disk. */
   sync(folder: string): void
 }
-const realDisk: Disk = { remove: (path) => rm(path, { recursive: true, force: true }), sync }
+export const realDisk: Disk = { remove: (path) => rm(path, { recursive: true, force: true }), sync }
 
 /** A folder that belongs to no snapshot and cannot be removed: why, and what to do. */
 export interface Stuck {
@@ -115,9 +115,12 @@ export class Folders {
 
   /** Out of the way at once; {@link clean} gives the space back. */
   discard(id: number): void {
-    const place = join(this.#root, String(id))
+    this.#discard(String(id))
+  }
+
+  #discard(name: string): void {
     try {
-      renameSync(place, join(this.#root, `gone-${id}-${crypto.randomUUID()}`))
+      renameSync(join(this.#root, name), join(this.#root, `gone-${name}-${crypto.randomUUID()}`))
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error
     }
@@ -128,27 +131,29 @@ export class Folders {
   }
 
   /**
-   * Removes what belongs to no snapshot, all of it that can be, and returns what cannot. `known` is looked at before
-   * anything else happens, so that it is not older than the folders. `starting`: also what was being made, for nobody
+   * Puts what belongs to no snapshot out of the way, which takes no time, and returns what cannot be. `known` is looked at
+   * before anything else happens, so that it is not older than the folders. `starting`: also what was being made, for nobody
    * makes it any more.
    */
-  async clean(known: ReadonlySet<number>, starting = false): Promise<Stuck[]> {
-    const stuck: Stuck[] = []
+  setAside(known: ReadonlySet<number>, starting = false): Stuck[] {
     const stale = readdirSync(this.#root).filter((name) => {
       if (name.startsWith('new-')) return starting
-      return name.startsWith('gone-') || (/^\d+$/.test(name) && !known.has(Number(name)))
+      return /^\d+$/.test(name) && !known.has(Number(name))
     })
-    for (const name of stale) {
+    return stale.flatMap((name) => {
       try {
-        if (/^\d+$/.test(name)) this.discard(Number(name))
+        this.#discard(name)
+        return []
       } catch (error) {
-        stuck.push(stuckAt(join(this.#root, name), error))
+        return [stuckAt(join(this.#root, name), error)]
       }
-    }
-    const gone = readdirSync(this.#root).filter(
-      (name) => name.startsWith('gone-') || (starting && stale.includes(name)),
-    )
-    for (const name of gone) {
+    })
+  }
+
+  /** Removes what belongs to no snapshot, all of it that can be, and returns what cannot. As {@link setAside} has it. */
+  async clean(known: ReadonlySet<number>): Promise<Stuck[]> {
+    const stuck = this.setAside(known)
+    for (const name of readdirSync(this.#root).filter((name) => name.startsWith('gone-'))) {
       const path = join(this.#root, name)
       await this.#disk.remove(path).catch((error: unknown) => stuck.push(stuckAt(path, error)))
     }

@@ -87,7 +87,6 @@ export class Reconciler {
         this.#mounter.release(id, holder),
       )
     }
-    await tried('what is left of snapshots cannot be removed', {}, () => this.#snapshots.tidy())
     for (const { name, lazy } of this.#catalog.all()) {
       if (!lazy || known.has(lazy.holder)) continue
       const facts = { snapshot: name, layer: lazy.layer.digest, from: lazy.layer.repository }
@@ -95,6 +94,8 @@ export class Reconciler {
         this.#snapshots.remount(name),
       )
     }
+    // It may take long, and containers need their layers.
+    await tried('what is left of snapshots cannot be removed', {}, () => this.#snapshots.tidy())
     return failed
   }
 

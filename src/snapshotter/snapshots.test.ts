@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync }
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { FakeClock } from '../../test/fakes/clock.ts'
+import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -106,13 +106,18 @@ describe('snapshots of layers that are mounted', () => {
   let log: RecordedLog
   /** Names of folders begin so that the disk does not remove. */
   let stuck: string | undefined
+  let removed: string[]
+  /** What the disk removes it removes after that. */
+  let removing: Promise<void>
   /** Told of each folder whose names get to the disk. */
   let synced: (folder: string) => void
   let number = 0
 
   const disk: Disk = {
     async remove(path) {
+      await removing
       if (stuck && basename(path).startsWith(stuck)) throw Object.assign(new Error('EPERM'), { code: 'EPERM' })
+      removed.push(path)
       await rm(path, { recursive: true, force: true })
     },
     sync: (folder) => synced(folder),
@@ -131,6 +136,8 @@ describe('snapshots of layers that are mounted', () => {
     counted = []
     log = new RecordedLog()
     stuck = undefined
+    removing = Promise.resolve()
+    removed = []
     synced = () => {}
     begin()
   })
@@ -300,6 +307,21 @@ describe('snapshots of layers that are mounted', () => {
     layers.held.clear()
     layers.place = 'back'
     expect(readlinkSync((await snapshots.mounts('v'))[0]!.source)).toContain('back')
+  })
+
+  test('are mounted again while what others left is being removed, once however many ask for it', async () => {
+    await pull(chain('a'))
+    await snapshots.prepare('c', chain('a'), {})
+    layers.held.clear()
+    const gate = Promise.withResolvers<void>()
+    removing = gate.promise
+    snapshots.remove('c')
+    const running = reconciler.run()
+    await settle()
+    expect(holders()).toHaveLength(1)
+    gate.resolve()
+    expect(await running).toBe(true)
+    expect(removed).toHaveLength(1)
   })
 
   test('are mounted again and let go also where one before them cannot be, which is named, once', async () => {

@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { Lines } from '../mount/line.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Catalog, Layer, Lazy, Snapshot } from './catalog.ts'
 import { filterOf } from './filter.ts'
@@ -73,6 +74,7 @@ export class Snapshots {
   readonly opening = new Set<string>()
   /** Layers that are being opened, by chain ID and parent: two pulls of one image are one. */
   readonly #opening = new Map<string, Promise<Snapshot>>()
+  readonly #cleaning = new Lines<'all'>()
   /** Paths of folders that cannot be removed, of which the log has it already. */
   #stuck: ReadonlySet<string> = new Set()
 
@@ -174,13 +176,23 @@ export class Snapshots {
     return this.clean()
   }
 
+  /** Before the first call: what an earlier process left is out of the way. {@link clean} removes it, which may take long. */
+  setAside(): void {
+    const { catalog, folders } = this.#parts
+    this.#tell(folders.setAside(catalog.ids(), true))
+  }
+
   /** Removes folders that belong to no snapshot. What cannot be removed is a warning, once, and returned. */
-  async clean(starting = false): Promise<readonly Stuck[]> {
-    const { catalog, folders, log } = this.#parts
-    const stuck = await folders.clean(catalog.ids(), starting)
+  clean(): Promise<readonly Stuck[]> {
+    const { catalog, folders } = this.#parts
+    // Two at once would be in each other's way.
+    return this.#cleaning.run('all', async () => this.#tell(await folders.clean(catalog.ids())))
+  }
+
+  #tell(stuck: readonly Stuck[]): readonly Stuck[] {
     for (const each of stuck) {
       if (!this.#stuck.has(each.path))
-        log.warn('a folder of no snapshot cannot be removed; it will be tried again', { ...each })
+        this.#parts.log.warn('a folder of no snapshot cannot be removed; it will be tried again', { ...each })
     }
     this.#stuck = new Set(stuck.map(({ path }) => path))
     return stuck

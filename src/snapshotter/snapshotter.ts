@@ -7,7 +7,7 @@ import { type Address, formatAddress, listen } from '../listen.ts'
 import type { Log } from '../telemetry/log.ts'
 import { Catalog } from './catalog.ts'
 import { ContainerdContent } from './content.ts'
-import { Folders } from './folders.ts'
+import { type Disk, Folders, realDisk } from './folders.ts'
 import { Images } from './images.ts'
 import { LazyLayers } from './lazy-layers.ts'
 import { snapshotterMetrics } from './metrics.ts'
@@ -39,10 +39,15 @@ export interface Snapshotter {
 const reconcileMs = 15_000
 
 /** @throws {Failure} */
-export async function startSnapshotter(settings: SnapshotterSettings, log: Log, clock: Clock): Promise<Snapshotter> {
+export async function startSnapshotter(
+  settings: SnapshotterSettings,
+  log: Log,
+  clock: Clock,
+  disk: Disk = realDisk,
+): Promise<Snapshotter> {
   mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 })
   const catalog = new Catalog(join(settings.dataDir, 'snapshotter.db'))
-  const folders = new Folders(settings.dataDir)
+  const folders = new Folders(settings.dataDir, disk)
   const content = new ContainerdContent(settings.containerd)
   const mounter = new Mounter({ socket: settings.mounter, node: settings.node })
   const layers = new LazyLayers(new Images(content), mounter, {
@@ -58,11 +63,13 @@ export async function startSnapshotter(settings: SnapshotterSettings, log: Log, 
   const snapshots = new Snapshots({ catalog, folders, layers, clock, log, witness })
   const reconciler = new Reconciler(snapshots, catalog, mounter, log)
   try {
-    await snapshots.clean(true)
+    snapshots.setAside()
     const heard = (method: string, code: string, ms: number) => metrics.calls.observe({ method, code }, ms / 1000)
     const server = await serve(snapshots, settings.socket, log, heard)
     const page = settings.metrics && metricsPage(settings.metrics, () => metrics.registry.metrics())
     const ended = new AbortController()
+    // After an image was removed it may be millions of files, and no container starts before this serves.
+    snapshots.clean().catch((error: unknown) => log.warn('what earlier snapshots left could not be removed', { error }))
     void reconciler.begin(clock, ended.signal)
     const stop = every(clock, reconcileMs, () => void reconciler.run())
     log.info('the snapshotter serves', { socket: settings.socket, snapshots: catalog.all().length })

@@ -41,15 +41,28 @@ export class FakeFuse {
   }
 
   ask(node: number, offset: number, size: number): bigint {
+    return this.#send(opcodes.read, node, 40, (view) => {
+      view.setBigUint64(inHeader + 8, BigInt(offset), true)
+      view.setUint32(inHeader + 16, size, true)
+    })
+  }
+
+  /** Opens a file, or lets go of one. */
+  async tell(what: 'open' | 'release', node: number): Promise<FakeAnswer> {
+    const unique = this.#send(opcodes[what], node, what === 'open' ? 8 : 24)
+    await until('it is answered', 10, async () => this.answer(unique) !== undefined, 2)
+    return this.answer(unique)!
+  }
+
+  #send(opcode: number, node: number, length: number, put = (_: DataView) => {}): bigint {
     const unique = this.#unique
     this.#unique += 2n
-    const view = new DataView(new ArrayBuffer(inHeader + 40))
+    const view = new DataView(new ArrayBuffer(inHeader + length))
     view.setUint32(0, view.byteLength, true)
-    view.setUint32(4, opcodes.read, true)
+    view.setUint32(4, opcode, true)
     view.setBigUint64(8, unique, true)
     view.setBigUint64(16, BigInt(node), true)
-    view.setBigUint64(inHeader + 8, BigInt(offset), true)
-    view.setUint32(inHeader + 16, size, true)
+    put(view)
     const bytes = new Uint8Array(view.buffer)
     if (Number(libc().write(this.#peer, ptr(bytes), bytes.length)) !== bytes.length) throw new Error('not asked')
     return unique

@@ -137,7 +137,9 @@ export class LazyNode {
 
   async #answer(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url)
-    const match = /\/(?:blobs|_shoal\/lazy)\/(sha256:[0-9a-f]{64})(?:\/(index|reads))?$/.exec(pathname)
+    const match = /\/(?:blobs|_shoal\/lazy)\/((?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))(?:\/(index|reads))?$/.exec(
+      pathname,
+    )
     const layer = match && this.#layers.get(match[1] as Digest)
     if (!match || !layer) return refusal(404, 'it is not here')
     if (match[2] === 'index') {

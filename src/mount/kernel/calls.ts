@@ -29,6 +29,11 @@ export const callSchema = z.discriminatedUnion('do', [
     lazy: z.boolean(),
   }),
   z.object({ do: z.literal('look'), path: z.string() }),
+  /**
+   * Makes an overlay that writes to these folders, and drops it: one that is alive, in sight or not, keeps them for itself.
+   * The errno is that of making it where `step` is {@link overlaidStep}, else of naming the folders.
+   */
+  z.object({ do: z.literal('overlaid'), upper: z.string(), work: z.string(), lower: z.string() }),
   /** Makes the folders that a mounted layer does not describe as they are in the layers below it. */
   z.object({
     do: z.literal('folders'),
@@ -42,6 +47,8 @@ export const callSchema = z.discriminatedUnion('do', [
   }),
 ])
 export type Call = z.infer<typeof callSchema>
+
+export const overlaidStep = 'make overlay'
 
 /** What `look` finds. */
 export const seenSchema = z.object({

@@ -6,7 +6,7 @@
 import { ptr } from 'bun:ffi'
 import { closeSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { cString, directAlignment, errno, errnos, libc } from '../../fuse/libc.ts'
-import type { Call, Outcome, Seen } from './calls.ts'
+import { type Call, type Outcome, overlaidStep, type Seen } from './calls.ts'
 import { makeFolders } from './implied-folders.ts'
 import { readAheads } from './read-ahead.ts'
 
@@ -29,12 +29,53 @@ export function carryOut(call: Call): Outcome {
     }
     case 'look':
       return { errno: 0, said: [], seen: look(call.path) }
+    case 'overlaid':
+      return overlaid(call)
     case 'folders':
       return folders(call)
   }
 }
 
 function mount({ type, options, device, onDisk, flags, target }: Extract<Call, { do: 'mount' }>): Outcome {
+  return configured(type, options, (context, failed) => {
+    // Since Linux 6.13; a kernel that does not know it reads through the page cache, twice.
+    if (device !== undefined && onDisk && canBeDirect(device))
+      system(numbers.fsconfig, context, command.flag, cString('directio'), 0, 0)
+    const before = new Set(device === undefined ? [] : readAheads())
+    if (system(numbers.fsconfig, context, command.create, 0, 0, 0) < 0) return failed(`make ${type}`)
+    const made = system(numbers.fsmount, context, closeOnExec, flags)
+    if (made < 0) return failed(`mount ${type}`)
+    try {
+      const empty = cString('')
+      if (system(numbers.moveMount, made, empty, here, cString(target), emptyFrom) < 0)
+        return failed(`mount at ${target}`)
+    } finally {
+      libc().close(made)
+    }
+    const fresh = device === undefined ? [] : readAheads().filter((name) => !before.has(name))
+    return { errno: 0, said: [], ...(fresh.length === 1 ? { readAhead: fresh[0] } : {}) }
+  })
+}
+
+/** It is asked for with an index, which the kernel makes for folders that nobody else writes to, and for no others. */
+function overlaid({ upper, work, lower }: Extract<Call, { do: 'overlaid' }>): Outcome {
+  const options: [string, string][] = [
+    ['lowerdir+', lower],
+    ['upperdir', upper],
+    ['workdir', work],
+    ['index', 'on'],
+  ]
+  return configured('overlay', options, (context, failed) =>
+    system(numbers.fsconfig, context, command.create, 0, 0, 0) < 0 ? failed(overlaidStep) : { errno: 0, said: [] },
+  )
+}
+
+/** Of a file system that is about to be made; `failed` says of the last call why it failed. */
+function configured(
+  type: string,
+  options: readonly (readonly [string] | readonly [string, string])[],
+  make: (context: number, failed: (step: string) => Outcome) => Outcome,
+): Outcome {
   const context = system(numbers.fsopen, cString(type), closeOnExec)
   if (context < 0) return { errno: errno(), step: `open ${type}`, said: [] }
   const failed = (step: string): Outcome => {
@@ -42,26 +83,19 @@ function mount({ type, options, device, onDisk, flags, target }: Extract<Call, {
     const number = errno()
     return { errno: number, step, said: messagesOf(context) }
   }
-  for (const [key, value] of options) {
-    const kind = value === undefined ? command.flag : command.string
-    const given = value === undefined ? 0 : cString(value)
-    if (system(numbers.fsconfig, context, kind, cString(key), given, 0) < 0) {
-      return failed(value === undefined ? key : `${key}=${value}`)
+  try {
+    for (const [key, value] of options) {
+      const kind = value === undefined ? command.flag : command.string
+      const given = value === undefined ? 0 : cString(value)
+      if (system(numbers.fsconfig, context, kind, cString(key), given, 0) < 0) {
+        return failed(value === undefined ? key : `${key}=${value}`)
+      }
     }
+    return make(context, failed)
+  } finally {
+    // A child that goes on would keep alive what was made and not mounted.
+    libc().close(context)
   }
-  // Since Linux 6.13; a kernel that does not know it reads through the page cache, twice.
-  if (device !== undefined && onDisk && canBeDirect(device))
-    system(numbers.fsconfig, context, command.flag, cString('directio'), 0, 0)
-  const before = new Set(device === undefined ? [] : readAheads())
-  if (system(numbers.fsconfig, context, command.create, 0, 0, 0) < 0) return failed(`make ${type}`)
-  const made = system(numbers.fsmount, context, closeOnExec, flags)
-  if (made < 0) return failed(`mount ${type}`)
-  const empty = cString('')
-  if (system(numbers.moveMount, made, empty, here, cString(target), emptyFrom) < 0) return failed(`mount at ${target}`)
-  libc().close(made)
-  libc().close(context)
-  const fresh = device === undefined ? [] : readAheads().filter((name) => !before.has(name))
-  return { errno: 0, said: [], ...(fresh.length === 1 ? { readAhead: fresh[0] } : {}) }
 }
 
 function folders(call: Extract<Call, { do: 'folders' }>): Outcome {

@@ -2,7 +2,7 @@
 
 import { Failure } from '../../failure.ts'
 import { errnos, nameOfErrno } from '../../fuse/libc.ts'
-import type { Call, Outcome, Seen } from './calls.ts'
+import { type Call, type Outcome, overlaidStep, type Seen } from './calls.ts'
 import type { Carry } from './child.ts'
 import { missingType } from './support.ts'
 import { usersOf } from './users.ts'
@@ -29,6 +29,19 @@ export class Kernel {
     const [outcome] = await this.#carry([{ do: 'look', path }])
     if (!outcome?.seen) throw new Failure('internal', `nobody could look at ${path}`)
     return outcome.seen
+  }
+
+  /**
+   * Whether an overlay writes to these folders, wherever it is: what was mounted lives on in other namespaces, and below
+   * other overlays. `lower`: an empty folder. @throws {Failure} when the kernel does not say
+   */
+  async overlaid(upper: string, work: string, lower: string): Promise<boolean> {
+    const call: Call = { do: 'overlaid', upper, work, lower }
+    const [outcome] = await this.#carry([call])
+    if (outcome?.errno === errnos.ENOENT) return false
+    // It is refused for being in use before anything else is looked at.
+    if (outcome && (outcome.errno === 0 || outcome.step === overlaidStep)) return outcome.errno === errnos.EBUSY
+    throw new Failure('unavailable', sentenceOf(call, outcome ?? { errno: 0, said: [] }))
   }
 
   /** Out of sight, all of them, and gone when nobody uses them any more. @returns those that could not be */
@@ -68,6 +81,7 @@ export interface Stays {
 function sentenceOf(call: Call, { errno, step, said }: Outcome): string {
   if (call.do === 'look') return `${call.path} cannot be looked at: ${nameOfErrno(errno)}`
   if (call.do === 'unmount') return `${call.target} cannot be unmounted: ${nameOfErrno(errno)}`
+  if (call.do === 'overlaid') return `it cannot be said who writes to ${call.upper}: ${nameOfErrno(errno)} (${step})`
   if (call.do === 'folders') return `folders that the layer at ${call.layer} does not describe cannot be made: ${step}`
   if (errno === errnos.ENODEV && step === `open ${call.type}`) return missingType(call.type)
   if (errno === errnos.EPERM) {

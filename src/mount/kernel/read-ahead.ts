@@ -3,7 +3,7 @@
  * when they are all here, for then only the disk's waiting counts: as far as it reads ahead in files on that disk, or
  * farther.
  */
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const folder = '/sys/class/bdi'
@@ -16,6 +16,11 @@ export function readAheads(): string[] {
   } catch {
     return []
   }
+}
+
+/** Whether that EROFS mount is in use anywhere: its name is no other's until the host is started anew. */
+export function isThere(name: string): boolean {
+  return existsSync(join(folder, name))
 }
 
 /** All of the layer is here, on the disk of that folder. Where the kernel does not take it, that costs speed and nothing else. */

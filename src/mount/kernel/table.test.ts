@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { mountTable, ourMounts } from './table.ts'
+import { mountTable, ourMounts, topmostAt } from './table.ts'
 
 const text = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 40 22 0:33 / /run/m.d/files ro,nosuid,nodev - fuse shoal ro,user_id=0
@@ -24,5 +24,10 @@ describe('mounts of this host', () => {
   test('are not ours where somebody else has mounted at such a directory, over ours too', () => {
     const dirs = new Set(['/srv/theirs', '/srv/both', '/srv/other'])
     expect(ourMounts(mountTable(text), '/run/none', dirs)).toEqual([])
+  })
+
+  test('are seen at a directory where nothing lies over them', () => {
+    const at = (dir: string) => topmostAt(mountTable(text), dir)?.id
+    expect([at('/srv/a b'), at('/srv/both'), at('/srv/none')]).toEqual(['42', '45', undefined])
   })
 })

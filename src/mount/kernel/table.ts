@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { ourSource } from './overlay.ts'
 
 export interface MountEntry {
+  /** No other mount that is there has it. */
+  readonly id: string
   readonly target: string
   readonly type: string
   readonly source: string
@@ -15,9 +17,9 @@ export function mountTable(text = readFileSync('/proc/self/mountinfo', 'utf8')):
   return text.split('\n').flatMap((line) => {
     // 36 35 98:0 /root /target options optional... - type source superoptions; proc(5)
     const [before = '', after = ''] = line.split(' - ')
-    const target = before.split(' ')[4]
+    const [id = '', , , , target] = before.split(' ')
     const [type, source, options = ''] = after.split(' ')
-    return target && type && source ? [{ target: unescaped(target), type, source: unescaped(source), options }] : []
+    return target && type && source ? [{ id, target: unescaped(target), type, source: unescaped(source), options }] : []
   })
 }
 
@@ -40,6 +42,11 @@ export function ourMounts(table: readonly MountEntry[], below: string, dirs: Rea
     if (!isOurRoot(entry)) hidden.add(target)
     return !hidden.has(target)
   })
+}
+
+/** What is seen at a directory, and is unmounted next; undefined where nothing is mounted. */
+export function topmostAt(table: readonly MountEntry[], dir: string): MountEntry | undefined {
+  return table.findLast(({ target }) => target === dir)
 }
 
 /** A root file system of ours, wherever it is. */

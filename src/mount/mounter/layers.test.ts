@@ -16,6 +16,12 @@ import { placesOf } from './places.ts'
 let dir: string
 let layers: Layers
 let served: Map<string, FuseFile>
+/** How often the kernel has the layer's file open. */
+let opened: number
+let mostWaits: number
+/** A file system of the layer's own file that is in use; and whether all of the layer is here. */
+let there: string | undefined
+let whole: boolean
 let closed: number
 let discarded: number
 let full: boolean
@@ -23,6 +29,8 @@ let hangs: Promise<void> | undefined
 let fails: string | undefined
 let mounted: string[]
 let busy: boolean
+/** Somebody has the file system where umount(2) does not look: in another namespace, or below an overlay. */
+let hidden: boolean
 let asked: Call | undefined
 
 const spec: LayerSpec = {
@@ -40,6 +48,10 @@ beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'shoal-layers-'))
   writeFileSync(join(dir, 'data'), 'data')
   served = new Map()
+  opened = 0
+  mostWaits = 0
+  there = undefined
+  whole = false
   closed = 0
   discarded = 0
   full = false
@@ -47,19 +59,32 @@ beforeEach(() => {
   fails = undefined
   mounted = []
   busy = false
+  hidden = false
   const kernel = new Kernel(async ([call]) => {
     if (fails !== undefined) throw new Error(fails)
     if (call?.do === 'unmount' && busy) return [{ errno: errnos.EBUSY, said: [] }]
     if (call?.do === 'unmount') mounted = mounted.filter((target) => target !== call.target)
-    else if (call?.do === 'mount') mounted.push(call.target)
+    else if (call?.do === 'mount') {
+      mounted.push(call.target)
+      opened++
+    }
+    if (call?.do === 'unmount' && !hidden) opened = 0
     asked = call
-    return [{ errno: 0, said: [], ...(call?.do === 'folders' ? { made: true } : {}) }]
+    return [{ errno: 0, said: [], readAhead: 'erofs-7', ...(call?.do === 'folders' ? { made: true } : {}) }]
   })
   const server = {
-    add: (file: FuseFile) => void served.set(file.name, file),
+    add: (file: FuseFile, before = opened) => {
+      served.set(file.name, file)
+      opened = before
+    },
+    opened: () => opened,
+    closed: async (_: string, withinMs: number) => {
+      mostWaits = Math.max(mostWaits, withinMs)
+      return opened === 0
+    },
     remove: async (name: string) => void served.delete(name),
   }
-  const save = () => {
+  const save = async () => {
     if (full) throw new Error('the disk is full')
   }
   layers = new Layers({
@@ -69,7 +94,8 @@ beforeEach(() => {
       return unpacked()
     },
     kernel,
-    server: server as FuseServer,
+    server: server as unknown as FuseServer,
+    isThere: (name) => name === there,
     log: silentLog,
     nextInode: () => 2,
     save,
@@ -83,7 +109,7 @@ function unpacked(): UnpackedLayer {
     ...{ id, size: 4, metadataPath: join(dir, 'meta'), path: join(dir, 'data') },
     readyMap: { block: 4096, bits: new SharedArrayBuffer(1), ctime: new SharedArrayBuffer(8) },
     read: async () => new Uint8Array(4),
-    whole: () => false,
+    whole: () => whole,
     ready: () => false,
     progress: () => ({
       ...{ size: 4, here: 0, fetched: 0, deduped: 0, disk: 0, complete: false, indexed: true },
@@ -148,6 +174,71 @@ describe('a layer', () => {
     busy = false
     await layers.sweep()
     expect([layers.count, mounted.length]).toEqual([1, 1])
+  })
+
+  test('whose file system outlives its mount is served until that ends, through an upgrade too', async () => {
+    await layers.hold(spec, 'a')
+    hidden = true
+    await layers.release(id, 'a', true)
+    await layers.sweep()
+    expect([mounted, served.size, closed, discarded, layers.fact(id).holders]).toEqual([[], 1, 0, 0, []])
+    const [state] = layers.state()
+    expect(state).toMatchObject({ unplaced: true, opened: 1, holders: [] })
+    opened = 0
+    layers.adopt([state!])
+    expect([opened, served.size]).toEqual([1, 1])
+    await settle()
+    // Nobody says when it ends, and nobody waits for it.
+    mostWaits = 0
+    await layers.sweep()
+    opened = 0
+    await layers.sweep()
+    expect([layers.count, served.size, mostWaits]).toEqual([0, 0, 0])
+  })
+
+  test('whose file system outlives its mount is mounted again from the same file', async () => {
+    await layers.hold(spec, 'a')
+    hidden = true
+    await layers.release(id, 'a')
+    const { path, holders } = await layers.hold(spec, 'b')
+    expect([mounted, opened, holders, layers.count, layers.state()[0]?.unplaced]).toEqual([
+      [path],
+      2,
+      ['b'],
+      1,
+      undefined,
+    ])
+    hidden = false
+    await layers.release(id, 'b')
+    expect([mounted, layers.count, served.size, closed]).toEqual([[], 0, 0, 1])
+  })
+
+  test('that the kernel reads from its own file stays too while anybody has that file system', async () => {
+    whole = true
+    await layers.hold(spec, 'a')
+    there = 'erofs-7'
+    await layers.release(id, 'a')
+    await layers.sweep()
+    expect([mounted, layers.count, closed, served.size]).toEqual([[], 1, 0, 0])
+    const [state] = layers.state()
+    expect(state).toMatchObject({ unplaced: true, opened: 1, superblock: 'erofs-7' })
+    layers.adopt([state!])
+    await settle()
+    await layers.sweep()
+    expect(layers.count).toBe(1)
+    there = undefined
+    await layers.sweep()
+    expect([layers.count, closed]).toEqual([0, 1])
+  })
+
+  test('that the kernel reads from its own file is looked at before it is mounted once more', async () => {
+    whole = true
+    await layers.hold(spec, 'a')
+    there = 'erofs-7'
+    await layers.release(id, 'a')
+    whole = false
+    await layers.hold(spec, 'b')
+    expect([mounted.length, layers.count, closed, served.size]).toEqual([1, 1, 1, 1])
   })
 
   test('that does not describe its folders says so, and has them made, by the next mounter too', async () => {

@@ -6,7 +6,7 @@ import { closeSync, mkdirSync, openSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Failure } from '../../failure.ts'
 import type { FuseFile, FuseServer } from '../../fuse/server.ts'
-import { shortDigest } from '../../oci/digest.ts'
+import { type Digest, shortDigest } from '../../oci/digest.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { hasImplied, type makeFolders } from '../kernel/implied-folders.ts'
 import type { Kernel } from '../kernel/kernel.ts'
@@ -25,14 +25,19 @@ export interface LayersInit {
   readonly open: OpenLayer
   readonly kernel: Kernel
   readonly server: FuseServer
+  /** See {@link isThere}. */
+  readonly isThere: (superblock: string) => boolean
   readonly log: Log
   /** A number that no file has had. */
   readonly nextInode: () => number
   /** Writes down what {@link Layers.state} is; before a change is relied on. @throws {Failure} */
-  readonly save: () => void
+  readonly save: () => Promise<void>
   /** The same after something was let go: should it fail, more is written down than there is. */
   readonly note: () => void
 }
+
+/** What the kernel lets go of at an unmount it lets go of at once; it tells of it a moment later. */
+const goneMs = 1000
 
 interface Mounted {
   readonly id: string
@@ -42,10 +47,14 @@ interface Mounted {
   readonly holders: Set<string>
   readonly size: number
   readonly layer: LateLayer
+  /** It is mounted at its place. It may be in use where it is not any more, and goes when that ends. */
+  placed: boolean
   /** Of the file that reads are answered from. */
   fd: number | undefined
   /** How the kernel names its reading ahead, until that was set for good. */
   readAhead: string | undefined
+  /** The same, for good, of one that is made of its own file: it is there as long as that file system is. */
+  superblock: string | undefined
   /** What is here of it goes with it. */
   discard: boolean
   /** The file of its tree, where that has folders that it does not describe. */
@@ -66,9 +75,21 @@ export class Layers {
     return this.#byId.size
   }
 
+  has(id: string): boolean {
+    return this.#byId.has(id)
+  }
+
   state(): LayerState[] {
-    return [...this.#byId.values()].map(({ id, inode, served, size, holders, spec, readAhead, tree }) => ({
+    return [...this.#byId.values()].map((mounted) => this.#stateOf(mounted))
+  }
+
+  #stateOf(mounted: Mounted): LayerState {
+    const { id, inode, served, size, holders, spec, readAhead, superblock, tree, placed } = mounted
+    return {
       id,
+      ...(placed ? {} : { unplaced: true }),
+      opened: this.#opened(mounted),
+      ...(superblock === undefined ? {} : { superblock }),
       ...(readAhead === undefined ? {} : { readAhead }),
       ...(tree === undefined ? {} : { tree }),
       inode,
@@ -80,7 +101,7 @@ export class Layers {
         node: { ...spec.node },
         repository: { registry: spec.repository.registry, name: spec.repository.name },
       },
-    }))
+    }
   }
 
   facts(): LayerFacts[] {
@@ -104,16 +125,17 @@ export class Layers {
   /** Mounts it unless it is. @throws {Failure} */
   hold(spec: LayerSpec, holder: string): Promise<LayerFacts> {
     return this.#lines.run(spec.diffId, async () => {
-      const there = [...this.#byId.values()].filter((mounted) => mounted.spec.digest === spec.digest)
+      const there = await this.#there(spec.digest)
       // One that was mounted while it arrived stays as it is; whoever comes when all is here has it from the file.
       const mounted =
         there.find(({ served }) => served === 'file') ??
         there.find(({ layer }) => !layer.whole()) ??
         (await this.#mount(spec, there[0]))
+      if (!mounted.placed) await this.#place(mounted, await mounted.layer.opened)
       const known = mounted.holders.has(holder)
       mounted.holders.add(holder)
       try {
-        this.#o.save()
+        await this.#o.save()
       } catch (error) {
         if (!known) await this.#letGo(mounted, holder, false)
         throw error
@@ -151,7 +173,8 @@ export class Layers {
 
   /** Serves what another process of ours mounted, of which this one has the descriptor. */
   adopt(states: readonly LayerState[]): void {
-    for (const { id, inode, served, size, holders, spec, readAhead, tree } of states) {
+    for (const state of states) {
+      const { id, inode, served, size, holders, spec, readAhead, tree, unplaced = false, opened = 1 } = state
       const layer = new LateLayer(() => this.#o.open(spec as LayerSpec))
       const mounted: Mounted = {
         id,
@@ -161,13 +184,15 @@ export class Layers {
         holders: new Set(holders),
         spec: spec as LayerSpec,
         layer,
+        placed: !unplaced,
         fd: undefined,
         readAhead,
+        superblock: state.superblock,
         discard: false,
         tree,
       }
       this.#byId.set(id, mounted)
-      if (served === 'fuse') this.#o.server.add(waiting(mounted))
+      if (served === 'fuse') this.#o.server.add(waiting(mounted), opened)
       layer.opened.then(
         (opened) => {
           // It may have been let go when it was about to be there.
@@ -206,8 +231,20 @@ export class Layers {
     await Promise.all([...this.#byId.values()].map(({ layer }) => layer.close()))
   }
 
+  /** What can be held of a layer. In its line. */
+  async #there(digest: Digest): Promise<Mounted[]> {
+    const all = [...this.#byId.values()].filter((mounted) => mounted.spec.digest === digest)
+    const can = ({ placed, served }: Mounted) => placed || served === 'fuse'
+    // The kernel goes on by itself with what was made of the layer's own file; that may not be right any more.
+    for (const mounted of all.filter((each) => !can(each))) {
+      this.#byId.delete(mounted.id)
+      await this.#forget(mounted)
+    }
+    return all.filter(can)
+  }
+
   async #mount(spec: LayerSpec, early: Mounted | undefined): Promise<Mounted> {
-    const { places, open, kernel, nextInode, log } = this.#o
+    const { open, nextInode, log } = this.#o
     const layer = await open(spec)
     const { size } = layer
     if (early && !layer.whole()) {
@@ -225,21 +262,16 @@ export class Layers {
       holders: new Set(),
       size,
       layer: LateLayer.of(layer),
+      placed: false,
       fd: undefined,
       readAhead: undefined,
+      superblock: undefined,
       discard: false,
       tree: hasImplied(layer.metadataPath) ? layer.metadataPath : undefined,
     }
     try {
       this.#serve(mounted, layer)
-      const target = join(places.layers, id)
-      mkdirSync(target, { recursive: true, mode: 0o700 })
-      const device = served === 'file' ? layer.path : join(places.files, id)
-      // One at a time, so that it is known which of the kernel's new names is whose.
-      const made = await this.#lines.run('mount', () =>
-        kernel.make(layerMount(layer.metadataPath, device, served === 'file', target)),
-      )
-      mounted.readAhead = made.readAhead
+      await this.#place(mounted, layer)
     } catch (error) {
       await this.#forget(mounted)
       throw error
@@ -249,24 +281,50 @@ export class Layers {
     return mounted
   }
 
+  /** Mounts it at its place; once more, where it is in use still and was unmounted. @throws {Failure} */
+  async #place(mounted: Mounted, { metadataPath, path }: UnpackedLayer): Promise<void> {
+    const { places, kernel } = this.#o
+    const { id, served } = mounted
+    const target = join(places.layers, id)
+    mkdirSync(target, { recursive: true, mode: 0o700 })
+    const device = served === 'file' ? path : join(places.files, id)
+    // One at a time, so that it is known which of the kernel's new names is whose.
+    const made = await this.#lines.run('mount', () =>
+      kernel.make(layerMount(metadataPath, device, served === 'file', target)),
+    )
+    mounted.placed = true
+    mounted.readAhead = made.readAhead
+    if (served === 'file') mounted.superblock = made.readAhead
+  }
+
   /** The last holder is one until it is unmounted: where that fails it can let go once more. */
   async #letGo(mounted: Mounted, holder: string, discard: boolean): Promise<void> {
     const others = [...mounted.holders].filter((each) => each !== holder)
     mounted.discard ||= discard
     if (others.length === 0 && !(await this.#unmount(mounted))) {
       // Somebody looks into it past its holders.
-      this.#o.log.warn('a layer that nobody holds is in use; it is unmounted when that ends', { layer: mounted.id })
+      this.#o.log.warn('a layer that nobody holds is in use; it goes when that ends', { layer: mounted.id })
     }
     mounted.holders.delete(holder)
   }
 
-  /** False when it is in use; it is as it was then. */
+  /** False when it is in use, and served on: at its place, or by who has what was made of it there. */
   async #unmount(mounted: Mounted): Promise<boolean> {
-    const { places, kernel } = this.#o
-    if (!(await kernel.unmount(join(places.layers, mounted.id)))) return false
-    this.#byId.delete(mounted.id)
+    const { places, kernel, server } = this.#o
+    const { id, placed } = mounted
+    if (placed && !(await kernel.unmount(join(places.layers, id)))) return false
+    mounted.placed = false
+    if (placed) await server.closed(id, goneMs)
+    if (this.#opened(mounted) > 0) return false
+    this.#byId.delete(id)
     await this.#forget(mounted, mounted.discard)
     return true
+  }
+
+  /** How many file systems there are of it, wherever they are mounted. */
+  #opened({ id, served, superblock }: Mounted): number {
+    if (served === 'fuse') return this.#o.server.opened(id)
+    return superblock !== undefined && this.#o.isThere(superblock) ? 1 : 0
   }
 
   async #forget(mounted: Mounted, discard = false): Promise<void> {

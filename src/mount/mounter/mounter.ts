@@ -14,6 +14,8 @@ import type { Log } from '../../telemetry/log.ts'
 import type { Carry } from '../kernel/child.ts'
 import { Kernel } from '../kernel/kernel.ts'
 import { fuseMount } from '../kernel/overlay.ts'
+import { isThere } from '../kernel/read-ahead.ts'
+import { mountTable } from '../kernel/table.ts'
 import type { OpenLayer } from '../unpacked-layer.ts'
 import type { MounterFacts } from './api.ts'
 import { mounterApp } from './app.ts'
@@ -24,8 +26,9 @@ import { lockFile } from './lock.ts'
 import { Mounts } from './mounts.ts'
 import type { Places } from './places.ts'
 import { nothingLeft, type Present, reportsOf } from './report.ts'
+import { saving } from './saving.ts'
 import { clearAway, goOn, takeOver } from './stale.ts'
-import { emptyState, readState, type State, writeState } from './state.ts'
+import { emptyState, readState, type State } from './state.ts'
 import { putMounts, Telling } from './telling.ts'
 
 export interface MounterInit {
@@ -39,6 +42,8 @@ export interface MounterInit {
   readonly readDeadlineMs: number
   /** Without mounts and layers for so long, it ends; 0 for never. */
   readonly idleMs: number
+  /** The disk is full: something of the layers goes that nobody mounts. False when there is no such thing. */
+  readonly makeRoom: () => Promise<boolean>
   /** Writes down what is to be known of layers, after the last of them was let go. */
   readonly settled: () => Promise<void>
   /** What it becomes in an upgrade; @throws {Failure} when that is no working program */
@@ -89,28 +94,29 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
       log.error('a thread that answers reads has died; another takes its place', { error: error.message }),
   })
   let nextInode = state.nextInode
-  const save = () => {
-    try {
-      writeState(places.state, { version: 1, nextInode, layers: layers.state(), mounts: mounts.state() })
-    } catch (error) {
-      const reason = (error as Error).message
-      throw new Failure(
-        'no-space',
-        `what is mounted cannot be written down: ${reason}; see to the disk of ${places.state}`,
-      )
-    }
-  }
-  const note = () => {
-    try {
-      save()
-    } catch (error) {
-      log.error((error as Error).message)
-    }
-  }
-  const layers = new Layers({ places, open: init.open, kernel, server, log, nextInode: () => nextInode++, save, note })
-  const mounts = new Mounts({ places, layers, kernel, clock, log, save, note })
+  const { save, note } = saving({
+    file: places.state,
+    state: () => ({ version: 1, nextInode, layers: layers.state(), mounts: mounts.state() }),
+    makeRoom: init.makeRoom,
+    log,
+  })
+  const layers = new Layers({
+    places,
+    open: init.open,
+    kernel,
+    server,
+    isThere,
+    log,
+    nextInode: () => nextInode++,
+    save,
+    note,
+  })
+  const mounts = new Mounts({ places, layers, kernel, table: mountTable, clock, log, save, note })
   layers.adopt(state.layers)
-  mounts.adopt(state.mounts)
+  mounts.adopt(
+    state.mounts,
+    state.layers.map(({ id }) => id),
+  )
   server.start()
   if (kept) {
     server.resend()
@@ -151,7 +157,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
     try {
       const command = await init.successor()
       log.info('becomes the program that is installed now', { program: command[0] })
-      save()
+      await save()
       // Requests that are answered after this would be nobody's; those of the API get an answer or none at all.
       clock.after(50, () => void becomeNext())
     } catch (error) {
@@ -197,6 +203,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   const stopLooking = every(clock, 1000, () => {
     layers.tune()
     void layers.sweep()
+    void mounts.sweep()
     if (mounts.count > 0 || layers.count > 0 || listening.active > 0) idleSince = clock.now()
     else if (init.idleMs > 0 && clock.now() - idleSince >= init.idleMs) ended.resolve('nothing is mounted any more')
   })

@@ -10,6 +10,7 @@ import { manifestTypes } from '../../oci/media.ts'
 import { silentLog } from '../../telemetry/log.ts'
 import type { Outcome } from '../kernel/calls.ts'
 import { Kernel } from '../kernel/kernel.ts'
+import type { MountEntry } from '../kernel/table.ts'
 import type { LayerFacts } from './api.ts'
 import type { Layers } from './layers.ts'
 import { Mounts } from './mounts.ts'
@@ -25,6 +26,9 @@ let full: boolean
 let answer: Outcome
 let writtenBefore: string[] | undefined
 let held: string[]
+/** What is mounted, as the kernel tells it. */
+let table: MountEntry[]
+let unmounted: string[]
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'shoal-mounts-'))
@@ -34,11 +38,17 @@ beforeEach(async () => {
   answer = { errno: 0, said: [] }
   writtenBefore = undefined
   held = []
+  table = []
+  unmounted = []
   const kernel = new Kernel(async ([call]) => {
     if (call?.do === 'look') {
       return [
         { errno: 0, said: [], seen: { kind: 'directory', real: call.path, empty: true, mode: 0o755, uid: 0, gid: 0 } },
       ]
+    }
+    if (call?.do === 'unmount') {
+      unmounted.push(call.target)
+      if (answer.errno === 0) table = table.filter(({ target }) => target !== call.target)
     }
     if (call?.do === 'mount') writtenBefore = written
     return [answer]
@@ -51,7 +61,7 @@ beforeEach(async () => {
     },
     release: async (_: string, holder: string) => void held.splice(held.indexOf(holder), 1),
   }
-  const save = () => {
+  const save = async () => {
     if (full) throw new Error('the disk is full')
     written = mounts.state().map((mount) => mount.dir)
   }
@@ -59,11 +69,12 @@ beforeEach(async () => {
     places: placesOf(join(dir, 'm.sock'), dir),
     layers: layers as unknown as Layers,
     kernel,
+    table: () => table,
     clock: new FakeClock(),
     log: silentLog,
     save,
     note: () => {
-      if (!full) save()
+      if (!full) void save()
     },
   })
 })
@@ -125,4 +136,34 @@ test('one that cannot be written down is not mounted', async () => {
   full = true
   await expect(mount('/srv/one')).rejects.toThrow('the disk is full')
   expect([writtenBefore, mounts.count, held]).toEqual([undefined, 0, []])
+})
+
+const ours: MountEntry = { id: '40', target: '/srv/one', type: 'overlay', source: 'shoal', options: '' }
+
+test('one over which somebody else has mounted something stays, and so does that', async () => {
+  await mount('/srv/one')
+  table = [ours, { ...ours, id: '41', type: 'tmpfs', source: 'scratch' }]
+  await expect(mounts.remove('/srv/one')).rejects.toThrow(
+    'did not mount, a tmpfs of scratch; umount /srv/one takes that away, and shoal umount /srv/one then the image',
+  )
+  expect([unmounted, mounts.count, held]).toEqual([[], 1, ['mount:/srv/one']])
+  table.pop()
+  await mounts.remove('/srv/one')
+  expect([unmounted, mounts.count, held]).toEqual([['/srv/one'], 0, []])
+})
+
+test('one that cannot be reached, for something is mounted over a folder above it, is not called unmounted', async () => {
+  await mount('/srv/one')
+  table = [ours]
+  // The kernel finds no mount where that name leads now.
+  answer = { errno: 22, said: [] }
+  await expect(mounts.remove('/srv/one')).rejects.toThrow('is mounted over a folder above it; unmount that first')
+  expect([mounts.count, held]).toEqual([1, ['mount:/srv/one']])
+})
+
+test('one that somebody else has unmounted is let go', async () => {
+  await mount('/srv/one')
+  table = [{ ...ours, target: '/srv/other' }]
+  await mounts.remove('/srv/one')
+  expect([unmounted, mounts.count, held]).toEqual([[], 0, []])
 })

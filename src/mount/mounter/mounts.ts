@@ -1,7 +1,6 @@
 /** Images as root file systems: their layers held, and an overlay of them at a directory. */
 import { randomUUID } from 'node:crypto'
 import { chmodSync, chownSync, mkdirSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
@@ -13,11 +12,12 @@ import { formatReference, parseReference, type Reference } from '../../oci/refer
 import type { Log } from '../../telemetry/log.ts'
 import { busySentence, type Kernel } from '../kernel/kernel.ts'
 import { rootMount } from '../kernel/overlay.ts'
-import { mountTable } from '../kernel/table.ts'
+import { isOurRoot, type MountEntry, topmostAt } from '../kernel/table.ts'
 import { Lines } from '../line.ts'
 import type { LayerFacts, MountFacts } from './api.ts'
 import { type ImageFacts, readImage } from './image.ts'
 import type { Layers } from './layers.ts'
+import { Leftovers, writtenIn } from './leftovers.ts'
 import { imagesMounted } from './mounted.ts'
 import type { Places } from './places.ts'
 import type { MountState } from './state.ts'
@@ -35,10 +35,12 @@ export interface MountsInit {
   readonly places: Places
   readonly layers: Layers
   readonly kernel: Kernel
+  /** What is mounted now, the oldest first. */
+  readonly table: () => readonly MountEntry[]
   readonly clock: Clock
   readonly log: Log
   /** Before a change is relied on. @throws {Failure} */
-  readonly save: () => void
+  readonly save: () => Promise<void>
   /** After something was let go. */
   readonly note: () => void
 }
@@ -47,9 +49,11 @@ export class Mounts {
   readonly #o: MountsInit
   readonly #byDir = new Map<string, MountState>()
   readonly #lines = new Lines<string>()
+  readonly #leftovers: Leftovers
 
   constructor(init: MountsInit) {
     this.#o = init
+    this.#leftovers = new Leftovers({ ...init, layerThere: (id) => init.layers.has(id) })
   }
 
   get count(): number {
@@ -65,8 +69,16 @@ export class Mounts {
     return this.state().map((mount) => factsOf(mount, layers))
   }
 
-  adopt(states: readonly MountState[]): void {
+  /** What a mounter before this one has left, and the layers that it had. */
+  adopt(states: readonly MountState[], layers: readonly string[]): void {
     for (const mount of states) this.#byDir.set(mount.dir, mount)
+    const known = new Set(states.map((mount) => mount.writable))
+    this.#leftovers.find(known, layers)
+  }
+
+  /** Removes what was made for root file systems that nobody uses any more. */
+  sweep(): Promise<void> {
+    return this.#leftovers.sweep()
   }
 
   /** @throws {Failure} */
@@ -95,16 +107,36 @@ export class Mounts {
       const real = this.#byDir.has(asked) ? asked : (await this.#o.kernel.look(asked)).real
       return this.#inLine(real, asked, async () => {
         const mount = this.#byDir.get(real)
-        if (!mount && !imagesMounted(mountTable(), this.#o.places).includes(real)) {
+        if (!mount && !imagesMounted(this.#o.table(), this.#o.places).includes(real)) {
           throw new Failure('no-name', `nothing is mounted at ${asked} by shoal; shoal mounts lists what is`)
         }
-        if (!(await this.#o.kernel.unmount(real))) throw new Failure('pinned', busySentence(real))
+        await this.#unmount(real)
         this.#byDir.delete(real)
         if (mount) await this.#letGo(mount)
+        // What was made for it is among these.
+        else this.#leftovers.lookAgain()
         this.#o.note()
         this.#o.log.info('unmounted', { dir: real, image: mount?.image })
       })
     })
+  }
+
+  /** Ours and nothing else: umount(2) takes away what lies on top. @throws {Failure} */
+  async #unmount(dir: string): Promise<void> {
+    const { kernel, table } = this.#o
+    const last = topmostAt(table(), dir)
+    // Somebody has unmounted it already.
+    if (!last) return
+    if (!isOurRoot(last)) {
+      throw new Failure(
+        'pinned',
+        `over the image at ${dir} lies something that shoal did not mount, a ${last.type} of ${last.source}; ` +
+          `umount ${dir} takes that away, and shoal umount ${dir} then the image`,
+      )
+    }
+    if (!(await kernel.unmount(dir))) throw new Failure('pinned', busySentence(dir))
+    if (topmostAt(table(), dir)?.id !== last.id) return
+    throw new Failure('pinned', `${dir} is hidden by what is mounted over a folder above it; unmount that first`)
   }
 
   /** In the line of the directory itself, for who is in that of another name of it. */
@@ -124,7 +156,7 @@ export class Mounts {
     if (there) {
       throw new Failure('bad-request', `${there.image} is mounted at ${real} already; shoal umount ${real} first`)
     }
-    if (mountTable().some(({ target }) => target === real)) {
+    if (topmostAt(this.#o.table(), real)) {
       throw new Failure('bad-request', `${real} is a mount point of something else; choose another directory`)
     }
     if (!empty) throw new Failure('bad-request', `${real} is not empty, and its files would be hidden; choose another`)
@@ -174,7 +206,7 @@ export class Mounts {
       const upper = rw ? await this.#writable(writable!, facts.at(-1)?.path) : undefined
       // Before it is there: after a kill in this moment nobody else would know that what is mounted there is ours.
       this.#byDir.set(dir, mount)
-      save()
+      await save()
       await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, target: dir }))
     } catch (error) {
       this.#byDir.delete(dir)
@@ -200,7 +232,7 @@ export class Mounts {
 
   /** Folders for what is written. The root of the file system is the upper one's: it must look as the image's does. */
   async #writable(folder: string, top: string | undefined) {
-    const made = { upper: join(folder, 'upper'), work: join(folder, 'work') }
+    const made = writtenIn(folder)
     mkdirSync(made.upper)
     mkdirSync(made.work)
     const { mode, uid, gid } = top === undefined ? usualRoot : await this.#o.kernel.look(top)
@@ -218,8 +250,7 @@ export class Mounts {
       if (result.status === 'rejected')
         log.warn('a layer stays mounted', { error: Failure.from(result.reason).message })
     }
-    // A large tree takes a while, and reads of other mounts do not wait for it.
-    if (mount.writable) await rm(mount.writable, { recursive: true, force: true })
+    if (mount.writable) await this.#leftovers.leave(mount.writable, mount.layers)
   }
 }
 

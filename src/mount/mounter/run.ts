@@ -51,6 +51,7 @@ export async function runMounter(options: RunOptions, around: Surroundings): Pro
     log,
     open: (spec) => unpacked.open(spec),
     carry: children.carry,
+    makeRoom: () => unpacked.makeRoom(),
     kept: keptFrom(variables),
     readDeadlineMs,
     idleMs,

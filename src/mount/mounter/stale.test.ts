@@ -34,12 +34,16 @@ const mount = (dir: string, ...layers: string[]): MountState => ({
   process: { env: [], entrypoint: [], cmd: [], workingDir: '/', user: '' },
 })
 const mounted = (...targets: string[]) =>
-  targets.map((target) => ({ target, type: 'overlay', source: 'shoal', options: '' }))
+  targets.map((target) => ({ id: target, target, type: 'overlay', source: 'shoal', options: '' }))
 
 test('what a killed mounter served from complete files goes on, and nothing else', () => {
   const state = {
     ...emptyState,
-    layers: [layer('a', 'file', 'mount:/one', 'mount:/two'), layer('b', 'fuse', 'mount:/two', 'snapshot:x')],
+    layers: [
+      layer('a', 'file', 'mount:/one', 'mount:/two'),
+      layer('b', 'fuse', 'mount:/two', 'snapshot:x'),
+      { ...layer('out-of-sight', 'file'), opened: 1 },
+    ],
     mounts: [mount('/one', 'a'), mount('/two', 'a', 'b'), mount('/three', 'a')],
   }
   const table = mounted('/run/m/m.d/layers/a', '/run/m/m.d/layers/b', '/one', '/two')
@@ -57,6 +61,7 @@ test('of a program that became another goes on what is mounted, with what it is 
       layer('begun', 'fuse', 'mount:/begun'),
       layer('ended', 'fuse', 'snapshot:y'),
       layer('in-use', 'fuse'),
+      { ...layer('elsewhere', 'fuse', 'mount:/gone', 'snapshot:z'), opened: 1 },
     ],
     mounts: [mount('/one', 'a'), mount('/two', 'a', 'b')],
   }
@@ -67,14 +72,16 @@ test('of a program that became another goes on what is mounted, with what it is 
     ['a', ['mount:/one']],
     ['b', ['snapshot:x']],
     ['in-use', []],
+    ['elsewhere', []],
   ])
+  expect(left.layers.filter(({ unplaced }) => unplaced).map(({ id }) => id)).toEqual(['elsewhere'])
 })
 
 test('what somebody else has mounted in the place of a root file system is not taken over', () => {
   const state = { ...emptyState, layers: [layer('a', 'file', 'mount:/one')], mounts: [mount('/one', 'a')] }
   const table = [
     ...mounted('/run/m/m.d/layers/a'),
-    { target: '/one', type: 'overlay', source: 'overlay', options: 'rw' },
+    { id: '9', target: '/one', type: 'overlay', source: 'overlay', options: 'rw' },
   ]
   expect(working(state, table, places)).toMatchObject({ mounts: [], layers: [] })
 })

@@ -2,7 +2,7 @@
  * What a mounter that ended, however it ended, has left. Root file systems whose layers are all mounted from their own
  * files work on, and are taken over; the others answer with errors, and are taken away.
  */
-import { existsSync, mkdirSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, realpathSync, rmdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Log } from '../../telemetry/log.ts'
 import type { Kernel } from '../kernel/kernel.ts'
@@ -11,10 +11,13 @@ import { imagesMounted } from './mounted.ts'
 import type { Places } from './places.ts'
 import type { State } from './state.ts'
 
-/** What of the state is mounted. Pure. */
+/** What of the state is mounted, or in use where it is not. Pure. */
 export function standing(state: State, table: readonly MountEntry[], places: Places): State {
   const mounted = new Set(table.map(({ target }) => target))
-  const layers = state.layers.filter(({ id }) => mounted.has(join(places.layers, id)))
+  const layers = state.layers.flatMap((layer) => {
+    const unplaced = !mounted.has(join(places.layers, layer.id))
+    return unplaced && !layer.opened ? [] : [{ ...layer, unplaced }]
+  })
   const ids = new Set(layers.map(({ id }) => id))
   const roots = new Set(table.filter(isOurRoot).map(({ target }) => target))
   const mounts = state.mounts.filter(({ dir, layers }) => roots.has(dir) && layers.every((id) => ids.has(id)))
@@ -24,15 +27,18 @@ export function standing(state: State, table: readonly MountEntry[], places: Pla
     mounts,
     // Holders that are no mounts of ours know by themselves what they need, and ask for it again. What nobody held is in use.
     layers: layers.flatMap((layer) => {
-      const holders = layer.holders.filter((holder) => !holder.startsWith('mount:') || kept.has(holder))
-      return holders.length > 0 || layer.holders.length === 0 ? [{ ...layer, holders }] : []
+      const { unplaced, holders: before } = layer
+      const holders = before.filter((holder) => kept.has(holder) || !(unplaced || holder.startsWith('mount:')))
+      return holders.length > 0 || before.length === 0 || unplaced ? [{ ...layer, holders }] : []
     }),
   }
 }
 
 /** What of it works without the process that mounted it. Pure. */
 export function working(state: State, table: readonly MountEntry[], places: Places): State {
-  return standing({ ...state, layers: state.layers.filter(({ served }) => served === 'file') }, table, places)
+  const layers = state.layers.filter(({ served }) => served === 'file')
+  // What is in use out of sight works by itself; after a start of the host its name may be another's.
+  return standing({ ...state, layers: layers.map((layer) => ({ ...layer, opened: 0 })) }, table, places)
 }
 
 /** Of a mounter that ended. @returns what goes on */
@@ -96,11 +102,6 @@ function removeStale(places: Places, state: State, log: Log): void {
   for (const dir of imagesMounted(table, places)) {
     if (!known.has(dir))
       log.warn('an image stays mounted of which nothing is known', { dir, remedy: `shoal umount ${dir}` })
-  }
-  // What was written to root file systems, or made for them, goes with them, as it does when they are unmounted.
-  for (const name of readdirSync(places.writable)) {
-    const used = table.some(({ options }) => options.includes(`/${name}/`))
-    if (!used) rmSync(join(places.writable, name), { recursive: true, force: true })
   }
   const kept = new Set(state.layers.map(({ id }) => id))
   for (const name of readdirSync(places.layers)) {

@@ -14,6 +14,12 @@ export const layerStateSchema = z.object({
   served: z.enum(['fuse', 'file']),
   size: z.number().int().min(0),
   holders: z.array(z.string()),
+  /** It is mounted no more and still in use, by what was made of it when it was. */
+  unplaced: z.boolean().optional(),
+  /** How many file systems there are of it; one where it is not said. */
+  opened: z.number().int().min(0).optional(),
+  /** How the kernel names the one that is made of its own file. */
+  superblock: z.string().optional(),
   readAhead: z.string().optional(),
   /** The file of its tree, where that has folders that it does not describe. */
   tree: z.string().optional(),

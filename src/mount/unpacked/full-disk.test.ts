@@ -50,3 +50,26 @@ test.skipIf(!namespaces)(
   },
   60_000,
 )
+
+test.skipIf(!namespaces)(
+  'on a full disk a layer is mounted all the same where others can go for it that nobody mounts',
+  () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shoal-full-'))
+    try {
+      const script = join(import.meta.dir, '../../../test/fakes/full-open.ts')
+      const command = ['unshare', '--user', '--map-root-user', '--mount', process.execPath, script, dir]
+      const { stdout, stderr } = Bun.spawnSync(command, { timeout: 50_000 })
+      expect(stderr.toString()).toBe('')
+      expect(JSON.parse(stdout.toString())).toEqual({
+        indexed: ['open', 2],
+        known: ['open', 1],
+        whole: ['open', 2],
+        refused:
+          'the layer unpacks to more than the 0 MiB that there is room for in DIR, with 64 MiB left free; free some space there',
+      })
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  },
+  60_000,
+)

@@ -18,8 +18,6 @@ export interface LayerFolder {
   readonly state: string
 }
 
-const idPattern = /^[0-9a-f]{64}$/
-
 /** @param digest of the compressed layer */
 export function layerFolder(root: string, digest: Digest): LayerFolder {
   const id = hexOf(digest)
@@ -42,10 +40,8 @@ export function makeFolder({ dir }: LayerFolder): void {
 /** Layers that something lies here of. */
 export function foldersIn(root: string): Digest[] {
   if (!existsSync(root)) return []
-  return readdirSync(root)
-    .filter((name) => idPattern.test(name))
-    .map((name) => `sha256:${name}`)
-    .filter(isDigest)
+  // Of either algorithm: each has digests of its own length.
+  return readdirSync(root).flatMap((name) => [`sha256:${name}`, `sha512:${name}`].filter(isDigest))
 }
 
 /** Bytes of the disk that it takes. */

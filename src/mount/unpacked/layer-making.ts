@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { Failure } from '../../failure.ts'
 import { decodeIndex } from '../../layer-index/decode.ts'
 import { digestOf, shortDigest } from '../../oci/digest.ts'
@@ -15,6 +16,7 @@ import { put } from './layer-files.ts'
 import type { LayerFolder } from './layer-folder.ts'
 import { type LayerShape, shapeOf } from './layer-shape.ts'
 import type { Blob, NodeClient } from './node-client.ts'
+import { roomIn, withRoom, withRoomFor } from './room.ts'
 import { bootId, type LayerState } from './state-file.ts'
 import type { Surroundings } from './surroundings.ts'
 import type { Target, UnpackWhole } from './whole.ts'
@@ -37,12 +39,13 @@ export class LayerMaking {
   /** In its folder, which is empty. @throws {Failure} */
   async begin(spec: LayerSpec, folder: LayerFolder, client: NodeClient, blob: Blob): Promise<Layer> {
     const { around, log, signal } = this.#o
-    const { clock } = around
+    const { clock, makeRoom } = around
+    const keep = (path: string, bytes: Uint8Array) => withRoom(makeRoom, () => put(path, bytes))
     const brought = await bringIndex(spec, blob, client, { clock, signal, log })
     if ('index' in brought) {
       const { index, bytes } = brought
-      await put(folder.metadata, index.metadata)
-      await put(folder.index, bytes)
+      await keep(folder.metadata, index.metadata)
+      await keep(folder.index, bytes)
       const layer = new Layer(folder, shapeOf(index, digestOf(bytes), undefined), undefined, around)
       layer.points = index.points
       return layer
@@ -54,7 +57,7 @@ export class LayerMaking {
     const index = decodeIndex(bytes)
     const misfit = misfitOf(spec, index)
     if (misfit) throw new Failure('corrupt', `${shortDigest(spec.digest)} is not mounted: what came of it ${misfit}`)
-    await put(folder.metadata, index.metadata)
+    await keep(folder.metadata, index.metadata)
     const shape = shapeOf(index, digestOf(bytes), reason)
     const layer = new Layer(folder, shape, filled(folder, shape, clock.wall(), spec.compressedSize), around)
     around.kept(layer, layer.holdings.own.indexes())
@@ -63,8 +66,14 @@ export class LayerMaking {
 
   async #unpack(spec: LayerSpec, to: Target, client: NodeClient): Promise<void> {
     const { repository, digest, mediaType, compressedSize } = spec
-    const { unpack, signal } = this.#o
-    await unpack({ blob: { repository, digest }, mediaType, compressedSize }, to, client, signal)
+    const { unpack, signal, around } = this.#o
+    // Nobody knows what it unpacks to; it is no less.
+    await withRoomFor(
+      compressedSize,
+      () => roomIn(dirname(to.data)),
+      around.makeRoom,
+      () => unpack({ blob: { repository, digest }, mediaType, compressedSize }, to, client, signal),
+    )
   }
 
   /** See `Refill`, of a layer that was unpacked whole. @throws {Failure} */

@@ -289,6 +289,22 @@ describe('bytes on the disk', () => {
     expect(node.asked.length).toBe(asked)
   })
 
+  test('are known and counted after a restart whatever kind of digest their layer has', async () => {
+    const index = { ...sample.index, layer: digestOf(sample.bytes, 'sha512') }
+    const long = { ...sample, index, indexBytes: encodeIndex(index) }
+    const [dir, node] = [newDir(), newNode(long)]
+    const first = newLayers({ dir })
+    await store(await first.open(specOf(node, long)))
+    await first.close()
+    const before = node.bytes
+    const layers = newLayers({ dir })
+    await layers.tidy()
+    expect(layers.usage()).toMatchObject({ layers: 1, mounted: 0 })
+    expect(layers.usage().disk).toBeGreaterThan(sample.index.size / 2)
+    expect(same(await all(await layers.open(specOf(node, long))), sample.shown)).toBe(true)
+    expect(node.bytes).toBe(before)
+  })
+
   test('are served without a node when all that is asked of it is here, and nothing else is', async () => {
     const [dir, node] = [newDir(), newNode(sample)]
     const first = newLayers({ dir })
@@ -669,6 +685,14 @@ describe('a layer that nobody can make an index of', async () => {
     await node.stop()
     expect(same(await layer.read(512, 400_000, within(20_000)), files[0]!)).toBe(true)
     expect((await Bun.file(layer.metadataPath).bytes()).length).toBeGreaterThan(1024)
+  }, 30_000)
+
+  test('is fetched whole under a digest of another kind too', async () => {
+    const digest = digestOf(bytes, 'sha512')
+    const node = newNode({ index: { layer: digest }, bytes } as SampleLayer)
+    node.indexAnswers.push(none())
+    const layer = await newLayers().open({ ...spec(node), digest })
+    expect(layer.whole()).toBe(true)
   }, 30_000)
 
   test('is unpacked again when its file was damaged, and never wrong', async () => {

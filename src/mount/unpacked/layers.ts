@@ -19,6 +19,7 @@ import { LayerMaking } from './layer-making.ts'
 import { LayerUse } from './layer-use.ts'
 import { type Blob, NodeClient } from './node-client.ts'
 import { Places } from './places.ts'
+import { withRoom } from './room.ts'
 import { States } from './states.ts'
 import type { Surroundings } from './surroundings.ts'
 import { Tending } from './tending.ts'
@@ -54,6 +55,8 @@ export class UnpackedLayers {
   readonly #places = new Places<Layer>()
   /** Being removed. */
   readonly #leaving = new Set<Digest>()
+  /** Being opened: it waits for room itself, perhaps. */
+  readonly #opening = new Set<Digest>()
   readonly #around: Surroundings
   readonly #making: LayerMaking
   readonly #states = new States()
@@ -78,7 +81,7 @@ export class UnpackedLayers {
       kept: (layer, chunks) => {
         for (const chunk of chunks) this.#places.add(layer, chunk)
       },
-      makeRoom: () => this.#makeRoom(),
+      makeRoom: () => this.makeRoom(),
     }
     this.#making = new LayerMaking({
       around: this.#around,
@@ -93,41 +96,60 @@ export class UnpackedLayers {
 
   /** @throws {Failure} */
   async open(spec: LayerSpec): Promise<UnpackedLayer> {
-    return await this.#turns.run(spec.digest, async () => {
-      const client = new NodeClient(spec.node, this.#o.clock)
-      const blob = { repository: spec.repository, digest: spec.digest }
-      await this.#remember(spec.digest)
-      const { traffic } = this.#around
-      // Whoever mounts waits for the tree of the layer: what nobody has asked for of others goes after that.
-      const held = await traffic.demand(
-        async () => (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob)),
-      )
-      const { layer } = held
-      if (layer.shape.diffId !== spec.diffId) {
-        throw new Failure('corrupt', `${shortDigest(spec.digest)} unpacks to something else than this image says`)
-      }
-      held.users++
-      layer.usedAt = this.#o.clock.wall()
-      layer.source = { client, blob }
-      layer.again.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
-      this.#borrowAll(layer)
-      const { clock } = this.#o
-      held.tending ??= new Tending({
-        layer,
-        client,
-        blob,
-        clock,
-        traffic,
-        roomy: () => this.#disk < this.#o.limitBytes,
-      })
-      traffic.soon()
-      if (spec.prefetch) held.tending.bringAll()
-      return new LayerUse(
-        layer,
-        () => this.#close(spec.digest),
-        () => this.#remove(spec.digest),
-      )
+    return await this.#turns.run(spec.digest, () => {
+      this.#opening.add(spec.digest)
+      return this.#open(spec).finally(() => this.#opening.delete(spec.digest))
     })
+  }
+
+  /** In its turn. */
+  async #open(spec: LayerSpec): Promise<UnpackedLayer> {
+    const client = new NodeClient(spec.node, this.#o.clock)
+    const blob = { repository: spec.repository, digest: spec.digest }
+    await this.#remember(spec.digest)
+    const { traffic } = this.#around
+    // Whoever mounts waits for the tree of the layer: what nobody has asked for of others goes after that.
+    const held = await traffic.demand(
+      async () => (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob)),
+    )
+    const { layer } = held
+    if (layer.shape.diffId !== spec.diffId) {
+      throw new Failure('corrupt', `${shortDigest(spec.digest)} unpacks to something else than this image says`)
+    }
+    held.users++
+    layer.usedAt = this.#o.clock.wall()
+    layer.source = { client, blob }
+    layer.again.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
+    this.#borrowAll(layer)
+    const { clock } = this.#o
+    held.tending ??= new Tending({
+      layer,
+      client,
+      blob,
+      clock,
+      traffic,
+      roomy: () => this.#disk < this.#o.limitBytes,
+    })
+    traffic.soon()
+    if (spec.prefetch) held.tending.bringAll()
+    return new LayerUse(
+      layer,
+      () => this.#close(spec.digest),
+      () => this.#remove(spec.digest),
+    )
+  }
+
+  /** The disk is full: the layer goes that was unused for longest. False when all are mounted, or about to be. */
+  async makeRoom(): Promise<boolean> {
+    // What an earlier process left is unused too.
+    for (const digest of [...this.#unread]) await this.#turns.run(digest, () => this.#remember(digest))
+    // What is being removed hands over what others have from it, and may have found the disk full itself.
+    const busy = (digest: Digest) => this.#leaving.has(digest) || this.#opening.has(digest)
+    const unused = [...this.#held].filter(([digest, { users }]) => users === 0 && !busy(digest))
+    const oldestFirst = unused.sort(([, a], [, b]) => a.layer.usedAt - b.layer.usedAt)
+    // One may have been mounted meanwhile.
+    for (const [digest] of oldestFirst) if (await this.#remove(digest)) return true
+    return false
   }
 
   /** `disk`: bytes of the disk; `saved`: bytes of chunks that several layers have and that are stored once. */
@@ -198,7 +220,8 @@ export class UnpackedLayers {
       return undefined
     }
     held.layer.points = index.points
-    if (!hasBytes(folder.metadata, index.metadata)) await put(folder.metadata, index.metadata)
+    if (!hasBytes(folder.metadata, index.metadata))
+      await withRoom(this.#around.makeRoom, () => put(folder.metadata, index.metadata))
     return held
   }
 
@@ -225,7 +248,7 @@ export class UnpackedLayers {
   async #make(spec: LayerSpec, client: NodeClient, blob: Blob): Promise<Held> {
     const folder = layerFolder(this.#o.dir, spec.digest)
     await removeFolder(folder)
-    makeFolder(folder)
+    await withRoom(this.#around.makeRoom, () => makeFolder(folder))
     try {
       const layer = await this.#making.begin(spec, folder, client, blob)
       const held: Held = { layer, users: 0, tending: undefined }
@@ -261,13 +284,6 @@ export class UnpackedLayers {
 
   #look(): number {
     return [...this.#held.values()].reduce((sum, { layer }) => sum + diskOf(layer.folder), 0)
-  }
-
-  async #makeRoom(): Promise<boolean> {
-    // What is being removed hands over what others have from it, and may have found the disk full itself.
-    const unused = [...this.#held].filter(([digest, { users }]) => users === 0 && !this.#leaving.has(digest))
-    const [oldest] = unused.sort(([, a], [, b]) => a.layer.usedAt - b.layer.usedAt)
-    return oldest !== undefined && (await this.#remove(oldest[0]))
   }
 
   /** What others have from it goes to one of them first. False if it is mounted. */

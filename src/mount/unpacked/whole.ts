@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { Failure, isFailureCode } from '../../failure.ts'
 import { parseJson } from '../../json.ts'
-import { type Digest, shortDigest } from '../../oci/digest.ts'
+import { algorithmOf, type Digest, shortDigest } from '../../oci/digest.ts'
 import { ownCommand } from '../kernel/child.ts'
 import type { Blob, NodeClient } from './node-client.ts'
 
@@ -46,7 +46,8 @@ export const unpackInChild: UnpackWhole = async ({ blob, mediaType, compressedSi
     },
     cancel: () => void bytes.return(undefined),
   })
-  const args = ['unpack-layer', target.data, target.index, '--media-type', mediaType]
+  const options = ['--media-type', mediaType, '--algorithm', algorithmOf(blob.digest)]
+  const args = ['unpack-layer', target.data, target.index, ...options]
   const child = Bun.spawn([...ownCommand, ...args], { stdio: [stdin, 'pipe', 'pipe'], cwd: '/' })
   const stop = () => child.kill('SIGKILL')
   signal.addEventListener('abort', stop)

@@ -116,6 +116,102 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 40_000)
 
+  test('that somebody has elsewhere is read on when it is unmounted, after an upgrade too, and goes when that ends', async () => {
+    lab.set('cold')
+    const [dir, bound, over] = [lab.folder('shown'), lab.folder('bound'), lab.folder('over')]
+    await lab.mount(image, dir, { prefetch: false })
+    await run(['mount', '--bind', dir, bound])
+    // As engines make of a root file system; below it they may have nothing but it.
+    const folders = ['over-upper', 'over-work'].map((name) => lab.folder(name))
+    const options = `lowerdir=${dir},upperdir=${folders[0]},workdir=${folders[1]}`
+    const stacked = (await tryRun(['mount', '-t', 'overlay', 'overlay', '-o', options, over])).code === 0
+    await lab.client.unmount(dir)
+    expect(lab.mounts()).not.toContain(dir)
+    expect(await read(join(bound, 'files/76'))).toBe(sum(76))
+    const { since } = await lab.client.facts()
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    expect(await read(join(bound, 'files/77'))).toBe(sum(77))
+    // Of the same files, and not of others.
+    await lab.mount(image, dir, { prefetch: false })
+    expect(await lab.client.layers()).toHaveLength(2)
+    expect(await read(join(dir, 'files/78'))).toBe(sum(78))
+    await lab.client.unmount(dir)
+    expect(await read(join(bound, 'files/79'))).toBe(sum(79))
+    await run(['umount', bound])
+    if (stacked) {
+      expect(await read(join(over, 'files/68'))).toBe(sum(68))
+      await run(['umount', over])
+    }
+    await until('it is gone', 10, async () => (await lab.client.layers()).length === 0)
+    lab.set('cold', false)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 40_000)
+
+  test('with --rw that somebody has elsewhere keeps what is written to it until that ends', async () => {
+    const [dir, other] = [lab.folder('rw-shown'), lab.folder('rw-other')]
+    const written = () => readdirSync(join(lab.dir, 'data/writable')).length
+    await lab.mount(image, dir, { rw: true })
+    await lab.mount(image, other, { rw: true })
+    writeFileSync(join(dir, 'written'), 'kept')
+    // In a namespace of its own, where no mount of the host's is taken away.
+    const user = Bun.spawn(['unshare', '-m', '--propagation', 'private', 'sleep', '60'])
+    try {
+      await until('it has its own mounts', 10, async () => {
+        const own = await tryRun(['readlink', `/proc/${user.pid}/ns/mnt`])
+        return own.code === 0 && own.stdout !== (await run(['readlink', '/proc/self/ns/mnt']))
+      })
+      await lab.client.unmount(other)
+      await lab.client.unmount(dir)
+      const seen = await tryRun([
+        'nsenter',
+        '-t',
+        String(user.pid),
+        '-m',
+        'sh',
+        '-c',
+        `cat ${dir}/written; echo more > ${dir}/more && cat ${dir}/more ${dir}/etc/hosts`,
+      ])
+      expect(seen.stdout).toBe('keptmore\ntop')
+      expect(written()).toBe(2)
+    } finally {
+      user.kill()
+      await user.exited
+    }
+    await until('it is gone', 20, async () => (await lab.client.layers()).length === 0 && written() === 0)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 40_000)
+
+  test('that the kernel reads by itself is known for as long as somebody has it elsewhere', async () => {
+    const [dir, bound] = [lab.folder('whole-shown'), lab.folder('whole-bound')]
+    lab.set('complete')
+    await lab.mount(image, dir)
+    await run(['mount', '--bind', dir, bound])
+    await lab.client.unmount(dir)
+    const { since } = await lab.client.facts()
+    await lab.client.upgrade()
+    await becomesAnother(since)
+    expect((await lab.client.layers()).map(({ holders }) => holders)).toEqual([[], []])
+    expect(await read(join(bound, 'files/69'))).toBe(sum(69))
+    await run(['umount', bound])
+    await until('it is gone', 10, async () => (await lab.client.layers()).length === 0)
+    lab.set('complete', false)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 40_000)
+
+  test('is not unmounted from below what somebody else has mounted over it', async () => {
+    const dir = lab.folder('below')
+    await lab.mount(image, dir)
+    await run(['mount', '-t', 'tmpfs', 'theirs', dir])
+    writeFileSync(join(dir, 'file'), 'theirs')
+    await expect(lab.client.unmount(dir)).rejects.toThrow(`umount ${dir} takes that away`)
+    expect(readFileSync(join(dir, 'file'), 'utf8')).toBe('theirs')
+    await run(['umount', dir])
+    expect(readFileSync(join(dir, 'etc/hosts'), 'utf8')).toBe('top')
+    await lab.client.unmount(dir)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  })
+
   test('is refused where it would hide or break something, with what to do', async () => {
     const dir = lab.folder('taken')
     const link = join(lab.dir, 'link')
@@ -346,7 +442,7 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
     await lab.mounter.stop()
     await lab.restart()
-    expect(readdirSync(join(lab.dir, 'data/writable'))).toEqual([])
+    await until('it is gone', 30, async () => readdirSync(join(lab.dir, 'data/writable')).length === 0)
     lab.set('complete', false)
   }, 40_000)
 

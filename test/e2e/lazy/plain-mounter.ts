@@ -72,6 +72,7 @@ const mounter = await startMounter({
   log: createLog({ level: 'info', format: 'json', color: false }),
   open,
   carry: children.carry,
+  makeRoom: async () => false,
   kept: keptFrom(process.env),
   readDeadlineMs: Number(deadline),
   idleMs: Number(idle),
