@@ -7,7 +7,6 @@ import { type Clock, every } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { type Digest, shortDigest } from '../../oci/digest.ts'
 import { OpenFiles } from '../../store/open-files.ts'
-import { noPoints } from '../../zran/points.ts'
 import { Lines } from '../line.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
 import { planRemoval } from './eviction.ts'
@@ -37,6 +36,8 @@ export interface UnpackedLayersOptions {
   readonly log?: (sentence: string) => void
   /** How layers without an index are unpacked. */
   readonly unpack?: UnpackWhole
+  /** Tests have disks with bad sectors. */
+  readonly files?: OpenFiles
 }
 
 interface Held {
@@ -52,8 +53,8 @@ export class UnpackedLayers {
   /** One thing at a time is done to a layer as a whole. */
   readonly #turns = new Lines<Digest>()
   readonly #places = new Places<Layer>()
-  /** Being removed. */
-  readonly #leaving = new Set<Digest>()
+  /** Being removed: they lend nothing more. */
+  readonly #leaving = new Set<Layer>()
   readonly #around: Surroundings
   readonly #making: LayerMaking
   readonly #states = new States()
@@ -72,8 +73,9 @@ export class UnpackedLayers {
     this.#around = {
       clock,
       traffic: new Traffic(clock),
-      files: new OpenFiles(128),
+      files: options.files ?? new OpenFiles(128),
       find: (digest) => this.#places.find(digest),
+      stays: (digest) => this.#places.find(digest, this.#leaving) !== undefined,
       coming: new Map(),
       kept: (layer, chunks) => {
         for (const chunk of chunks) this.#places.add(layer, chunk)
@@ -158,7 +160,7 @@ export class UnpackedLayers {
     await this.#tidying
     await Promise.all([...this.#held.values()].map(({ tending }) => tending?.end()))
     for (const { layer } of this.#held.values()) {
-      await layer.close()
+      await layer.rest()
       await this.#states.write(layer)
     }
     await this.#around.files.dropAll()
@@ -175,11 +177,9 @@ export class UnpackedLayers {
       // It counts as used until then: what is still being written may find the disk full, and have room made.
       await held.tending?.end()
       held.tending = undefined
+      await held.layer.rest()
       held.users--
       held.layer.usedAt = this.#o.clock.wall()
-      await held.layer.file.rest()
-      // Larger than all else that is known of it, and in its file.
-      held.layer.points = noPoints
       await this.#states.write(held.layer)
     })
   }
@@ -265,7 +265,7 @@ export class UnpackedLayers {
 
   async #makeRoom(): Promise<boolean> {
     // What is being removed hands over what others have from it, and may have found the disk full itself.
-    const unused = [...this.#held].filter(([digest, { users }]) => users === 0 && !this.#leaving.has(digest))
+    const unused = [...this.#held].filter(([, { users, layer }]) => users === 0 && !this.#leaving.has(layer))
     const [oldest] = unused.sort(([, a], [, b]) => a.layer.usedAt - b.layer.usedAt)
     return oldest !== undefined && (await this.#remove(oldest[0]))
   }
@@ -280,16 +280,16 @@ export class UnpackedLayers {
     const held = this.#held.get(digest)
     if (!held || held.users > 0) return false
     const { layer } = held
-    this.#leaving.add(digest)
+    this.#leaving.add(layer)
     try {
-      await handOver(layer, this.#held.values(), this.#places)
+      await handOver(this.#held.values(), this.#leaving, this.#around)
+      this.#places.forget(layer)
+      this.#held.delete(digest)
     } finally {
-      this.#leaving.delete(digest)
+      this.#leaving.delete(layer)
     }
-    this.#places.forget(layer)
-    this.#held.delete(digest)
     this.#states.forget(layer)
-    await layer.close()
+    await layer.letGo()
     await removeFolder(layer.folder)
     return true
   }

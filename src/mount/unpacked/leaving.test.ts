@@ -1,0 +1,109 @@
+/** What layers that go, or cannot be read, leave to those that have something from them. */
+import { expect, setDefaultTimeout, test } from 'bun:test'
+import { cpSync } from 'node:fs'
+import { BadDisk } from '../../../test/fakes/bad-disk.ts'
+import { type LazyNode, type SampleLayer, sampleLayer, text } from '../../../test/fakes/lazy-node.ts'
+import { specOf, unpackedHosts } from '../../../test/fakes/unpacked.ts'
+import { until } from '../../../test/lab/until.ts'
+import { OpenFiles } from '../../store/open-files.ts'
+import type { UnpackedLayer } from '../unpacked-layer.ts'
+
+// Each takes its time on a busy machine.
+setDefaultTimeout(60_000)
+
+const { newDir, newNode, newLayers } = unpackedHosts()
+
+const shared = text(20, 900_000)
+const [a, b] = [sampleLayer([shared, text(21, 5000)], 'none'), sampleLayer([text(22, 3000), shared], 'none')]
+
+async function reads(layer: UnpackedLayer, { shown }: SampleLayer): Promise<boolean> {
+  return Buffer.compare(await layer.read(0, layer.size, AbortSignal.timeout(20_000)), shown) === 0
+}
+
+/** All of it is in its file, or lies where others have it. */
+async function store(layer: UnpackedLayer, sample: SampleLayer): Promise<void> {
+  expect(await reads(layer, sample)).toBe(true)
+  await until('it is stored', 20, () => layer.progress().complete)
+}
+
+/** Of `a` the first 300,000 bytes come, and no more. */
+function stall(node: LazyNode): void {
+  node.bend = ({ digest, from, to }, right) => {
+    if (digest !== a.index.layer) return undefined
+    const body = new ReadableStream({ start: (controller) => controller.enqueue(right.slice(0, 300_000)) })
+    const headers = { 'content-range': `bytes ${from}-${to - 1}/${a.bytes.length}` }
+    return new Response(body, { status: 206, headers })
+  }
+}
+
+test('what is on its way to a layer that is let go is written by then', async () => {
+  const node = newNode(a)
+  stall(node)
+  const dir = newDir()
+  const layer = await newLayers({ dir }).open(specOf(node, a))
+  expect(layer.read(512, 900_000, AbortSignal.timeout(200))).rejects.toThrow()
+  await Bun.sleep(300)
+  const since = performance.now()
+  await layer.close()
+  expect(performance.now() - since).toBeLessThan(5000)
+  // As after a kill.
+  const next = await newLayers({ dir }).open(specOf(node, a))
+  expect(next.ready(512, 256 * 1024)).toBe(true)
+})
+
+test('a layer that was removed while it came lends nothing any more', async () => {
+  const node = newNode(a, b)
+  stall(node)
+  const layers = newLayers()
+  const going = await layers.open(specOf(node, a))
+  expect(going.read(512, 900_000, AbortSignal.timeout(200))).rejects.toThrow()
+  await Bun.sleep(300)
+  const layer = await layers.open(specOf(node, b))
+  await going.discard()
+  await Bun.sleep(100)
+  expect(await reads(layer, b)).toBe(true)
+  expect(layers.usage()).toMatchObject({ layers: 1, saved: 0 })
+})
+
+test('layers that go at the same time do not rely on each other for what others have from them', async () => {
+  const only = text(23, 300_000)
+  const both = [sampleLayer([shared, only]), sampleLayer([shared, text(24, 400)])]
+  const third = sampleLayer([shared, only, text(25, 400)])
+  const node = newNode(...both, third)
+  const dir = newDir()
+  // Each has all in its own file, for neither was there when the other one came.
+  for (const sample of both) {
+    const alone = newDir()
+    const layers = newLayers({ dir: alone })
+    await store(await layers.open(specOf(node, sample)), sample)
+    await layers.close()
+    cpSync(alone, dir, { recursive: true })
+  }
+  const layers = newLayers({ dir })
+  const going = await Promise.all(both.map((sample) => layers.open(specOf(node, sample))))
+  const layer = await layers.open(specOf(node, third))
+  await store(layer, third)
+  expect(layers.usage()).toMatchObject({ layers: 3, saved: 1_200_000 })
+  await Promise.all(going.map((each) => each.discard()))
+  const asked = node.asked.length
+  expect(await reads(layer, third)).toBe(true)
+  expect(node.asked.length).toBe(asked)
+})
+
+test('what a layer has and the disk cannot read any more comes again, for it and for who has it from there', async () => {
+  const node = newNode(a, b)
+  const disk = new BadDisk()
+  const layers = newLayers({ files: new OpenFiles(128, disk.read) })
+  const lender = await layers.open(specOf(node, a))
+  await store(lender, a)
+  const layer = await layers.open(specOf(node, b))
+  await store(layer, b)
+  expect(layers.usage().saved).toBe(900_000)
+  const file = lender.path.split('/').slice(-2).join('/')
+  disk.bad = [{ file, at: 1000 }]
+  expect(await reads(layer, b)).toBe(true)
+  disk.bad = [{ file, at: 600_000 }]
+  const part = await lender.read(500_000, 200_000, AbortSignal.timeout(20_000))
+  expect(Buffer.compare(part, a.shown.subarray(500_000, 700_000))).toBe(0)
+  expect(lender.progress().errors.join()).toContain('cannot be read: EIO')
+})
