@@ -233,10 +233,9 @@ export class Layer {
     return [...this.holdings.own.indexes()].filter((chunk) => !this.holdings.verified.has(chunk))
   }
 
-  /** See {@link WholeCheck}. */
-  async check(): Promise<void> {
-    const signal = new AbortController().signal
-    const lie = await this.#whole.check((at, length) => this.read(at, length, signal))
+  /** See {@link WholeCheck}. @throws the signal's reason */
+  async check(signal: AbortSignal): Promise<void> {
+    const lie = await this.#whole.check((at, length) => this.read(at, length, signal), signal)
     if (lie !== undefined) this.troubles.tell(lie)
   }
 

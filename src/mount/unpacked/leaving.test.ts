@@ -107,3 +107,21 @@ test('what a layer has and the disk cannot read any more comes again, for it and
   expect(Buffer.compare(part, a.shown.subarray(500_000, 700_000))).toBe(0)
   expect(lender.progress().errors.join()).toContain('cannot be read: EIO')
 })
+
+test('a layer that is let go while all of it is held against its digest waits for nobody', async () => {
+  // Of one that is compressed all comes, also what lies between its files.
+  const sample = sampleLayer([shared])
+  const [dir, node, disk] = [newDir(), newNode(sample), new BadDisk()]
+  const first = newLayers({ dir })
+  await store(await first.open(specOf(node, sample)), sample)
+  await first.close()
+  const asked = node.asked.length
+  disk.bad = [{ file: 'data', at: 1000 }]
+  node.bend = () => new Promise(() => {})
+  const layers = newLayers({ dir, files: new OpenFiles(128, disk.read) })
+  const layer = await layers.open(specOf(node, sample, true))
+  await until('what cannot be read is asked for', 20, () => node.asked.length > asked)
+  const since = performance.now()
+  await layer.close()
+  expect(performance.now() - since).toBeLessThan(5000)
+})

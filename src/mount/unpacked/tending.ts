@@ -78,7 +78,7 @@ export class Tending {
       await this.#fetch()
       await this.#eachQuietly(layer.unverified(), (chunk) => layer.own(chunk))
     } while (!layer.holdings.complete)
-    await layer.check()
+    await layer.check(this.#ended.signal)
     if (roomy() && layer.lending.isLittle)
       await this.#eachQuietly(layer.holdings.lent.indexes(), (chunk) => layer.lending.takeOver(chunk))
   }
