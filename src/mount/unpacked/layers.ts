@@ -64,6 +64,8 @@ export class UnpackedLayers {
   /** Resolves when there is nothing of that any more. */
   readonly #remembered: Promise<void>
   readonly #stopTidying: () => void
+  /** All is known that an earlier process left: what layers have from others is there, or counts no more. */
+  #reviewed = false
   #tidying: Promise<void> | undefined
   #disk = 0
 
@@ -89,7 +91,7 @@ export class UnpackedLayers {
       signal: this.#ended.signal,
     })
     for (const digest of foldersIn(options.dir)) this.#unread.add(digest)
-    this.#remembered = this.#rememberAll()
+    this.#remembered = this.#rememberAll().then(() => this.#review())
     this.#stopTidying = every(clock, tidyMs, () => void this.tidy())
   }
 
@@ -112,6 +114,7 @@ export class UnpackedLayers {
       layer.usedAt = this.#o.clock.wall()
       layer.source = { client, blob }
       layer.again.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
+      if (this.#reviewed) layer.lending.review()
       this.#borrowAll(layer)
       const { clock } = this.#o
       held.tending ??= new Tending({
@@ -120,6 +123,7 @@ export class UnpackedLayers {
         blob,
         clock,
         traffic,
+        known: this.#remembered,
         roomy: () => this.#disk < this.#o.limitBytes,
       })
       traffic.soon()
@@ -208,6 +212,16 @@ export class UnpackedLayers {
       await setImmediate()
       if (this.#ended.signal.aborted) return
       await this.#turns.run(digest, () => this.#remember(digest))
+    }
+  }
+
+  /** Not before all is known that an earlier process left. */
+  async #review(): Promise<void> {
+    if (this.#ended.signal.aborted) return
+    this.#reviewed = true
+    for (const { layer } of this.#held.values()) {
+      layer.lending.review()
+      await setImmediate()
     }
   }
 

@@ -1,12 +1,13 @@
 /** What layers that go, or cannot be read, leave to those that have something from them. */
-import { expect, setDefaultTimeout, test } from 'bun:test'
-import { cpSync } from 'node:fs'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { cpSync, writeFileSync } from 'node:fs'
 import { BadDisk } from '../../../test/fakes/bad-disk.ts'
-import { type LazyNode, type SampleLayer, sampleLayer, text } from '../../../test/fakes/lazy-node.ts'
+import { type LazyNode, refusal, type SampleLayer, sampleLayer, text } from '../../../test/fakes/lazy-node.ts'
 import { specOf, unpackedHosts } from '../../../test/fakes/unpacked.ts'
 import { until } from '../../../test/lab/until.ts'
 import { OpenFiles } from '../../store/open-files.ts'
 import type { UnpackedLayer } from '../unpacked-layer.ts'
+import { layerFolder } from './layer-folder.ts'
 
 // Each takes its time on a busy machine.
 setDefaultTimeout(60_000)
@@ -124,4 +125,65 @@ test('a layer that is let go while all of it is held against its digest waits fo
   const since = performance.now()
   await layer.close()
   expect(performance.now() - since).toBeLessThan(5000)
+})
+
+describe('what a layer has from another that is gone since a power cut', () => {
+  /** Both are here, and of the one that lends nothing is known any more. */
+  async function cut() {
+    const [before, dir, node] = [newDir(), newDir(), newNode(a, b)]
+    const first = newLayers({ dir: before })
+    for (const sample of [a, b]) await store(await first.open(specOf(node, sample)), sample)
+    expect(first.usage().saved).toBe(900_000)
+    await first.close()
+    cpSync(before, dir, { recursive: true })
+    writeFileSync(layerFolder(dir, a.index.layer).state, '')
+    return { node, layers: newLayers({ dir }) }
+  }
+
+  test('comes in the background', async () => {
+    const { node, layers } = await cut()
+    const layer = await layers.open(specOf(node, b, true))
+    await until('it is in its own file', 20, () => layer.whole())
+    await node.stop()
+    expect(await reads(layer, b)).toBe(true)
+  })
+
+  test('does not count as here', async () => {
+    const { node, layers } = await cut()
+    const early = await layers.open(specOf(node, b))
+    await layers.tidy()
+    expect(early.progress().complete).toBe(false)
+    expect(layers.usage().saved).toBe(0)
+  })
+})
+
+test('what another layer has lost since is brought when the layer that had it from there is mounted again', async () => {
+  const [node, disk] = [newNode(a, b), new BadDisk()]
+  const layers = newLayers({ files: new OpenFiles(128, disk.read) })
+  const lender = await layers.open(specOf(node, a))
+  await store(lender, a)
+  const layer = await layers.open(specOf(node, b))
+  await store(layer, b)
+  await layer.close()
+  disk.bad = [{ file: lender.path.split('/').slice(-2).join('/'), at: 1000 }]
+  node.bend = () => refusal(404, 'not now')
+  await lender.read(512, 1000, AbortSignal.timeout(300)).catch(() => {})
+  node.bend = () => undefined
+  const asked = node.asked.length
+  const again = await layers.open(specOf(node, b, true))
+  await until('it is asked for', 20, () => node.asked.slice(asked).some(({ digest }) => digest === b.index.layer))
+  await until('it is here', 20, () => again.progress().complete)
+})
+
+test('what another layer turns out not to have when it is copied comes in the background', async () => {
+  const little = text(30, 50_000)
+  const [lends, has] = [sampleLayer([little]), sampleLayer([text(31, 900_000), little])]
+  const [node, disk] = [newNode(lends, has), new BadDisk()]
+  const layers = newLayers({ files: new OpenFiles(128, disk.read) })
+  const lender = await layers.open(specOf(node, lends))
+  await store(lender, lends)
+  disk.bad = [{ file: lender.path.split('/').slice(-2).join('/'), at: 1000 }]
+  const layer = await layers.open(specOf(node, has, true))
+  await until('it is in its own file', 20, () => layer.whole())
+  expect(layer.progress().deduped).toBe(0)
 })

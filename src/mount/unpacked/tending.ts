@@ -5,6 +5,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { type Clock, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
+import { untilAborted } from './fetching.ts'
 import type { Layer } from './layer.ts'
 import type { Blob, NodeClient } from './node-client.ts'
 import { firstReads, isStart, nextStretch } from './order.ts'
@@ -32,6 +33,8 @@ export interface TendingOptions {
   readonly blob: Blob
   readonly clock: Clock
   readonly traffic: Traffic
+  /** Resolves when it is known what there is of other layers. */
+  readonly known: Promise<void>
   /** Whether there is room for what nobody has asked for. */
   readonly roomy: () => boolean
 }
@@ -73,14 +76,17 @@ export class Tending {
 
   /** Until all of it is here, verified and, where that costs little, in its own file. */
   async #all(): Promise<void> {
-    const { layer, roomy } = this.#o
+    const { layer, known, roomy } = this.#o
+    await untilAborted(known, this.#ended.signal)
     do {
       await this.#fetch()
       await this.#eachQuietly(layer.unverified(), (chunk) => layer.own(chunk))
+      if (!layer.holdings.complete) continue
+      await layer.check(this.#ended.signal)
+      if (roomy() && layer.lending.isLittle)
+        await this.#eachQuietly(layer.holdings.lent.indexes(), (chunk) => layer.lending.takeOver(chunk))
+      // Where another layer turned out not to have what it lent, that is still to come.
     } while (!layer.holdings.complete)
-    await layer.check(this.#ended.signal)
-    if (roomy() && layer.lending.isLittle)
-      await this.#eachQuietly(layer.holdings.lent.indexes(), (chunk) => layer.lending.takeOver(chunk))
   }
 
   async #eachQuietly(chunks: Iterable<number>, task: (chunk: number) => Promise<unknown>): Promise<void> {
