@@ -81,6 +81,8 @@ export interface UnpackedLayer {
   /** These bytes can be read at {@link path} and need no more verification. */
   ready(offset: number, length: number): boolean
   progress(): LayerProgress
+  /** From now on what nobody has read yet is brought too, as with `prefetch` of its spec. */
+  prefetch(): void
   close(): Promise<void>
   /** As {@link close}; when nobody else uses the layer, its space on the disk is given back. */
   discard(): Promise<void>

@@ -38,7 +38,7 @@ interface Mounted {
   readonly id: string
   readonly inode: number
   readonly served: 'fuse' | 'file'
-  readonly spec: LayerSpec
+  spec: LayerSpec
   readonly holders: Set<string>
   readonly size: number
   readonly layer: LateLayer
@@ -111,13 +111,18 @@ export class Layers {
         there.find(({ layer }) => !layer.whole()) ??
         (await this.#mount(spec, there[0]))
       const known = mounted.holders.has(holder)
+      const before = mounted.spec
       mounted.holders.add(holder)
+      // Whoever mounted it first may not have wanted all of it.
+      mounted.spec = { ...before, prefetch: before.prefetch || spec.prefetch }
       try {
         this.#o.save()
       } catch (error) {
+        mounted.spec = before
         if (!known) await this.#letGo(mounted, holder, false)
         throw error
       }
+      if (spec.prefetch) mounted.layer.prefetch()
       return this.#factsOf(mounted)
     })
   }

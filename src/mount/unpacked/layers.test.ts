@@ -542,6 +542,15 @@ describe('what nobody asked for', () => {
     expect(node.asked.map(({ prefetch }) => prefetch)).toEqual(['none'])
   })
 
+  test('comes as soon as somebody wants it who has the layer already', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample, false))
+    layer.prefetch()
+    layer.prefetch()
+    await until(() => layer.whole())
+    expect(node.bytes).toBeLessThan(sample.bytes.length * 1.1)
+  })
+
   test('comes at once where starts are known to read it first', async () => {
     const node = newNode(sample)
     node.reads = [6, 0, 99_999]

@@ -130,6 +130,7 @@ export class UnpackedLayers {
       if (spec.prefetch) held.tending.bringAll()
       return new LayerUse(
         layer,
+        () => held.tending?.bringAll(),
         () => this.#close(spec.digest),
         () => this.#remove(spec.digest),
       )
