@@ -88,5 +88,9 @@ export interface UnpackedLayer {
   discard(): Promise<void>
 }
 
-/** Resolves when it can be mounted: its metadata is here and verified. @throws {Failure} */
-export type OpenLayer = (spec: LayerSpec) => Promise<UnpackedLayer>
+/**
+ * Resolves when it can be mounted: its metadata is here and verified.
+ * @param start what is read now is read by a process that starts, and worth telling the cluster
+ * @throws {Failure}
+ */
+export type OpenLayer = (spec: LayerSpec, start: boolean) => Promise<UnpackedLayer>

@@ -19,6 +19,7 @@ let served: Map<string, FuseFile>
 let closed: number
 let discarded: number
 let prefetched: number
+let starts: boolean[]
 let full: boolean
 let hangs: Promise<void> | undefined
 let fails: string | undefined
@@ -44,6 +45,7 @@ beforeEach(() => {
   closed = 0
   discarded = 0
   prefetched = 0
+  starts = []
   full = false
   hangs = undefined
   fails = undefined
@@ -66,7 +68,8 @@ beforeEach(() => {
   }
   layers = new Layers({
     places: placesOf(join(dir, 'm.sock'), dir),
-    open: async () => {
+    open: async (_, start) => {
+      starts.push(start)
       await hangs
       return unpacked()
     },
@@ -148,6 +151,12 @@ describe('a layer', () => {
     opening.resolve()
     await settle()
     expect(prefetched).toBe(1)
+  })
+
+  test('that is served on after an upgrade is not one that a start reads', async () => {
+    await layers.hold(spec, 'a')
+    layers.adopt(layers.state())
+    expect(starts).toEqual([true, false])
   })
 
   test('that cannot be unmounted is held until it can be', async () => {

@@ -157,7 +157,7 @@ export class Layers {
   /** Serves what another process of ours mounted, of which this one has the descriptor. */
   adopt(states: readonly LayerState[]): void {
     for (const { id, inode, served, size, holders, spec, readAhead, tree } of states) {
-      const layer = new LateLayer(() => this.#o.open(spec as LayerSpec))
+      const layer = new LateLayer(() => this.#o.open(spec as LayerSpec, false))
       const mounted: Mounted = {
         id,
         inode,
@@ -213,7 +213,7 @@ export class Layers {
 
   async #mount(spec: LayerSpec, early: Mounted | undefined): Promise<Mounted> {
     const { places, open, kernel, nextInode, log } = this.#o
-    const layer = await open(spec)
+    const layer = await open(spec, true)
     const { size } = layer
     if (early && !layer.whole()) {
       // Somebody has touched its file in this moment.

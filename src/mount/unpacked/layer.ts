@@ -19,7 +19,7 @@ import { Keeping } from './keeping.ts'
 import { diskOf, type LayerFolder } from './layer-folder.ts'
 import type { LayerShape } from './layer-shape.ts'
 import { Lending, leastLent } from './lending.ts'
-import { type Blob, mostReads, type NodeClient } from './node-client.ts'
+import type { Blob, NodeClient } from './node-client.ts'
 import { ReadingOn } from './reading-on.ts'
 import { bootId, type LayerState, verifiedStill } from './state-file.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -45,8 +45,8 @@ export class Layer {
   usedAt: number
   /** What is wrong with it. */
   readonly troubles = new Troubles()
-  /** Chunks in the order in which they were first asked for. */
-  readonly firstReads = new Set<number>()
+  /** Whoever is to hear of each chunk that is read and not here, as often as it is. */
+  missed: ((chunk: number) => void) | undefined
   readonly #keeping: Keeping
   readonly #gaps: GapFile
   readonly #around: Surroundings
@@ -311,7 +311,7 @@ export class Layer {
     for (let chunk = first; chunk < last; chunk++) {
       if (this.holdings.has(chunk)) continue
       missing = true
-      if (this.firstReads.size < mostReads) this.firstReads.add(chunk)
+      this.missed?.(chunk)
     }
     if (missing) this.#readingOn.missed(offset, end)
   }

@@ -2,6 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
+import { FakeClock } from '../../../test/fakes/clock.ts'
 import {
   type Bend,
   type LazyNode,
@@ -596,6 +597,37 @@ describe('what nobody asked for', () => {
     await layer.read(600, 10, within(20_000))
     await layer.close()
     expect(node.told).toEqual([[1, 0]])
+  })
+
+  test('and was read by the start before is not told again by those that read nothing', async () => {
+    const node = newNode(sample)
+    const layers = newLayers()
+    const layer = await layers.open(specOf(node, sample))
+    await layer.read(512 + 300_000, 10, within(20_000))
+    await layer.close()
+    for (let i = 0; i < 2; i++) await (await layers.open(specOf(node, sample))).close()
+    expect(node.told).toEqual([[1]])
+  })
+
+  test('and was read long after the start is none of what starts read, nor of what is read after an upgrade', async () => {
+    const [clock, node] = [new FakeClock(), newNode(sample)]
+    const layers = newLayers({ clock })
+    const read = async (layer: UnpackedLayer, at: number) => {
+      const bytes = layer.read(at, 10, within(20_000))
+      const moving = setInterval(() => clock.advance(1), 1)
+      await bytes.finally(() => clearInterval(moving))
+    }
+    const layer = await layers.open(specOf(node, sample))
+    await read(layer, 600)
+    await clock.run(30_000)
+    await until(() => node.told.length === 1)
+    await read(layer, 512 + 300_000)
+    await layer.close()
+    await (await layers.open(specOf(node, sample))).close()
+    const served = await layers.open(specOf(node, sample), false)
+    await read(served, served.size - 90_000)
+    await served.close()
+    expect(node.told).toEqual([[0]])
   })
 })
 

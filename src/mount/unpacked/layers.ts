@@ -8,7 +8,7 @@ import { Failure } from '../../failure.ts'
 import { type Digest, shortDigest } from '../../oci/digest.ts'
 import { OpenFiles } from '../../store/open-files.ts'
 import { Lines } from '../line.ts'
-import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
+import type { LayerSpec, OpenLayer, UnpackedLayer } from '../unpacked-layer.ts'
 import { planRemoval } from './eviction.ts'
 import { handOver } from './handing-over.ts'
 import { Layer } from './layer.ts'
@@ -95,8 +95,8 @@ export class UnpackedLayers {
     this.#stopTidying = every(clock, tidyMs, () => void this.tidy())
   }
 
-  /** @throws {Failure} */
-  async open(spec: LayerSpec): Promise<UnpackedLayer> {
+  /** See {@link OpenLayer}; of a layer that is mounted already what is read now is no start's. @throws {Failure} */
+  async open(spec: LayerSpec, start = true): Promise<UnpackedLayer> {
     return await this.#turns.run(spec.digest, async () => {
       const client = new NodeClient(spec.node, this.#o.clock)
       const blob = { repository: spec.repository, digest: spec.digest }
@@ -124,6 +124,7 @@ export class UnpackedLayers {
         clock,
         traffic,
         known: this.#remembered,
+        start,
         roomy: () => this.#disk < this.#o.limitBytes,
       })
       traffic.soon()

@@ -7,7 +7,7 @@ import { type Clock, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { untilAborted } from './fetching.ts'
 import type { Layer } from './layer.ts'
-import type { Blob, NodeClient } from './node-client.ts'
+import { type Blob, mostReads, type NodeClient } from './node-client.ts'
 import { firstReads, isStart, nextStretch } from './order.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -35,6 +35,8 @@ export interface TendingOptions {
   readonly traffic: Traffic
   /** Resolves when it is known what there is of other layers. */
   readonly known: Promise<void>
+  /** What is read now is read by a process that starts. */
+  readonly start: boolean
   /** Whether there is room for what nobody has asked for. */
   readonly roomy: () => boolean
 }
@@ -47,7 +49,7 @@ export class Tending {
 
   constructor(options: TendingOptions) {
     this.#o = options
-    this.#done.push(this.#quietly(this.#tellAfterStart()))
+    if (options.start) this.#done.push(this.#quietly(this.#tellStart()))
   }
 
   /** Brings all of it from now on, what starts read first before the rest. */
@@ -130,12 +132,17 @@ export class Tending {
     }
   }
 
-  async #tellAfterStart(): Promise<void> {
+  /** Once it is over: what was read and had to come, in the order in which it was first asked for. */
+  async #tellStart(): Promise<void> {
     const { layer, client, blob, clock } = this.#o
+    const reads = new Set<number>()
+    layer.missed = (chunk) => {
+      if (reads.size < mostReads) reads.add(chunk)
+    }
     await pause(clock, startMs, this.#ended.signal).catch(() => {})
-    const reads = [...layer.firstReads]
-    if (!isStart(reads, layer.shape.table)) return
-    await client.tellReads(blob, reads, AbortSignal.timeout(askMs))
+    layer.missed = undefined
+    if (!isStart([...reads], layer.shape.table)) return
+    await client.tellReads(blob, [...reads], AbortSignal.timeout(askMs))
   }
 
   /** None of this is worth an end: what is missing is fetched when it is read. */
