@@ -399,6 +399,19 @@ describe('a layer', () => {
     expect(same(await all(both[1]!), sample.shown)).toBe(true)
   })
 
+  test('is written down by one at a time', async () => {
+    const node = newNode(sample)
+    const layers = newLayers()
+    for (let i = 0; i < 100; i++) {
+      const layer = await layers.open(specOf(node, sample))
+      await Promise.all([layers.tidy(), layer.close()])
+    }
+    const layer = await layers.open(specOf(node, sample))
+    expect(layer.progress().errors).toEqual([])
+    await Promise.all([layers.tidy(), layer.discard()])
+    expect(layer.progress().errors).toEqual([])
+  })
+
   test('has from others what they have, and it is stored once', async () => {
     const shared = text(20, 900_000)
     const [a, b] = [sampleLayer([shared, text(21, 5000)]), sampleLayer([text(22, 3000), shared])]

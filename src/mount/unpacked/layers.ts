@@ -165,10 +165,11 @@ export class UnpackedLayers {
     await this.#remembered
     await this.#tidying
     await Promise.all([...this.#held.values()].map(({ tending }) => tending?.end()))
-    for (const { layer } of this.#held.values()) {
+    const rest = async (layer: Layer) => {
       await layer.rest()
-      await this.#states.write(layer)
+      await this.#writeDown(layer)
     }
+    for (const [digest, { layer }] of this.#held) await this.#turns.run(digest, () => rest(layer))
     await this.#around.files.dropAll()
   }
 
@@ -263,7 +264,7 @@ export class UnpackedLayers {
 
   async #tidy(): Promise<void> {
     await this.#remembered
-    for (const { layer } of this.#held.values()) await this.#states.write(layer)
+    for (const [digest, { layer }] of this.#held) await this.#turns.run(digest, () => this.#writeDown(layer))
     this.#disk = this.#look()
     const keepings = [...this.#held].map(([digest, { layer, users }]) => ({
       digest,
@@ -273,6 +274,11 @@ export class UnpackedLayers {
     }))
     for (const digest of planRemoval(keepings, this.#o.limitBytes)) await this.#remove(digest)
     this.#disk = this.#look()
+  }
+
+  /** In its turn; unless it went before that came. */
+  async #writeDown(layer: Layer): Promise<void> {
+    if (this.#held.get(layer.shape.digest)?.layer === layer) await this.#states.write(layer)
   }
 
   #look(): number {
