@@ -81,10 +81,16 @@ export interface UnpackedLayer {
   /** These bytes can be read at {@link path} and need no more verification. */
   ready(offset: number, length: number): boolean
   progress(): LayerProgress
+  /** From now on what nobody has read yet is brought too, as with `prefetch` of its spec. */
+  prefetch(): void
   close(): Promise<void>
   /** As {@link close}; when nobody else uses the layer, its space on the disk is given back. */
   discard(): Promise<void>
 }
 
-/** Resolves when it can be mounted: its metadata is here and verified. @throws {Failure} */
-export type OpenLayer = (spec: LayerSpec) => Promise<UnpackedLayer>
+/**
+ * Resolves when it can be mounted: its metadata is here and verified.
+ * @param start what is read now is read by a process that starts, and worth telling the cluster
+ * @throws {Failure}
+ */
+export type OpenLayer = (spec: LayerSpec, start: boolean) => Promise<UnpackedLayer>

@@ -27,6 +27,14 @@ export class LateLayer {
     return this.#layer?.progress()
   }
 
+  /** See {@link UnpackedLayer.prefetch}; once it is open. */
+  prefetch(): void {
+    this.opened.then(
+      (layer) => layer.prefetch(),
+      () => {},
+    )
+  }
+
   async discard(): Promise<void> {
     this.#closed = true
     await this.#layer?.discard()

@@ -24,6 +24,8 @@ let there: string | undefined
 let whole: boolean
 let closed: number
 let discarded: number
+let prefetched: number
+let starts: boolean[]
 let full: boolean
 let hangs: Promise<void> | undefined
 let fails: string | undefined
@@ -54,6 +56,8 @@ beforeEach(() => {
   whole = false
   closed = 0
   discarded = 0
+  prefetched = 0
+  starts = []
   full = false
   hangs = undefined
   fails = undefined
@@ -89,7 +93,8 @@ beforeEach(() => {
   }
   layers = new Layers({
     places: placesOf(join(dir, 'm.sock'), dir),
-    open: async () => {
+    open: async (_, start) => {
+      starts.push(start)
       await hangs
       return unpacked()
     },
@@ -115,6 +120,7 @@ function unpacked(): UnpackedLayer {
       ...{ size: 4, here: 0, fetched: 0, deduped: 0, disk: 0, complete: false, indexed: true },
       errors: [],
     }),
+    prefetch: () => void prefetched++,
     close: async () => void closed++,
     discard: async () => void discarded++,
   }
@@ -143,6 +149,40 @@ describe('a layer', () => {
     await expect(layers.hold(spec, 'a')).rejects.toThrow('the disk is full')
     expect(layers.fact(id).holders).toEqual(['a'])
     expect(mounted).toHaveLength(1)
+  })
+
+  test('of which somebody wants all is brought whole, whoever mounted it first, and after an upgrade too', async () => {
+    await layers.hold(spec, 'a')
+    await settle()
+    expect([prefetched, layers.state()[0]!.spec.prefetch]).toEqual([0, false])
+    const wanted = { ...spec, prefetch: true }
+    full = true
+    await expect(layers.hold(wanted, 'b')).rejects.toThrow('the disk is full')
+    await settle()
+    expect([prefetched, layers.state()[0]!.spec.prefetch]).toEqual([0, false])
+    full = false
+    await layers.hold(wanted, 'b')
+    await layers.hold(spec, 'c')
+    await settle()
+    expect([prefetched, layers.state()[0]!.spec.prefetch]).toEqual([1, true])
+  })
+
+  test('that is not open again yet is brought whole once it is, where somebody wants all of it', async () => {
+    const opening = Promise.withResolvers<void>()
+    hangs = opening.promise
+    const state = { inode: 2, served: 'fuse' as const, size: 4, holders: ['a'], readAhead: undefined }
+    layers.adopt([{ id, ...state, spec: spec as never }])
+    await layers.hold({ ...spec, prefetch: true }, 'b')
+    expect(prefetched).toBe(0)
+    opening.resolve()
+    await settle()
+    expect(prefetched).toBe(1)
+  })
+
+  test('that is served on after an upgrade is not one that a start reads', async () => {
+    await layers.hold(spec, 'a')
+    layers.adopt(layers.state())
+    expect(starts).toEqual([true, false])
   })
 
   test('that cannot be unmounted is held until it can be', async () => {

@@ -43,7 +43,7 @@ interface Mounted {
   readonly id: string
   readonly inode: number
   readonly served: 'fuse' | 'file'
-  readonly spec: LayerSpec
+  spec: LayerSpec
   readonly holders: Set<string>
   readonly size: number
   readonly layer: LateLayer
@@ -133,13 +133,18 @@ export class Layers {
         (await this.#mount(spec, there[0]))
       if (!mounted.placed) await this.#place(mounted, await mounted.layer.opened)
       const known = mounted.holders.has(holder)
+      const before = mounted.spec
       mounted.holders.add(holder)
+      // Whoever mounted it first may not have wanted all of it.
+      mounted.spec = { ...before, prefetch: before.prefetch || spec.prefetch }
       try {
         await this.#o.save()
       } catch (error) {
+        mounted.spec = before
         if (!known) await this.#letGo(mounted, holder, false)
         throw error
       }
+      if (spec.prefetch) mounted.layer.prefetch()
       return this.#factsOf(mounted)
     })
   }
@@ -175,7 +180,7 @@ export class Layers {
   adopt(states: readonly LayerState[]): void {
     for (const state of states) {
       const { id, inode, served, size, holders, spec, readAhead, tree, unplaced = false, opened = 1 } = state
-      const layer = new LateLayer(() => this.#o.open(spec as LayerSpec))
+      const layer = new LateLayer(() => this.#o.open(spec as LayerSpec, false))
       const mounted: Mounted = {
         id,
         inode,
@@ -245,7 +250,7 @@ export class Layers {
 
   async #mount(spec: LayerSpec, early: Mounted | undefined): Promise<Mounted> {
     const { open, nextInode, log } = this.#o
-    const layer = await open(spec)
+    const layer = await open(spec, true)
     const { size } = layer
     if (early && !layer.whole()) {
       // Somebody has touched its file in this moment.

@@ -19,6 +19,7 @@ import { mountTable } from '../kernel/table.ts'
 import type { OpenLayer } from '../unpacked-layer.ts'
 import type { MounterFacts } from './api.ts'
 import { mounterApp } from './app.ts'
+import { endEach } from './ending.ts'
 import { type Kept, turnInto } from './exec.ts'
 import { Layers } from './layers.ts'
 import { listenAt } from './listening.ts'
@@ -64,6 +65,8 @@ export interface Mounter {
 const threads = 4
 /** An upgrade waits so long for mounts and unmounts that are under way: as long as one call of the kernel may take. */
 const longestWaitMs = 60_000
+/** In an upgrade each thing that ends has so long, for all reads of the host wait meanwhile. */
+const longestEndMs = 5000
 const startAgainMs = 1000
 
 /** Undefined when another mounter has these places. */
@@ -183,8 +186,8 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   /** When its threads have ended nobody answers reads but the program that comes: what goes wrong here stops nothing. */
   const become = async (command: readonly string[]) => {
     const failed = (error: unknown) => log.warn('this program ends badly', { error: (error as Error).message })
-    for (const end of [listening.stop, () => server.stop(), () => layers.close(), init.settled])
-      await end().catch(failed)
+    const ends = [listening.stop, () => server.stop(), () => layers.close(), init.settled]
+    await endEach(ends, { clock, mostMs: longestEndMs, failed })
     // As it is after the last request.
     note()
     for (;;) {

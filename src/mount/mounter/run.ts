@@ -49,7 +49,7 @@ export async function runMounter(options: RunOptions, around: Surroundings): Pro
     places,
     clock,
     log,
-    open: (spec) => unpacked.open(spec),
+    open: (spec, start) => unpacked.open(spec, start),
     carry: children.carry,
     makeRoom: () => unpacked.makeRoom(),
     kept: keptFrom(variables),

@@ -4,7 +4,7 @@
  * for what comes between the looks before and behind one could not be told from it.
  */
 import { closeSync, constants, openSync, statSync, truncateSync } from 'node:fs'
-import { type OpenFiles, readAt, writeAt } from '../../store/open-files.ts'
+import { type OpenFiles, writeAt } from '../../store/open-files.ts'
 
 /** There is no file, or not as long as it was made. */
 const gone = -1n
@@ -48,7 +48,7 @@ export class DataFile {
   /** What lies behind the end of the file is zero. */
   async read(offset: number, length: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(length)
-    await this.#files.use(this.path, false, (fd) => readAt(fd, bytes, offset))
+    await this.#files.use(this.path, false, (fd) => this.#files.read(fd, bytes, offset))
     return bytes
   }
 

@@ -101,7 +101,9 @@ export class Fetching {
   readonly #flying = new Map<number, Flight>()
   readonly #flights = new Set<Flight>()
   readonly #heads = new Map<number, Head>()
-  readonly #ended = new AbortController()
+  /** Until what came of each is written. */
+  readonly #bringing = new Set<Promise<unknown>>()
+  #ended = new AbortController()
   #runs = 0
   /** Runs in a row that brought nothing; those under way at once count as one. */
   #failed = 0
@@ -154,11 +156,17 @@ export class Fetching {
     await Promise.all(runs.map((run) => turn(() => this.#unasked(run, 'early', signal))))
   }
 
-  close(): void {
+  /** Ends what somebody waits for. Resolves when all that came is written; what is asked for after that comes again. */
+  async rest(): Promise<void> {
+    const reason = new Failure('cancelled', 'the layer is not mounted any more')
+    const ended = this.#ended
+    this.#ended = new AbortController()
     this.#dispatching?.()
-    this.#ended.abort(new Failure('cancelled', 'the layer is not mounted any more'))
-    for (const wanted of this.#wanted.values()) wanted.reject(this.#ended.signal.reason)
+    this.#dispatching = undefined
+    for (const wanted of this.#wanted.values()) wanted.reject(reason)
     this.#wanted.clear()
+    ended.abort(reason)
+    await Promise.allSettled(this.#bringing)
   }
 
   #want(chunk: number): Wanted {
@@ -180,7 +188,7 @@ export class Fetching {
 
   /** What is wanted by the time that this thread has nothing else to do goes together. */
   #dispatchSoon(): void {
-    if (this.#dispatching || this.#runs >= mostDemandRuns || this.#ended.signal.aborted) return
+    if (this.#dispatching || this.#runs >= mostDemandRuns) return
     const wait = this.#failed === 0 ? 0 : Math.min(longestPauseMs, firstPauseMs * 2 ** (this.#failed - 1))
     const cancel = this.#o.clock.after(wait, () => {
       this.#dispatching = undefined
@@ -209,14 +217,14 @@ export class Fetching {
   }
 
   async #demand(run: Run, fresh: boolean): Promise<void> {
-    const { traffic } = this.#o
+    const { signal } = this.#ended
     this.#runs++
     const flight = this.#flight(run, 'demand')
     try {
-      await traffic.demand(() => this.#bring(flight, fresh, this.#ended.signal))
+      await this.#o.traffic.demand(() => this.#bring(flight, fresh, signal))
       this.#failed = 0
     } catch (error) {
-      this.#fail(run, error)
+      if (!signal.aborted) this.#fail(run, error)
     } finally {
       this.#runs--
       if (this.#wanted.size > 0) this.#dispatchSoon()
@@ -250,7 +258,6 @@ export class Fetching {
   }
 
   #fail(run: Run, error: unknown): void {
-    if (this.#ended.signal.aborted) return
     const failure = Failure.from(error)
     this.#o.trouble(failure.message)
     const now = this.#o.clock.now()
@@ -277,6 +284,16 @@ export class Fetching {
 
   /** @returns the chunks of the run that came and were wrong. @throws {Failure} when the run broke off */
   async #bring(flight: Flight, fresh: boolean, signal: AbortSignal): Promise<number[]> {
+    const brought = this.#carryOut(flight, fresh, signal)
+    this.#bringing.add(brought)
+    try {
+      return await brought
+    } finally {
+      this.#bringing.delete(brought)
+    }
+  }
+
+  async #carryOut(flight: Flight, fresh: boolean, signal: AbortSignal): Promise<number[]> {
     const { run, purpose } = flight
     const { table, compression, points, compressedSize, keeping, traffic } = this.#o
     const missing = new Set(run.chunks)

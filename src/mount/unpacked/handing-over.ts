@@ -1,16 +1,16 @@
 import type { Layer } from './layer.ts'
-import type { Places } from './places.ts'
+import type { Surroundings } from './surroundings.ts'
 
-/** What others have from a layer that goes, and nobody else has, goes to them. */
+/** What others have from layers that are leaving, and nobody who stays has, goes to those others. */
 export async function handOver(
-  layer: Layer,
   held: Iterable<{ readonly layer: Layer }>,
-  places: Places<Layer>,
+  leaving: ReadonlySet<Layer>,
+  around: Pick<Surroundings, 'stays'>,
 ): Promise<void> {
-  for (const { layer: other } of held) {
-    if (other === layer) continue
-    for (const chunk of [...other.holdings.lent.indexes()]) {
-      if (!places.find(other.digest(chunk), layer)) await other.lending.takeOver(chunk)
+  for (const { layer } of held) {
+    if (leaving.has(layer)) continue
+    for (const chunk of [...layer.holdings.lent.indexes()]) {
+      if (!around.stays(layer.digest(chunk))) await layer.lending.takeOver(chunk)
     }
   }
 }

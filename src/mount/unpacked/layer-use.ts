@@ -8,12 +8,14 @@ export class LayerUse implements UnpackedLayer {
   readonly metadataPath: string
   readonly path: string
   readonly #layer: Layer
+  readonly #prefetch: () => void
   readonly #left: () => Promise<void>
   readonly #forget: () => Promise<unknown>
   #closed: Promise<void> | undefined
 
-  constructor(layer: Layer, left: () => Promise<void>, forget: () => Promise<unknown>) {
+  constructor(layer: Layer, prefetch: () => void, left: () => Promise<void>, forget: () => Promise<unknown>) {
     this.#layer = layer
+    this.#prefetch = prefetch
     this.#left = left
     this.#forget = forget
     this.id = layer.folder.id
@@ -36,6 +38,9 @@ export class LayerUse implements UnpackedLayer {
   }
   progress() {
     return this.#layer.progress()
+  }
+  prefetch(): void {
+    if (!this.#closed) this.#prefetch()
   }
   close(): Promise<void> {
     this.#closed ??= this.#left()

@@ -19,7 +19,7 @@ import { Keeping } from './keeping.ts'
 import { diskOf, type LayerFolder } from './layer-folder.ts'
 import type { LayerShape } from './layer-shape.ts'
 import { Lending, leastLent } from './lending.ts'
-import { type Blob, mostReads, type NodeClient } from './node-client.ts'
+import type { Blob, NodeClient } from './node-client.ts'
 import { ReadingOn } from './reading-on.ts'
 import { bootId, type LayerState, verifiedStill } from './state-file.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -39,14 +39,14 @@ export class Layer {
   readonly again: WholeAgain
   /** Of its index, while it is mounted. */
   points: Points = noPoints
-  /** Where its bytes are asked for. */
+  /** Where its bytes are asked for, while it is mounted. */
   source: { client: NodeClient; blob: Blob } | undefined
   /** Wall time of its last use. */
   usedAt: number
   /** What is wrong with it. */
   readonly troubles = new Troubles()
-  /** Chunks in the order in which they were first asked for. */
-  readonly firstReads = new Set<number>()
+  /** Whoever is to hear of each chunk that is read and not here, as often as it is. */
+  missed: ((chunk: number) => void) | undefined
   readonly #keeping: Keeping
   readonly #gaps: GapFile
   readonly #around: Surroundings
@@ -79,7 +79,7 @@ export class Layer {
       kept: (chunks) => around.kept(this, chunks),
       refused: (error) => this.#refused(error),
     })
-    this.lending = new Lending(this.holdings, this.#keeping, (digest) => around.find(digest), state?.facts.deduped ?? 0)
+    this.lending = new Lending(this.holdings, this.#keeping, around, state?.facts.deduped ?? 0)
     this.again = new WholeAgain(this.holdings, this.#keeping, around.files)
     const pointsNow = () => this.points
     this.fetching = new Fetching({
@@ -147,7 +147,11 @@ export class Layer {
     const length = end - offset
     const [first, last] = table.within(offset, end)
     this.#readingOn.reached(offset, end)
-    if (this.ready(offset, length)) return await this.file.read(offset, length)
+    if (this.ready(offset, length)) {
+      // Chunk by chunk it turns out which of it cannot be read.
+      const bytes = await this.file.read(offset, length).catch(() => undefined)
+      if (bytes) return bytes
+    }
     this.#note(offset, end, first, last)
     const bytes = new Uint8Array(length)
     const parts = Array.from({ length: last - first }, async (_, i) => {
@@ -196,24 +200,31 @@ export class Layer {
     }
   }
 
-  /** From its own file, hashed unless that is not needed; undefined when it is not there, or wrong. */
+  /** From its own file, hashed unless that is not needed; undefined when it is not there, or wrong, or cannot be read. */
   async own(chunk: number): Promise<Uint8Array | undefined> {
     const { table } = this.shape
     if (!this.holdings.own.has(chunk)) return undefined
     const untouched = this.file.untouched()
     const verified = untouched && this.holdings.verified.has(chunk)
     const touched = this.#touched
-    const bytes = await this.file.read(table.start(chunk), table.length(chunk))
-    if (verified) return bytes
-    if (isChunk(table, chunk, bytes)) {
-      if (untouched && this.#touched === touched) this.holdings.verify(chunk)
-      return bytes
+    try {
+      const bytes = await this.file.read(table.start(chunk), table.length(chunk))
+      if (verified) return bytes
+      if (isChunk(table, chunk, bytes)) {
+        if (untouched && this.#touched === touched) this.holdings.verify(chunk)
+        return bytes
+      }
+      this.#lost(chunk, 'were damaged on the disk')
+    } catch (error) {
+      this.#lost(chunk, `cannot be read: ${(error as Error).message}`)
     }
-    this.troubles.tell(
-      `bytes ${table.start(chunk)} to ${table.end(chunk)} of ${this.folder.data} were damaged on the disk`,
-    )
-    this.holdings.lose(chunk)
     return undefined
+  }
+
+  #lost(chunk: number, how: string): void {
+    const { table } = this.shape
+    this.troubles.tell(`bytes ${table.start(chunk)} to ${table.end(chunk)} of ${this.folder.data} ${how}`)
+    this.holdings.lose(chunk)
   }
 
   /** Chunks in its own file that have to be hashed before they are answered with. */
@@ -222,10 +233,9 @@ export class Layer {
     return [...this.holdings.own.indexes()].filter((chunk) => !this.holdings.verified.has(chunk))
   }
 
-  /** See {@link WholeCheck}. */
-  async check(): Promise<void> {
-    const signal = new AbortController().signal
-    const lie = await this.#whole.check((at, length) => this.read(at, length, signal))
+  /** See {@link WholeCheck}. @throws the signal's reason */
+  async check(signal: AbortSignal): Promise<void> {
+    const lie = await this.#whole.check((at, length) => this.read(at, length, signal), signal)
     if (lie !== undefined) this.troubles.tell(lie)
   }
 
@@ -280,8 +290,17 @@ export class Layer {
     }
   }
 
-  async close(): Promise<void> {
-    this.fetching.close()
+  /** Nobody mounts it any more: nothing of it is fetched, and what came is written. It can be mounted again. */
+  async rest(): Promise<void> {
+    this.source = undefined
+    await this.fetching.rest()
+    // Larger than all else that is known of it, and in its file.
+    this.points = noPoints
+    await this.letGo()
+  }
+
+  /** Closes its files until they are next used. */
+  async letGo(): Promise<void> {
     await this.file.rest()
     await this.#gaps.rest()
   }
@@ -292,7 +311,7 @@ export class Layer {
     for (let chunk = first; chunk < last; chunk++) {
       if (this.holdings.has(chunk)) continue
       missing = true
-      if (this.firstReads.size < mostReads) this.firstReads.add(chunk)
+      this.missed?.(chunk)
     }
     if (missing) this.#readingOn.missed(offset, end)
   }

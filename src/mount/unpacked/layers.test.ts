@@ -2,6 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
+import { FakeClock } from '../../../test/fakes/clock.ts'
 import {
   type Bend,
   type LazyNode,
@@ -414,6 +415,19 @@ describe('a layer', () => {
     expect(same(await all(both[1]!), sample.shown)).toBe(true)
   })
 
+  test('is written down by one at a time', async () => {
+    const node = newNode(sample)
+    const layers = newLayers()
+    for (let i = 0; i < 100; i++) {
+      const layer = await layers.open(specOf(node, sample))
+      await Promise.all([layers.tidy(), layer.close()])
+    }
+    const layer = await layers.open(specOf(node, sample))
+    expect(layer.progress().errors).toEqual([])
+    await Promise.all([layers.tidy(), layer.discard()])
+    expect(layer.progress().errors).toEqual([])
+  })
+
   test('has from others what they have, and it is stored once', async () => {
     const shared = text(20, 900_000)
     const [a, b] = [sampleLayer([shared, text(21, 5000)]), sampleLayer([text(22, 3000), shared])]
@@ -558,6 +572,15 @@ describe('what nobody asked for', () => {
     expect(node.asked.map(({ prefetch }) => prefetch)).toEqual(['none'])
   })
 
+  test('comes as soon as somebody wants it who has the layer already', async () => {
+    const node = newNode(sample)
+    const layer = await newLayers().open(specOf(node, sample, false))
+    layer.prefetch()
+    layer.prefetch()
+    await until(() => layer.whole())
+    expect(node.bytes).toBeLessThan(sample.bytes.length * 1.1)
+  })
+
   test('comes at once where starts are known to read it first', async () => {
     const node = newNode(sample)
     node.reads = [6, 0, 99_999]
@@ -603,6 +626,37 @@ describe('what nobody asked for', () => {
     await layer.read(600, 10, within(20_000))
     await layer.close()
     expect(node.told).toEqual([[1, 0]])
+  })
+
+  test('and was read by the start before is not told again by those that read nothing', async () => {
+    const node = newNode(sample)
+    const layers = newLayers()
+    const layer = await layers.open(specOf(node, sample))
+    await layer.read(512 + 300_000, 10, within(20_000))
+    await layer.close()
+    for (let i = 0; i < 2; i++) await (await layers.open(specOf(node, sample))).close()
+    expect(node.told).toEqual([[1]])
+  })
+
+  test('and was read long after the start is none of what starts read, nor of what is read after an upgrade', async () => {
+    const [clock, node] = [new FakeClock(), newNode(sample)]
+    const layers = newLayers({ clock })
+    const read = async (layer: UnpackedLayer, at: number) => {
+      const bytes = layer.read(at, 10, within(20_000))
+      const moving = setInterval(() => clock.advance(1), 1)
+      await bytes.finally(() => clearInterval(moving))
+    }
+    const layer = await layers.open(specOf(node, sample))
+    await read(layer, 600)
+    await clock.run(30_000)
+    await until(() => node.told.length === 1)
+    await read(layer, 512 + 300_000)
+    await layer.close()
+    await (await layers.open(specOf(node, sample))).close()
+    const served = await layers.open(specOf(node, sample), false)
+    await read(served, served.size - 90_000)
+    await served.close()
+    expect(node.told).toEqual([[0]])
   })
 })
 

@@ -7,9 +7,8 @@ import { type Clock, every } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { type Digest, shortDigest } from '../../oci/digest.ts'
 import { OpenFiles } from '../../store/open-files.ts'
-import { noPoints } from '../../zran/points.ts'
 import { Lines } from '../line.ts'
-import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
+import type { LayerSpec, OpenLayer, UnpackedLayer } from '../unpacked-layer.ts'
 import { planRemoval } from './eviction.ts'
 import { handOver } from './handing-over.ts'
 import { Layer } from './layer.ts'
@@ -38,6 +37,8 @@ export interface UnpackedLayersOptions {
   readonly log?: (sentence: string) => void
   /** How layers without an index are unpacked. */
   readonly unpack?: UnpackWhole
+  /** Tests have disks with bad sectors. */
+  readonly files?: OpenFiles
 }
 
 interface Held {
@@ -53,8 +54,8 @@ export class UnpackedLayers {
   /** One thing at a time is done to a layer as a whole. */
   readonly #turns = new Lines<Digest>()
   readonly #places = new Places<Layer>()
-  /** Being removed. */
-  readonly #leaving = new Set<Digest>()
+  /** Being removed: they lend nothing more. */
+  readonly #leaving = new Set<Layer>()
   /** Being opened: it waits for room itself, perhaps. */
   readonly #opening = new Set<Digest>()
   readonly #around: Surroundings
@@ -66,6 +67,8 @@ export class UnpackedLayers {
   /** Resolves when there is nothing of that any more. */
   readonly #remembered: Promise<void>
   readonly #stopTidying: () => void
+  /** All is known that an earlier process left: what layers have from others is there, or counts no more. */
+  #reviewed = false
   #tidying: Promise<void> | undefined
   #disk = 0
 
@@ -75,8 +78,9 @@ export class UnpackedLayers {
     this.#around = {
       clock,
       traffic: new Traffic(clock),
-      files: new OpenFiles(128),
+      files: options.files ?? new OpenFiles(128),
       find: (digest) => this.#places.find(digest),
+      stays: (digest) => this.#places.find(digest, this.#leaving) !== undefined,
       coming: new Map(),
       kept: (layer, chunks) => {
         for (const chunk of chunks) this.#places.add(layer, chunk)
@@ -90,20 +94,20 @@ export class UnpackedLayers {
       signal: this.#ended.signal,
     })
     for (const digest of foldersIn(options.dir)) this.#unread.add(digest)
-    this.#remembered = this.#rememberAll()
+    this.#remembered = this.#rememberAll().then(() => this.#review())
     this.#stopTidying = every(clock, tidyMs, () => void this.tidy())
   }
 
-  /** @throws {Failure} */
-  async open(spec: LayerSpec): Promise<UnpackedLayer> {
+  /** See {@link OpenLayer}; of a layer that is mounted already what is read now is no start's. @throws {Failure} */
+  async open(spec: LayerSpec, start = true): Promise<UnpackedLayer> {
     return await this.#turns.run(spec.digest, () => {
       this.#opening.add(spec.digest)
-      return this.#open(spec).finally(() => this.#opening.delete(spec.digest))
+      return this.#open(spec, start).finally(() => this.#opening.delete(spec.digest))
     })
   }
 
   /** In its turn. */
-  async #open(spec: LayerSpec): Promise<UnpackedLayer> {
+  async #open(spec: LayerSpec, start: boolean): Promise<UnpackedLayer> {
     const client = new NodeClient(spec.node, this.#o.clock)
     const blob = { repository: spec.repository, digest: spec.digest }
     await this.#remember(spec.digest)
@@ -120,6 +124,7 @@ export class UnpackedLayers {
     layer.usedAt = this.#o.clock.wall()
     layer.source = { client, blob }
     layer.again.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
+    if (this.#reviewed) layer.lending.review()
     this.#borrowAll(layer)
     const { clock } = this.#o
     held.tending ??= new Tending({
@@ -128,12 +133,15 @@ export class UnpackedLayers {
       blob,
       clock,
       traffic,
+      known: this.#remembered,
+      start,
       roomy: () => this.#disk < this.#o.limitBytes,
     })
     traffic.soon()
     if (spec.prefetch) held.tending.bringAll()
     return new LayerUse(
       layer,
+      () => held.tending?.bringAll(),
       () => this.#close(spec.digest),
       () => this.#remove(spec.digest),
     )
@@ -144,8 +152,8 @@ export class UnpackedLayers {
     // What an earlier process left is unused too.
     for (const digest of [...this.#unread]) await this.#turns.run(digest, () => this.#remember(digest))
     // What is being removed hands over what others have from it, and may have found the disk full itself.
-    const busy = (digest: Digest) => this.#leaving.has(digest) || this.#opening.has(digest)
-    const unused = [...this.#held].filter(([digest, { users }]) => users === 0 && !busy(digest))
+    const busy = (digest: Digest, layer: Layer) => this.#leaving.has(layer) || this.#opening.has(digest)
+    const unused = [...this.#held].filter(([digest, { users, layer }]) => users === 0 && !busy(digest, layer))
     const oldestFirst = unused.sort(([, a], [, b]) => a.layer.usedAt - b.layer.usedAt)
     // One may have been mounted meanwhile.
     for (const [digest] of oldestFirst) if (await this.#remove(digest)) return true
@@ -179,10 +187,11 @@ export class UnpackedLayers {
     await this.#remembered
     await this.#tidying
     await Promise.all([...this.#held.values()].map(({ tending }) => tending?.end()))
-    for (const { layer } of this.#held.values()) {
-      await layer.close()
-      await this.#states.write(layer)
+    const rest = async (layer: Layer) => {
+      await layer.rest()
+      await this.#writeDown(layer)
     }
+    for (const [digest, { layer }] of this.#held) await this.#turns.run(digest, () => rest(layer))
     await this.#around.files.dropAll()
   }
 
@@ -197,11 +206,9 @@ export class UnpackedLayers {
       // It counts as used until then: what is still being written may find the disk full, and have room made.
       await held.tending?.end()
       held.tending = undefined
+      await held.layer.rest()
       held.users--
       held.layer.usedAt = this.#o.clock.wall()
-      await held.layer.file.rest()
-      // Larger than all else that is known of it, and in its file.
-      held.layer.points = noPoints
       await this.#states.write(held.layer)
     })
   }
@@ -231,6 +238,16 @@ export class UnpackedLayers {
       await setImmediate()
       if (this.#ended.signal.aborted) return
       await this.#turns.run(digest, () => this.#remember(digest))
+    }
+  }
+
+  /** Not before all is known that an earlier process left. */
+  async #review(): Promise<void> {
+    if (this.#ended.signal.aborted) return
+    this.#reviewed = true
+    for (const { layer } of this.#held.values()) {
+      layer.lending.review()
+      await setImmediate()
     }
   }
 
@@ -270,7 +287,7 @@ export class UnpackedLayers {
 
   async #tidy(): Promise<void> {
     await this.#remembered
-    for (const { layer } of this.#held.values()) await this.#states.write(layer)
+    for (const [digest, { layer }] of this.#held) await this.#turns.run(digest, () => this.#writeDown(layer))
     this.#disk = this.#look()
     const keepings = [...this.#held].map(([digest, { layer, users }]) => ({
       digest,
@@ -280,6 +297,11 @@ export class UnpackedLayers {
     }))
     for (const digest of planRemoval(keepings, this.#o.limitBytes)) await this.#remove(digest)
     this.#disk = this.#look()
+  }
+
+  /** In its turn; unless it went before that came. */
+  async #writeDown(layer: Layer): Promise<void> {
+    if (this.#held.get(layer.shape.digest)?.layer === layer) await this.#states.write(layer)
   }
 
   #look(): number {
@@ -296,16 +318,16 @@ export class UnpackedLayers {
     const held = this.#held.get(digest)
     if (!held || held.users > 0) return false
     const { layer } = held
-    this.#leaving.add(digest)
+    this.#leaving.add(layer)
     try {
-      await handOver(layer, this.#held.values(), this.#places)
+      await handOver(this.#held.values(), this.#leaving, this.#around)
+      this.#places.forget(layer)
+      this.#held.delete(digest)
     } finally {
-      this.#leaving.delete(digest)
+      this.#leaving.delete(layer)
     }
-    this.#places.forget(layer)
-    this.#held.delete(digest)
     this.#states.forget(layer)
-    await layer.close()
+    await layer.letGo()
     await removeFolder(layer.folder)
     return true
   }

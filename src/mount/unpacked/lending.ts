@@ -14,15 +14,15 @@ const littleShare = 1 / 8
 export class Lending {
   readonly #holdings: Holdings
   readonly #keeping: Keeping
-  readonly #find: Surroundings['find']
+  readonly #around: Pick<Surroundings, 'find' | 'stays'>
   /** Bytes of chunks that other layers had and that were copied. */
   #copied: number
 
   /** @param deduped what it had from others before, copied or not */
-  constructor(holdings: Holdings, keeping: Keeping, find: Surroundings['find'], deduped: number) {
+  constructor(holdings: Holdings, keeping: Keeping, around: Pick<Surroundings, 'find' | 'stays'>, deduped: number) {
     this.#holdings = holdings
     this.#keeping = keeping
-    this.#find = find
+    this.#around = around
     this.#copied = Math.max(0, deduped - holdings.lentBytes)
   }
 
@@ -37,9 +37,15 @@ export class Lending {
 
   /** Takes note of a missing chunk that another layer has. True if it is not missing any more. */
   borrow(chunk: number): boolean {
-    if (this.#holdings.has(chunk) || !this.#find(this.#holdings.table.digest(chunk))) return false
+    if (this.#holdings.has(chunk) || !this.#around.stays(this.#holdings.table.digest(chunk))) return false
     this.#holdings.lend(chunk)
     return true
+  }
+
+  /** Takes note of what no other layer has any more, be it that a power cut took what was known of that one. */
+  review(): void {
+    const { lent, table } = this.#holdings
+    for (const chunk of [...lent.indexes()]) if (!this.#around.stays(table.digest(chunk))) this.#holdings.lose(chunk)
   }
 
   /** Copies a chunk that lies in another layer's file, which is about to go. */
@@ -60,9 +66,9 @@ export class Lending {
   }
 
   async #ofAnother(chunk: number): Promise<Uint8Array | undefined> {
-    // A place whose bytes turn out to be wrong is one no longer.
+    // A place whose bytes turn out to be wrong, or cannot be read, is one no longer.
     for (;;) {
-      const place = this.#find(this.#holdings.table.digest(chunk))
+      const place = this.#around.find(this.#holdings.table.digest(chunk))
       if (!place) return undefined
       const bytes = await place.keeper.own(place.chunk)
       if (bytes) return bytes

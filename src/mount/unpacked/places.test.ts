@@ -36,13 +36,21 @@ describe('Places', () => {
     const [a, b] = [new Shelf([digestOf('x')]), new Shelf([digestOf('x')])]
     places.add(a, 0)
     places.add(b, 0)
-    expect(places.find(digestOf('x'), a)?.keeper).toBe(b)
+    expect(places.find(digestOf('x'), new Set([a]))?.keeper).toBe(b)
     a.gone.add(0)
     expect(places.find(digestOf('x'))?.keeper).toBe(b)
     a.gone.clear()
     places.forget(b)
     expect(places.find(digestOf('x'))?.keeper).toBe(a)
     places.forget(a)
+    expect(places.find(digestOf('x'))).toBeUndefined()
+  })
+
+  test('takes nothing more of one that is gone', () => {
+    const places = new Places<Shelf>()
+    const shelf = new Shelf([digestOf('x')])
+    places.forget(shelf)
+    places.add(shelf, 0)
     expect(places.find(digestOf('x'))).toBeUndefined()
   })
 

@@ -24,14 +24,17 @@ const free = 0
 export class Places<K extends Keeper> {
   readonly #keepers = new Map<number, K>()
   readonly #numbers = new Map<K, number>()
+  /** Of those that went: what they write late counts no more. */
+  readonly #gone = new WeakSet<K>()
   #nextNumber = 1
   /** Number of the keeper, 0 where nothing is; and its chunk. */
   #who = new Uint32Array(smallest)
   #what = new Uint32Array(smallest)
   #used = 0
 
-  /** The keeper has the chunk. Adding it again does nothing. */
+  /** The keeper has the chunk. Adding it again does nothing, nor does adding it to one that went. */
   add(keeper: K, chunk: number): void {
+    if (this.#gone.has(keeper)) return
     let number = this.#numbers.get(keeper)
     if (number === undefined) {
       number = this.#nextNumber++
@@ -42,20 +45,21 @@ export class Places<K extends Keeper> {
     this.#put(number, chunk, keeper.digest(chunk))
   }
 
-  /** Some layer that has it, `except` not counted. */
-  find(digest: Uint8Array, except?: K): Place<K> | undefined {
+  /** Some layer that has it, those of `except` not counted. */
+  find(digest: Uint8Array, except?: ReadonlySet<K>): Place<K> | undefined {
     const mask = this.#who.length - 1
     for (let at = hash(digest) & mask; this.#who[at] !== free; at = (at + 1) & mask) {
       const keeper = this.#keepers.get(this.#who[at]!)
       const chunk = this.#what[at]!
-      if (keeper === undefined || keeper === except || !keeper.owns(chunk)) continue
+      if (keeper === undefined || except?.has(keeper) || !keeper.owns(chunk)) continue
       if (Buffer.compare(keeper.digest(chunk), digest) === 0) return { keeper, chunk }
     }
     return undefined
   }
 
-  /** The keeper goes. Its places are used again when the table is next rebuilt. */
+  /** The keeper goes for good. Its places are used again when the table is next rebuilt. */
   forget(keeper: K): void {
+    this.#gone.add(keeper)
     const number = this.#numbers.get(keeper)
     if (number === undefined) return
     this.#numbers.delete(keeper)

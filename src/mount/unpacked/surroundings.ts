@@ -9,8 +9,10 @@ export interface Surroundings {
   readonly clock: Clock
   readonly traffic: Traffic
   readonly files: OpenFiles
-  /** Another place on this host that has the chunk. */
+  /** A place on this host that has the chunk, be it of a layer that is about to go. */
   find(digest: Uint8Array): Place<Layer> | undefined
+  /** Whether there is such a place in a layer that stays. */
+  stays(digest: Uint8Array): boolean
   /** Chunks that are fetched for somebody, by digest. */
   readonly coming: Map<string, Promise<Uint8Array | undefined>>
   /** The layer has these chunks in its own file now. */

@@ -5,8 +5,9 @@
 import { setImmediate } from 'node:timers/promises'
 import { type Clock, pause } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
+import { untilAborted } from './fetching.ts'
 import type { Layer } from './layer.ts'
-import type { Blob, NodeClient } from './node-client.ts'
+import { type Blob, mostReads, type NodeClient } from './node-client.ts'
 import { firstReads, isStart, nextStretch } from './order.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -32,6 +33,10 @@ export interface TendingOptions {
   readonly blob: Blob
   readonly clock: Clock
   readonly traffic: Traffic
+  /** Resolves when it is known what there is of other layers. */
+  readonly known: Promise<void>
+  /** What is read now is read by a process that starts. */
+  readonly start: boolean
   /** Whether there is room for what nobody has asked for. */
   readonly roomy: () => boolean
 }
@@ -44,7 +49,7 @@ export class Tending {
 
   constructor(options: TendingOptions) {
     this.#o = options
-    this.#done.push(this.#quietly(this.#tellAfterStart()))
+    if (options.start) this.#done.push(this.#quietly(this.#tellStart()))
   }
 
   /** Brings all of it from now on, what starts read first before the rest. */
@@ -73,14 +78,17 @@ export class Tending {
 
   /** Until all of it is here, verified and, where that costs little, in its own file. */
   async #all(): Promise<void> {
-    const { layer, roomy } = this.#o
+    const { layer, known, roomy } = this.#o
+    await untilAborted(known, this.#ended.signal)
     do {
       await this.#fetch()
       await this.#eachQuietly(layer.unverified(), (chunk) => layer.own(chunk))
+      if (!layer.holdings.complete) continue
+      await layer.check(this.#ended.signal)
+      if (roomy() && layer.lending.isLittle)
+        await this.#eachQuietly(layer.holdings.lent.indexes(), (chunk) => layer.lending.takeOver(chunk))
+      // Where another layer turned out not to have what it lent, that is still to come.
     } while (!layer.holdings.complete)
-    await layer.check()
-    if (roomy() && layer.lending.isLittle)
-      await this.#eachQuietly(layer.holdings.lent.indexes(), (chunk) => layer.lending.takeOver(chunk))
   }
 
   async #eachQuietly(chunks: Iterable<number>, task: (chunk: number) => Promise<unknown>): Promise<void> {
@@ -124,12 +132,17 @@ export class Tending {
     }
   }
 
-  async #tellAfterStart(): Promise<void> {
+  /** Once it is over: what was read and had to come, in the order in which it was first asked for. */
+  async #tellStart(): Promise<void> {
     const { layer, client, blob, clock } = this.#o
+    const reads = new Set<number>()
+    layer.missed = (chunk) => {
+      if (reads.size < mostReads) reads.add(chunk)
+    }
     await pause(clock, startMs, this.#ended.signal).catch(() => {})
-    const reads = [...layer.firstReads]
-    if (!isStart(reads, layer.shape.table)) return
-    await client.tellReads(blob, reads, AbortSignal.timeout(askMs))
+    layer.missed = undefined
+    if (!isStart([...reads], layer.shape.table)) return
+    await client.tellReads(blob, [...reads], AbortSignal.timeout(askMs))
   }
 
   /** None of this is worth an end: what is missing is fetched when it is read. */

@@ -40,12 +40,16 @@ export class WholeCheck {
 
   /**
    * Once, when it is complete. What other layers had came without what lies between: then there is nothing to hold
-   * against it, but its chunks were verified each. @returns the lie that was found
+   * against it, but its chunks were verified each. Stopped by the signal, it knows nothing, and may be asked again.
+   * @returns the lie that was found @throws the signal's reason, and what `read` throws
    */
-  async check(read: (at: number, length: number) => Promise<Uint8Array>): Promise<string | undefined> {
+  async check(
+    read: (at: number, length: number) => Promise<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     const { table, diffId } = this.#shape
     if (this.#right !== undefined || !this.#holdings.complete || !this.#gaps.complete) return undefined
-    this.#right = await unpacksTo(diffId, table, read, (at, length) => this.#gaps.read(at, length))
+    this.#right = await unpacksTo(diffId, table, read, (at, length) => this.#gaps.read(at, length), signal)
     if (!this.#right) this.#holdings.refute()
     await this.#gaps.drop()
     return this.lie
@@ -61,9 +65,11 @@ async function unpacksTo(
   table: ChunkTable,
   read: (at: number, length: number) => Promise<Uint8Array>,
   gaps: (at: number, length: number) => Promise<Uint8Array>,
+  signal: AbortSignal,
 ): Promise<boolean> {
   const hasher = new Bun.CryptoHasher(algorithmOf(diffId))
   for (let at = 0; at < table.size; at += stepBytes) {
+    signal.throwIfAborted()
     const end = Math.min(table.size, at + stepBytes)
     const bytes = await read(at, end - at)
     await fill(bytes, at, end, table, gaps)

@@ -61,6 +61,7 @@ async function open({ diffId }: LayerSpec): Promise<UnpackedLayer> {
       indexed: true,
       errors: [],
     }),
+    prefetch() {},
     close: async () => closeSync(fd),
     discard: async () => closeSync(fd),
   }
