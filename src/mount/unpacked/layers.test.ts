@@ -301,6 +301,7 @@ describe('bytes on the disk', () => {
     const far = again.read(again.size - 90_000, 100, within(300))
     expect(far).rejects.toThrow()
     await far.catch(() => {})
+    await until(() => again.progress().errors.length > 0)
     expect(again.progress().errors[0]).toContain('no node answers')
   })
 
