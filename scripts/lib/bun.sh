@@ -2,6 +2,11 @@
 # Brings the Bun that package.json names ("packageManager"), the only place where its version is written. Sourced,
 # after packages.sh.
 
+# user_cache: the folder for what is brought once. Services and containers may have no HOME.
+user_cache() {
+  echo "${XDG_CACHE_HOME:-${HOME:-$(getent passwd "$EUID" | cut -d: -f6)}/.cache}/shoal"
+}
+
 # use_bun ROOT: puts that Bun first in PATH; downloads it into the user's cache when the host has none or another one.
 use_bun() {
   local version home
@@ -11,7 +16,7 @@ use_bun() {
     return 1
   fi
   [[ $(bun --version 2>/dev/null) == "$version" ]] && return 0
-  home=${XDG_CACHE_HOME:-$HOME/.cache}/shoal/bun-$version
+  home=$(user_cache)/bun-$version
   if [[ $("$home/bin/bun" --version 2>/dev/null) != "$version" ]]; then
     download_bun "$version" "$home" || return 1
   fi

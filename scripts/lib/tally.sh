@@ -1,5 +1,8 @@
 # shellcheck shell=bash
-# Runs checks and tests and counts how they end. Sourced.
+# Runs checks and tests and counts how they end. Sourced; an interruption then ends all of it, not only what runs just then.
+
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 passed=0
 failed=0
@@ -33,6 +36,16 @@ skip() {
   echo "skipped: $1: $2"
 }
 
+# bun_tests SECONDS-PER-TEST SECONDS-IN-ALL PATH...: becomes bun test, for no longer than that; of a pipeline or in the
+# background. Bun writes its lines in another way where it is told to colour them, and for GitHub: here they are read.
+bun_tests() {
+  local each=$1 all=$2
+  shift 2
+  # In the foreground, for a process group of its own would hear of no Ctrl-C.
+  exec timeout --foreground --kill-after=20 "$all" env -u FORCE_COLOR -u GITHUB_ACTIONS NO_COLOR=1 \
+    bun test --timeout "$((each * 1000))" "$@" 2>&1
+}
+
 # run_tests NAME SECONDS-PER-TEST SECONDS-IN-ALL PATH...: bun test over these paths; none is no failure.
 run_tests() {
   local name=$1 each=$2 all=$3 log
@@ -40,7 +53,8 @@ run_tests() {
   (($# == 0)) && return
   echo "running: $name"
   log=$(mktemp)
-  timeout --kill-after=20 "$all" bun test --timeout "$((each * 1000))" "$@" 2>&1 | tee "$log"
+  # What bun says last, when it is interrupted, is to be read too.
+  bun_tests "$each" "$all" "$@" | tee -i "$log"
   count_tests "$name" "$all" "${PIPESTATUS[0]}" "$log"
 }
 
@@ -56,10 +70,10 @@ run_tests_beside() {
   beside_name=$1 beside_all=$3 beside_log=$(mktemp)
   shift 3
   echo "running beside what follows: $beside_name"
-  timeout --kill-after=20 "$beside_all" bun test --timeout "$((each * 1000))" "$@" >"$beside_log" 2>&1 &
+  bun_tests "$each" "$beside_all" "$@" >"$beside_log" &
   beside_pid=$!
-  # They have a process group of their own, which no Ctrl-C reaches.
-  trap 'kill "$beside_pid" 2>/dev/null' EXIT
+  # No Ctrl-C reaches what runs in the background.
+  trap 'kill "$beside_pid" 2>/dev/null; wait "$beside_pid"' EXIT
 }
 
 # wait_for_tests_beside: shows and counts what run_tests_beside began.
@@ -109,7 +123,7 @@ try_again() {
     fails=${file%% *} file=${file#* }
     echo "once more, alone: $file"
     log=$(mktemp)
-    timeout --kill-after=20 "$all" bun test --timeout "$((each * 1000))" "$file" 2>&1 | tee "$log"
+    bun_tests "$each" "$all" "$file" | tee -i "$log"
     if ((PIPESTATUS[0] == 0)); then
       failed=$((failed - fails)) passed=$((passed + fails))
       add_lines second_try "$file"

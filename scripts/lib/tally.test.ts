@@ -1,12 +1,16 @@
-import { expect, test } from 'bun:test'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { describe, expect, test } from 'bun:test'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { until } from '../../test/lab/until.ts'
 
 const library = join(import.meta.dir, 'tally.sh')
 
 /** What the tally says of these test files, run as one set and then tried again. */
-async function tallied(files: Record<string, string>): Promise<{ lines: string[]; status: number }> {
+async function tallied(
+  files: Record<string, string>,
+  env: Record<string, string> = {},
+): Promise<{ lines: string[]; status: number }> {
   const dir = mkdtempSync(join(tmpdir(), 'shoal-tally-'))
   try {
     const paths = Object.keys(files).map((name) => `./${name}`)
@@ -14,7 +18,7 @@ async function tallied(files: Record<string, string>): Promise<{ lines: string[]
     const script = `source ${library}; run_tests all 10 60 ${paths.join(' ')} >/dev/null; try_again 10 60 >/dev/null; tally_report`
     const child = Bun.spawn(['bash', '-c', script], {
       cwd: dir,
-      env: { PATH: process.env.PATH, HOME: dir },
+      env: { PATH: process.env.PATH, HOME: dir, ...env },
       stderr: 'ignore',
     })
     const lines = (await new Response(child.stdout).text()).trim().split('\n')
@@ -73,4 +77,58 @@ test('a file that cannot be loaded has failed', async () => {
   const { lines, status } = await tallied({ 'a.test.ts': good, 'b.test.ts': `import 'nowhere'` })
   expect(lines.at(-1)).toBe('1 passed, 1 failed, 0 skipped')
   expect(status).toBe(1)
+})
+
+test.each([
+  ['FORCE_COLOR', '1'],
+  ['GITHUB_ACTIONS', 'true'],
+])('%s changes nothing of what is read', async (name, value) => {
+  const skipped = `import { test } from 'bun:test'; test.skip('later', () => {})`
+  const files = { 'a.test.ts': good, 'b.test.ts': bad('wrong'), 'c.test.ts': onceBad('shy'), 'd.test.ts': skipped }
+  const { lines } = await tallied(files, { [name]: value })
+  expect(lines).toEqual([
+    ...['what failed:', 'shy', 'wrong', 'what failed at first, and passed alone:', 'c.test.ts'],
+    '3 passed, 1 failed, 1 skipped',
+  ])
+})
+
+describe.each([
+  ['the only set', 'run_tests all 60 60 ./a.test.ts'],
+  ['a set beside another', 'run_tests_beside all 60 60 ./a.test.ts; run_tests other 60 60 ./b.test.ts'],
+])('an interruption of %s', (_, sets) => {
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)(
+    'by %s ends all of it, and begins nothing',
+    async (signal, status) => {
+      const dir = mkdtempSync(join(tmpdir(), 'shoal-tally-'))
+      const names = sets.match(/[ab]\.test\.ts/g)!
+      try {
+        // As programs do that have something to remove first.
+        const sleeps = `import { test } from 'bun:test'; import { writeFileSync } from 'node:fs'
+        process.on('SIGINT', () => process.exit(130)).on('SIGTERM', () => process.exit(143))
+        test('sleeps', async () => { writeFileSync(import.meta.path + '.pid', String(process.pid)); await Bun.sleep(60_000) })`
+        for (const name of names) writeFileSync(join(dir, name), sleeps)
+        const script = `source ${library}; ${sets}; touch later; tally_report`
+        const child = Bun.spawn(['bash', '-c', script], {
+          cwd: dir,
+          env: { PATH: process.env.PATH, HOME: dir },
+          stdio: ['ignore', 'ignore', 'ignore'],
+          // With a process group, as a terminal gives it one.
+          detached: true,
+        })
+        const pids = names.map((name) => join(dir, `${name}.pid`))
+        await until('the tests have begun', 20, () => pids.every((file) => existsSync(file)))
+        process.kill(-child.pid, signal)
+        const late = Bun.sleep(15_000).then(() => 'late')
+        expect(await Promise.race([child.exited, late])).toBe(status)
+        expect(existsSync(join(dir, 'later'))).toBe(false)
+        for (const file of pids) expect(existsSync(`/proc/${readFileSync(file, 'utf8')}/exe`)).toBe(false)
+      } finally {
+        rmSync(dir, { recursive: true, force: true })
+      }
+    },
+    60_000,
+  )
 })

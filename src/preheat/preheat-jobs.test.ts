@@ -353,6 +353,24 @@ test('one that is over lets go of what it pinned', async () => {
   expect(await stateOf(jobs, pinned)).toBe('done')
 })
 
+test('one that is over is forgotten after a month, and none before', async () => {
+  const first = scheduler()
+  const job = await first.start(asked())
+  await pass(3000)
+  expect(await stateOf(first, job)).toBe('done')
+  await first.close()
+  // A scheduler that looks at it again when a month is nearly over: each hour.
+  time = new FakeClock(time.wall() + 30 * 86_400_000 - 2 * 3_600_000)
+  const later = scheduler()
+  await time.run(3_600_000)
+  await pass(1000)
+  expect(await stateOf(later, job)).toBe('done')
+  await time.run(2 * 3_600_000)
+  await pass(1000)
+  expect(await later.find(job.id)).toBeUndefined()
+  expect(await later.list(10)).toEqual([])
+})
+
 test('a state that is down for long is told of in a few lines, not at each look', async () => {
   for (const each of places) each.answer = () => reply('running')
   const jobs = scheduler()

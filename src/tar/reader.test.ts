@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { type Member, paxText, tarOf } from '../../test/fakes/tar.ts'
 import { Failure } from '../failure.ts'
 import type { LayerEntry } from './entry.ts'
-import { TarReader } from './reader.ts'
+import { TarReader, tarLimits } from './reader.ts'
 
 interface Read {
   readonly entries: LayerEntry[]
@@ -11,16 +11,19 @@ interface Read {
   readonly data: { at: number; bytes: string }[][]
 }
 
-function read(tar: Uint8Array, step = tar.length): Read {
+function read(tar: Uint8Array, step = tar.length, limits = tarLimits): Read {
   const entries: LayerEntry[] = []
   const data: { at: number; bytes: string }[][] = []
-  const reader = new TarReader({
-    entry(entry) {
-      entries.push(entry)
-      data.push([])
+  const reader = new TarReader(
+    {
+      entry(entry) {
+        entries.push(entry)
+        data.push([])
+      },
+      data: (at, bytes) => void data.at(-1)!.push({ at, bytes: Buffer.from(bytes).toString('latin1') }),
     },
-    data: (at, bytes) => void data.at(-1)!.push({ at, bytes: Buffer.from(bytes).toString('latin1') }),
-  })
+    limits,
+  )
   for (let i = 0; i < tar.length; i += step) reader.push(tar.subarray(i, i + step))
   reader.end()
   return { entries, data }
@@ -293,6 +296,29 @@ describe('what is no tar, or not all of one', () => {
   test('nothing is an empty tar', () => {
     expect(read(new Uint8Array(0)).entries).toEqual([])
     expect(read(new Uint8Array(1024)).entries).toEqual([])
+  })
+})
+
+describe('a tar with more in it than whoever listens could keep is refused', () => {
+  const few = { ...tarLimits, entries: 3, textBytes: 20, parts: 2 }
+  const names = (...all: string[]) => tarOf(all.map((name) => ({ name })))
+  const holes = (name: string): Member => ({
+    name,
+    pax: [['GNU.sparse.size', '20'] as const, ['GNU.sparse.map', '0,1,10,1'] as const],
+    data: 'ab',
+  })
+  test.each([
+    ['names', names('a', 'b', 'c'), names('a', 'b', 'c', 'd'), 'it has more than 3 entries'],
+    ['bytes of names', names('a'.repeat(20)), names('a'.repeat(20), 'b'), 'attributes are longer than 20 bytes'],
+    ['parts', tarOf([holes('a')]), tarOf([holes('a'), holes('b')]), 'sparse files have more than 2 parts'],
+  ])('%s', (_, most, more, said) => {
+    expect(read(most, most.length, few).entries.length).toBeGreaterThan(0)
+    expect(() => read(more, more.length, few)).toThrow(said)
+  })
+
+  test('a million names', () => {
+    // Of a layer that an index is made for, as the README says.
+    expect(tarLimits.entries).toBe(1_000_000)
   })
 })
 

@@ -22,11 +22,14 @@ export const tarLimits = {
   specialBytes: 2 ** 20,
 }
 
+export type TarLimits = typeof tarLimits
+
 /** What the bytes that are being collected are. */
 type Wanted = 'header' | 'pax' | 'name' | 'target' | 'old-map' | 'lines'
 
 export class TarReader {
   readonly #sink: TarSink
+  readonly #limits: TarLimits
   /** Bytes that were taken so far. */
   #at = 0
   #wanted: Wanted = 'header'
@@ -44,8 +47,9 @@ export class TarReader {
   #textBytes = 0
   #parts = 0
 
-  constructor(sink: TarSink) {
+  constructor(sink: TarSink, limits: TarLimits = tarLimits) {
     this.#sink = sink
+    this.#limits = limits
   }
 
   /** @throws {Failure} and is of no more use then */
@@ -140,8 +144,8 @@ export class TarReader {
   }
 
   #special(wanted: 'pax' | 'name' | 'target', { size }: Header): void {
-    if (size > tarLimits.specialBytes) {
-      refuse(this.#at, `a name or PAX header of ${size} bytes: at most ${tarLimits.specialBytes} are read`)
+    if (size > this.#limits.specialBytes) {
+      refuse(this.#at, `a name or PAX header of ${size} bytes: at most ${this.#limits.specialBytes} are read`)
     }
     if (size === 0) {
       if (wanted === 'pax') this.#before.pax = []
@@ -154,7 +158,7 @@ export class TarReader {
   #oldMap(block: Uint8Array, place: { parts: number; count: number; more: number }): void {
     const sparse = this.#sparse!
     sparse.parts.push(...oldParts(block, place, this.#at))
-    if (sparse.parts.length > tarLimits.specialBytes / 24) refuse(this.#at, 'the map of a sparse file is too long')
+    if (sparse.parts.length > this.#limits.specialBytes / 24) refuse(this.#at, 'the map of a sparse file is too long')
     if (block[place.more] !== 0) return this.#want('old-map', blockBytes)
     this.#want('header', blockBytes)
     this.#sparse = undefined
@@ -175,7 +179,7 @@ export class TarReader {
       this.#sparse = undefined
       return this.#emit(sparse.header, stored - sparse.text.length, { ...sparse, parts })
     }
-    if (sparse.text.length >= tarLimits.specialBytes) refuse(this.#at, 'the map of a sparse file is too long')
+    if (sparse.text.length >= this.#limits.specialBytes) refuse(this.#at, 'the map of a sparse file is too long')
   }
 
   /** An entry whose header, with all that stands before it, is there. */
@@ -225,7 +229,7 @@ export class TarReader {
     this.#parts += extents.length > 1 ? extents.length : 0
     this.#textBytes += path.length + target.length
     for (const [name, value] of xattrs) this.#textBytes += name.length + value.length
-    const { entries, parts, textBytes } = tarLimits
+    const { entries, parts, textBytes } = this.#limits
     if (this.#entries > entries) refuse(this.#at, `it has more than ${entries} entries`)
     if (this.#parts > parts) refuse(this.#at, `its sparse files have more than ${parts} parts`)
     if (this.#textBytes > textBytes) refuse(this.#at, `its names and attributes are longer than ${textBytes} bytes`)

@@ -25,7 +25,7 @@ import { until } from '../lab/until.ts'
 
 const installer = join(import.meta.dir, '../../scripts/install.sh')
 const platform = `linux-${process.arch}`
-const programs = ['unshare', 'chroot', 'curl', 'useradd']
+const programs = ['unshare', 'nsenter', 'chroot', 'curl', 'useradd']
 const obstacle =
   process.getuid?.() !== 0
     ? 'not root'
@@ -38,12 +38,25 @@ if (obstacle) console.log(`skipped: the installer: ${obstacle}`)
 const byOthers = /^etc\/(?:\w+-|\.pwd\.lock)$|^var\/log\/|^tmp\//
 
 let dir: string
+/** Whose mounts the copy consists of: nobody else has them, and they are gone with it. */
+let holder: LabProcess
 const root = () => join(dir, 'root')
-const upper = () => join(dir, 'memory/upper')
+/** Seen from here, through the holder. */
+const upper = () => `/proc/${holder.pid}/root${join(dir, 'memory/upper')}`
 
-function mount(...words: string[]): void {
-  const { exitCode, stderr } = Bun.spawnSync(['mount', ...words])
-  if (exitCode !== 0) throw new Error(`mount ${words.join(' ')}: ${stderr}`)
+async function hold(): Promise<void> {
+  const setup = `set -e
+    mount -t tmpfs -o size=1g tmpfs "$1/memory"
+    mkdir "$1/memory/upper" "$1/memory/work"
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$1/memory/upper,workdir=$1/memory/work" "$1/root"
+    echo mounted
+    exec sleep infinity`
+  const command = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', setup, 'sh', dir]
+  holder = new LabProcess(command, { log: join(dir, 'holder.log') })
+  await until('the copy of this host is mounted', 20, () => {
+    if (!holder.running) throw new Error(`the copy of this host: ${holder.logged()}`)
+    return holder.logged().includes('mounted')
+  })
 }
 
 const usual = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' }
@@ -53,7 +66,8 @@ function inside(command: string): string[] {
   const enter =
     'mount --bind /proc "$1/proc" && mount --rbind /dev "$1/dev" && mount -t tmpfs tmpfs "$1/run" && ' +
     'mount --bind "$2" "$1/mnt" && exec chroot "$1" sh -c "$3"'
-  return ['unshare', '--mount', 'sh', '-c', enter, 'sh', root(), join(dir, 'files'), command]
+  const there = ['nsenter', `--mount=/proc/${holder.pid}/ns/mnt`]
+  return [...there, 'unshare', '--mount', 'sh', '-c', enter, 'sh', root(), join(dir, 'files'), command]
 }
 
 function on(command: string, env: Record<string, string> = {}): { code: number; said: string } {
@@ -89,20 +103,10 @@ function changes(folder = upper()): string[] {
 }
 
 describe.skipIf(obstacle !== '')('the installer', () => {
-  beforeAll(() => {
+  beforeAll(async () => {
     dir = mkdtempSync(join(scratchRoot, 'shoal-install-'))
     for (const name of ['memory', 'root', 'files']) mkdirSync(join(dir, name))
-    mount('-t', 'tmpfs', '-o', 'size=1g', 'tmpfs', join(dir, 'memory'))
-    mkdirSync(upper())
-    mkdirSync(join(dir, 'memory/work'))
-    mount(
-      '-t',
-      'overlay',
-      'overlay',
-      '-o',
-      `lowerdir=/,upperdir=${upper()},workdir=${join(dir, 'memory/work')}`,
-      root(),
-    )
+    await hold()
     const files = join(dir, 'files')
     copyFileSync(installer, join(files, 'install.sh'))
     cpSync(builtBinary, join(files, `shoal-${platform}`))
@@ -110,10 +114,9 @@ describe.skipIf(obstacle !== '')('the installer', () => {
     writeFileSync(join(files, 'SHA256SUMS'), `${'0'.repeat(64)}  shoal-other\n${sum}  shoal-${platform}\n`)
     writeFileSync(join(files, 'key'), Bun.spawnSync([builtBinary, 'keygen']).stdout)
   })
-  afterAll(() => {
-    if (!dir) return
-    for (const mounted of [root(), join(dir, 'memory')]) Bun.spawnSync(['umount', '--lazy', mounted])
-    rmSync(dir, { recursive: true, force: true })
+  afterAll(async () => {
+    await holder?.kill()
+    if (dir) rmSync(dir, { recursive: true, force: true })
   })
 
   const withSystemd = () => existsSync('/usr/bin/systemctl') || existsSync('/bin/systemctl')

@@ -23,10 +23,13 @@ const address = '127.0.0.71'
 const admin = `${address}:14883`
 
 describe.skipIf(obstacle !== undefined)('a node that runs', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'shoal-watched-'))
-  const [token, settings] = [join(dir, 'admin.token'), join(dir, 'shoal.yaml')]
+  let dir: string
+  let token: string
+  let settings: string
   let node: LabNode
   beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'shoal-watched-'))
+    ;[token, settings] = [join(dir, 'admin.token'), join(dir, 'shoal.yaml')]
     writeFileSync(token, 'correct-horse-battery', { mode: 0o600 })
     writeFileSync(settings, 'log-level: info\n')
     node = new LabNode({ address, dir, flags: ['--no-mdns', '--config', settings, '--admin-token-file', token] })

@@ -1,9 +1,9 @@
 /** A release of one platform, as `scripts/release` makes it, in the hands of those who get it. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { scratchRoot } from '../lab/lab.ts'
-import { run, tryRun } from '../lab/run.ts'
+import { type Output, run, tryRun } from '../lab/run.ts'
 
 const root = join(import.meta.dir, '..', '..')
 const target = `linux-${process.arch}`
@@ -13,6 +13,7 @@ const obstacle = process.getuid?.() !== 0 ? 'not root' : missing
 if (obstacle) console.log(`skipped: releases: ${obstacle}`)
 
 let dir: string
+let made: Output
 const file = (name: string) => join(dir, 'release', name)
 
 describe.skipIf(obstacle !== '')('a release', () => {
@@ -20,14 +21,25 @@ describe.skipIf(obstacle !== '')('a release', () => {
     dir = mkdtempSync(join(scratchRoot, 'shoal-release-'))
     await run(['openssl', 'genpkey', '-algorithm', 'ed25519', '-out', join(dir, 'key')])
     await run(['openssl', 'pkey', '-in', join(dir, 'key'), '-pubout', '-out', join(dir, 'public')])
-    const flags = ['--output', join(dir, 'release'), '--target', target, '--sign', join(dir, 'key')]
-    await run([join(root, 'scripts', 'release'), ...flags])
-  }, 400_000)
+    const flags = ['--output', join(dir, 'release'), '--target', target, '--sign', join(dir, 'key'), '--twice']
+    made = await tryRun([join(root, 'scripts', 'release'), ...flags])
+    // What differs the second time is for its own test to say.
+    if (!existsSync(file('SHA256SUMS.sig'))) throw new Error(made.stderr)
+  }, 600_000)
   afterAll(() => {
     if (dir) rmSync(dir, { recursive: true, force: true })
   })
 
   const read = (name: string) => readFileSync(file(name), 'utf8')
+
+  test('is the same when it is made again', () => {
+    const { code, stdout } = made
+    const files = read('SHA256SUMS').trim().split('\n').length
+    expect({ code, said: stdout.trim().split('\n').at(-1) }).toEqual({
+      code: 0,
+      said: `made again, all ${files} files are the same`,
+    })
+  })
 
   test('says what is in it, truly, and who says so', async () => {
     const { stdout } = await tryRun(['sh', '-c', `cd ${join(dir, 'release')} && sha256sum --check --strict SHA256SUMS`])

@@ -50,6 +50,8 @@ export interface Seen {
   status: number
   /** Bytes of the body that were handed to the socket. */
   sent: number
+  /** The connection was closed before all of the answer was sent. */
+  brokenOff?: true
 }
 
 export interface Content {

@@ -158,6 +158,9 @@ export class FakeRegistry {
       sent: 0,
     }
     this.requests.push(seen)
+    response.once('close', () => {
+      if (!response.writableFinished) seen.brokenOff = true
+    })
     const fault = this.#take(seen)
     if (fault.silent) return
     const reply = this.#reply(request, url, body, fault)

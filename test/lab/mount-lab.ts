@@ -56,6 +56,7 @@ export class MountLab {
     this.socket = join(dir, 'm.sock')
     this.client = new MounterClient(this.socket)
     for (const folder of ['layers', 'data']) mkdirSync(join(dir, folder))
+    process.on('exit', this.#remove)
     this.#mounter = this.spawn()
   }
 
@@ -169,11 +170,18 @@ export class MountLab {
 
   async close(): Promise<void> {
     await this.#mounter.stop(2000)
+    process.off('exit', this.#remove)
+    this.registry.stop()
+    this.#remove()
+  }
+
+  /** Also at exit, where nothing can be waited for: what is mounted stays when its mounter is killed. */
+  readonly #remove = () => {
+    this.#mounter.signal('SIGKILL')
     for (const target of this.mounts().reverse()) {
       const { errno } = carryOut({ do: 'unmount', target, lazy: true })
       if (errno !== 0 && errno !== errnos.EINVAL) console.log(`${target} stays mounted: ${errno}`)
     }
-    this.registry.stop()
     rmSync(this.dir, { recursive: true, force: true })
   }
 }

@@ -31,13 +31,17 @@ export class LabNode {
   /** What others `--join`. */
   readonly p2p: string
 
-  /** Starts it; {@link ready} waits for it. */
+  /**
+   * Starts it; {@link ready} waits for it.
+   * @throws without a host, when one of its ports is taken: whoever answers there would pass for it
+   */
   constructor(init: NodeInit) {
     const local = init.host ? '127.0.0.1' : (init.address ?? '127.0.0.1')
     const dir = init.dir ?? join(init.host?.dir ?? '', 'shoal')
     if (!init.host && init.dir === undefined) throw new Error('a node without a host needs a folder')
-    mkdirSync(dir, { recursive: true })
     const base = init.host ? 4880 : 14880
+    if (!init.host) for (let port = base; port < base + 4; port++) refuseTaken(local, port)
+    mkdirSync(dir, { recursive: true })
     this.host = init.host
     this.dataDir = join(dir, 'data')
     this.mirror = `http://${local}:${base}`
@@ -54,7 +58,7 @@ export class LabNode {
     this.process = init.host ? init.host.spawn(command, options) : new LabProcess(command, options)
   }
 
-  /** Waits until it can serve. @throws with the end of its log when it ends before, or after `seconds` */
+  /** Waits until it can serve. @throws with the end of its log when it ends before, or after `seconds`, and ends it then */
   async ready(seconds = 40): Promise<this> {
     const end = performance.now() + seconds * 1000
     while (this.process.running && performance.now() < end) {
@@ -63,6 +67,8 @@ export class LabNode {
     }
     const where = this.host?.name ?? this.mirror
     const state = this.process.running ? `is not ready after ${seconds} s` : 'ended'
+    // Who waited for it knows nothing of it yet.
+    await this.process.kill()
     throw new Error(`the node on ${where} ${state}: ${this.process.logged().trim().slice(-2000) || 'its log is empty'}`)
   }
 
@@ -87,6 +93,15 @@ export class LabNode {
   #curl(path: string): Promise<Output> {
     const command = ['curl', '--silent', '--show-error', '--fail', '--max-time', '20', `${this.admin}${path}`]
     return this.host ? this.host.tryExec(command) : tryRun(command)
+  }
+}
+
+/** @throws when somebody listens there, or nobody can */
+function refuseTaken(hostname: string, port: number): void {
+  try {
+    Bun.listen({ hostname, port, exclusive: true, socket: { data() {} } }).stop(true)
+  } catch (error) {
+    throw new Error(`no node can be started on ${hostname}:${port}, end what listens there: ${error}`, { cause: error })
   }
 }
 

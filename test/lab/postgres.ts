@@ -83,10 +83,16 @@ export class LabPostgres {
     const log = join(dir, 'log')
     this.#process = host ? host.spawn(command, { log }) : new LabProcess(command, { log })
     const process = this.#process
-    await until('PostgreSQL takes connections', 20, () => {
-      if (!process.running) throw new Error(`PostgreSQL ended: ${process.logged()}`)
-      return Bun.spawnSync([join(postgresFolder!, 'pg_isready'), '--host', dir, '--port', String(port)]).success
-    })
+    try {
+      await until('PostgreSQL takes connections', 20, () => {
+        if (!process.running) throw new Error(`PostgreSQL ended: ${process.logged()}`)
+        return Bun.spawnSync([join(postgresFolder!, 'pg_isready'), '--host', dir, '--port', String(port)]).success
+      })
+    } catch (error) {
+      // Who waited for it knows nothing of it yet.
+      await process.kill()
+      throw error
+    }
   }
 
   /** By its socket, or by the address of its host. */

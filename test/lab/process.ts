@@ -1,4 +1,7 @@
-/** A long-running program of the lab, in a process group of its own so that nothing of it outlives the lab. */
+/**
+ * A long-running program of the lab, in a process group of its own so that nothing of it outlives the lab. No Ctrl-C
+ * reaches such a group: whatever runs is killed when this process ends, by SIGINT and SIGTERM too.
+ */
 import { closeSync, openSync, readFileSync } from 'node:fs'
 
 export interface SpawnOptions {
@@ -6,6 +9,26 @@ export interface SpawnOptions {
   readonly cwd?: string
   /** File that stdout and stderr are appended to. */
   readonly log: string
+}
+
+/** What runs now. Nothing listens to signals for the sake of none. */
+const living = new Set<LabProcess>()
+
+const killLiving = () => {
+  for (const each of living) each.signal('SIGKILL')
+}
+
+/** Ends this process, and with it come all listeners to its exit: also those of labs and folders, whoever is first. */
+const end = (signal: NodeJS.Signals) => process.exit(signal === 'SIGINT' ? 130 : 143)
+
+function lives(child: LabProcess): void {
+  if (living.size === 0) process.on('exit', killLiving).on('SIGINT', end).on('SIGTERM', end)
+  living.add(child)
+}
+
+function ended(child: LabProcess): void {
+  if (!living.delete(child) || living.size > 0) return
+  process.off('exit', killLiving).off('SIGINT', end).off('SIGTERM', end)
 }
 
 export class LabProcess {
@@ -28,6 +51,8 @@ export class LabProcess {
     } finally {
       closeSync(out)
     }
+    lives(this)
+    void this.#child.exited.then(() => ended(this))
   }
 
   get pid(): number {

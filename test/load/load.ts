@@ -71,10 +71,6 @@ export async function load(init: LoadInit, say: (line: string) => void = () => {
     flags: ['--mode', 'scheduler', '--no-mdns', '--log-level', 'warn'],
     ...(init.binary === undefined ? {} : { binary: init.binary }),
   })
-  // Also when this process is told to end: the node is in a process group of its own.
-  const kill = () => node.process.signal('SIGKILL')
-  const end = () => process.exit(1)
-  process.once('exit', kill).once('SIGTERM', end).once('SIGINT', end)
   let crowd: Crowd | undefined
   try {
     await node.ready()
@@ -103,7 +99,6 @@ export async function load(init: LoadInit, say: (line: string) => void = () => {
   } finally {
     crowd?.close()
     await node.process.stop()
-    process.off('exit', kill).off('SIGTERM', end).off('SIGINT', end)
     rmSync(dir, { recursive: true, force: true })
   }
 }

@@ -1,5 +1,5 @@
 /** The object store backend before a real one, OpenStack Swift. */
-import { afterAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,13 +18,16 @@ const missing = await LabS3.missing()
 if (missing !== undefined) {
   console.warn(`skipped: an object store, ${missing}`)
 } else {
-  const dir = await mkdtemp(join(tmpdir(), 'shoal-s3-'))
+  let dir: string
   let running: Promise<LabS3> | undefined
   // One for all, for a start takes a second.
   const store = () => {
     running ??= LabS3.start({ dir })
     return running
   }
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'shoal-s3-'))
+  })
   afterAll(async () => {
     await (await running)?.stop()
     await rm(dir, { recursive: true, force: true })

@@ -8,13 +8,14 @@ import { decodeIndex } from '../../../src/layer-index/decode.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
 
 const main = join(import.meta.dir, '../../../src/main.ts')
-const dir = mkdtempSync(join(tmpdir(), 'shoal-layer-index-'))
+let dir: string
 const at = (name: string) => join(dir, name)
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
 const tar = pack()
 let layer = Buffer.alloc(0)
 beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'shoal-layer-index-'))
   tar.entry({ name: 'bin/program' }, Buffer.from('a program that says nothing '.repeat(90_000)))
   tar.finalize()
   const parts: Buffer[] = []
