@@ -1,5 +1,6 @@
 /** Has an engine take what was written, and looks whether it did. */
 import type { Disk } from './disk.ts'
+import { listsMirrors, withMirrors } from './docker.ts'
 import type { Engine, Plan } from './plan.ts'
 import { findRunning, mirrorsOfDockerd, type Running, socketsOf, uses } from './running.ts'
 import type { Setting } from './setup.ts'
@@ -35,25 +36,48 @@ export async function applied({ engine, file }: Setting, effect: Plan['effect'],
   const look = () => (engine === 'docker' ? dockerdUses(running, file, disk) : Promise.resolve(undefined))
   const before = await look()
   if (before?.current) return { state: 'in-use', said: `${who} uses what ${file} has: ${before.said}` }
-  try {
+  let now = before
+  const tell = async () => {
     process.kill(running.pid, 'SIGHUP')
+    for (let tries = 0; tries < looks && now && !now.current; tries++) {
+      await Bun.sleep(lookEveryMs)
+      now = (await look()) ?? now
+    }
+  }
+  try {
+    if (engine === 'docker') await withList(disk, file, tell)
+    else await tell()
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     return { state: 'failed', said: `${who} could not be told to read ${file}: ${why}` }
   }
   // Who cannot be asked is believed to have listened.
-  if (!before) return { state: 'told', said: `${who} was told to read ${file} (SIGHUP)` }
-  let now = before
-  for (let tries = 0; tries < looks && !now.current; tries++) {
-    await Bun.sleep(lookEveryMs)
-    now = (await look()) ?? now
-  }
+  if (!now) return { state: 'told', said: `${who} was told to read ${file} (SIGHUP)` }
   return now.current
     ? { state: 'in-use', said: `${who} read ${file} (SIGHUP, no restart): ${now.said}` }
     : {
         state: 'failed',
         said: `${who} was told to read ${file} and did not take it; its log says why. It has ${now.said}`,
       }
+}
+
+/**
+ * Of a file without a list of mirrors dockerd believes that nothing is said of them, and goes on with those that it has. So it
+ * reads an empty list, and the file is then as it was, byte for byte.
+ */
+async function withList(disk: Disk, file: string, tell: () => Promise<void>): Promise<void> {
+  const before = disk.read(file)
+  if (listsMirrors(before, file)) return tell()
+  const after = withMirrors(before, file, [], [])
+  const manner = disk.manner(file)
+  const folders = disk.missingFolders(file)
+  disk.write([{ path: file, before, after }])
+  try {
+    await tell()
+  } finally {
+    disk.write([{ path: file, before: after, after: before }], () => manner)
+    disk.removeFolders(folders)
+  }
 }
 
 /** Undefined if it cannot be asked. */

@@ -43,6 +43,12 @@ export function withoutMirrors(whole: string, path: string, mirrors: Mirrors, be
   return mark + checked(body, after, path)
 }
 
+/** False where it says nothing of mirrors, not even that there are none. @throws {Refusal} */
+export function listsMirrors(whole: string | undefined, path: string): boolean {
+  const { body } = textOf(whole ?? '')
+  return body.trim() !== '' && read(body, path).listed !== undefined
+}
+
 interface Read {
   readonly root: Node
   /** The value of `registry-mirrors`, and what it lists. */

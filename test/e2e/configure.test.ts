@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { Containerd } from '../lab/engines/containerd.ts'
 import { type DockerHub, startDockerHub } from '../lab/engines/docker-hub.ts'
@@ -111,6 +120,19 @@ describe.skipIf(obstacle !== undefined)('shoal configure, with real engines', ()
       expect(existsSync(join(file, '..', 'undo'))).toBe(false)
       await engine.docker('pull', 'app:v1')
       await until('dockerd asks the hub itself', 5, () => asked('docker') > 0)
+    })
+
+    test('has no mirror after an undo where its file said nothing of mirrors either', async () => {
+      const { 'registry-mirrors': _, ...others } = JSON.parse(before)
+      const unsaid = JSON.stringify(others)
+      writeFileSync(file, unsaid)
+      chmodSync(file, 0o640)
+      expect(await configure()).toMatchObject({ done: true, outcome: { state: 'in-use' } })
+      expect(await used()).toContain(`${local}/`)
+      expect(await configure('--undo')).toMatchObject({ done: true, outcome: { state: 'in-use' } })
+      expect((await used()) ?? []).toEqual([])
+      expect(readFileSync(file, 'utf8')).toBe(unsaid)
+      expect(statSync(file).mode & 0o777).toBe(0o640)
     })
   })
 
