@@ -55,8 +55,10 @@ export class MountLab {
     this.#init = init
     this.socket = join(dir, 'm.sock')
     this.client = new MounterClient(this.socket)
-    for (const folder of ['layers', 'data']) mkdirSync(join(dir, folder))
     process.on('exit', this.#remove)
+    // As on a host with systemd: what is unmounted here is so for who has copied all mounts, as each `ip netns exec` does.
+    for (const how of [['--bind', dir], ['--make-shared']]) Bun.spawnSync(['mount', ...how, dir])
+    for (const folder of ['layers', 'data']) mkdirSync(join(dir, folder))
     this.#mounter = this.spawn()
   }
 
@@ -161,7 +163,7 @@ export class MountLab {
   mounts(): string[] {
     return mountTable()
       .map(({ target }) => target)
-      .filter((target) => target.startsWith(this.dir))
+      .filter((target) => target.startsWith(`${this.dir}/`))
   }
 
   log(): string {
@@ -178,7 +180,7 @@ export class MountLab {
   /** Also at exit, where nothing can be waited for: what is mounted stays when its mounter is killed. */
   readonly #remove = () => {
     this.#mounter.signal('SIGKILL')
-    for (const target of this.mounts().reverse()) {
+    for (const target of [...this.mounts().reverse(), this.dir]) {
       const { errno } = carryOut({ do: 'unmount', target, lazy: true })
       if (errno !== 0 && errno !== errnos.EINVAL) console.log(`${target} stays mounted: ${errno}`)
     }
