@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { Failure, type FailureCode, isFailureCode } from './failure.ts'
+import { Failure, type FailureCode, isFailureCode, turnsAway } from './failure.ts'
 
 describe('an engine that asks for what', () => {
   test.each<FailureCode>([
@@ -30,4 +30,10 @@ test('a code that another node sent is taken only if it is one', () => {
   expect(isFailureCode('denied')).toBe(true)
   expect(isFailureCode('toString')).toBe(false)
   expect(isFailureCode('')).toBe(false)
+})
+
+test('what turns one node away may pass for nobody soon; what has no code, or a code that nobody knows, may', () => {
+  const codes: string[] = ['denied', 'unauthorized', 'no-blob', 'no-manifest', 'no-name', 'not-listed']
+  expect(codes.filter(turnsAway)).toEqual(codes)
+  expect([undefined, '', 'toString', 'unavailable', 'too-many', 'no-space', 'cancelled'].filter(turnsAway)).toEqual([])
 })

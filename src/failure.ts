@@ -63,6 +63,23 @@ const kinds = {
 
 export type FailureCode = keyof typeof kinds
 
+const turningAway: ReadonlySet<string> = new Set<FailureCode>([
+  'denied',
+  'unauthorized',
+  'no-blob',
+  'no-manifest',
+  'no-name',
+  'not-listed',
+])
+
+/**
+ * A source, or the settings of a node, do not give it to that node: asked again soon, it hears the same, and another node
+ * perhaps not. For codes that another node sent too.
+ */
+export function turnsAway(code: string | undefined): boolean {
+  return code !== undefined && turningAway.has(code)
+}
+
 /** For codes that another node sent. */
 export function isFailureCode(text: string): text is FailureCode {
   return Object.hasOwn(kinds, text)

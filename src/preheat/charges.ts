@@ -4,7 +4,7 @@
  */
 
 import type { NodeId } from '../cluster/node-info.ts'
-import { isFailureCode } from '../failure.ts'
+import { turnsAway } from '../failure.ts'
 import type { JobState } from '../state/state.ts'
 import type { ErrandReply } from './errand.ts'
 import type { PreheatNode } from './preheats.ts'
@@ -63,7 +63,7 @@ export function heard(charge: Charge, reply: ErrandReply, now: number, everyMs: 
     case 'failed': {
       const reason = message ?? 'it gave no reason'
       const failures = charge.failures + 1
-      if (failures >= mostFailures || !mayPass(code)) return { ...next, state: 'failed', failures, reason }
+      if (failures >= mostFailures || turnsAway(code)) return { ...next, state: 'failed', failures, reason }
       return { ...next, state: 'running', failures, reason, tell: true, dueAt: now + chargeTimes.againAfter }
     }
   }
@@ -101,18 +101,3 @@ export function outcome(charges: readonly Charge[]): { state: 'done' | 'failed';
 export function askEvery(nodes: number): number {
   return Math.max(chargeTimes.askEvery, nodes * 2)
 }
-
-/** Denied, or not there, it is so ten seconds later too. */
-function mayPass(code: string | undefined): boolean {
-  if (code === undefined || !isFailureCode(code)) return true
-  return !lasting.has(code)
-}
-
-const lasting: ReadonlySet<string> = new Set([
-  'denied',
-  'unauthorized',
-  'no-blob',
-  'no-manifest',
-  'no-name',
-  'not-listed',
-])

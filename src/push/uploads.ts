@@ -85,8 +85,9 @@ export class Uploads {
 
   /** The one that nobody has done anything with for longest, and for long enough. */
   #rested(): Upload | undefined {
-    const [first] = [...this.#byId.values()].toSorted((a, b) => b.idleMs - a.idleMs)
-    return first && first.idleMs >= restMs ? first : undefined
+    let longest: Upload | undefined
+    for (const upload of this.#byId.values()) if (!longest || upload.idleMs > longest.idleMs) longest = upload
+    return longest && longest.idleMs >= restMs ? longest : undefined
   }
 
   #spool() {

@@ -17,7 +17,7 @@ import { announceEvery } from '../cluster/member-table.ts'
 import type { Mode } from '../cluster/node-info.ts'
 import { ownerOf } from '../cluster/rendezvous.ts'
 import { apart } from '../cluster/zone.ts'
-import type { FailureCode } from '../failure.ts'
+import { turnsAway } from '../failure.ts'
 import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Asked, Decision, DescribedSwarm, SwarmNode } from './decision.ts'
@@ -57,15 +57,6 @@ const fetcherPenaltyMs = 30_000
 /** A node that holds nothing and has been silent about the blob for so long does not want it any more. */
 const emptyMs = 60_000
 const youngMs = 3000
-/** Codes with which a source, or the settings of a node, turn one node away and perhaps not another. */
-const turnsAway: ReadonlySet<string | undefined> = new Set<FailureCode>([
-  'denied',
-  'unauthorized',
-  'no-blob',
-  'no-manifest',
-  'no-name',
-  'not-listed',
-])
 /** Decisions kept for an operator to see: so many for each of the swarms that were asked about last. */
 const decisionsKept = 8
 const swarmsExplained = 256
@@ -232,7 +223,7 @@ export class Swarms {
     }
     if (this.#wholeElsewhere(swarm, asked, asker, now)) return undefined
     // The asking node's own credentials may do: it is the one with the engine.
-    const turnedAway = turnsAway.has(refused?.refused) && !asked.readers
+    const turnedAway = turnsAway(refused?.refused) && !asked.readers
     const id = turnedAway ? asker : this.#chooseFetcher(swarm, asked, asker, now)
     reasons.push(`${id}${id === asker ? ', which asks,' : ''} reads the source`)
     swarm.fetcher = leadOf(id, now, !asked.part)

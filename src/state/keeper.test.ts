@@ -1,23 +1,14 @@
-import { afterEach, expect, test } from 'bun:test'
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { expect, test } from 'bun:test'
+import { copyFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { stateFiles } from '../../test/fakes/state-files.ts'
 import { systemClock } from '../clock.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { openState } from './open-state.ts'
 import { openSqlite } from './sqlite.ts'
 
-const folders: string[] = []
-afterEach(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
-})
-
-function file(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'shoal-state-'))
-  folders.push(folder)
-  return join(folder, 'state.db')
-}
+const file = stateFiles()
 
 const start = (of: string, node: string) =>
   openState({ dataDir: dirname(of), node, clock: systemClock, log: silentLog, metrics: createMetrics() })

@@ -79,8 +79,8 @@ const steps: readonly ((dialect: Dialect) => readonly string[])[] = [
 
 /**
  * Each database begins somewhere else among numbers of nine digits, a multiple of a thousand (a file so much further on
- * with each node that it comes to). For a job is asked for by its
- * number alone, at nodes that need not share a database: two jobs of one number would be taken for each other.
+ * with each node that it comes to). For a job is asked for by its number alone, at nodes that need not share a database:
+ * two jobs of one number would be taken for each other.
  */
 export function firstJob(): number {
   const [random] = crypto.getRandomValues(new Uint32Array(1))

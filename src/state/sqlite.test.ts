@@ -1,10 +1,10 @@
 import { Database } from 'bun:sqlite'
-import { afterEach, describe, expect, test } from 'bun:test'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { describe, expect, test } from 'bun:test'
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
 import { RecordedLog } from '../../test/fakes/registry-source.ts'
+import { stateFiles } from '../../test/fakes/state-files.ts'
 import { systemClock } from '../clock.ts'
 import { digestOf } from '../oci/digest.ts'
 import { parseTag } from '../oci/reference.ts'
@@ -14,16 +14,7 @@ import { openState } from './open-state.ts'
 import type { Sql } from './sql.ts'
 import { openSqlite, openSqliteFile } from './sqlite.ts'
 
-const folders: string[] = []
-afterEach(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
-})
-
-function file(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'shoal-state-'))
-  folders.push(folder)
-  return join(folder, 'state.db')
-}
+const file = stateFiles()
 
 describeState(
   'SQLite',

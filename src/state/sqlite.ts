@@ -65,11 +65,13 @@ export async function openSqlite(path: string, log: Log = silentLog): Promise<St
  * else. So it may do something else after so many.
  */
 const turnsAtOnce = 16
-const isQuestion = /^\s*SELECT\b/i
 const breath = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /** Bytes after which the log is brought into the file. */
 const longestLog = 4 * 1024 * 1024
+
+/** A statement that changes nothing. */
+const isQuestion = /^\s*SELECT\b/i
 
 class SqliteSql implements OpenSql {
   readonly dialect = sqlite

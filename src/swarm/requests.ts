@@ -32,6 +32,7 @@ export class Requests {
   get queued(): number {
     return this.#queued
   }
+
   /** The one that was sent first. */
   get oldest(): Request | undefined {
     for (const request of this.#all.values()) if (!request.queued) return request
