@@ -3,7 +3,10 @@
  * have keys and passwords in them, and new privileges. The last two are told to the kernel (prctl(2)); a host on which
  * that is not to be had loses nothing else.
  */
-import { dlopen, FFIType } from 'bun:ffi'
+import { FFIType } from 'bun:ffi'
+import { cLibrary } from './c-library.ts'
+
+const { i32, u64 } = FFIType
 
 const setDumpable = 4
 const setNoNewPrivileges = 38
@@ -14,7 +17,7 @@ export function harden(): string | undefined {
   process.umask(0o077)
   if (process.platform !== 'linux') return undefined
   try {
-    const prctl = library()
+    const { prctl } = cLibrary({ prctl: { args: [i32, u64, u64, u64, u64], returns: i32 } })
     // Neither is dumped nor can be looked into by other processes of its user. Programs it starts can be.
     const dumped = prctl(setDumpable, 0, 0, 0, 0)
     // For this thread and what it starts, such as credential helpers: a setuid bit means nothing to them.
@@ -22,16 +25,5 @@ export function harden(): string | undefined {
     return dumped === 0 && privileged === 0 ? undefined : 'the kernel refused: a crash may leave a core dump'
   } catch (error) {
     return `${(error as Error).message}: a crash may leave a core dump`
-  }
-}
-
-/** glibc, or musl, whose one library is named after the machine. */
-function library() {
-  const { i32, u64 } = FFIType
-  const symbols = { prctl: { args: [i32, u64, u64, u64, u64], returns: i32 } } as const
-  try {
-    return dlopen('libc.so.6', symbols).symbols.prctl
-  } catch {
-    return dlopen(`libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`, symbols).symbols.prctl
   }
 }

@@ -2,7 +2,8 @@
  * sd_notify(3): what a service tells the manager that started it, as datagrams to the socket that $NOTIFY_SOCKET names.
  * Neither Bun nor node:dgram has unix datagrams, so the four calls go to the C library.
  */
-import { dlopen, FFIType, ptr } from 'bun:ffi'
+import { FFIType, ptr } from 'bun:ffi'
+import { cLibrary } from './c-library.ts'
 
 export type Variables = Readonly<Record<string, string | undefined>>
 
@@ -41,18 +42,14 @@ export function notifier({ NOTIFY_SOCKET }: Variables): ((message: string) => vo
   }
 }
 
-/** glibc, or musl, whose one library is named after the machine. */
 function library() {
   const { i32, u32, u64, i64, ptr: pointer } = FFIType
-  const symbols = {
-    socket: { args: [i32, i32, i32], returns: i32 },
-    sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64 },
-  } as const
-  const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
-  for (const name of ['libc.so.6', `libc.musl-${machine}.so.1`]) {
-    try {
-      return dlopen(name, symbols).symbols
-    } catch {}
+  try {
+    return cLibrary({
+      socket: { args: [i32, i32, i32], returns: i32 },
+      sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64 },
+    })
+  } catch {
+    return undefined
   }
-  return undefined
 }

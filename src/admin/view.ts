@@ -4,14 +4,14 @@
  */
 import { z } from 'zod'
 import type { MountedFacts } from '../lazy/mounted.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import type { Preheats } from '../preheat/preheats.ts'
 import type { Replicating } from '../replicate/progress.ts'
 import type { TagIndex } from '../state/state.ts'
 import { type LogLevel, logLevels } from '../telemetry/log.ts'
 import type { KeepingView } from './home.ts'
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 const count = z.number().int().min(0)
 const rate = z.number().min(0)
 const time = z.iso.datetime()

@@ -1,12 +1,11 @@
 /** What seeds ask each other so that each has a copy of what the others know of tags and of what repositories contain. */
 import { z } from 'zod'
 import { nodeIdSchema } from '../cluster/node-info.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import type { ContentChange, TagChange } from '../state/state.ts'
 import type { Call } from '../wire/calls.ts'
 import { repositorySchema, tagSchema } from '../wire/messages.ts'
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 const short = z.string().max(512)
 const mostChanges = 500

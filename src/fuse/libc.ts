@@ -2,7 +2,8 @@
  * The system calls that FUSE, mounts and their upgrade need and that the runtime does not offer. Results are as in C:
  * -1 and {@link errno}. On Linux only, with glibc or musl; loaded when first used.
  */
-import { dlopen, FFIType, ptr, read } from 'bun:ffi'
+import { FFIType, ptr, read } from 'bun:ffi'
+import { cLibrary } from '../c-library.ts'
 
 const { i32, i64, u32, u64, ptr: pointer } = FFIType
 
@@ -27,13 +28,7 @@ const symbols = {
   __errno_location: { args: [], returns: pointer },
 } as const
 
-function load() {
-  try {
-    return dlopen('libc.so.6', symbols).symbols
-  } catch {
-    return dlopen(`libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`, symbols).symbols
-  }
-}
+const load = () => cLibrary(symbols)
 
 let loaded: ReturnType<typeof load> | undefined
 

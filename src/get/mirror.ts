@@ -7,6 +7,7 @@ import { type Digest, digestOf, isDigest, shortDigest } from '../oci/digest.ts'
 import { isOrigin } from '../oci/file.ts'
 import { acceptManifests, maxManifestBytes, mediaTypeOf } from '../oci/media.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
+import { digestSchema } from '../oci/schemas.ts'
 import type { Manifest } from './image.ts'
 
 export interface MirrorOptions {
@@ -40,7 +41,7 @@ export interface FileFacts {
 }
 
 const fileSchema = z.object({
-  digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)),
+  digest: digestSchema,
   size: z.number().int().min(0),
 })
 

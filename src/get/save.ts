@@ -5,8 +5,9 @@ import pLimit from 'p-limit'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
-import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { formatReference, formatRepository, type Reference, type Repository } from '../oci/reference.ts'
+import { digestSchema } from '../oci/schemas.ts'
 import { type Fetch, fill, type Section, type Told } from './fill.ts'
 import { type Entry, type Image, imageOf, indexWith, layoutFile, type Part, pathOf } from './image.ts'
 import type { Mirror } from './mirror.ts'
@@ -38,7 +39,7 @@ const atOnce = 3
 
 const entrySchema = z.object({
   mediaType: z.string(),
-  digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)),
+  digest: digestSchema,
   size: z.number(),
   platform: z.record(z.string(), z.string()).optional(),
   annotations: z.record(z.string(), z.string()).default({}),

@@ -1,13 +1,12 @@
 /** What a node asks the seeds that keep a repository of the cluster's own. They answer from what they know themselves. */
 import { z } from 'zod'
-import { type Digest, isDigest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
 import type { Location, Resolved, Stat } from '../source/source.ts'
 import type { Call } from '../wire/calls.ts'
 import { locationSchema, repositorySchema, tagSchema } from '../wire/messages.ts'
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 const mediaType = z.string().max(255)
 const size = z.number().int().min(0).max(mostBlobBytes)
 

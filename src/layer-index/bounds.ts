@@ -2,9 +2,10 @@
  * What a process may use that makes an index: layers are strangers' bytes. It looks at what it has used as it reads,
  * so that it can say what was too much, and the kernel stops it when it no longer looks.
  */
-import { dlopen, FFIType, ptr } from 'bun:ffi'
+import { FFIType, ptr } from 'bun:ffi'
 import { writeFileSync } from 'node:fs'
 import { constants, setPriority, totalmem } from 'node:os'
+import { cLibrary } from '../c-library.ts'
 import { Failure } from '../failure.ts'
 import { mostIndexBytes } from './limits.ts'
 
@@ -69,20 +70,14 @@ export function confine({ seconds }: Bounds, mostFileBytes = mostIndexBytes): vo
 const endWithParent = 1
 const [cpuSeconds, fileBytes, coreBytes] = [0, 1, 4]
 
-/** glibc, or musl, whose one library is named after the machine. */
 function library() {
   const { i32, u64, ptr: pointer } = FFIType
-  const symbols = {
-    prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
-    setrlimit: { args: [i32, pointer], returns: i32 },
-  } as const
-  const musl = `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`
-  for (const name of ['libc.so.6', musl]) {
-    try {
-      return dlopen(name, symbols).symbols
-    } catch {
-      // The next one.
-    }
+  try {
+    return cLibrary({
+      prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+      setrlimit: { args: [i32, pointer], returns: i32 },
+    })
+  } catch {
+    return undefined
   }
-  return undefined
 }

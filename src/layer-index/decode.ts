@@ -7,7 +7,7 @@ import { equals } from 'uint8arrays/equals'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import type { Points } from '../zran/points.ts'
 import { mostPoints } from '../zran/spacing.ts'
 import { mostChunks } from './columns.ts'
@@ -17,7 +17,6 @@ import { mostHeadBytes, mostIndexBytes, mostLayerBytes, mostMetadataBytes, mostP
 import { VarintReader } from './varint.ts'
 
 const whole = (most: number) => z.number().int().min(0).max(most)
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value))
 const section = (most: number) => z.object({ packed: whole(mostIndexBytes), unpacked: whole(most) })
 /** Of two and four numbers apiece, eight bytes at most each. */
 const facts = z.object({

@@ -1,15 +1,15 @@
 /** What nodes ask seeds about layers: their indexes, and what of them starts of containers read first. */
 import { z } from 'zod'
 import { type NodeId, nodeIdSchema } from '../cluster/node-info.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Repository } from '../oci/reference.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
 import type { Call } from '../wire/calls.ts'
 import { repositorySchema } from '../wire/messages.ts'
 import { mostReads } from './reads.ts'
 import { type IndexStatement, mostIndexBytes } from './statement.ts'
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 const bytes = z
   .number()
   .int()

@@ -7,10 +7,10 @@ import { parseJson } from '../json.ts'
 import { factsOf } from '../layer-index/decode.ts'
 import { preambleBytes } from '../layer-index/encode.ts'
 import { mostHeadBytes } from '../layer-index/limits.ts'
-import { algorithmOf, type Digest, isDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest } from '../oci/digest.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import type { LayerFile, Maker } from './maker.ts'
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 const outcomeSchema = z.object({
   layer: digest,
   diffId: digest,

@@ -4,11 +4,10 @@
  */
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 
 /** Of what is told, each. Who tells keeps to them, for it is cut there and refused here. */
 export const most = { mounts: 1024, layers: 2048, whole: 16, holders: 8, name: 512, path: 4096, sentence: 512 } as const

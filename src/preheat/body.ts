@@ -6,7 +6,8 @@ import { z } from 'zod'
 import { nodeIdSchema } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import { isPlatform } from '../get/platform.ts'
-import { type Digest, digestOf, hexOf, isDigest } from '../oci/digest.ts'
+import { digestOf, hexOf } from '../oci/digest.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import { plainText } from '../printable.ts'
 import type { Job } from '../state/state.ts'
 import { canonical, type Root, repositoryOfName } from './parts.ts'
@@ -20,7 +21,6 @@ const leastPinMs = 60_000
 const mostPinMs = 10 * 365 * 86_400_000
 
 const amount = z.number().int().min(0)
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 export const stateSchema = z.enum(['pending', 'running', 'done', 'failed', 'cancelled'])
 
 export const nodeSchema = z.object({

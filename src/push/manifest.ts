@@ -2,8 +2,9 @@
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { parseJson } from '../json.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
 import { isElsewhere, isManifest, manifestTypes } from '../oci/media.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import type { BlobKind } from '../store/blob-store.ts'
 
 export interface Part {
@@ -21,7 +22,6 @@ export interface ManifestFacts {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 const mediaType = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/)
 const descriptor = z.object({ mediaType, digest, size: z.number().int().min(0) })
 const mostParts = 10_000

@@ -4,10 +4,8 @@
  */
 import { Database } from 'bun:sqlite'
 import { z } from 'zod'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import { type Info, type Kind, type Labels, ownLabels, Refusal, refLabel, type Usage } from './snapshot.ts'
-
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value))
 
 /** What the mounter has to be told of a layer, so that it mounts it. */
 export const layerSchema = z.object({

@@ -3,8 +3,9 @@
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { lru } from '../lru.ts'
-import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
 import { formatRepository, parseReference, type Repository } from '../oci/reference.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import type { Layer } from './catalog.ts'
 import type { Labels } from './snapshot.ts'
 import type { Asked } from './snapshots.ts'
@@ -30,7 +31,6 @@ const layerLabels = ['containerd.io/snapshot/cri.layer-digest', 'containerd.io/s
 /** Images whose layers are remembered; one takes some kB. */
 const mostImages = 1000
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value))
 const manifestSchema = z.object({
   layers: z.array(z.object({ digest, mediaType: z.string().max(255), size: z.number().int().min(0) })).max(1000),
 })

@@ -12,13 +12,13 @@ import { parseJson } from '../json.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { fileAt, isOrigin } from '../oci/file.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
+import { digestSchema as digest } from '../oci/schemas.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
 import { wireRules } from './rules.ts'
 
 export const maxControlBytes = 1024 * 1024
 export const maxFrameBytes = 512 * 1024
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest')
 /** Whoever says a size makes others set up as many pieces. */
 const size = z.number().int().min(0).max(mostBlobBytes)
 const mostPiece = 0xff_ffff

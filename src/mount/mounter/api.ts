@@ -1,6 +1,6 @@
 /** The mounter's API on its unix socket: what goes over it, for its server and all clients. */
 import { z } from 'zod'
-import { type Digest, isDigest } from '../../oci/digest.ts'
+import { digestSchema as digest } from '../../oci/schemas.ts'
 
 /**
  * Grows when a request or an answer changes in a way that the other side must know. Every answer carries it as header
@@ -12,7 +12,6 @@ export const versionHeader = 'shoal-mounter-version'
 export const usualSocket = '/run/shoal-mounter/mounter.sock'
 export const usualDataDir = '/var/lib/shoal-mounter'
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'expected a digest')
 const bytes = z.number().int().min(0)
 const origin = z.url({ protocol: /^https?$/ }).max(300)
 const path = z.string().min(1).max(4096).startsWith('/', 'expected an absolute path')

@@ -4,9 +4,10 @@ import { Failure } from '../../failure.ts'
 import type { Mirror } from '../../get/mirror.ts'
 import { choose, type Platform } from '../../get/platform.ts'
 import { parseJson } from '../../json.ts'
-import { type Digest, digestOf, isDigest } from '../../oci/digest.ts'
+import { type Digest, digestOf } from '../../oci/digest.ts'
 import { contentsOf, type Descriptor } from '../../oci/media.ts'
 import type { Reference } from '../../oci/reference.ts'
+import { digestSchema } from '../../oci/schemas.ts'
 import type { MountFacts } from './api.ts'
 
 export interface ImageLayer extends Descriptor {
@@ -49,7 +50,7 @@ const configSchema = z.object({
   os: z.string().default('linux'),
   architecture: z.string().optional(),
   variant: z.string().optional(),
-  rootfs: z.object({ diff_ids: z.array(z.custom<Digest>((value) => typeof value === 'string' && isDigest(value))) }),
+  rootfs: z.object({ diff_ids: z.array(digestSchema) }),
   config: z
     .object({
       // biome-ignore-start lint/style/useNamingConvention: as image configurations have it

@@ -1,10 +1,8 @@
 /** What the mounter must know again after it was replaced: a small file, written whole before what it says is used. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
-import { type Digest, isDigest } from '../../oci/digest.ts'
+import { digestSchema as digest } from '../../oci/schemas.ts'
 import { mountSchema, nodeSchema } from './api.ts'
-
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value))
 
 export const layerStateSchema = z.object({
   id: z.string(),
