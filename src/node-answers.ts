@@ -9,7 +9,6 @@ import type { Rights } from './rights/rights.ts'
 import type { Scheduler } from './scheduler/service.ts'
 import type { Seeder } from './swarm/seeder.ts'
 import type { Swarm } from './swarm/swarm.ts'
-import type { ClusterVitals } from './vitals.ts'
 import type { Inbound } from './wire/wire.ts'
 
 export interface Answering {
@@ -23,11 +22,10 @@ export interface Answering {
   readonly rights: Rights
   readonly tags: Tags
   readonly parts: Parts
-  readonly vitals: ClusterVitals
 }
 
 export function inboundOf(answering: Answering): Inbound {
-  const { modes, membership, swarm, seeder, scheduler, schedule, rights, tags, parts, vitals } = answering
+  const { modes, membership, swarm, seeder, scheduler, schedule, rights, tags, parts } = answering
   const roster = new Roster(membership)
   return {
     opened: () => swarm.opened(),
@@ -45,6 +43,5 @@ export function inboundOf(answering: Answering): Inbound {
       return { epoch: membership.self.epoch, ...(told ? {} : { all: true }), ...roster.since(announce.known) }
     },
     resolve: (request) => ('tag' in request ? tags.answer(request) : parts.answer(request)),
-    vitals: (request) => vitals.own(request),
   }
 }

@@ -44,7 +44,7 @@ import type { Location } from './source/source.ts'
 import { Sources } from './source/sources.ts'
 import { DiskStore } from './store/disk-store.ts'
 import { History, readTotals, spans } from './telemetry/history.ts'
-import { ClusterVitals } from './vitals.ts'
+import { ClusterVitals, vitalsCall } from './vitals.ts'
 import { Network } from './wire/network.ts'
 
 export interface RunningNode {
@@ -261,6 +261,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     ends.defer(stopRemembering)
 
     const vitals = new ClusterVitals({ membership, outbound, swarm, history, metrics, rates, clock })
+    network.calls.on(vitalsCall, (request) => vitals.own(request))
 
     const engine: Engine = engineOf({
       setting: settings.engine.content,
@@ -275,7 +276,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       log,
     })
 
-    const answers = inboundOf({ modes, membership, swarm, seeder, scheduler, schedule, rights, tags, parts, vitals })
+    const answers = inboundOf({ modes, membership, swarm, seeder, scheduler, schedule, rights, tags, parts })
     const inbound = tracing?.inbound(answers) ?? answers
     home.join(network)
     kept?.join(network, bans, (repository) => home.lasting(repository))

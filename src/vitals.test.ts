@@ -7,8 +7,8 @@ import { Failure } from './failure.ts'
 import { Meter } from './meter.ts'
 import { repositoryOf } from './oci/reference.ts'
 import { History } from './telemetry/history.ts'
-import { ClusterVitals, mostAsked, readings, together } from './vitals.ts'
-import { type Vitals, type VitalsRequest, vitalsSchema } from './wire/messages.ts'
+import { ClusterVitals, mostAsked, readings, together, type Vitals, type VitalsRequest, vitalsCall } from './vitals.ts'
+import type { Outbound } from './wire/wire.ts'
 
 const others: Vitals = {
   rates: { received: 5, sent: 6, source: 7 },
@@ -32,10 +32,11 @@ beforeEach(() => {
   vitals = new ClusterVitals({
     membership,
     outbound: {
-      vitals: async ({ id }, request) => {
+      call: (async ({ id }, call, request) => {
+        expect(call.name).toBe('vitals')
         asked.push(id)
-        return answer(request)
-      },
+        return answer(request as VitalsRequest)
+      }) as Outbound['call'],
     },
     swarm,
     history,
@@ -57,7 +58,7 @@ test('a node tells how far it is with what it fetches, and what of it comes from
   void node.content.open(repositoryOf('docker.io', 'library/debian'), digest).catch(() => {})
   await node.clock.run(500)
   node.metrics.sourceBytes.inc({ source: 'docker.io' }, 524_288)
-  const own = vitalsSchema.parse(await vitals.own({}))
+  const own = vitalsCall.reply.parse(await vitals.own({}))
   expect(own.pulling).toEqual({ size: 1_000_000, have: 500_000 })
   expect(own.flows).toEqual([{ from: 'source', rate: expect.any(Number) }])
   expect(own.totals).toEqual({ engines: 0, source: 524_288, received: 0, sent: 0 })

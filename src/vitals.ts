@@ -4,22 +4,52 @@
  */
 
 import pLimit from 'p-limit'
+import { z } from 'zod'
 import type { ClusterFacts, ClusterHistoryFacts, HistorySpan } from './admin/view.ts'
 import type { Clock } from './clock.ts'
 import type { Membership } from './cluster/membership.ts'
-import type { NodeInfo } from './cluster/node-info.ts'
+import { type NodeInfo, nodeIdSchema } from './cluster/node-info.ts'
 import { lru } from './lru.ts'
 import type { Meter } from './meter.ts'
 import { downloadFacts } from './node-view.ts'
 import type { Swarm } from './swarm/swarm.ts'
 import { type History, readTotals, type Sample, spans } from './telemetry/history.ts'
 import type { Metrics } from './telemetry/metrics.ts'
-import type { Vitals, VitalsRequest } from './wire/messages.ts'
+import type { Call } from './wire/calls.ts'
 import type { Outbound } from './wire/wire.ts'
+
+const amount = z.number().int().min(0)
+
+const vitalsSchema = z.object({
+  /** Bytes per second. */
+  rates: z.object({ received: amount, sent: amount, source: amount }),
+  /** Bytes since the start: given to engines, read at sources, from other nodes and to them. */
+  totals: z.object({ engines: amount, source: amount, received: amount, sent: amount }),
+  /** All that is fetched now, taken together; of what has no size yet nothing is counted. */
+  pulling: z.object({ size: amount, have: amount }).optional(),
+  /** Bytes per second from nodes, and from the `source`. */
+  flows: z.array(z.object({ from: z.union([nodeIdSchema, z.literal('source')]), rate: amount })).max(64),
+  /** How many ms ago, then totals at that time: given to engines, read at sources. Oldest first. */
+  history: z
+    .array(z.tuple([amount, amount, amount]))
+    .max(100)
+    .optional(),
+})
+export type Vitals = z.infer<typeof vitalsSchema>
+
+const vitalsRequestSchema = z.object({ history: z.enum(['30m', '24h']).optional() })
+export type VitalsRequest = z.infer<typeof vitalsRequestSchema>
+
+/** What do you move right now, and, if asked, what did you of late? For an operator's eyes. */
+export const vitalsCall: Call<VitalsRequest, Vitals> = {
+  name: 'vitals',
+  request: vitalsRequestSchema,
+  reply: vitalsSchema,
+}
 
 export interface VitalsParts {
   readonly membership: Membership
-  readonly outbound: Pick<Outbound, 'vitals'>
+  readonly outbound: Pick<Outbound, 'call'>
   readonly swarm: Pick<Swarm, 'transfers'>
   readonly history: History
   readonly metrics: Metrics
@@ -129,7 +159,7 @@ export class ClusterVitals {
     const { outbound, clock } = this.#o
     const key = `${info.id} ${request.history ?? ''}`
     try {
-      const told = { id: info.id, vitals: await outbound.vitals(info, request) }
+      const told = { id: info.id, vitals: await outbound.call(info, vitalsCall, request) }
       this.#last.set(key, { told, at: clock.now() })
       return told
     } catch {

@@ -17,7 +17,6 @@ export function tracedOutbound(to: Outbound, traces: Traces, transfers: Transfer
     session: (node) => traces.continued(undefined, () => to.session(node)),
     announce: (node, announce) => to.announce(node, announce),
     ping: (node) => to.ping(node),
-    vitals: (node, request) => to.vitals(node, request),
     call: (node, asked, request) => to.call(node, asked, request),
     schedule: (node, request) =>
       transfers.within(request.location.digest, () =>
@@ -54,7 +53,6 @@ export function tracedInbound(to: Inbound, traces: Traces, clock: Clock): Inboun
     frame: (session, frame) => to.frame(session, frame),
     closed: (session, reason) => to.closed(session, reason),
     announce: (announce) => to.announce(announce),
-    vitals: (request) => to.vitals(request),
     // Told by the scheduler's own span, which is there for questions of this node itself too.
     schedule: (request) => to.schedule(request),
     resolve: (request) =>

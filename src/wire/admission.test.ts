@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { eventually, startTestNode, type TestNode } from '../../test/fakes/network.ts'
 import { relay } from '../../test/fakes/relay.ts'
 import { guesses, tryAll } from '../../test/lab/stranger.ts'
@@ -65,6 +66,8 @@ test.each([false, true])(
     const told: string[] = []
     const log = { ...silentLog, warn: (message: string) => told.push(message) }
     const node = await start({ ring: new KeyRing([key]), encrypt, metrics, log })
+    // One that a part of a node answers, which the stranger tries as well.
+    node.network.calls.on({ name: 'vitals', request: z.object({}), reply: z.object({}) }, async () => ({}))
     const { url, id } = selfOf(node)
     const { member, kinds, said } = await tryAll({ url, node: id, key, digest }, tries)
     const successes = Object.entries(kinds).filter((entry) => entry[1].successes > 0)

@@ -133,12 +133,6 @@ describe.each(clusters)('in a cluster that is $kind', ({ key, encrypt }) => {
     expect(await failureOf(a.network.outbound.resolve(info, resolve as never))).toBe('no-manifest')
   })
 
-  test('a node tells what it moves, and of the past only when that is asked for', async () => {
-    const { history, ...now } = await a.network.outbound.vitals(info, { history: '30m' })
-    expect([now.totals.engines, now.flows, history]).toEqual([3000, [{ from: 'source', rate: 20 }], [[0, 3000, 1000]]])
-    expect(await a.network.outbound.vitals(info, {})).toEqual(now)
-  })
-
   test('a ping finds out that another node lives at the address', async () => {
     expect(await a.network.outbound.ping(info)).toBeGreaterThan(0)
     const { id } = a.network.membership.self

@@ -26,9 +26,6 @@ import {
   type Schedule,
   type ScheduleReply,
   scheduleReplySchema,
-  type Vitals,
-  type VitalsRequest,
-  vitalsSchema,
 } from './messages.ts'
 import { PieceClient } from './piece-client.ts'
 import { headers, routes, wireRules } from './rules.ts'
@@ -96,10 +93,6 @@ export class HttpWire implements Outbound {
 
   async resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply> {
     return this.#post(node, routes.resolve, request, resolveReplySchema)
-  }
-
-  async vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals> {
-    return this.#post(node, routes.vitals, request, vitalsSchema)
   }
 
   async call<Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A> {

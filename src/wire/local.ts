@@ -3,17 +3,7 @@ import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Call, Calls } from './calls.ts'
-import type {
-  Announce,
-  AnnounceReply,
-  FetchOrder,
-  Resolve,
-  ResolveReply,
-  Schedule,
-  ScheduleReply,
-  Vitals,
-  VitalsRequest,
-} from './messages.ts'
+import type { Announce, AnnounceReply, FetchOrder, Resolve, ResolveReply, Schedule, ScheduleReply } from './messages.ts'
 import { parse } from './messages.ts'
 import type { Inbound, Outbound, PieceAnswer, Session, WantedPieces } from './wire.ts'
 
@@ -61,10 +51,6 @@ export class LocalFirst implements Outbound {
 
   async resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply> {
     return node.id === this.#self ? this.#inbound().resolve(request) : this.#remote.resolve(node, request)
-  }
-
-  async vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals> {
-    return node.id === this.#self ? this.#inbound().vitals(request) : this.#remote.vitals(node, request)
   }
 
   async call<Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A> {

@@ -196,29 +196,6 @@ export const announceReplySchema = z.object({
 })
 export type AnnounceReply = z.infer<typeof announceReplySchema>
 
-const amount = z.number().int().min(0)
-
-/** `POST /shoal/v1/vitals`: what do you move right now, and, if asked, what did you of late? For an operator's eyes. */
-export const vitalsRequestSchema = z.object({ history: z.enum(['30m', '24h']).optional() })
-export type VitalsRequest = z.infer<typeof vitalsRequestSchema>
-
-export const vitalsSchema = z.object({
-  /** Bytes per second. */
-  rates: z.object({ received: amount, sent: amount, source: amount }),
-  /** Bytes since the start: given to engines, read at sources, from other nodes and to them. */
-  totals: z.object({ engines: amount, source: amount, received: amount, sent: amount }),
-  /** All that is fetched now, taken together; of what has no size yet nothing is counted. */
-  pulling: z.object({ size: amount, have: amount }).optional(),
-  /** Bytes per second from nodes, and from the `source`. */
-  flows: z.array(z.object({ from: z.union([nodeIdSchema, z.literal('source')]), rate: amount })).max(64),
-  /** How many ms ago, then totals at that time: given to engines, read at sources. Oldest first. */
-  history: z
-    .array(z.tuple([amount, amount, amount]))
-    .max(100)
-    .optional(),
-})
-export type Vitals = z.infer<typeof vitalsSchema>
-
 /** `POST /shoal/v1/schedule`: whom do I fetch this from? */
 export const scheduleSchema = z.object({
   node: nodeInfoSchema,

@@ -383,7 +383,6 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock, telling: Tell
     offer: (digest, wanted, peer, signal) => inbound.offer(digest, wanted, peer, signal),
     order: (order) => inbound.order(order),
     resolve: (request) => inbound.resolve(request),
-    vitals: (request) => inbound.vitals(request),
     schedule(request) {
       if (table.self.modes.includes('scheduler')) meet(table, request.node, clock.now(), telling)
       return inbound.schedule(request)

@@ -17,7 +17,7 @@ import { type Admit, type Guest, sealed } from './admission.ts'
 import type { Calls } from './calls.ts'
 import { deadline } from './deadline.ts'
 import type { Intake } from './intake.ts'
-import { fetchOrderSchema, parse, resolveSchema, vitalsRequestSchema } from './messages.ts'
+import { fetchOrderSchema, parse, resolveSchema } from './messages.ts'
 import { headers, routes, wireRules } from './rules.ts'
 import type { SocketData } from './sockets.ts'
 import type { Uploads } from './uploads.ts'
@@ -93,8 +93,6 @@ export function createPeerApp(options: PeerAppOptions): Hono<Env> {
   app.post(routes.resolve, async (c) => {
     return answer(c, await ready().resolve(await read(c, resolveSchema)))
   })
-
-  app.post(routes.vitals, async (c) => answer(c, await ready().vitals(await read(c, vitalsRequestSchema))))
 
   app.post('/shoal/v1/:call', async (c, next) => {
     const name = c.req.param('call')

@@ -25,7 +25,6 @@ const inbound: Inbound = {
   schedule: unasked,
   announce: unasked,
   resolve: unasked,
-  vitals: unasked,
 }
 
 let server: RunningPeerServer

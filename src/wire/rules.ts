@@ -41,7 +41,6 @@ export const routes = {
   announce: '/shoal/v1/announce',
   fetch: '/shoal/v1/fetch',
   resolve: '/shoal/v1/resolve',
-  vitals: '/shoal/v1/vitals',
   ping: '/shoal/v1/ping',
 } as const
 

@@ -14,8 +14,6 @@ import type {
   ResolveReply,
   Schedule,
   ScheduleReply,
-  Vitals,
-  VitalsRequest,
 } from './messages.ts'
 
 /** One open session with another node. `hello` frames are exchanged before anyone sees it. */
@@ -77,7 +75,6 @@ export interface Outbound {
   announce(node: NodeInfo, announce: Announce): Promise<AnnounceReply>
   order(node: NodeInfo, order: FetchOrder): Promise<void>
   resolve(node: NodeInfo, request: Resolve): Promise<ResolveReply>
-  vitals(node: NodeInfo, request: VitalsRequest): Promise<Vitals>
   /** A call of one part of a node, see `calls.ts`. */
   call<Q extends object, A extends object>(node: NodeInfo, call: Call<Q, A>, request: Q): Promise<A>
   /** Round trip to the peer port in ms. */
@@ -106,7 +103,6 @@ export interface Inbound extends SessionHandler {
   /** @throws {Failure} `no-name` where this node is not a seed */
   order(order: FetchOrder): void
   resolve(request: Resolve): Promise<ResolveReply>
-  vitals(request: VitalsRequest): Promise<Vitals>
 }
 
 /** Provider records in Kademlia: how holders are found when no scheduler answers. */

@@ -49,7 +49,6 @@ export class LoneNode<S extends BlobStore = MemoryStore> {
       announce: nobody,
       order: nobody,
       resolve: nobody,
-      vitals: nobody,
       call: nobody,
       ping: nobody,
     }

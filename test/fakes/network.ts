@@ -5,7 +5,7 @@ import type { Membership } from '../../src/cluster/membership.ts'
 import { Failure } from '../../src/failure.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
 import type { AnnounceSource } from '../../src/wire/heartbeat.ts'
-import type { Announce, Frame, Vitals, VitalsRequest } from '../../src/wire/messages.ts'
+import type { Announce, Frame } from '../../src/wire/messages.ts'
 import { Network, type NetworkOptions } from '../../src/wire/network.ts'
 import type { Inbound, PieceOnDisk, Session, WantedPieces } from '../../src/wire/wire.ts'
 
@@ -44,11 +44,6 @@ export class FakeInbound implements Inbound {
     return { epoch: this.membership?.self.epoch ?? 'fake', members: unique }
   }
   order(): void {}
-  async vitals({ history }: VitalsRequest): Promise<Vitals> {
-    const totals = { engines: 3000, source: 1000, received: 2000, sent: 0 }
-    const rates = { received: 10, sent: 0, source: 20 }
-    return { rates, totals, flows: [{ from: 'source', rate: 20 }], ...(history ? { history: [[0, 3000, 1000]] } : {}) }
-  }
   async resolve(): Promise<never> {
     throw new Failure('no-manifest', 'no such tag')
   }

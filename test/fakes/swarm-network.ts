@@ -171,7 +171,6 @@ export class SwarmNetwork {
       announce: () => Promise.reject(new Failure('internal', 'nodes announce by themselves here')),
       resolve: () => Promise.reject(new Failure('internal', 'there are no tags here')),
       call: () => Promise.reject(new Failure('internal', 'no part of a node answers here')),
-      vitals: () => Promise.reject(new Failure('internal', 'nobody looks here')),
       ping: async ({ id }) => {
         await reach(id)
         return latencyMs

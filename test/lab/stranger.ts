@@ -12,6 +12,7 @@ import { ClusterKey, loadClusterKeys } from '../../src/cluster/cluster-key.ts'
 import { Identity } from '../../src/cluster/identity.ts'
 import { KeyRing } from '../../src/cluster/key-ring.ts'
 import { Tickets } from '../../src/cluster/tickets.ts'
+import { callPath } from '../../src/wire/calls.ts'
 import { headers, routes } from '../../src/wire/rules.ts'
 import { type Kind, knock, knocks, nonceBytes, opening } from './knock.ts'
 
@@ -73,7 +74,7 @@ export async function tryAll(target: Target, tries: number, atOnce = 16): Promis
   })
   const paths = [piece, routes.ping, routes.session]
   const pathOf = (i: number) => paths[i % paths.length]!
-  const calls = [routes.announce, routes.schedule, routes.resolve, routes.fetch, routes.vitals]
+  const calls = [routes.announce, routes.schedule, routes.resolve, routes.fetch, callPath('vitals')]
   const callOf = (i: number) => calls[i % calls.length]!
 
   // Of a member that was listened to.
