@@ -8,6 +8,10 @@ import { systemClock } from './clock.ts'
 import { thisHost } from './config/host.ts'
 import { notifier, watchdogMs } from './notify.ts'
 import { printable } from './printable.ts'
+import { beginSparing } from './small-heap.ts'
+
+const args = process.argv.slice(2)
+if (args[0] === 'up') beginSparing(args)
 
 const signals = ['SIGTERM', 'SIGINT'] as const
 
@@ -56,7 +60,7 @@ const context: Context = {
   },
 }
 
-const code = await run(process.argv.slice(2), context)
+const code = await run(args, context)
 const lost = await output.lost()
 if (lost !== undefined) context.err(`shoal: ${lost}`)
 process.exit(code === 0 && lost !== undefined ? 1 : code)

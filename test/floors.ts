@@ -11,6 +11,7 @@ export const floors: readonly (readonly string[])[] = [
     'fair-line.ts',
     'first-there.ts',
     'printable.ts',
+    'small-heap.ts',
     'json.ts',
     'lru.ts',
     'span.ts',

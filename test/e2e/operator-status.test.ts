@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { blobPageSchema, memberSchema, nodeSchema, transfersSchema } from '../../src/admin/view.ts'
 import { shortDigest } from '../../src/oci/digest.ts'
+import { countedBytes } from '../../src/small-heap.ts'
 import { allModes, Cluster } from '../lab/cluster.ts'
 import { Lab } from '../lab/lab.ts'
 import { builtBinary } from '../lab/node.ts'
@@ -42,6 +43,14 @@ describe.skipIf(obstacle !== undefined)('status in the middle of a pull', () => 
 
   const status = (name: string, ...flags: string[]) => swarm.lab.host(name).exec([builtBinary, 'status', ...flags])
   const factsOf = async (name: string) => factsSchema.parse(JSON.parse(await status(name, '--json')))
+
+  test('is of nodes that began anew, told how little memory counts, under the number that they were started with', () => {
+    for (const { process } of swarm.running) {
+      const of = (file: string) => readFileSync(`/proc/${process.pid}/${file}`, 'utf8').split('\0')
+      expect(of('environ')).toContain(`BUN_JSC_forceRAMSize=${countedBytes}`)
+      expect(of('cmdline').slice(0, 2)).toEqual([builtBinary, 'up'])
+    }
+  })
 
   test('in JSON says what comes from whom and what goes to whom', async () => {
     const looked = async () => [await factsOf(giver), await factsOf(taker)] as const
