@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import type { LayersFacts } from '../../src/admin/view.ts'
+import type { Digest } from '../../src/oci/digest.ts'
 import { Dockerd } from '../../test/lab/engines/dockerd.ts'
 import type { Host } from '../../test/lab/host.ts'
 import { Lab } from '../../test/lab/lab.ts'
@@ -44,10 +45,10 @@ export class Starter {
   }
 
   /** Seconds from the command that mounts to the last of the output. */
-  start(): Promise<number> {
+  start(...flags: string[]): Promise<number> {
     return this.#told(async () => {
       const begun = performance.now()
-      await this.#lazy.mount(this.#image, dir, '--no-prefetch')
+      await this.#lazy.mount(this.#image, dir, ...flags)
       said(await this.#lazy.exec(['chroot', dir, ...program]))
       return (performance.now() - begun) / 1000
     })
@@ -61,6 +62,11 @@ export class Starter {
       const read = (await this.#lazy.shell(files)).split('\n').reduce((sum, line) => sum + Number(line), 0)
       return { read, fetched: layers.reduce((sum, { fetched }) => sum + fetched, 0) }
     })
+  }
+
+  /** Its start is over: what it read is told to the cluster. */
+  end(): Promise<void> {
+    return this.#told(() => this.#lazy.umount(dir))
   }
 
   stop(): Promise<void> {
@@ -84,14 +90,19 @@ export class LazyStage {
   readonly #files: readonly string[]
   readonly #nodes: readonly LabNode[]
   readonly #registry: string
+  readonly #indexed: readonly Digest[]
 
-  /** @param files the layers, compressed, lowest first */
+  /**
+   * @param files the layers, compressed, lowest first
+   * @param indexed the layers that have an index
+   */
   constructor(
     hosts: readonly Host[],
     nodes: readonly LabNode[],
     registry: string,
-    { size, files }: { size: number; files: readonly string[] },
+    { size, files, indexed }: { size: number; files: readonly string[]; indexed: readonly Digest[] },
   ) {
+    this.#indexed = indexed
     this.hosts = hosts
     this.#files = files
     this.#nodes = nodes
@@ -108,6 +119,22 @@ export class LazyStage {
     const seconds = (performance.now() - begun) / 1000
     await engine.process.stop(5000)
     return seconds
+  }
+
+  /** Until the cluster knows what a start reads: of which layers, how many chunks. */
+  async known(): Promise<number[]> {
+    const [, node] = this.#nodes
+    const told = async () => {
+      const asked = this.#indexed.map(async (digest) => {
+        const url = `${node!.mirror}/v2/docker.io/lab/image/_shoal/lazy/${digest}/reads`
+        return (JSON.parse(await this.hosts[0]!.exec(['curl', '--silent', '--fail', url])) as number[]).length
+      })
+      return (await Promise.all(asked)).filter((chunks) => chunks > 0)
+    }
+    await until('the cluster knows what a start reads', 60, async () => (await told()).length > 0)
+    // Layers are told one after the other.
+    await Bun.sleep(3000)
+    return told()
   }
 
   /** The image as it lies on a disk. Layers of packages take nothing away. */
@@ -159,7 +186,7 @@ export async function withLazyStage(
     })
     say(`${(image.size / 1e6).toFixed(0)} MB, ${hosts} hosts`)
     const files = layers.map(({ file }) => file)
-    const about = { size: image.size, files }
+    const about = { size: image.size, files, indexed: wanted }
     return await body(
       new LazyStage(
         names.map((host) => lab.host(host)),

@@ -2,8 +2,10 @@
  * Mounted instead of pulled: how soon an image says its first word, and what of it came for that. A seed has the image
  * and its index, as it has of everything that it has read once; hosts have nothing.
  */
+
+import type { Host } from '../../test/lab/host.ts'
 import { lazyRead } from './lazy-read.ts'
-import { image, type Starter, withLazyStage } from './lazy-stage.ts'
+import { image, type LazyStage, type Starter, withLazyStage } from './lazy-stage.ts'
 import { atRest, busySince, load } from './machine.ts'
 import type { Scenario } from './scenario.ts'
 
@@ -23,7 +25,7 @@ const alone: Scenario = {
       const host = stage.hosts[0]!
       const docker = await stage.withDocker(host)
       const starter = await stage.ready(host)
-      const seconds = await starter.start()
+      const seconds = await starter.start('--no-prefetch')
       const { read, fetched } = await starter.taken().finally(() => starter.stop())
       run.say(
         `docker ${docker.toFixed(1)} s, mounted ${seconds.toFixed(2)} s; ` +
@@ -46,17 +48,24 @@ const alone: Scenario = {
     }),
 }
 
-const together: Scenario = {
-  name: 'lazy-start-16',
-  title: '16 hosts start python3 in an image that they do not have, mounted, at once',
+/** Nothing but what is read, or as images are mounted: what starts are known to read before it is read, and then the rest. */
+const ways = {
+  unknown: ['--no-prefetch'],
+  known: [],
+} as const
+
+const togetherWith = (way: keyof typeof ways, name: string, title: string): Scenario => ({
+  name,
+  title,
   against: 'one host that does so alone',
   shape: { ...shape, hosts: 16 },
   quick,
   run: (run) =>
-    withLazyStage(run, run.shape.hosts + 1, async (stage) => {
-      const [first, ...hosts] = stage.hosts
-      const [one] = await timed([await stage.ready(first!)])
-      const all = await timed(await Promise.all(hosts.map((host) => stage.ready(host))))
+    withLazyStage(run, run.shape.hosts + 2, async (stage) => {
+      const [teacher, first, ...hosts] = stage.hosts
+      if (way === 'known') await taught(stage, teacher!)
+      const [one] = await timed([await stage.ready(first!)], ways[way])
+      const all = await timed(await Promise.all(hosts.map((host) => stage.ready(host))), ways[way])
       const alone = one!.seconds
       const slowest = Math.max(...all.map(({ seconds }) => seconds))
       run.say(
@@ -82,6 +91,30 @@ const together: Scenario = {
         },
       ]
     }),
+})
+
+const together = togetherWith(
+  'unknown',
+  'lazy-start-16',
+  '16 hosts start python3 in an image that they do not have, mounted, at once',
+)
+
+const togetherKnown = togetherWith(
+  'known',
+  'lazy-start-16-known',
+  '16 hosts start python3, mounted, at once, in an image that they do not have and one host has started before',
+)
+
+/** One start, of which the cluster knows afterwards what it read. */
+async function taught(stage: LazyStage, host: Host): Promise<void> {
+  const starter = await stage.ready(host)
+  try {
+    await starter.start('--no-prefetch')
+    await starter.end()
+    await stage.known()
+  } finally {
+    await starter.stop()
+  }
 }
 
 interface Timed {
@@ -92,11 +125,11 @@ interface Timed {
 }
 
 /** Starts on all of them at once; mounters that start, and looks at what was read, are not in it. */
-async function timed(starters: readonly Starter[]): Promise<Timed[]> {
+async function timed(starters: readonly Starter[], flags: readonly string[]): Promise<Timed[]> {
   try {
     await atRest(20)
     const before = load()
-    const seconds = await Promise.all(starters.map((starter) => starter.start()))
+    const seconds = await Promise.all(starters.map((starter) => starter.start(...flags)))
     const busy = busySince(before)
     const cpuSeconds = (load().busy - before.busy) / starters.length
     return seconds.map((each) => ({ seconds: each, busy, cpuSeconds }))
@@ -105,4 +138,4 @@ async function timed(starters: readonly Starter[]): Promise<Timed[]> {
   }
 }
 
-export const lazy: readonly Scenario[] = [alone, together, lazyRead]
+export const lazy: readonly Scenario[] = [alone, together, togetherKnown, lazyRead]
