@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'bun:test'
 import { createServer } from 'node:http'
-import { formatAddress, isLoopback, ListenError, listen, listenHttp, parseAddress, parseHost } from './listen.ts'
+import {
+  formatAddress,
+  isLoopback,
+  ListenError,
+  listen,
+  listenHttp,
+  numbered,
+  parseAddress,
+  parseHost,
+  twinOf,
+} from './listen.ts'
 
 describe('parseAddress', () => {
   test.each([
@@ -41,6 +51,14 @@ test('a host is a name or an IP address and nothing else', () => {
 test('loopback is what only this host can reach', () => {
   for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost']) expect(isLoopback(host)).toBe(true)
   for (const host of ['0.0.0.0', '::', '10.0.0.1', '127.evil.example']) expect(isLoopback(host)).toBe(false)
+})
+
+test('localhost is two addresses, and a node that has one of them wants the other', () => {
+  const twin = (host: string) => twinOf({ host, port: 4880 })?.host
+  expect(['127.0.0.1', '0.0.0.0', '::1'].map(twin)).toEqual(['::1', '::1', '127.0.0.1'])
+  for (const host of ['127.0.0.2', '10.0.0.1', '::', 'fd00::1', 'node.corp']) expect(twin(host)).toBeUndefined()
+  expect(numbered({ host: 'localhost', port: 1 })).toEqual({ host: '127.0.0.1', port: 1 })
+  expect(numbered({ host: 'node.corp', port: 1 })).toEqual({ host: 'node.corp', port: 1 })
 })
 
 describe('a port that cannot be opened', () => {

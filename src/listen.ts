@@ -47,6 +47,20 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 }
 
+/**
+ * What `localhost` means beside an address that it means: 127.0.0.1 and ::1, of which Go programs, engines among them, ask
+ * ::1 first. Undefined for any other address, and for `::`, which is both. Pure.
+ */
+export function twinOf({ host, port }: Address): Address | undefined {
+  if (host === '::1') return { host: '127.0.0.1', port }
+  return host === '127.0.0.1' || host === '0.0.0.0' ? { host: '::1', port } : undefined
+}
+
+/** `localhost` as the first of the two, so that nobody need be asked which it is; any other as it is. Pure. */
+export function numbered(address: Address): Address {
+  return address.host === 'localhost' ? { ...address, host: '127.0.0.1' } : address
+}
+
 export function isIPv4(text: string): boolean {
   return /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(text)
 }

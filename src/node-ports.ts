@@ -9,6 +9,7 @@ import { connectionsFor } from './file-limit.ts'
 import { harbor } from './harbor/harbor.ts'
 import { ownBinary } from './install/own-binary.ts'
 import type { LazyLayers } from './lazy/lazy.ts'
+import { openTwin } from './local/twin.ts'
 import type { Preheats } from './preheat/preheats.ts'
 import type { Own } from './registry/exchange.ts'
 import type { Pulls } from './registry/pulls.ts'
@@ -36,7 +37,13 @@ export interface RegistryPort {
 }
 
 /** @throws {ListenError} */
-export function registryPort({ settings, pulls, tracing, files, ...parts }: RegistryPort): Promise<RegistryServer> {
+export async function registryPort({
+  settings,
+  pulls,
+  tracing,
+  files,
+  ...parts
+}: RegistryPort): Promise<RegistryServer> {
   const { own, clock, log } = parts
   const { host: hostname, port } = settings.registry.address
   const app = createRegistry({
@@ -45,7 +52,9 @@ export function registryPort({ settings, pulls, tracing, files, ...parts }: Regi
     ...(tracing ? { traced: (exchange, request, work) => tracing.pulls.request(exchange, request, work) } : {}),
   })
   const limits = { connections: connectionsFor(serverLimits.connections, files) }
-  return serveRegistry(app, { hostname, port, limits, uploads: own?.pushing !== undefined, clock, log })
+  const server = await serveRegistry(app, { hostname, port, limits, uploads: own?.pushing !== undefined, clock, log })
+  await openTwin({ host: hostname, port: server.port }, server.also, log)
+  return server
 }
 
 export interface AdminPort {
@@ -66,7 +75,15 @@ export interface GuardedPort extends AdminServer {
 }
 
 /** @throws {ListenError} */
-export function adminPort({ settings, view, metrics, log, preheats, registries, ...parts }: AdminPort): GuardedPort {
+export async function adminPort({
+  settings,
+  view,
+  metrics,
+  log,
+  preheats,
+  registries,
+  ...parts
+}: AdminPort): Promise<GuardedPort> {
   const { membership, notReady } = parts
   const binary = ownBinary()
   const pages = dashboard()
@@ -84,6 +101,7 @@ export function adminPort({ settings, view, metrics, log, preheats, registries, 
   let { token } = settings.admin
   let app = appFor(token)
   const server = serveAdmin({ fetch: (request) => app.fetch(request) }, settings.admin.address)
+  await openTwin(server.address, server.also, log)
   return {
     ...server,
     guard(next) {
