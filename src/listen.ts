@@ -3,6 +3,7 @@
  * address are in the message, because at that moment they are all that matters.
  */
 import type { Server } from 'node:http'
+import { isIP } from 'node:net'
 
 export interface Address {
   /** Host name, IPv4, or IPv6 without brackets. */
@@ -40,6 +41,17 @@ export function hostIn(header: string): string {
     .replace(/:\d+$/, '')
     .replace(/^\[(.*)\]$/, '$1')
     .toLowerCase()
+}
+
+/**
+ * Whether a `Host` header means this host: by an address, as `localhost`, or by one of its names. Programs say whom they
+ * ask; a web page whose own name has come to mean an address of this host (DNS rebinding) asks by that name. Pure.
+ * @param header undefined where there is none, which browsers always send
+ */
+export function meansThisHost(header: string | undefined, names: readonly string[]): boolean {
+  if (header === undefined) return true
+  const name = hostIn(header)
+  return isIP(name) !== 0 || isLoopback(name) || names.some((each) => each.toLowerCase() === name)
 }
 
 /** True when only this host can reach it. */

@@ -1,4 +1,5 @@
 /** The two ports of a node that are not for other nodes, put together: engines and clients ask at one, operators at the other. */
+import { hostname as nameOfHost } from 'node:os'
 import { type AdminServer, createAdmin, serveAdmin } from './admin/admin.ts'
 import type { NodeView } from './admin/view.ts'
 import type { Clock, Random } from './clock.ts'
@@ -48,6 +49,7 @@ export async function registryPort({
   const { host: hostname, port } = settings.registry.address
   const app = createRegistry({
     ...parts,
+    names: [nameOfHost(), hostname, settings.node.advertise ?? []].flat(),
     pulls: tracing?.pulls.tracked(pulls) ?? pulls,
     ...(tracing ? { traced: (exchange, request, work) => tracing.pulls.request(exchange, request, work) } : {}),
   })
