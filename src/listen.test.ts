@@ -1,6 +1,17 @@
 import { describe, expect, test } from 'bun:test'
 import { createServer } from 'node:http'
-import { formatAddress, isLoopback, ListenError, listen, listenHttp, parseAddress, parseHost } from './listen.ts'
+import {
+  formatAddress,
+  isLoopback,
+  ListenError,
+  listen,
+  listenHttp,
+  meansThisHost,
+  numbered,
+  parseAddress,
+  parseHost,
+  twinOf,
+} from './listen.ts'
 
 describe('parseAddress', () => {
   test.each([
@@ -41,6 +52,32 @@ test('a host is a name or an IP address and nothing else', () => {
 test('loopback is what only this host can reach', () => {
   for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost']) expect(isLoopback(host)).toBe(true)
   for (const host of ['0.0.0.0', '::', '10.0.0.1', '127.evil.example']) expect(isLoopback(host)).toBe(false)
+})
+
+test('a Host header means this host by an address or a name of it, and not by what else leads here', () => {
+  for (const host of [
+    ...[
+      'localhost:4880',
+      'LocalHost',
+      '127.0.0.1:4880',
+      '[::1]:4880',
+      '10.0.0.7',
+      '[fd00::7]:4880',
+      'Node-1.corp:4880',
+    ],
+    undefined,
+  ])
+    expect(meansThisHost(host, ['node-1.CORP'])).toBe(true)
+  for (const host of ['evil.example:4880', 'node-1.corp.evil.example', 'node-1', '127.0.0.1.evil.example', ''])
+    expect(meansThisHost(host, ['node-1.CORP'])).toBe(false)
+})
+
+test('localhost is two addresses, and a node that has one of them wants the other', () => {
+  const twin = (host: string) => twinOf({ host, port: 4880 })?.host
+  expect(['127.0.0.1', '0.0.0.0', '::1'].map(twin)).toEqual(['::1', '::1', '127.0.0.1'])
+  for (const host of ['127.0.0.2', '10.0.0.1', '::', 'fd00::1', 'node.corp']) expect(twin(host)).toBeUndefined()
+  expect(numbered({ host: 'localhost', port: 1 })).toEqual({ host: '127.0.0.1', port: 1 })
+  expect(numbered({ host: 'node.corp', port: 1 })).toEqual({ host: 'node.corp', port: 1 })
 })
 
 describe('a port that cannot be opened', () => {

@@ -3,6 +3,7 @@
  * address are in the message, because at that moment they are all that matters.
  */
 import type { Server } from 'node:http'
+import { isIP } from 'node:net'
 
 export interface Address {
   /** Host name, IPv4, or IPv6 without brackets. */
@@ -42,9 +43,34 @@ export function hostIn(header: string): string {
     .toLowerCase()
 }
 
+/**
+ * Whether a `Host` header means this host: by an address, as `localhost`, or by one of its names. Programs say whom they
+ * ask; a web page whose own name has come to mean an address of this host (DNS rebinding) asks by that name. Pure.
+ * @param header undefined where there is none, which browsers always send
+ */
+export function meansThisHost(header: string | undefined, names: readonly string[]): boolean {
+  if (header === undefined) return true
+  const name = hostIn(header)
+  return isIP(name) !== 0 || isLoopback(name) || names.some((each) => each.toLowerCase() === name)
+}
+
 /** True when only this host can reach it. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
+}
+
+/**
+ * What `localhost` means beside an address that it means: 127.0.0.1 and ::1, of which Go programs, engines among them, ask
+ * ::1 first. Undefined for any other address, and for `::`, which is both. Pure.
+ */
+export function twinOf({ host, port }: Address): Address | undefined {
+  if (host === '::1') return { host: '127.0.0.1', port }
+  return host === '127.0.0.1' || host === '0.0.0.0' ? { host: '::1', port } : undefined
+}
+
+/** `localhost` as the first of the two, so that nobody need be asked which it is; any other as it is. Pure. */
+export function numbered(address: Address): Address {
+  return address.host === 'localhost' ? { ...address, host: '127.0.0.1' } : address
 }
 
 export function isIPv4(text: string): boolean {

@@ -15,11 +15,17 @@ export type Lru<K extends Something, V extends Something> = Pick<
 export interface LruOptions<V> {
   /** Ms for which each is remembered. */
   readonly ttl?: number
+  /** What time it is, ms; as `performance.now()` where it is not given. */
+  readonly now?: () => number
   /** Called with what goes, or is replaced. */
   readonly dispose?: (value: V) => void
 }
 
 /** Remembers so many at `most`; what was used least recently goes first. */
-export function lru<K extends Something, V extends Something>(most: number, options: LruOptions<V> = {}): Lru<K, V> {
-  return new LRUCache<K, V>({ ...options, maxSize: most, sizeCalculation: () => 1 })
+export function lru<K extends Something, V extends Something>(
+  most: number,
+  { now, ...options }: LruOptions<V> = {},
+): Lru<K, V> {
+  const time = now ? { perf: { now }, ttlResolution: 0 } : {}
+  return new LRUCache<K, V>({ ...options, ...time, maxSize: most, sizeCalculation: () => 1 })
 }

@@ -1,4 +1,5 @@
 /** The two ports of a node that are not for other nodes, put together: engines and clients ask at one, operators at the other. */
+import { hostname as nameOfHost } from 'node:os'
 import { type AdminServer, createAdmin, serveAdmin } from './admin/admin.ts'
 import type { NodeView } from './admin/view.ts'
 import type { Clock, Random } from './clock.ts'
@@ -9,6 +10,7 @@ import { connectionsFor } from './file-limit.ts'
 import { harbor } from './harbor/harbor.ts'
 import { ownBinary } from './install/own-binary.ts'
 import type { LazyLayers } from './lazy/lazy.ts'
+import { openTwin } from './local/twin.ts'
 import type { Preheats } from './preheat/preheats.ts'
 import type { Own } from './registry/exchange.ts'
 import type { Pulls } from './registry/pulls.ts'
@@ -36,16 +38,25 @@ export interface RegistryPort {
 }
 
 /** @throws {ListenError} */
-export function registryPort({ settings, pulls, tracing, files, ...parts }: RegistryPort): Promise<RegistryServer> {
+export async function registryPort({
+  settings,
+  pulls,
+  tracing,
+  files,
+  ...parts
+}: RegistryPort): Promise<RegistryServer> {
   const { own, clock, log } = parts
   const { host: hostname, port } = settings.registry.address
   const app = createRegistry({
     ...parts,
+    names: [nameOfHost(), hostname, settings.node.advertise ?? []].flat(),
     pulls: tracing?.pulls.tracked(pulls) ?? pulls,
     ...(tracing ? { traced: (exchange, request, work) => tracing.pulls.request(exchange, request, work) } : {}),
   })
   const limits = { connections: connectionsFor(serverLimits.connections, files) }
-  return serveRegistry(app, { hostname, port, limits, uploads: own?.pushing !== undefined, clock, log })
+  const server = await serveRegistry(app, { hostname, port, limits, uploads: own?.pushing !== undefined, clock, log })
+  await openTwin({ host: hostname, port: server.port }, server.also, log)
+  return server
 }
 
 export interface AdminPort {
@@ -66,7 +77,15 @@ export interface GuardedPort extends AdminServer {
 }
 
 /** @throws {ListenError} */
-export function adminPort({ settings, view, metrics, log, preheats, registries, ...parts }: AdminPort): GuardedPort {
+export async function adminPort({
+  settings,
+  view,
+  metrics,
+  log,
+  preheats,
+  registries,
+  ...parts
+}: AdminPort): Promise<GuardedPort> {
   const { membership, notReady } = parts
   const binary = ownBinary()
   const pages = dashboard()
@@ -84,6 +103,7 @@ export function adminPort({ settings, view, metrics, log, preheats, registries, 
   let { token } = settings.admin
   let app = appFor(token)
   const server = serveAdmin({ fetch: (request) => app.fetch(request) }, settings.admin.address)
+  await openTwin(server.address, server.also, log)
   return {
     ...server,
     guard(next) {

@@ -360,7 +360,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       notReady,
     })
     const { preheats } = preheat
-    const port = adminPort({ settings, view, metrics, log, preheats, registries, membership, notReady })
+    const port = await adminPort({ settings, view, metrics, log, preheats, registries, membership, notReady })
     admin = port
     addresses.admin = formatAddress(port.address)
 

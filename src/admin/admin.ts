@@ -1,4 +1,5 @@
 /** The admin port: health, metrics and the API. Everything it tells comes from a {@link NodeView}. */
+import type { Server } from 'bun'
 import { type Context, Hono } from 'hono'
 import { bearerAuth } from 'hono/bearer-auth'
 import { HTTPException } from 'hono/http-exception'
@@ -215,6 +216,8 @@ function notPinned(name: string): Failure {
 export interface AdminServer {
   /** With the port the kernel chose, if it was to. */
   readonly address: Address
+  /** Answers at another address as well, within the same limits. @throws {ListenError} */
+  also(address: Address): void
   /** Gives up connections that rest between requests. */
   closeIdle(): void
   close(): Promise<void>
@@ -237,29 +240,41 @@ export function serveAdmin(
   address: Address,
   limits = adminLimits,
 ): AdminServer {
-  const server = listen(address, '--admin-addr', () =>
-    Bun.serve({
-      hostname: address.host,
-      port: address.port,
-      maxRequestBodySize: limits.bodyBytes,
-      idleTimeout: limits.idleSeconds,
-      async fetch(request, server) {
-        if (server.pendingRequests > limits.requests) return busy()
-        // That an answer takes long is no rest of its client. Bun knows that of requests with a body, once that has come.
-        if (request.body !== null) return app.fetch(request)
-        server.timeout(request, 0)
-        try {
-          return await app.fetch(request)
-        } finally {
-          server.timeout(request, limits.idleSeconds)
-        }
-      },
-    }),
-  )
+  /** One for each address. */
+  const servers: Server<undefined>[] = []
+  const underWay = () => servers.reduce((sum, { pendingRequests }) => sum + pendingRequests, 0)
+  const open = ({ host, port }: Address): Address => {
+    const server = listen({ host, port }, '--admin-addr', () =>
+      Bun.serve({
+        hostname: host,
+        port,
+        maxRequestBodySize: limits.bodyBytes,
+        idleTimeout: limits.idleSeconds,
+        async fetch(request, server) {
+          if (underWay() > limits.requests) return busy()
+          // That an answer takes long is no rest of its client. Bun knows that of requests with a body, once that has come.
+          if (request.body !== null) return app.fetch(request)
+          server.timeout(request, 0)
+          try {
+            return await app.fetch(request)
+          } finally {
+            server.timeout(request, limits.idleSeconds)
+          }
+        },
+      }),
+    )
+    servers.push(server)
+    return { host, port: server.port ?? port }
+  }
   return {
-    address: { host: address.host, port: server.port ?? address.port },
-    closeIdle: () => void server.closeIdleConnections(),
-    close: () => server.stop(true),
+    address: open(address),
+    also: (address) => void open(address),
+    closeIdle() {
+      for (const server of servers) server.closeIdleConnections()
+    },
+    async close() {
+      await Promise.all(servers.map((server) => server.stop(true)))
+    },
   }
 }
 

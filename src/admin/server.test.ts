@@ -68,6 +68,19 @@ test('answers that nobody takes count as under way, until their client leaves', 
   }
 })
 
+test('requests at another address of the port count as well, and both end together', async () => {
+  const { port } = server.address
+  server.also({ host: '127.0.0.2', port })
+  const there = () => fetch(`http://127.0.0.2:${port}/quick`, { keepalive: false })
+  expect((await there()).status).toBe(200)
+  const slow = Array.from({ length: 4 }, () => fetch(`${origin}/slow`).catch(() => {}))
+  await until(() => open.length === 4)
+  expect((await there()).status).toBe(503)
+  await server.close()
+  await Promise.all(slow)
+  await expect(there()).rejects.toThrow()
+})
+
 /** Bun looks for those that rest every four seconds. */
 const longerThanMs = 5000
 

@@ -307,6 +307,10 @@ describe('what is wrong is answered exactly', () => {
       { 'admin-addr': ['127.0.0.1:4881'] },
       '--admin-addr "127.0.0.1:4881": --peer-addr has that port already; each needs its own',
     ],
+    ...['[::1]', 'localhost'].map((host): [Flags, string] => [
+      { 'admin-addr': [`${host}:4880`] },
+      `--admin-addr "${host}:4880": --registry-addr has that port already; each needs its own`,
+    ]),
   ]
   test.each(flags)('flags %j', (given, answer) => {
     expect(problemsOf(given, {}, hostWith({ '/short': 'abc\n' }))).toEqual([answer])

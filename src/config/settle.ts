@@ -1,5 +1,5 @@
 /** From single values to sections: what follows from several of them, and what they may not be together. */
-import { type Address, formatAddress, isLoopback } from '../listen.ts'
+import { type Address, formatAddress, isLoopback, numbered, twinOf } from '../listen.ts'
 import type { Host } from './host.ts'
 import { keyPlaces, loginPlaces } from './own-files.ts'
 import type { Problems } from './problem.ts'
@@ -64,11 +64,15 @@ export function settle(values: Values, host: Host, loading: Loading): Settings {
       write: values['home-write']!,
       credentialsFiles: filesOf('home-credentials-file', keyPlaces(host), values, host, loading),
     },
-    registry: { address: values['registry-addr']!, loginsFor: values['logins-for']! },
+    registry: { address: numbered(values['registry-addr']!), loginsFor: values['logins-for']! },
     home: homeOf(values, loading),
     peer: { address: heard(values, 'peer-addr') },
     p2p: { address: heard(values, 'p2p-addr'), join: values.join, mdns: values.mdns! },
-    admin: { address: admin, ...present('token', token), ...present('tokenFile', token && values['admin-token-file']) },
+    admin: {
+      address: numbered(admin),
+      ...present('token', token),
+      ...present('tokenFile', token && values['admin-token-file']),
+    },
     source: {
       upstreams: upstreamsOf(values, loading),
       onlyListed: values['only-listed-upstreams']!,
@@ -208,7 +212,10 @@ function refuseSharedPorts(values: Values, { problems, labelOf }: Loading): void
 
 function clash(a: Address, b: Address): boolean {
   const everywhere = (host: string) => host === '0.0.0.0' || host === '::'
-  return a.port !== 0 && a.port === b.port && (a.host === b.host || everywhere(a.host) || everywhere(b.host))
+  const [one, other] = [numbered(a), numbered(b)]
+  if (one.port === 0 || one.port !== other.port) return false
+  // A node has both halves of `localhost`: see `local/twin.ts`.
+  return [one.host, twinOf(one)?.host].includes(other.host) || everywhere(one.host) || everywhere(other.host)
 }
 
 type FileName =

@@ -18,11 +18,22 @@ describe('ports', () => {
     ],
     ...[true, false].map((running): [string, PortFacts[], boolean, string[]] => [
       `another user who has one in its place is named, node or not: ${running}`,
-      [{ ...held, stranger: 'mallory' }],
+      [{ ...held, stranger: { user: 'mallory', address: held.address } }],
       running,
       ['problem: 127.0.0.1:4880 (--registry-addr) is held by the user mallory, and no node of root or the service'],
     ]),
-    ['where nobody is believed, it is as another program', [{ ...peer, stranger: 'mallory' }], true, ['good']],
+    [
+      'one who has the other half of localhost is named by that',
+      [{ ...port, taken: true, stranger: { user: 'mallory', address: { host: '::1', port: 4880 } } }],
+      true,
+      ['problem: [::1]:4880 (--registry-addr) is held by the user mallory, and no node of root or the service'],
+    ],
+    [
+      'where nobody is believed, it is as another program',
+      [{ ...peer, stranger: { user: 'mallory', address: peer.address } }],
+      true,
+      ['good'],
+    ],
     ['a node that runs has them', [{ ...port, taken: true }, peer], true, ['good']],
     ['or ought to', [port], true, ['problem: nothing listens on 127.0.0.1:4880 (--registry-addr)']],
     [

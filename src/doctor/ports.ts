@@ -15,8 +15,8 @@ export interface PortFacts {
   readonly taken: boolean
   /** Who; absent where this user may not know. */
   readonly holder?: Holder
-  /** Which user has it, who is none that a node is believed to run as. */
-  readonly stranger?: string
+  /** Which user has it, or the other half of `localhost`, who is none that a node is believed to run as. */
+  readonly stranger?: { readonly user: string; readonly address: Address }
 }
 
 const { good, warning, problem } = findingsOf('ports')
@@ -32,12 +32,13 @@ export function judgePorts(ports: readonly PortFacts[], running: boolean): Findi
   return [good(running ? `the node listens on ${list}` : `free for a node: ${list}`)]
 }
 
-function ofStranger({ flag, address, stranger }: PortFacts): Finding[] | undefined {
+function ofStranger({ flag, stranger }: PortFacts): Finding[] | undefined {
   if (stranger === undefined || !believed.has(flag)) return undefined
+  const { user, address } = stranger
   return [
-    problem(`${formatAddress(address)} (${flag}) is held by the user ${stranger}, and no node of root or the service`, {
+    problem(`${formatAddress(address)} (${flag}) is held by the user ${user}, and no node of root or the service`, {
       why: 'engines take what that user gives them for images; mounts, and commands with a token, do not',
-      remedy: `ss -ltnp 'sport = :${address.port}'   # as root: which program; stop it, then start the node`,
+      remedy: `ss -ltnp 'sport = :${address.port}'   # as root: which program; stop it, then start the node again`,
     }),
   ]
 }

@@ -1,6 +1,5 @@
 /** Carries out one job: what is to be had goes to where it should be, and what was there already stays. */
-import { readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
 import pLimit from 'p-limit'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
@@ -10,9 +9,10 @@ import { formatReference, formatRepository, type Reference, type Repository } fr
 import { digestSchema } from '../oci/schemas.ts'
 import { type Fetch, fill, type Section, type Told } from './fill.ts'
 import { type Entry, type Image, imageOf, indexWith, layoutFile, type Part, pathOf } from './image.ts'
+import { fileIn, ownFolder } from './layout.ts'
 import type { Mirror } from './mirror.ts'
 import type { Platform } from './platform.ts'
-import { outputAt, StreamSink } from './sink.ts'
+import { FileSink, type Output, outputAt, StreamSink } from './sink.ts'
 import { sectionsOf } from './tar.ts'
 import { type Job, stdout } from './target.ts'
 
@@ -86,10 +86,11 @@ async function findImage(reference: Reference, { mirror, platform, digest }: Sav
 }
 
 async function saveLayout(dir: string, images: readonly Image[], parts: readonly Part[], options: SaveOptions) {
+  await ownFolder(dir)
   // Tells the next try that this folder is a layout.
-  await saveFile(join(dir, 'oci-layout'), [{ bytes: Buffer.from(layoutFile) }], options)
+  await savePart(dir, 'oci-layout', { bytes: Buffer.from(layoutFile) }, options)
   const limit = pLimit(atOnce)
-  const saving = parts.map((part) => limit(() => savePart(join(dir, pathOf(part.digest)), part, options)))
+  const saving = parts.map((part) => limit(() => saveBlob(dir, part, options)))
   try {
     await Promise.all(saving)
   } catch (error) {
@@ -97,27 +98,28 @@ async function saveLayout(dir: string, images: readonly Image[], parts: readonly
     await Promise.allSettled(saving)
     throw error
   }
-  const index = join(dir, 'index.json')
-  await writeFile(
-    `${index}.part`,
-    indexWith(
-      await entriesOf(index),
-      images.map(({ entry }) => entry),
-    ),
+  const index = indexWith(
+    await entriesOf(await fileIn(dir, 'index.json')),
+    images.map(({ entry }) => entry),
   )
-  await rename(`${index}.part`, index)
+  await savePart(dir, 'index.json', { bytes: Buffer.from(index) }, options)
 }
 
-async function savePart(path: string, part: Part, options: SaveOptions): Promise<void> {
-  if (await hasContent(path, part)) {
-    if (!part.bytes) options.told.kept(part.size)
-    return
-  }
-  await saveFile(path, [sectionOf(part)], options)
+async function saveBlob(dir: string, part: Part, options: SaveOptions): Promise<void> {
+  const name = pathOf(part.digest)
+  if (!(await hasContent(await fileIn(dir, name), part))) await savePart(dir, name, sectionOf(part), options)
+  else if (!part.bytes) options.told.kept(part.size)
+}
+
+async function savePart(dir: string, name: string, section: Section, options: SaveOptions): Promise<void> {
+  await saveTo(await FileSink.open(await fileIn(dir, name)), [section], options)
 }
 
 async function saveFile(path: string, sections: readonly Section[], options: SaveOptions): Promise<void> {
-  const sink = path === stdout ? new StreamSink(options.write) : await outputAt(path)
+  await saveTo(path === stdout ? new StreamSink(options.write) : await outputAt(path), sections, options)
+}
+
+async function saveTo(sink: Output, sections: readonly Section[], options: SaveOptions): Promise<void> {
   try {
     await fill(sink, sections, fetchBy(options), options.told)
     await sink.finish()

@@ -154,7 +154,7 @@ async function ledTo(path: string): Promise<string> {
   return ledTo(isAbsolute(next) ? next : `${dirname(path)}/${next}`)
 }
 
-function unlessAbsent<T>(looking: Promise<T>): Promise<T | undefined> {
+export function unlessAbsent<T>(looking: Promise<T>): Promise<T | undefined> {
   return looking.catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
     throw error

@@ -52,6 +52,7 @@ export function listenersAt(
   })
 }
 
-function ownHosts(): string[] {
+/** Addresses of this host, loopback included. */
+export function ownHosts(): string[] {
   return Object.values(networkInterfaces()).flatMap((infos) => infos?.map(({ address }) => address) ?? [])
 }

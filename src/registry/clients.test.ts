@@ -39,7 +39,7 @@ async function pull(headers: Record<string, string>) {
     }
     return its
   }
-  const app = createRegistry({ content, clock, metrics, log })
+  const app = createRegistry({ content, names: ['node-1.corp'], clock, metrics, log })
   const incoming = { url: target, socket: connection.socket }
   const { status } = await app.request(target, { headers }, { incoming } as object)
   return { status, asked: door.asked }
@@ -59,4 +59,29 @@ describe("an image for this node's logins alone", () => {
       expect(asked.filter((question) => question.startsWith('node'))).toEqual([])
     },
   )
+
+  test.each(['localhost:4880', '127.0.0.1:4880', '[::1]:4880', '10.0.0.7:4880', 'node-1.corp:4880'])(
+    'is given to who asks this host as %s',
+    async (host) => expect((await pull({ host })).status).toBe(200),
+  )
+
+  test("is neither given nor asked for by those logins where the name that was asked may be a web page's own", async () => {
+    const { status, asked } = await pull({ host: 'evil.example:4880' })
+    expect(status).toBe(401)
+    expect(asked.filter((question) => question.startsWith('node'))).toEqual([])
+  })
+})
+
+describe('a browser on this host', () => {
+  const page = { host: 'evil.example:4880', 'accept-language': 'de' }
+
+  test.each(['origin', 'sec-fetch-site', 'accept-language'])(
+    'that asks by the name of a page gets nothing at all: %s',
+    async (header) => expect(await pull({ host: page.host, [header]: 'x' })).toEqual({ status: 403, asked: [] }),
+  )
+
+  test('that asks by a name of this host, or through a proxy, is another client', async () => {
+    expect((await pull({ ...page, host: 'localhost:4880' })).status).toBe(200)
+    expect((await pull({ ...page, 'x-forwarded-for': '10.0.0.9' })).status).toBe(401)
+  })
 })

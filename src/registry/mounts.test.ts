@@ -48,7 +48,7 @@ describe('what is mounted', () => {
     expect(heard).toEqual([said])
   })
 
-  test('is not taken where nobody knows who tells it, through a proxy, or from a page in a browser', async () => {
+  test('is not taken where nobody knows who tells it, through a proxy, or by the name of a page in a browser', async () => {
     const said = JSON.stringify(told({}))
     for (const how of [
       { socket: { remoteAddress: '127.0.0.1' } },
@@ -56,6 +56,7 @@ describe('what is mounted', () => {
       { socket: { remoteAddress: '10.0.0.9', remotePort: 1, localAddress: '10.0.0.1', localPort: 4880 } },
       { headers: { 'x-forwarded-for': '10.0.0.9' } },
       { headers: { origin: 'http://evil.example' } },
+      { headers: { host: 'evil.example:4880' } },
     ])
       expect((await put(said, how)).status).toBe(403)
     expect(heard).toEqual([])

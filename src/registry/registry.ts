@@ -3,12 +3,11 @@ import { type Context, Hono } from 'hono'
 import type { Clock, Random } from '../clock.ts'
 import type { Content } from '../content/content.ts'
 import { Failure, type FailureCode } from '../failure.ts'
-import { isLoopback } from '../listen.ts'
 import type { Visitor } from '../rights/visitor.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { answerBlob } from './blobs.ts'
-import { isProxied, visitorAt } from './clients.ts'
+import { isLocal, refusePage, visitorAt } from './clients.ts'
 import { challenge, renderFailure } from './errors.ts'
 import { bodyOf, type Environment, type Exchange, exchangeOf, type Own, type Services } from './exchange.ts'
 import { Sending } from './file-bytes.ts'
@@ -27,6 +26,8 @@ import { answerWrite, type Written } from './writes.ts'
 export interface RegistryInit {
   /** What clients get: for each what it may have, or the same for all. */
   readonly content: Content | ((visitor: Visitor) => Content)
+  /** Of this host, beside its addresses and `localhost`. Who asks by any other may be a web page. */
+  readonly names?: readonly string[]
   readonly log: Log
   readonly metrics: Metrics
   readonly clock: Clock
@@ -49,9 +50,11 @@ export type RegistryApp = Hono<Environment>
 
 export function createRegistry({ random = Math.random, ...init }: RegistryInit): RegistryApp {
   const { log, metrics, pulls = pullLog(init) } = init
-  const { content, traced } = init
+  const { content, traced, names = [] } = init
   const contentFor = (exchange: Exchange) =>
-    typeof content === 'function' ? content(visitorAt(exchange, tokens, init.own?.pushing?.users)) : content
+    typeof content === 'function'
+      ? content(visitorAt(exchange, { tokens, users: init.own?.pushing?.users, names }))
+      : content
   const sending = new Sending()
   const tokens = new Tokens(init.clock)
   const shares = new Shares()
@@ -62,7 +65,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
   /** Undefined for a request that reads, or that this node cannot write. */
   const written = async (c: Context<Environment>, exchange: Exchange) => {
     if (init.lazy && c.req.method === 'PUT' && exchange.target === mountsPath) {
-      return takeMounts(exchange.socket, writtenOf(c, exchange, tokens), init.lazy)
+      return takeMounts(exchange, writtenOf(c, exchange, tokens), init.lazy, names)
     }
     const lazy = init.lazy && c.req.method === 'PUT' ? lazyOf(exchange) : undefined
     if (lazy) return takeReads(exchange, lazy, writtenOf(c, exchange, tokens), servicesFor(exchange))
@@ -83,6 +86,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
     let response: Response
     let status: number
     try {
+      refusePage(exchange, names)
       response = (await written(c, exchange)) ?? (await read(exchange, method))
       // A blob's status was written by hand.
       status = outgoing?.headersSent ? outgoing.statusCode : response.status
@@ -116,13 +120,13 @@ export function pullLog(
   })
 }
 
-function writtenOf(c: Context<Environment>, { client, target, header }: Exchange, tokens: Tokens): Written {
+function writtenOf(c: Context<Environment>, exchange: Exchange, tokens: Tokens): Written {
+  const { target, header } = exchange
   return {
     target,
     header,
     authorization: tokens.meant(header('authorization')),
-    // Whoever comes through a proxy comes from it, and it may be on this host.
-    local: isLoopback(client.replace(/^::ffff:/i, '')) && !isProxied(header),
+    local: isLocal(exchange),
     browser: header('origin') !== undefined,
     body: bodyOf(c),
   }

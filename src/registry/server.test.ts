@@ -56,8 +56,8 @@ async function onDisk(): Promise<string> {
 }
 
 /** Raw bytes of an answer as they come, on a connection of one's own. */
-function talk(port: number, text: string) {
-  const socket: Socket = connect(port, '127.0.0.1')
+function talk(port: number, text: string, host = '127.0.0.1') {
+  const socket: Socket = connect(port, host)
   cleanUps.push(() => socket.destroy())
   const got = { bytes: 0, head: '', closed: false, socket }
   socket.on('connect', () => socket.write(text))
@@ -323,6 +323,23 @@ describe('connections past the limit', () => {
     const next = talk(server.port, request('/v2/'))
     await until(() => next.bytes > 0)
     expect(next.head).toStartWith('HTTP/1.1 200')
+  })
+
+  test('are counted over all addresses of the port', async () => {
+    const { content, server, warnings } = await setUp({ connections: 2 })
+    await server.also({ host: '127.0.0.2', port: server.port })
+    const { path } = held(content)
+    const holders = ['127.0.0.1', '127.0.0.2'].map((host) => talk(server.port, request(path), host))
+    await until(() => content.openReaders === 2)
+    const late = talk(server.port, request('/v2/'), '127.0.0.2')
+    await until(() => late.closed)
+    expect(late.head).toStartWith('HTTP/1.1 404')
+    expect(warnings).toHaveLength(1)
+    await server.close(10)
+    await until(() => holders.every(({ closed }) => closed))
+    const after = talk(server.port, request('/v2/'), '127.0.0.2')
+    await until(() => after.closed)
+    expect(after.bytes).toBe(0)
   })
 
   test('are found room for where others only rest', async () => {

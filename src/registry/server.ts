@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Clock } from '../clock.ts'
-import { listenHttp } from '../listen.ts'
+import { type Address, listenHttp } from '../listen.ts'
 import type { Log } from '../telemetry/log.ts'
 import { Seldom } from '../telemetry/seldom.ts'
 import type { RegistryApp } from './registry.ts'
@@ -17,6 +17,8 @@ import { inTurn } from './turns.ts'
 export interface RegistryServer {
   readonly hostname: string
   readonly port: number
+  /** Answers at another address as well, within the same limits. @throws {ListenError} */
+  also(address: Address): Promise<void>
   /** Gives up connections that rest between requests. */
   closeIdle(): void
   /** Stops listening, lets responses under way end for at most `graceMs`, then cuts them. */
@@ -65,18 +67,17 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
   const { hostname, port, clock, log } = init
   const limits = { ...serverLimits, ...init.limits }
   const seldom = new Seldom(clock)
-  const server = createServer({
-    maxHeaderSize: limits.headerBytes,
-    headersTimeout: limits.requestMs,
-    requestTimeout: init.uploads ? 0 : limits.requestMs,
-    keepAliveTimeout: limits.keepAliveMs,
-    connectionsCheckingInterval: Math.min(5_000, limits.requestMs),
-  })
+  /** One for each address. */
+  const servers: Server[] = []
+  const closeIdle = () => {
+    for (const server of servers) server.closeIdleConnections()
+  }
+  let closing = false
   const full = () =>
     seldom.tell('full', (others) =>
       log.warn(`the registry port has ${limits.connections} connections: more are sent away`, others),
     )
-  const admit = limited(server, limits.connections, full, clock)
+  const room = limited(limits.connections, full, closeIdle, clock)
   const stalled = new Stalled<ServerResponse>(clock, limits.stalledMs, (response) => {
     const { url: target = '', socket } = response.req
     const fields = { client: socket.remoteAddress, target: target.slice(0, 256) }
@@ -89,18 +90,36 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
   const listener = getRequestListener(app.fetch, { hostname, overrideGlobalObjects: false })
   const answer = inTurn((request, response) => {
     // A kept-alive connection would hold a server that is closing until its client tires of it.
-    response.once('close', () => server.listening || setImmediate(() => server.closeIdleConnections()))
+    response.once('close', () => closing && setImmediate(closeIdle))
     stalled.watch(response)
-    admit(request.socket, (room) => (room ? void listener(request, response) : sendAway(request, response)))
+    room.admit(request.socket, (room) => (room ? void listener(request, response) : sendAway(request, response)))
   })
-  server.on('request', answer)
-  server.on('clientError', refuse)
-  const bound = await listenHttp(server, { host: hostname, port }, '--registry-addr')
+  const open = async (address: Address): Promise<Address> => {
+    const server = createServer({
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.requestMs,
+      requestTimeout: init.uploads ? 0 : limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      connectionsCheckingInterval: Math.min(5_000, limits.requestMs),
+    })
+    room.count(server)
+    server.on('request', answer)
+    server.on('clientError', refuse)
+    const bound = await listenHttp(server, address, '--registry-addr')
+    servers.push(server)
+    return bound
+  }
+  const bound = await open({ host: hostname, port })
   return {
     hostname,
     port: bound.port,
-    closeIdle: () => server.closeIdleConnections(),
-    close: (graceMs = 5_000) => close(server, graceMs).finally(() => stalled.close()),
+    also: async (address) => void (await open(address)),
+    closeIdle,
+    async close(graceMs = 5_000) {
+      closing = true
+      await Promise.all(servers.map((server) => close(server, graceMs)))
+      stalled.close()
+    },
   }
 }
 
@@ -108,28 +127,31 @@ export async function serveRegistry(app: RegistryApp, init: ServeInit): Promise<
  * Tells for which connections there is no room: those that came when there were too many, and still are when those that
  * rest between requests have been given up for them.
  */
-function limited(server: Server, most: number, full: () => void, clock: Clock) {
+function limited(most: number, full: () => void, closeIdle: () => void, clock: Clock) {
   const late = new WeakSet<Socket>()
   let open = 0
   let cleared = Number.NEGATIVE_INFINITY
-  server.maxConnections = most + toldPastLimit
-  server.on('connection', (socket: Socket) => {
-    if (++open > most) late.add(socket)
-    socket.once('close', () => open--)
-  })
-  server.on('drop', full)
-  return (socket: Socket, answer: (room: boolean) => void) => {
+  const count = (server: Server) => {
+    server.maxConnections = most + toldPastLimit
+    server.on('connection', (socket: Socket) => {
+      if (++open > most) late.add(socket)
+      socket.once('close', () => open--)
+    })
+    server.on('drop', full)
+  }
+  const admit = (socket: Socket, answer: (room: boolean) => void) => {
     if (open <= most || !late.has(socket)) return answer(true)
     // Not when it came: a connection that has not yet asked would be given up as well.
     if (clock.now() - cleared >= clearEveryMs) {
       cleared = clock.now()
-      server.closeIdleConnections()
+      closeIdle()
     }
     setImmediate(() => {
       if (open > most) full()
       answer(open <= most)
     })
   }
+  return { count, admit }
 }
 
 /** 404, not 503: an engine then goes to the registry by itself, at once; to a 503 dockerd comes back for a minute. */

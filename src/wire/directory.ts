@@ -1,7 +1,7 @@
 /** Provider records in libp2p's Kademlia. */
 import { CID } from 'multiformats/cid'
 import { create as multihash } from 'multiformats/hashes/digest'
-import { type Clock, pause } from '../clock.ts'
+import { type Clock, every, pause } from '../clock.ts'
 import type { MemberTable } from '../cluster/member-table.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
@@ -9,6 +9,7 @@ import type { Log } from '../telemetry/log.ts'
 import { deadline } from './deadline.ts'
 import type { Host } from './host.ts'
 import type { Joiner } from './joiner.ts'
+import { recordLimits } from './records.ts'
 import type { Directory } from './wire.ts'
 
 const findDeadline = 3_000
@@ -22,6 +23,9 @@ const mostProviders = 16
 const provideAfter = 15_000
 const mostLooks = 20
 const restBetween = 4_000
+/** Half of the time for which others keep a record: the other half is for the line of those that want it at once. */
+const againAfter = recordLimits.lastMs / 2
+const lookEvery = 600_000
 /** Records waiting to be published. What does not fit is not lost: the swarm's announces find it while there is a scheduler. */
 const mostWaiting = 2048
 
@@ -33,7 +37,7 @@ export interface DirectoryOptions {
   readonly log: Log
 }
 
-/** A record that is to be published. */
+/** A record that is to be published, for the first time or once more. */
 interface Waiting {
   readonly quiet: () => boolean
   readonly dueAt: number
@@ -43,11 +47,15 @@ export class KadDirectory implements Directory {
   readonly #options: DirectoryOptions
   /** What is due first comes first. */
   readonly #waiting = new Map<Digest, Waiting>()
+  /** Those that others know, for as long as the blob is here. What was published first comes first. */
+  readonly #published = new Map<Digest, Waiting>()
+  readonly #stopLooking: () => void
   #publishing = false
   #closed = false
 
   constructor(options: DirectoryOptions) {
     this.#options = options
+    this.#stopLooking = every(options.clock, lookEvery, () => this.#begin())
   }
 
   /** Records that wait to be published. */
@@ -57,14 +65,16 @@ export class KadDirectory implements Directory {
 
   provide(digest: Digest, quiet = () => true): void {
     if (this.#closed || this.#waiting.has(digest) || this.#waiting.size >= mostWaiting) return
+    this.#published.delete(digest)
     this.#waiting.set(digest, { quiet, dueAt: this.#options.clock.now() + provideAfter })
-    if (!this.#publishing) void this.#publish()
+    this.#begin()
   }
 
   withdraw(digest: Digest): void {
     this.#waiting.delete(digest)
+    this.#published.delete(digest)
     if (this.#closed) return
-    // What other nodes were told they forget by themselves, in two days; this one would tell them again and again.
+    // What other nodes were told they forget by themselves, in two days; this one would say so to whoever asks it.
     this.#options.host.services.dht.cancelReprovide(cidOf(digest)).catch((error: Error) => {
       this.#options.log.debug('a provider record was not withdrawn', { digest, error: String(error) })
     })
@@ -103,7 +113,13 @@ export class KadDirectory implements Directory {
 
   close(): void {
     this.#closed = true
+    this.#stopLooking()
     this.#waiting.clear()
+    this.#published.clear()
+  }
+
+  #begin(): void {
+    if (!this.#publishing) void this.#publish()
   }
 
   /** One after the other, until none waits. */
@@ -116,14 +132,23 @@ export class KadDirectory implements Directory {
       for (let looks = 1; this.#waits(next) && !quiet() && looks < mostLooks; looks++) await pause(clock, provideAfter)
       if (!this.#waits(next)) continue
       await this.#provide(digest)
-      if (this.#waits(next)) this.#waiting.delete(digest)
+      if (this.#waits(next)) {
+        this.#waiting.delete(digest)
+        this.#published.set(digest, { quiet, dueAt: clock.now() + againAfter })
+      }
       if (!this.#closed) await pause(clock, restBetween)
     }
     this.#publishing = false
   }
 
+  /** What is published once more comes when nothing else waits. */
   #next(): [Digest, Waiting] | undefined {
-    return this.#waiting.entries().next().value
+    const [first] = this.#waiting
+    const [oldest] = this.#published
+    if (first || !oldest || oldest[1].dueAt > this.#options.clock.now()) return first
+    this.#published.delete(oldest[0])
+    this.#waiting.set(...oldest)
+    return oldest
   }
 
   /** It was not withdrawn. */

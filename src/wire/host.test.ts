@@ -1,11 +1,13 @@
-import { expect, test } from 'bun:test'
+import { expect, setSystemTime, spyOn, test } from 'bun:test'
 import { networkInterfaces } from 'node:os'
 import { multiaddr } from '@multiformats/multiaddr'
 import { systemClock } from '../clock.ts'
 import { Identity } from '../cluster/identity.ts'
 import type { Address } from '../listen.ts'
+import { digestOf } from '../oci/digest.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { Seldom } from '../telemetry/seldom.ts'
+import { cidOf } from './directory.ts'
 import { portAt, readdress, startHost } from './host.ts'
 
 function freePort(): number {
@@ -63,5 +65,31 @@ test.if(hasIPv6)('libp2p on all addresses is reached by IPv4 and by IPv6, whiche
     }
   } finally {
     await Promise.all([dialler.stop(), host.stop(), chosen.stop()])
+  }
+})
+
+/** What libp2p has of its own that publishes; private in its types. */
+interface Inside {
+  readonly reprovider: {
+    processRecords(): Promise<void>
+    readonly contentRouting: { provide(): AsyncIterable<unknown> }
+  }
+}
+
+test('libp2p does not publish by itself what the node published days ago', async () => {
+  const { host } = await start({ host: '127.0.0.1', port: 0 }, () => '127.0.0.1')
+  const { reprovider } = host.services.dht as unknown as Inside
+  try {
+    await Array.fromAsync(host.services.dht.provide(cidOf(digestOf(Buffer.from('a blob')))))
+    const published = spyOn(reprovider.contentRouting, 'provide')
+    for (const hours of [25, 49, 1000]) {
+      setSystemTime(new Date(Date.now() + hours * 3_600_000))
+      await reprovider.processRecords()
+      await Bun.sleep(5)
+    }
+    expect(published).not.toHaveBeenCalled()
+  } finally {
+    setSystemTime()
+    await host.stop()
   }
 })

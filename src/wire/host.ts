@@ -63,6 +63,12 @@ const keepAliveMs = 120_000
 /** In ms. */
 const discoveryTimes = { query: 600_000, repeat: 60_000 } as const
 
+/**
+ * libp2p would publish all old records of this node each hour, ten at a time, also while a pull goes on: `KadDirectory`
+ * does that, by its own rules, and `Records` forgets what others said. The interval is the longest that a timer can have.
+ */
+const neverAgain = { validity: Number.POSITIVE_INFINITY, threshold: 0, interval: 2 ** 31 - 1 } as const
+
 /** @throws {ListenError} */
 export async function startHost(options: HostOptions): Promise<Host> {
   const { identity, address, ring, log, seldom } = options
@@ -108,6 +114,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
           clientMode: false,
           peerInfoMapper: passthroughMapper,
           allowQueryWithZeroPeers: true,
+          reprovide: neverAgain,
         }),
       },
       logger: quiet(options.log),

@@ -4,10 +4,9 @@
  * WebSockets included, and Fetch Metadata); no page gets to say to another site which node asks; and one whose own name has
  * come to mean this node's address asks it by that name. With a cluster key there are tickets, which no page has. Pure.
  */
-import { isIP } from 'node:net'
 import { isNodeId, type NodeId } from '../cluster/node-info.ts'
 import { Refusal } from '../cluster/tickets.ts'
-import { hostIn, isLoopback } from '../listen.ts'
+import { hostIn, meansThisHost } from '../listen.ts'
 import { headers } from './rules.ts'
 
 /**
@@ -19,11 +18,10 @@ export function askerOf(given: Headers, advertised: string): NodeId {
     throw new Refusal('web page', 'a web page sent this, and only nodes may ask here')
   }
   const host = given.get('host')
-  const name = host === null ? undefined : hostIn(host)
-  if (name !== undefined && !isIP(name) && !isLoopback(name) && name !== advertised.toLowerCase()) {
+  if (host !== null && !meansThisHost(host, [advertised])) {
     throw new Refusal(
       'other name',
-      `this node is asked as ${advertised} or by an address, not as "${name.slice(0, 100)}"`,
+      `this node is asked as ${advertised} or by an address, not as "${hostIn(host).slice(0, 100)}"`,
     )
   }
   const node = given.get(headers.node)

@@ -6,7 +6,7 @@ import { createLibp2p } from 'libp2p'
 import { Records } from './records.ts'
 
 const value = new Uint8Array([1])
-const limits = { peers: 8, others: 16 }
+const limits = { peers: 8, others: 16, lastMs: 1000 }
 const self = (await generateKeyPair('Ed25519')).publicKey
 const own = new Key(`/peers/${self.toCID()}`)
 
@@ -36,6 +36,19 @@ describe('what libp2p keeps', () => {
       records.get(new Key('/peers/p0'))
     }
     expect(records.has(new Key('/peers/p0'))).toBe(true)
+  })
+
+  test('of who provides what is forgotten in time, if nobody says so again', () => {
+    let now = 1
+    const records = new Records(self, limits, () => now)
+    const names = ['/dht/provider/a/p', '/dht/provider/b/p', '/peers/p'].map((name) => new Key(name))
+    for (const name of names) records.put(name, value)
+    now += 900
+    records.put(names[1]!, value)
+    records.get(names[0]!)
+    now += 200
+    expect(names.map((name) => records.has(name))).toEqual([false, true, true])
+    expect([...records._all({ prefix: '/dht' })].map(({ key }) => key.toString())).toEqual(['/dht/provider/b/p'])
   })
 
   test('is found by the beginning of its name, also by who changes it meanwhile', async () => {

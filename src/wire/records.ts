@@ -1,7 +1,8 @@
 /**
  * What libp2p keeps: addresses of the nodes it has met, and who says that it provides what. Any node may add to it, and
  * libp2p forgets nothing for hours or days, so in a cluster whose nodes and blobs come and go it would only grow. Here
- * there is an end to each kind: what was neither written nor read for longest is forgotten, and heard again when needed.
+ * there is an end to each kind: what was neither written nor read for longest is forgotten, and heard again when needed. A
+ * record of a provider lasts two days, unless it is written again.
  */
 import { NotFoundError, type PublicKey } from '@libp2p/interface'
 import { BaseDatastore } from 'datastore-core/base'
@@ -13,9 +14,11 @@ export interface RecordLimits {
   readonly peers: number
   /** Records of providers, and whatever else there is. */
   readonly others: number
+  /** How long one of those lasts that is not written again, ms: libp2p's specification says two days. */
+  readonly lastMs: number
 }
 
-export const recordLimits: RecordLimits = { peers: 4096, others: 32_768 }
+export const recordLimits: RecordLimits = { peers: 4096, others: 32_768, lastMs: 172_800_000 }
 
 const peersPrefix = '/peers/'
 
@@ -25,12 +28,12 @@ export class Records extends BaseDatastore {
   readonly #own: string
   #self: Uint8Array | undefined
 
-  /** @param self what is kept of this node itself libp2p could not do without */
-  constructor(self: PublicKey, limits = recordLimits) {
+  /** @param self what is kept of this node itself libp2p could not do without @param now ms, monotonic */
+  constructor(self: PublicKey, limits = recordLimits, now = () => performance.now()) {
     super()
     this.#own = `${peersPrefix}${self.toCID()}`
     this.#peers = lru(limits.peers)
-    this.#others = lru(limits.others)
+    this.#others = lru(limits.others, { ttl: limits.lastMs, now })
   }
 
   get size(): number {

@@ -9,15 +9,18 @@ export interface Stranger {
   close(): void
 }
 
-/** @param fetch what it answers */
-export function listenAsNobody(fetch: (request: Request) => Response = () => new Response('{}')): Stranger {
+/** @param fetch what it answers @param at where; port 0 is any */
+export function listenAsNobody(
+  fetch: (request: Request) => Response = () => new Response('{}'),
+  at = { host: '127.0.0.1', port: 0 },
+): Stranger {
   let connections = 0
   process.seteuid!(nobody.uid)
   try {
     // The kernel notes who makes a socket, which is done at once.
     const server = Bun.serve({
-      hostname: '127.0.0.1',
-      port: 0,
+      hostname: at.host,
+      port: at.port,
       fetch: (request) => {
         connections++
         return fetch(request)

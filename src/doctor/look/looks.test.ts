@@ -1,6 +1,8 @@
 /** What is read off this machine, and the readers of the kernel's tables. */
 import { expect, test } from 'bun:test'
+import { listenAsNobody, nobody } from '../../../test/fakes/stranger.ts'
 import { listenersIn } from '../../local/listeners.ts'
+import { ownHosts } from '../../local/stranger.ts'
 import { mountOf } from './disk.ts'
 import { lookAtKernel } from './kernel.ts'
 import { lookAtPorts } from './ports.ts'
@@ -39,6 +41,26 @@ test('a port is taken by who listens there or everywhere, and by nobody when it 
   }
   expect((await look('127.0.0.1', port))?.taken).toBe(false)
 })
+
+test.skipIf(process.getuid?.() !== 0 || !ownHosts().includes('::1'))(
+  "a port of this host is a stranger's as well who has but the other half of localhost",
+  async () => {
+    const server = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+    const { port } = server
+    const stranger = listenAsNobody(undefined, { host: '::1', port })
+    try {
+      for (const host of ['127.0.0.1', 'localhost']) {
+        const [facts] = await lookAtPorts([{ flag: '--x', address: { host, port } }])
+        expect(facts).toMatchObject({ taken: true, stranger: { user: nobody.name } })
+      }
+      const [elsewhere] = await lookAtPorts([{ flag: '--x', address: { host: '127.0.0.2', port } }])
+      expect(elsewhere).not.toHaveProperty('stranger')
+    } finally {
+      stranger.close()
+      server.stop(true)
+    }
+  },
+)
 
 test('the mount of a path is the last and longest that it is on, names with spaces included', () => {
   const table = [

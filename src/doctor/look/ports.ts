@@ -1,6 +1,6 @@
 /** The ports of a node, as they are on this host. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import type { Address } from '../../listen.ts'
+import { type Address, numbered, twinOf } from '../../listen.ts'
 import { listenersHere, meets } from '../../local/listeners.ts'
 import { strangerAmong } from '../../local/stranger.ts'
 import type { Holder, PortFacts } from '../ports.ts'
@@ -10,21 +10,22 @@ export async function lookAtPorts(wanted: readonly { flag: string; address: Addr
   const here = wanted.map(({ flag, address }) => ({
     flag,
     address,
-    inode: listeners.find((listener) => meets(listener.address, { ...address, host: numbered(address.host) }))?.inode,
+    inode: listeners.find((listener) => meets(listener.address, numbered(address)))?.inode,
   }))
   const holders = holdersOf(new Set(here.flatMap(({ inode }) => inode ?? [])))
   return here.map(({ flag, address, inode }) => {
     const holder = inode === undefined ? undefined : holders.get(inode)
-    const stranger = strangerAmong(listeners, address)
+    const [stranger] = [address, twinOf(numbered(address)) ?? []].flat().flatMap((address) => {
+      const user = strangerAmong(listeners, address)
+      return user === undefined ? [] : { user, address }
+    })
     return {
       ...{ flag, address, taken: inode !== undefined },
       ...(holder ? { holder } : {}),
-      ...(stranger === undefined ? {} : { stranger }),
+      ...(stranger ? { stranger } : {}),
     }
   })
 }
-
-const numbered = (host: string) => (host === 'localhost' ? '127.0.0.1' : host)
 
 /** By the number of the socket; only those of processes that this user may look into. */
 function holdersOf(inodes: ReadonlySet<string>): Map<string, Holder> {
