@@ -111,12 +111,25 @@ export class Catalog {
     const clean = this.#sql.getMeta.get('closed')?.value === 'yes'
     const sameBoot = bootId !== '' && this.#sql.getMeta.get('boot')?.value === bootId
     const fresh = this.#sql.getMeta.get('boot') === null
+    // Before the boot: whenever this process is killed, the next one sees either that it is new or that it is incomplete.
+    if (fresh) this.#sql.setMeta.run('incomplete', 'yes')
     this.#sql.setMeta.run('closed', 'no')
     this.#sql.setMeta.run('boot', bootId)
     this.#prune()
     // To the disk at once: a "closed" that survives a power cut would vouch for bytes that did not.
     this.#ahead.mergeNow()
     return clean || sameBoot || fresh
+  }
+
+  /** It was made anew, and has not got a row for every file yet: a file without one is no rubbish. */
+  get incomplete(): boolean {
+    return this.#sql.getMeta.get('incomplete') !== null
+  }
+
+  /** Every file that is a blob has a row, also those that follow with the next commit. */
+  completed(): void {
+    this.#change(() => this.#sql.dropMeta.run('incomplete'))
+    this.commit()
   }
 
   rows(): BlobRow[] {
@@ -458,5 +471,6 @@ function statements(db: Database) {
     pruneBans: db.query('DELETE FROM bans WHERE until <= ?'),
     getMeta: db.query<{ value: string }, [string]>('SELECT value FROM meta WHERE key = ?'),
     setMeta: db.query('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
+    dropMeta: db.query('DELETE FROM meta WHERE key = ?'),
   }
 }
