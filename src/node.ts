@@ -60,8 +60,11 @@ export interface RunningNode {
 const drainMs = 15_000
 const uploadDrainMs = 5_000
 
-/** @throws {Failure | ListenError} what keeps the node from starting, in one sentence with the remedy */
-export async function startNode(settings: Settings): Promise<RunningNode> {
+/**
+ * `ending`: it is to end again, which a start that has much to read heeds at once, and any other when it is done.
+ * @throws {Failure | ListenError} what keeps the node from starting, in one sentence with the remedy; the reason of `ending`
+ */
+export async function startNode(settings: Settings, ending?: AbortSignal): Promise<RunningNode> {
   const clock = systemClock
   const random = Math.random
   const { metrics, recent, log, levels } = telemetryOf(settings, clock)
@@ -99,6 +102,7 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
       keepFree: settings.store.keepFree,
       ...(settings.store.cacheTtlMs === undefined ? {} : { ttlMs: settings.store.cacheTtlMs }),
       ...(idle ? { idle } : {}),
+      ...(ending ? { ending } : {}),
       clock,
       log,
       metrics,

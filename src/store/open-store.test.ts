@@ -19,6 +19,7 @@ import { sample } from '../../test/conformance/blob-store.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
 import { nobody } from '../../test/fakes/stranger.ts'
+import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
@@ -402,6 +403,21 @@ describe('the catalog on disk', () => {
     const { log: later, lines: said } = notingLog()
     await openStore(dir, { log: later })
     expect(said).toEqual(['deleted files that the catalog does not know {"files":1}'])
+  })
+
+  test('that is being rebuilt when the process is told to end keeps what was read, and the store is free', async () => {
+    const { dir } = await fourBlobs()
+    rmSync(join(dir, 'shoal.db'))
+    const ending = new AbortController()
+    let reads = 0
+    const read: typeof readAt = (...piece) => {
+      if (++reads === 3) ending.abort(new Failure('unavailable', 'told to end'))
+      return readAt(...piece)
+    }
+    expect(await messageOf(openStore(dir, { read, ending: ending.signal }))).toBe('told to end')
+    const { log, lines } = notingLog()
+    expect((await openStore(dir, { log })).usage().complete).toBe(4)
+    expect(lines.at(-1)).toBe('catalog rebuilt {"blobs":1,"of":1,"bytes":1000}')
   })
 
   test('that was made a moment before the process was killed is rebuilt all the same', async () => {

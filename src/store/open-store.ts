@@ -47,6 +47,8 @@ export interface DiskStoreOptions {
   readonly answers?: () => Promise<boolean>
   /** Brings the catalog's files to the disk; fdatasync(2) by default. */
   readonly sync?: Sync
+  /** The process is to end: opening, which may have to read all files, rejects with its reason. */
+  readonly ending?: AbortSignal
   /** Changes when the machine starts anew; the kernel's by default. */
   readonly bootId?: string
 }
@@ -60,7 +62,7 @@ export interface Parts {
   release(): void
 }
 
-/** @throws {Failure} `internal` */
+/** @throws {Failure} `internal`; the reason of `ending` */
 export async function openStore(options: DiskStoreOptions): Promise<Parts> {
   const dir = openDataDir(options.dir, options.log)
   const spare = new Spare(dir.spare)
@@ -152,7 +154,14 @@ class Opening {
     this.#tree = tree
     this.#catalog = catalog
     this.#files = files
-    this.#disk = { read: options.read ?? readAt, answers: options.answers ?? (() => tree.answers()) }
+    const { ending, read = readAt, answers = () => tree.answers() } = options
+    this.#disk = {
+      read: (...piece) => {
+        ending?.throwIfAborted()
+        return read(...piece)
+      },
+      answers,
+    }
   }
 
   /** The rows that are true, corrected where they were not quite. */
