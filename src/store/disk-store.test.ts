@@ -57,6 +57,35 @@ describe('a running store', () => {
     expect(readdirSync(join(dir, 'blobs/.spool'))).toEqual([])
   })
 
+  test('keeps in memory what pieces are of the blobs that were asked for it lately, and of those that arrive', async () => {
+    const store = await openStore()
+    const [whole, part] = [sample(3 * pieceLength, 1), sample(3 * pieceLength, 2)]
+    const blob = store.create({ digest: whole.digest, size: whole.size, kind: 'blob' })
+    for (const segment of [whole.segment(1, 2), whole.segment(0, 1)]) blob.learn(segment)
+    for (const i of [0, 1, 2]) await blob.write(i, whole.piece(i))
+    await blob.finish()
+    const arriving = store.create({ digest: part.digest, size: part.size, kind: 'blob' })
+    const { known } = arriving.metainfo
+    const before = new WeakRef(blob.metainfo)
+    await store.settled(blob.digest)
+    expect([...store.metainfos.keys()]).toEqual([blob])
+    // As by the transfer that is over and the links that are told of it.
+    expect(blob.metainfo).toBe(before.deref()!)
+    for (let seed = 1000; seed < 1300; seed++) {
+      const { digest, bytes } = sample(10, seed)
+      const other = await store.put({ digest, kind: 'blob' }, bytes)
+      await store.settled(digest)
+      expect(other.metainfo.known.complete).toBe(true)
+    }
+    expect(store.metainfos.size).toBe(256)
+    expect(blob.metainfo === before.deref()).toBe(false)
+    expect(blob.metainfo.segments).toEqual([whole.segment(1, 2), whole.segment(0, 1)])
+    arriving.learn(part.segment(2, 1))
+    expect([...known.indexes()]).toEqual([2])
+    await store.remove(blob.digest)
+    expect(store.metainfos.size).toBe(255)
+  })
+
   test('deletes the file of a blob that is removed', async () => {
     const dir = newDir()
     const store = await openStore(dir)

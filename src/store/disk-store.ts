@@ -9,10 +9,11 @@ import { open } from 'node:fs/promises'
 import pLimit from 'p-limit'
 import { every } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { algorithmOf, type Digest, digestOf, shortDigest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
-import type { Segment } from '../piece/metainfo.ts'
+import type { Metainfo, Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import { Beside, besideBlobs } from './beside.ts'
 import type {
@@ -42,6 +43,11 @@ import { FileSpool, type Spooling } from './spool.ts'
 
 export type { DiskStoreOptions } from './open-store.ts'
 
+/**
+ * Of so many whole blobs it is kept in memory what their pieces are: some 10 to 100 KB each. The scrubber asks that of every
+ * one, and an upload of one again and again.
+ */
+const mostMetainfos = 256
 /** How often the store looks after its limits and its pins although nothing was written, in ms. */
 const tendMs = 10_000
 /** What is too old to mean anything is taken out of the catalog so often, in ms. */
@@ -49,6 +55,7 @@ const pruneEvery = 24 * 3600_000
 
 export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   readonly files: OpenFiles
+  readonly metainfos = lru<DiskBlob, Metainfo>(mostMetainfos)
   readonly #options: DiskStoreOptions
   readonly #log: Log
   readonly #tree: BlobTree
@@ -545,6 +552,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
       if (blob.complete) this.#complete--
       this.#blobs.delete(blob.digest)
       this.#doomed.delete(blob)
+      this.metainfos.delete(blob)
       blob.gone = true
       this.#log.debug('blob removed', { digest: blob.digest, bytes: blob.bytes, reason })
       return this.#delete(blob, blob.path)
