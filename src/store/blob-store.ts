@@ -180,6 +180,8 @@ export interface BlobStore {
   /** Records that `repository` is known to contain the blob. */
   seenIn(digest: Digest, repository: Repository): void
   repositoriesOf(digest: Digest): Repository[]
+  /** What is known to be in a repository whose name, its registry included, has `text` in it, which is in lower case. */
+  seenWhere(text: string): ReadonlySet<Digest>
 
   /** Wall time in ms at which the source last gave something of the repository to `holder`. */
   granted(repository: Repository, holder: GrantHolder): number | undefined

@@ -177,6 +177,10 @@ export class Catalog {
     return this.#sql.sightings.all(digest)
   }
 
+  seenWhere(text: string): ReadonlySet<Digest> {
+    return new Set(this.#sql.seenWhere.all(text).map(({ digest }) => digest))
+  }
+
   granted({ registry, name }: Repository, holder: GrantHolder): number | undefined {
     return this.#sql.getGrant.get(registry, name, holder)?.at
   }
@@ -453,6 +457,9 @@ function statements(db: Database) {
     see: db.query('INSERT OR REPLACE INTO seen_in (digest, registry, repository, seen_at) VALUES (?, ?, ?, ?)'),
     sightings: db.query<Repository, [string]>(
       'SELECT registry, repository AS name FROM seen_in WHERE digest = ? ORDER BY seen_at DESC, registry, repository',
+    ),
+    seenWhere: db.query<{ digest: Digest }, [string]>(
+      "SELECT DISTINCT digest FROM seen_in WHERE instr(lower(registry || '/' || repository), ?) > 0",
     ),
     pruneSightings: db.query('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
     getGrant: db.query<{ at: number }, [string, string, string]>(

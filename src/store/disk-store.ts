@@ -275,6 +275,11 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     return this.#catalog.repositoriesOf(digest)
   }
 
+  seenWhere(text: string): ReadonlySet<Digest> {
+    this.checkOpen()
+    return this.#catalog.seenWhere(text)
+  }
+
   granted(repository: Repository, holder: GrantHolder): number | undefined {
     this.checkOpen()
     return this.#catalog.granted(repository, holder)

@@ -393,6 +393,9 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       for (const each of [repository, other, repository]) store.seenIn(digest, each)
       expect(store.repositoriesOf(digest)).toHaveLength(2)
       expect(store.repositoriesOf(digest)).toContainEqual(repository)
+      const digests = (text: string) => [...store.seenWhere(text)]
+      expect([digests('ghcr.io/or'), digests('o/org/a'), digests('debian')]).toEqual([[digest], [digest], [digest]])
+      expect([digests('org_app'), digests('o%p'), digests('debian/')]).toEqual([[], [], []])
 
       expect(store.granted(repository, 'anyone')).toBeUndefined()
       store.setGranted(repository, 'anyone', 7)
