@@ -95,7 +95,7 @@ export async function startNode(settings: Settings, ending?: AbortSignal): Promi
     // Until the end it says that the node is shutting down.
     let admin: GuardedPort | undefined
     ends.defer(() => admin?.close())
-    const idle = idleRule(settings.store.keep, settings.store.cacheTtlMs, clock)
+    const idle = idleRule(settings.store.keep, settings.store.cacheTtlMs)
     const store = await DiskStore.open({
       dir: dataDir,
       limitBytes: settings.store.cacheBytes,

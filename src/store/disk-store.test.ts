@@ -7,6 +7,7 @@ import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.t
 import type { Digest } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import type { DiskStoreOptions } from './disk-store.ts'
 
 // Each takes its time on a busy machine.
 setDefaultTimeout(60_000)
@@ -84,6 +85,33 @@ describe('a running store', () => {
     expect([...known.indexes()]).toEqual([2])
     await store.remove(blob.digest)
     expect(store.metainfos.size).toBe(255)
+  })
+
+  test('asks what rules say of a blob once, and again when it was seen elsewhere', async () => {
+    const clock = new FakeClock()
+    const asked: string[][] = []
+    const idle: DiskStoreOptions['idle'] = (repositories) => {
+      asked.push(repositories.map(({ name }) => name))
+      return repositories.length > 1 ? { ms: 3600_000, rule: 'both' } : { ms: 90_000, rule: 'one' }
+    }
+    const store = await openStore(newDir(), { clock, idle })
+    const samples = [1, 2, 3].map((seed) => sample(10, seed))
+    for (const { digest, bytes } of samples) {
+      await store.put({ digest, kind: 'blob' }, bytes)
+      store.seenIn(digest, repositoryOf('r.io', 'a'))
+    }
+    for (let at = 0; at < 70; at++) clock.advance(1000)
+    expect(asked).toEqual([['a'], ['a'], ['a']])
+    const { digest, bytes } = samples[0]!
+    store.seenIn(digest, repositoryOf('r.io', 'b'))
+    for (let at = 0; at < 30; at++) clock.advance(1000)
+    expect(new Set(asked.splice(3).flat())).toEqual(new Set(['a', 'b']))
+    expect([...store.all()].map((blob) => blob.digest)).toEqual([digest])
+    // It may have been forgotten meanwhile where one that comes again was seen.
+    await store.remove(digest)
+    await store.put({ digest, kind: 'blob' }, bytes)
+    clock.advance(10_000)
+    expect(asked).toHaveLength(4)
   })
 
   test('deletes the file of a blob that is removed', async () => {

@@ -31,7 +31,7 @@ import type { BlobTree } from './blob-tree.ts'
 import { type BorrowedFile, type Borrower, copyTo } from './borrowed.ts'
 import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
-import type { Plan } from './eviction.ts'
+import type { Idle, Plan } from './eviction.ts'
 import { diskAt, FreeSpace } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
 import { OpenFiles, readAt } from './open-files.ts'
@@ -74,6 +74,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   readonly #syncs = pLimit(1)
   readonly #stopTending: () => void
   readonly #pins: Pins
+  /** What rules say of the blobs: whoever makes room asks of every one, and it changes only with where they were seen. */
+  readonly #idle = new Map<Digest, Idle | undefined>()
   readonly #beside: Beside
   #bytes = 0
   #disk = 0
@@ -107,9 +109,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.#beside = new Beside(options.clock, beside)
     const space = keepFree && new FreeSpace(keepFree, options.clock, disk)
     const { idle } = options
-    const idleOf = idle && ((digest: Digest) => idle(digest, () => this.#catalog.repositoriesOf(digest)))
     this.#room = new Room(
-      { ...options, space, idleOf },
+      { ...options, space, idleOf: idle && ((digest) => this.#idleOf(digest, idle)) },
       {
         blobs: this.#blobs,
         disk: () => this.#disk,
@@ -268,6 +269,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   seenIn(digest: Digest, repository: Repository): void {
     this.checkOpen()
     this.#catalog.seenIn(digest, repository)
+    this.#idle.delete(digest)
   }
 
   repositoriesOf(digest: Digest): Repository[] {
@@ -531,6 +533,11 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     return this.#beside.bytes + this.#spooled
   }
 
+  #idleOf(digest: Digest, rule: NonNullable<DiskStoreOptions['idle']>): Idle | undefined {
+    if (!this.#idle.has(digest)) this.#idle.set(digest, rule(this.#catalog.repositoriesOf(digest)))
+    return this.#idle.get(digest)
+  }
+
   #tend(): void {
     if (this.#pins.prune()) this.#catalog.prunePins()
     const now = this.#options.clock.now()
@@ -558,6 +565,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
       this.#blobs.delete(blob.digest)
       this.#doomed.delete(blob)
       this.metainfos.delete(blob)
+      this.#idle.delete(blob.digest)
       blob.gone = true
       this.#log.debug('blob removed', { digest: blob.digest, bytes: blob.bytes, reason })
       return this.#delete(blob, blob.path)

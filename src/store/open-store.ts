@@ -33,8 +33,8 @@ export interface DiskStoreOptions {
   readonly beside?: () => number
   /** A blob unused for longer than this is removed; never if absent. */
   readonly ttlMs?: number
-  /** Where rules say otherwise of blobs that are known to be of these repositories. */
-  readonly idle?: (digest: Digest, repositories: () => Repository[]) => Idle | undefined
+  /** Where rules say otherwise of what is known to be of these repositories: asked again when that changes. */
+  readonly idle?: (repositories: readonly Repository[]) => Idle | undefined
   /** What is to stay free on the disk; absent: nothing. */
   readonly keepFree?: Share
   /** The disk; found out by default. */
