@@ -39,7 +39,7 @@ export interface Blob extends BlobSpec {
   readonly gone: boolean
   /** The file, for sendfile. Bytes of pieces not in `have` are holes. */
   readonly path: string
-  /** Wall time in ms of the last use. */
+  /** Wall time in ms of the last use: of a hold, or a write. To read or check its pieces is none. */
   readonly usedAt: number
   /** The file is another program's: it is read where it lies, never written or deleted, and takes none of the room here. */
   readonly borrowed: boolean

@@ -268,7 +268,7 @@ export class DiskBlob implements Blob, Recorded {
   async readInto(start: number, into: Uint8Array): Promise<void> {
     this.#check()
     if (into.length === 0) return
-    const letGo = this.hold()
+    const letGo = this.#hold()
     try {
       const n = await this.#use((fd) => this.#keeper.files.read(fd, into, start))
       this.#check()
@@ -430,14 +430,19 @@ export class DiskBlob implements Blob, Recorded {
   }
 
   hold(): () => void {
-    this.#users++
     this.#touch()
+    return this.#hold(() => this.#touch())
+  }
+
+  /** By itself no use: the node looks at its bytes now and then, whether anybody wants the blob or not. */
+  #hold(done = () => {}): () => void {
+    this.#users++
     let held = true
     return () => {
       if (!held) return
       held = false
       this.#users--
-      this.#touch()
+      done()
       if (this.#users === 0) this.#keeper.idle(this)
     }
   }
