@@ -76,6 +76,9 @@ export async function startNode(settings: Settings, ending?: AbortSignal): Promi
     return await start()
   } catch (error) {
     await ends.disposeAsync().catch((also: unknown) => log.warn('what had begun did not end well', { error: also }))
+    if (ending?.aborted && error === ending.reason) {
+      log.info('ended while it started; the next start goes on there', { reason: ending.reason.message })
+    }
     throw error
   }
 

@@ -56,7 +56,7 @@ export async function runNode(settings: Settings, context: Context, reread: () =
     signals++
     if (signals === 1) {
       first.resolve(signal)
-      ending.abort(new Failure('unavailable', `${signal}: ended while it started; the next start goes on there`))
+      ending.abort(new Failure('unavailable', signal))
     } else second.reject(new CommandError(`${signal} came a second time; ended without finishing what was under way`))
   })
   // Nobody waits for it before the first signal; a rejection must not count as unhandled then.
@@ -72,9 +72,9 @@ export async function runNode(settings: Settings, context: Context, reread: () =
     await Promise.race([node.close(reason), second.promise, tooLong(context, over.signal)])
     return 0
   } catch (error) {
-    if (!ending.signal.aborted || error !== ending.signal.reason) throw error
-    context.err(ending.signal.reason.message)
-    return 0
+    // The node has logged it.
+    if (ending.signal.aborted && error === ending.signal.reason) return 0
+    throw error
   } finally {
     stopListening()
     stopReloading()
