@@ -4,7 +4,15 @@ import { settle } from '../test/fakes/clock.ts'
 import { LoneNode } from '../test/fakes/lone-node.ts'
 import { infoOf } from '../test/fakes/members.ts'
 import { FakePreheats } from '../test/fakes/preheats.ts'
-import { blobSchema, memberSchema, type NodeView, nodeSchema, swarmSchema, transfersSchema } from './admin/view.ts'
+import {
+  blobPageSchema,
+  blobSchema,
+  memberSchema,
+  type NodeView,
+  nodeSchema,
+  swarmSchema,
+  transfersSchema,
+} from './admin/view.ts'
 import { seededRandom } from './clock.ts'
 import { Failure } from './failure.ts'
 import { Mounted } from './lazy/mounted.ts'
@@ -246,7 +254,7 @@ describe('a blob on its way', () => {
     reader.close()
     await settle()
     expect(view.transfers().downloads).toEqual([])
-    expect([...view.blobs()].map((blob) => blobSchema.parse(blob))).toMatchObject([
+    expect(blobPageSchema.parse(view.blobs({ limit: 15, offset: 0 })).blobs).toMatchObject([
       { digest, complete: true, repositories: ['docker.io/library/debian'] },
     ])
     expect(await view.removeBlob(digest)).toBe(true)

@@ -1,8 +1,7 @@
 /** A node as its operator sees it: what the admin port tells, gathered from the parts. */
-import { blobFacts } from './admin/blob-facts.ts'
+import { blobFacts, pageOf } from './admin/blob-facts.ts'
 import { layersFacts } from './admin/layer-facts.ts'
 import type {
-  BlobFacts,
   ClusterFacts,
   ClusterHistoryFacts,
   DownloadFacts,
@@ -101,9 +100,7 @@ export function viewOf(parts: NodeParts): NodeView {
     keeping: parts.keeping,
     node: () => nodeFacts(parts, startedAt, iso),
     members: () => membership.all().map(({ info, seenAt }) => memberFacts(parts, info.id, seenAt)),
-    blobs: function* (): Iterable<BlobFacts> {
-      for (const blob of store.all()) yield blobFacts(blob, store)
-    },
+    blobs: (query) => pageOf(store, query),
     blob: (digest: Digest) => {
       const blob = store.find(digest)
       return blob && blobFacts(blob, store)

@@ -60,8 +60,11 @@ export interface RunningNode {
 const drainMs = 15_000
 const uploadDrainMs = 5_000
 
-/** @throws {Failure | ListenError} what keeps the node from starting, in one sentence with the remedy */
-export async function startNode(settings: Settings): Promise<RunningNode> {
+/**
+ * `ending`: it is to end again, which a start that has much to read heeds at once, and any other when it is done.
+ * @throws {Failure | ListenError} what keeps the node from starting, in one sentence with the remedy; the reason of `ending`
+ */
+export async function startNode(settings: Settings, ending?: AbortSignal): Promise<RunningNode> {
   const clock = systemClock
   const random = Math.random
   const { metrics, recent, log, levels } = telemetryOf(settings, clock)
@@ -73,6 +76,9 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     return await start()
   } catch (error) {
     await ends.disposeAsync().catch((also: unknown) => log.warn('what had begun did not end well', { error: also }))
+    if (ending?.aborted && error === ending.reason) {
+      log.info('ended while it started; the next start goes on there', { reason: ending.reason.message })
+    }
     throw error
   }
 
@@ -92,13 +98,14 @@ export async function startNode(settings: Settings): Promise<RunningNode> {
     // Until the end it says that the node is shutting down.
     let admin: GuardedPort | undefined
     ends.defer(() => admin?.close())
-    const idle = idleRule(settings.store.keep, settings.store.cacheTtlMs, clock)
+    const idle = idleRule(settings.store.keep, settings.store.cacheTtlMs)
     const store = await DiskStore.open({
       dir: dataDir,
       limitBytes: settings.store.cacheBytes,
       keepFree: settings.store.keepFree,
       ...(settings.store.cacheTtlMs === undefined ? {} : { ttlMs: settings.store.cacheTtlMs }),
       ...(idle ? { idle } : {}),
+      ...(ending ? { ending } : {}),
       clock,
       log,
       metrics,

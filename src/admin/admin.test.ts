@@ -145,18 +145,16 @@ describe('the API', () => {
     expect(await (await app.request('/api/v1/bans')).json()).toEqual({ bans: [] })
   })
 
-  test('lists blobs last used first, in pages, by filter and state', async () => {
-    const { app } = admin()
+  test('lists blobs in pages, by filter and state', async () => {
+    const { app, view } = admin()
     const list = async (query: string) =>
       blobPageSchema.parse(await (await app.request(`/api/v1/blobs${query}`)).json())
-    const types = async (query: string) => (await list(query)).blobs.map((blob) => blob.mediaType?.split('.').at(-1))
-    expect(await types('')).toEqual(['layer', 'partial', 'config'])
-    expect(await types('?limit=1&offset=1')).toEqual(['partial'])
-    expect(await types('?state=complete')).toEqual(['layer', 'config'])
-    expect(await types('?state=partial')).toEqual(['partial'])
-    expect(await types('?filter=GHCR.io/org')).toEqual(['layer', 'partial'])
-    expect(await list('?filter=debian&limit=1')).toMatchObject({ total: 2, limit: 1, offset: 0 })
-    expect(await list('?offset=9')).toMatchObject({ blobs: [], total: 3 })
+    expect(await list('?limit=1&offset=1')).toMatchObject({ blobs: [{}], total: 3, limit: 1, offset: 1 })
+    expect(await list('?state=partial&filter=GHCR.io%2Forg')).toMatchObject({ total: 3, limit: 100, offset: 0 })
+    expect(view.queries).toEqual([
+      { limit: 1, offset: 1 },
+      { limit: 100, offset: 0, state: 'partial', filter: 'GHCR.io/org' },
+    ])
   })
 
   test.each(['limit=0', 'limit=1001', 'limit=x', 'offset=-1', 'state=odd'])(

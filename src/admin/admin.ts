@@ -14,7 +14,6 @@ import { parseDigest } from '../oci/digest.ts'
 import { type Log, logLevels } from '../telemetry/log.ts'
 import { longestMs } from '../telemetry/log-level.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { pageOf } from './blob-facts.ts'
 import { homeRoutes } from './home.ts'
 import { installer } from './installer.ts'
 import { foreign } from './pages.ts'
@@ -106,7 +105,7 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.get('/api/v1/blobs', (c) => {
     const query = queryOf(c, blobQuery)
     const { filter, state, limit, offset } = query
-    return c.json(pageOf(view.blobs(), { limit, offset, ...(filter ? { filter } : {}), ...(state ? { state } : {}) }))
+    return c.json(view.blobs({ limit, offset, ...(filter ? { filter } : {}), ...(state ? { state } : {}) }))
   })
   app.get('/api/v1/blobs/:digest', (c) => {
     const digest = parseDigest(c.req.param('digest'))

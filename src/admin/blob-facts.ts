@@ -3,7 +3,7 @@
 import { formatRepository } from '../oci/reference.ts'
 import { pieceBytes } from '../piece/layout.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
-import type { BlobFacts, BlobPage } from './view.ts'
+import type { BlobFacts, BlobPage, BlobQuery } from './view.ts'
 
 export function blobFacts(blob: Blob, store: Pick<BlobStore, 'repositoriesOf'>): BlobFacts {
   const { layout, have } = blob
@@ -28,24 +28,20 @@ function bytesHeld({ layout, have }: Blob): number {
   return have.count * layout.pieceLength - shorter
 }
 
-export interface BlobQuery {
-  /** Part of a digest, a repository or a media type. */
-  readonly filter?: string
-  readonly state?: 'complete' | 'partial'
-  readonly limit: number
-  readonly offset: number
-}
-
-/** The page that `query` asks for, last used first. */
-export function pageOf(blobs: Iterable<BlobFacts>, query: BlobQuery): BlobPage {
-  const filter = query.filter?.toLowerCase() ?? ''
-  const matching = [...blobs].filter(
-    (blob) =>
-      (query.state === undefined || blob.complete === (query.state === 'complete')) &&
-      [blob.digest, blob.mediaType ?? '', ...blob.repositories].some((text) => text.toLowerCase().includes(filter)),
+/** The page that `query` asks for, last used first. Where blobs were seen is asked of those on it alone: a store has many. */
+export function pageOf(
+  store: Pick<BlobStore, 'all' | 'repositoriesOf' | 'seenWhere'>,
+  { filter = '', state, limit, offset }: BlobQuery,
+): BlobPage {
+  const text = filter.toLowerCase()
+  const seen = text === '' ? undefined : store.seenWhere(text)
+  const fits = ({ digest, mediaType = '' }: Blob) =>
+    !seen || digest.includes(text) || mediaType.toLowerCase().includes(text) || seen.has(digest)
+  const matching = [...store.all()].filter(
+    (blob) => (state === undefined || blob.complete === (state === 'complete')) && fits(blob),
   )
   // Ties are broken by digest, so that pages neither repeat nor miss one.
-  matching.sort((a, b) => b.usedAt.localeCompare(a.usedAt) || a.digest.localeCompare(b.digest))
-  const { limit, offset } = query
-  return { blobs: matching.slice(offset, offset + limit), total: matching.length, limit, offset }
+  matching.sort((a, b) => b.usedAt - a.usedAt || (a.digest < b.digest ? -1 : 1))
+  const blobs = matching.slice(offset, offset + limit).map((blob) => blobFacts(blob, store))
+  return { blobs, total: matching.length, limit, offset }
 }

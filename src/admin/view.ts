@@ -327,6 +327,14 @@ export const faultsSchema = z.object({
 export type FaultFacts = z.infer<typeof faultsSchema>
 
 /** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
+export interface BlobQuery {
+  /** Part of a digest, a repository or a media type. */
+  readonly filter?: string
+  readonly state?: 'complete' | 'partial'
+  readonly limit: number
+  readonly offset: number
+}
+
 export interface NodeView {
   readonly preheats: Preheats
   /** Undefined where nothing is copied to others. */
@@ -336,8 +344,8 @@ export interface NodeView {
   readonly keeping: KeepingView
   node(): NodeFacts
   members(): MemberFacts[]
-  /** In no particular order. */
-  blobs(): Iterable<BlobFacts>
+  /** Last used first. */
+  blobs(query: BlobQuery): BlobPage
   blob(digest: Digest): BlobFacts | undefined
   /**
    * False if it was not there. A blob that is in use goes as soon as it is let go.

@@ -36,8 +36,8 @@ export interface Context {
   err(text: string): void
   /** What was answered at the terminal; undefined when there is none. */
   ask(question: string): Promise<string | undefined>
-  /** Loads what a node consists of, and starts one. */
-  start(settings: Settings): Promise<StartedNode>
+  /** Loads what a node consists of, and starts one; rejects with the reason of `ending` when that is heeded meanwhile. */
+  start(settings: Settings, ending: AbortSignal): Promise<StartedNode>
   /** Calls `listener` when standard output takes nothing more, as when its reader has left, until the result is called. */
   onReaderGone?(listener: () => void): () => void
   /** Calls `listener` for each SIGTERM and SIGINT until the result is called. */

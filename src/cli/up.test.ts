@@ -200,6 +200,18 @@ describe('a start that fails is one line with the remedy', () => {
   })
 })
 
+test('a signal that the start heeds ends it, and then the exit code is 0', async () => {
+  const context = new FakeContext()
+  context.node = (ending) =>
+    new Promise((_, reject) => ending.addEventListener('abort', () => reject(ending.reason), { once: true }))
+  const code = run(['up'], context)
+  await settled()
+  context.signal('SIGTERM')
+  expect(await code).toBe(0)
+  expect(context.complained).toEqual([])
+  expect(context.listening).toBe(false)
+})
+
 test('a signal while the node still starts is heeded as soon as it has started', async () => {
   const context = new FakeContext()
   const node = new Node()

@@ -7,6 +7,7 @@ import { pause } from '../clock.ts'
 import { load } from '../config/load.ts'
 import { changesOf } from '../config/reload.ts'
 import type { Settings } from '../config/settings.ts'
+import { Failure } from '../failure.ts'
 import type { Context, ExitCode, Reread } from './context.ts'
 import { CommandError, report } from './exit.ts'
 import { addFlags, flagsOf } from './flags.ts'
@@ -46,19 +47,22 @@ export async function runNode(settings: Settings, context: Context, reread: () =
   const first = Promise.withResolvers<string>()
   const second = Promise.withResolvers<never>()
   const over = new AbortController()
+  const ending = new AbortController()
   let signals = 0
   let reload = () => {}
   // From the start: the signal's own meaning is to end the process.
   const stopReloading = context.onReload(() => reload())
   const stopListening = context.onSignal((signal) => {
     signals++
-    if (signals === 1) first.resolve(signal)
-    else second.reject(new CommandError(`${signal} came a second time; ended without finishing what was under way`))
+    if (signals === 1) {
+      first.resolve(signal)
+      ending.abort(new Failure('unavailable', signal))
+    } else second.reject(new CommandError(`${signal} came a second time; ended without finishing what was under way`))
   })
   // Nobody waits for it before the first signal; a rejection must not count as unhandled then.
   second.promise.catch(() => {})
   try {
-    const node = await Promise.race([context.start(settings), second.promise])
+    const node = await Promise.race([context.start(settings, ending.signal), second.promise])
     reload = () => node.reload?.(reread)
     // Among JSON lines there is no place for sentences; the node logs the same.
     const readable = settings.log.format === 'text'
@@ -67,6 +71,10 @@ export async function runNode(settings: Settings, context: Context, reread: () =
     if (readable) context.err(`${reason}: finishing what is under way; once more ends at once`)
     await Promise.race([node.close(reason), second.promise, tooLong(context, over.signal)])
     return 0
+  } catch (error) {
+    // The node has logged it.
+    if (ending.signal.aborted && error === ending.signal.reason) return 0
+    throw error
   } finally {
     stopListening()
     stopReloading()

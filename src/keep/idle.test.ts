@@ -1,12 +1,9 @@
 import { expect, test } from 'bun:test'
-import { FakeClock } from '../../test/fakes/clock.ts'
 import { keep } from '../config/rules.ts'
-import { digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { idleRule } from './idle.ts'
 
 const day = 86_400_000
-const layer = digestOf(Buffer.from('layer'))
 const rules = [
   'apps.corp/base/*: idle=30d',
   'apps.corp/**: idle=7d',
@@ -14,9 +11,7 @@ const rules = [
   'docker.io/**: idle=2d',
 ].map((text) => keep.parse(text))
 const idleOf = (names: readonly (readonly [string, string])[], otherwiseMs?: number) =>
-  idleRule(rules, otherwiseMs, new FakeClock())!(layer, () =>
-    names.map(([registry, name]) => repositoryOf(registry, name)),
-  )
+  idleRule(rules, otherwiseMs)!(names.map(([registry, name]) => repositoryOf(registry, name)))
 
 test('the first rule that matches counts, also where it says nothing of idle content', () => {
   expect(idleOf([['apps.corp', 'base/debian']])).toEqual({ ms: 30 * day, rule: 'apps.corp/base/*: idle=30d' })
@@ -37,19 +32,6 @@ test('what several repositories have stays for as long as any of them keeps it',
   expect(idleOf([app, other], 3 * day)?.ms).toBe(7 * day)
 })
 
-test('a store is spared the question for a while', () => {
-  const clock = new FakeClock()
-  const rule = idleRule(rules, undefined, clock)!
-  let asked = 0
-  const repositories = () => {
-    asked++
-    return asked === 1 ? [] : [repositoryOf('apps.corp', 'team/app')]
-  }
-  expect([rule(layer, repositories), rule(layer, repositories), asked]).toEqual([undefined, undefined, 1])
-  clock.advance(60_000)
-  expect(rule(layer, repositories)?.ms).toBe(7 * day)
-})
-
 test('without a rule about it there is nothing to ask', () => {
-  expect(idleRule([keep.parse('apps.corp/**: tags=3')], day, new FakeClock())).toBeUndefined()
+  expect(idleRule([keep.parse('apps.corp/**: tags=3')], day)).toBeUndefined()
 })

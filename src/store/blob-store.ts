@@ -39,7 +39,7 @@ export interface Blob extends BlobSpec {
   readonly gone: boolean
   /** The file, for sendfile. Bytes of pieces not in `have` are holes. */
   readonly path: string
-  /** Wall time in ms of the last use. */
+  /** Wall time in ms of the last use: of a hold, or a write. To read or check its pieces is none. */
   readonly usedAt: number
   /** The file is another program's: it is read where it lies, never written or deleted, and takes none of the room here. */
   readonly borrowed: boolean
@@ -180,6 +180,8 @@ export interface BlobStore {
   /** Records that `repository` is known to contain the blob. */
   seenIn(digest: Digest, repository: Repository): void
   repositoriesOf(digest: Digest): Repository[]
+  /** What is known to be in a repository whose name, its registry included, has `text` in it, which is in lower case. */
+  seenWhere(text: string): ReadonlySet<Digest>
 
   /** Wall time in ms at which the source last gave something of the repository to `holder`. */
   granted(repository: Repository, holder: GrantHolder): number | undefined

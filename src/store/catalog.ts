@@ -111,12 +111,25 @@ export class Catalog {
     const clean = this.#sql.getMeta.get('closed')?.value === 'yes'
     const sameBoot = bootId !== '' && this.#sql.getMeta.get('boot')?.value === bootId
     const fresh = this.#sql.getMeta.get('boot') === null
+    // Before the boot: whenever this process is killed, the next one sees either that it is new or that it is incomplete.
+    if (fresh) this.#sql.setMeta.run('incomplete', 'yes')
     this.#sql.setMeta.run('closed', 'no')
     this.#sql.setMeta.run('boot', bootId)
     this.#prune()
     // To the disk at once: a "closed" that survives a power cut would vouch for bytes that did not.
     this.#ahead.mergeNow()
     return clean || sameBoot || fresh
+  }
+
+  /** It was made anew, and has not got a row for every file yet: a file without one is no rubbish. */
+  get incomplete(): boolean {
+    return this.#sql.getMeta.get('incomplete') !== null
+  }
+
+  /** Every file that is a blob has a row, also those that follow with the next commit. */
+  completed(): void {
+    this.#change(() => this.#sql.dropMeta.run('incomplete'))
+    this.commit()
   }
 
   rows(): BlobRow[] {
@@ -162,6 +175,10 @@ export class Catalog {
 
   repositoriesOf(digest: Digest): Repository[] {
     return this.#sql.sightings.all(digest)
+  }
+
+  seenWhere(text: string): ReadonlySet<Digest> {
+    return new Set(this.#sql.seenWhere.all(text).map(({ digest }) => digest))
   }
 
   granted({ registry, name }: Repository, holder: GrantHolder): number | undefined {
@@ -441,6 +458,9 @@ function statements(db: Database) {
     sightings: db.query<Repository, [string]>(
       'SELECT registry, repository AS name FROM seen_in WHERE digest = ? ORDER BY seen_at DESC, registry, repository',
     ),
+    seenWhere: db.query<{ digest: Digest }, [string]>(
+      "SELECT DISTINCT digest FROM seen_in WHERE instr(lower(registry || '/' || repository), ?) > 0",
+    ),
     pruneSightings: db.query('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
     getGrant: db.query<{ at: number }, [string, string, string]>(
       'SELECT at FROM grants WHERE registry = ? AND repository = ? AND holder = ?',
@@ -458,5 +478,6 @@ function statements(db: Database) {
     pruneBans: db.query('DELETE FROM bans WHERE until <= ?'),
     getMeta: db.query<{ value: string }, [string]>('SELECT value FROM meta WHERE key = ?'),
     setMeta: db.query('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
+    dropMeta: db.query('DELETE FROM meta WHERE key = ?'),
   }
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sample } from '../../test/conformance/blob-store.ts'
+import { lru } from '../lru.ts'
 import { DiskBlob } from './disk-blob.ts'
 import type { Keeper } from './keeper.ts'
 import { OpenFiles } from './open-files.ts'
@@ -29,6 +30,7 @@ function makeBlob() {
   let reserved = 0
   const keeper: Keeper = {
     files,
+    metainfos: lru(4),
     wall: () => 0,
     checkOpen() {},
     reserve(_, bytes) {

@@ -42,6 +42,7 @@ export class DiskBlob implements Blob, Recorded {
   /** When the file of the complete blob had last changed, as {@link changeTime} says. */
   #changedAt: number | undefined
   #verifiedAt: number
+  /** While it is not durable; else the store has it, for as long as it is asked for. */
   #metainfo: Metainfo | undefined
   #hash: WholeHash | undefined
   #finishing: Promise<void> | undefined
@@ -77,13 +78,25 @@ export class DiskBlob implements Blob, Recorded {
     this.#unsynced = this.have.count > 0 && !this.complete
   }
 
-  /** Read from the catalog when first asked for: most blobs of a big store are never asked between two restarts. */
+  /**
+   * Read from the catalog when asked for. Of a durable blob it is forgotten again when it was not asked for lately, and is
+   * another object the next time, of the same segments in the same order.
+   */
   get metainfo(): Metainfo {
-    if (!this.#metainfo) {
-      this.#metainfo = new Metainfo(this.digest, this.layout)
-      for (const segment of this.#keeper.segments(this.digest)) this.#metainfo.add(segment)
-    }
-    return this.#metainfo
+    return this.#shelve(this.#metainfo ?? this.#keeper.metainfos.get(this) ?? this.#recorded())
+  }
+
+  #recorded(): Metainfo {
+    const metainfo = new Metainfo(this.digest, this.layout)
+    for (const segment of this.#keeper.segments(this.digest)) metainfo.add(segment)
+    return metainfo
+  }
+
+  #shelve(metainfo: Metainfo): Metainfo {
+    const { durable } = this
+    if (durable) this.#keeper.metainfos.set(this, metainfo)
+    this.#metainfo = durable ? undefined : metainfo
+    return metainfo
   }
 
   get path(): string {
@@ -255,7 +268,7 @@ export class DiskBlob implements Blob, Recorded {
   async readInto(start: number, into: Uint8Array): Promise<void> {
     this.#check()
     if (into.length === 0) return
-    const letGo = this.hold()
+    const letGo = this.#hold()
     try {
       const n = await this.#use((fd) => this.#keeper.files.read(fd, into, start))
       this.#check()
@@ -417,14 +430,19 @@ export class DiskBlob implements Blob, Recorded {
   }
 
   hold(): () => void {
-    this.#users++
     this.#touch()
+    return this.#hold(() => this.#touch())
+  }
+
+  /** By itself no use: the node looks at its bytes now and then, whether anybody wants the blob or not. */
+  #hold(done = () => {}): () => void {
+    this.#users++
     let held = true
     return () => {
       if (!held) return
       held = false
       this.#users--
-      this.#touch()
+      done()
       if (this.#users === 0) this.#keeper.idle(this)
     }
   }
@@ -449,6 +467,7 @@ export class DiskBlob implements Blob, Recorded {
         this.#unnamed = false
         if (this.gone) return
         this.#mtime = mtime
+        if (this.#metainfo) this.#shelve(this.#metainfo)
         this.#measure()
         this.#keeper.changed(this)
       } catch (error) {

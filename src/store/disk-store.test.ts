@@ -7,6 +7,7 @@ import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.t
 import type { Digest } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import type { DiskStoreOptions } from './disk-store.ts'
 
 // Each takes its time on a busy machine.
 setDefaultTimeout(60_000)
@@ -55,6 +56,62 @@ describe('a running store', () => {
     expect([readdirSync(join(dir, 'blobs/.spool')).length, readdirSync(join(copy, 'blobs/.spool'))]).toEqual([1, []])
     await spool.discard()
     expect(readdirSync(join(dir, 'blobs/.spool'))).toEqual([])
+  })
+
+  test('keeps in memory what pieces are of the blobs that were asked for it lately, and of those that arrive', async () => {
+    const store = await openStore()
+    const [whole, part] = [sample(3 * pieceLength, 1), sample(3 * pieceLength, 2)]
+    const blob = store.create({ digest: whole.digest, size: whole.size, kind: 'blob' })
+    for (const segment of [whole.segment(1, 2), whole.segment(0, 1)]) blob.learn(segment)
+    for (const i of [0, 1, 2]) await blob.write(i, whole.piece(i))
+    await blob.finish()
+    const arriving = store.create({ digest: part.digest, size: part.size, kind: 'blob' })
+    const { known } = arriving.metainfo
+    const before = new WeakRef(blob.metainfo)
+    await store.settled(blob.digest)
+    expect([...store.metainfos.keys()]).toEqual([blob])
+    // As by the transfer that is over and the links that are told of it.
+    expect(blob.metainfo).toBe(before.deref()!)
+    for (let seed = 1000; seed < 1300; seed++) {
+      const { digest, bytes } = sample(10, seed)
+      const other = await store.put({ digest, kind: 'blob' }, bytes)
+      await store.settled(digest)
+      expect(other.metainfo.known.complete).toBe(true)
+    }
+    expect(store.metainfos.size).toBe(256)
+    expect(blob.metainfo === before.deref()).toBe(false)
+    expect(blob.metainfo.segments).toEqual([whole.segment(1, 2), whole.segment(0, 1)])
+    arriving.learn(part.segment(2, 1))
+    expect([...known.indexes()]).toEqual([2])
+    await store.remove(blob.digest)
+    expect(store.metainfos.size).toBe(255)
+  })
+
+  test('asks what rules say of a blob once, and again when it was seen elsewhere', async () => {
+    const clock = new FakeClock()
+    const asked: string[][] = []
+    const idle: DiskStoreOptions['idle'] = (repositories) => {
+      asked.push(repositories.map(({ name }) => name))
+      return repositories.length > 1 ? { ms: 3600_000, rule: 'both' } : { ms: 90_000, rule: 'one' }
+    }
+    const store = await openStore(newDir(), { clock, idle })
+    const samples = [1, 2, 3].map((seed) => sample(10, seed))
+    for (const { digest, bytes } of samples) {
+      await store.put({ digest, kind: 'blob' }, bytes)
+      store.seenIn(digest, repositoryOf('r.io', 'a'))
+    }
+    for (let at = 0; at < 70; at++) clock.advance(1000)
+    expect(asked).toEqual([['a'], ['a'], ['a']])
+    const { digest, bytes } = samples[0]!
+    store.seenIn(digest, repositoryOf('r.io', 'b'))
+    for (let at = 0; at < 30; at++) clock.advance(1000)
+    expect(new Set(asked.splice(3).flat())).toEqual(new Set(['a', 'b']))
+    expect([...store.all()].map((blob) => blob.digest)).toEqual([digest])
+    // It may have been forgotten meanwhile where one that comes again was seen.
+    await store.remove(digest)
+    await store.put({ digest, kind: 'blob' }, bytes)
+    clock.advance(10_000)
+    expect(asked).toHaveLength(4)
   })
 
   test('deletes the file of a blob that is removed', async () => {

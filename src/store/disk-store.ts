@@ -9,10 +9,11 @@ import { open } from 'node:fs/promises'
 import pLimit from 'p-limit'
 import { every } from '../clock.ts'
 import { Failure } from '../failure.ts'
+import { lru } from '../lru.ts'
 import { algorithmOf, type Digest, digestOf, shortDigest } from '../oci/digest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
-import type { Segment } from '../piece/metainfo.ts'
+import type { Metainfo, Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
 import { Beside, besideBlobs } from './beside.ts'
 import type {
@@ -30,7 +31,7 @@ import type { BlobTree } from './blob-tree.ts'
 import { type BorrowedFile, type Borrower, copyTo } from './borrowed.ts'
 import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
-import type { Plan } from './eviction.ts'
+import type { Idle, Plan } from './eviction.ts'
 import { diskAt, FreeSpace } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
 import { OpenFiles, readAt } from './open-files.ts'
@@ -42,6 +43,11 @@ import { FileSpool, type Spooling } from './spool.ts'
 
 export type { DiskStoreOptions } from './open-store.ts'
 
+/**
+ * Of so many whole blobs it is kept in memory what their pieces are: some 10 to 100 KB each. The scrubber asks that of every
+ * one, and an upload of one again and again.
+ */
+const mostMetainfos = 256
 /** How often the store looks after its limits and its pins although nothing was written, in ms. */
 const tendMs = 10_000
 /** What is too old to mean anything is taken out of the catalog so often, in ms. */
@@ -49,6 +55,7 @@ const pruneEvery = 24 * 3600_000
 
 export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   readonly files: OpenFiles
+  readonly metainfos = lru<DiskBlob, Metainfo>(mostMetainfos)
   readonly #options: DiskStoreOptions
   readonly #log: Log
   readonly #tree: BlobTree
@@ -67,6 +74,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   readonly #syncs = pLimit(1)
   readonly #stopTending: () => void
   readonly #pins: Pins
+  /** What rules say of the blobs: whoever makes room asks of every one, and it changes only with where they were seen. */
+  readonly #idle = new Map<Digest, Idle | undefined>()
   readonly #beside: Beside
   #bytes = 0
   #disk = 0
@@ -100,9 +109,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.#beside = new Beside(options.clock, beside)
     const space = keepFree && new FreeSpace(keepFree, options.clock, disk)
     const { idle } = options
-    const idleOf = idle && ((digest: Digest) => idle(digest, () => this.#catalog.repositoriesOf(digest)))
     this.#room = new Room(
-      { ...options, space, idleOf },
+      { ...options, space, idleOf: idle && ((digest) => this.#idleOf(digest, idle)) },
       {
         blobs: this.#blobs,
         disk: () => this.#disk,
@@ -261,11 +269,17 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   seenIn(digest: Digest, repository: Repository): void {
     this.checkOpen()
     this.#catalog.seenIn(digest, repository)
+    this.#idle.delete(digest)
   }
 
   repositoriesOf(digest: Digest): Repository[] {
     this.checkOpen()
     return this.#catalog.repositoriesOf(digest)
+  }
+
+  seenWhere(text: string): ReadonlySet<Digest> {
+    this.checkOpen()
+    return this.#catalog.seenWhere(text)
   }
 
   granted(repository: Repository, holder: GrantHolder): number | undefined {
@@ -519,6 +533,11 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     return this.#beside.bytes + this.#spooled
   }
 
+  #idleOf(digest: Digest, rule: NonNullable<DiskStoreOptions['idle']>): Idle | undefined {
+    if (!this.#idle.has(digest)) this.#idle.set(digest, rule(this.#catalog.repositoriesOf(digest)))
+    return this.#idle.get(digest)
+  }
+
   #tend(): void {
     if (this.#pins.prune()) this.#catalog.prunePins()
     const now = this.#options.clock.now()
@@ -545,6 +564,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
       if (blob.complete) this.#complete--
       this.#blobs.delete(blob.digest)
       this.#doomed.delete(blob)
+      this.metainfos.delete(blob)
+      this.#idle.delete(blob.digest)
       blob.gone = true
       this.#log.debug('blob removed', { digest: blob.digest, bytes: blob.bytes, reason })
       return this.#delete(blob, blob.path)

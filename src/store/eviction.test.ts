@@ -29,6 +29,29 @@ describe('planEviction', () => {
     expect(plan.reasons.get('old' as Digest)).toBe('least recently used')
   })
 
+  test('makes room for a part of what is wanted, having seen that there can be room for all of it', () => {
+    const holdings = [1, 2, 3, 4].map((at) => holding(`${at}`, 10, at))
+    const some = planEviction(holdings, { now: 100, bytes: 40, wanted: 40, atOnce: 15 })
+    expect([names(some.remove), some.missing]).toEqual([['1', '2'], 0])
+    const tooMuch = planEviction(holdings, { now: 100, bytes: 40, wanted: 41, atOnce: 15 })
+    expect(tooMuch.missing).toBe(1)
+  })
+
+  test('of many lets a hundredth go at once where more is to come, if any has to', () => {
+    const many = (count: number, disk = 10) => Array.from({ length: count }, (_, at) => holding(`${at}`, disk, at))
+    const goes = (holdings: Holding[], bytes: number, wanted: number) =>
+      planEviction(holdings, { now: 1e6, bytes, wanted, ahead: true }).remove.length
+    expect(goes(many(99), 990, 1)).toBe(1)
+    expect(goes(many(1000), 10_000, 1)).toBe(10)
+    expect(goes(many(1000), 10_000, 500)).toBe(50)
+    expect(goes(many(1000), 10_010, 10)).toBe(0)
+    expect(goes(many(50_000), 500_000, 1)).toBe(64)
+    // Of a few that are much larger than others no more than a hundredth of the bytes.
+    const [large, small] = [many(10, 10_000), many(9990, 1).map((each) => ({ ...each, usedAt: 1000 + each.usedAt }))]
+    expect(goes([...large, ...small], 109_990, 1)).toBe(1)
+    expect(planEviction(many(1000), { now: 1e6, bytes: 10_000, wanted: 1 }).remove).toHaveLength(1)
+  })
+
   test('of two used at the same time prefers the incomplete one', () => {
     const holdings = [holding('whole', 10, 1), holding('part', 10, 1, { complete: false })]
     expect(names(planEviction(holdings, { now: 2, bytes: 20, wanted: 1 }).remove)).toEqual(['part'])

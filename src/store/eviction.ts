@@ -34,7 +34,18 @@ export interface Limits {
   readonly idleOf?: ((digest: Digest) => Idle | undefined) | undefined
   /** Bytes that are about to be added. */
   readonly wanted?: number
+  /** Bytes that room is made for now; by default for all that are wanted. */
+  readonly atOnce?: number
+  /** More will be wanted soon: when any has to go, a few more may go with it. */
+  readonly ahead?: boolean
 }
+
+/**
+ * A plan takes a microsecond or two for each holding, so a full store is not to plan for each blob that it takes: this share
+ * of its number and of its bytes goes at once. Not more than so many, for files are deleted on threads that pieces need.
+ */
+const shareAhead = 0.01
+const mostAhead = 64
 
 export type Reason =
   | 'expired'
@@ -83,15 +94,21 @@ export function planEviction(holdings: Iterable<Holding>, limits: Limits): Plan 
     }
     total += holding.disk
   }
-  let excess = limits.bytes === undefined ? 0 : total + (limits.wanted ?? 0) - limits.bytes
+  const { bytes = Number.POSITIVE_INFINITY, wanted = 0, atOnce = wanted } = limits
+  const missing = total + wanted - bytes - candidates.reduce((sum, { disk }) => sum + disk, 0)
+  const excess = total + atOnce - bytes
+  const most = limits.ahead ? Math.min(mostAhead, Math.floor((keep.length + candidates.length) * shareAhead)) : 0
   if (excess > 0) candidates.sort((a, b) => a.usedAt - b.usedAt || Number(a.complete) - Number(b.complete))
+  let [gone, freed] = [0, 0]
   for (const holding of candidates) {
-    if (excess > 0 && holding.disk > 0) {
+    const goes = freed < excess || (excess > 0 && gone < most && freed < bytes * shareAhead)
+    if (goes && holding.disk > 0) {
       decide(remove, holding, 'least recently used')
-      excess -= holding.disk
+      gone++
+      freed += holding.disk
     } else decide(keep, holding, 'within the limits')
   }
-  return { remove, keep, reasons, missing: Math.max(0, excess) }
+  return { remove, keep, reasons, missing: Math.max(0, missing) }
 }
 
 function expiry({ digest, usedAt }: Holding, { now, ttlMs, idleOf }: Limits): Reason | undefined {

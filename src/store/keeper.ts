@@ -1,11 +1,14 @@
+import type { Lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { Segment } from '../piece/metainfo.ts'
+import type { Metainfo, Segment } from '../piece/metainfo.ts'
 import type { DiskBlob } from './disk-blob.ts'
 import type { OpenFiles } from './open-files.ts'
 
 /** What a blob asks of its store. */
 export interface Keeper {
   readonly files: OpenFiles
+  /** Of durable blobs: what was asked for lately of what the catalog has. */
+  readonly metainfos: Lru<DiskBlob, Metainfo>
   wall(): number
   /** @throws {Failure} `unavailable` once the store is closing */
   checkOpen(): void

@@ -19,11 +19,14 @@ import { sample } from '../../test/conformance/blob-store.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
 import { nobody } from '../../test/fakes/stranger.ts'
-import { digestOf } from '../oci/digest.ts'
+import { Failure } from '../failure.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
-import { commitEvery } from './catalog.ts'
+import { Catalog, commitEvery } from './catalog.ts'
 import { DiskStore } from './disk-store.ts'
+import { readAt } from './open-files.ts'
+import { Spare } from './spare.ts'
 
 const pieceLength = 256 * 1024
 const { newDir, openStore, killedNow } = diskStores()
@@ -370,6 +373,82 @@ describe('the catalog on disk', () => {
     expect(lines[1]).toStartWith('pins and bans were lost with the catalog')
     expect([second.pins(), second.find(digest)?.complete]).toEqual([[], true])
   })
+
+  test('that is being rebuilt when the process is killed goes on with the next start, and no file goes meanwhile', async () => {
+    const { dir: live, whole } = await fourBlobs()
+    writeFileSync(join(live, 'shoal.db'), 'not a database')
+    const clock = new FakeClock()
+    let [reads, dir] = [0, '']
+    const read: typeof readAt = (...piece) => {
+      clock.advance(commitEvery)
+      if (++reads === 3) dir = killedNow(live)
+      return readAt(...piece)
+    }
+    expect((await openStore(live, { clock, read })).usage().complete).toBe(4)
+    const { log, lines } = notingLog()
+    const again: typeof readAt = (...piece) => {
+      reads++
+      return readAt(...piece)
+    }
+    const store = await openStore(dir, { log, read: again, bootId: 'two' })
+    expect(new Set([...store.all()].map((blob) => blob.digest))).toEqual(new Set(whole))
+    // Two were recorded before.
+    expect(reads).toBe(4 + 2)
+    expect(lines.filter((line) => line.startsWith('catalog rebuilt'))).toEqual([
+      'catalog rebuilt {"blobs":2,"of":2,"bytes":2000}',
+    ])
+    // From then on a file without a row is one that was about to be removed.
+    await store.close()
+    writeFileSync(store.find(whole[0]!)!.path.replace(/.{8}$/, '00000000'), 'x')
+    const { log: later, lines: said } = notingLog()
+    await openStore(dir, { log: later })
+    expect(said).toEqual(['deleted files that the catalog does not know {"files":1}'])
+  })
+
+  test('that is being rebuilt when the process is told to end keeps what was read, and the store is free', async () => {
+    const { dir } = await fourBlobs()
+    rmSync(join(dir, 'shoal.db'))
+    const ending = new AbortController()
+    let reads = 0
+    const read: typeof readAt = (...piece) => {
+      if (++reads === 3) ending.abort(new Failure('unavailable', 'told to end'))
+      return readAt(...piece)
+    }
+    expect(await messageOf(openStore(dir, { read, ending: ending.signal }))).toBe('told to end')
+    const { log, lines } = notingLog()
+    expect((await openStore(dir, { log })).usage().complete).toBe(4)
+    expect(lines.at(-1)).toBe('catalog rebuilt {"blobs":1,"of":1,"bytes":1000}')
+  })
+
+  test('that was made a moment before the process was killed is rebuilt all the same', async () => {
+    const { dir, whole } = await fourBlobs()
+    rmSync(join(dir, 'shoal.db'))
+    const spare = new Spare(join(dir, 'shoal.spare'))
+    new Catalog(join(dir, 'shoal.db'), spare, new FakeClock(), silentLog).close(false)
+    expect((await openStore(dir)).usage().complete).toBe(whole.length)
+  })
+
+  test('when it is gone is rebuilt from whole files', async () => {
+    const { dir, whole } = await fourBlobs()
+    rmSync(join(dir, 'shoal.db'))
+    const { log, lines } = notingLog()
+    const store = await openStore(dir, { log })
+    expect(lines.map((line) => line.split(',')[0])).toEqual([
+      'reading files that the catalog does not know',
+      'catalog rebuilt {"blobs":4',
+    ])
+    expect(new Set([...store.all()].map((blob) => blob.digest))).toEqual(new Set(whole))
+  })
+
+  /** A closed store. */
+  async function fourBlobs(): Promise<{ dir: string; whole: Digest[] }> {
+    const dir = newDir()
+    const store = await openStore(dir)
+    const samples = [1, 2, 3, 4].map((seed) => sample(1000, seed))
+    for (const { digest, bytes } of samples) await store.put({ digest, kind: 'blob' }, bytes)
+    await store.close()
+    return { dir, whole: samples.map(({ digest }) => digest) }
+  }
 
   /** Garbage over the first page of a table or an index. */
   async function spoilTable(path: string, name: string): Promise<void> {

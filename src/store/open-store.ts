@@ -33,8 +33,8 @@ export interface DiskStoreOptions {
   readonly beside?: () => number
   /** A blob unused for longer than this is removed; never if absent. */
   readonly ttlMs?: number
-  /** Where rules say otherwise of blobs that are known to be of these repositories. */
-  readonly idle?: (digest: Digest, repositories: () => Repository[]) => Idle | undefined
+  /** Where rules say otherwise of what is known to be of these repositories: asked again when that changes. */
+  readonly idle?: (repositories: readonly Repository[]) => Idle | undefined
   /** What is to stay free on the disk; absent: nothing. */
   readonly keepFree?: Share
   /** The disk; found out by default. */
@@ -47,6 +47,8 @@ export interface DiskStoreOptions {
   readonly answers?: () => Promise<boolean>
   /** Brings the catalog's files to the disk; fdatasync(2) by default. */
   readonly sync?: Sync
+  /** The process is to end: opening, which may have to read all files, rejects with its reason. */
+  readonly ending?: AbortSignal
   /** Changes when the machine starts anew; the kernel's by default. */
   readonly bootId?: string
 }
@@ -60,7 +62,7 @@ export interface Parts {
   release(): void
 }
 
-/** @throws {Failure} `internal` */
+/** @throws {Failure} `internal`; the reason of `ending` */
 export async function openStore(options: DiskStoreOptions): Promise<Parts> {
   const dir = openDataDir(options.dir, options.log)
   const spare = new Spare(dir.spare)
@@ -78,12 +80,13 @@ export async function openStore(options: DiskStoreOptions): Promise<Parts> {
 async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare): Promise<Parts> {
   const { clock, log } = options
   const tree = new BlobTree(dir.blobs, dir.trash, dir.spools)
-  const { catalog, rebuild } = openCatalog()
+  const catalog = openCatalog()
   try {
     const trusted = catalog.begin(options.bootId ?? bootId())
     const files = await tree.scan(options.answers ?? (() => tree.answers()))
     const opening = new Opening(options, tree, catalog, files)
-    const rows = rebuild ? await opening.rebuild() : await opening.check(trusted)
+    const rows = await opening.check(trusted)
+    if (catalog.incomplete) rows.push(...(await opening.rebuild(rows)))
     await opening.sweep(rows)
     await tree.emptyTrash()
     emptySpools(dir.spools)
@@ -100,12 +103,15 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
     throw error
   }
 
-  function openCatalog(): { catalog: Catalog; rebuild: boolean } {
+  /** A new one where there is none, or none that is sound. */
+  function openCatalog(): Catalog {
     const path = dir.catalog
     try {
-      return { catalog: new Catalog(path, spare, clock, log, options), rebuild: false }
+      return new Catalog(path, spare, clock, log, options)
     } catch (error) {
       if (!isDamage(error)) throw error
+      // Before it is moved: what is between a catalog and the next is as short as can be, should the process be killed there.
+      const { pins, bans, trouble } = salvage(path)
       const aside = `${path}.damaged-${new Date(clock.wall()).toISOString().replaceAll(':', '')}`
       for (const suffix of ['', '-wal', '-shm']) {
         if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix)
@@ -116,7 +122,6 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
         error: error instanceof Error ? error.message : String(error),
       })
       const catalog = new Catalog(path, spare, clock, log, options)
-      const { pins, bans, trouble } = salvage(aside)
       for (const pin of pins) catalog.pin(pin)
       for (const { node, reason, until } of bans) catalog.ban(node, reason, until)
       catalog.commit()
@@ -131,7 +136,7 @@ async function openParts(options: DiskStoreOptions, dir: DataDir, spare: Spare):
           },
         )
       }
-      return { catalog, rebuild: true }
+      return catalog
     }
   }
 }
@@ -149,7 +154,14 @@ class Opening {
     this.#tree = tree
     this.#catalog = catalog
     this.#files = files
-    this.#disk = { read: options.read ?? readAt, answers: options.answers ?? (() => tree.answers()) }
+    const { ending, read = readAt, answers = () => tree.answers() } = options
+    this.#disk = {
+      read: (...piece) => {
+        ending?.throwIfAborted()
+        return read(...piece)
+      },
+      answers,
+    }
   }
 
   /** The rows that are true, corrected where they were not quite. */
@@ -179,11 +191,23 @@ class Opening {
     return rows
   }
 
-  /** Rows for the files that are whole blobs, whatever they were recorded as. */
-  async rebuild(): Promise<BlobRow[]> {
-    const rows: BlobRow[] = []
+  /**
+   * Rows for the files that are whole blobs although none of `rows` speaks of them, whatever they were recorded as. What
+   * was found is recorded as it goes on: killed meanwhile, the next start goes on there.
+   */
+  async rebuild(rows: readonly BlobRow[]): Promise<BlobRow[]> {
+    const { log, clock } = this.#options
+    const recorded = new Set(rows.map((row) => row.digest))
+    const files = [...this.#files].filter(([digest]) => !recorded.has(digest))
+    if (files.length > 0) {
+      log.info('reading files that the catalog does not know, for it is a new one', {
+        files: files.length,
+        known: rows.length,
+      })
+    }
+    const added: BlobRow[] = []
     let bytes = 0
-    for (const [digest, { size }] of this.#files) {
+    for (const [digest, { size }] of files) {
       const path = this.#tree.pathOf(digest)
       const found = await this.#look(digest, async () => {
         const mtime = await wholeSince(path, digest, this.#disk)
@@ -191,15 +215,15 @@ class Opening {
       })
       if (!found) continue
       const { mtime, kind, mediaType = null } = found
-      const now = this.#options.clock.wall()
+      const now = clock.wall()
       const row = { digest, size, kind, mediaType, state: 'complete', bitmap: null, mtime } as const
       // Due to be read again: with the catalog went what its pieces are.
-      rows.push(this.#save({ ...row, usedAt: now, addedAt: now, verifiedAt: 0 }))
+      added.push(this.#save({ ...row, usedAt: now, addedAt: now, verifiedAt: 0 }))
       bytes += size
     }
-    this.#catalog.commit()
-    this.#options.log.info('catalog rebuilt', { blobs: rows.length, of: this.#files.size, bytes })
-    return rows
+    this.#catalog.completed()
+    if (files.length > 0) log.info('catalog rebuilt', { blobs: added.length, of: files.length, bytes })
+    return added
   }
 
   /** Deletes files that no row speaks of. */

@@ -43,7 +43,7 @@ export interface Claim {
   readonly leftover: number
 }
 
-/** Room is made for this much at a time, so that a full store does not plan anew for every piece. */
+/** Room is made for this much of a blob at a time, so that a full store does not plan anew for every piece. */
 const step = 64 * 1024 * 1024
 /** For so long a refusal is told as what is wrong with the store, in ms. */
 const troubleMs = 60_000
@@ -82,7 +82,7 @@ export class Room {
   }
 
   carryOut(plan: Plan): Promise<void> {
-    return this.#remove(plan).done
+    return this.#remove(plan)
   }
 
   /**
@@ -90,13 +90,14 @@ export class Room {
    * Callers at once share one relief.
    */
   relieve(claim: Claim, bytes: number): Promise<void> {
-    const all = this.#house.disk()
-    if (!this.#relief && this.#plan(all, this.#rest(claim)).missing > 0) {
+    if (this.#relief) return this.#relief
+    const plan = this.#plan(this.#house.disk(), this.#rest(claim), Math.max(bytes, step))
+    if (plan.missing > 0) {
       this.#limits.log.debug('nothing is evicted for a blob that would not fit even so', { name: claim.name })
       this.troubled(`the disk is full, and what blobs can go would not make room for ${claim.name}`)
       return Promise.resolve()
     }
-    this.#relief ??= this.#evict(all, Math.max(bytes, step)).done.finally(() => {
+    this.#relief = this.#remove(plan).finally(() => {
       this.#relief = undefined
     })
     return this.#relief
@@ -143,16 +144,16 @@ export class Room {
     if (used + bytes <= limit) return
     const allowed = limit - this.#aside - this.#reservedBytes
     const rest = this.#rest(claim)
-    const whole = this.#plan(allowed, rest)
+    const plan = this.#plan(allowed, rest, Math.max(bytes, Math.min(step, limit / 16, rest)))
     // Nothing goes for a blob that would not become whole even so.
-    if (whole.missing > 0) {
+    if (plan.missing > 0) {
       const uploads = this.#house.uploads()
       const taken = uploads > 0 ? `, uploads under way have ${uploads} of them` : ''
       throw this.#refusal(
-        `no room for ${name}: the store may take ${limit} bytes${taken}, ${why(whole)}; raise --cache-size`,
+        `no room for ${name}: the store may take ${limit} bytes${taken}, ${why(plan)}; raise --cache-size`,
       )
     }
-    this.#evict(allowed, Math.max(bytes, Math.min(step, limit / 16, rest)))
+    this.#remove(plan)
   }
 
   /** Others fill the disk as well: what is to stay free is theirs, and the blobs here are what can be spared. */
@@ -160,14 +161,15 @@ export class Room {
     const { space } = this.#limits
     if (!space || space.room >= bytes) return
     const rest = this.#rest(claim)
-    const whole = this.#plan(this.#house.disk(), rest - space.room)
-    if (whole.missing === 0) {
-      this.#evict(this.#house.disk(), Math.max(bytes - space.room, Math.min(step, rest)))
+    const now = Math.max(bytes - space.room, Math.min(step, rest))
+    const plan = this.#plan(this.#house.disk(), rest - space.room, now)
+    if (plan.missing === 0) {
+      this.#remove(plan)
       if (space.room >= bytes) return
     }
     throw this.#refusal(
       `no room for ${claim.name}: the disk has ${Math.max(0, Math.ceil(rest - space.room))} bytes less ` +
-        `than it takes beside what is to stay free, ${why(whole)}; free some space there, or lower --keep-free`,
+        `than it takes beside what is to stay free, ${why(plan)}; free some space there, or lower --keep-free`,
     )
   }
 
@@ -193,30 +195,33 @@ export class Room {
     return new Failure('no-space', message, detail && { detail })
   }
 
-  #plan(limit: number | undefined, wanted: number): Plan {
+  /** `atOnce`: of what is wanted, in bytes, by somebody who will come again; absent: all, and nobody will. */
+  #plan(limit: number | undefined, wanted: number, atOnce?: number): Plan {
     const { ttlMs, idleOf, clock } = this.#limits
     return planEviction(this.#house.blobs.values(), {
       now: clock.wall(),
       wanted,
       idleOf,
       ...(limit === undefined ? {} : { bytes: limit }),
+      ...(atOnce === undefined ? {} : { atOnce, ahead: true }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
     } satisfies Limits)
   }
 
-  #evict(limit: number | undefined, wanted: number): { freed: number; done: Promise<void> } {
-    return this.#remove(this.#plan(limit, wanted))
+  #evict(limit: number | undefined, wanted: number): void {
+    this.#remove(this.#plan(limit, wanted))
   }
 
-  #remove({ remove, reasons }: Plan): { freed: number; done: Promise<void> } {
-    if (remove.length === 0) return { freed: 0, done: Promise.resolve() }
+  /** They are gone on return; resolves when their space is free. */
+  #remove({ remove, reasons }: Plan): Promise<void> {
+    if (remove.length === 0) return Promise.resolve()
     const freed = remove.reduce((sum, holding) => sum + holding.disk, 0)
     const because = [...new Set(remove.map((holding) => reasons.get(holding.digest)))].join(', ')
     this.#limits.metrics?.evictedBytes.inc(freed)
     this.#limits.log.info('evicted blobs', { blobs: remove.length, bytes: freed, reason: because })
     const blobs = remove.map((holding) => this.#house.blobs.get(holding.digest)).filter((blob) => blob !== undefined)
     this.#limits.space?.freed(freed)
-    return { freed, done: this.#house.drop(blobs, because) }
+    return this.#house.drop(blobs, because)
   }
 }
 

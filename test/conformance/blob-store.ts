@@ -366,6 +366,16 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       letGo()
     })
 
+    test('does not count it as a use that its bytes are read or checked', async () => {
+      const { digest, bytes } = sample(pieceLength + 10)
+      const blob = await store.put({ digest, kind: 'blob' }, bytes)
+      const before = blob.usedAt
+      clock.advance(20_000)
+      expect([await blob.check(0), await blob.check(1)]).toEqual([true, true])
+      expect(await blob.read({ start: 0, end: blob.size })).toEqual(bytes)
+      expect(blob.usedAt).toBe(before)
+    })
+
     test('counts a hold as a use', async () => {
       const { digest, bytes } = sample(10)
       const blob = await store.put({ digest, kind: 'blob' }, bytes)
@@ -393,6 +403,9 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       for (const each of [repository, other, repository]) store.seenIn(digest, each)
       expect(store.repositoriesOf(digest)).toHaveLength(2)
       expect(store.repositoriesOf(digest)).toContainEqual(repository)
+      const digests = (text: string) => [...store.seenWhere(text)]
+      expect([digests('ghcr.io/or'), digests('o/org/a'), digests('debian')]).toEqual([[digest], [digest], [digest]])
+      expect([digests('org_app'), digests('o%p'), digests('debian/')]).toEqual([[], [], []])
 
       expect(store.granted(repository, 'anyone')).toBeUndefined()
       store.setGranted(repository, 'anyone', 7)

@@ -14,7 +14,8 @@ export class FakeContext implements Context {
   /** What is answered to questions; undefined: there is nobody to ask. */
   answer: string | undefined
   /** What `start` answers with. */
-  node: () => Promise<StartedNode> = () => Promise.reject(new Error('no node was given to this test'))
+  node: (ending: AbortSignal) => Promise<StartedNode> = () =>
+    Promise.reject(new Error('no node was given to this test'))
   readonly #listeners = new Set<(signal: string) => void>()
   readonly #reloading = new Set<() => void>()
 
@@ -46,9 +47,9 @@ export class FakeContext implements Context {
     if (this.answer !== undefined) this.printed.push(question)
     return Promise.resolve(this.answer)
   }
-  start(settings: Settings): Promise<StartedNode> {
+  start(settings: Settings, ending: AbortSignal): Promise<StartedNode> {
     this.started.push(settings)
-    return this.node()
+    return this.node(ending)
   }
   onSignal(listener: (signal: string) => void): () => void {
     this.#listeners.add(listener)

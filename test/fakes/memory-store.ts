@@ -175,6 +175,12 @@ export class MemoryStore implements BlobStore {
     return [...(this.#seen.get(digest)?.values() ?? [])].map(({ registry, name }) => ({ registry, name }))
   }
 
+  seenWhere(text: string): ReadonlySet<Digest> {
+    const has = (names: ReadonlyMap<string, Repository>) =>
+      [...names.keys()].some((name) => name.toLowerCase().includes(text))
+    return new Set([...this.#seen].filter(([, names]) => has(names)).map(([digest]) => digest))
+  }
+
   granted(repository: Repository, holder: GrantHolder): number | undefined {
     return this.#grants.get(`${holder} ${formatRepository(repository)}`)
   }

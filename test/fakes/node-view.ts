@@ -1,5 +1,5 @@
 /** A node that the admin port can tell about: two members, three blobs, one download and one upload. */
-import type { BlobFacts, LogLevelFacts, NodeFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
+import type { BlobFacts, BlobQuery, LogLevelFacts, NodeFacts, NodeView, PinFacts } from '../../src/admin/view.ts'
 import type { KeepingFacts } from '../../src/home/keeping.ts'
 import { type MountedFacts, nothingMounted } from '../../src/lazy/mounted.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
@@ -27,6 +27,8 @@ export class FakeNodeView implements NodeView {
   mountedNow: MountedFacts = nothingMounted
   readonly banned: string[] = []
   readonly stored = new Map<Digest, BlobFacts>()
+  /** What blobs were asked for. */
+  readonly queries: BlobQuery[] = []
   readonly preheats = new FakePreheats()
   replicated: Progress[] = []
   readonly replication = { progress: async () => this.replicated }
@@ -102,8 +104,12 @@ export class FakeNodeView implements NodeView {
       { id: other, url: 'http://10.0.0.8:4881', ...common, self: false, secondsSinceHeard: 4.2 },
     ]
   }
-  blobs() {
-    return this.stored.values()
+  /** All of them, whichever are asked for. */
+  blobs(query: BlobQuery) {
+    this.queries.push(query)
+    const { limit, offset } = query
+    const blobs = [...this.stored.values()].sort((a, b) => b.usedAt.localeCompare(a.usedAt))
+    return { blobs: blobs.slice(offset, offset + limit), total: blobs.length, limit, offset }
   }
   blob(digest: Digest) {
     return this.stored.get(digest)

@@ -24,7 +24,7 @@ const wordsOf = (html: string) =>
     .replaceAll(/<[^>]*>/g, ' ')
     .replaceAll('&quot;', '"')
     .replaceAll(/\s+/g, ' ')
-const page = () => ({ blobs: [...view.blobs()], total: 3, limit: 15, offset: 0 })
+const page = () => ({ blobs: [...view.stored.values()], total: 3, limit: 15, offset: 0 })
 const search = { filter: '', state: 'all' as const, offset: 0 }
 
 describe('mounts', () => {
@@ -149,7 +149,7 @@ describe('the page', () => {
   test.each(['removal', 'preheats', 'bans'] as const)('says where it was tried why it was refused: %s', async (of) => {
     const preheats = [{ ...running, id: 3 }]
     const facts = { node: view.node(), bans: view.bans(), faults: await view.faults(), preheats }
-    const html = draw(facts, { removing: [...view.blobs()][0]!, refusal: { of, why: 'it is pinned' } })
+    const html = draw(facts, { removing: [...view.stored.values()][0]!, refusal: { of, why: 'it is pinned' } })
     const parts = html.split(/(?=<section|<dialog)/)
     const shown = parts.filter((part) => part.includes('role="alert">it is pinned<'))
     const heading = { removal: '<h2 id="remove">', preheats: '<h2 id="preheats">', bans: '<h2 id="faults">' }[of]
@@ -157,7 +157,7 @@ describe('the page', () => {
   })
 
   test('asks before it removes, and names what and how much', () => {
-    const [, layer] = view.blobs()
+    const [, layer] = view.stored.values()
     expect(wordsOf(draw({}, { removing: layer! }))).toContain(
       '50 MiB of docker.io/library/debian. Other nodes keep theirs',
     )
