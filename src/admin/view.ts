@@ -326,7 +326,6 @@ export const faultsSchema = z.object({
 })
 export type FaultFacts = z.infer<typeof faultsSchema>
 
-/** A node as seen through its admin port. Every call is answered from memory and returns a fresh value. */
 export interface BlobQuery {
   /** Part of a digest, a repository or a media type. */
   readonly filter?: string
@@ -335,6 +334,7 @@ export interface BlobQuery {
   readonly offset: number
 }
 
+/** A node as seen through its admin port. What is asked of memory returns a fresh value; the rest says whom it asks. */
 export interface NodeView {
   readonly preheats: Preheats
   /** Undefined where nothing is copied to others. */
