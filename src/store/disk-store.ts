@@ -342,9 +342,10 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.checkOpen()
     const blob = this.#blobs.get(digest)
     if (!blob?.borrowed) return false
-    const { path } = blob
+    const { path, name, size } = blob
+    // For the copy, which has nothing yet: the blob itself has all of its pieces, elsewhere.
+    const written = this.#room.reserve({ name, size, bytes: 0, leftover: 0 }, size)
     const letGo = blob.hold()
-    const written = this.#room.reserve(blob, blob.size)
     const aside = this.#tree.aside()
     try {
       const mtime = await copyTo(aside, blob)
