@@ -14,6 +14,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import { Beside, besideBlobs } from './beside.ts'
 import type {
   Ban,
@@ -65,6 +66,9 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   readonly #deletions = new Set<Promise<void>>()
   /** One at a time: they wait for the disk on threads that reads and writes of pieces need. */
   readonly #syncs = pLimit(1)
+  /** Complete, but not on the disk for sure: it is tried again. */
+  readonly #unbrought = new Set<DiskBlob>()
+  readonly #seldom: Seldom
   readonly #stopTending: () => void
   readonly #pins: Pins
   readonly #beside: Beside
@@ -91,6 +95,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.#options = options
     this.files = new OpenFiles(undefined, options.read)
     this.#log = options.log
+    this.#seldom = new Seldom(options.clock)
     this.#tree = parts.tree
     this.#catalog = parts.catalog
     this.#spare = parts.spare
@@ -431,10 +436,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   completed(blob: DiskBlob): void {
     this.#complete++
     this.#report()
-    // What the kernel failed to write it may forget at any moment, and another fsync would not say so again.
-    this.#syncs(() => blob.sync()).catch((error: Error) =>
-      this.damaged(blob, `it could not be brought to the disk: ${error.message}`),
-    )
+    this.#bring(blob)
   }
 
   learned(blob: DiskBlob, segment: Segment): void {
@@ -521,6 +523,10 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   }
 
   #tend(): void {
+    for (const blob of this.#unbrought) {
+      this.#unbrought.delete(blob)
+      this.#bring(blob)
+    }
     if (this.#pins.prune()) this.#catalog.prunePins()
     const now = this.#options.clock.now()
     if (now - this.#prunedAt > pruneEvery) {
@@ -528,6 +534,25 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
       this.#catalog.prune()
     }
     this.#room.tend()
+  }
+
+  /** Has a complete blob brought to the disk. */
+  #bring(blob: DiskBlob): void {
+    this.#syncs(() => blob.sync()).catch((error: NodeJS.ErrnoException) => {
+      if (error.syscall !== 'open') {
+        // What the kernel failed to write it may forget at any moment, and another fsync would not say so again.
+        return this.damaged(blob, `it could not be brought to the disk: ${error.message}`)
+      }
+      // Of the bytes that says nothing: no descriptor was free.
+      this.#unbrought.add(blob)
+      this.#seldom.tell('unbrought', (others) =>
+        this.#log.warn('a blob is not safe from a power cut yet, for its file could not be opened; trying again', {
+          digest: blob.digest,
+          error: error.message,
+          ...others,
+        }),
+      )
+    })
   }
 
   #add(blob: DiskBlob): void {
