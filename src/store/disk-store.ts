@@ -31,7 +31,7 @@ import type { BlobTree } from './blob-tree.ts'
 import { type BorrowedFile, type Borrower, copyTo } from './borrowed.ts'
 import type { Catalog } from './catalog.ts'
 import { DiskBlob } from './disk-blob.ts'
-import type { Plan } from './eviction.ts'
+import type { Idle, Plan } from './eviction.ts'
 import { diskAt, FreeSpace } from './free-space.ts'
 import type { Keeper } from './keeper.ts'
 import { OpenFiles, readAt } from './open-files.ts'
@@ -104,10 +104,8 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     const { keepFree, disk = diskAt(options.dir), beside = () => besideBlobs(options.dir) } = options
     this.#beside = new Beside(options.clock, beside)
     const space = keepFree && new FreeSpace(keepFree, options.clock, disk)
-    const { idle } = options
-    const idleOf = idle && ((digest: Digest) => idle(digest, () => this.#catalog.repositoriesOf(digest)))
     this.#room = new Room(
-      { ...options, space, idleOf },
+      { ...options, space, idleOf: options.idle && ((digest) => this.#idleOf(digest)) },
       {
         blobs: this.#blobs,
         disk: () => this.#disk,
@@ -520,6 +518,21 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   /** Bytes of the disk that are not of blobs. */
   get #aside(): number {
     return this.#beside.bytes + this.#spooled
+  }
+
+  /** What the rules say of it. Where the catalog cannot be asked of whom it is, it stays unless there is no room for it. */
+  #idleOf(digest: Digest): Idle | undefined {
+    try {
+      return this.#options.idle?.(digest, () => this.#catalog.repositoriesOf(digest))
+    } catch (error) {
+      this.#seldom.tell('unasked', (others) =>
+        this.#log.error('the catalog cannot be read; what is unused stays until there is no room for it', {
+          error: error instanceof Error ? error.message : String(error),
+          ...others,
+        }),
+      )
+      return { ms: Number.POSITIVE_INFINITY, rule: 'unknown' }
+    }
   }
 
   #tend(): void {
