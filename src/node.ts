@@ -22,6 +22,7 @@ import { harden } from './hardening.ts'
 import { idleRule } from './keep/idle.ts'
 import { ChildMaker } from './lazy/child-maker.ts'
 import { LazyLayers } from './lazy/lazy.ts'
+import { Ledger } from './lazy/ledger.ts'
 import { formatAddress } from './listen.ts'
 import { Meter } from './meter.ts'
 import { inboundOf } from './node-answers.ts'
@@ -178,6 +179,9 @@ export async function startNode(settings: Settings, ending?: AbortSignal): Promi
       inquire: (location, widely) => parts.inquire(location, widely),
     })
 
+    // Others ask for what is in it until the network is closed.
+    const ledger = Ledger.in(dataDir, log)
+    ends.defer(() => ledger.close())
     const network = await Network.start({
       identity,
       version: buildInfo.version,
@@ -250,6 +254,7 @@ export async function startNode(settings: Settings, ending?: AbortSignal): Promi
 
     const lazy = new LazyLayers({
       ...{ dataDir, calls, store, swarm, content, identity, bans, membership, outbound, ordered, clock, log, metrics },
+      ledger,
       setting: settings.lazy.layerIndex,
       maker: new ChildMaker(),
       atOnce: Math.max(1, Math.min(4, Math.floor(availableParallelism() / 2))),
@@ -258,7 +263,6 @@ export async function startNode(settings: Settings, ending?: AbortSignal): Promi
       contains: (repository, digest) => rights.contains(repository, [digest]),
       stored,
     })
-    ends.defer(() => lazy.end())
     parted.onChanged(lazy.heard)
 
     const history = new History()

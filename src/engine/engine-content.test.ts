@@ -6,6 +6,7 @@ import { bytesOf } from '../../test/fakes/bytes.ts'
 import { diskStores, notingLog } from '../../test/fakes/disk-stores.ts'
 import { until } from '../../test/lab/until.ts'
 import { type Clock, systemClock } from '../clock.ts'
+import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import type { DiskStore } from '../store/disk-store.ts'
@@ -235,6 +236,22 @@ describe('what the engine holds', () => {
     await soon('the folder was looked into', () => !existsSync(engine.pathOf(digest)))
     expect(blob.gone).toBe(false)
     expect(await blob.read({ start: 0, end: bytes.length })).toEqual(bytes)
+  })
+
+  test('is not copied again and again where there is no room for it', async () => {
+    const engine = new Engine()
+    engine.commit(bytes)
+    const { store, blob } = await holding()
+    const tries = spyOn(store, 'takeBack').mockRejectedValue(new Failure('no-space', 'no room'))
+    const { lines } = watching(store, engine, { everyMs: 100 })
+    await soon('the blob is read there', () => blob.borrowed)
+    store.pin({ digest, reason: 'a test' })
+    const told = () => lines.filter((line) => line.startsWith('a pinned blob')).length
+    await soon('it was tried', () => told() > 0)
+    await Bun.sleep(500)
+    expect(told()).toBe(1)
+    // One was that of the store itself.
+    expect(tries).toHaveBeenCalledTimes(2)
   })
 
   test('takes the place of what somebody reads as soon as nobody does, and is read but once for that', async () => {

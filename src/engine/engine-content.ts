@@ -66,7 +66,7 @@ export class EngineContent {
   readonly #refused = new Map<Digest, number>()
   /** `changedAt` of files that blobs are read from. */
   readonly #borrowed = new Map<Digest, number>()
-  /** Clock time until which another try makes no sense: nobody showed it, or it was always in use. */
+  /** Clock time until which another try makes no sense: nobody showed it, it was always in use, or could not be copied. */
   readonly #later = new Map<Digest, number>()
   /** What is to be looked at before all is, by path; `at` is clock time. */
   readonly #due = new Map<string, { readonly folder: ContentFolder; readonly digest: Digest; readonly at: number }>()
@@ -229,8 +229,8 @@ export class EngineContent {
     })
     if (verdict.do === 'wait') this.#dueIn(verdict.ms, folder, digest)
     if (verdict.do === 'give back') this.#giveBack(digest, verdict.reason)
-    if (verdict.do === 'take back') await this.#takeBack(digest)
     if ((this.#later.get(digest) ?? 0) > clock.now()) return
+    if (verdict.do === 'take back') await this.#takeBack(digest)
     if (verdict.do === 'borrow') await this.#borrow({ ...found, folder, digest }, held)
     if (verdict.do === 'prove') await this.#prove({ ...found, folder, digest })
   }
@@ -292,10 +292,11 @@ export class EngineContent {
   }
 
   async #takeBack(digest: Digest): Promise<void> {
-    const { store, log } = this.#o
+    const { store, clock, log } = this.#o
     try {
       if (await store.takeBack(digest)) log.info('a pinned blob has a file of its own again', { digest })
     } catch (error) {
+      this.#later.set(digest, clock.now() + laterMs)
       const { message } = Failure.from(error)
       log.warn('a pinned blob is only in a file of the engine, and could not be copied', { digest, error: message })
     }

@@ -120,7 +120,7 @@ describe('the index of a layer', () => {
     expect(await indexed(peer, location)).toMatchObject({ statement: { signer: second!.identity.id } })
     first!.maker.gate = undefined
     nodes.nodes.splice(nodes.nodes.indexOf(first!), 1)
-    void first!.lazy.close().then(() => first!.lazy.end())
+    void first!.close()
   })
 
   test('that a seed has made which does not own the layer any more is taken from there', async () => {
@@ -272,8 +272,7 @@ describe('the index of a layer that a seed has made which is gone', () => {
     const leave = async () => {
       nodes.nodes.splice(nodes.nodes.indexOf(gone), 1)
       for (const { membership } of nodes.nodes) membership.leave(gone.identity.id, nodes.clock.now())
-      await gone.lazy.close()
-      gone.lazy.end()
+      await gone.close()
     }
     return { gone, stays, location, leave }
   }

@@ -7,11 +7,10 @@ import type { Calls } from '../wire/calls.ts'
 import { indexCall, madeCall, readsCall, statementOf } from './calls.ts'
 import { type IndexesDeps, LayerIndexes } from './indexes.ts'
 import { LayerReads } from './layer-reads.ts'
-import { Ledger } from './ledger.ts'
 import { Mounted } from './mounted.ts'
 import { Tending, type TendingDeps } from './tending.ts'
 
-export interface LazyDeps extends Omit<IndexesDeps, 'dir' | 'ledger'>, Pick<TendingDeps, 'busy' | 'placeOf'> {
+export interface LazyDeps extends Omit<IndexesDeps, 'dir'>, Pick<TendingDeps, 'busy' | 'placeOf'> {
   readonly dataDir: string
   readonly calls: Calls
   /** Without regard to who asks. */
@@ -26,13 +25,10 @@ export class LazyLayers {
   /** On this host. */
   readonly mounted: Mounted
   readonly #tending: Tending
-  readonly #ledger: Ledger
   readonly #metrics: LazyDeps['metrics']
 
   constructor(deps: LazyDeps) {
     const { dataDir, calls, log, content, metrics } = deps
-    // Counted with the store, for it lies where that keeps its own files.
-    const ledger = new Ledger(join(dataDir, 'shoal.layers.db'), log)
     const dir = join(dataDir, 'making')
     try {
       rmSync(dir, { recursive: true, force: true })
@@ -40,11 +36,10 @@ export class LazyLayers {
     } catch (error) {
       log.warn('there is no folder to make indexes of layers in', { dir, error: (error as Error).message })
     }
-    const indexes = new LayerIndexes({ ...deps, dir, ledger })
+    const indexes = new LayerIndexes({ ...deps, dir })
     this.indexes = indexes
-    this.reads = new LayerReads({ ...deps, ledger, owners: (layer) => indexes.finding.owners(layer) })
-    this.#tending = new Tending({ ...deps, indexes, ledger })
-    this.#ledger = ledger
+    this.reads = new LayerReads({ ...deps, owners: (layer) => indexes.finding.owners(layer) })
+    this.#tending = new Tending({ ...deps, indexes })
     this.mounted = new Mounted(deps.clock, metrics)
     this.content = content
     this.#metrics = metrics
@@ -79,13 +74,9 @@ export class LazyLayers {
     layerIndexes.set({ state: 'cannot' }, unindexed.length)
   }
 
+  /** What others ask is answered until the network closes, and the ledger after it. */
   async close(): Promise<void> {
     // What is made unasked is waited for by the one and ended by the other.
     await Promise.all([this.#tending.close(), this.indexes.close()])
-  }
-
-  /** After the last question of others. */
-  end(): void {
-    this.#ledger.close()
   }
 }

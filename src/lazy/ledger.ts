@@ -4,6 +4,7 @@
  */
 import { Database, SQLiteError } from 'bun:sqlite'
 import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -53,6 +54,11 @@ const mostReadLayers = 1024
 
 export class Ledger {
   readonly #db: Database
+
+  /** That of a node. Counted with its store, for it lies where that keeps its own files. */
+  static in(dataDir: string, log: Pick<Log, 'warn'>): Ledger {
+    return new Ledger(join(dataDir, 'shoal.layers.db'), log)
+  }
 
   /** `path` may be `:memory:`. */
   constructor(path: string, log: Pick<Log, 'warn'>) {

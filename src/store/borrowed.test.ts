@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesOf } from '../../test/fakes/bytes.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf } from '../../test/fakes/disk-stores.ts'
 import { digestOf } from '../oci/digest.ts'
 import { pieceDigest } from '../piece/metainfo.ts'
@@ -234,6 +235,37 @@ describe('a blob that is read from a file of another program', () => {
     expect(await taking).not.toBe('')
     expect(store.find(digest)).toBeUndefined()
     expect(readdirSync(join(dir, 'blobs', '.trash'))).toEqual([])
+  })
+
+  test.each(['--cache-size', '--keep-free'])('is not taken back beyond %s, and nothing goes in vain', async (flag) => {
+    const clock = new FakeClock()
+    let free = 10_000_000
+    const disk = () => ({ free, total: 10_000_000 })
+    const limits = flag === '--keep-free' ? { keepFree: { bytes: 200_000 }, disk } : { limitBytes: 1_000_000 }
+    const store = await openStore(newDir(), { clock, beside: () => 0, ...limits })
+    const [pinned, idle] = [bytesOf(400_000, 1), bytesOf(300_000, 2)]
+    for (const each of [pinned, idle]) await store.put({ digest: digestOf(each), kind: 'blob' }, each)
+    store.pin({ digest: digestOf(pinned), reason: 'a test' })
+    clock.advance(1000)
+    free = 500_000
+    const blob = store.borrow(spec, factsOf(theirs()))!
+    const before = store.usage().disk
+    expect(await messageOf(store.takeBack(digest))).toContain(flag)
+    expect(store.find(digestOf(idle))?.complete).toBe(true)
+    expect(store.usage().disk).toBe(before)
+    expect(blob).toMatchObject({ borrowed: true, held: false })
+    await store.remove(digest)
+    expect(store.find(digest)).toBeUndefined()
+  })
+
+  test('has what is unused give way to it when it is taken back', async () => {
+    const store = await openStore(newDir(), { limitBytes: 1_000_000, beside: () => 0 })
+    const idle = bytesOf(400_000, 2)
+    await store.put({ digest: digestOf(idle), kind: 'blob' }, idle)
+    store.borrow(spec, factsOf(theirs()))
+    expect(await store.takeBack(digest)).toBe(true)
+    expect(store.find(digestOf(idle))).toBeUndefined()
+    expect(store.usage().disk).toBeLessThanOrEqual(1_000_000)
   })
 
   test('of a file that was replaced is looked at anew before it is given to anybody', async () => {

@@ -212,6 +212,36 @@ describe('a running store', () => {
     expect(lines.join()).toContain('"reason":"least recently used"')
   })
 
+  test('keeps to its limits while nobody can say how long something may be unused, which then stays', async () => {
+    const clock = new FakeClock()
+    let fails = true
+    const idle = () => {
+      if (fails) throw new Error('disk I/O error')
+      return { ms: 1000, rule: 'a/**: idle=1s' }
+    }
+    let free = 20 * pieceLength
+    const disk = () => ({ free, total: 100 * pieceLength })
+    const { log, lines } = notingLog()
+    const limits = { ttlMs: 5000, idle, keepFree: { share: 0.05 }, disk, beside: () => 0 }
+    const store = await openStore(newDir(), { clock, log, ...limits })
+    const made = [1, 2].map((seed) => sample(2 * pieceLength, seed))
+    for (const { digest, bytes } of made) {
+      await store.put({ digest, kind: 'blob' }, bytes)
+      clock.advance(1000)
+    }
+    const here = () => made.map(({ digest }) => store.find(digest) !== undefined)
+    clock.advance(20_000)
+    expect(here()).toEqual([true, true])
+    free = 4 * pieceLength
+    clock.advance(10_000)
+    expect(here()).toEqual([false, true])
+    expect(lines.join()).toContain('disk I/O error')
+    free = 20 * pieceLength
+    fails = false
+    clock.advance(10_000)
+    expect(here()).toEqual([false, false])
+  })
+
   test('says what an eviction would remove and keep, and why, and does exactly that', async () => {
     const clock = new FakeClock()
     const store = await openStore(newDir(), { clock })

@@ -15,6 +15,7 @@ import type { Repository, Tag } from '../oci/reference.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Metainfo, Segment } from '../piece/metainfo.ts'
 import type { Log } from '../telemetry/log.ts'
+import { Seldom } from '../telemetry/seldom.ts'
 import { Beside, besideBlobs } from './beside.ts'
 import type {
   Ban,
@@ -72,6 +73,9 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   readonly #deletions = new Set<Promise<void>>()
   /** One at a time: they wait for the disk on threads that reads and writes of pieces need. */
   readonly #syncs = pLimit(1)
+  /** Complete, but not on the disk for sure: it is tried again. */
+  readonly #unbrought = new Set<DiskBlob>()
+  readonly #seldom: Seldom
   readonly #stopTending: () => void
   readonly #pins: Pins
   /** What rules say of the blobs: whoever makes room asks of every one, and it changes only with where they were seen. */
@@ -100,6 +104,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.#options = options
     this.files = new OpenFiles(undefined, options.read)
     this.#log = options.log
+    this.#seldom = new Seldom(options.clock)
     this.#tree = parts.tree
     this.#catalog = parts.catalog
     this.#spare = parts.spare
@@ -356,9 +361,10 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     this.checkOpen()
     const blob = this.#blobs.get(digest)
     if (!blob?.borrowed) return false
-    const { path } = blob
+    const { path, name, size } = blob
+    // For the copy, which has nothing yet: the blob itself has all of its pieces, elsewhere.
+    const written = this.#room.reserve({ name, size, bytes: 0, leftover: 0 }, size)
     const letGo = blob.hold()
-    const written = this.#room.reserve(blob, blob.size)
     const aside = this.#tree.aside()
     try {
       const mtime = await copyTo(aside, blob)
@@ -444,10 +450,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   completed(blob: DiskBlob): void {
     this.#complete++
     this.#report()
-    // What the kernel failed to write it may forget at any moment, and another fsync would not say so again.
-    this.#syncs(() => blob.sync()).catch((error: Error) =>
-      this.damaged(blob, `it could not be brought to the disk: ${error.message}`),
-    )
+    this.#bring(blob)
   }
 
   learned(blob: DiskBlob, segment: Segment): void {
@@ -533,12 +536,27 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     return this.#beside.bytes + this.#spooled
   }
 
+  /** What the rules say of it. Where the catalog cannot be asked of whom it is, it stays unless there is no room for it. */
   #idleOf(digest: Digest, rule: NonNullable<DiskStoreOptions['idle']>): Idle | undefined {
-    if (!this.#idle.has(digest)) this.#idle.set(digest, rule(this.#catalog.repositoriesOf(digest)))
-    return this.#idle.get(digest)
+    try {
+      if (!this.#idle.has(digest)) this.#idle.set(digest, rule(this.#catalog.repositoriesOf(digest)))
+      return this.#idle.get(digest)
+    } catch (error) {
+      this.#seldom.tell('unasked', (others) =>
+        this.#log.error('the catalog cannot be read; what is unused stays until there is no room for it', {
+          error: error instanceof Error ? error.message : String(error),
+          ...others,
+        }),
+      )
+      return { ms: Number.POSITIVE_INFINITY, rule: 'unknown' }
+    }
   }
 
   #tend(): void {
+    for (const blob of this.#unbrought) {
+      this.#unbrought.delete(blob)
+      this.#bring(blob)
+    }
     if (this.#pins.prune()) this.#catalog.prunePins()
     const now = this.#options.clock.now()
     if (now - this.#prunedAt > pruneEvery) {
@@ -546,6 +564,25 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
       this.#catalog.prune()
     }
     this.#room.tend()
+  }
+
+  /** Has a complete blob brought to the disk. */
+  #bring(blob: DiskBlob): void {
+    this.#syncs(() => blob.sync()).catch((error: NodeJS.ErrnoException) => {
+      if (error.syscall !== 'open') {
+        // What the kernel failed to write it may forget at any moment, and another fsync would not say so again.
+        return this.damaged(blob, `it could not be brought to the disk: ${error.message}`)
+      }
+      // Of the bytes that says nothing: no descriptor was free.
+      this.#unbrought.add(blob)
+      this.#seldom.tell('unbrought', (others) =>
+        this.#log.warn('a blob is not safe from a power cut yet, for its file could not be opened; trying again', {
+          digest: blob.digest,
+          error: error.message,
+          ...others,
+        }),
+      )
+    })
   }
 
   #add(blob: DiskBlob): void {

@@ -6,6 +6,7 @@ import { sample } from '../../test/conformance/blob-store.ts'
 import { BadDisk, errorOf } from '../../test/fakes/bad-disk.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
+import { until } from '../../test/lab/until.ts'
 import { Failure } from '../failure.ts'
 import { hexOf } from '../oci/digest.ts'
 import { commitEvery } from './catalog.ts'
@@ -122,6 +123,33 @@ test.each(['EMFILE', 'ENOMEM', 'EACCES'])('%s says nothing of the bytes', async 
   expect(await messageOf(blob.check(1))).toContain(code)
   expect(await messageOf(blob.read({ start: 0, end: size }))).toContain(code)
   expect([blob.complete, blob.have.complete]).toEqual([true, true])
+})
+
+/** Has a blob brought to the disk, which says that the first time; `files` are those of its store. */
+async function brought(error: Error) {
+  const clock = new FakeClock()
+  const { log, lines } = notingLog()
+  const store = await openStore(newDir(), { clock, log })
+  const blob = store.create({ digest, size, kind: 'blob' })
+  for (let i = 0; i < layout.count; i++) await blob.write(i, piece(i))
+  const use = spyOn(store.files, 'use').mockRejectedValueOnce(error)
+  await blob.finish()
+  await Bun.sleep(100)
+  expect(use).toHaveBeenCalledTimes(1)
+  return { clock, store, blob, lines }
+}
+
+test.each(['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES'])('%s of an open throws nothing away that is whole', async (code) => {
+  const { clock, blob, lines } = await brought(errorOf(code, 'open'))
+  expect([blob.complete, blob.durable, blob.gone]).toEqual([true, false, false])
+  expect(lines.join()).toContain(code)
+  await clock.run(10_000)
+  await until('it is on the disk', 5, () => blob.durable, 10)
+})
+
+test.each(['EIO', 'ENOSPC'])('what may be lost, as %s of an fsync says, is thrown away', async (code) => {
+  const { store, blob } = await brought(errorOf(code, 'fsync'))
+  expect([blob.gone, store.find(digest)]).toEqual([true, undefined])
 })
 
 describe('at the start', () => {

@@ -75,7 +75,7 @@ export class Intake {
     await this.settle(mostWriting)
   }
 
-  /** Waits until no more than `most` pieces are being written. @throws what a write failed with */
+  /** Waits until no more than `most` pieces are being written. @throws what a write or a statement failed with */
   async settle(most: number): Promise<void> {
     while (this.#writing.size > most) await Promise.race(this.#writing)
     if (this.#failure !== undefined) throw this.#failure
@@ -107,6 +107,15 @@ export class Intake {
   #gather(piece: number, digest: Uint8Array): void {
     this.#unstated.push({ piece, digest })
     if (this.#unstated.length >= statementPieces) this.state()
-    else this.#cancelTimer ??= this.#o.clock.after(statementMs, () => this.state())
+    else this.#cancelTimer ??= this.#o.clock.after(statementMs, () => this.#stateInTime())
+  }
+
+  /** Nobody hears what a timer throws, as of a store that has closed meanwhile: who settles next does. */
+  #stateInTime(): void {
+    try {
+      this.state()
+    } catch (error) {
+      this.#failure ??= error
+    }
   }
 }

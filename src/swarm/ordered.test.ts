@@ -25,6 +25,16 @@ test('it believes the source, where that tells, and not who ordered it', async (
   expect(seed.source.opened).toBe(1)
 })
 
+test('one that stops takes no order, and reads nothing any more', async () => {
+  const [seed, peer] = [network.nodes[0]!, network.nodes[1]!]
+  const { location } = network.blob(4)
+  seed.swarm.close('the node ends')
+  expect(() => seed.swarm.order(location)).toThrow('this node is stopping')
+  expect(() => seed.swarm.fetch(location)).toThrow('this node is stopping')
+  await network.clock.run(5000)
+  expect([seed.swarm.idle, seed.source.calls, peer.source.calls]).toEqual([true, [], []])
+})
+
 test('it knows better the next time, where a wrong size was all that it had', async () => {
   const seed = network.nodes[0]!
   const { location, bytes, digest } = network.blob(4)

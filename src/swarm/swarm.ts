@@ -3,7 +3,7 @@
  * (what they want from us) or to the transfer of the blob (what they have for us).
  */
 
-import type { Failure } from '../failure.ts'
+import { Failure } from '../failure.ts'
 import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Location } from '../source/source.ts'
@@ -41,6 +41,7 @@ export class Swarm implements SessionHandler {
   readonly #toldAt = new Map<Digest, number>()
   /** Where others had said another one; what they say now is not asked for. */
   readonly #sizes = lru<Digest, number>(1024)
+  #closed = false
 
   constructor(options: SwarmOptions) {
     this.#o = options
@@ -93,8 +94,10 @@ export class Swarm implements SessionHandler {
   /**
    * The transfer that brings the blob; started if there is none. Not to be called for a complete blob. `part`: only what is
    * read is wanted, as far as this caller goes.
+   * @throws {Failure} `unavailable` once it is closed
    */
   fetch(location: Location, size?: number, part = false): Transfer {
+    if (this.#closed) throw new Failure('unavailable', 'this node is stopping')
     const running = this.#joined(location)
     if (!part) running?.wantAll()
     if (running) return running
@@ -118,6 +121,7 @@ export class Swarm implements SessionHandler {
   /**
    * A scheduler named this node as the one that reads the blob from its source, or as much of it as others need. The source
    * is asked for its size, for the `size` that came with the order may be from a wrong manifest.
+   * @throws {Failure} as {@link fetch}
    */
   order(location: Location, part = false, size?: number): void {
     if (this.#o.store.find(location.digest)?.complete) return
@@ -178,6 +182,7 @@ export class Swarm implements SessionHandler {
   }
 
   close(reason: string): void {
+    this.#closed = true
     for (const transfer of [...this.#transfers.values()]) transfer.stop(reason)
     this.#o.seeder.close()
   }

@@ -13,6 +13,7 @@ class Stage {
   readonly moves: string[] = []
   readonly errors: string[] = []
   fails = false
+  blind = false
   has: Interfaces
 
   constructor(has: Interfaces) {
@@ -23,7 +24,10 @@ class Stage {
     return followPlace({
       place: pickPlace(this.has, '0.0.0.0'),
       listenHost: '0.0.0.0',
-      interfaces: () => this.has,
+      interfaces: () => {
+        if (this.blind) throw new Error('too many open files')
+        return this.has
+      },
       move: async (address) => {
         this.moves.push(address)
         if (this.fails) throw new Error('the port is taken')
@@ -72,5 +76,19 @@ test('a move that fails is told, and tried again', async () => {
   stage.fails = false
   await stage.clock.run(60_000)
   expect(stage.moves).toEqual(['10.0.0.8', '10.0.0.8', '10.0.0.8'])
+  await stop()
+})
+
+test('a look that fails says nothing, and the next ones go on from the last that did', async () => {
+  const stage = new Stage(eth0('10.0.0.7'))
+  const stop = stage.follow()
+  stage.has = eth0('10.0.0.8')
+  await stage.clock.run(lookEvery)
+  stage.blind = true
+  await stage.clock.run(60_000)
+  expect(stage.moves).toEqual([])
+  stage.blind = false
+  await stage.clock.run(lookEvery)
+  expect(stage.moves).toEqual(['10.0.0.8'])
   await stop()
 })

@@ -1,7 +1,7 @@
 /**
  * Follows the address of this node: the host is looked at every few seconds, for it may have no network yet when the node
  * starts, get another lease, or be carried elsewhere. What two looks in a row say is done: an interface that is only being
- * set up anew has no address for a moment.
+ * set up anew has no address for a moment. A look that fails, as without a free descriptor, says nothing.
  */
 import { type Clock, every } from '../clock.ts'
 import { type Interfaces, nextPlace, type Place } from '../cluster/advertise.ts'
@@ -38,9 +38,19 @@ export function followPlace(options: FollowOptions): () => Promise<void> {
     }
     moving = undefined
   }
+  const look = () => {
+    try {
+      return interfaces()
+    } catch (error) {
+      log.debug('the addresses of this host could not be looked at; trying again', { error })
+      return undefined
+    }
+  }
   const stop = every(clock, lookEvery, () => {
     if (moving) return
-    const next = nextPlace(place, interfaces(), listenHost)
+    const found = look()
+    if (!found) return
+    const next = nextPlace(place, found, listenHost)
     const certain = seen === next.address
     seen = next.address
     if (certain && next.address !== place.address) moving = go(next)

@@ -8,6 +8,7 @@ import type { Mode } from '../../src/cluster/node-info.ts'
 import type { LayerIndexSetting } from '../../src/config/settings.ts'
 import { Failure } from '../../src/failure.ts'
 import { LazyLayers } from '../../src/lazy/lazy.ts'
+import { Ledger } from '../../src/lazy/ledger.ts'
 import type { LayerFile, Maker } from '../../src/lazy/maker.ts'
 import type { Fetching } from '../../src/lazy/making.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
@@ -107,10 +108,7 @@ export class LazyNodes {
   }
 
   async close(): Promise<void> {
-    for (const { lazy } of this.nodes) {
-      await lazy.close()
-      lazy.end()
-    }
+    for (const node of this.nodes) await node.close()
   }
 }
 
@@ -124,6 +122,7 @@ export class LazyNode {
   readonly store: DiskStore
   readonly identity: Identity
   readonly ledgerPath: string
+  readonly #ledger: Ledger
   alive = true
   busy = false
   /** What is on its way to it. */
@@ -154,8 +153,10 @@ export class LazyNode {
     this.membership = new MemberTable(infoOf(identity.id, { modes }), () => clock.now())
     this.bans = new Bans({ store, clock, log, metrics })
     const { membership, bans } = this
+    const ledger = Ledger.in(dir, log)
+    this.#ledger = ledger
     this.lazy = new LazyLayers({
-      ...{ setting, maker, atOnce: 1, store, identity, bans, membership, calls, clock, log, metrics },
+      ...{ setting, maker, atOnce: 1, ledger, store, identity, bans, membership, calls, clock, log, metrics },
       dataDir: dir,
       swarm: { fetch: (location) => this.#fetch(location) },
       content: new FakeContent(),
@@ -179,6 +180,11 @@ export class LazyNode {
 
   index(location: Location, anew = false) {
     return this.lazy.indexes.index(location, anew, new AbortController().signal)
+  }
+
+  async close(): Promise<void> {
+    await this.lazy.close()
+    this.#ledger.close()
   }
 
   #fetch({ digest }: Location): ReturnType<Fetching['fetch']> {

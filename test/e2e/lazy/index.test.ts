@@ -183,7 +183,7 @@ describe.skipIf(obstacle !== undefined)('the index of a layer', () => {
 /** The seed of that folder, which does not run, has signed something else as the index of the layer. */
 async function forge(dataDir: string, layer: Digest, index: Uint8Array): Promise<Digest> {
   const store = await DiskStore.open({ dir: dataDir, clock: systemClock, log: silentLog })
-  const ledger = new Ledger(join(dataDir, 'shoal.layers.db'), silentLog)
+  const ledger = Ledger.in(dataDir, silentLog)
   const file = join(dataDir, 'forged')
   try {
     const identity = await Identity.load(dataDir)
