@@ -1,7 +1,8 @@
 /** Asks a running node through its admin port; what goes wrong is said with the remedy. */
 import { z } from 'zod'
+import { isWildcard } from '../cluster/advertise.ts'
 import type { Secret } from '../config/secret.ts'
-import { type Address, formatAddress } from '../listen.ts'
+import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import { strangerAt, strangerSentence } from '../local/stranger.ts'
 import { CommandError } from './exit.ts'
 
@@ -10,30 +11,37 @@ type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 const answersWithinMs = 10_000
 
+/** What it takes to reach a node. */
+export interface AdminAccess {
+  readonly address: Address
+  readonly token?: Secret | undefined
+  /** The unit is installed on this host. */
+  readonly service: boolean
+}
+
 export class AdminClient {
-  readonly #address: Address
+  readonly #access: AdminAccess
   readonly #where: string
-  readonly #token: Secret | undefined
   readonly #headers: Record<string, string>
   readonly #deadlineMs: number
 
   /** `deadlineMs`: how long an answer is waited for. */
-  constructor(address: Address, token: Secret | undefined, deadlineMs = answersWithinMs) {
-    this.#address = address
+  constructor(access: AdminAccess, deadlineMs = answersWithinMs) {
+    const { address, token } = access
+    this.#access = access
     this.#where = formatAddress(address)
-    this.#token = token
     this.#deadlineMs = deadlineMs
     this.#headers = token ? { authorization: `Bearer ${token.reveal()}` } : {}
   }
 
   /** For what anybody is told. */
   withoutToken(): AdminClient {
-    return new AdminClient(this.#address, undefined)
+    return new AdminClient({ ...this.#access, token: undefined })
   }
 
   /** For work that takes as long as it takes. */
   patient(): AdminClient {
-    return new AdminClient(this.#address, this.#token, Number.POSITIVE_INFINITY)
+    return new AdminClient(this.#access, Number.POSITIVE_INFINITY)
   }
 
   /** @throws {CommandError} */
@@ -79,9 +87,9 @@ export class AdminClient {
   }
 
   async #fetch(method: Method, path: string, sent: object | undefined): Promise<Response> {
-    const stranger = this.#headers.authorization === undefined ? undefined : await strangerAt(this.#address)
+    const stranger = this.#headers.authorization === undefined ? undefined : await strangerAt(this.#access.address)
     if (stranger !== undefined) {
-      throw new CommandError(`the token is not sent: ${strangerSentence(this.#address, stranger)}`)
+      throw new CommandError(`the token is not sent: ${strangerSentence(this.#access.address, stranger)}`)
     }
     try {
       return await fetch(`http://${this.#where}${path}`, {
@@ -100,8 +108,17 @@ export class AdminClient {
       throw new CommandError(
         late
           ? `the node at ${this.#where} did not answer within ${this.#deadlineMs / 1000} s; its log may say why`
-          : `no node answers at ${this.#where}; start one with \`shoal up\`, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
+          : `no node answers at ${this.#where}; ${this.#howToStart()}, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
       )
     }
+  }
+
+  #howToStart(): string {
+    const { address, service } = this.#access
+    if (!isLoopback(address.host) && !isWildcard(address.host)) return 'see that one runs there'
+    // As root, `shoal up` would leave files in the service's folder which the service cannot open.
+    return service
+      ? 'start the service: systemctl start shoal (journalctl -u shoal -n 50 says why it ended)'
+      : 'start one with `shoal up`'
   }
 }

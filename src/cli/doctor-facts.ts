@@ -90,7 +90,8 @@ function adminOf(command: Command, context: Context, settings: Settings | undefi
   if (!settings?.admin.token || command.opts<{ tokenFile?: string }>().tokenFile !== undefined) {
     return clientOf(command, context, settings && reachable(settings.admin.address))
   }
-  return new AdminClient(reachable(settings.admin.address), settings.admin.token)
+  const { address, token } = settings.admin
+  return new AdminClient({ address: reachable(address), token, service: context.host.exists(places.unit) })
 }
 
 /** Where this host reaches what listens there. */

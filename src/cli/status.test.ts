@@ -6,6 +6,7 @@ import { createAdmin, serveAdmin } from '../admin/admin.ts'
 import { systemClock } from '../clock.ts'
 import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
+import { places } from '../install/places.ts'
 import { Mounted } from '../lazy/mounted.ts'
 import { formatAddress } from '../listen.ts'
 import { silentLog } from '../telemetry/log.ts'
@@ -224,6 +225,17 @@ describe('without an answer to print', () => {
     expect(err).toBe(
       `shoal: no node answers at ${where}; start one with \`shoal up\`, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
     )
+  })
+
+  test('no node where the service is installed: says how to start that, and of another host nothing of the kind', async () => {
+    const where = node()
+    await closers.pop()!()
+    const context = () => Object.assign(new FakeContext(), { files: { [places.unit]: '' } })
+    const { err } = await status(context(), '--admin-addr', where)
+    expect(err).toStartWith(`shoal: no node answers at ${where}; start the service: systemctl start shoal`)
+    expect(err).not.toContain('shoal up')
+    const away = await status(context(), '--admin-addr', 'nowhere.invalid:1')
+    expect(away.err).toStartWith('shoal: no node answers at nowhere.invalid:1; see that one runs there, or name')
   })
 
   test.each([

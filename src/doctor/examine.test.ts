@@ -165,6 +165,38 @@ test('whatever is wrong is said with why it matters and what to do', () => {
   }
 })
 
+test.each([true, false])(
+  'with the service there nobody is sent to start a node by hand, and without it not to the service: %p',
+  (service) => {
+    const { node: _, ...ownAlone } = fine.own
+    const peer = { flag: '--peer-addr', address: { host: '127.0.0.1', port: 4881 }, taken: true }
+    const hub = well.sources[0]!
+    const wrong: Facts[] = [
+      { ...fine, own: { ...ownAlone } },
+      { ...fine, own: { ...fine.own, node: keyed, addresses: ['192.168.0.2'], build: { version: '2', commit: 'f' } } },
+      { ...fine, settings: { problems: ['x'], root: true } },
+      { ...fine, ports: [peer] },
+      { ...fine, own: ownAlone, ports: [peer] },
+      { ...fine, disk: { ...goodDisk, writable: false } },
+      { ...fine, disk: { ...goodDisk, limit: 1 } },
+      { ...fine, disk: { ...goodDisk, mount: { ...goodDisk.mount, kind: 'nfs' } } },
+      { ...fine, members: { ...fine.members, members: [self!] } },
+      { ...fine, members: { ...fine.members, joins: [{ where: 'x', failed: 'no answer' }] } },
+      { ...fine, cluster: { ...fine.cluster, key: { path: '/key', fingerprint: 'other' } } },
+      { ...fine, sources: [{ ...hub, status: 404 }] },
+      { ...fine, sources: [{ registry: 'r', url: 'https://r', failed: 'its certificate is not trusted' }] },
+    ]
+    const told = wrong.map((facts) =>
+      examine({ ...facts, own: { ...facts.own, service } })
+        .filter(({ level }) => level !== 'good')
+        .map(({ remedy = '' }) => remedy)
+        .join('\n'),
+    )
+    expect(told.every((text) => text.trim() !== '')).toBe(true)
+    expect(told.filter((text) => text.includes(service ? 'shoal up' : 'systemctl'))).toEqual([])
+  },
+)
+
 test('for people a finding is a line, with why and what to do below it, and a count at the end', () => {
   const findings = examine({ ...fine, sources: [{ ...fine.sources[0]!, status: 404 }] })
   const text = renderFindings(findings.filter(({ check }) => check === 'sources' || check === 'disk'))
@@ -172,7 +204,7 @@ test('for people a finding is a line, with why and what to do below it, and a co
     "ok    disk      /var/lib/shoal: 60 GiB free of 100 GiB (ext4), 48 GiB for blobs
     FAIL  sources   docker.io answers 404 at https://registry-1.docker.io
                     why:  a seed that cannot read a registry brings nothing of it into the cluster
-                    mend: shoal up --upstream docker.io=URL   # where its /v2/ is
+                    mend: shoal install --upstream docker.io=URL   # where its /v2/ is
 
     1 problem, 0 warnings, 0 notes, 1 in order"
   `)

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'bun:test'
 import { said } from '../../test/fakes/findings.ts'
 import type { MemberFacts } from '../admin/view.ts'
 import { judgeMembers, type MembersFacts } from './members.ts'
+import { waysOf } from './ways.ts'
 
+const byHand = waysOf(false)
 const alone: MembersFacts = { reached: new Map(), joins: [], mdns: true }
 
 describe('members', () => {
@@ -68,6 +70,6 @@ describe('members', () => {
     ],
   ]
   test.each(cases)('%s', (_, facts, expected) => {
-    expect(said(judgeMembers(facts))).toEqual(expected)
+    expect(said(judgeMembers(facts, byHand))).toEqual(expected)
   })
 })

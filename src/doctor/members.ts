@@ -1,6 +1,7 @@
 /** Whether the other nodes are there, and run what this one runs. Pure. */
 import type { MemberFacts } from '../admin/view.ts'
 import { type Finding, findingsOf } from './finding.ts'
+import type { Ways } from './ways.ts'
 
 /** A place that was tried from here. */
 export interface Tried {
@@ -21,7 +22,7 @@ export interface MembersFacts {
 
 const { good, note, warning, problem } = findingsOf('members')
 
-export function judgeMembers(facts: MembersFacts): Finding[] {
+export function judgeMembers(facts: MembersFacts, ways: Ways): Finding[] {
   const others = facts.members?.filter(({ self }) => !self) ?? []
   const found = [...ofJoins(facts, others), ...ofReach(facts, others), ...ofVersions(facts.members ?? [])]
   if (found.length > 0) return found
@@ -38,7 +39,7 @@ export function judgeMembers(facts: MembersFacts): Finding[] {
   return [
     note(`this node is alone: ${way}`, {
       why: 'alone it is a cache, and costs a hop',
-      remedy: 'shoal up --join HOST   # one or more nodes that run; and see that UDP 5353, TCP 4881 and 4882 are open',
+      remedy: `${ways.set('--join HOST')}   # one or more nodes that run; and see that UDP 5353, TCP 4881 and 4882 are open`,
     }),
   ]
 }
@@ -55,7 +56,7 @@ function ofJoins({ joins, members }: MembersFacts, others: readonly MemberFacts[
       }),
     ]
   }
-  const remedy = 'shoal up on those hosts; and see that TCP 4882 (libp2p) and 4881 (pieces) are open from here'
+  const remedy = 'start the nodes of those hosts; and see that TCP 4882 (libp2p) and 4881 (pieces) are open from here'
   if (failed.length === joins.length && others.length === 0) {
     const why = 'this node finds no other by its seed list'
     return [problem(`nobody of the seed list answers: ${list}`, { why, remedy })]

@@ -3,6 +3,7 @@ import type { BanFacts, NodeFacts } from '../admin/view.ts'
 import { isWildcard } from '../cluster/advertise.ts'
 import { isLoopback } from '../listen.ts'
 import { type Finding, findingsOf } from './finding.ts'
+import { type Ways, waysOf } from './ways.ts'
 
 export interface OwnFacts {
   readonly admin: string
@@ -25,6 +26,7 @@ const { good, note, warning, problem } = findingsOf('node')
 
 export function judgeNode(facts: OwnFacts): Finding[] {
   const { admin, node, refused, service } = facts
+  const ways = waysOf(service)
   if (refused !== undefined) {
     return [
       warning(refused, {
@@ -33,18 +35,19 @@ export function judgeNode(facts: OwnFacts): Finding[] {
       }),
     ]
   }
-  if (node) return [good(`node ${node.id} runs (${node.version}, ${node.modes.join(', ')})`), ...ofRunning(facts, node)]
+  if (node)
+    return [good(`node ${node.id} runs (${node.version}, ${node.modes.join(', ')})`), ...ofRunning(facts, node, ways)]
   if (service) {
     return [
       problem(`the service is installed, and no node answers at ${admin}`, {
         why: 'engines go to their registries, each host for itself',
-        remedy: 'systemctl start shoal; journalctl -u shoal -n 50',
+        remedy: ways.start,
       }),
     ]
   }
   return [
     note(`no node runs on this host (nothing answers at ${admin}); the rest is looked at for one that would`, {
-      remedy: 'shoal up   # or shoal install, for a service',
+      remedy: ways.start,
     }),
   ]
 }
@@ -65,7 +68,7 @@ function ofEngine({ engine }: NodeFacts, service: boolean): Finding[] {
   })
 }
 
-function ofRunning(facts: OwnFacts, node: NodeFacts): Finding[] {
+function ofRunning(facts: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
   const { bans, build, service } = facts
   const found = node.notReady.map((reason) =>
     problem(`the node is not ready: ${reason}`, {
@@ -86,7 +89,7 @@ function ofRunning(facts: OwnFacts, node: NodeFacts): Finding[] {
     found.push(
       warning(`the node is ${node.version} (${node.commit}), and this program ${build.version} (${build.commit})`, {
         why: 'the binary was replaced and the node still runs the former one, or another binary was started by hand',
-        remedy: service ? 'systemctl restart shoal' : 'end the node, and start it again: shoal up',
+        remedy: ways.restart,
       }),
     )
   }
@@ -106,11 +109,11 @@ function ofRunning(facts: OwnFacts, node: NodeFacts): Finding[] {
       }),
     )
   }
-  return [...found, ...ofAddress(facts, node)]
+  return [...found, ...ofAddress(facts, node, ways)]
 }
 
 /** Without `--advertise` a node follows the addresses of its host within seconds. */
-function ofAddress({ addresses, listenHost }: OwnFacts, node: NodeFacts): Finding[] {
+function ofAddress({ addresses, listenHost }: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
   const host = URL.parse(node.addresses.peer)?.hostname.replace(/^\[|\]$/g, '')
   if (host === undefined) return []
   if (isLoopback(host)) {
@@ -126,7 +129,7 @@ function ofAddress({ addresses, listenHost }: OwnFacts, node: NodeFacts): Findin
   return [
     note(`others are told to reach this node at ${host}, which is no address of this host`, {
       why: 'that is right behind address translation, and wrong when --advertise names an address that the host had once, or when it is cut off from its network',
-      remedy: 'ip address   # then shoal up with --advertise ADDRESS, or without: the node goes by what its host has',
+      remedy: `ip address   # then ${ways.set('--advertise ADDRESS')}, or no --advertise at all: the node goes by what its host has`,
     }),
   ]
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { said } from '../../test/fakes/findings.ts'
 import { type ClusterFacts, judgeCluster } from './secrets.ts'
+import { waysOf } from './ways.ts'
 
 const cluster: ClusterFacts = { files: [], peerHost: '0.0.0.0' }
 
@@ -45,6 +46,6 @@ describe('cluster', () => {
     ],
   ]
   test.each(cases)('%s', (_, facts, expected) => {
-    expect(said(judgeCluster(facts))).toEqual(expected)
+    expect(said(judgeCluster(facts, waysOf(false)))).toEqual(expected)
   })
 })

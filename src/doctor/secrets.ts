@@ -2,6 +2,7 @@
 import { exposure } from '../config/secret-file.ts'
 import { isLoopback } from '../listen.ts'
 import { type Finding, findingsOf } from './finding.ts'
+import type { Ways } from './ways.ts'
 
 export interface SecretFile {
   readonly path: string
@@ -22,7 +23,7 @@ export interface ClusterFacts {
 
 const { good, warning, problem } = findingsOf('cluster')
 
-export function judgeCluster({ files, key, node, peerHost }: ClusterFacts): Finding[] {
+export function judgeCluster({ files, key, node, peerHost }: ClusterFacts, ways: Ways): Finding[] {
   const found = files.flatMap(ofFile)
   if (key && 'wrong' in key) {
     const why = 'a node does not start with it; one that runs goes on with the key that it has'
@@ -34,7 +35,7 @@ export function judgeCluster({ files, key, node, peerHost }: ClusterFacts): Find
       ...found,
       problem(`the node that runs ${own}, and ${key.path} has ${key.fingerprint}`, {
         why: 'nodes with different keys do not see each other',
-        remedy: 'systemctl restart shoal   # it reads its file within 2 s of a change, so its log says why it did not',
+        remedy: `${ways.restart}   # it reads its file within 2 s of a change, so its log says why it did not`,
       }),
     ]
   }
