@@ -89,6 +89,16 @@ describe('a node that', () => {
       'warning: the store could not take something within the last minute: no room for a',
     ],
     [
+      'does not reach the state says why',
+      { node: { ...keyed, state: { where: 'postgres://shoal@db/shoal', trouble: 'nothing listens there' } } },
+      'problem: the state of the cluster is out of reach: nothing listens there',
+    ],
+    [
+      'owes a backend what was pushed says for how long',
+      { node: { ...keyed, owed: { waiting: 3, oldestSeconds: 900 } } },
+      'warning: 3 that were pushed are not at their backend yet, the oldest for 900 s',
+    ],
+    [
       'is older than the program that asks was not started again',
       { build: { version: '2.0.0', commit: 'fff' } },
       'warning: the node is 1.2.3 (abcdef012345), and this program 2.0.0 (fff)',
@@ -115,6 +125,12 @@ describe('a node that', () => {
     ],
   ])('%s', (_, own, expected) => {
     expect(judged(own)).toEqual([expected])
+  })
+
+  test('reaches its state, and brings backends what was just pushed, is in order', () => {
+    const state = { where: '/var/lib/shoal/state.db' }
+    expect(judged({ node: { ...keyed, state, owed: { waiting: 3, oldestSeconds: 5 } } })).toEqual([])
+    expect(judged({ node: { ...keyed, state, owed: { waiting: 0, oldestSeconds: 0 } } })).toEqual([])
   })
 
   test('is meant for its own host alone where it listens there alone', () => {

@@ -68,6 +68,32 @@ function ofEngine({ engine }: NodeFacts, service: boolean): Finding[] {
   })
 }
 
+/** In seconds: how long what was pushed may wait for its backend, which with `--home-write back` it always does. */
+const owedAfter = 60
+
+function ofState({ state, owed }: NodeFacts): Finding[] {
+  const found: Finding[] = []
+  if (state?.trouble !== undefined) {
+    found.push(
+      problem(`the state of the cluster is out of reach: ${state.trouble}`, {
+        why: 'pushes, preheats and the history of tags fail until it is back; pulls go on',
+        remedy: state.where.includes('://')
+          ? `see that the server of ${state.where} runs, and that this host, user and password are let in`
+          : `ls -l ${state.where}; df ${state.where}   # that the node may write it, and that there is room`,
+      }),
+    )
+  }
+  if (owed !== undefined && owed.waiting > 0 && owed.oldestSeconds > owedAfter) {
+    found.push(
+      warning(`${owed.waiting} that were pushed are not at their backend yet, the oldest for ${owed.oldestSeconds} s`, {
+        why: 'until the backend takes them they are on the disk of this host alone',
+        remedy: 'shoal status   # and /api/v1/home of the admin port, and the log: what is owed, and why it is not taken',
+      }),
+    )
+  }
+  return found
+}
+
 function ofRunning(facts: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
   const { bans, build, service } = facts
   const found = node.notReady.map((reason) =>
@@ -84,7 +110,7 @@ function ofRunning(facts: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
       }),
     )
   }
-  found.push(...ofEngine(node, service))
+  found.push(...ofState(node), ...ofEngine(node, service))
   if (node.version !== build.version || node.commit !== build.commit) {
     found.push(
       warning(`the node is ${node.version} (${node.commit}), and this program ${build.version} (${build.commit})`, {
