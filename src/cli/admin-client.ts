@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { isWildcard } from '../cluster/advertise.ts'
 import type { Secret } from '../config/secret.ts'
+import { copied } from '../install/places.ts'
 import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import { strangerAt, strangerSentence } from '../local/stranger.ts'
 import { CommandError } from './exit.ts'
@@ -10,11 +11,12 @@ const errorSchema = z.object({ error: z.object({ message: z.string() }) })
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 const answersWithinMs = 10_000
+const serviceToken = copied['admin-token-file']
 
 /** What it takes to reach a node. */
 export interface AdminAccess {
   readonly address: Address
-  readonly token?: Secret | undefined
+  readonly token?: { readonly secret: Secret; readonly file: string } | undefined
   /** The unit is installed on this host. */
   readonly service: boolean
 }
@@ -24,6 +26,8 @@ export class AdminClient {
   readonly #where: string
   readonly #headers: Record<string, string>
   readonly #deadlineMs: number
+  /** The address is one of this host's alone. */
+  readonly #here: boolean
 
   /** `deadlineMs`: how long an answer is waited for. */
   constructor(access: AdminAccess, deadlineMs = answersWithinMs) {
@@ -31,7 +35,8 @@ export class AdminClient {
     this.#access = access
     this.#where = formatAddress(address)
     this.#deadlineMs = deadlineMs
-    this.#headers = token ? { authorization: `Bearer ${token.reveal()}` } : {}
+    this.#headers = token ? { authorization: `Bearer ${token.secret.reveal()}` } : {}
+    this.#here = isLoopback(address.host) || isWildcard(address.host)
   }
 
   /** For what anybody is told. */
@@ -76,9 +81,7 @@ export class AdminClient {
   async #told(method: Method, path: string, sent?: object): Promise<unknown> {
     const answer = await this.#fetch(method, path, sent)
     const body: unknown = await answer.json().catch(() => undefined)
-    if (answer.status === 401) {
-      throw new CommandError(`the node at ${this.#where} wants its token; name the file it is in with --token-file`)
-    }
+    if (answer.status === 401) throw new CommandError(this.#notAdmitted())
     if (!answer.ok) {
       const said = errorSchema.safeParse(body).data?.error.message ?? `status ${answer.status}`
       throw new CommandError(`the node at ${this.#where} could not answer ${path}: ${said}`)
@@ -113,11 +116,22 @@ export class AdminClient {
     }
   }
 
+  #notAdmitted(): string {
+    const { token, service } = this.#access
+    if (token === undefined) {
+      return `the node at ${this.#where} wants its token; name the file it is in with --token-file`
+    }
+    const not = `the node at ${this.#where} does not take the token in ${token.file}`
+    if (!this.#here || !service) return `${not}; name the node's --admin-token-file`
+    return token.file === serviceToken
+      ? `${not}; systemctl reload shoal has the service read it again`
+      : `${not}; the service's is in ${serviceToken}`
+  }
+
   #howToStart(): string {
-    const { address, service } = this.#access
-    if (!isLoopback(address.host) && !isWildcard(address.host)) return 'see that one runs there'
+    if (!this.#here) return 'see that one runs there'
     // As root, `shoal up` would leave files in the service's folder which the service cannot open.
-    return service
+    return this.#access.service
       ? 'start the service: systemctl start shoal (journalctl -u shoal -n 50 says why it ended)'
       : 'start one with `shoal up`'
   }

@@ -20,6 +20,6 @@ export function clientOf(command: Command, { variables, host }: Context, known?:
   const { tokenFile } = command.opts<{ tokenFile?: string }>()
   const file = tokenFile ?? loadOne('admin-token-file', {}, variables, host)
   const label = tokenFile === undefined ? variableOf('admin-token-file') : '--token-file'
-  const token = file === undefined ? undefined : readToken(file, label, host)
+  const token = file === undefined ? undefined : { secret: readToken(file, label, host), file }
   return new AdminClient({ address, token, service: host.exists(places.unit) })
 }

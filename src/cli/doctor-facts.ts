@@ -90,8 +90,12 @@ function adminOf(command: Command, context: Context, settings: Settings | undefi
   if (!settings?.admin.token || command.opts<{ tokenFile?: string }>().tokenFile !== undefined) {
     return clientOf(command, context, settings && reachable(settings.admin.address))
   }
-  const { address, token } = settings.admin
-  return new AdminClient({ address: reachable(address), token, service: context.host.exists(places.unit) })
+  const { address, token: secret, tokenFile: file = '' } = settings.admin
+  return new AdminClient({
+    address: reachable(address),
+    token: { secret, file },
+    service: context.host.exists(places.unit),
+  })
 }
 
 /** Where this host reaches what listens there. */

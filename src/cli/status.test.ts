@@ -214,6 +214,22 @@ describe('a node behind a token', () => {
     expect(code).toBe(1)
     expect(err).toBe(`shoal: the node at ${where} wants its token; name the file it is in with --token-file`)
   })
+
+  test('says that it is another token, and where the right one is', async () => {
+    const where = node(undefined, token)
+    const refused = async (file: string, unit: Record<string, string> = {}) => {
+      const context = Object.assign(new FakeContext(), { files: { [file]: 'staple-battery-horse\n', ...unit } })
+      return (await status(context, '--admin-addr', where, '--token-file', file)).err
+    }
+    const [other, service] = ['/t', '/etc/shoal/admin.token'].map(
+      (file) => `shoal: the node at ${where} does not take the token in ${file}; `,
+    )
+    expect(await refused('/t')).toBe(`${other}name the node's --admin-token-file`)
+    expect(await refused('/t', { [places.unit]: '' })).toBe(`${other}the service's is in /etc/shoal/admin.token`)
+    expect(await refused('/etc/shoal/admin.token', { [places.unit]: '' })).toBe(
+      `${service}systemctl reload shoal has the service read it again`,
+    )
+  })
 })
 
 describe('without an answer to print', () => {
