@@ -127,6 +127,15 @@ describe('a node that', () => {
     expect(judged(own)).toEqual([expected])
   })
 
+  test('has a disk that is broken is not told to make room', () => {
+    const remedies = (broken: boolean) => {
+      const store = { ...keyed.store, trouble: 'x', ...(broken ? { broken } : {}) }
+      const findings = examine({ ...fine, own: { ...fine.own, node: { ...keyed, store } } })
+      return findings.filter(({ level }) => level === 'warning').map(({ remedy }) => remedy?.split(' ')[0])
+    }
+    expect([remedies(true), remedies(false)]).toEqual([['dmesg'], ['shoal']])
+  })
+
   test('reaches its state, and brings backends what was just pushed, is in order', () => {
     const state = { where: '/var/lib/shoal/state.db' }
     expect(judged({ node: { ...keyed, state, owed: { waiting: 3, oldestSeconds: 5 } } })).toEqual([])

@@ -87,7 +87,8 @@ function ofState({ state, owed }: NodeFacts): Finding[] {
     found.push(
       warning(`${owed.waiting} that were pushed are not at their backend yet, the oldest for ${owed.oldestSeconds} s`, {
         why: 'until the backend takes them they are on the disk of this host alone',
-        remedy: 'shoal status   # and /api/v1/home of the admin port, and the log: what is owed, and why it is not taken',
+        remedy:
+          'shoal status   # and /api/v1/home of the admin port, and the log: what is owed, and why it is not taken',
       }),
     )
   }
@@ -106,7 +107,9 @@ function ofRunning(facts: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
     found.push(
       warning(`the store could not take something within the last minute: ${node.store.trouble}`, {
         why: 'what is not stored is not shared, and read again for the next',
-        remedy: 'shoal gc --dry-run   # what could go; or more --cache-size',
+        remedy: node.store.broken
+          ? `dmesg | tail -n 50; findmnt -T ${node.dataDir}   # whether the disk is broken, read-only or gone`
+          : 'shoal gc --dry-run   # what could go; or more --cache-size',
       }),
     )
   }
