@@ -23,7 +23,8 @@ export interface AdminAccess {
 
 export class AdminClient {
   readonly #access: AdminAccess
-  readonly #where: string
+  /** Where it asks: `127.0.0.1:4883`. */
+  readonly where: string
   readonly #headers: Record<string, string>
   readonly #deadlineMs: number
   /** The address is one of this host's alone. */
@@ -33,10 +34,15 @@ export class AdminClient {
   constructor(access: AdminAccess, deadlineMs = answersWithinMs) {
     const { address, token } = access
     this.#access = access
-    this.#where = formatAddress(address)
+    this.where = formatAddress(address)
     this.#deadlineMs = deadlineMs
     this.#headers = token ? { authorization: `Bearer ${token.secret.reveal()}` } : {}
     this.#here = isLoopback(address.host) || isWildcard(address.host)
+  }
+
+  /** What the token was read from; undefined: it has none. */
+  get tokenFile(): string | undefined {
+    return this.#access.token?.file
   }
 
   /** For what anybody is told. */
@@ -73,7 +79,7 @@ export class AdminClient {
     const parsed = schema.safeParse(await this.#told(method, path, sent))
     if (parsed.success) return parsed.data
     throw new CommandError(
-      `what answers at ${this.#where} is no shoal node of this version; name the node's admin address with --admin-addr`,
+      `what answers at ${this.where} is no shoal node of this version; name the node's admin address with --admin-addr`,
     )
   }
 
@@ -84,7 +90,7 @@ export class AdminClient {
     if (answer.status === 401) throw new CommandError(this.#notAdmitted())
     if (!answer.ok) {
       const said = errorSchema.safeParse(body).data?.error.message ?? `status ${answer.status}`
-      throw new CommandError(`the node at ${this.#where} could not answer ${path}: ${said}`)
+      throw new CommandError(`the node at ${this.where} could not answer ${path}: ${said}`)
     }
     return body
   }
@@ -95,7 +101,7 @@ export class AdminClient {
       throw new CommandError(`the token is not sent: ${strangerSentence(this.#access.address, stranger)}`)
     }
     try {
-      return await fetch(`http://${this.#where}${path}`, {
+      return await fetch(`http://${this.where}${path}`, {
         method,
         headers: { ...this.#headers, ...(sent ? { 'content-type': 'application/json' } : {}) },
         ...(sent ? { body: JSON.stringify(sent) } : {}),
@@ -110,8 +116,8 @@ export class AdminClient {
       const late = error instanceof Error && error.name === 'TimeoutError'
       throw new CommandError(
         late
-          ? `the node at ${this.#where} did not answer within ${this.#deadlineMs / 1000} s; its log may say why`
-          : `no node answers at ${this.#where}; ${this.#howToStart()}, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
+          ? `the node at ${this.where} did not answer within ${this.#deadlineMs / 1000} s; its log may say why`
+          : `no node answers at ${this.where}; ${this.#howToStart()}, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
       )
     }
   }
@@ -119,9 +125,9 @@ export class AdminClient {
   #notAdmitted(): string {
     const { token, service } = this.#access
     if (token === undefined) {
-      return `the node at ${this.#where} wants its token; name the file it is in with --token-file`
+      return `the node at ${this.where} wants its token; name the file it is in with --token-file`
     }
-    const not = `the node at ${this.#where} does not take the token in ${token.file}`
+    const not = `the node at ${this.where} does not take the token in ${token.file}`
     if (!this.#here || !service) return `${not}; name the node's --admin-token-file`
     return token.file === serviceToken
       ? `${not}; systemctl reload shoal has the service read it again`

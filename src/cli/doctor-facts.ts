@@ -33,7 +33,8 @@ export async function findingsOn(command: Command, context: Context): Promise<Fi
 
 async function factsOf(command: Command, context: Context): Promise<Facts> {
   const { settings, ...said } = settingsOf(command, context)
-  const own = await ownFacts(adminOf(command, context, said.problems.length === 0 ? settings : undefined))
+  const client = adminOf(command, context, said.problems.length === 0 ? settings : undefined)
+  const own = await ownFacts(client)
   const { node, members } = own
   const service = context.host.exists(places.unit)
   const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
@@ -50,7 +51,8 @@ async function factsOf(command: Command, context: Context): Promise<Facts> {
   const limits = node && pid !== undefined ? limitsOf(pid) : undefined
   return {
     own: {
-      admin: formatAddress(settings.admin.address),
+      admin: client.where,
+      ...(client.tokenFile === undefined ? {} : { tokenFile: client.tokenFile }),
       bans: own.bans,
       ...(node ? { node } : {}),
       ...(own.refused === undefined ? {} : { refused: own.refused }),

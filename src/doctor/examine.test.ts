@@ -136,6 +136,18 @@ describe('a node that', () => {
     expect([remedies(true), remedies(false)]).toEqual([['dmesg'], ['shoal']])
   })
 
+  test('leaves others alone is asked to stop it where the doctor asked, with the token it was asked with', () => {
+    const remedy = (own: Partial<Facts['own']>) => {
+      const bans = [{ node: other, reason: 'x', until: '2026-01-01T00:00:00.000Z' }]
+      const addresses = { ...keyed.addresses, admin: '0.0.0.0:4883' }
+      const findings = examine({ ...fine, own: { ...fine.own, node: { ...keyed, addresses }, bans, ...own } })
+      return findings.find(({ what }) => what.includes('leaves alone'))?.remedy?.split('   #')[0]
+    }
+    const url = 'http://127.0.0.1:4883/api/v1/bans/NODE'
+    expect(remedy({})).toBe(`curl -X DELETE ${url}`)
+    expect(remedy({ tokenFile: '/t' })).toBe(`curl -X DELETE -H "Authorization: Bearer $(cat /t)" ${url}`)
+  })
+
   test('reaches its state, and brings backends what was just pushed, is in order', () => {
     const state = { where: '/var/lib/shoal/state.db' }
     expect(judged({ node: { ...keyed, state, owed: { waiting: 3, oldestSeconds: 5 } } })).toEqual([])

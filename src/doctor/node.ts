@@ -6,7 +6,10 @@ import { type Finding, findingsOf } from './finding.ts'
 import { type Ways, waysOf } from './ways.ts'
 
 export interface OwnFacts {
+  /** Where it was asked. */
   readonly admin: string
+  /** What the token was read from that it was asked with. */
+  readonly tokenFile?: string
   /** Absent: none answers, or not to us. */
   readonly node?: NodeFacts
   readonly bans: readonly BanFacts[]
@@ -71,7 +74,7 @@ function ofEngine({ engine }: NodeFacts, service: boolean): Finding[] {
 /** In seconds: how long what was pushed may wait for its backend, which with `--home-write back` it always does. */
 const owedAfter = 60
 
-function ofState({ state, owed }: NodeFacts): Finding[] {
+function ofState(facts: OwnFacts, { state, owed }: NodeFacts): Finding[] {
   const found: Finding[] = []
   if (state?.trouble !== undefined) {
     found.push(
@@ -87,8 +90,7 @@ function ofState({ state, owed }: NodeFacts): Finding[] {
     found.push(
       warning(`${owed.waiting} that were pushed are not at their backend yet, the oldest for ${owed.oldestSeconds} s`, {
         why: 'until the backend takes them they are on the disk of this host alone',
-        remedy:
-          'shoal status   # and /api/v1/home of the admin port, and the log: what is owed, and why it is not taken',
+        remedy: `${curl(facts, 'home')}   # what is owed, and why it is not taken`,
       }),
     )
   }
@@ -113,7 +115,7 @@ function ofRunning(facts: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
       }),
     )
   }
-  found.push(...ofState(node), ...ofEngine(node, service))
+  found.push(...ofState(facts, node), ...ofEngine(node, service))
   if (node.version !== build.version || node.commit !== build.commit) {
     found.push(
       warning(`the node is ${node.version} (${node.commit}), and this program ${build.version} (${build.commit})`, {
@@ -134,11 +136,17 @@ function ofRunning(facts: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
     found.push(
       note(`this node leaves alone: ${bans.map(({ node: id, reason }) => `${id} (${reason})`).join(', ')}`, {
         why: 'who sent wrong bytes is banned for an hour',
-        remedy: `curl -X DELETE http://${node.addresses.admin}/api/v1/bans/NODE   # when what it was is mended`,
+        remedy: `${curl(facts, 'bans/NODE', '-X DELETE ')}   # when what it was is mended`,
       }),
     )
   }
   return [...found, ...ofAddress(facts, node, ways)]
+}
+
+/** A command that asks the node as it was asked here. */
+function curl({ admin, tokenFile }: OwnFacts, path: string, flags = ''): string {
+  const token = tokenFile === undefined ? '' : `-H "Authorization: Bearer $(cat ${tokenFile})" `
+  return `curl ${flags}${token}http://${admin}/api/v1/${path}`
 }
 
 /** Without `--advertise` a node follows the addresses of its host within seconds. */

@@ -27,7 +27,13 @@ export function judgeCluster({ files, key, node, peerHost }: ClusterFacts, ways:
   const found = files.flatMap(ofFile)
   if (key && 'wrong' in key) {
     const why = 'a node does not start with it; one that runs goes on with the key that it has'
-    return [...found, problem(key.wrong, { why, remedy: `copy ${key.path} from a node that works   # only for a new cluster: shoal keygen` })]
+    return [
+      ...found,
+      problem(key.wrong, {
+        why,
+        remedy: `copy ${key.path} from a node that works   # only for a new cluster: shoal keygen`,
+      }),
+    ]
   }
   if (key && node && node.key !== key.fingerprint) {
     const own = node.key === undefined ? 'has no key' : `uses the key ${node.key}`
