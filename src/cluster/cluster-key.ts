@@ -56,8 +56,7 @@ export function parseClusterKeys(text: string, where: string): ClusterKey[] {
     const said = line.trim()
     return said === '' || said.startsWith('#') ? [] : [{ said, number: i + 1 }]
   })
-  const wrong = (what: string) =>
-    new Failure('internal', `${where} is not a cluster key: ${what}. ${whence}`)
+  const wrong = (what: string) => new Failure('internal', `${where} is not a cluster key: ${what}. ${whence}`)
   const line = (i: number, what: string) =>
     wrong(lines[i] ? `its line ${lines[i].number} is not ${what}` : `it ends where ${what} should stand`)
   const keys: ClusterKey[] = []
