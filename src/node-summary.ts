@@ -33,7 +33,7 @@ export function logStarted({ settings, self, addresses, ring }: Started, log: Lo
 
 export function summaryOf({ settings, self, addresses, ring }: Started): string[] {
   const { join, mdns } = settings.p2p
-  const found = [...(mdns ? ['mDNS'] : []), ...(join.length > 0 ? [`the seed list ${join.join(', ')}`] : [])]
+  const found = [...(mdns ? ['mDNS'] : []), ...(join.length > 0 ? [`--join ${join.join(', ')}`] : [])]
   return [
     `shoal ${buildInfo.version}, node ${self.id}`,
     `  modes      ${settings.node.modes.join(', ')}`,

@@ -11,6 +11,7 @@ import { flagOf, names, settingOf, variableOf } from '../src/config/table.ts'
 import { toggle } from '../src/config/values.ts'
 import { harbor } from '../src/harbor/harbor.ts'
 import { copied } from '../src/install/places.ts'
+import { decided } from '../src/kubernetes/manifests.ts'
 import { snapshotterMetrics } from '../src/snapshotter/metrics.ts'
 import { silentLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
@@ -111,6 +112,11 @@ describe('what the README lists is what there is', () => {
   test('each file that the service reads a copy of, and where that is', () => {
     const rows = names.flatMap((name) => (copied[name] ? [[`\`${flagOf(name)}\``, `\`${copied[name]}\``]] : []))
     expect(block('copies')).toBe(tableOf(['flag', 'copy'], rows))
+  })
+
+  test('each flag that is refused with --kubernetes', () => {
+    const [, said = ''] = /What the manifests themselves decide is refused \(([^)]*)\)/.exec(readme) ?? []
+    expect(said.split(/,\s+/)).toEqual(decided.map((name) => `\`${flagOf(name)}\``))
   })
 
   test('every endpoint of the admin port', () => {

@@ -125,6 +125,9 @@ test('what doctor says to do is accepted', async () => {
   expect(told.filter(([, command]) => !commands.has(command!)).map(([said]) => said)).toEqual([])
   const unknown = told.filter(([, , flag]) => flag && !flags.has(flag.trim())).map(([said]) => said)
   expect(unknown).toEqual([])
+  const set = [...source.matchAll(/\.set\(['`](--[a-z-]+)/g)].map(([, flag]) => flag!)
+  expect(set.length).toBeGreaterThan(5)
+  expect(set.filter((flag) => !flags.has(flag))).toEqual([])
 })
 
 test('a page has its title and headings in capitals, and code further in without fences', () => {

@@ -56,11 +56,11 @@ describe('health', () => {
     expect([answer.status, await answer.json()]).toEqual([200, { ready: true, reasons: [], warnings }])
   })
 
-  test('warns of a store without room, and stays ready, for it serves all the same', async () => {
+  test('warns of a store that takes nothing, and stays ready, for it serves all the same', async () => {
     const { app, view } = admin()
     view.trouble = 'no room for sha256:0123456789ab'
     const answer = await app.request('/readyz')
-    const warnings = ['the store has no room; `shoal status` says why']
+    const warnings = ['the store cannot keep what comes; `shoal status` says why']
     expect([answer.status, await answer.json()]).toEqual([200, { ready: true, reasons: [], warnings }])
   })
 })

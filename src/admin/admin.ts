@@ -68,9 +68,9 @@ export function createAdmin(view: NodeView, metrics: Pick<Metrics, 'registry'>, 
   app.get('/readyz', (c) => {
     const { notReady: reasons, store, state } = view.node()
     const ready = reasons.length === 0
-    // It serves without its store as well; which blob there was no room for is not for whoever asks here.
+    // It serves without its store as well; which blob it could not keep is not for whoever asks here.
     const warnings = [
-      ...(store.trouble === undefined ? [] : ['the store has no room; `shoal status` says why']),
+      ...(store.trouble === undefined ? [] : ['the store cannot keep what comes; `shoal status` says why']),
       ...(state?.trouble === undefined ? [] : ['the state of the cluster is out of reach; `shoal status` says why']),
     ]
     return c.json({ ready, reasons, ...(warnings.length > 0 ? { warnings } : {}) }, ready ? 200 : 503)

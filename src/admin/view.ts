@@ -51,6 +51,8 @@ export const nodeSchema = z.object({
     /** Of the whole ones, those that are read from where the engine keeps them; they take nothing of `disk`. */
     borrowed: z.object({ blobs: count, bytes: count }).optional(),
     trouble: z.string().optional(),
+    /** With `trouble`: it is the disk, and not want of room. */
+    broken: z.boolean().optional(),
   }),
   /** Where the engine of this host keeps its content, and why it is not read there. Absent of older nodes. */
   engine: z.object({ folders: z.array(z.object({ path: z.string(), trouble: z.string().optional() })) }).optional(),

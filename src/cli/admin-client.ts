@@ -1,7 +1,9 @@
 /** Asks a running node through its admin port; what goes wrong is said with the remedy. */
 import { z } from 'zod'
+import { isWildcard } from '../cluster/advertise.ts'
 import type { Secret } from '../config/secret.ts'
-import { type Address, formatAddress } from '../listen.ts'
+import { copied } from '../install/places.ts'
+import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import { strangerAt, strangerSentence } from '../local/stranger.ts'
 import { CommandError } from './exit.ts'
 
@@ -9,31 +11,48 @@ const errorSchema = z.object({ error: z.object({ message: z.string() }) })
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 const answersWithinMs = 10_000
+const serviceToken = copied['admin-token-file']
+
+/** What it takes to reach a node. */
+export interface AdminAccess {
+  readonly address: Address
+  readonly token?: { readonly secret: Secret; readonly file: string } | undefined
+  /** The unit is installed on this host. */
+  readonly service: boolean
+}
 
 export class AdminClient {
-  readonly #address: Address
-  readonly #where: string
-  readonly #token: Secret | undefined
+  readonly #access: AdminAccess
+  /** Where it asks: `127.0.0.1:4883`. */
+  readonly where: string
   readonly #headers: Record<string, string>
   readonly #deadlineMs: number
+  /** The address is one of this host's alone. */
+  readonly #here: boolean
 
   /** `deadlineMs`: how long an answer is waited for. */
-  constructor(address: Address, token: Secret | undefined, deadlineMs = answersWithinMs) {
-    this.#address = address
-    this.#where = formatAddress(address)
-    this.#token = token
+  constructor(access: AdminAccess, deadlineMs = answersWithinMs) {
+    const { address, token } = access
+    this.#access = access
+    this.where = formatAddress(address)
     this.#deadlineMs = deadlineMs
-    this.#headers = token ? { authorization: `Bearer ${token.reveal()}` } : {}
+    this.#headers = token ? { authorization: `Bearer ${token.secret.reveal()}` } : {}
+    this.#here = isLoopback(address.host) || isWildcard(address.host)
+  }
+
+  /** What the token was read from; undefined: it has none. */
+  get tokenFile(): string | undefined {
+    return this.#access.token?.file
   }
 
   /** For what anybody is told. */
   withoutToken(): AdminClient {
-    return new AdminClient(this.#address, undefined)
+    return new AdminClient({ ...this.#access, token: undefined })
   }
 
   /** For work that takes as long as it takes. */
   patient(): AdminClient {
-    return new AdminClient(this.#address, this.#token, Number.POSITIVE_INFINITY)
+    return new AdminClient(this.#access, Number.POSITIVE_INFINITY)
   }
 
   /** @throws {CommandError} */
@@ -60,7 +79,7 @@ export class AdminClient {
     const parsed = schema.safeParse(await this.#told(method, path, sent))
     if (parsed.success) return parsed.data
     throw new CommandError(
-      `what answers at ${this.#where} is no shoal node of this version; name the node's admin address with --admin-addr`,
+      `what answers at ${this.where} is no shoal node of this version; name the node's admin address with --admin-addr`,
     )
   }
 
@@ -68,23 +87,21 @@ export class AdminClient {
   async #told(method: Method, path: string, sent?: object): Promise<unknown> {
     const answer = await this.#fetch(method, path, sent)
     const body: unknown = await answer.json().catch(() => undefined)
-    if (answer.status === 401) {
-      throw new CommandError(`the node at ${this.#where} wants its token; name the file it is in with --token-file`)
-    }
+    if (answer.status === 401) throw new CommandError(this.#notAdmitted())
     if (!answer.ok) {
       const said = errorSchema.safeParse(body).data?.error.message ?? `status ${answer.status}`
-      throw new CommandError(`the node at ${this.#where} could not answer ${path}: ${said}`)
+      throw new CommandError(`the node at ${this.where} could not answer ${path}: ${said}`)
     }
     return body
   }
 
   async #fetch(method: Method, path: string, sent: object | undefined): Promise<Response> {
-    const stranger = this.#headers.authorization === undefined ? undefined : await strangerAt(this.#address)
+    const stranger = this.#headers.authorization === undefined ? undefined : await strangerAt(this.#access.address)
     if (stranger !== undefined) {
-      throw new CommandError(`the token is not sent: ${strangerSentence(this.#address, stranger)}`)
+      throw new CommandError(`the token is not sent: ${strangerSentence(this.#access.address, stranger)}`)
     }
     try {
-      return await fetch(`http://${this.#where}${path}`, {
+      return await fetch(`http://${this.where}${path}`, {
         method,
         headers: { ...this.#headers, ...(sent ? { 'content-type': 'application/json' } : {}) },
         ...(sent ? { body: JSON.stringify(sent) } : {}),
@@ -99,9 +116,29 @@ export class AdminClient {
       const late = error instanceof Error && error.name === 'TimeoutError'
       throw new CommandError(
         late
-          ? `the node at ${this.#where} did not answer within ${this.#deadlineMs / 1000} s; its log may say why`
-          : `no node answers at ${this.#where}; start one with \`shoal up\`, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
+          ? `the node at ${this.where} did not answer within ${this.#deadlineMs / 1000} s; its log may say why`
+          : `no node answers at ${this.where}; ${this.#howToStart()}, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
       )
     }
+  }
+
+  #notAdmitted(): string {
+    const { token, service } = this.#access
+    if (token === undefined) {
+      return `the node at ${this.where} wants its token; name the file it is in with --token-file`
+    }
+    const not = `the node at ${this.where} does not take the token in ${token.file}`
+    if (!this.#here || !service) return `${not}; name the node's --admin-token-file`
+    return token.file === serviceToken
+      ? `${not}; systemctl reload shoal has the service read it again`
+      : `${not}; the service's is in ${serviceToken}`
+  }
+
+  #howToStart(): string {
+    if (!this.#here) return 'see that one runs there'
+    // As root, `shoal up` would leave files in the service's folder which the service cannot open.
+    return this.#access.service
+      ? 'start the service: systemctl start shoal (journalctl -u shoal -n 50 says why it ended)'
+      : 'start one with `shoal up`'
   }
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { loadOne, readToken } from '../config/load.ts'
 import { variableOf } from '../config/table.ts'
+import { places } from '../install/places.ts'
 import type { Address } from '../listen.ts'
 import { AdminClient } from './admin-client.ts'
 import type { Context } from './context.ts'
@@ -19,5 +20,6 @@ export function clientOf(command: Command, { variables, host }: Context, known?:
   const { tokenFile } = command.opts<{ tokenFile?: string }>()
   const file = tokenFile ?? loadOne('admin-token-file', {}, variables, host)
   const label = tokenFile === undefined ? variableOf('admin-token-file') : '--token-file'
-  return new AdminClient(address, file === undefined ? undefined : readToken(file, label, host))
+  const token = file === undefined ? undefined : { secret: readToken(file, label, host), file }
+  return new AdminClient({ address, token, service: host.exists(places.unit) })
 }

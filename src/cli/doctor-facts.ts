@@ -33,7 +33,8 @@ export async function findingsOn(command: Command, context: Context): Promise<Fi
 
 async function factsOf(command: Command, context: Context): Promise<Facts> {
   const { settings, ...said } = settingsOf(command, context)
-  const own = await ownFacts(adminOf(command, context, said.problems.length === 0 ? settings : undefined))
+  const client = adminOf(command, context, said.problems.length === 0 ? settings : undefined)
+  const own = await ownFacts(client)
   const { node, members } = own
   const service = context.host.exists(places.unit)
   const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? [])
@@ -50,7 +51,8 @@ async function factsOf(command: Command, context: Context): Promise<Facts> {
   const limits = node && pid !== undefined ? limitsOf(pid) : undefined
   return {
     own: {
-      admin: formatAddress(settings.admin.address),
+      admin: client.where,
+      ...(client.tokenFile === undefined ? {} : { tokenFile: client.tokenFile }),
       bans: own.bans,
       ...(node ? { node } : {}),
       ...(own.refused === undefined ? {} : { refused: own.refused }),
@@ -90,7 +92,12 @@ function adminOf(command: Command, context: Context, settings: Settings | undefi
   if (!settings?.admin.token || command.opts<{ tokenFile?: string }>().tokenFile !== undefined) {
     return clientOf(command, context, settings && reachable(settings.admin.address))
   }
-  return new AdminClient(reachable(settings.admin.address), settings.admin.token)
+  const { address, token: secret, tokenFile: file = '' } = settings.admin
+  return new AdminClient({
+    address: reachable(address),
+    token: { secret, file },
+    service: context.host.exists(places.unit),
+  })
 }
 
 /** Where this host reaches what listens there. */

@@ -111,6 +111,19 @@ test('a node that wants a token is asked with it; without, that is said and the 
   expect(of('node')[0]).toMatchObject({ level: 'good' })
 })
 
+test('what is to be asked of a node that listens everywhere is asked here, with its token', async () => {
+  const context = new FakeContext()
+  context.files = { '/t': 'correct-horse-battery\n' }
+  const view = new FakeNodeView()
+  view.bans = () => [{ node: other, reason: 'x', until: '2026-01-01T00:00:00.000Z' }]
+  const where = node(view, 'correct-horse-battery')
+  const everywhere = `0.0.0.0:${where.split(':')[1]}`
+  const { of } = await doctor(context, '--admin-addr', everywhere, '--admin-token-file', '/t')
+  expect(of('node').find(({ what }) => what.includes('leaves alone'))?.remedy).toStartWith(
+    `curl -X DELETE -H "Authorization: Bearer $(cat /t)" http://${where}/api/v1/bans/NODE`,
+  )
+})
+
 test('a port that somebody has is named with who has it', async () => {
   const server = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: () => new Response() })
   closers.push(() => server.stop(true))

@@ -60,6 +60,10 @@ export function removalSteps(machine: Machine, keepData: boolean, idleMounter?: 
   })
 }
 
+/** Each client of containerd has a namespace of its own, and ctr by itself sees one. */
+const listing =
+  'ctr -n NAMESPACE snapshots --snapshotter shoal ls, where NAMESPACE is k8s.io for Kubernetes, moby for Docker, default for nerdctl and ctr'
+
 /** @throws {CommandError} as long as containerd has file systems there: they would be gone from below it */
 export function refuseWhileUsed(machine: Machine): void {
   const folders = machine.names(`${places.snapshotterData}/snapshots`) ?? []
@@ -67,7 +71,7 @@ export function refuseWhileUsed(machine: Machine): void {
   if (used === 0) return
   throw new CommandError(
     `containerd has ${used} snapshots in ${places.snapshotterData}: remove the containers and images that use the ` +
-      'snapshotter shoal first (ctr -n k8s.io snapshots --snapshotter shoal ls), or keep them with --keep-data',
+      `snapshotter shoal first (${listing}), or keep them with --keep-data`,
   )
 }
 
@@ -103,7 +107,7 @@ export async function idleMounter(machine: Machine, keepData: boolean): Promise<
   if (keepData) return undefined
   throw new CommandError(
     busy
-      ? `the mounter (process ${pid}) serves ${layers} layers of images: end what uses them first (shoal mounts, ctr snapshots ls)`
+      ? `the mounter (process ${pid}) serves ${layers} layers of images: end what uses them first (shoal mounts; ${listing})`
       : `a mounter runs here (process ${pid}), which neither shoal mount nor a unit has started: end it first`,
   )
 }

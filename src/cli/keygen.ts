@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { asideOf, intoPlace, removeLeftovers } from '../aside.ts'
@@ -25,6 +25,8 @@ export function keygen(program: Command, context: Context): void {
       if (options.rotate !== undefined) return rotateFile(options.rotate, context)
       const key = newClusterKey()
       if (options.output === undefined) return context.out(key.trimEnd())
+      // On a fresh host there is no /etc/shoal yet. It is open to all, as its other files are for the service.
+      mkdirSync(dirname(options.output), { recursive: true, mode: 0o755 })
       try {
         writeFileSync(options.output, key, { mode: 0o600, flag: 'wx' })
       } catch (error) {
@@ -50,7 +52,12 @@ const remedies = [
  * key that it leads to which changes.
  */
 function rotateFile(named: string, context: Context): void {
-  const found = statSync(named)
+  const found = statSync(named, { throwIfNoEntry: false })
+  if (!found) {
+    throw new CommandError(
+      `there is no ${named}; name the file that nodes have as --cluster-key-file, or make a first key: shoal keygen --output ${named}`,
+    )
+  }
   if (!found.isFile()) throw new CommandError(`${named} is no file; name the one that nodes have as --cluster-key-file`)
   const path = realpathSync(named)
   const { step, text, said } = rotate(readFileSync(path, 'utf8'), named, newSecret())

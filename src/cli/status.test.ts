@@ -6,6 +6,7 @@ import { createAdmin, serveAdmin } from '../admin/admin.ts'
 import { systemClock } from '../clock.ts'
 import { Secret } from '../config/secret.ts'
 import { Failure } from '../failure.ts'
+import { places } from '../install/places.ts'
 import { Mounted } from '../lazy/mounted.ts'
 import { formatAddress } from '../listen.ts'
 import { silentLog } from '../telemetry/log.ts'
@@ -213,6 +214,22 @@ describe('a node behind a token', () => {
     expect(code).toBe(1)
     expect(err).toBe(`shoal: the node at ${where} wants its token; name the file it is in with --token-file`)
   })
+
+  test('says that it is another token, and where the right one is', async () => {
+    const where = node(undefined, token)
+    const refused = async (file: string, unit: Record<string, string> = {}) => {
+      const context = Object.assign(new FakeContext(), { files: { [file]: 'staple-battery-horse\n', ...unit } })
+      return (await status(context, '--admin-addr', where, '--token-file', file)).err
+    }
+    const [other, service] = ['/t', '/etc/shoal/admin.token'].map(
+      (file) => `shoal: the node at ${where} does not take the token in ${file}; `,
+    )
+    expect(await refused('/t')).toBe(`${other}name the node's --admin-token-file`)
+    expect(await refused('/t', { [places.unit]: '' })).toBe(`${other}the service's is in /etc/shoal/admin.token`)
+    expect(await refused('/etc/shoal/admin.token', { [places.unit]: '' })).toBe(
+      `${service}systemctl reload shoal has the service read it again`,
+    )
+  })
 })
 
 describe('without an answer to print', () => {
@@ -224,6 +241,17 @@ describe('without an answer to print', () => {
     expect(err).toBe(
       `shoal: no node answers at ${where}; start one with \`shoal up\`, or name its admin address with --admin-addr or SHOAL_ADMIN_ADDR`,
     )
+  })
+
+  test('no node where the service is installed: says how to start that, and of another host nothing of the kind', async () => {
+    const where = node()
+    await closers.pop()!()
+    const context = () => Object.assign(new FakeContext(), { files: { [places.unit]: '' } })
+    const { err } = await status(context(), '--admin-addr', where)
+    expect(err).toStartWith(`shoal: no node answers at ${where}; start the service: systemctl start shoal`)
+    expect(err).not.toContain('shoal up')
+    const away = await status(context(), '--admin-addr', 'nowhere.invalid:1')
+    expect(away.err).toStartWith('shoal: no node answers at nowhere.invalid:1; see that one runs there, or name')
   })
 
   test.each([

@@ -67,6 +67,16 @@ describe('while an image is mounted', () => {
   })
 })
 
+test('whose snapshots keep it from being removed is asked in the namespace of each client', async () => {
+  const asked = 'ctr -n NAMESPACE snapshots --snapshotter shoal ls, where NAMESPACE is k8s.io for Kubernetes, moby for'
+  put('/var/lib/shoal-snapshotter/snapshots/7/fs')
+  await expect(removed()).rejects.toThrow(asked)
+  rmSync(join(root, 'var/lib/shoal-snapshotter'), { recursive: true })
+  mounter(['mounter'], { layers: 2 })
+  await expect(removed()).rejects.toThrow(asked)
+  expect(data()).toBe(true)
+})
+
 describe("containerd's configuration is what it was, byte for byte", () => {
   const file = 'etc/containerd/config.toml'
   const before = `version = 3 # ours\n\n[plugins.'io.containerd.cri.v1.images']\n  snapshotter = 'zfs'\n`

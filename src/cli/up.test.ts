@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'bun:test'
+import { chownSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { FakeContext } from '../../test/fakes/context.ts'
+import { places } from '../install/places.ts'
 import type { StartedNode } from './context.ts'
 import { run } from './program.ts'
 import { drainMs } from './up.ts'
@@ -24,6 +28,35 @@ function upWith(args: string[] = []) {
   context.node = () => Promise.resolve(node)
   return { context, node, code: run(['up', ...args], context) }
 }
+
+test.skipIf(process.getuid?.() !== 0)(
+  'root is not let put files into the folder of the service, which could not open them',
+  async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shoal-up-'))
+    const service = { [places.unit]: '', [places.users]: 'root:x:0:0::/root:/bin/sh\nshoal:x:12345:12345::/:/bin/no\n' }
+    const up = async (files: Record<string, string>, state?: string) => {
+      const context = Object.assign(new FakeContext(), { files })
+      Object.assign(context.host, state === undefined ? {} : { service: { state } })
+      context.endNodes()
+      return [await run(['up', '--data-dir', dir], context), ...context.complained]
+    }
+    try {
+      expect(await up(service)).toEqual([0])
+      chownSync(dir, 12345, 12345)
+      expect(await up(service)).toEqual([
+        1,
+        `shoal: ${dir} is the service's, which cannot open what root leaves there: systemctl start shoal, or choose another --data-dir`,
+      ])
+      // A service that a drop-in runs as root, and a host without one.
+      expect(await up(service, '/var/lib/shoal')).toEqual([0])
+      expect(await up({ [places.users]: service[places.users]! })).toEqual([0])
+      chownSync(dir, 12346, 12346)
+      expect(await up(service)).toEqual([0])
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  },
+)
 
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 

@@ -2,12 +2,15 @@
  * `shoal up`: runs a node until it is told to end. The first signal drains it, the second ends it at once; a drain
  * that takes too long is given up, because a service manager would kill the process soon after.
  */
+import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import { pause } from '../clock.ts'
 import { load } from '../config/load.ts'
 import { changesOf } from '../config/reload.ts'
 import type { Settings } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
+import { accountIn } from '../install/account.ts'
+import { places, user } from '../install/places.ts'
 import type { Context, ExitCode, Reread } from './context.ts'
 import { CommandError, report } from './exit.ts'
 import { addFlags, flagsOf } from './flags.ts'
@@ -35,11 +38,24 @@ export function up(program: Command, context: Context, done: (code: ExitCode) =>
     }
     if (file !== undefined && settings.log.format === 'text') context.out(`settings from ${file}`)
     try {
+      refuseServiceData(settings, context)
       done(await runNode(settings, context, reread))
     } catch (error) {
       done(report(error, context, 'up', settings.log.level === 'debug'))
     }
   })
+}
+
+/** What root leaves there the service cannot open, and it would not start again. @throws {CommandError} */
+function refuseServiceData({ store: { dataDir } }: Settings, { host }: Context): void {
+  // Under systemd it is that service, as whoever a drop-in says.
+  if (!host.root || host.service?.state !== undefined || !host.exists(places.unit)) return
+  const account = accountIn(host.read(places.users), user)
+  const owner = statSync(dataDir, { throwIfNoEntry: false })?.uid
+  if (account === undefined || account.uid === 0 || owner !== account.uid) return
+  throw new CommandError(
+    `${dataDir} is the service's, which cannot open what root leaves there: systemctl start shoal, or choose another --data-dir`,
+  )
 }
 
 /** Until the first signal. @throws whatever kept the node from starting, or from ending well */

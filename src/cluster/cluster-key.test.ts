@@ -36,7 +36,7 @@ test.each([
   [[1, 2, 3, 4, 5].map((i) => file.replace(hex, String(i).repeat(64))).join(''), 'it has 5 keys, more than 4'],
 ])('%j is refused, and the message says why', (text, why) => {
   expect(() => parseClusterKeys(text, '/etc/key')).toThrow(
-    `/etc/key is not a cluster key: ${why}. Make one with "shoal keygen"`,
+    `/etc/key is not a cluster key: ${why}. Copy the file from a node that works; "shoal keygen" makes the key of a new cluster`,
   )
 })
 

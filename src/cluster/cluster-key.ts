@@ -9,6 +9,8 @@ import { Failure } from '../failure.ts'
 const head = ['/key/swarm/psk/1.0.0/', '/base16/'] as const
 /** More than a change of key ever needs; each costs every stranger's connection a trial. */
 const mostKeys = 4
+/** Another key than that of the other nodes would put this one outside. */
+const whence = 'Copy the file from a node that works; "shoal keygen" makes the key of a new cluster'
 
 export class ClusterKey {
   /** 32 bytes. */
@@ -54,8 +56,7 @@ export function parseClusterKeys(text: string, where: string): ClusterKey[] {
     const said = line.trim()
     return said === '' || said.startsWith('#') ? [] : [{ said, number: i + 1 }]
   })
-  const wrong = (what: string) =>
-    new Failure('internal', `${where} is not a cluster key: ${what}. Make one with "shoal keygen"`)
+  const wrong = (what: string) => new Failure('internal', `${where} is not a cluster key: ${what}. ${whence}`)
   const line = (i: number, what: string) =>
     wrong(lines[i] ? `its line ${lines[i].number} is not ${what}` : `it ends where ${what} should stand`)
   const keys: ClusterKey[] = []

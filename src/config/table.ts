@@ -80,7 +80,7 @@ export const table = {
   'admin-addr': one(address, '<host:port>', 'health, metrics and API', { default: '127.0.0.1:4883' }),
   'admin-token-file': one(path, '<file>', 'bearer token asked of callers of the admin port'),
   advertise: one(host, '<host>', 'the address that others reach this node at', { shown: 'picked from the interfaces' }),
-  join: many(join, '<addr>', 'seed list: host, host:port of the libp2p address, or a multiaddr; repeatable'),
+  join: many(join, '<addr>', 'nodes to join by: host, host:port of the libp2p address, or a multiaddr; repeatable'),
   mdns: flag('find other nodes of the local network by multicast DNS', { default: 'true' }),
   upstream: many(upstream, '<name=url>', 'where a registry is, http:// for a plain one; again: another place of it', {
     default: dockerHubUpstream,

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { goodDisk, said } from '../../test/fakes/findings.ts'
 import { type DiskFacts, judgeDisk } from './disk.ts'
+import { waysOf } from './ways.ts'
 
+const byHand = waysOf(false)
 const GiB = 1024 ** 3
 const disk = goodDisk
 
@@ -43,6 +45,6 @@ describe('disk', () => {
     ],
   ]
   test.each(cases)('%s', (_, facts, expected) => {
-    expect(said(judgeDisk(facts))).toEqual(expected)
+    expect(said(judgeDisk(facts, byHand))).toEqual(expected)
   })
 })

@@ -1,6 +1,7 @@
 /** Whether the disk that holds the data is fit for it. Pure. */
 import prettyBytes from 'pretty-bytes'
 import { type Finding, findingsOf } from './finding.ts'
+import type { Ways } from './ways.ts'
 
 export interface DiskFacts {
   readonly dataDir: string
@@ -30,15 +31,15 @@ const plain = new Set(['vfat', 'exfat', 'msdos'])
 /** Smaller than the layers of one usual image. */
 const little = 1024 ** 3
 
-export function judgeDisk(facts: DiskFacts): Finding[] {
+export function judgeDisk(facts: DiskFacts, ways: Ways): Finding[] {
   const { dataDir, mount, free, total, limit } = facts
-  const found = [...ofAccess(facts), ...ofSpace(facts), ...ofKind(facts)]
+  const found = [...ofAccess(facts, ways), ...ofSpace(facts, ways), ...ofKind(facts, ways)]
   if (found.some(({ level }) => level !== 'note')) return found
   const room = `${bytes(free)} free of ${bytes(total)} (${mount.kind}), ${bytes(limit)} for blobs`
   return [good(`${dataDir}: ${room}`), ...found]
 }
 
-function ofAccess({ dataDir, exists, mount, writable, strays }: DiskFacts): Finding[] {
+function ofAccess({ dataDir, exists, mount, writable, strays }: DiskFacts, ways: Ways): Finding[] {
   if (mount.readOnly) {
     const why = 'a node keeps what it fetches there, and does not start without'
     return [
@@ -54,13 +55,14 @@ function ofAccess({ dataDir, exists, mount, writable, strays }: DiskFacts): Find
       problem(`this user may not write to ${dataDir}`, {
         why: 'a node of this user would not start',
         remedy: exists
-          ? `run as who owns it (ls -ld ${dataDir}), or: shoal up --data-dir DIR`
-          : 'shoal up --data-dir DIR',
+          ? `run as who owns it (ls -ld ${dataDir}), or: ${ways.set('--data-dir DIR')}`
+          : ways.set('--data-dir DIR'),
       }),
     )
   }
   if (strays.names.length > 0) {
-    const some = strays.names.slice(0, 3).join(', ')
+    const more = strays.names.length - 3
+    const some = strays.names.slice(0, 3).join(', ') + (more > 0 ? ` and ${more} more` : '')
     found.push(
       problem(
         `${some} in ${dataDir} ${strays.names.length === 1 ? 'is' : 'are'} not of ${strays.owner}, who owns the directory`,
@@ -74,7 +76,7 @@ function ofAccess({ dataDir, exists, mount, writable, strays }: DiskFacts): Find
   return found
 }
 
-function ofSpace({ mount, free, inodes, limit, keepFree }: DiskFacts): Finding[] {
+function ofSpace({ mount, free, inodes, limit, keepFree }: DiskFacts, ways: Ways): Finding[] {
   const found: Finding[] = []
   if (free <= keepFree) {
     found.push(
@@ -87,7 +89,7 @@ function ofSpace({ mount, free, inodes, limit, keepFree }: DiskFacts): Finding[]
     found.push(
       warning(`blobs may take ${bytes(limit)} only (--cache-size)`, {
         why: 'one usual image is larger: blobs are dropped before others have asked for them',
-        remedy: 'shoal up --cache-size 20GiB   # where there is space for it, perhaps with another --data-dir',
+        remedy: `${ways.set('--cache-size 20GiB')}   # where there is space for it, perhaps with another --data-dir`,
       }),
     )
   }
@@ -103,9 +105,9 @@ function ofSpace({ mount, free, inodes, limit, keepFree }: DiskFacts): Finding[]
   return found
 }
 
-function ofKind({ dataDir, mount }: DiskFacts): Finding[] {
+function ofKind({ dataDir, mount }: DiskFacts, ways: Ways): Finding[] {
   const { kind, point } = mount
-  const remedy = 'shoal up --data-dir DIR   # on a disk of this host'
+  const remedy = `${ways.set('--data-dir DIR')}   # on a disk of this host`
   if (remote.test(kind)) {
     const why =
       'each byte would cross the network once more, and the catalog (SQLite) wants locks that such a file system may not keep'

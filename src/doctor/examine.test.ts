@@ -89,6 +89,16 @@ describe('a node that', () => {
       'warning: the store could not take something within the last minute: no room for a',
     ],
     [
+      'does not reach the state says why',
+      { node: { ...keyed, state: { where: 'postgres://shoal@db/shoal', trouble: 'nothing listens there' } } },
+      'problem: the state of the cluster is out of reach: nothing listens there',
+    ],
+    [
+      'owes a backend what was pushed says for how long',
+      { node: { ...keyed, owed: { waiting: 3, oldestSeconds: 900 } } },
+      'warning: 3 that were pushed are not at their backend yet, the oldest for 900 s',
+    ],
+    [
       'is older than the program that asks was not started again',
       { build: { version: '2.0.0', commit: 'fff' } },
       'warning: the node is 1.2.3 (abcdef012345), and this program 2.0.0 (fff)',
@@ -115,6 +125,33 @@ describe('a node that', () => {
     ],
   ])('%s', (_, own, expected) => {
     expect(judged(own)).toEqual([expected])
+  })
+
+  test('has a disk that is broken is not told to make room', () => {
+    const remedies = (broken: boolean) => {
+      const store = { ...keyed.store, trouble: 'x', ...(broken ? { broken } : {}) }
+      const findings = examine({ ...fine, own: { ...fine.own, node: { ...keyed, store } } })
+      return findings.filter(({ level }) => level === 'warning').map(({ remedy }) => remedy?.split(' ')[0])
+    }
+    expect([remedies(true), remedies(false)]).toEqual([['dmesg'], ['shoal']])
+  })
+
+  test('leaves others alone is asked to stop it where the doctor asked, with the token it was asked with', () => {
+    const remedy = (own: Partial<Facts['own']>) => {
+      const bans = [{ node: other, reason: 'x', until: '2026-01-01T00:00:00.000Z' }]
+      const addresses = { ...keyed.addresses, admin: '0.0.0.0:4883' }
+      const findings = examine({ ...fine, own: { ...fine.own, node: { ...keyed, addresses }, bans, ...own } })
+      return findings.find(({ what }) => what.includes('leaves alone'))?.remedy?.split('   #')[0]
+    }
+    const url = 'http://127.0.0.1:4883/api/v1/bans/NODE'
+    expect(remedy({})).toBe(`curl -X DELETE ${url}`)
+    expect(remedy({ tokenFile: '/t' })).toBe(`curl -X DELETE -H "Authorization: Bearer $(cat /t)" ${url}`)
+  })
+
+  test('reaches its state, and brings backends what was just pushed, is in order', () => {
+    const state = { where: '/var/lib/shoal/state.db' }
+    expect(judged({ node: { ...keyed, state, owed: { waiting: 3, oldestSeconds: 5 } } })).toEqual([])
+    expect(judged({ node: { ...keyed, state, owed: { waiting: 0, oldestSeconds: 0 } } })).toEqual([])
   })
 
   test('is meant for its own host alone where it listens there alone', () => {
@@ -165,6 +202,38 @@ test('whatever is wrong is said with why it matters and what to do', () => {
   }
 })
 
+test.each([true, false])(
+  'with the service there nobody is sent to start a node by hand, and without it not to the service: %p',
+  (service) => {
+    const { node: _, ...ownAlone } = fine.own
+    const peer = { flag: '--peer-addr', address: { host: '127.0.0.1', port: 4881 }, taken: true }
+    const hub = well.sources[0]!
+    const wrong: Facts[] = [
+      { ...fine, own: { ...ownAlone } },
+      { ...fine, own: { ...fine.own, node: keyed, addresses: ['192.168.0.2'], build: { version: '2', commit: 'f' } } },
+      { ...fine, settings: { problems: ['x'], root: true } },
+      { ...fine, ports: [peer] },
+      { ...fine, own: ownAlone, ports: [peer] },
+      { ...fine, disk: { ...goodDisk, writable: false } },
+      { ...fine, disk: { ...goodDisk, limit: 1 } },
+      { ...fine, disk: { ...goodDisk, mount: { ...goodDisk.mount, kind: 'nfs' } } },
+      { ...fine, members: { ...fine.members, members: [self!] } },
+      { ...fine, members: { ...fine.members, joins: [{ where: 'x', failed: 'no answer' }] } },
+      { ...fine, cluster: { ...fine.cluster, key: { path: '/key', fingerprint: 'other' } } },
+      { ...fine, sources: [{ ...hub, status: 404 }] },
+      { ...fine, sources: [{ registry: 'r', url: 'https://r', failed: 'its certificate is not trusted' }] },
+    ]
+    const told = wrong.map((facts) =>
+      examine({ ...facts, own: { ...facts.own, service } })
+        .filter(({ level }) => level !== 'good')
+        .map(({ remedy = '' }) => remedy)
+        .join('\n'),
+    )
+    expect(told.every((text) => text.trim() !== '')).toBe(true)
+    expect(told.filter((text) => text.includes(service ? 'shoal up' : 'systemctl'))).toEqual([])
+  },
+)
+
 test('for people a finding is a line, with why and what to do below it, and a count at the end', () => {
   const findings = examine({ ...fine, sources: [{ ...fine.sources[0]!, status: 404 }] })
   const text = renderFindings(findings.filter(({ check }) => check === 'sources' || check === 'disk'))
@@ -172,7 +241,7 @@ test('for people a finding is a line, with why and what to do below it, and a co
     "ok    disk      /var/lib/shoal: 60 GiB free of 100 GiB (ext4), 48 GiB for blobs
     FAIL  sources   docker.io answers 404 at https://registry-1.docker.io
                     why:  a seed that cannot read a registry brings nothing of it into the cluster
-                    mend: shoal up --upstream docker.io=URL   # where its /v2/ is
+                    mend: shoal install --upstream docker.io=URL   # where its /v2/ is
 
     1 problem, 0 warnings, 0 notes, 1 in order"
   `)

@@ -1,5 +1,6 @@
 /** All that was found out about a host, judged. Pure. */
 
+import { places } from '../install/places.ts'
 import { judgeClock, type Witness } from './clock.ts'
 import { type DiskFacts, judgeDisk } from './disk.ts'
 import { type EngineFacts, judgeEngines } from './engines.ts'
@@ -11,6 +12,7 @@ import { judgeNode, type OwnFacts } from './node.ts'
 import { judgePorts, type PortFacts } from './ports.ts'
 import { type ClusterFacts, judgeCluster } from './secrets.ts'
 import { judgeSources, type SourceFacts } from './sources.ts'
+import { type Ways, waysOf } from './ways.ts'
 
 export interface Facts {
   readonly own: OwnFacts
@@ -33,25 +35,26 @@ export interface Facts {
 
 export function examine(facts: Facts): Finding[] {
   const running = facts.own.node !== undefined || facts.own.refused !== undefined
+  const ways = waysOf(facts.own.service)
   const keyed = facts.cluster.node?.admission === 'keyed' || facts.cluster.key !== undefined
   return [
     ...judgeNode(facts.own),
-    ...judgeSettings(facts.settings),
-    ...judgePorts(facts.ports, running),
-    ...judgeDisk(facts.disk),
+    ...judgeSettings(facts.settings, ways),
+    ...judgePorts(facts.ports, running, ways),
+    ...judgeDisk(facts.disk, ways),
     ...judgeClock(facts.witnesses, keyed),
     ...judgeKernel(facts.kernel),
     ...judgeFiles(facts.files),
     ...judgeEngines(facts.engines, facts.mirror),
-    ...judgeCluster(facts.cluster),
-    ...judgeMembers(facts.members),
-    ...judgeSources(facts.sources, facts.seed),
+    ...judgeCluster(facts.cluster, ways),
+    ...judgeMembers(facts.members, ways),
+    ...judgeSources(facts.sources, facts.seed, ways),
   ]
 }
 
 const { good, note, problem } = findingsOf('settings')
 
-function judgeSettings({ file, problems, root }: Facts['settings']): Finding[] {
+function judgeSettings({ file, problems, root }: Facts['settings'], ways: Ways): Finding[] {
   if (problems.length === 0) return [good(file === undefined ? 'no settings file: the defaults' : `${file} is right`)]
   return problems.map((what) => {
     if (!root && what.includes('this user may not read it')) {
@@ -59,7 +62,9 @@ function judgeSettings({ file, problems, root }: Facts['settings']): Finding[] {
     }
     return problem(what, {
       why: 'a node does not start with it; the rest was looked at with the defaults',
-      remedy: file === undefined ? 'shoal up --help' : `edit ${file}, then: systemctl restart shoal`,
+      remedy: ways.service
+        ? `mend it in ${places.settings} or ${places.variables}, then: ${ways.restart}`
+        : 'shoal up --help',
     })
   })
 }

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'bun:test'
 import { said } from '../../test/fakes/findings.ts'
 import type { MemberFacts } from '../admin/view.ts'
 import { judgeMembers, type MembersFacts } from './members.ts'
+import { waysOf } from './ways.ts'
 
+const byHand = waysOf(false)
 const alone: MembersFacts = { reached: new Map(), joins: [], mdns: true }
 
 describe('members', () => {
@@ -25,12 +27,12 @@ describe('members', () => {
   const three = [self, member('2'), member('3')]
   const silent = { where: '10.0.0.9:4882', failed: 'no answer' }
   const cases: [string, MembersFacts, string[]][] = [
-    ['no node, no seed list: nothing to say', alone, []],
+    ['no node, no --join: nothing to say', alone, []],
     ['alone', { ...alone, members: [self] }, ['note: this node is alone: multicast DNS has found no other']],
     [
       'alone without a way to find others',
       { ...alone, members: [self], mdns: false },
-      ['note: this node is alone: it has neither a seed list nor multicast DNS'],
+      ['note: this node is alone: it has neither --join nor multicast DNS'],
     ],
     ['all within reach', { ...alone, members: three, reached: reached() }, ['good']],
     [
@@ -45,21 +47,25 @@ describe('members', () => {
         'problem: 2 of 2 members do not answer at their peer port: http://10.0.0.2:4881 (no answer), http://10.0.0.3:4881 (no answer)',
       ],
     ],
-    ['a node that is to be started finds its seed list', { ...alone, joins: [{ where: '10.0.0.9:4882' }] }, ['good']],
+    [
+      'a node that is to be started finds those of its --join',
+      { ...alone, joins: [{ where: '10.0.0.9:4882' }] },
+      ['good'],
+    ],
     [
       'or nobody',
       { ...alone, joins: [silent] },
-      ['problem: nobody of the seed list answers: 10.0.0.9:4882 (no answer)'],
+      ['problem: nobody named by --join answers: 10.0.0.9:4882 (no answer)'],
     ],
     [
       'a seed that is away matters less while others are there',
       { ...alone, members: three, reached: reached(), joins: [silent] },
-      ['warning: of the seed list does not answer: 10.0.0.9:4882 (no answer)'],
+      ['warning: named by --join, and does not answer: 10.0.0.9:4882 (no answer)'],
     ],
     [
-      'the seed list answers and is no member: another key, or version',
+      'those of --join answer and are no members: another key, or version',
       { ...alone, members: [self], joins: [{ where: '10.0.0.9:4882' }] },
-      ['problem: the seed list answers (10.0.0.9:4882), and none of it is a member'],
+      ['problem: the nodes of --join answer (10.0.0.9:4882), and none is a member'],
     ],
     [
       'other versions',
@@ -68,6 +74,6 @@ describe('members', () => {
     ],
   ]
   test.each(cases)('%s', (_, facts, expected) => {
-    expect(said(judgeMembers(facts))).toEqual(expected)
+    expect(said(judgeMembers(facts, byHand))).toEqual(expected)
   })
 })

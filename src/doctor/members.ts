@@ -1,6 +1,7 @@
 /** Whether the other nodes are there, and run what this one runs. Pure. */
 import type { MemberFacts } from '../admin/view.ts'
 import { type Finding, findingsOf } from './finding.ts'
+import type { Ways } from './ways.ts'
 
 /** A place that was tried from here. */
 export interface Tried {
@@ -14,14 +15,14 @@ export interface MembersFacts {
   readonly members?: readonly MemberFacts[]
   /** Peer ports of members, by node id. */
   readonly reached: ReadonlyMap<string, Tried>
-  /** The seed list, this host's own address left out. */
+  /** Those that `--join` names, this host's own address left out. */
   readonly joins: readonly Tried[]
   readonly mdns: boolean
 }
 
 const { good, note, warning, problem } = findingsOf('members')
 
-export function judgeMembers(facts: MembersFacts): Finding[] {
+export function judgeMembers(facts: MembersFacts, ways: Ways): Finding[] {
   const others = facts.members?.filter(({ self }) => !self) ?? []
   const found = [...ofJoins(facts, others), ...ofReach(facts, others), ...ofVersions(facts.members ?? [])]
   if (found.length > 0) return found
@@ -32,13 +33,13 @@ export function judgeMembers(facts: MembersFacts): Finding[] {
     ]
   }
   if (facts.joins.length > 0)
-    return [good(`the seed list answers: ${facts.joins.map(({ where }) => where).join(', ')}`)]
+    return [good(`the nodes of --join answer: ${facts.joins.map(({ where }) => where).join(', ')}`)]
   if (!facts.members) return []
-  const way = facts.mdns ? 'multicast DNS has found no other' : 'it has neither a seed list nor multicast DNS'
+  const way = facts.mdns ? 'multicast DNS has found no other' : 'it has neither --join nor multicast DNS'
   return [
     note(`this node is alone: ${way}`, {
       why: 'alone it is a cache, and costs a hop',
-      remedy: 'shoal up --join HOST   # one or more nodes that run; and see that UDP 5353, TCP 4881 and 4882 are open',
+      remedy: `${ways.set('--join HOST')}   # one or more nodes that run; and see that UDP 5353, TCP 4881 and 4882 are open`,
     }),
   ]
 }
@@ -49,19 +50,19 @@ function ofJoins({ joins, members }: MembersFacts, others: readonly MemberFacts[
   if (failed.length === 0) {
     if (!members || joins.length === 0 || others.length > 0) return []
     return [
-      problem(`the seed list answers (${joins.map(({ where }) => where).join(', ')}), and none of it is a member`, {
+      problem(`the nodes of --join answer (${joins.map(({ where }) => where).join(', ')}), and none is a member`, {
         why: 'nodes of another cluster key, of another version, or with --encrypt on one side only, do not see each other',
         remedy: 'journalctl -u shoal | grep -i -e key -e version -e encrypt   # each side says why in its log',
       }),
     ]
   }
-  const remedy = 'shoal up on those hosts; and see that TCP 4882 (libp2p) and 4881 (pieces) are open from here'
+  const remedy = 'start the nodes of those hosts; and see that TCP 4882 (libp2p) and 4881 (pieces) are open from here'
   if (failed.length === joins.length && others.length === 0) {
-    const why = 'this node finds no other by its seed list'
-    return [problem(`nobody of the seed list answers: ${list}`, { why, remedy })]
+    const why = 'this node finds no other by its --join'
+    return [problem(`nobody named by --join answers: ${list}`, { why, remedy })]
   }
   const why = 'it need not answer as long as others do; when all are gone, nodes that start find nobody'
-  return [warning(`of the seed list does not answer: ${list}`, { why, remedy })]
+  return [warning(`named by --join, and does not answer: ${list}`, { why, remedy })]
 }
 
 function ofReach({ reached }: MembersFacts, others: readonly MemberFacts[]): Finding[] {

@@ -3,9 +3,13 @@ import type { BanFacts, NodeFacts } from '../admin/view.ts'
 import { isWildcard } from '../cluster/advertise.ts'
 import { isLoopback } from '../listen.ts'
 import { type Finding, findingsOf } from './finding.ts'
+import { type Ways, waysOf } from './ways.ts'
 
 export interface OwnFacts {
+  /** Where it was asked. */
   readonly admin: string
+  /** What the token was read from that it was asked with. */
+  readonly tokenFile?: string
   /** Absent: none answers, or not to us. */
   readonly node?: NodeFacts
   readonly bans: readonly BanFacts[]
@@ -25,6 +29,7 @@ const { good, note, warning, problem } = findingsOf('node')
 
 export function judgeNode(facts: OwnFacts): Finding[] {
   const { admin, node, refused, service } = facts
+  const ways = waysOf(service)
   if (refused !== undefined) {
     return [
       warning(refused, {
@@ -33,18 +38,19 @@ export function judgeNode(facts: OwnFacts): Finding[] {
       }),
     ]
   }
-  if (node) return [good(`node ${node.id} runs (${node.version}, ${node.modes.join(', ')})`), ...ofRunning(facts, node)]
+  if (node)
+    return [good(`node ${node.id} runs (${node.version}, ${node.modes.join(', ')})`), ...ofRunning(facts, node, ways)]
   if (service) {
     return [
       problem(`the service is installed, and no node answers at ${admin}`, {
         why: 'engines go to their registries, each host for itself',
-        remedy: 'systemctl start shoal; journalctl -u shoal -n 50',
+        remedy: ways.start,
       }),
     ]
   }
   return [
     note(`no node runs on this host (nothing answers at ${admin}); the rest is looked at for one that would`, {
-      remedy: 'shoal up   # or shoal install, for a service',
+      remedy: ways.start,
     }),
   ]
 }
@@ -65,7 +71,33 @@ function ofEngine({ engine }: NodeFacts, service: boolean): Finding[] {
   })
 }
 
-function ofRunning(facts: OwnFacts, node: NodeFacts): Finding[] {
+/** In seconds: how long what was pushed may wait for its backend, which with `--home-write back` it always does. */
+const owedAfter = 60
+
+function ofState(facts: OwnFacts, { state, owed }: NodeFacts): Finding[] {
+  const found: Finding[] = []
+  if (state?.trouble !== undefined) {
+    found.push(
+      problem(`the state of the cluster is out of reach: ${state.trouble}`, {
+        why: 'pushes, preheats and the history of tags fail until it is back; pulls go on',
+        remedy: state.where.includes('://')
+          ? `see that the server of ${state.where} runs, and that this host, user and password are let in`
+          : `ls -l ${state.where}; df ${state.where}   # that the node may write it, and that there is room`,
+      }),
+    )
+  }
+  if (owed !== undefined && owed.waiting > 0 && owed.oldestSeconds > owedAfter) {
+    found.push(
+      warning(`${owed.waiting} that were pushed are not at their backend yet, the oldest for ${owed.oldestSeconds} s`, {
+        why: 'until the backend takes them they are on the disk of this host alone',
+        remedy: `${curl(facts, 'home')}   # what is owed, and why it is not taken`,
+      }),
+    )
+  }
+  return found
+}
+
+function ofRunning(facts: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
   const { bans, build, service } = facts
   const found = node.notReady.map((reason) =>
     problem(`the node is not ready: ${reason}`, {
@@ -77,16 +109,18 @@ function ofRunning(facts: OwnFacts, node: NodeFacts): Finding[] {
     found.push(
       warning(`the store could not take something within the last minute: ${node.store.trouble}`, {
         why: 'what is not stored is not shared, and read again for the next',
-        remedy: 'shoal gc --dry-run   # what could go; or more --cache-size',
+        remedy: node.store.broken
+          ? `dmesg | tail -n 50; findmnt -T ${node.dataDir}   # whether the disk is broken, read-only or gone`
+          : 'shoal gc --dry-run   # what could go; or more --cache-size',
       }),
     )
   }
-  found.push(...ofEngine(node, service))
+  found.push(...ofState(facts, node), ...ofEngine(node, service))
   if (node.version !== build.version || node.commit !== build.commit) {
     found.push(
       warning(`the node is ${node.version} (${node.commit}), and this program ${build.version} (${build.commit})`, {
         why: 'the binary was replaced and the node still runs the former one, or another binary was started by hand',
-        remedy: service ? 'systemctl restart shoal' : 'end the node, and start it again: shoal up',
+        remedy: ways.restart,
       }),
     )
   }
@@ -102,15 +136,21 @@ function ofRunning(facts: OwnFacts, node: NodeFacts): Finding[] {
     found.push(
       note(`this node leaves alone: ${bans.map(({ node: id, reason }) => `${id} (${reason})`).join(', ')}`, {
         why: 'who sent wrong bytes is banned for an hour',
-        remedy: `curl -X DELETE http://${node.addresses.admin}/api/v1/bans/NODE   # when what it was is mended`,
+        remedy: `${curl(facts, 'bans/NODE', '-X DELETE ')}   # when what it was is mended`,
       }),
     )
   }
-  return [...found, ...ofAddress(facts, node)]
+  return [...found, ...ofAddress(facts, node, ways)]
+}
+
+/** A command that asks the node as it was asked here. */
+function curl({ admin, tokenFile }: OwnFacts, path: string, flags = ''): string {
+  const token = tokenFile === undefined ? '' : `-H "Authorization: Bearer $(cat ${tokenFile})" `
+  return `curl ${flags}${token}http://${admin}/api/v1/${path}`
 }
 
 /** Without `--advertise` a node follows the addresses of its host within seconds. */
-function ofAddress({ addresses, listenHost }: OwnFacts, node: NodeFacts): Finding[] {
+function ofAddress({ addresses, listenHost }: OwnFacts, node: NodeFacts, ways: Ways): Finding[] {
   const host = URL.parse(node.addresses.peer)?.hostname.replace(/^\[|\]$/g, '')
   if (host === undefined) return []
   if (isLoopback(host)) {
@@ -126,7 +166,7 @@ function ofAddress({ addresses, listenHost }: OwnFacts, node: NodeFacts): Findin
   return [
     note(`others are told to reach this node at ${host}, which is no address of this host`, {
       why: 'that is right behind address translation, and wrong when --advertise names an address that the host had once, or when it is cut off from its network',
-      remedy: 'ip address   # then shoal up with --advertise ADDRESS, or without: the node goes by what its host has',
+      remedy: `ip address   # then ${ways.set('--advertise ADDRESS')}, or no --advertise at all: the node goes by what its host has`,
     }),
   ]
 }

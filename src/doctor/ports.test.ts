@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { remedies, said } from '../../test/fakes/findings.ts'
 import { judgePorts, type PortFacts } from './ports.ts'
+import { waysOf } from './ways.ts'
 
+const byHand = waysOf(false)
 const port: PortFacts = { flag: '--registry-addr', address: { host: '127.0.0.1', port: 4880 }, taken: false }
 
 describe('ports', () => {
@@ -44,11 +46,11 @@ describe('ports', () => {
     ],
   ]
   test.each(cases)('%s', (_, ports, running, expected) => {
-    expect(said(judgePorts(ports, running))).toEqual(expected)
+    expect(said(judgePorts(ports, running, byHand))).toEqual(expected)
   })
 
   test('a node that has the port is to be asked at its own admin port, and not to be killed', () => {
-    const [remedy] = remedies(judgePorts([{ ...held, holder: { pid: 12, program: 'shoal' } }], false))
+    const [remedy] = remedies(judgePorts([{ ...held, holder: { pid: 12, program: 'shoal' } }], false, byHand))
     expect(remedy).toStartWith('shoal doctor --admin-addr')
   })
 })

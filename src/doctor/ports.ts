@@ -1,6 +1,7 @@
 /** Whether the ports of a node are there for it. Pure. */
 import { type Address, formatAddress, isLoopback } from '../listen.ts'
 import { type Finding, findingsOf } from './finding.ts'
+import type { Ways } from './ways.ts'
 
 export interface Holder {
   readonly pid: number
@@ -25,8 +26,8 @@ const forOthers = new Set(['--peer-addr', '--p2p-addr'])
 const believed = new Set(['--registry-addr', '--admin-addr'])
 
 /** `running`: a node answers at the admin port, so what is taken is taken by it. */
-export function judgePorts(ports: readonly PortFacts[], running: boolean): Finding[] {
-  const found = ports.flatMap((port) => ofStranger(port) ?? (running ? ofNode(port) : forNode(port)))
+export function judgePorts(ports: readonly PortFacts[], running: boolean, ways: Ways): Finding[] {
+  const found = ports.flatMap((port) => ofStranger(port) ?? (running ? ofNode(port, ways) : forNode(port, ways)))
   if (found.length > 0) return found
   const list = ports.map(({ address }) => formatAddress(address)).join(', ')
   return [good(running ? `the node listens on ${list}` : `free for a node: ${list}`)]
@@ -43,7 +44,7 @@ function ofStranger({ flag, stranger }: PortFacts): Finding[] | undefined {
   ]
 }
 
-function ofNode({ flag, address, taken }: PortFacts): Finding[] {
+function ofNode({ flag, address, taken }: PortFacts, ways: Ways): Finding[] {
   const where = `${formatAddress(address)} (${flag})`
   if (!taken) {
     return [
@@ -57,12 +58,12 @@ function ofNode({ flag, address, taken }: PortFacts): Finding[] {
   return [
     warning(`other hosts do not reach ${where}`, {
       why: 'it is a loopback address: this node shares nothing with any other host',
-      remedy: `shoal up ${flag} 0.0.0.0:${address.port}`,
+      remedy: ways.set(`${flag} 0.0.0.0:${address.port}`),
     }),
   ]
 }
 
-function forNode({ flag, address, taken, holder }: PortFacts): Finding[] {
+function forNode({ flag, address, taken, holder }: PortFacts, ways: Ways): Finding[] {
   if (!taken) return []
   const who = holder ? `${holder.program} (pid ${holder.pid})` : 'another program'
   const free = formatAddress({ host: address.host, port: address.port + 10_000 })
@@ -72,7 +73,7 @@ function forNode({ flag, address, taken, holder }: PortFacts): Finding[] {
       why: 'a node does not start while it cannot have one of its ports',
       remedy: another
         ? 'shoal doctor --admin-addr HOST:PORT   # where that node has its admin port'
-        : `${holder ? `kill ${holder.pid}` : `ss -ltnp 'sport = :${address.port}'   # as root: who it is; stop that`}, or: shoal up ${flag} ${free}`,
+        : `${holder ? `kill ${holder.pid}` : `ss -ltnp 'sport = :${address.port}'   # as root: who it is; stop that`}, or: ${ways.set(`${flag} ${free}`)}`,
     }),
   ]
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
-import { said } from '../../test/fakes/findings.ts'
+import { remedies, said } from '../../test/fakes/findings.ts'
 import { type ClusterFacts, judgeCluster } from './secrets.ts'
+import { waysOf } from './ways.ts'
 
 const cluster: ClusterFacts = { files: [], peerHost: '0.0.0.0' }
 
@@ -45,6 +46,11 @@ describe('cluster', () => {
     ],
   ]
   test.each(cases)('%s', (_, facts, expected) => {
-    expect(said(judgeCluster(facts))).toEqual(expected)
+    expect(said(judgeCluster(facts, waysOf(false)))).toEqual(expected)
+  })
+
+  test('a broken key is replaced by that of the others: another one would put this host outside', () => {
+    const facts = { ...cluster, key: { path: '/key', wrong: '/key is not a cluster key: it is empty' } }
+    expect(remedies(judgeCluster(facts, waysOf(true)))[0]).toStartWith('copy /key from a node that works ')
   })
 })

@@ -2,6 +2,7 @@
 import { exposure } from '../config/secret-file.ts'
 import { isLoopback } from '../listen.ts'
 import { type Finding, findingsOf } from './finding.ts'
+import type { Ways } from './ways.ts'
 
 export interface SecretFile {
   readonly path: string
@@ -22,11 +23,17 @@ export interface ClusterFacts {
 
 const { good, warning, problem } = findingsOf('cluster')
 
-export function judgeCluster({ files, key, node, peerHost }: ClusterFacts): Finding[] {
+export function judgeCluster({ files, key, node, peerHost }: ClusterFacts, ways: Ways): Finding[] {
   const found = files.flatMap(ofFile)
   if (key && 'wrong' in key) {
     const why = 'a node does not start with it; one that runs goes on with the key that it has'
-    return [...found, problem(key.wrong, { why, remedy: `shoal keygen --output ${key.path}.new` })]
+    return [
+      ...found,
+      problem(key.wrong, {
+        why,
+        remedy: `copy ${key.path} from a node that works   # only for a new cluster: shoal keygen`,
+      }),
+    ]
   }
   if (key && node && node.key !== key.fingerprint) {
     const own = node.key === undefined ? 'has no key' : `uses the key ${node.key}`
@@ -34,7 +41,7 @@ export function judgeCluster({ files, key, node, peerHost }: ClusterFacts): Find
       ...found,
       problem(`the node that runs ${own}, and ${key.path} has ${key.fingerprint}`, {
         why: 'nodes with different keys do not see each other',
-        remedy: 'systemctl restart shoal   # it reads its file within 2 s of a change, so its log says why it did not',
+        remedy: `${ways.restart}   # it reads its file within 2 s of a change, so its log says why it did not`,
       }),
     ]
   }

@@ -1,5 +1,6 @@
 /** Whether the registries that this node reads from can be reached from this host. Pure. */
 import { type Finding, findingsOf } from './finding.ts'
+import type { Ways } from './ways.ts'
 
 export interface SourceFacts {
   readonly registry: string
@@ -15,7 +16,7 @@ export interface SourceFacts {
 const { good, warning, problem } = findingsOf('sources')
 
 /** `reads`: the node is a seed, which is who reads registries. */
-export function judgeSources(sources: readonly SourceFacts[], reads: boolean): Finding[] {
+export function judgeSources(sources: readonly SourceFacts[], reads: boolean, ways: Ways): Finding[] {
   return sources.map((source) => {
     const { registry, url, status, failed, proxy } = source
     const way = proxy === undefined ? '' : ` through the proxy ${proxy}`
@@ -24,7 +25,7 @@ export function judgeSources(sources: readonly SourceFacts[], reads: boolean): F
     if (sources.some((other) => other.registry === registry && answers(other))) {
       return warning(`${what}${way}`, {
         why: `${registry} is read at another of its endpoints meanwhile`,
-        remedy: remedyFor(source),
+        remedy: remedyFor(source, ways),
       })
     }
     const level = reads ? problem : warning
@@ -32,7 +33,7 @@ export function judgeSources(sources: readonly SourceFacts[], reads: boolean): F
       why: reads
         ? 'a seed that cannot read a registry brings nothing of it into the cluster'
         : 'seeds read it for this node; without them it has no way of its own',
-      remedy: remedyFor(source),
+      remedy: remedyFor(source, ways),
     })
   })
 }
@@ -41,9 +42,9 @@ function answers({ status }: SourceFacts): boolean {
   return status !== undefined && (status < 400 || status === 401)
 }
 
-function remedyFor({ registry, url, status, failed }: SourceFacts): string {
-  if (failed?.includes('certificate')) return `shoal up --ca-file FILE   # the authority of ${registry}, as PEM`
+function remedyFor({ registry, url, status, failed }: SourceFacts, ways: Ways): string {
+  if (failed?.includes('certificate')) return `${ways.set('--ca-file FILE')}   # the authority of ${registry}, as PEM`
   if (failed?.includes('resolved')) return `getent hosts ${new URL(url).hostname}   # DNS of this host`
-  if (status === 404) return `shoal up --upstream ${registry}=URL   # where its /v2/ is`
+  if (status === 404) return `${ways.set(`--upstream ${registry}=URL`)}   # where its /v2/ is`
   return `curl -v ${url}/v2/   # from this host; behind a proxy: shoal help proxy`
 }

@@ -23,7 +23,9 @@ export async function indexState(node: string, { repository, digest }: Layer): P
     const headers = { range: 'bytes=0-0', 'accept-encoding': 'identity' }
     answer = await fetch(url, { headers, redirect: 'error', proxy: false, signal: AbortSignal.timeout(askMs) })
   } catch (error) {
-    throw new Failure('unavailable', `no node answers at ${node}: is shoal up running on this host?`, { cause: error })
+    throw new Failure('unavailable', `no node answers at ${node}; see that one runs on this host: shoal status`, {
+      cause: error,
+    })
   }
   const { status } = answer
   if (status === 202) {

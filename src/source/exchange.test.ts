@@ -233,7 +233,7 @@ describe.skipIf(openssl === null)('a registry behind TLS', () => {
     const { source, repository, clock } = sourceOver(registry)
     const failure = await refuses(source.resolve(repository, tag), 'unavailable')
     expect(failure.message).toContain('has a certificate that is not trusted')
-    expect(failure.message).toContain('give its CA file to this upstream')
+    expect(failure.message).toContain('add its authority to --ca-file and restart the node')
     expect(clock.waits).toHaveLength(1)
     expect(registry.requests).toEqual([])
   })

@@ -1,5 +1,6 @@
 /** What a registry's refusals mean, in words that say what to do. */
 import { Failure, type FailureCode } from '../failure.ts'
+import { copied } from '../install/places.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { Answer } from './answer.ts'
 import { parseRetryAfter, Transient } from './retry.ts'
@@ -75,9 +76,24 @@ export function remedy({ account, file, withCredentials }: Presented): string {
   if (file === undefined) {
     return `this node was given no credentials file; name one that holds a login for ${account}`
   }
-  return withCredentials
-    ? `the credentials for ${account} in ${file} do not allow it; check them, or log in again with "docker login ${account}"`
+  const again = loginAgain(account, file)
+  if (withCredentials) {
+    return `the credentials for ${account} in ${file} do not allow it; check them, or log in again${again ? `: ${again}` : ` with "docker login ${account}"`}`
+  }
+  return again
+    ? `there are no credentials for ${account} in ${file}: ${again}`
     : `put credentials for ${account} into ${file}, for instance with "docker login ${account}"`
+}
+
+/** systemd.exec(5): where services find what LoadCredential= copies when they start. */
+const loaded = /^\/run\/credentials\/[^/]+\//
+
+/** Where the file is a copy, nobody logs in there: it is made anew of the one that is somebody's. */
+function loginAgain(account: string, file: string): string | undefined {
+  if (loaded.test(file))
+    return `as root, "docker login ${account}", then "systemctl restart shoal", which copies that login`
+  if (file !== copied['credentials-file']) return undefined
+  return `"docker login ${account}", then "shoal install" with its file as --credentials-file, of which ${file} is a copy`
 }
 
 /** OCI distribution spec, "Error Codes": `{"errors":[{"code":...}]}`. Nothing else of the body is worth repeating. */

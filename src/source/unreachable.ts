@@ -17,7 +17,7 @@ export function connectionFailure(upstream: Upstream, url: URL, error: unknown):
   return new Failure(
     'unavailable',
     `registry ${upstream.registry} at ${url.host} has a certificate that is not trusted (${code}); ` +
-      'if it is yours, give its CA file to this upstream, and check the clock of this host',
+      'if it is yours, add its authority to --ca-file and restart the node; and check the clock of this host',
   )
 }
 

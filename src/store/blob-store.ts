@@ -113,6 +113,8 @@ export interface StoreUsage {
   readonly limit?: number
   /** Why it took something not or not all of it lately, in a sentence; undefined while there is room. */
   readonly trouble?: string
+  /** With it: the disk does not take or give what it should, and room would not help. */
+  readonly broken?: boolean
 }
 
 /** A node that is left alone until `until`, wall time in ms. */

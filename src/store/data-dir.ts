@@ -57,12 +57,17 @@ export function openDataDir(dir: string, log: Log): DataDir {
     shut(dir, log)
     return { ...paths, unlock }
   } catch (error) {
-    if (error instanceof Failure) throw error
-    const mend = `${remedy(dir, error)}, or choose another --data-dir`
-    throw new Failure('internal', `cannot use ${dir} for data as ${whoami()}: ${messageOf(error)}; ${mend}`, {
-      cause: error,
-    })
+    throw unusable(dir, error)
   }
+}
+
+/** What is wrong with the directory, and the remedy; a {@link Failure} says it already. */
+export function unusable(dir: string, error: unknown): Failure {
+  if (error instanceof Failure) return error
+  const mend = `${remedy(dir, error)}, or choose another --data-dir`
+  return new Failure('internal', `cannot use ${dir} for data as ${whoami()}: ${messageOf(error)}; ${mend}`, {
+    cause: error,
+  })
 }
 
 /** What a process that was killed may have left beside what it was making, and damaged catalogs but the last one. */
@@ -132,14 +137,16 @@ function remedy(dir: string, error: unknown): string {
   if (isDiskFull(error)) return 'free some space there'
   const code = codeOf(error)
   if (code === 'EROFS') return 'mount it writable'
-  const refused = ['EACCES', 'EPERM', 'SQLITE_CANTOPEN', 'SQLITE_READONLY'].includes(code)
-  return (refused ? admission(resolve(dir)) : undefined) ?? 'make it a directory that this user owns'
+  const refused = isRefusal(error) || ['SQLITE_CANTOPEN', 'SQLITE_READONLY'].includes(code)
+  return (refused ? admission(resolve(dir), error) : undefined) ?? 'make it a directory that this user owns'
 }
 
 /** How to let this user in: past a folder above that is shut to it, or to what a node of another user has left there. */
-function admission(dir: string): string | undefined {
+function admission(dir: string, error: unknown): string | undefined {
   const own = process.geteuid?.()
-  const parts = ['blobs', 'blobs/.trash', 'shoal.lock', 'shoal.pid'].map((name) => join(dir, name))
+  const usual = ['blobs', 'blobs/.trash', 'shoal.lock', 'shoal.pid'].map((name) => join(dir, name))
+  const named = error instanceof Error && 'path' in error ? resolve(String(error.path)) : dir
+  const parts = named.startsWith(`${dir}/`) ? [...usual, named] : usual
   try {
     if (lstatSync(dir).uid !== own) return undefined
     const foreign = parts.find((path) => (lstatSync(path, { throwIfNoEntry: false })?.uid ?? own) !== own)
@@ -173,6 +180,11 @@ function whoami(): string {
 
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
+
+/** This user may not do that there. */
+export function isRefusal(error: unknown): boolean {
+  return ['EACCES', 'EPERM'].includes(codeOf(error))
 }
 
 export function isDiskFull(error: unknown): boolean {

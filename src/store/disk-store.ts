@@ -220,7 +220,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
         borrowed: { blobs: borrowed.length, bytes: borrowed.reduce((sum, { size }) => sum + size, 0) },
       }),
       ...(limit === undefined ? {} : { limit }),
-      ...(trouble === undefined ? {} : { trouble }),
+      ...(trouble && { trouble: trouble.message, ...(trouble.code === 'no-disk' && { broken: true }) }),
     }
   }
 
@@ -418,7 +418,7 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
   }
 
   troubled(message: string): void {
-    this.#room.troubled(message)
+    this.#room.troubled(message, 'no-disk')
   }
 
   answers(): Promise<boolean> {

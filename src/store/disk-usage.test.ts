@@ -98,6 +98,7 @@ test('the limit is for all of it: what the catalog takes is not there for blobs'
   const put = store.put({ digest: large.digest, kind: 'blob' }, large.bytes)
   expect(await messageOf(put)).toContain(`more than fit into the whole store (${3 * pieceLength} bytes`)
   expect(store.usage().trouble).toContain('raise --cache-size')
+  expect(store.usage().broken).toBeUndefined()
   expect(store.find(fits.digest)?.complete).toBe(true)
 })
 

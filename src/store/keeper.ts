@@ -16,7 +16,7 @@ export interface Keeper {
   reserve(blob: DiskBlob, bytes: number): () => void
   /** The disk is full: frees at least `bytes` if it can. */
   relieve(blob: DiskBlob, bytes: number): Promise<void>
-  /** Something keeps it from taking more, in a sentence for people. */
+  /** The disk keeps it from taking more, and not for want of room: in a sentence for people. */
   troubled(message: string): void
   /** Whether the disk as a whole takes anything. */
   answers(): Promise<boolean>

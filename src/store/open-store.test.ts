@@ -519,6 +519,29 @@ describe('the data directory', () => {
   })
 })
 
+describe.skipIf(process.getuid?.() !== 0)('below a directory of its own', () => {
+  test('a folder that a node of root has made, and this user may not read, is named with how to have it again', async () => {
+    const dir = newDir()
+    const store = await openStore(dir)
+    const { path } = await store.put({ digest: sample(1000).digest, kind: 'blob' }, sample(1000).bytes)
+    await store.close()
+    const shut = dirname(path)
+    Bun.spawnSync(['chown', '-R', String(nobody.uid), dir])
+    chownSync(shut, 0, 0)
+    chmodSync(shut, 0o700)
+    process.seteuid!(nobody.uid)
+    try {
+      const message = await messageOf(DiskStore.open({ dir, clock: new FakeClock(), log: silentLog }))
+      expect(message).toStartWith(`cannot use ${dir} for data as `)
+      expect(message).toEndWith(
+        `; ${shut} is another user's: chown -R ${nobody.uid}: ${dir}, or choose another --data-dir`,
+      )
+    } finally {
+      process.seteuid!(0)
+    }
+  })
+})
+
 /** What a node of the user `nobody` is told there. */
 function refusalOf(dir: string): Promise<string> {
   process.seteuid!(nobody.uid)

@@ -12,7 +12,7 @@ import type { Sync } from '../write-ahead.ts'
 import { BlobTree, type FoundFile } from './blob-tree.ts'
 import { isUnchanged } from './borrowed.ts'
 import { type BlobRow, Catalog, catalogFailure, isDamage, isFull } from './catalog.ts'
-import { type DataDir, openDataDir } from './data-dir.ts'
+import { type DataDir, isRefusal, openDataDir, unusable } from './data-dir.ts'
 import { DiskBlob } from './disk-blob.ts'
 import type { Idle } from './eviction.ts'
 import type { Disk, Share } from './free-space.ts'
@@ -73,6 +73,8 @@ export async function openStore(options: DiskStoreOptions): Promise<Parts> {
     })
   } catch (error) {
     dir.unlock()
+    // What a node of another user has left below is found when it is read.
+    if (isRefusal(error)) throw unusable(options.dir, error)
     throw catalogFailure(error, dir.catalog)
   }
 }

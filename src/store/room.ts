@@ -1,6 +1,6 @@
 /** Keeps a store within its limits: the shell that carries out what `eviction.ts` decides. */
 import type { Clock } from '../clock.ts'
-import { Failure } from '../failure.ts'
+import { Failure, type FailureCode } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -48,13 +48,18 @@ const step = 64 * 1024 * 1024
 /** For so long a refusal is told as what is wrong with the store, in ms. */
 const troubleMs = 60_000
 
+export interface Trouble {
+  readonly message: string
+  readonly code: Extract<FailureCode, 'no-space' | 'no-disk'>
+}
+
 export class Room {
   readonly #limits: RoomLimits
   readonly #house: Housed
   readonly #reserved = new Map<Claim, number>()
   #reservedBytes = 0
   #relief: Promise<void> | undefined
-  #refused: { readonly message: string; readonly at: number } | undefined
+  #refused: (Trouble & { readonly at: number }) | undefined
 
   constructor(limits: RoomLimits, house: Housed) {
     this.#limits = limits
@@ -94,7 +99,7 @@ export class Room {
     const plan = this.#plan(this.#house.disk(), this.#rest(claim), Math.max(bytes, step))
     if (plan.missing > 0) {
       this.#limits.log.debug('nothing is evicted for a blob that would not fit even so', { name: claim.name })
-      this.troubled(`the disk is full, and what blobs can go would not make room for ${claim.name}`)
+      this.troubled(`the disk is full, and what blobs can go would not make room for ${claim.name}`, 'no-space')
       return Promise.resolve()
     }
     this.#relief = this.#remove(plan).finally(() => {
@@ -119,15 +124,15 @@ export class Room {
     this.#limits.space?.freed(bytes)
   }
 
-  /** Something else than want of room. */
-  troubled(message: string): void {
-    this.#refused = { message, at: this.#limits.clock.now() }
+  /** Something keeps it from taking more: want of room, or the disk itself. */
+  troubled(message: string, code: Trouble['code']): void {
+    this.#refused = { message, code, at: this.#limits.clock.now() }
   }
 
   /** Why something was refused lately; undefined when nothing was. */
-  get trouble(): string | undefined {
+  get trouble(): Trouble | undefined {
     const now = this.#limits.clock.now()
-    return this.#refused && now - this.#refused.at < troubleMs ? this.#refused.message : undefined
+    return this.#refused && now - this.#refused.at < troubleMs ? this.#refused : undefined
   }
 
   #make(claim: Claim, bytes: number, limit: number): void {
@@ -191,7 +196,7 @@ export class Room {
   }
 
   #refusal(message: string, detail?: { readonly mostBytes: number }): Failure {
-    this.troubled(message)
+    this.troubled(message, 'no-space')
     return new Failure('no-space', message, detail && { detail })
   }
 

@@ -80,7 +80,10 @@ export function createMetrics() {
     storeLimitBytes: gauge('shoal_store_limit_bytes', 'Bytes of the disk that the store may take'),
     engineBlobs: gauge('shoal_engine_blobs', 'Blobs that are read from where the engine keeps them'),
     engineBytes: gauge('shoal_engine_bytes', 'Bytes of those, which take nothing of the disk here'),
-    stateUp: gauge('shoal_state_up', '1 while the state of the cluster can be asked, 0 while it is out of reach'),
+    stateUp: gauge(
+      'shoal_state_up',
+      '1 while the state of the cluster can be asked, 0 while not; absent where none is',
+    ),
     storeTrouble: gauge('shoal_store_trouble', '1 while the store does not take what it should, else 0'),
     evictedBytes: counter('shoal_evicted_bytes_total', 'Bytes of the disk freed by dropping blobs'),
     diskBytes: gauge('shoal_disk_bytes', 'Size of the file system that the store is on'),
@@ -136,6 +139,8 @@ export function createMetrics() {
   for (const state of ['running', 'done', 'failed', 'cancelled']) metrics.preheats.set({ state }, 0)
   for (const kind of ['tag', 'manifest', 'blob']) metrics.keepRemoved.inc({ kind }, 0)
   for (const result of ['done', 'failed']) metrics.replicationTasks.inc({ result }, 0)
+  // It is set where a state is opened: a peer has none, which is not the same as one that is out of reach.
+  metrics.stateUp.remove()
   metrics.notServed.inc({ code: 'unavailable' }, 0)
   metrics.piecesRejected.inc({ reason: 'digest' }, 0)
   return metrics

@@ -73,10 +73,7 @@ test.each<[string, boolean, boolean]>([
   await eventually('it is told', () => lines.length > 0)
   // Random bytes are too much for who takes them for a message, or nonsense, or the beginning of something long.
   expect(lines).toEqual([
-    [
-      'cannot reach an entry of the seed list; trying on',
-      { address: p2p, error: expect.stringMatching(/^it .* key$/) },
-    ],
+    ['cannot reach a node of --join; trying on', { address: p2p, error: expect.stringMatching(/^it .* key$/) }],
   ])
 })
 

@@ -63,7 +63,7 @@ test('an entry of the seed list that leads to the node itself is ignored', async
     child: () => log,
   }
   await start({ p2pAddr: { host: '127.0.0.1', port }, join: [`127.0.0.1:${port}`], log })
-  await eventually('it notices', () => said.includes('an entry of the seed list is this node itself'))
+  await eventually('it notices', () => said.includes('a node of --join is this node itself'))
   expect(said.filter((m) => m.startsWith('cannot reach'))).toEqual([])
 })
 

@@ -75,7 +75,7 @@ export class SeedList {
     const { random, log } = this.#options
     const found = await this.#lookup(name.host).catch((error: unknown) => {
       if (failures === 0) {
-        log.warn('a name in the seed list has no address; trying on', { name: name.entry, error: String(error) })
+        log.warn('a name of --join has no address; trying on', { name: name.entry, error: String(error) })
       }
       return undefined
     })
@@ -121,13 +121,13 @@ export class SeedList {
       if (this.#closed || entry.ignored) return
       if (isSelf(error)) {
         entry.ignored = true
-        log.debug('an entry of the seed list is this node itself', where)
+        log.debug('a node of --join is this node itself', where)
         return
       }
       const wait = Math.min(backoff.most, backoff.first * backoff.factor ** entry.failures) * (0.75 + random() / 2)
       // Once is enough to tell; a seed list may well name hosts that come up later.
       if (entry.failures === 0) {
-        log.warn('cannot reach an entry of the seed list; trying on', { ...where, error: plain(error) })
+        log.warn('cannot reach a node of --join; trying on', { ...where, error: plain(error) })
       }
       entry.failures++
       this.#after(wait, () => this.#pursue(entry))

@@ -71,7 +71,7 @@ describe.skipIf(obstacle !== undefined)('doctor in a cluster with a key', () => 
     expect((await doctor('peer1')).wrong).toEqual([])
   })
 
-  test('on a host without a node looks for its ports and its seed list, and says who has a port', async () => {
+  test('on a host without a node looks for its ports and those of its --join, and says who has a port', async () => {
     const node = cluster.node('peer2')
     await node.process.stop()
     const host = cluster.lab.host('peer2')
@@ -79,7 +79,7 @@ describe.skipIf(obstacle !== undefined)('doctor in a cluster with a key', () => 
     const before = await doctor('peer2', seeds)
     expect({ code: before.code, wrong: before.wrong }).toEqual({ code: 0, wrong: [] })
     expect(before.own.find(({ check }) => check === 'members')?.what).toBe(
-      `the seed list answers: ${cluster.lab.host('sched1').address}:4882`,
+      `the nodes of --join answer: ${cluster.lab.host('sched1').address}:4882`,
     )
     const squatter = host.spawn([
       process.execPath,

@@ -147,7 +147,7 @@ async function joins(cluster: Cluster, flags: readonly string[]): Promise<string
   const said = () => node.process.logged().slice(past)
   try {
     await node.ready()
-    await until('it has tried', 30, () => said().includes('cannot reach an entry of the seed list'))
+    await until('it has tried', 30, () => said().includes('cannot reach a node of --join'))
     await Bun.sleep(3_000)
     const open = said().includes('the cluster is open')
     if (open === flags.includes('--cluster-key-file')) return `it says ${open ? '' : 'not '}that it is open`

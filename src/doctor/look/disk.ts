@@ -3,6 +3,7 @@ import {
   accessSync,
   constants,
   existsSync,
+  lstatSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -65,10 +66,20 @@ function isWritable(path: string): boolean {
 function straysIn(dataDir: string): DiskFacts['strays'] {
   const owner = statSync(dataDir, { throwIfNoEntry: false })?.uid
   if (owner === undefined) return { owner: '', names: [] }
-  const names = namesIn(dataDir).filter(
-    (name) => ownData.test(name) && (statSync(join(dataDir, name), { throwIfNoEntry: false })?.uid ?? owner) !== owner,
-  )
-  return { owner: nameOf(owner), names }
+  const names = namesIn(dataDir).filter((name) => ownData.test(name))
+  return { owner: nameOf(owner), names: names.flatMap((name) => straysAt(dataDir, name, owner, statSync)) }
+}
+
+/**
+ * Itself, or else what is below it: as root a node makes folders also below those of the owner. `stat`: what is right in
+ * the directory may be a link to another disk; below it a link is what it is.
+ */
+function straysAt(dataDir: string, name: string, owner: number, stat: typeof lstatSync): string[] {
+  const found = stat(join(dataDir, name), { throwIfNoEntry: false })
+  if (found === undefined) return []
+  if (found.uid !== owner) return [name]
+  if (!found.isDirectory()) return []
+  return namesIn(join(dataDir, name)).flatMap((below) => straysAt(dataDir, join(name, below), owner, lstatSync))
 }
 
 function namesIn(path: string): string[] {

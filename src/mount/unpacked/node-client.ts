@@ -165,7 +165,7 @@ export class NodeClient {
         proxy: false,
       })
     } catch (error) {
-      throw asUnavailable(error, `no node answers at ${this.#base}: is "shoal up" running on this host?`)
+      throw asUnavailable(error, `no node answers at ${this.#base}; see that one runs on this host: shoal status`)
     }
   }
 

@@ -148,7 +148,7 @@ export function badCommands({ dir, taken, takenData }: Surroundings): readonly B
       what: 'a garbled cluster key',
       args: up('--cluster-key-file', file('garbled.key', '/key/swarm/psk/1.0.0/\n/base16/\nabc\n')),
       code: 1,
-      says: /is not a cluster key: its line 3 is not 64 hex digits\. Make one with "shoal keygen"/,
+      says: /is not a cluster key: its line 3 is not 64 hex digits\. Copy the file from a node that works/,
     },
     {
       what: 'a registry port in use',

@@ -136,7 +136,7 @@ describe.skipIf(obstacle !== undefined)('containerd with the snapshotter', () =>
     expect(await containerd.exec('sleeper', 'cat', '/greeting')).toBe('hello\n')
     await expectRefusal(
       containerd.run(reference, 'cat', '/greeting'),
-      /mounter at .* does not answer; systemctl restart shoal-mounter/,
+      /mounter at .* does not answer; systemctl start shoal-mounter/,
     )
     const other = await images.layer('other', (tree) => writeFileSync(join(tree, 'other'), 'other\n'))
     mounter.trees.set(other.digest, other.tree)
