@@ -6,7 +6,7 @@
 import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { contentsOf, isElsewhere } from '../oci/media.ts'
+import { contentsOf, isLookedFor } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location, Passed, Resolved, Source, Stat } from '../source/source.ts'
@@ -45,7 +45,7 @@ export class HomeContent implements Content {
     const { bytes } = await content.manifest(repository, digest, signal)
     const { manifests, blobs } = contentsOf(bytes)
     store.seenIn(digest, repository)
-    for (const part of [...manifests, ...blobs]) if (!isElsewhere(part.mediaType)) store.seenIn(part.digest, repository)
+    for (const part of [...manifests, ...blobs]) if (isLookedFor(part)) store.seenIn(part.digest, repository)
     return { digest, mediaType, bytes }
   }
 

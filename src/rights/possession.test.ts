@@ -67,9 +67,21 @@ describe('what a registry gives', () => {
     expect(possession.disputed(named(evil))).toBe(false)
   })
 
-  test('is not questioned within the registry, which keeps its repositories apart itself', () => {
+  test('is questioned within the registry until that has said that the repository has it too', () => {
     store.seenIn(digest, hers)
-    expect(possession.disputed(named(other))).toBe(false)
+    expect([possession.disputed(named(hers)), possession.disputed(named(other))]).toEqual([false, true])
+    store.seenIn(digest, other)
+    expect([possession.disputed(named(hers)), possession.disputed(named(other))]).toEqual([true, true])
+    possession.said(named(other))
+    expect([possession.disputed(named(hers)), possession.disputed(named(other))]).toEqual([true, false])
+    open = [hers]
+    expect(possession.disputed(named(hers))).toBe(false)
+  })
+
+  test('is questioned by another registry also once it has only said so', () => {
+    store.seenIn(digest, hers)
+    possession.said(named(evil))
+    expect(possession.disputed(named(evil))).toBe(true)
   })
 
   test('is questioned where it is of a private repository of another, also when both have listed it', () => {
@@ -96,25 +108,28 @@ describe('what a registry gives', () => {
 })
 
 describe('what other nodes say of private repositories', () => {
-  test('is passed on, one of each registry, and nothing that is for anyone', () => {
+  test('is passed on, one of each registry and then a second one, and nothing that is for anyone', () => {
     const mirror = repositoryOf('mirror.example', 'org/private')
-    for (const repository of [hers, other, evil]) store.seenIn(digest, repository)
+    const third = repositoryOf('corp.example', 'org/third')
+    for (const repository of [hers, other, third, evil, mirror]) store.seenIn(digest, repository)
     possession.brought({ repository: mirror, digest })
     open = [evil]
-    expect(possession.owners(digest).map(({ registry }) => registry)).toEqual(['mirror.example', 'corp.example'])
+    expect(possession.owners(digest)).toEqual([mirror, hers, other])
   })
 
-  test('is news once for each registry, and of so many registries only', () => {
-    expect([possession.told(digest, hers), possession.told(digest, other)]).toEqual([true, false])
+  test('is news of two repositories of each registry, and of so many only', () => {
+    const third = repositoryOf('corp.example', 'org/third')
+    const news = [hers, hers, other, third].map((repository) => possession.told(digest, repository))
+    expect(news).toEqual([true, false, true, false])
     const told = Array.from({ length: 100 }, (_, i) => possession.told(digest, repositoryOf(`r${i}.example`, 'x')))
-    expect(told.filter(Boolean)).toHaveLength(15)
+    expect(told.filter(Boolean)).toHaveLength(14)
   })
 
   test('makes what is read by the name of another registry doubtful, until that has shown it', async () => {
     expect(possession.doubtful(named(evil))).toBe(false)
     possession.told(digest, hers)
     store.seenIn(digest, hers)
-    expect([possession.doubtful(named(evil)), possession.doubtful(named(other))]).toEqual([true, false])
+    expect([evil, other, hers].map((each) => possession.doubtful(named(each)))).toEqual([true, true, false])
     await store.put({ digest, kind: 'blob' }, bytes)
     door.has.set(`evil.example/x/y ${digest}`, bytes)
     expect(await outcome('anyone')).toBe('shown')
@@ -297,5 +312,68 @@ describe('what is questioned', () => {
     await store.remove(digest)
     expect(await outcome('anyone')).toBe('unavailable')
     expect(door.asked).toEqual([])
+  })
+})
+
+describe('what is questioned within its registry', () => {
+  const prove = (asker: Asker | undefined) =>
+    possession.prove(named(other), asker).then(
+      () => 'said',
+      (error) => Failure.from(error).code,
+    )
+  beforeEach(() => {
+    store.seenIn(digest, hers)
+    door.let(other, 'ann', 'node')
+  })
+
+  test('is given once the registry says that the repository has it, without being compared', async () => {
+    expect(await prove('node')).toBe('said')
+    expect(door.asked).toEqual([`node corp.example/org/other ${digest}`])
+    expect(possession.disputed(named(other))).toBe(false)
+  })
+
+  test('is given once it has said so to a scheduler, and then it is not asked from here', async () => {
+    said = true
+    expect(await prove('node')).toBe('said')
+    expect([door.asked, possession.disputed(named(other))]).toEqual([[], false])
+  })
+
+  test('is not given where it is nowhere but in a manifest, and it is asked rarely', async () => {
+    door.absent.add(digest)
+    for (let i = 0; i < 5; i++) expect(await prove('node')).toBe('no-blob')
+    expect(door.asked).toHaveLength(1)
+    clock.advance(10_000)
+    expect(await prove('anyone')).toBe('denied')
+    expect(possession.disputed(named(other))).toBe(true)
+  })
+
+  test('is given while the registry cannot be asked, which is tried once in a while', async () => {
+    door.failure = down
+    for (let i = 0; i < 5; i++) expect(await prove('node')).toBe('said')
+    expect(door.asked).toHaveLength(1)
+    expect(possession.disputed(named(other))).toBe(true)
+    door.failure = new Failure('too-many', 'slower')
+    clock.advance(60_000)
+    expect(await prove('node')).toBe('too-many')
+  })
+
+  test('is given to whom the logins of another node let in once a scheduler has heard so', async () => {
+    expect(await prove(undefined)).toBe('unavailable')
+    said = true
+    expect(await prove(undefined)).toBe('said')
+  })
+
+  test('and by another registry as well has to be both said and shown', async () => {
+    await store.put({ digest, kind: 'blob' }, bytes)
+    store.seenIn(digest, evil)
+    door.absent.add(digest)
+    expect(await prove('node')).toBe('no-blob')
+    door.absent.clear()
+    clock.advance(10_000)
+    expect(await prove('node')).toBe('no-blob')
+    door.has.set(`corp.example/org/other ${digest}`, bytes)
+    clock.advance(10_000)
+    expect(await prove('node')).toBe('said')
+    expect(possession.disputed(named(other))).toBe(false)
   })
 })

@@ -350,6 +350,33 @@ describe('what a node that holds it says', () => {
     expect(store.repositoriesOf(secret)).not.toContainEqual(claimed)
   })
 
+  test('of another repository of the registry is asked about once, by this node or by a scheduler for it', async () => {
+    const sibling = repositoryOf('ghcr.io', 'org/sibling')
+    door.let(app, 'ann', 'node')
+    rights.owned(secret, [sibling])
+    expect(await outcome(ann, asked)).toBe('in')
+    expect(await outcome(ann, asked)).toBe('in')
+    expect(door.asked).toEqual([`ann ghcr.io/org/app ${secret}`])
+    door.asked.length = 0
+    door.login = true
+    const inquired: Location[] = []
+    rights = new Rights({
+      ...{ store, door, clock, random: seededRandom(1), log, metrics: createMetrics(), loginsFor: 'root', isHome },
+      key: new Uint8Array(32),
+      inquire: async (location) => {
+        inquired.push(location)
+        rights.contains(app, [location.digest])
+        return true
+      },
+    })
+    const fresh = digestOf(Buffer.from('another'))
+    rights.owned(fresh, [sibling])
+    await outcome(root, v1)
+    door.asked.length = 0
+    expect(await outcome(root, { ...asked, reference: fresh })).toBe('in')
+    expect([inquired.length, door.asked]).toEqual([1, []])
+  })
+
   test('of what is for anyone is told to nobody', async () => {
     door.let(app, 'anyone')
     expect(await outcome(stranger, asked)).toBe('in')

@@ -2,7 +2,8 @@
  * Who may have what of the store and the swarm: whoever could have had it from the source. A client is let in when the
  * source gives the repository to anyone, to the credentials that the client shows, or, where the operator lets them
  * count, to this node's logins or to those of another node. Content counts as part of a repository only where a
- * manifest of the repository lists it, or the source has said so.
+ * manifest of the repository lists it, or the source has said so; what is of another private repository, where the source
+ * has (`possession.ts`).
  *
  * A source is asked when what is known is more than a minute old (`verdicts.ts`), once for all who wait.
  */
@@ -156,7 +157,8 @@ export class Rights {
   async #heardOf(named: Named, widely: boolean): Promise<boolean> {
     const { reference } = named
     if (isDigest(reference) && !this.#isPart(named)) {
-      await this.#o.inquire?.({ ...named, digest: reference }, widely).catch(() => {})
+      const said = await this.#o.inquire?.({ ...named, digest: reference }, widely).catch(() => false)
+      if (said) this.said({ ...named, reference })
     }
     return this.#isPart(named)
   }
@@ -239,6 +241,11 @@ export class Rights {
     const [open, own] = [age('anyone'), age('node')]
     if (loginsFor === 'everyone') return { open: open === undefined ? own : Math.min(open, own ?? open) }
     return { open, ...(loginsFor === 'cluster' ? { shared: own } : {}) }
+  }
+
+  /** The source said that the repository has it: it is what a tag of it points to. */
+  said(named: Pick<Named, 'repository'> & { readonly reference: Digest }): void {
+    this.#possession.said(named)
   }
 
   /** A scheduler had this node read it for others. */
@@ -366,7 +373,10 @@ export class Rights {
     }
     if (outcome === 'refused' && holder === 'node') await this.#tellRefused(named)
     if (outcome === 'allowed' && typeof asker === 'object') door.lend(repository, asker)
-    if (outcome === 'allowed' && isDigest(reference)) this.contains(repository, [reference])
+    if (outcome === 'allowed' && isDigest(reference)) {
+      this.said({ ...named, reference })
+      this.contains(repository, [reference])
+    }
     if (outcome === 'missing') this.#pointless.set(absent, { until: clock.now() + missingMs, outcome })
     // An answer that makes no sense may be due to what this client showed: it says nothing about the registry.
     const silent = failure?.code === 'unavailable' ? place : absent
