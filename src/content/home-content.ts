@@ -16,7 +16,7 @@ import type { BlobReader, BlobStat, Content, Manifest, Wanted } from './content.
 export interface HomeContentOptions {
   readonly content: Content
   readonly home: Pick<Source, 'resolve' | 'stat' | 'pass'>
-  readonly store: Pick<BlobStore, 'find' | 'tag' | 'setTag' | 'seenIn' | 'repositoriesOf'>
+  readonly store: Pick<BlobStore, 'find' | 'tag' | 'setTag' | 'seenIn' | 'wasSeenIn'>
   /** Anybody may read the repository. */
   readonly open: (repository: Repository) => void
   /** Somebody is about to be told that it is there, and may rely on it. @throws {Failure} if nobody should */
@@ -115,8 +115,7 @@ export class HomeContent implements Content {
   #known({ repository, digest }: Location): Stat | undefined {
     const { store } = this.#o
     const blob = store.find(digest)
-    const same = ({ registry, name }: Repository) => registry === repository.registry && name === repository.name
-    if (!blob || !store.repositoriesOf(digest).some(same)) return undefined
+    if (!blob || !store.wasSeenIn(digest, repository)) return undefined
     return { size: blob.size, mediaType: blob.mediaType ?? 'application/octet-stream' }
   }
 }

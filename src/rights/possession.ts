@@ -44,6 +44,8 @@ const lookMs = 20
 const mostTold = 16
 /** Owners of one registry: whichever of its repositories is asked for, one of them is another. */
 const mostOfOne = 2
+/** A word of long ago ends by itself: within so long that is noticed. */
+const ownersMs = 10 * 60_000
 const mostProven = 20_000
 const mostSaid = 50_000
 
@@ -53,6 +55,8 @@ export class Possession {
   readonly #brought = lru<Digest, Repository>(50_000)
   /** Of which another node said that they keep it private. */
   readonly #told = lru<Digest, readonly Repository[]>(50_000)
+  /** Found out once: a layer that many images have in common is of thousands of repositories. */
+  readonly #owners = lru<Digest, Owners>(10_000)
   readonly #proven = lru<string, true>(mostProven)
   /** The registry said that the repository has it. */
   readonly #said = lru<string, true>(mostSaid)
@@ -66,14 +70,29 @@ export class Possession {
 
   /** Private repositories that have it: one of each registry, then a second one. */
   owners(digest: Digest): Repository[] {
-    const brought = this.#brought.get(digest)
-    const known = this.#o.store.repositoriesOf(digest)
-    const owners: [Repository[], Repository[]] = [[], []]
-    for (const repository of brought ? [brought, ...known] : known) {
-      const of = owners.flat().filter(({ registry }) => registry === repository.registry)
-      if (isNews(repository, of) && !this.#o.isPublic(repository)) owners[of.length]?.push(repository)
+    const now = this.#o.clock.now()
+    let owners = this.#owners.get(digest)
+    if (!owners || owners.until <= now) {
+      owners = { ranks: [[], []], until: now + ownersMs }
+      this.#owners.set(digest, owners)
+      const brought = this.#brought.get(digest)
+      if (brought) this.seen(digest, brought)
+      for (const repository of this.#o.store.repositoriesOf(digest)) this.seen(digest, repository)
     }
-    return owners.flat()
+    return owners.ranks.flat().filter((repository) => !this.#o.isPublic(repository))
+  }
+
+  /** The store knows now that it is of that repository. */
+  seen(digest: Digest, repository: Repository): void {
+    const { ranks } = this.#owners.get(digest) ?? {}
+    const of = ranks?.flat().filter(({ registry }) => registry === repository.registry)
+    if (!ranks || !of || !isNews(repository, of) || this.#o.isPublic(repository)) return
+    ranks[of.length]?.push(repository)
+  }
+
+  /** Another repository is public now, or one no more. */
+  publicityChanged(): void {
+    this.#owners.clear()
   }
 
   /** Another node has it from that private repository. False if that is no news, or more than one needs to know. */
@@ -114,7 +133,9 @@ export class Possession {
 
   /** The first name counts: a second one is a claim. */
   brought({ repository, digest }: Pick<Location, 'repository' | 'digest'>): void {
-    if (!this.#brought.has(digest)) this.#brought.set(digest, repository)
+    if (this.#brought.has(digest)) return
+    this.#brought.set(digest, repository)
+    this.seen(digest, repository)
   }
 
   /**
@@ -241,6 +262,13 @@ export class Possession {
   #question({ repository, reference }: Named & { readonly reference: Digest }, asker: Asker | undefined): string {
     return `${asker === undefined ? 'nobody' : this.#o.nameOf(asker)} ${keyOf(repository, reference)}`
   }
+}
+
+interface Owners {
+  /** One of each registry, and a second one. */
+  readonly ranks: readonly [Repository[], Repository[]]
+  /** Clock time. */
+  readonly until: number
 }
 
 type Where = Pick<Named, 'repository'> & { readonly reference: Digest }

@@ -179,7 +179,9 @@ export interface BlobStore {
 
   /** Records that `repository` is known to contain the blob. */
   seenIn(digest: Digest, repository: Repository): void
+  /** The latest first. A layer that many images have in common may have thousands. */
   repositoriesOf(digest: Digest): Repository[]
+  wasSeenIn(digest: Digest, repository: Repository): boolean
 
   /** Wall time in ms at which the source last gave something of the repository to `holder`. */
   granted(repository: Repository, holder: GrantHolder): number | undefined

@@ -164,6 +164,10 @@ export class Catalog {
     return this.#sql.sightings.all(digest)
   }
 
+  wasSeenIn(digest: Digest, { registry, name }: Repository): boolean {
+    return this.#sql.sighting.get(digest, registry, name) !== null
+  }
+
   granted({ registry, name }: Repository, holder: GrantHolder): number | undefined {
     return this.#sql.getGrant.get(registry, name, holder)?.at
   }
@@ -440,6 +444,9 @@ function statements(db: Database) {
     see: db.query('INSERT OR REPLACE INTO seen_in (digest, registry, repository, seen_at) VALUES (?, ?, ?, ?)'),
     sightings: db.query<Repository, [string]>(
       'SELECT registry, repository AS name FROM seen_in WHERE digest = ? ORDER BY seen_at DESC, registry, repository',
+    ),
+    sighting: db.query<{ seen: 1 }, [string, string, string]>(
+      'SELECT 1 AS seen FROM seen_in WHERE digest = ? AND registry = ? AND repository = ?',
     ),
     pruneSightings: db.query('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
     getGrant: db.query<{ at: number }, [string, string, string]>(

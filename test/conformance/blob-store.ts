@@ -393,6 +393,14 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       for (const each of [repository, other, repository]) store.seenIn(digest, each)
       expect(store.repositoriesOf(digest)).toHaveLength(2)
       expect(store.repositoriesOf(digest)).toContainEqual(repository)
+      const near = [repositoryOf('ghcr.io', 'debian'), repositoryOf('ghcr.io', 'org/app2')]
+      expect([repository, other, ...near].map((each) => store.wasSeenIn(digest, each))).toEqual([
+        true,
+        true,
+        false,
+        false,
+      ])
+      expect(store.wasSeenIn(sample(11).digest, repository)).toBe(false)
 
       expect(store.granted(repository, 'anyone')).toBeUndefined()
       store.setGranted(repository, 'anyone', 7)

@@ -175,6 +175,10 @@ export class MemoryStore implements BlobStore {
     return [...(this.#seen.get(digest)?.values() ?? [])].map(({ registry, name }) => ({ registry, name }))
   }
 
+  wasSeenIn(digest: Digest, repository: Repository): boolean {
+    return this.#seen.get(digest)?.has(formatRepository(repository)) ?? false
+  }
+
   granted(repository: Repository, holder: GrantHolder): number | undefined {
     return this.#grants.get(`${holder} ${formatRepository(repository)}`)
   }
