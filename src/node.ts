@@ -261,6 +261,8 @@ export async function startNode(settings: Settings, ending?: AbortSignal): Promi
       busy: () => !swarm.idle || seeder.uploads > 0,
       placeOf: (digest) => swarm.find(digest)?.location.repository,
       contains: (repository, digest) => rights.contains(repository, [digest]),
+      owners: (digest) => rights.owners(digest),
+      owned: (digest, repositories) => rights.owned(digest, repositories),
       stored,
     })
     parted.onChanged(lazy.heard)

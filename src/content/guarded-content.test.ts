@@ -19,6 +19,7 @@ const v1 = parseTag('v1')
 const signal = new AbortController().signal
 const layer = Buffer.from('a layer of the private image')
 const foreign = Buffer.from('a layer of another image, which this one names as kept elsewhere')
+const linked = Buffer.from('another one, with a URL')
 
 const ann = visitorOf(`Basic ${Buffer.from('ann:open').toString('base64')}`, async () => false)
 const stranger = visitorOf(undefined, async () => false)
@@ -45,6 +46,10 @@ beforeEach(() => {
   const layers = [
     part(layerDigest, layer, 'application/vnd.oci.image.layer.v1.tar'),
     part(content.addBlob({ bytes: foreign }), foreign, 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'),
+    {
+      ...part(content.addBlob({ bytes: linked }), linked, 'application/vnd.docker.image.rootfs.diff.tar.gzip'),
+      urls: ['https://elsewhere.example/layer'],
+    },
   ]
   const image = { mediaType: manifestTypes.ociManifest, config: { digest: config, size: 2 }, layers }
   manifest = content.addManifest('ghcr.io/org/app', Buffer.from(JSON.stringify(image)), 'v1')
@@ -152,9 +157,42 @@ describe('a layer', () => {
     await as(stranger).manifest(app, v1)
     expect(store.repositoriesOf(manifest)).toEqual([app])
     expect(store.repositoriesOf(layerDigest)).toEqual([app])
-    expect(store.repositoriesOf(digestOf(foreign))).toEqual([])
-    door.absent.add(digestOf(foreign))
-    expect(await codeOf(as(stranger).open(app, digestOf(foreign)))).toBe('no-blob')
+    for (const digest of [digestOf(foreign), digestOf(linked)]) {
+      expect(store.repositoriesOf(digest)).toEqual([])
+      door.absent.add(digest)
+      expect(await codeOf(as(stranger).open(app, digest))).toBe('no-blob')
+    }
+  })
+
+  test('of a private repository is not given by the name of another one whose manifest lists it', async () => {
+    door.let(app, 'ann')
+    await as(ann).manifest(app, v1)
+    const hers = repositoryOf('ghcr.io', 'mallory/x')
+    door.let(hers, 'mallory')
+    const mallory = visitorOf(`Basic ${Buffer.from('mallory:x').toString('base64')}`, async () => false)
+    const listing = { mediaType: manifestTypes.ociManifest, layers: [{ digest: layerDigest, size: layer.length }] }
+    content.addManifest('ghcr.io/mallory/x', Buffer.from(JSON.stringify(listing)), 'v1')
+    expect((await as(mallory).manifest(hers, v1)).bytes).toBeDefined()
+    door.absent.add(layerDigest)
+    expect(await codeOf(as(mallory).stat(hers, layerDigest))).toBe('no-blob')
+    expect(await codeOf(as(mallory).open(hers, layerDigest))).toBe('no-blob')
+    door.absent.clear()
+    clock.advance(10_000)
+    expect(await codeOf(as(mallory).open(hers, layerDigest))).toBe('given')
+  })
+
+  test('is asked for once where two private repositories have it, and neither its manifest nor its config', async () => {
+    const same = repositoryOf('ghcr.io', 'org/same')
+    for (const repository of [app, same]) door.let(repository, 'ann')
+    const { bytes } = await as(ann).manifest(app, v1)
+    content.addManifest('ghcr.io/org/same', bytes, 'v1')
+    await as(ann).manifest(same, v1)
+    for (let i = 0; i < 3; i++) expect(await codeOf(as(ann).open(same, layerDigest))).toBe('given')
+    expect(door.asked).toEqual([
+      'ann ghcr.io/org/app v1',
+      'ann ghcr.io/org/same v1',
+      `ann ghcr.io/org/same ${layerDigest}`,
+    ])
   })
 
   test('of a manifest that was refused becomes part of nothing', async () => {

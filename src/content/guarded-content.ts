@@ -1,7 +1,7 @@
 /** {@link Content} for one client: the same, once it is known that the client could have it from the source. */
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { contentsOf, isElsewhere } from '../oci/media.ts'
+import { contentsOf, isLookedFor } from '../oci/media.ts'
 import { formatRepository, type Repository, type Tag } from '../oci/reference.ts'
 import { refusedBy } from '../rights/outcomes.ts'
 import type { Rights } from '../rights/rights.ts'
@@ -39,10 +39,12 @@ export class GuardedContent implements Content {
     const proof = isDigest(reference) ? undefined : opening
     const asker = await unlessAborted(rights.admit(this.#visitor, named, proof), signal)
     const manifest = await this.#given(opening, open)
+    const found = { ...named, reference: manifest.digest }
+    if (!isDigest(reference)) rights.said(found)
     // A tag may point to what is not of its registry.
-    await unlessAborted(rights.settle({ ...named, reference: manifest.digest }, asker), signal)
+    await unlessAborted(rights.settle(found, asker), signal)
     const { manifests, blobs } = contentsOf(manifest.bytes)
-    const parts = [...manifests, ...blobs].filter(({ mediaType }) => !isElsewhere(mediaType))
+    const parts = [...manifests, ...blobs].filter(isLookedFor)
     rights.contains(repository, [manifest.digest, ...parts.map(({ digest }) => digest)])
     return manifest
   }

@@ -6,7 +6,7 @@
 import { type Clock, pause } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { contentsOf, isElsewhere } from '../oci/media.ts'
+import { contentsOf, isLookedFor } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location, Passed, Resolved, Source, Stat } from '../source/source.ts'
@@ -16,7 +16,7 @@ import type { BlobReader, BlobStat, Content, Manifest, Wanted } from './content.
 export interface HomeContentOptions {
   readonly content: Content
   readonly home: Pick<Source, 'resolve' | 'stat' | 'pass'>
-  readonly store: Pick<BlobStore, 'find' | 'tag' | 'setTag' | 'seenIn' | 'repositoriesOf'>
+  readonly store: Pick<BlobStore, 'find' | 'tag' | 'setTag' | 'seenIn' | 'wasSeenIn'>
   /** Anybody may read the repository. */
   readonly open: (repository: Repository) => void
   /** Somebody is about to be told that it is there, and may rely on it. @throws {Failure} if nobody should */
@@ -45,7 +45,7 @@ export class HomeContent implements Content {
     const { bytes } = await content.manifest(repository, digest, signal)
     const { manifests, blobs } = contentsOf(bytes)
     store.seenIn(digest, repository)
-    for (const part of [...manifests, ...blobs]) if (!isElsewhere(part.mediaType)) store.seenIn(part.digest, repository)
+    for (const part of [...manifests, ...blobs]) if (isLookedFor(part)) store.seenIn(part.digest, repository)
     return { digest, mediaType, bytes }
   }
 
@@ -115,8 +115,7 @@ export class HomeContent implements Content {
   #known({ repository, digest }: Location): Stat | undefined {
     const { store } = this.#o
     const blob = store.find(digest)
-    const same = ({ registry, name }: Repository) => registry === repository.registry && name === repository.name
-    if (!blob || !store.repositoriesOf(digest).some(same)) return undefined
+    if (!blob || !store.wasSeenIn(digest, repository)) return undefined
     return { size: blob.size, mediaType: blob.mediaType ?? 'application/octet-stream' }
   }
 }

@@ -19,7 +19,7 @@ import type { ResolveReply } from '../wire/messages.ts'
 import type { Outbound } from '../wire/wire.ts'
 
 export interface PartsOptions {
-  readonly store: Pick<BlobStore, 'find' | 'repositoriesOf'>
+  readonly store: Pick<BlobStore, 'find' | 'wasSeenIn'>
   readonly source: Pick<Source, 'stat'>
   readonly membership: Pick<Membership, 'self'>
   readonly outbound: Pick<Outbound, 'resolve'>
@@ -100,10 +100,8 @@ export class Parts {
       } catch (error) {
         const { code } = Failure.from(error)
         const blob = store.find(digest)
-        const seen = store
-          .repositoriesOf(digest)
-          .some(({ registry, name }) => registry === repository.registry && name === repository.name)
-        if (!known && seen && blob) known = { size: blob.size, mediaType: blob.mediaType ?? '', at: 0 }
+        if (!known && blob && store.wasSeenIn(digest, repository))
+          known = { size: blob.size, mediaType: blob.mediaType ?? '', at: 0 }
         if (!known || (code !== 'unavailable' && code !== 'too-many')) throw error
       }
     }

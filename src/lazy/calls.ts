@@ -6,7 +6,7 @@ import type { Repository } from '../oci/reference.ts'
 import { digestSchema as digest } from '../oci/schemas.ts'
 import { mostBlobBytes } from '../piece/layout.ts'
 import type { Call } from '../wire/calls.ts'
-import { repositorySchema } from '../wire/messages.ts'
+import { mostPrivate, repositorySchema } from '../wire/messages.ts'
 import { mostReads } from './reads.ts'
 import { type IndexStatement, mostIndexBytes } from './statement.ts'
 
@@ -34,8 +34,11 @@ const made = z.object({
 /** Of all whom a node has banned, so many. */
 export const mostNot = 16
 
+/** With the private repositories that have the layer: who fetches its index alone is told of them nowhere else. */
+const madeOfWhom = made.extend({ private: z.array(repositorySchema).max(mostPrivate).exactOptional() })
+
 export type IndexReply =
-  | z.infer<typeof made>
+  | z.infer<typeof madeOfWhom>
   /** Bytes that were gone through, of those that have to be: the layer comes, and is read. */
   | { readonly state: 'making'; readonly done: number; readonly total: number }
   /** `final`: nobody can; else this seed does not, and another one may. */
@@ -60,7 +63,7 @@ export const indexCall: Call<IndexAsked, IndexReply> = {
     not: z.array(nodeIdSchema).max(mostNot).exactOptional(),
   }),
   reply: z.discriminatedUnion('state', [
-    made,
+    madeOfWhom,
     z.object({ state: z.literal('making'), done: bytes, total: bytes }),
     z.object({ state: z.literal('cannot'), reason, final: z.boolean() }),
     z.object({ state: z.literal('none') }),

@@ -10,6 +10,7 @@ import { rendezvous } from '../cluster/rendezvous.ts'
 import { Failure } from '../failure.ts'
 import { lru } from '../lru.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location } from '../source/source.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
@@ -24,6 +25,8 @@ export interface FindingDeps extends Omit<Believing, 'isSeed'> {
   readonly swarm: Fetching
   readonly membership: Pick<Membership, 'self' | 'withMode' | 'find' | 'doubt' | 'onLeave'>
   readonly outbound: Pick<Outbound, 'call' | 'session'>
+  /** A node that has it says that these private repositories have it. */
+  readonly owned: (digest: Digest, repositories: readonly Repository[]) => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -83,7 +86,7 @@ export class Finding {
     not: readonly NodeId[],
     signal: AbortSignal,
   ): Promise<Answer | { readonly state: 'doubted'; readonly signer: NodeId } | undefined> {
-    const { outbound, membership, clock, log } = this.#d
+    const { outbound, membership, owned, clock, log } = this.#d
     try {
       const reply = await outbound.call(owner, indexCall, {
         ...{ repository, layer: digest, make },
@@ -95,7 +98,10 @@ export class Finding {
       const lied = not.includes(signer)
       if (!lied && !this.#isSeed(signer)) await pause(clock, acquaintedMs, signal)
       const doubt = lied ? 'who signed it is not believed here' : this.doubt(statement, digest)
-      if (doubt === undefined) return { state: 'made', statement }
+      if (doubt === undefined) {
+        owned(digest, reply.private ?? [])
+        return { state: 'made', statement }
+      }
       const about = { seed: owner.id, layer: digest, signer, doubt }
       log.info('what a seed says of the index of a layer is not believed', about)
       if (lied) return undefined

@@ -6,6 +6,7 @@ import { diffIdOf, indexTextOf, type LazyNode, LazyNodes, repository } from '../
 import { Identity } from '../cluster/identity.ts'
 import { rendezvous } from '../cluster/rendezvous.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
+import { repositoryOf } from '../oci/reference.ts'
 import { silentLog } from '../telemetry/log.ts'
 import { indexCall, madeCall, replyOf } from './calls.ts'
 import type { Found } from './indexes.ts'
@@ -61,6 +62,26 @@ describe('the index of a layer', () => {
     expect(node.maker.made).toHaveLength(1)
     expect(nodes.sourceReads).toEqual([location.digest])
     expect(node.store.repositoriesOf((found as { statement: { index: Digest } }).statement.index)).toEqual([repository])
+  })
+
+  test('comes with the private repositories that have the layer, or from a seed that does not say so the index', async () => {
+    const seed = await nodes.add(['seed'])
+    const location = nodes.publish(layer)
+    const { statement } = (await indexed(seed, location)) as { statement: IndexStatement }
+    const [hers, other] = [repositoryOf('corp.example', 'org/private'), repositoryOf('corp.example', 'org/other')]
+    seed.owners.set(location.digest, [hers])
+    seed.owners.set(statement.index, [hers, other])
+    const peer = await nodes.add(['peer'])
+    await indexed(peer, location)
+    expect(peer.owners.get(location.digest)).toEqual([hers, other])
+    seed.owners.clear()
+    const last = await nodes.add(['peer'])
+    last.owners.set(statement.index, [other])
+    await indexed(last, location)
+    expect(last.owners.get(location.digest)).toEqual([other])
+    last.owners.delete(location.digest)
+    await indexed(last, location)
+    expect(last.owners.get(location.digest)).toEqual([other])
   })
 
   test('is made once for a cluster of which sixteen nodes ask at once, and comes to each of them as a blob', async () => {

@@ -10,13 +10,14 @@ import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import type { LayerIndexSetting } from '../config/settings.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, hexOf } from '../oci/digest.ts'
-import type { Repository } from '../oci/reference.ts'
+import { formatRepository, type Repository } from '../oci/reference.ts'
 import { unlessAborted } from '../source/retry.ts'
 import type { Location } from '../source/source.ts'
 import type { BlobStore } from '../store/blob-store.ts'
 import type { Bans } from '../swarm/bans.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { mostPrivate } from '../wire/messages.ts'
 import type { Outbound } from '../wire/wire.ts'
 import { type IndexAsked, type IndexReply, madeCall, mostNot, replyOf } from './calls.ts'
 import { Finding } from './finding.ts'
@@ -44,6 +45,10 @@ export interface IndexesDeps {
   readonly ordered: (location: Location) => void
   /** The repository has it, as a matter of course. */
   readonly contains: (repository: Repository, digest: Digest) => void
+  /** Private repositories that have it. */
+  readonly owners: (digest: Digest) => readonly Repository[]
+  /** Says so of it: whoever is given the index of a layer has to be one who may have the layer. */
+  readonly owned: (digest: Digest, repositories: readonly Repository[]) => void
   /** A blob has become whole here without a transfer. Resolves when those were told who name its holders. */
   readonly stored: (digest: Digest) => Promise<void>
   readonly clock: Clock
@@ -93,6 +98,14 @@ export class LayerIndexes {
    * @throws {Failure} `unsupported` when it has none and why; `unavailable` when nobody who would know can be asked
    */
   async index(location: Location, anew: boolean, signal: AbortSignal): Promise<Found> {
+    const found = await this.#index(location, anew, signal)
+    const { owners, owned } = this.#d
+    // Where the seed that was asked does not say whose the layer is: it came with the index, now or long ago.
+    if (found.state === 'here') owned(location.digest, owners(found.statement.index))
+    return found
+  }
+
+  async #index(location: Location, anew: boolean, signal: AbortSignal): Promise<Found> {
     const { digest } = location
     const statement = await this.#holdings.here(digest, anew)
     if (statement) return { state: 'here', statement }
@@ -119,7 +132,10 @@ export class LayerIndexes {
     const { setting, membership, ledger, clock } = this.#d
     const here = await this.#holdings.here(layer, false)
     // Who asks may know better whom to believe: this node then looks for itself.
-    if (here && (here.signer === membership.self.id || !not.includes(here.signer))) return replyOf(here)
+    if (here && (here.signer === membership.self.id || !not.includes(here.signer))) {
+      const of = this.#ownersOf(here)
+      return { ...replyOf(here), ...(of.length > 0 ? { private: of } : {}) }
+    }
     const under = this.#making.of(layer)
     if (under) return { state: 'making', ...under }
     const known = ledger.unindexed(layer)
@@ -135,6 +151,12 @@ export class LayerIndexes {
       if (failure.code === 'unsupported') return { state: 'cannot', reason: failure.message, final: true }
       return without(failure.message)
     }
+  }
+
+  /** Those of the index too: this node may have it without anything of the layer. */
+  #ownersOf({ layer, index }: IndexStatement): Repository[] {
+    const all = [layer, index].flatMap((digest) => this.#d.owners(digest))
+    return [...new Map(all.map((each) => [formatRepository(each), each])).values()].slice(0, mostPrivate)
   }
 
   /** `sender`, a seed that does not own the layer, has made its index. @throws {Failure} `bad-request` if it is not believed */

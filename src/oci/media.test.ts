@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import {
   acceptManifests,
   contentsOf,
+  isLookedFor,
   looksLikeManifest,
   manifestTypes,
   maxManifestBytes,
@@ -38,6 +39,20 @@ describe('contents', () => {
     const { manifests, blobs } = contentsOf(bytes({ mediaType: manifestTypes.ociIndex, manifests: [layer, config] }))
     expect(manifests).toEqual([])
     expect(blobs.map((blob) => blob.digest.slice(7, 8))).toEqual(['1', '2'])
+  })
+
+  test('say whether a registry looks for them, which Go reads in any case', () => {
+    const layers = [
+      descriptor('1'),
+      { ...descriptor('2'), mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar' },
+      { ...descriptor('3'), urls: ['https://elsewhere.example'] },
+      { ...descriptor('4'), urls: [], URLs: ['https://elsewhere.example'] },
+      { ...descriptor('5'), url\u017f: ['https://elsewhere.example'] },
+      { ...descriptor('6'), urls: [] },
+      { ...descriptor('7'), urls: null },
+    ]
+    const looked = contentsOf(bytes({ layers })).blobs.filter(isLookedFor)
+    expect(looked.map((blob) => blob.digest.slice(7, 8))).toEqual(['1', '6', '7'])
   })
 
   test('of an index that does not say what it lists are manifests', () => {

@@ -21,6 +21,8 @@ export interface Descriptor {
   readonly mediaType: string
   /** `linux/amd64`, `linux/arm64/v8`; only in an index. */
   readonly platform?: string
+  /** It names places other than the registry to have it from. */
+  readonly urls?: true
 }
 
 export interface Contents {
@@ -33,6 +35,11 @@ export interface Contents {
 /** Layers that are fetched from elsewhere than the registry, which does not check that it has what a manifest says. */
 export function isElsewhere(mediaType: string): boolean {
   return /foreign|nondistributable/.test(mediaType)
+}
+
+/** Whether a registry looks if it has it when it takes a manifest: distribution does not for what has `urls`, of any type. */
+export function isLookedFor({ mediaType, urls }: Descriptor): boolean {
+  return !urls && !isElsewhere(mediaType)
 }
 
 /** Nobody asks for these any more, but an old index may list some. */
@@ -86,7 +93,20 @@ function descriptorOf(value: unknown): Descriptor | undefined {
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined
   const mediaType = typeof record.mediaType === 'string' ? record.mediaType.slice(0, 255) : 'application/octet-stream'
   const platform = platformOf(asRecord(record.platform))
-  return { digest: record.digest, size, mediaType, ...(platform ? { platform } : {}) }
+  return {
+    digest: record.digest,
+    size,
+    mediaType,
+    ...(platform ? { platform } : {}),
+    ...(hasUrls(record) ? { urls: true } : {}),
+  }
+}
+
+/** In whatever case: so Go reads them, in which registries are written. */
+function hasUrls(record: Record<string, unknown>): boolean {
+  return Object.entries(record).some(([name, urls]) => {
+    return /^urls$/iu.test(name) && urls !== null && !(Array.isArray(urls) && urls.length === 0)
+  })
 }
 
 function platformOf(record: Record<string, unknown> | undefined): string | undefined {

@@ -33,6 +33,8 @@ function setUp({ lazy: has = true } = {}) {
         signature: new Uint8Array(),
       },
     } as Found | Failure,
+    /** Why the client may not have the layer, as it turns out while its index is looked for. */
+    learned: undefined as Failure | undefined,
     anew: [] as boolean[],
     reads: [] as number[],
   }
@@ -43,6 +45,7 @@ function setUp({ lazy: has = true } = {}) {
       index: async (_: object, anew: boolean) => {
         state.anew.push(anew)
         if (state.found instanceof Failure) throw state.found
+        if (state.learned) content.stat = () => Promise.reject(state.learned)
         return state.found
       },
     },
@@ -94,6 +97,14 @@ describe('the index of a layer', () => {
     const { get, state } = setUp()
     expect((await get('index', { 'cache-control': 'no-cache' })).status).toBe(200)
     expect(state.anew).toEqual([true])
+  })
+
+  test('is not given to whom the layer turns out not to be for while it is looked for', async () => {
+    const { get, state } = setUp()
+    state.learned = new Failure('no-blob', 'that registry does not have it')
+    const response = await get('index')
+    expect(response.headers.get('shoal-index-digest')).toBeNull()
+    expect(await errorOf(response)).toBe('404 BLOB_UNKNOWN: that registry does not have it')
   })
 
   test('that is being made is a 202 with how far that is', async () => {

@@ -57,6 +57,8 @@ export async function answerLazy(exchange: Exchange, request: LazyRequest, servi
   // Who has found that what it was given is wrong says so.
   const anew = /\bno-cache\b/.test(exchange.header('cache-control') ?? '')
   const found = await lazy.indexes.index({ repository, kind: 'blob', digest: layer }, anew, exchange.signal)
+  // Whose the layer is may be known only now.
+  await admitted(exchange, request, services)
   if (found.state === 'making') return json(exchange, 202, found, { 'retry-after': '1' })
   const { index, signer } = found.statement
   const headers = { 'shoal-index-digest': index, 'shoal-index-signer': signer }

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'bun:test'
+import { beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { FakeDoor } from '../../test/fakes/door.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
@@ -48,6 +48,18 @@ beforeEach(async () => {
   options = { store, door, clock, random: seededRandom(3), isPublic, nameOf, inquire }
   possession = new Possession(options)
 })
+/** As rights say it. */
+function see(of: Digest, repository: Repository): void {
+  store.seenIn(of, repository)
+  possession.seen(of, repository)
+}
+
+/** From now on that registry gives what it has to anyone, and no other one. */
+function publish(...repositories: Repository[]): void {
+  open = repositories
+  possession.publicityChanged()
+}
+
 const outcome = (asker: Asker | undefined) =>
   possession.prove(named(evil), asker).then(
     () => 'shown',
@@ -57,27 +69,39 @@ const outcome = (asker: Asker | undefined) =>
 describe('what a registry gives', () => {
   test('is not questioned where nothing else is known of it', () => {
     expect(possession.disputed(named(evil))).toBe(false)
-    store.seenIn(digest, evil)
+    see(digest, evil)
     expect(possession.disputed(named(evil))).toBe(false)
   })
 
   test('is not questioned where another gave it to anyone', () => {
-    open = [hers]
-    store.seenIn(digest, hers)
+    publish(hers)
+    see(digest, hers)
     expect(possession.disputed(named(evil))).toBe(false)
   })
 
-  test('is not questioned within the registry, which keeps its repositories apart itself', () => {
-    store.seenIn(digest, hers)
-    expect(possession.disputed(named(other))).toBe(false)
+  test('is questioned within the registry until that has said that the repository has it too', () => {
+    see(digest, hers)
+    expect([possession.disputed(named(hers)), possession.disputed(named(other))]).toEqual([false, true])
+    see(digest, other)
+    expect([possession.disputed(named(hers)), possession.disputed(named(other))]).toEqual([true, true])
+    possession.said(named(other))
+    expect([possession.disputed(named(hers)), possession.disputed(named(other))]).toEqual([true, false])
+    publish(hers)
+    expect(possession.disputed(named(hers))).toBe(false)
+  })
+
+  test('is questioned by another registry also once it has only said so', () => {
+    see(digest, hers)
+    possession.said(named(evil))
+    expect(possession.disputed(named(evil))).toBe(true)
   })
 
   test('is questioned where it is of a private repository of another, also when both have listed it', () => {
-    store.seenIn(digest, hers)
+    see(digest, hers)
     expect(possession.disputed(named(evil))).toBe(true)
-    store.seenIn(digest, evil)
+    see(digest, evil)
     expect(possession.disputed(named(evil))).toBe(true)
-    open = [evil]
+    publish(evil)
     expect(possession.disputed(named(hers))).toBe(false)
   })
 
@@ -85,36 +109,69 @@ describe('what a registry gives', () => {
     possession.brought({ repository: hers, digest })
     expect(possession.disputed(named(evil))).toBe(true)
     expect(possession.disputed(named(hers))).toBe(false)
-    open = [hers]
+    publish(hers)
     expect(possession.disputed(named(evil))).toBe(false)
   })
 
   test('is questioned by digest; a tag is of its registry', () => {
-    store.seenIn(digest, hers)
+    see(digest, hers)
     expect(possession.disputed({ repository: evil, kind: 'manifest', reference: parseTag('v1') })).toBe(false)
   })
 })
 
-describe('what other nodes say of private repositories', () => {
-  test('is passed on, one of each registry, and nothing that is for anyone', () => {
+describe('whose it is', () => {
+  const repositories = Array.from({ length: 3000 }, (_, i) => repositoryOf('corp.example', `org/app${i}`))
+
+  test('is looked up once where thousands of repositories have it, and what is learned later counts at once', () => {
+    for (const repository of repositories) store.seenIn(digest, repository)
+    const looked = spyOn(store, 'repositoriesOf')
+    for (let i = 0; i < 100; i++) expect(possession.disputed(named(repositories[i]!))).toBe(true)
+    expect(possession.owners(digest)).toEqual(repositories.slice(0, 2))
+    see(digest, evil)
     const mirror = repositoryOf('mirror.example', 'org/private')
-    for (const repository of [hers, other, evil]) store.seenIn(digest, repository)
     possession.brought({ repository: mirror, digest })
-    open = [evil]
-    expect(possession.owners(digest).map(({ registry }) => registry)).toEqual(['mirror.example', 'corp.example'])
+    expect(possession.owners(digest)).toEqual([repositories[0]!, evil, mirror, repositories[1]!])
+    expect(looked).toHaveBeenCalledTimes(1)
   })
 
-  test('is news once for each registry, and of so many registries only', () => {
-    expect([possession.told(digest, hers), possession.told(digest, other)]).toEqual([true, false])
+  test('is looked up again when a repository has become public, or is one no more, and once in a while', () => {
+    for (const repository of [hers, evil]) store.seenIn(digest, repository)
+    expect(possession.owners(digest)).toEqual([hers, evil])
+    publish(evil)
+    expect(possession.owners(digest)).toEqual([hers])
+    publish()
+    expect(possession.owners(digest)).toEqual([hers, evil])
+    publish(evil)
+    expect(possession.owners(digest)).toEqual([hers])
+    open = []
+    clock.advance(10 * 60_000)
+    expect(possession.owners(digest)).toEqual([hers, evil])
+  })
+})
+
+describe('what other nodes say of private repositories', () => {
+  test('is passed on, one of each registry and then a second one, and nothing that is for anyone', () => {
+    const mirror = repositoryOf('mirror.example', 'org/private')
+    const third = repositoryOf('corp.example', 'org/third')
+    for (const repository of [hers, other, third, evil, mirror]) see(digest, repository)
+    possession.brought({ repository: mirror, digest })
+    publish(evil)
+    expect(possession.owners(digest)).toEqual([mirror, hers, other])
+  })
+
+  test('is news of two repositories of each registry, and of so many only', () => {
+    const third = repositoryOf('corp.example', 'org/third')
+    const news = [hers, hers, other, third].map((repository) => possession.told(digest, repository))
+    expect(news).toEqual([true, false, true, false])
     const told = Array.from({ length: 100 }, (_, i) => possession.told(digest, repositoryOf(`r${i}.example`, 'x')))
-    expect(told.filter(Boolean)).toHaveLength(15)
+    expect(told.filter(Boolean)).toHaveLength(14)
   })
 
   test('makes what is read by the name of another registry doubtful, until that has shown it', async () => {
     expect(possession.doubtful(named(evil))).toBe(false)
     possession.told(digest, hers)
-    store.seenIn(digest, hers)
-    expect([possession.doubtful(named(evil)), possession.doubtful(named(other))]).toEqual([true, false])
+    see(digest, hers)
+    expect([evil, other, hers].map((each) => possession.doubtful(named(each)))).toEqual([true, true, false])
     await store.put({ digest, kind: 'blob' }, bytes)
     door.has.set(`evil.example/x/y ${digest}`, bytes)
     expect(await outcome('anyone')).toBe('shown')
@@ -125,7 +182,7 @@ describe('what other nodes say of private repositories', () => {
 describe('what is questioned', () => {
   beforeEach(async () => {
     await store.put({ digest, kind: 'blob' }, bytes)
-    store.seenIn(digest, hers)
+    see(digest, hers)
     door.listed = []
   })
 
@@ -297,5 +354,68 @@ describe('what is questioned', () => {
     await store.remove(digest)
     expect(await outcome('anyone')).toBe('unavailable')
     expect(door.asked).toEqual([])
+  })
+})
+
+describe('what is questioned within its registry', () => {
+  const prove = (asker: Asker | undefined) =>
+    possession.prove(named(other), asker).then(
+      () => 'said',
+      (error) => Failure.from(error).code,
+    )
+  beforeEach(() => {
+    see(digest, hers)
+    door.let(other, 'ann', 'node')
+  })
+
+  test('is given once the registry says that the repository has it, without being compared', async () => {
+    expect(await prove('node')).toBe('said')
+    expect(door.asked).toEqual([`node corp.example/org/other ${digest}`])
+    expect(possession.disputed(named(other))).toBe(false)
+  })
+
+  test('is given once it has said so to a scheduler, and then it is not asked from here', async () => {
+    said = true
+    expect(await prove('node')).toBe('said')
+    expect([door.asked, possession.disputed(named(other))]).toEqual([[], false])
+  })
+
+  test('is not given where it is nowhere but in a manifest, and it is asked rarely', async () => {
+    door.absent.add(digest)
+    for (let i = 0; i < 5; i++) expect(await prove('node')).toBe('no-blob')
+    expect(door.asked).toHaveLength(1)
+    clock.advance(10_000)
+    expect(await prove('anyone')).toBe('denied')
+    expect(possession.disputed(named(other))).toBe(true)
+  })
+
+  test('is given while the registry cannot be asked, which is tried once in a while', async () => {
+    door.failure = down
+    for (let i = 0; i < 5; i++) expect(await prove('node')).toBe('said')
+    expect(door.asked).toHaveLength(1)
+    expect(possession.disputed(named(other))).toBe(true)
+    door.failure = new Failure('too-many', 'slower')
+    clock.advance(60_000)
+    expect(await prove('node')).toBe('too-many')
+  })
+
+  test('is given to whom the logins of another node let in once a scheduler has heard so', async () => {
+    expect(await prove(undefined)).toBe('unavailable')
+    said = true
+    expect(await prove(undefined)).toBe('said')
+  })
+
+  test('and by another registry as well has to be both said and shown', async () => {
+    await store.put({ digest, kind: 'blob' }, bytes)
+    see(digest, evil)
+    door.absent.add(digest)
+    expect(await prove('node')).toBe('no-blob')
+    door.absent.clear()
+    clock.advance(10_000)
+    expect(await prove('node')).toBe('no-blob')
+    door.has.set(`corp.example/org/other ${digest}`, bytes)
+    clock.advance(10_000)
+    expect(await prove('node')).toBe('said')
+    expect(possession.disputed(named(other))).toBe(false)
   })
 })

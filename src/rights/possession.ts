@@ -1,8 +1,12 @@
 /**
- * Whether a registry has what it says it has. Anybody can run one that claims every digest, in the list of a manifest,
- * behind a tag or asked directly, and ask this node for it by that name. So where content is known to be of a private
- * repository of one registry, and another says that it is its own as well, that other one has to show: bytes from a place
- * that it cannot know beforehand, which have to be those that are here.
+ * Whether a repository has what is said to be of it, where that is known to be of a private one.
+ *
+ * - Of another registry: anybody can run one that claims every digest, in the list of a manifest, behind a tag or asked
+ *   directly, and ask this node for it by that name. It has to show: bytes from a place that it cannot know beforehand,
+ *   which have to be those that are here.
+ * - Of the same registry: that keeps its repositories apart, but not what manifests say. distribution 2 gives an uploaded
+ *   layer that reads like a manifest as one, and has looked for nothing that it lists. So the registry has to have said
+ *   of the content itself that it is there.
  */
 
 import type { Clock, Random } from '../clock.ts'
@@ -17,7 +21,7 @@ import type { Blob, BlobStore, Span } from '../store/blob-store.ts'
 
 export interface PossessionOptions {
   readonly store: Pick<BlobStore, 'find' | 'repositoriesOf'>
-  readonly door: Pick<Door, 'shows' | 'takesLogins'>
+  readonly door: Pick<Door, 'admits' | 'shows' | 'takesLogins'>
   readonly clock: Clock
   readonly random: Random
   /** Whether anyone may have what is of the repository: its source gave something of it to anyone, or it is the cluster's own. */
@@ -38,15 +42,24 @@ const patienceMs = 5_000
 const lookMs = 20
 /** Of one digest. Anybody who is let into the cluster may tell. */
 const mostTold = 16
+/** Owners of one registry: whichever of its repositories is asked for, one of them is another. */
+const mostOfOne = 2
+/** A word of long ago ends by itself: within so long that is noticed. */
+const ownersMs = 10 * 60_000
 const mostProven = 20_000
+const mostSaid = 50_000
 
 export class Possession {
   readonly #o: PossessionOptions
   /** For whom content came here that no client of this node has asked for. */
   readonly #brought = lru<Digest, Repository>(50_000)
-  /** Registries of which another node said that they keep it private. */
-  readonly #told = lru<Digest, ReadonlySet<string>>(50_000)
+  /** Of which another node said that they keep it private. */
+  readonly #told = lru<Digest, readonly Repository[]>(50_000)
+  /** Found out once: a layer that many images have in common is of thousands of repositories. */
+  readonly #owners = lru<Digest, Owners>(10_000)
   readonly #proven = lru<string, true>(mostProven)
+  /** The registry said that the repository has it. */
+  readonly #said = lru<string, true>(mostSaid)
   /** Until when a question is not asked again: what it failed with, or nothing where the registry is believed. */
   readonly #settled = lru<string, { failure: Failure | undefined; until: number }>(4096)
   readonly #asking = new Map<string, Promise<void>>()
@@ -55,46 +68,78 @@ export class Possession {
     this.#o = options
   }
 
-  /** Private repositories that have it, one of each registry. */
+  /** Private repositories that have it: one of each registry, then a second one. */
   owners(digest: Digest): Repository[] {
-    const brought = this.#brought.get(digest)
-    const known = this.#o.store.repositoriesOf(digest)
-    const owners = new Map<string, Repository>()
-    for (const repository of brought ? [brought, ...known] : known) {
-      if (!owners.has(repository.registry) && !this.#o.isPublic(repository)) owners.set(repository.registry, repository)
+    const now = this.#o.clock.now()
+    let owners = this.#owners.get(digest)
+    if (!owners || owners.until <= now) {
+      owners = { ranks: [[], []], until: now + ownersMs }
+      this.#owners.set(digest, owners)
+      const brought = this.#brought.get(digest)
+      if (brought) this.seen(digest, brought)
+      for (const repository of this.#o.store.repositoriesOf(digest)) this.seen(digest, repository)
     }
-    return [...owners.values()]
+    return owners.ranks.flat().filter((repository) => !this.#o.isPublic(repository))
   }
 
-  /** Another node has it from a private repository there. False if that is no news, or more than one needs to know. */
-  told(digest: Digest, { registry }: Repository): boolean {
-    const told = this.#told.get(digest) ?? new Set<string>()
-    if (told.has(registry) || told.size >= mostTold) return false
-    this.#told.set(digest, new Set([...told, registry]))
+  /** The store knows now that it is of that repository. */
+  seen(digest: Digest, repository: Repository): void {
+    const { ranks } = this.#owners.get(digest) ?? {}
+    const of = ranks?.flat().filter(({ registry }) => registry === repository.registry)
+    if (!ranks || !of || !isNews(repository, of) || this.#o.isPublic(repository)) return
+    ranks[of.length]?.push(repository)
+  }
+
+  /** Another repository is public now, or one no more. */
+  publicityChanged(): void {
+    this.#owners.clear()
+  }
+
+  /** Another node has it from that private repository. False if that is no news, or more than one needs to know. */
+  told(digest: Digest, repository: Repository): boolean {
+    const told = this.#told.get(digest) ?? []
+    const of = told.filter(({ registry }) => registry === repository.registry)
+    if (!isNews(repository, of) || told.length >= mostTold) return false
+    this.#told.set(digest, [...told, repository])
     return true
+  }
+
+  /** The registry said, to this node or a scheduler, that the repository has it. */
+  said({ repository, reference }: Where): void {
+    this.#said.set(keyOf(repository, reference), true)
   }
 
   /** As {@link disputed}, for what came up since the client was let in; costs little where nothing did. */
   doubtful(named: Named): boolean {
     const { repository, reference } = named
     const told = isDigest(reference) ? this.#told.get(reference) : undefined
-    if (!told || (told.size === 1 && told.has(repository.registry))) return false
+    if (!told || told.every((each) => isSame(each, repository))) return false
     return this.disputed(named)
   }
 
-  /** Content of a private repository of another registry; what is of one registry, that registry itself keeps apart. */
+  /** Content of another private repository, of which it is not known to be of this one as well. */
   disputed({ repository, reference }: Named): boolean {
-    if (!isDigest(reference) || this.#proven.get(keyOf(repository, reference))) return false
-    return this.owners(reference).some(({ registry }) => registry !== repository.registry)
+    if (!isDigest(reference)) return false
+    if (this.#proven.get(keyOf(repository, reference))) return false
+    const owners = this.owners(reference)
+    return isAbroad(repository, owners) || this.#isUnsaid({ repository, reference }, owners)
+  }
+
+  /** Of another repository of the registry, which has not said that this one has it too. */
+  #isUnsaid({ repository, reference }: Where, owners: readonly Repository[]): boolean {
+    const others = owners.some((each) => each.registry === repository.registry && !isSame(each, repository))
+    return others && !this.#said.get(keyOf(repository, reference))
   }
 
   /** The first name counts: a second one is a claim. */
   brought({ repository, digest }: Pick<Location, 'repository' | 'digest'>): void {
-    if (!this.#brought.has(digest)) this.#brought.set(digest, repository)
+    if (this.#brought.has(digest)) return
+    this.#brought.set(digest, repository)
+    this.seen(digest, repository)
   }
 
   /**
-   * Resolves when the registry has shown it; or, where only the logins of another node let the client in, has told a
+   * Resolves when the registry has shown it, or said so where it is its own; or, where only the logins of another node let the client in, has told a
    * scheduler that it is there. That registry has the operator's trust, but not whoever writes a manifest there: what such
    * a one lists may be nowhere in it.
    * @throws {Failure} `no-manifest` or `no-blob` when it has not; `unavailable` when it cannot be asked
@@ -116,6 +161,11 @@ export class Possession {
   async #ask(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
     const { door, clock } = this.#o
     const { repository, reference } = named
+    const owners = this.owners(reference)
+    if (this.#isUnsaid(named, owners)) {
+      await this.#hear(named, asker)
+      if (!isAbroad(repository, owners)) return
+    }
     if (asker === undefined && (await this.#saidToOthers(named))) {
       this.#proven.set(keyOf(repository, reference), true)
       return
@@ -149,6 +199,28 @@ export class Possession {
   }
 
   /**
+   * A registry does not lie about its own repositories. While it cannot be asked, by who has a name to ask in, what a
+   * manifest says counts: the cluster goes on with what it has.
+   */
+  async #hear(named: Named & { readonly reference: Digest }, asker: Asker | undefined): Promise<void> {
+    const { door, clock } = this.#o
+    if (await this.#saidToOthers(named, asker === undefined)) return this.said(named)
+    if (asker === undefined) {
+      const what = formatReference({ ...named.repository, digest: named.reference })
+      const mend = 'log in at this node, or try again when a scheduler with a login reaches the registry'
+      throw new Failure('unavailable', `no scheduler has heard that ${what} is there; ${mend}`)
+    }
+    const failure = await door.admits(named, asker).then(() => undefined, Failure.from)
+    if (!failure) return this.said(named)
+    const silent = failure.code === 'unavailable'
+    this.#settled.set(this.#question(named, asker), {
+      failure: silent ? undefined : failure,
+      until: clock.now() + (silent ? believedMs : failedMs),
+    })
+    if (!silent) throw failure
+  }
+
+  /**
    * One that sends no parts is asked for another place, near the beginning: what comes before the place is sent for
    * nothing. Only one that the operator listed, which does not lie about bytes: any other could do with less than all.
    */
@@ -167,8 +239,11 @@ export class Possession {
     }
   }
 
-  async #saidToOthers({ repository, kind, reference }: Named & { readonly reference: Digest }): Promise<boolean> {
-    const said = this.#o.inquire?.({ repository, kind, digest: reference }, true)
+  async #saidToOthers(
+    { repository, kind, reference }: Named & { readonly reference: Digest },
+    widely = true,
+  ): Promise<boolean> {
+    const said = this.#o.inquire?.({ repository, kind, digest: reference }, widely)
     return (await said?.catch(() => false)) ?? false
   }
 
@@ -189,6 +264,15 @@ export class Possession {
   }
 }
 
+interface Owners {
+  /** One of each registry, and a second one. */
+  readonly ranks: readonly [Repository[], Repository[]]
+  /** Clock time. */
+  readonly until: number
+}
+
+type Where = Pick<Named, 'repository'> & { readonly reference: Digest }
+
 interface Sample extends Span {
   readonly blob: Blob
 }
@@ -204,6 +288,19 @@ function sampleOf({ have, layout, size }: Blob, random: Random, last = size): Sp
   const room = Math.max(0, Math.min(end - start - sampleBytes, last - start))
   const from = start + Math.floor(random() * (room + 1))
   return { start: from, end: Math.min(from + sampleBytes, end) }
+}
+
+function isSame(one: Repository, other: Repository): boolean {
+  return one.registry === other.registry && one.name === other.name
+}
+
+function isAbroad({ registry }: Repository, owners: readonly Repository[]): boolean {
+  return owners.some((owner) => owner.registry !== registry)
+}
+
+/** `known` are of its registry. */
+function isNews(repository: Repository, known: readonly Repository[]): boolean {
+  return known.length < mostOfOne && !known.some((each) => isSame(each, repository))
 }
 
 function keyOf(repository: Repository, digest: Digest): string {

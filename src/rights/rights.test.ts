@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'bun:test'
+import { beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { FakeClock, settle } from '../../test/fakes/clock.ts'
 import { FakeDoor } from '../../test/fakes/door.ts'
 import { MemoryStore } from '../../test/fakes/memory-store.ts'
@@ -348,6 +348,55 @@ describe('what a node that holds it says', () => {
     rights.owned(secret, [own, hers])
     expect([rights.owners(secret), rights.doubtful(asked)]).toEqual([[hers], true])
     expect(store.repositoriesOf(secret)).not.toContainEqual(claimed)
+  })
+
+  test('of another repository of the registry is asked about once, by this node or by a scheduler for it', async () => {
+    const sibling = repositoryOf('ghcr.io', 'org/sibling')
+    door.let(app, 'ann', 'node')
+    rights.owned(secret, [sibling])
+    expect(await outcome(ann, asked)).toBe('in')
+    expect(await outcome(ann, asked)).toBe('in')
+    expect(door.asked).toEqual([`ann ghcr.io/org/app ${secret}`])
+    door.asked.length = 0
+    door.login = true
+    const inquired: Location[] = []
+    rights = new Rights({
+      ...{ store, door, clock, random: seededRandom(1), log, metrics: createMetrics(), loginsFor: 'root', isHome },
+      key: new Uint8Array(32),
+      inquire: async (location) => {
+        inquired.push(location)
+        rights.contains(app, [location.digest])
+        return true
+      },
+    })
+    const fresh = digestOf(Buffer.from('another'))
+    rights.owned(fresh, [sibling])
+    await outcome(root, v1)
+    door.asked.length = 0
+    expect(await outcome(root, { ...asked, reference: fresh })).toBe('in')
+    expect([inquired.length, door.asked]).toEqual([1, []])
+  })
+
+  test('is looked up once for a layer that thousands of repositories have, however often it is asked for', async () => {
+    for (let i = 0; i < 3000; i++) store.seenIn(secret, repositoryOf('ghcr.io', `org/app${i}`))
+    door.let(app, 'ann')
+    const looked = spyOn(store, 'repositoriesOf')
+    for (let i = 0; i < 100; i++) expect(await outcome(ann, asked)).toBe('in')
+    rights.contains(hers, [secret])
+    expect(rights.owners(secret)).toContainEqual(hers)
+    expect(looked).toHaveBeenCalledTimes(1)
+  })
+
+  test('counts from when the source gives it to nobody but some any more', async () => {
+    const theirs: Named = { repository: hers, kind: 'manifest', reference: parseTag('v1') }
+    door.let(hers, 'anyone')
+    await outcome(stranger, theirs)
+    rights.contains(hers, [secret])
+    expect(rights.owners(secret)).toEqual([])
+    door.let(hers, 'ann')
+    clock.advance(minute)
+    expect(await outcome(stranger, theirs)).toBe('unauthorized')
+    expect(rights.owners(secret)).toEqual([hers])
   })
 
   test('of what is for anyone is told to nobody', async () => {

@@ -2,7 +2,8 @@
  * Who may have what of the store and the swarm: whoever could have had it from the source. A client is let in when the
  * source gives the repository to anyone, to the credentials that the client shows, or, where the operator lets them
  * count, to this node's logins or to those of another node. Content counts as part of a repository only where a
- * manifest of the repository lists it, or the source has said so.
+ * manifest of the repository lists it, or the source has said so; what is of another private repository, where the source
+ * has (`possession.ts`).
  *
  * A source is asked when what is known is more than a minute old (`verdicts.ts`), once for all who wait.
  */
@@ -20,11 +21,11 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { formatNamed, type Outcome, outcomeOf, refusal } from './outcomes.ts'
 import { Possession } from './possession.ts'
-import { allowedMs, type Holder, Verdicts } from './verdicts.ts'
+import { allowedMs, type Holder, type Verdict, Verdicts } from './verdicts.ts'
 import { nameOf, type Visitor } from './visitor.ts'
 
 export interface RightsOptions {
-  readonly store: Pick<BlobStore, 'find' | 'repositoriesOf' | 'seenIn' | 'granted' | 'setGranted'>
+  readonly store: Pick<BlobStore, 'find' | 'repositoriesOf' | 'wasSeenIn' | 'seenIn' | 'granted' | 'setGranted'>
   readonly door: Pick<Door, 'admits' | 'shows' | 'hasLogin' | 'loginAt' | 'takesLogins' | 'lend' | 'borrows'>
   readonly clock: Clock
   readonly random: Random
@@ -156,7 +157,8 @@ export class Rights {
   async #heardOf(named: Named, widely: boolean): Promise<boolean> {
     const { reference } = named
     if (isDigest(reference) && !this.#isPart(named)) {
-      await this.#o.inquire?.({ ...named, digest: reference }, widely).catch(() => {})
+      const said = await this.#o.inquire?.({ ...named, digest: reference }, widely).catch(() => false)
+      if (said) this.said({ ...named, reference })
     }
     return this.#isPart(named)
   }
@@ -194,16 +196,16 @@ export class Rights {
 
   /** The source gave something of the repository. */
   given(repository: Repository, holder: 'anyone' | 'node'): void {
-    this.#verdicts.learn(repository, holder, 'allowed', this.#o.clock.wall())
+    this.#learn(repository, holder, 'allowed', this.#o.clock.wall())
   }
 
   /** Another node, which members believe, said what the source told it; `all` if it would say so of its logins. */
   heard(repository: Repository, { open, shared }: Vouched, all = true): void {
     const wall = this.#o.clock.wall()
-    if (open !== undefined) this.#verdicts.learn(repository, 'anyone', 'allowed', wall - open)
-    if (shared !== undefined) this.#verdicts.learn(repository, 'shared', 'allowed', wall - shared)
+    if (open !== undefined) this.#learn(repository, 'anyone', 'allowed', wall - open)
+    if (shared !== undefined) this.#learn(repository, 'shared', 'allowed', wall - shared)
     // It shares them no more.
-    else if (all && this.#last('shared', repository)) this.#verdicts.learn(repository, 'shared', 'refused', wall)
+    else if (all && this.#last('shared', repository)) this.#learn(repository, 'shared', 'refused', wall)
   }
 
   /**
@@ -241,6 +243,11 @@ export class Rights {
     return { open, ...(loginsFor === 'cluster' ? { shared: own } : {}) }
   }
 
+  /** The source said that the repository has it: it is what a tag of it points to. */
+  said(named: Pick<Named, 'repository'> & { readonly reference: Digest }): void {
+    this.#possession.said(named)
+  }
+
   /** A scheduler had this node read it for others. */
   ordered(location: Pick<Location, 'repository' | 'digest'>): void {
     this.#possession.brought(location)
@@ -272,6 +279,7 @@ export class Rights {
       if (this.#places.get(key)) continue
       this.#places.set(key, true)
       this.#o.store.seenIn(digest, repository)
+      this.#possession.seen(digest, repository)
       if (!this.#isPublic(repository)) this.#o.learned?.(digest)
       this.#o.placed?.(digest)
     }
@@ -282,10 +290,15 @@ export class Rights {
     if (!isDigest(reference)) return true
     const key = `${reference} ${formatRepository(repository)}`
     if (this.#places.get(key)) return true
-    const { registry, name } = repository
-    const known = this.#o.store.repositoriesOf(reference).some((r) => r.registry === registry && r.name === name)
+    const known = this.#o.store.wasSeenIn(reference, repository)
     if (known) this.#places.set(key, true)
     return known
+  }
+
+  #learn(repository: Repository, holder: Holder, verdict: Verdict, at: number): void {
+    const before = holder === 'anyone' && this.#isPublic(repository)
+    this.#verdicts.learn(repository, holder, verdict, at)
+    if (holder === 'anyone' && this.#isPublic(repository) !== before) this.#possession.publicityChanged()
   }
 
   #now(holder: Holder, repository: Repository) {
@@ -362,11 +375,14 @@ export class Rights {
     const told = { what: formatNamed(named), as: holder.split(' ')[0], outcome }
     log.debug('the source was asked whether a client may have it', told)
     if (outcome === 'allowed' || outcome === 'refused') {
-      this.#verdicts.learn(repository, holder, outcome, clock.wall())
+      this.#learn(repository, holder, outcome, clock.wall())
     }
     if (outcome === 'refused' && holder === 'node') await this.#tellRefused(named)
     if (outcome === 'allowed' && typeof asker === 'object') door.lend(repository, asker)
-    if (outcome === 'allowed' && isDigest(reference)) this.contains(repository, [reference])
+    if (outcome === 'allowed' && isDigest(reference)) {
+      this.said({ ...named, reference })
+      this.contains(repository, [reference])
+    }
     if (outcome === 'missing') this.#pointless.set(absent, { until: clock.now() + missingMs, outcome })
     // An answer that makes no sense may be due to what this client showed: it says nothing about the registry.
     const silent = failure?.code === 'unavailable' ? place : absent

@@ -181,9 +181,11 @@ export interface BlobStore {
 
   /** Records that `repository` is known to contain the blob. */
   seenIn(digest: Digest, repository: Repository): void
+  /** The latest first. A layer that many images have in common may have thousands. */
   repositoriesOf(digest: Digest): Repository[]
   /** What is known to be in a repository whose name, its registry included, has `text` in it, which is in lower case. */
   seenWhere(text: string): ReadonlySet<Digest>
+  wasSeenIn(digest: Digest, repository: Repository): boolean
 
   /** Wall time in ms at which the source last gave something of the repository to `holder`. */
   granted(repository: Repository, holder: GrantHolder): number | undefined

@@ -181,6 +181,10 @@ export class Catalog {
     return new Set(this.#sql.seenWhere.all(text).map(({ digest }) => digest))
   }
 
+  wasSeenIn(digest: Digest, { registry, name }: Repository): boolean {
+    return this.#sql.sighting.get(digest, registry, name) !== null
+  }
+
   granted({ registry, name }: Repository, holder: GrantHolder): number | undefined {
     return this.#sql.getGrant.get(registry, name, holder)?.at
   }
@@ -460,6 +464,9 @@ function statements(db: Database) {
     ),
     seenWhere: db.query<{ digest: Digest }, [string]>(
       "SELECT DISTINCT digest FROM seen_in WHERE instr(lower(registry || '/' || repository), ?) > 0",
+    ),
+    sighting: db.query<{ seen: 1 }, [string, string, string]>(
+      'SELECT 1 AS seen FROM seen_in WHERE digest = ? AND registry = ? AND repository = ?',
     ),
     pruneSightings: db.query('DELETE FROM seen_in WHERE seen_at < ? AND digest NOT IN (SELECT digest FROM blobs)'),
     getGrant: db.query<{ at: number }, [string, string, string]>(

@@ -287,6 +287,11 @@ export class DiskStore implements BlobStore, Borrower, Keeper, Spooling {
     return this.#catalog.seenWhere(text)
   }
 
+  wasSeenIn(digest: Digest, repository: Repository): boolean {
+    this.checkOpen()
+    return this.#catalog.wasSeenIn(digest, repository)
+  }
+
   granted(repository: Repository, holder: GrantHolder): number | undefined {
     this.checkOpen()
     return this.#catalog.granted(repository, holder)

@@ -406,6 +406,14 @@ export function describeBlobStore(name: string, open: (setup: StoreSetup) => Pro
       const digests = (text: string) => [...store.seenWhere(text)]
       expect([digests('ghcr.io/or'), digests('o/org/a'), digests('debian')]).toEqual([[digest], [digest], [digest]])
       expect([digests('org_app'), digests('o%p'), digests('debian/')]).toEqual([[], [], []])
+      const near = [repositoryOf('ghcr.io', 'debian'), repositoryOf('ghcr.io', 'org/app2')]
+      expect([repository, other, ...near].map((each) => store.wasSeenIn(digest, each))).toEqual([
+        true,
+        true,
+        false,
+        false,
+      ])
+      expect(store.wasSeenIn(sample(11).digest, repository)).toBe(false)
 
       expect(store.granted(repository, 'anyone')).toBeUndefined()
       store.setGranted(repository, 'anyone', 7)

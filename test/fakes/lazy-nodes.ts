@@ -127,6 +127,8 @@ export class LazyNode {
   busy = false
   /** What is on its way to it. */
   readonly coming = new Map<Digest, Repository>()
+  /** Private repositories, by what they have. */
+  readonly owners = new Map<Digest, Repository[]>()
   /** What it has from others. */
   readonly fetched: Digest[] = []
   /** While it is there, what it fetches from others waits for it. */
@@ -174,6 +176,10 @@ export class LazyNode {
       placeOf: (digest) => this.coming.get(digest),
       ordered: () => {},
       contains: (place, digest) => store.seenIn(digest, place),
+      owners: (digest) => this.owners.get(digest) ?? [],
+      owned: (digest, repositories) => {
+        if (repositories.length > 0) this.owners.set(digest, [...repositories])
+      },
       stored: async () => this.telling,
     })
   }

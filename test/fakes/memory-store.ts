@@ -181,6 +181,10 @@ export class MemoryStore implements BlobStore {
     return new Set([...this.#seen].filter(([, names]) => has(names)).map(([digest]) => digest))
   }
 
+  wasSeenIn(digest: Digest, repository: Repository): boolean {
+    return this.#seen.get(digest)?.has(formatRepository(repository)) ?? false
+  }
+
   granted(repository: Repository, holder: GrantHolder): number | undefined {
     return this.#grants.get(`${holder} ${formatRepository(repository)}`)
   }
