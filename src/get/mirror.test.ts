@@ -93,6 +93,12 @@ describe('a blob', () => {
     await expect(all(mirror)).rejects.toThrow('the registry wants a login')
     expect(asked).toHaveLength(1)
   })
+
+  test('that did not have its digest at the node is refused as such, whatever else an engine is told', async () => {
+    const errors = ['BLOB_UNKNOWN', 'DIGEST_INVALID'].map((code) => ({ code, message: 'piece 2 is damaged' }))
+    const { mirror } = mirrorOf(() => Response.json({ errors }, { status: 404 }))
+    expect(await codeOf(all(mirror))).toBe('corrupt')
+  })
 })
 
 describe('a manifest', () => {

@@ -189,10 +189,11 @@ export class Mirror {
 
 const errorSchema = z.object({ errors: z.array(z.object({ code: z.string(), message: z.string() })).min(1) })
 
+/** The last of several is the node's own: what comes before it is for engines. */
 async function said(answer: Response): Promise<{ code: string; message: string }> {
   const text = new TextDecoder().decode(await wholeOf(answer, 64 * 1024).catch(() => new Uint8Array()))
   try {
-    return errorSchema.parse(parseJson(text)).errors[0]!
+    return errorSchema.parse(parseJson(text)).errors.at(-1)!
   } catch {
     return { code: '', message: `status ${answer.status}` }
   }

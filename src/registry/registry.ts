@@ -80,6 +80,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
     const { method } = c.req
     const exchange = exchangeOf(c)
     const { target, outgoing } = exchange
+    const kind = kindOfTarget(target)
     let response: Response
     let status: number
     try {
@@ -89,13 +90,13 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
     } catch (error) {
       const left = exchange.signal.aborted
       const failure = left ? new Failure('cancelled', 'the client closed the connection') : Failure.from(error)
-      response = renderFailure(failure, method, log, random)
+      response = renderFailure(failure, { method, kind }, log, random)
       status = left ? clientLeft : response.status
       if (!left && forEngine.includes(failure.code)) metrics.notServed.inc({ code: failure.code })
       reportRefusal(log, exchange, method, status, failure)
     }
     const known = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method) ? method : 'other'
-    metrics.registryRequests.inc({ method: known, kind: kindOfTarget(target), status })
+    metrics.registryRequests.inc({ method: known, kind, status })
     return response
   })
   return app

@@ -166,7 +166,7 @@ describe('over a socket, a blob', () => {
     const { path } = addBlob({ file: '/nonexistent/blob' })
     const response = await fetch(origin + path)
     expect(response.status).toBe(404)
-    expect(await response.json()).toMatchObject({ errors: [{ code: 'UNAVAILABLE' }] })
+    expect(await response.json()).toMatchObject({ errors: [{ code: 'BLOB_UNKNOWN' }, { code: 'UNAVAILABLE' }] })
     expect(content.openReaders).toBe(0)
   })
 })
