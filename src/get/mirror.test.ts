@@ -94,10 +94,14 @@ describe('a blob', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('that did not have its digest at the node is refused as such, whatever else an engine is told', async () => {
-    const errors = ['BLOB_UNKNOWN', 'DIGEST_INVALID'].map((code) => ({ code, message: 'piece 2 is damaged' }))
+  test.each([
+    ['DIGEST_INVALID', 'corrupt'],
+    ['TOOMANYREQUESTS', 'unavailable'],
+    ['DENIED', 'no-blob'],
+  ])('that the node does not give because of %s is %s, whatever else an engine is told', async (own, expected) => {
+    const errors = ['BLOB_UNKNOWN', own].map((code) => ({ code, message: 'no' }))
     const { mirror } = mirrorOf(() => Response.json({ errors }, { status: 404 }))
-    expect(await codeOf(all(mirror))).toBe('corrupt')
+    expect(await codeOf(all(mirror))).toBe(expected)
   })
 })
 

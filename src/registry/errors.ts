@@ -20,7 +20,7 @@ export interface Asked {
 export function renderFailure(failure: Failure, asked: Asked, log: Log, random: Random): Response {
   const message = failure.code === 'internal' ? recordUnexpected(failure, log, random) : failure.message
   const detail = failure.code === 'internal' ? {} : failure.detail
-  const { status } = failure
+  const status = statusFor(failure, asked)
   const codes = codesOf(failure.oci, status, asked)
   const body = JSON.stringify({ errors: codes.map((code) => ({ code, message, detail })) })
   const headers = new Headers({
@@ -34,11 +34,20 @@ export function renderFailure(failure: Failure, asked: Asked, log: Log, random: 
   for (const name of ['location', 'range']) {
     if (typeof failure.detail[name] === 'string') headers.set(name, failure.detail[name])
   }
-  if (status === 429 && typeof failure.detail.waitMs === 'number') {
+  if (failure.code === 'too-many' && typeof failure.detail.waitMs === 'number') {
     headers.set('retry-after', String(Math.ceil(failure.detail.waitMs / 1000)))
   }
   if (typeof failure.detail.contentRange === 'string') headers.set('content-range', failure.detail.contentRange)
   return new Response(asked.method === 'HEAD' ? null : body, { status, headers })
+}
+
+/**
+ * An engine has another place to read from, and goes there after a 404. After a 429 podman and CRI-O come back here five
+ * times first, each time after as long as they are asked to wait, up to a minute. Who pushes has nowhere else to go.
+ */
+function statusFor({ code, status }: Failure, { method, kind }: Asked): number {
+  const reads = (method === 'GET' || method === 'HEAD') && kind !== 'upload'
+  return code === 'too-many' && reads ? 404 : status
 }
 
 /**

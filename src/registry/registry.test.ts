@@ -418,13 +418,19 @@ describe('an error', () => {
     expect(errors[0]!.fields.error).toBeInstanceOf(TypeError)
   })
 
-  test('that says how long to wait says it in the header too', async () => {
+  test('that says how long to wait says it in the header too, and sends an engine on', async () => {
     const { content, get } = setUp()
-    content.manifest = async () => {
+    const refuse = async () => {
       throw new Failure('too-many', 'the registry asks to wait', { detail: { waitMs: 1500 } })
     }
-    const response = await get('/v2/app/manifests/v1')
-    expect([response.status, response.headers.get('retry-after')]).toEqual([429, '2'])
+    Object.assign(content, { manifest: refuse, stat: refuse, open: refuse })
+    const asked = [
+      await get('/v2/app/manifests/v1'),
+      await get(`/v2/app/blobs/${unknown}`),
+      await get(`/v2/app/blobs/${unknown}`, {}, 'HEAD'),
+    ]
+    for (const { status, headers } of asked) expect([status, headers.get('retry-after')]).toEqual([404, '2'])
+    expect((await errorOf(asked[0]!)).code).toBe('TOOMANYREQUESTS')
   })
 
   test.each<[FailureCode, number, string]>([

@@ -7,6 +7,8 @@ import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { startPushed } from '../../test/fakes/pushed-registry.ts'
 import { systemClock } from '../clock.ts'
+import { repositoryOf } from '../oci/reference.ts'
+import { mostUploads } from '../push/uploads.ts'
 import { Users } from '../push/users.ts'
 import { silentLog } from '../telemetry/log.ts'
 
@@ -75,6 +77,16 @@ describe('a seed whose operator is careful', () => {
     const target = `${seed.url}/v2/apps.corp/team/app/manifests/v1`
     const refused = await fetch(target, { method: 'DELETE', headers: { authorization } })
     expect(await codeOf(refused)).toEqual([405, 'UNSUPPORTED'])
+  })
+
+  test('says to who pushes when there are too many, not that it is not there', async () => {
+    const { uploads } = seed.pusher
+    const others = Array.from({ length: mostUploads - uploads.size }, () =>
+      uploads.begin(repositoryOf('apps.corp', 'team/app'), 'bob'),
+    )
+    const refused = await begin({ authorization })
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '5'])
+    await Promise.all(others.map((upload) => uploads.end(upload)))
   })
 
   test('waits for an upload that takes its time', async () => {
