@@ -41,12 +41,16 @@ export function renderFailure(failure: Failure, asked: Asked, log: Log, random: 
   return new Response(asked.method === 'HEAD' ? null : body, { status, headers })
 }
 
+/** Where a 404 would say that there is no registry here, or no such upload. */
+const onlyHere: ReadonlySet<RequestKind> = new Set(['base', 'token', 'upload'])
+
 /**
  * An engine has another place to read from, and goes there after a 404. After a 429 podman and CRI-O come back here five
- * times first, each time after as long as they are asked to wait, up to a minute. Who pushes has nowhere else to go.
+ * times first, each time after as long as they are asked to wait, up to a minute. Who pushes or logs in has nowhere else
+ * to go.
  */
 function statusFor({ code, status }: Failure, { method, kind }: Asked): number {
-  const reads = (method === 'GET' || method === 'HEAD') && kind !== 'upload'
+  const reads = (method === 'GET' || method === 'HEAD') && !onlyHere.has(kind)
   return code === 'too-many' && reads ? 404 : status
 }
 

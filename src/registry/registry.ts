@@ -20,7 +20,7 @@ import { answerCatalog, answerPassed } from './passed.ts'
 import { type PullSummary, type Pulls, PullTracker } from './pulls.ts'
 import { kindOfTarget, parseRequest, type RegistryRequest, split } from './request.ts'
 import { Shares } from './shares.ts'
-import { answerToken, sendForToken, Tokens } from './tokens.ts'
+import { answerToken, refuseWrongPassword, sendForToken, Tokens } from './tokens.ts'
 import { parseWrite } from './write-request.ts'
 import { answerWrite, type Written } from './writes.ts'
 
@@ -142,6 +142,7 @@ async function answer(exchange: Exchange, request: RegistryRequest, services: Se
     case 'token':
       return answerToken(exchange, services)
     case 'base':
+      await refuseWrongPassword(exchange, services)
       return (
         sendForToken(exchange, services.own?.pushing?.users !== undefined) ??
         new Response(exchange.method === 'HEAD' ? null : '{}', {

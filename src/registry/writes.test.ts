@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,10 +7,13 @@ import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { startPushed } from '../../test/fakes/pushed-registry.ts'
 import { systemClock } from '../clock.ts'
+import { Failure } from '../failure.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import { mostUploads } from '../push/uploads.ts'
 import { Users } from '../push/users.ts'
 import { silentLog } from '../telemetry/log.ts'
+import { challenge } from './errors.ts'
+import { tokenPath } from './tokens.ts'
 
 const { openStore, newDir } = diskStores({ each: false })
 
@@ -18,12 +21,13 @@ describeRegistry('a seed', 'apps.corp/team/app', async () => startPushed({ store
 
 describe('a seed whose operator is careful', () => {
   let dir: string
+  let users: Users
   let seed: Awaited<ReturnType<typeof startPushed>>
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'shoal-writes-'))
     const file = join(dir, 'users')
     writeFileSync(file, `ann:${await Bun.password.hash('correct', { algorithm: 'bcrypt', cost: 4 })}\n`)
-    const users = await Users.open(file, systemClock, silentLog)
+    users = await Users.open(file, systemClock, silentLog)
     // A request that reads has this long to arrive.
     seed = await startPushed({ store: await openStore(newDir()), users, deletes: false, limits: { requestMs: 800 } })
   })
@@ -59,6 +63,21 @@ describe('a seed whose operator is careful', () => {
     expect((await begin({ authorization: `Bearer ${token}` })).status).toBe(202)
     const nobody = (await (await fetch(realm)).json()) as { token: string }
     expect((await begin({ authorization: `Bearer ${nobody.token}` })).status).toBe(401)
+  })
+
+  test('tells who logs in with a wrong password of its users, and knows nothing of other logins', async () => {
+    const base = (login?: string) => {
+      const headers = { authorization: `Basic ${Buffer.from(login ?? '').toString('base64')}` }
+      return fetch(`${seed.url}/v2/`, login === undefined ? {} : { headers })
+    }
+    const wrong = await base('ann:wrong')
+    expect([wrong.status, wrong.headers.get('www-authenticate')]).toEqual([401, challenge])
+    for (const login of ['ann:correct', 'bob:x', undefined]) expect((await base(login)).status).toBe(200)
+    const busy = spyOn(users, 'verify').mockRejectedValue(new Failure('too-many', 'too many passwords'))
+    const authorization = `Basic ${Buffer.from('ann:correct').toString('base64')}`
+    const token = fetch(seed.url + tokenPath, { headers: { authorization } })
+    expect([(await base('ann:correct')).status, (await token).status]).toEqual([429, 429])
+    busy.mockRestore()
   })
 
   test('shows the login of one who pushes to no registry, and that of others as ever', async () => {
