@@ -128,11 +128,12 @@ async function one(
   for (const note of report.notes) say(`Note: ${note}`)
 
   if (plan.edits.length === 0) {
-    if (options.undo && !options.dryRun) backup.remove()
     say(options.undo ? `${engine}: there is nothing to undo` : `${engine} is configured already: nothing to change`)
-    if (engine !== 'docker' || !apply || options.dryRun) return { ...report, done: true }
+    if (options.dryRun) return { ...report, done: true }
     // It may not have been told when that was written.
-    return { ...report, done: true, outcome: told(await apply(setting, 'reload', disk), say) }
+    const outcome = engine === 'docker' && apply ? told(await apply(setting, 'reload', disk), say) : undefined
+    if (options.undo) backup.remove()
+    return { ...report, done: true, ...(outcome ? { outcome } : {}) }
   }
   if (options.dryRun) {
     say('nothing was changed (--dry-run)')
@@ -143,11 +144,13 @@ async function one(
   }
   write(disk, backup, engine, plan, found.mirrors, options.undo ?? false)
   for (const { path, before } of plan.edits) {
-    const place = before === undefined ? undefined : backup.placeOf(path)
+    const place = options.undo || before === undefined ? undefined : backup.placeOf(path)
     say(`written: ${path}${place ? ` (as it was: ${place})` : ''}`)
   }
   const outcome = apply && told(await apply(setting, plan.effect, disk), say)
-  if (!options.undo) say(`to put back what was there: shoal configure ${engine} --undo`)
+  // Not before: telling dockerd changes its file for a while, and the way back has to be known when that is interrupted.
+  if (options.undo) backup.remove()
+  else say(`to put back what was there: shoal configure ${engine} --undo`)
   return { ...report, done: true, ...(outcome ? { outcome } : {}) }
 }
 
@@ -161,7 +164,6 @@ function write(disk: Disk, backup: Backup, engine: Engine, plan: Plan, mirrors: 
   const kept = new Map(backup.kept().map((each) => [each.path, each]))
   if (undo) {
     disk.write(plan.edits, (path) => kept.get(path)?.manner)
-    backup.remove()
     return
   }
   const { edits } = plan
