@@ -16,7 +16,7 @@ import { join } from 'node:path'
 import { configurations, standby } from '../../test/fakes/configurations.ts'
 import { FakeContext } from '../../test/fakes/context.ts'
 import { withEmptyList } from '../configure/docker.ts'
-import { type Apply, undoAll } from './configure.ts'
+import { type EngineHost, undoAll } from './configure.ts'
 import { run } from './program.ts'
 
 let root: string
@@ -86,12 +86,12 @@ describe('--undo', () => {
     if (text !== undefined) put(daemon, text)
     const before = tree()
     await configure('docker', '--yes')
-    const interrupted: Apply = async (_setting, _effect, disk) => {
+    const apply: EngineHost['apply'] = async (_setting, _effect, disk) => {
       const now = disk.read(daemon)
       disk.write([{ path: daemon, before: now, after: withEmptyList(now, daemon) }])
       throw new Error('Ctrl-C')
     }
-    await expect(undoAll(new FakeContext(), false, root, interrupted)).rejects.toThrow('Ctrl-C')
+    await expect(undoAll(new FakeContext(), false, { root, apply })).rejects.toThrow('Ctrl-C')
     expect(JSON.parse(got(daemon))['registry-mirrors']).toEqual([])
     expect(await configure('--undo', '--yes')).toMatchObject({ code: 0, err: '' })
     expect(tree()).toEqual(before)
