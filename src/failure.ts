@@ -44,6 +44,7 @@ const kinds = {
   'not-listed': { oci: 'NAME_UNKNOWN', status: 404, retry: false },
   /** Nothing can serve it now: source, seeds and peers are out of reach. 404 for the same reason. */
   unavailable: { oci: 'UNAVAILABLE', status: 404, retry: true },
+  /** To engines that read this is 404 as well, with how long to wait: see `registry/errors.ts`. */
   'too-many': { oci: 'TOOMANYREQUESTS', status: 429, retry: true },
   /**
    * Bytes did not have the digest they were promised to have. 404 for the same reason: to any other status dockerd

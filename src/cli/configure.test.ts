@@ -15,6 +15,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { configurations, standby } from '../../test/fakes/configurations.ts'
 import { FakeContext } from '../../test/fakes/context.ts'
+import { withEmptyList } from '../configure/docker.ts'
+import { type EngineHost, undoAll } from './configure.ts'
 import { run } from './program.ts'
 
 let root: string
@@ -77,6 +79,24 @@ describe('nothing is touched', () => {
 })
 
 describe('--undo', () => {
+  test.each([
+    ['had none before', original],
+    ['was not there before', undefined],
+  ])('that is interrupted while dockerd reads the file can be done again, where the file %s', async (_, text) => {
+    if (text !== undefined) put(daemon, text)
+    const before = tree()
+    await configure('docker', '--yes')
+    const apply: EngineHost['apply'] = async (_setting, _effect, disk) => {
+      const now = disk.read(daemon)
+      disk.write([{ path: daemon, before: now, after: withEmptyList(now, daemon) }])
+      throw new Error('Ctrl-C')
+    }
+    await expect(undoAll(new FakeContext(), false, { root, apply })).rejects.toThrow('Ctrl-C')
+    expect(JSON.parse(got(daemon))['registry-mirrors']).toEqual([])
+    expect(await configure('--undo', '--yes')).toMatchObject({ code: 0, err: '' })
+    expect(tree()).toEqual(before)
+  })
+
   test('puts back every byte, mode and time, and leaves no folder behind', async () => {
     put(daemon, original)
     chmodSync(at(daemon), 0o600)

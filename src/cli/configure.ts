@@ -19,6 +19,19 @@ import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { addFlags, flagsOf } from './flags.ts'
 
+/** Where files are, and how the engines that read them are told. */
+export interface EngineHost {
+  /** What stands for `/`. */
+  readonly root: string
+  /** Absent where no engine runs. */
+  readonly apply?: typeof applied
+}
+
+/** Engines are of the real host only. */
+export function engineHostAt(root = '/'): EngineHost {
+  return root === '/' ? { root, apply: applied } : { root }
+}
+
 interface Options {
   file?: string
   root: string
@@ -79,7 +92,8 @@ export function configure(program: Command, context: Context): void {
       if (chosen.length === 0 && !options.undo) command.error(`shoal: name the engine: ${engines.join(', ')}`)
       const reports: Report[] = []
       const find = () => mirrorsFor(command, context, options)
-      for (const each of chosen) reports.push(await one(context, each, options, find))
+      const wanted = { ...options, ...engineHostAt(options.root) }
+      for (const each of chosen) reports.push(await one(context, each, wanted, find))
       if (options.json) context.out(JSON.stringify(engine ? shown(reports[0]!) : reports.map(shown), null, 2))
       else if (reports.length === 0) context.out('no engine is configured')
       const failed = reports.find(({ outcome }) => outcome?.state === 'failed')
@@ -91,28 +105,22 @@ export function configure(program: Command, context: Context): void {
  * For whoever removes the node: all engines as they were before they were pointed at it.
  * @returns sentences about those that did not take it
  */
-export async function undoAll(context: Context, dryRun: boolean, root = '/', apply = applyAt(root)): Promise<string[]> {
-  const options = { root, backupDir, undo: true, yes: true, dryRun }
+export async function undoAll(context: Context, dryRun: boolean, host: EngineHost): Promise<string[]> {
+  const options = { ...host, backupDir, undo: true, yes: true, dryRun }
   const outcomes: (Outcome | undefined)[] = []
-  for (const engine of configuredEngines(root, backupDir)) {
-    outcomes.push((await one(context, engine, options, nothingWanted, apply)).outcome)
+  for (const engine of configuredEngines(host.root, backupDir)) {
+    outcomes.push((await one(context, engine, options, nothingWanted)).outcome)
   }
   return outcomes.flatMap((outcome) => (outcome?.state === 'failed' ? [outcome.said] : []))
 }
 
-export type Apply = typeof applied
-
-/** Engines are of the real host only. */
-const applyAt = (root: string): Apply | undefined => (root === '/' ? applied : undefined)
-
-/** `apply`: absent where no engine runs. */
 async function one(
   context: Context,
   engine: Engine,
-  options: Options,
+  options: Options & EngineHost,
   find: () => Promise<Found>,
-  apply = applyAt(options.root),
 ): Promise<Report> {
+  const { apply } = options
   const disk = new Disk(options.root)
   const setting = settingOf(engine, options.file, options.root === '/')
   const backup = new Backup(disk, options.backupDir, engine)
@@ -128,11 +136,12 @@ async function one(
   for (const note of report.notes) say(`Note: ${note}`)
 
   if (plan.edits.length === 0) {
-    if (options.undo && !options.dryRun) backup.remove()
     say(options.undo ? `${engine}: there is nothing to undo` : `${engine} is configured already: nothing to change`)
-    if (engine !== 'docker' || !apply || options.dryRun) return { ...report, done: true }
+    if (options.dryRun) return { ...report, done: true }
     // It may not have been told when that was written.
-    return { ...report, done: true, outcome: told(await apply(setting, 'reload', disk), say) }
+    const outcome = engine === 'docker' && apply ? told(await apply(setting, 'reload', disk), say) : undefined
+    if (options.undo) backup.remove()
+    return { ...report, done: true, ...(outcome ? { outcome } : {}) }
   }
   if (options.dryRun) {
     say('nothing was changed (--dry-run)')
@@ -143,11 +152,13 @@ async function one(
   }
   write(disk, backup, engine, plan, found.mirrors, options.undo ?? false)
   for (const { path, before } of plan.edits) {
-    const place = before === undefined ? undefined : backup.placeOf(path)
+    const place = options.undo || before === undefined ? undefined : backup.placeOf(path)
     say(`written: ${path}${place ? ` (as it was: ${place})` : ''}`)
   }
   const outcome = apply && told(await apply(setting, plan.effect, disk), say)
-  if (!options.undo) say(`to put back what was there: shoal configure ${engine} --undo`)
+  // Not before: telling dockerd changes its file for a while, and the way back has to be known when that is interrupted.
+  if (options.undo) backup.remove()
+  else say(`to put back what was there: shoal configure ${engine} --undo`)
   return { ...report, done: true, ...(outcome ? { outcome } : {}) }
 }
 
@@ -161,7 +172,6 @@ function write(disk: Disk, backup: Backup, engine: Engine, plan: Plan, mirrors: 
   const kept = new Map(backup.kept().map((each) => [each.path, each]))
   if (undo) {
     disk.write(plan.edits, (path) => kept.get(path)?.manner)
-    backup.remove()
     return
   }
   const { edits } = plan

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path'
 import { Command } from 'commander'
 import { FakeContext } from '../../test/fakes/context.ts'
 import type { Outcome } from '../configure/apply.ts'
-import { machineAt } from '../install/machine.ts'
 import type { MounterFacts } from '../mount/mounter/api.ts'
+import { engineHostAt } from './configure.ts'
 import { containerdFor } from './install-snapshotter.ts'
 import { run } from './program.ts'
 import { undoEngines, uninstall } from './uninstall.ts'
@@ -33,7 +33,7 @@ function put(path: string, text = ''): void {
 async function removed(...args: string[]): Promise<string[]> {
   const context = new FakeContext()
   const program = new Command()
-  uninstall(program, context, machineAt(root))
+  uninstall(program, context, engineHostAt(root))
   await program.parseAsync(['uninstall', ...args], { from: 'user' })
   return context.printed
 }
@@ -90,9 +90,9 @@ describe("containerd's configuration is what it was, byte for byte", () => {
     put(file, before)
     const context = new FakeContext()
     for (const step of steps) await step()
-    await undoEngines(context, true, root)
+    await undoEngines(context, true, engineHostAt(root))
     expect(readFileSync(join(root, file), 'utf8')).toContain('config_path')
-    await undoEngines(context, false, root)
+    await undoEngines(context, false, engineHostAt(root))
     expect(readFileSync(join(root, file), 'utf8')).toBe(before)
     const left = ['etc/containerd/certs.d', 'etc/shoal'].filter((path) => existsSync(join(root, path)))
     expect(left).toEqual([])
@@ -109,16 +109,19 @@ describe('an engine that does not take its configuration back', () => {
   ] as const)('is known to whoever undoes that: %s', async (state, failed) => {
     put('/etc/docker/daemon.json', '{}')
     await run(['configure', 'docker', '--yes', '--root', root], new FakeContext())
-    expect(await undoEngines(new FakeContext(), true, root, apply(state))).toEqual([])
-    expect(await undoEngines(new FakeContext(), false, root, apply(state))).toEqual([...failed])
+    const host = { root, apply: apply(state) }
+    expect(await undoEngines(new FakeContext(), true, host)).toEqual([])
+    expect(await undoEngines(new FakeContext(), false, host)).toEqual([...failed])
     expect(readFileSync(join(root, 'etc/docker/daemon.json'), 'utf8')).toBe('{}')
   })
 
   test('keeps nothing from being removed, and is told as a failure', async () => {
     put('/usr/local/bin/shoal')
+    put('/etc/docker/daemon.json', '{}')
+    await run(['configure', 'docker', '--yes', '--root', root], new FakeContext())
     const context = new FakeContext()
     const program = new Command()
-    uninstall(program, context, machineAt(root), async () => [said])
+    uninstall(program, context, { root, apply: apply('failed') })
     const removing = program.parseAsync(['uninstall'], { from: 'user' })
     await expect(removing).rejects.toThrow('an engine goes on with the mirror that is gone, until it is restarted')
     expect(context.complained).toEqual([`shoal: ${said}`])

@@ -6,7 +6,7 @@ import { places, usualData } from '../install/places.ts'
 import { uninstallPlan } from '../install/plan.ts'
 import { variablesOf } from '../install/settings-file.ts'
 import { describe } from '../install/step.ts'
-import { type Apply, undoAll } from './configure.ts'
+import { type EngineHost, engineHostAt, undoAll } from './configure.ts'
 import type { Context } from './context.ts'
 import { CommandError } from './exit.ts'
 import { accountOf, refuseBesideNode } from './install.ts'
@@ -23,27 +23,21 @@ interface Options {
   readonly dryRun?: boolean
 }
 
-/** `undo`: engines are of the real host only. */
-export function uninstall(
-  program: Command,
-  context: Context,
-  machine?: Machine,
-  undo: typeof undoEngines = machine ? async () => [] : undoEngines,
-): void {
+export function uninstall(program: Command, context: Context, engines = engineHostAt()): void {
   program
     .command('uninstall')
     .description('stop the service, and remove it, its settings and its data from this host')
     .option('--keep-data', 'leave the settings, and what the node has stored')
     .option('--dry-run', 'do nothing, and say what would be done')
     .action(async (options: Options) => {
-      const host = machine ?? machineAt()
+      const host = machineAt(engines.root)
       const dataDir = dataDirOf(host, context)
       refuse(host, dataDir, options, context)
       refuseWhileMounted(host)
       if (!options.keepData) refuseWhileUsed(host)
       // Its socket is for root alone.
       const mounter = context.host.root ? await idleMounter(host, options.keepData ?? false) : undefined
-      const failed = context.host.root ? await undo(context, options.dryRun ?? false) : []
+      const failed = context.host.root ? await undoEngines(context, options.dryRun ?? false, engines) : []
       // Its files are as they were, and it goes to the registry when nobody answers at the mirror: the rest can go.
       for (const said of failed) context.err(`shoal: ${said}`)
       uninstallFrom(host, dataDir, mounter, options, context)
@@ -53,16 +47,16 @@ export function uninstall(
 }
 
 /**
- * What was put there last is taken back first: so each finds its files as it wrote them. `root`: what stands for `/`.
+ * What was put there last is taken back first: so each finds its files as it wrote them.
  * @returns sentences about engines that did not take it
  */
-export async function undoEngines(context: Context, dryRun: boolean, root = '/', apply?: Apply): Promise<string[]> {
-  const { latest } = containerdWithout(root)
-  const failed = latest ? [] : await undoAll(context, dryRun, root, apply)
-  const containerd = containerdWithout(root)
+export async function undoEngines(context: Context, dryRun: boolean, host: EngineHost): Promise<string[]> {
+  const { latest } = containerdWithout(host.root)
+  const failed = latest ? [] : await undoAll(context, dryRun, host)
+  const containerd = containerdWithout(host.root)
   for (const line of containerd.lines) context.out(line)
   if (!dryRun) containerd.write()
-  return latest ? await undoAll(context, dryRun, root, apply) : failed
+  return latest ? await undoAll(context, dryRun, host) : failed
 }
 
 function refuse(machine: Machine, dataDir: string, options: Options, context: Context): void {

@@ -1,6 +1,6 @@
 /** Has an engine take what was written, and looks whether it did. */
 import type { Disk } from './disk.ts'
-import { listsMirrors, withMirrors } from './docker.ts'
+import { listsMirrors, withEmptyList } from './docker.ts'
 import type { Engine, Plan } from './plan.ts'
 import { findRunning, mirrorsOfDockerd, type Running, socketsOf, uses } from './running.ts'
 import type { Setting } from './setup.ts'
@@ -20,7 +20,12 @@ const names: Record<Engine, string> = {
 const looks = 20
 const lookEveryMs = 250
 
-export async function applied({ engine, file }: Setting, effect: Plan['effect'], disk: Disk): Promise<Outcome> {
+export async function applied(
+  { engine, file }: Setting,
+  effect: Plan['effect'],
+  disk: Disk,
+  sleep: (ms: number) => Promise<void> = Bun.sleep,
+): Promise<Outcome> {
   const name = names[engine]
   if (effect === 'none') return { state: 'in-use', said: `${name} reads these files at each pull: nothing to reload` }
   const running = findRunning(engine, file)
@@ -40,13 +45,19 @@ export async function applied({ engine, file }: Setting, effect: Plan['effect'],
   const tell = async () => {
     process.kill(running.pid, 'SIGHUP')
     for (let tries = 0; tries < looks && now && !now.current; tries++) {
-      await Bun.sleep(lookEveryMs)
+      await sleep(lookEveryMs)
       now = (await look()) ?? now
     }
   }
   try {
-    if (engine === 'docker') await withList(disk, file, tell)
-    else await tell()
+    if (engine !== 'docker' || listsMirrors(disk.read(file), file)) await tell()
+    else {
+      await withList(disk, file, async () => {
+        await tell()
+        // It reads in its own time, and cannot say when it has.
+        if (!now) await sleep(looks * lookEveryMs)
+      })
+    }
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     return { state: 'failed', said: `${who} could not be told to read ${file}: ${why}` }
@@ -63,20 +74,17 @@ export async function applied({ engine, file }: Setting, effect: Plan['effect'],
 
 /**
  * Of a file without a list of mirrors dockerd believes that nothing is said of them, and goes on with those that it has. So it
- * reads an empty list, and the file is then as it was, byte for byte.
+ * reads an empty list, and the file is then as it was, byte for byte. Where that is interrupted, `--undo` goes on with it.
  */
 async function withList(disk: Disk, file: string, tell: () => Promise<void>): Promise<void> {
   const before = disk.read(file)
-  if (listsMirrors(before, file)) return tell()
-  const after = withMirrors(before, file, [], [])
+  const after = withEmptyList(before, file)
   const manner = disk.manner(file)
-  const folders = disk.missingFolders(file)
   disk.write([{ path: file, before, after }])
   try {
     await tell()
   } finally {
     disk.write([{ path: file, before: after, after: before }], () => manner)
-    disk.removeFolders(folders)
   }
 }
 

@@ -34,7 +34,7 @@ export function withoutMirrors(whole: string, path: string, mirrors: Mirrors, be
   if (!node || !listed) return whole
   const left = without(listed, mirrors)
   if (left.length === listed.length) return whole
-  if (left.length > 0 || hadList(before)) return mark + checked(body, replaced(body, node, left), path)
+  if (left.length > 0 || listsMirrors(before, path)) return mark + checked(body, replaced(body, node, left), path)
   const edits = modify(body, [key], undefined, {})
   const after = edits.reduceRight(
     (text, { offset, length, content }) => spliced(text, offset, offset + length, content),
@@ -47,6 +47,11 @@ export function withoutMirrors(whole: string, path: string, mirrors: Mirrors, be
 export function listsMirrors(whole: string | undefined, path: string): boolean {
   const { body } = textOf(whole ?? '')
   return body.trim() !== '' && read(body, path).listed !== undefined
+}
+
+/** For a file that {@link listsMirrors} says nothing in: what dockerd reads in its place, to let go of those that it has. */
+export function withEmptyList(whole: string | undefined, path: string): string {
+  return withMirrors(whole, path, [], [])
 }
 
 interface Read {
@@ -110,11 +115,6 @@ function checked(before: string, after: string, path: string): string {
   const others = (text: string) => ({ ...(JSON.parse(text) as Record<string, unknown>), [key]: undefined })
   if (isDeepStrictEqual(others(before), others(after))) return after
   throw new Refusal(`${path} cannot be edited without changing more than "${key}"; add it by hand: nothing was changed`)
-}
-
-function hadList(before: string | undefined): boolean {
-  const { body } = textOf(before ?? '')
-  return parseTree(body)?.children?.some(({ children }) => children?.[0]?.value === key) ?? false
 }
 
 const quoted = (url: string) => JSON.stringify(url)

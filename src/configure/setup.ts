@@ -1,7 +1,7 @@
 /** From what is wanted to a plan, engine by engine, and the way back. Pure: files come through {@link Files}. */
 import type { Kept } from './backup.ts'
 import { planContainerd } from './containerd.ts'
-import { withMirrors, withoutMirrors } from './docker.ts'
+import { withEmptyList, withMirrors, withoutMirrors } from './docker.ts'
 import { withoutHosts } from './hosts-toml.ts'
 import { type Edit, type Engine, type Files, type Mirrors, type Plan, Refusal, type Wanted } from './plan.ts'
 import { planRegistries, withoutMirrorsOf } from './registries.ts'
@@ -59,8 +59,8 @@ export function cleaned(
 }
 
 /**
- * Back to what was there. A file that is as it was written becomes its original, byte for byte; from one that somebody
- * changed since, only what was put there is taken out, unless `force`.
+ * Back to what was there. A file that is as it was written becomes its original, byte for byte, and so does one that an undo
+ * left in its middle; from one that somebody changed since, only what was put there is taken out, unless `force`.
  */
 export function planUndo(
   setting: Setting,
@@ -72,7 +72,8 @@ export function planUndo(
   const notes: string[] = []
   const edits = kept.map(({ path, original, ours }) => {
     const before = files.read(path)
-    if (ours(before) || before === original || force) return { path, before, after: original }
+    const interrupted = () => setting.engine === 'docker' && before === withEmptyList(original, path)
+    if (ours(before) || before === original || force || interrupted()) return { path, before, after: original }
     if (before === undefined) {
       notes.push(`${path} was removed since, and stays so`)
       return { path, before, after: undefined }

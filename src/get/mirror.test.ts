@@ -93,6 +93,16 @@ describe('a blob', () => {
     await expect(all(mirror)).rejects.toThrow('the registry wants a login')
     expect(asked).toHaveLength(1)
   })
+
+  test.each([
+    ['DIGEST_INVALID', 'corrupt'],
+    ['TOOMANYREQUESTS', 'unavailable'],
+    ['DENIED', 'no-blob'],
+  ])('that the node does not give because of %s is %s, whatever else an engine is told', async (own, expected) => {
+    const errors = ['BLOB_UNKNOWN', own].map((code) => ({ code, message: 'no' }))
+    const { mirror } = mirrorOf(() => Response.json({ errors }, { status: 404 }))
+    expect(await codeOf(all(mirror))).toBe(expected)
+  })
 })
 
 describe('a manifest', () => {

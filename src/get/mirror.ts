@@ -1,7 +1,7 @@
 /** The node's registry port, as a client of it sees it. */
 import { z } from 'zod'
 import { type Clock, pause } from '../clock.ts'
-import { Failure } from '../failure.ts'
+import { Failure, type FailureCode } from '../failure.ts'
 import { parseJson } from '../json.ts'
 import { type Digest, digestOf, isDigest, shortDigest } from '../oci/digest.ts'
 import { isOrigin } from '../oci/file.ts'
@@ -183,17 +183,24 @@ export class Mirror {
     if (answer.ok || method === 'HEAD') return answer
     const { code, message } = await said(answer)
     if (code === 'READING') throw new Failure('reading', message)
-    const wrong = code === 'DIGEST_INVALID' ? 'corrupt' : 'no-blob'
+    const wrong = meanings.get(code) ?? 'no-blob'
     throw new Failure(answer.status === 404 ? wrong : 'unavailable', `the node could not get it: ${message}`)
   }
 }
 
+/** Of codes that come with 404 like all that a node does not give. */
+const meanings: ReadonlyMap<string, FailureCode> = new Map([
+  ['DIGEST_INVALID', 'corrupt'],
+  ['TOOMANYREQUESTS', 'unavailable'],
+])
+
 const errorSchema = z.object({ errors: z.array(z.object({ code: z.string(), message: z.string() })).min(1) })
 
+/** The last of several is the node's own: what comes before it is for engines. */
 async function said(answer: Response): Promise<{ code: string; message: string }> {
   const text = new TextDecoder().decode(await wholeOf(answer, 64 * 1024).catch(() => new Uint8Array()))
   try {
-    return errorSchema.parse(parseJson(text)).errors[0]!
+    return errorSchema.parse(parseJson(text)).errors.at(-1)!
   } catch {
     return { code: '', message: `status ${answer.status}` }
   }

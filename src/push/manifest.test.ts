@@ -22,6 +22,17 @@ describe('a manifest that is pushed', () => {
     })
   })
 
+  test.each(['layers', 'blobs', 'manifests'])('has none of its %s where it says null', (list) => {
+    expect(facts({ ...image, layers: [], [list]: null }).parts).toEqual([{ digest: one!, size: 3, kind: 'blob' }])
+    expect(facts({ mediaType: manifestTypes.ociIndex, manifests: [], [list]: null }).parts).toEqual([])
+  })
+
+  test('of an image has config and layers, and of an index manifests, however few', () => {
+    const { layers: _, ...bare } = image
+    expect(() => facts(bare)).toThrow('it has config and layers')
+    expect(() => facts({ mediaType: manifestTypes.ociIndex })).toThrow('an index has manifests')
+  })
+
   test('of an index names manifests', () => {
     const manifests = [descriptor(one, manifestTypes.ociManifest)]
     const index = { mediaType: manifestTypes.ociIndex, manifests, artifactType: 'a/b' }

@@ -25,7 +25,13 @@ export interface ManifestFacts {
 const mediaType = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/)
 const descriptor = z.object({ mediaType, digest, size: z.number().int().min(0) })
 const mostParts = 10_000
-const parts = z.array(descriptor).max(mostParts).optional()
+/** Go writes an empty list as null: BuildKit's manifest of an image without layers has one. Absent is another thing. */
+const parts = z
+  .array(descriptor)
+  .max(mostParts)
+  .nullable()
+  .transform((listed) => listed ?? [])
+  .optional()
 const manifestSchema = z.object({
   schemaVersion: z.literal(2).optional(),
   mediaType: mediaType.optional(),

@@ -9,7 +9,7 @@ import type { BlobStore } from '../store/blob-store.ts'
 import { Upload } from './upload.ts'
 
 /** Each has a file open. An engine has five at a time. */
-const mostUploads = 512
+export const mostUploads = 512
 const idleMs = 24 * 3600_000
 /** One that has rested for less is for its client to go on with, whoever else needs the room. */
 const restMs = 10 * 60_000

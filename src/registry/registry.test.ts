@@ -37,8 +37,11 @@ function setUp() {
   return { content, clock, metrics, log, lines, get, counted }
 }
 
+async function errorsOf(response: Response) {
+  return ((await response.json()) as { errors: { code: string; message: string; detail: unknown }[] }).errors
+}
 async function errorOf(response: Response) {
-  const { errors } = (await response.json()) as { errors: { code: string; message: string; detail: unknown }[] }
+  const errors = await errorsOf(response)
   expect(errors).toHaveLength(1)
   return errors[0]!
 }
@@ -298,7 +301,8 @@ describe('a blob', () => {
       const response = await get(`/v2/app/blobs/${digest}`, range ? { range } : {})
       expect(response.status).toBe(404)
       expect(response.headers.get('content-length')).not.toBe('200000')
-      expect(await errorOf(response)).toMatchObject({ code: 'UNAVAILABLE', message: error.message })
+      const { message } = error
+      expect(await errorsOf(response)).toMatchObject(['BLOB_UNKNOWN', 'UNAVAILABLE'].map((code) => ({ code, message })))
     }
     expect(content.openReaders).toBe(0)
     expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(3)
@@ -414,13 +418,19 @@ describe('an error', () => {
     expect(errors[0]!.fields.error).toBeInstanceOf(TypeError)
   })
 
-  test('that says how long to wait says it in the header too', async () => {
+  test('that says how long to wait says it in the header too, and sends an engine on', async () => {
     const { content, get } = setUp()
-    content.manifest = async () => {
+    const refuse = async () => {
       throw new Failure('too-many', 'the registry asks to wait', { detail: { waitMs: 1500 } })
     }
-    const response = await get('/v2/app/manifests/v1')
-    expect([response.status, response.headers.get('retry-after')]).toEqual([429, '2'])
+    Object.assign(content, { manifest: refuse, stat: refuse, open: refuse })
+    const asked = [
+      await get('/v2/app/manifests/v1'),
+      await get(`/v2/app/blobs/${unknown}`),
+      await get(`/v2/app/blobs/${unknown}`, {}, 'HEAD'),
+    ]
+    for (const { status, headers } of asked) expect([status, headers.get('retry-after')]).toEqual([404, '2'])
+    expect((await errorOf(asked[0]!)).code).toBe('TOOMANYREQUESTS')
   })
 
   test.each<[FailureCode, number, string]>([
@@ -428,15 +438,20 @@ describe('an error', () => {
     ['not-listed', 404, 'NAME_UNKNOWN'],
     ['no-space', 404, 'UNAVAILABLE'],
     ['corrupt', 404, 'DIGEST_INVALID'],
-  ])('%s is %d %s', async (code, status, oci) => {
+    ['no-blob', 404, 'BLOB_UNKNOWN'],
+    ['unauthorized', 401, 'UNAUTHORIZED'],
+  ])('%s is %d %s, and a blob that is not given is first of all unknown', async (code, status, oci) => {
     const { content, get } = setUp()
-    content.stat = async () => {
+    const refuse = async () => {
       throw new Failure(code, 'no')
     }
-    content.open = content.stat as never
-    const response = await get(`/v2/app/blobs/${unknown}`)
-    expect(response.status).toBe(status)
-    expect((await errorOf(response)).code).toBe(oci)
+    Object.assign(content, { manifest: refuse, open: refuse })
+    const manifest = await get('/v2/app/manifests/v1')
+    expect([manifest.status, (await errorOf(manifest)).code]).toEqual([status, oci])
+    const blob = await get(`/v2/app/blobs/${unknown}`)
+    const codes = (await errorsOf(blob)).map((error) => error.code)
+    const first = status === 404 ? 'BLOB_UNKNOWN' : oci
+    expect([blob.status, codes[0], codes.at(-1)]).toEqual([status, first, oci])
   })
 
   test('of a strange method is counted as other', async () => {

@@ -19,7 +19,7 @@ import { answerCatalog, answerPassed } from './passed.ts'
 import { type PullSummary, type Pulls, PullTracker } from './pulls.ts'
 import { kindOfTarget, parseRequest, type RegistryRequest, split } from './request.ts'
 import { Shares } from './shares.ts'
-import { answerToken, sendForToken, Tokens } from './tokens.ts'
+import { answerToken, refuseWrongPassword, sendForToken, Tokens } from './tokens.ts'
 import { parseWrite } from './write-request.ts'
 import { answerWrite, type Written } from './writes.ts'
 
@@ -83,6 +83,7 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
     const { method } = c.req
     const exchange = exchangeOf(c)
     const { target, outgoing } = exchange
+    const kind = kindOfTarget(target)
     let response: Response
     let status: number
     try {
@@ -93,13 +94,13 @@ export function createRegistry({ random = Math.random, ...init }: RegistryInit):
     } catch (error) {
       const left = exchange.signal.aborted
       const failure = left ? new Failure('cancelled', 'the client closed the connection') : Failure.from(error)
-      response = renderFailure(failure, method, log, random)
+      response = renderFailure(failure, { method, kind }, log, random)
       status = left ? clientLeft : response.status
       if (!left && forEngine.includes(failure.code)) metrics.notServed.inc({ code: failure.code })
       reportRefusal(log, exchange, method, status, failure)
     }
     const known = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method) ? method : 'other'
-    metrics.registryRequests.inc({ method: known, kind: kindOfTarget(target), status })
+    metrics.registryRequests.inc({ method: known, kind, status })
     return response
   })
   return app
@@ -145,6 +146,7 @@ async function answer(exchange: Exchange, request: RegistryRequest, services: Se
     case 'token':
       return answerToken(exchange, services)
     case 'base':
+      await refuseWrongPassword(exchange, services)
       return (
         sendForToken(exchange, services.own?.pushing?.users !== undefined) ??
         new Response(exchange.method === 'HEAD' ? null : '{}', {

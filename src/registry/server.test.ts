@@ -166,7 +166,7 @@ describe('over a socket, a blob', () => {
     const { path } = addBlob({ file: '/nonexistent/blob' })
     const response = await fetch(origin + path)
     expect(response.status).toBe(404)
-    expect(await response.json()).toMatchObject({ errors: [{ code: 'UNAVAILABLE' }] })
+    expect(await response.json()).toMatchObject({ errors: [{ code: 'BLOB_UNKNOWN' }, { code: 'UNAVAILABLE' }] })
     expect(content.openReaders).toBe(0)
   })
 })
@@ -269,6 +269,22 @@ describe('a client that', () => {
     const client = talk(server.port, `GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Long: ${'a'.repeat(8000)}\r\n\r\n`)
     await until(() => client.closed)
     expect(client.head).toStartWith('HTTP/1.1 431')
+  })
+
+  test('asks for the 1024 ranges that containers/storage begins with is told that they are too many', async () => {
+    const { server, addBlob } = await setUp()
+    const { path } = addBlob({})
+    const ask = (ranges: number, first: number) => {
+      const list = Array.from({ length: ranges }, (_, i) => `${first + 2 * i}-${first + 2 * i}`)
+      return talk(server.port, request(path).replace('\r\n\r\n', `\r\nRange: bytes=${list}\r\n\r\n`))
+    }
+    const many = ask(1024, 9_000_000_000)
+    await until(() => many.bytes > 0)
+    expect(many.head).toStartWith('HTTP/1.1 400')
+    const fewer = ask(256, 1_000_000)
+    await until(() => fewer.bytes > 0)
+    expect(fewer.head).toStartWith('HTTP/1.1 206')
+    expect(fewer.head).toContain('multipart/byteranges')
   })
 
   test('never finishes its request is cut', async () => {

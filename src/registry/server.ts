@@ -37,7 +37,10 @@ export interface ServeInit {
 }
 
 export interface ServerLimits {
-  /** Engines send long Accept headers; a lazy client's 256 ranges of 20 digits fit as well. */
+  /**
+   * Engines send long Accept headers. podman and CRI-O (containers/storage) ask for up to 1024 ranges of 24 characters
+   * at once: only on a 400, which says that these are too many, do they ask for fewer.
+   */
   readonly headerBytes: number
   /** For a request to arrive, ms. The response may take as long as it makes progress. */
   readonly requestMs: number
@@ -50,7 +53,7 @@ export interface ServerLimits {
 }
 
 export const serverLimits: ServerLimits = {
-  headerBytes: 16 * 1024,
+  headerBytes: 32 * 1024,
   requestMs: 15_000,
   keepAliveMs: 90_000,
   stalledMs: 60_000,

@@ -82,16 +82,26 @@ export function sendForToken({ header, socket, method }: Exchange, pushed = fals
   return new Response(method === 'HEAD' ? null : body, { status: 401, headers })
 }
 
-/** Who shows the wrong password of somebody who may push is told so: docker login believes whatever gives it a token. */
-export async function answerToken(
-  { header, method }: Exchange,
-  { tokens, own }: Pick<Services, 'tokens' | 'own'>,
-): Promise<Response> {
+/**
+ * Who shows the wrong password of somebody who may push is told so: docker login believes whatever gives it a token, and
+ * podman, skopeo and buildah a base that answers 200. Of other logins nothing is known here.
+ * @throws {Failure} `unauthorized`, `too-many`
+ */
+export async function refuseWrongPassword({ header }: Exchange, { own }: Pick<Services, 'own'>): Promise<void> {
   const users = own?.pushing?.users
   const login = basicLogin(header('authorization'))
   if (users && login && (await users.knows(login.name)) && !(await users.verify(login.name, login.password))) {
     throw new Failure('unauthorized', 'this is not the password of a user who may push here')
   }
+}
+
+/** @throws {Failure} `unauthorized`, `too-many` */
+export async function answerToken(
+  exchange: Exchange,
+  { tokens, own }: Pick<Services, 'tokens' | 'own'>,
+): Promise<Response> {
+  const { header, method } = exchange
+  await refuseWrongPassword(exchange, { own })
   const body = JSON.stringify({ token: tokens.issue(header('authorization')), expires_in: lifeSeconds })
   const headers = {
     'content-type': 'application/json',

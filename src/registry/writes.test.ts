@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,8 +7,13 @@ import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores } from '../../test/fakes/disk-stores.ts'
 import { startPushed } from '../../test/fakes/pushed-registry.ts'
 import { systemClock } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import { repositoryOf } from '../oci/reference.ts'
+import { mostUploads } from '../push/uploads.ts'
 import { Users } from '../push/users.ts'
 import { silentLog } from '../telemetry/log.ts'
+import { challenge } from './errors.ts'
+import { tokenPath } from './tokens.ts'
 
 const { openStore, newDir } = diskStores({ each: false })
 
@@ -16,12 +21,13 @@ describeRegistry('a seed', 'apps.corp/team/app', async () => startPushed({ store
 
 describe('a seed whose operator is careful', () => {
   let dir: string
+  let users: Users
   let seed: Awaited<ReturnType<typeof startPushed>>
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'shoal-writes-'))
     const file = join(dir, 'users')
     writeFileSync(file, `ann:${await Bun.password.hash('correct', { algorithm: 'bcrypt', cost: 4 })}\n`)
-    const users = await Users.open(file, systemClock, silentLog)
+    users = await Users.open(file, systemClock, silentLog)
     // A request that reads has this long to arrive.
     seed = await startPushed({ store: await openStore(newDir()), users, deletes: false, limits: { requestMs: 800 } })
   })
@@ -59,6 +65,21 @@ describe('a seed whose operator is careful', () => {
     expect((await begin({ authorization: `Bearer ${nobody.token}` })).status).toBe(401)
   })
 
+  test('tells who logs in with a wrong password of its users, and knows nothing of other logins', async () => {
+    const base = (login?: string) => {
+      const headers = { authorization: `Basic ${Buffer.from(login ?? '').toString('base64')}` }
+      return fetch(`${seed.url}/v2/`, login === undefined ? {} : { headers })
+    }
+    const wrong = await base('ann:wrong')
+    expect([wrong.status, wrong.headers.get('www-authenticate')]).toEqual([401, challenge])
+    for (const login of ['ann:correct', 'bob:x', undefined]) expect((await base(login)).status).toBe(200)
+    const busy = spyOn(users, 'verify').mockRejectedValue(new Failure('too-many', 'too many passwords'))
+    const authorization = `Basic ${Buffer.from('ann:correct').toString('base64')}`
+    const token = fetch(seed.url + tokenPath, { headers: { authorization } })
+    expect([(await base('ann:correct')).status, (await token).status]).toEqual([429, 429])
+    busy.mockRestore()
+  })
+
   test('shows the login of one who pushes to no registry, and that of others as ever', async () => {
     const read = async (login: string) => {
       const headers = { authorization: `Basic ${Buffer.from(login).toString('base64')}` }
@@ -75,6 +96,16 @@ describe('a seed whose operator is careful', () => {
     const target = `${seed.url}/v2/apps.corp/team/app/manifests/v1`
     const refused = await fetch(target, { method: 'DELETE', headers: { authorization } })
     expect(await codeOf(refused)).toEqual([405, 'UNSUPPORTED'])
+  })
+
+  test('says to who pushes when there are too many, not that it is not there', async () => {
+    const { uploads } = seed.pusher
+    const others = Array.from({ length: mostUploads - uploads.size }, () =>
+      uploads.begin(repositoryOf('apps.corp', 'team/app'), 'bob'),
+    )
+    const refused = await begin({ authorization })
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '5'])
+    await Promise.all(others.map((upload) => uploads.end(upload)))
   })
 
   test('waits for an upload that takes its time', async () => {
@@ -124,9 +155,12 @@ describe('a seed with a store of two megabytes', () => {
     expect((await fetch(second, { method: 'DELETE' })).status).toBe(204)
   })
   test('has room for who comes after one that broke off, ten minutes later', async () => {
-    const [left, next] = [await begin(), await begin()]
+    const [left, early] = [await begin(), await begin()]
     expect(await send(left, 1_500_000)).toEqual([202, undefined])
-    expect(await send(next, 1_000_000)).toEqual([503, 'UNAVAILABLE'])
+    expect(await send(early, 1_000_000)).toEqual([503, 'UNAVAILABLE'])
+    // It may have some of that, as far as there was room.
+    expect((await fetch(early, { method: 'DELETE' })).status).toBe(204)
+    const next = await begin()
     clock.advance(600_000)
     expect(await send(next, 1_000_000)).toEqual([202, undefined])
     expect(await send(left, 1)).toEqual([404, 'BLOB_UPLOAD_UNKNOWN'])

@@ -242,9 +242,10 @@ function cannotOr(failure: Failure): IndexAnswer {
   return { state: 'cannot', reason: String(reason) }
 }
 
+/** The last of several is the node's own: what comes before it is for engines. */
 function errorIn(text: string): { code: string; message: string } {
   try {
-    const { code, message } = errorSchema.parse(parseJson(text)).errors[0]!
+    const { code, message } = errorSchema.parse(parseJson(text)).errors.at(-1)!
     return { code, message: message.slice(0, 1000) }
   } catch {
     return { code: '', message: '' }

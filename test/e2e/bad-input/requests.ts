@@ -157,7 +157,7 @@ export function badRequests({ upstream, repository, blob, size }: Known): readon
       status: 400,
       says: /the query is too long/,
     },
-    { what: 'a header of 20,000 characters', target: '/v2/', headers: [`X-Long: ${'a'.repeat(20_000)}`], status: 431 },
+    { what: 'a header of 40,000 characters', target: '/v2/', headers: [`X-Long: ${'a'.repeat(40_000)}`], status: 431 },
     { what: 'what is not HTTP', target: '', raw: 'SSH-2.0-OpenSSH_9.2\r\n\r\n', status: 400 },
     { what: 'two lengths', target: '', raw: doubleLength, status: 400 },
     { what: 'a length above all numbers', target: '', raw: absurdLength, status: 400 },

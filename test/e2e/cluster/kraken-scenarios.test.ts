@@ -109,12 +109,12 @@ describe.skipIf(obstacle !== undefined)('an image that was pushed to a seed', ()
   const pulledOn = async (name: string, repository: string) =>
     (await pullOn(lab.host(name), `http://${here}`, repository, 'v1')).digest
 
-  /** The code of a refusal at the peer: its status is 404 always, so that engines go on. */
+  /** The own code of a refusal at the peer, the last that it says: its status is 404 always, so that engines go on. */
   async function refusal(path: string): Promise<string> {
     const { stdout } = await lab
       .host('peer')
       .tryExec(['curl', '--silent', '--max-time', '30', `http://${here}/v2/${path}`])
-    return (JSON.parse(stdout) as { errors: { code: string }[] }).errors[0]!.code
+    return (JSON.parse(stdout) as { errors: { code: string }[] }).errors.at(-1)!.code
   }
 
   async function listed(name: string, path: string): Promise<unknown> {
