@@ -60,6 +60,7 @@ export async function openState(options: StateOptions): Promise<State> {
       opened = true
       return file
     },
+    renew: url !== undefined,
     clock,
     deadlineMs,
     changed: (trouble) => {
