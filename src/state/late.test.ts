@@ -8,11 +8,11 @@ import { openSqliteFile, sqlite } from './sqlite.ts'
 const file = stateFiles()
 const deadlineMs = 15_000
 
-/** Locks on a file that the kernel knows of. */
+/** This process's locks on a file, as the kernel knows them. */
 function locksOn(path: string): number {
   const { ino } = statSync(path)
   const lines = readFileSync('/proc/locks', 'utf8').split('\n')
-  return lines.filter((line) => line.includes(`:${ino} `)).length
+  return lines.filter((line) => line.includes(` ${process.pid} `) && line.includes(`:${ino} `)).length
 }
 
 test('a file on a slow disk is opened once: whoever waits too long is told, and it goes on when the disk does', async () => {

@@ -41,14 +41,6 @@ export async function openSqliteFile(path: string, sync?: Sync): Promise<OpenSql
   }
 }
 
-/**
- * What had been claimed may be claimed again at once. Only for a process that has just started: nobody else works with the
- * file, so whoever claimed it was the process before, which was killed with that in its hands.
- */
-export async function letGo(sql: Sql): Promise<void> {
-  await sql.rows('UPDATE work SET claimed_until = 0 WHERE claimed_until IS NOT NULL')
-}
-
 /** A state of its own, for whoever needs one that is there at once. */
 export async function openSqlite(path: string, log: Log = silentLog): Promise<State> {
   const sql = await openSqliteFile(path)
