@@ -1,10 +1,12 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import { stateFiles } from '../../test/fakes/state-files.ts'
+import { nobody } from '../../test/fakes/stranger.ts'
 import { systemClock } from '../clock.ts'
 import { digestOf } from '../oci/digest.ts'
 import { parseTag } from '../oci/reference.ts'
@@ -167,6 +169,34 @@ test('a file that cannot be opened is not told to be moved away', async () => {
   mkdirSync(path)
   const failure = await openSqlite(path).catch((error) => error)
   expect([failure.code, failure.message]).toEqual(['unavailable', expect.not.stringContaining('move')])
+})
+
+test.skipIf(process.geteuid!() !== 0)('a backup that root put there does not keep a node from starting', async () => {
+  for (const mode of [0o644, 0o600]) {
+    const path = file()
+    await (await openSqlite(path)).close()
+    chownSync(dirname(path), nobody.uid, nobody.uid)
+    chmodSync(path, mode)
+    const log = new RecordedLog()
+    const open = () => readdirSync('/proc/self/fd').length
+    const before = open()
+    process.seteuid!(nobody.uid)
+    // The file is opened at once.
+    const starting = openState({
+      dataDir: dirname(path),
+      node: 'n1',
+      clock: new FakeClock(),
+      log,
+      metrics: createMetrics(),
+    })
+    process.seteuid!(0)
+    const state = await starting
+    expect(open()).toBe(before)
+    const failure = await state.id().catch((error) => error)
+    expect(failure.code).toBe('unavailable')
+    expect(failure.message).toEndWith(`; ${path} is another user's: chown ${nobody.uid}: ${path}*`)
+    await state.close()
+  }
 })
 
 test('of a row that names no repository it is said once that it is left out', async () => {

@@ -4,10 +4,10 @@
  */
 import { Database, SQLiteError } from 'bun:sqlite'
 import { Failure } from '../failure.ts'
-import { isDamage } from '../store/catalog.ts'
 import { type Log, silentLog } from '../telemetry/log.ts'
 import { type Sync, WriteAheadLog } from '../write-ahead.ts'
 import type { OpenSql } from './late.ts'
+import { mendOf } from './mend.ts'
 import { migrate } from './schema.ts'
 import { type Dialect, type Row, type Sql, storable, type Value } from './sql.ts'
 import { SqlState } from './sql-state.ts'
@@ -78,10 +78,15 @@ class SqliteSql implements OpenSql {
   constructor(path: string, sync?: Sync) {
     this.#path = path
     this.#db = this.#guarded(() => new Database(path, { create: true, strict: true, safeIntegers: false }))
-    this.#ahead = this.#guarded(() => {
-      this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-      return new WriteAheadLog(this.#db, sync)
-    })
+    try {
+      this.#ahead = this.#guarded(() => {
+        this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+        return new WriteAheadLog(this.#db, sync)
+      })
+    } catch (error) {
+      this.#db.close()
+      throw error
+    }
   }
 
   rows(text: string, values: readonly Value[] = []): Promise<Row[]> {
@@ -151,11 +156,13 @@ class SqliteSql implements OpenSql {
     try {
       return work()
     } catch (error) {
-      if (!(error instanceof SQLiteError)) throw error
-      const mend = isDamage(error)
-        ? `; end the node, move ${this.#path}* away, put a backup there if you have one, and start it again: what other seeds know comes back`
-        : ''
-      throw new Failure('unavailable', `${this.#path}: ${error.message}${mend}`, { cause: error })
+      if (!(error instanceof SQLiteError || isSystemError(error))) throw error
+      throw new Failure('unavailable', `${this.#path}: ${error.message}${mendOf(this.#path, error)}`, { cause: error })
     }
   }
+}
+
+/** Of a call to the system, as "EACCES: permission denied, open '/var/lib/shoal/state.db'". */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error
 }
