@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'bun:test'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { FakeClock } from '../test/fakes/clock.ts'
 import { seededRandom } from './clock.ts'
 import { type Sync, WriteAheadLog } from './write-ahead.ts'
 
@@ -29,7 +30,7 @@ function opened(path: string, sync?: Sync) {
   db.exec('CREATE TABLE slots (slot INTEGER PRIMARY KEY, n INTEGER, text TEXT)')
   for (let slot = 0; slot < slots; slot++) db.exec(`INSERT INTO slots VALUES (${slot}, 0, '${'x'.repeat(3000)}')`)
   db.exec('CREATE TABLE total (a INTEGER, b INTEGER); INSERT INTO total VALUES (0, 0)')
-  const log = new WriteAheadLog(db, sync)
+  const log = new WriteAheadLog(db, { longest: 0, clock: new FakeClock(), failed: () => {}, sync })
   log.mergeNow()
   const add = (n: number) => {
     db.exec('BEGIN')

@@ -11,6 +11,7 @@
  */
 import { type Database, SQLiteError } from 'bun:sqlite'
 import { closeSync, constants, fdatasync, fdatasyncSync, fstatSync, openSync } from 'node:fs'
+import type { Clock } from './clock.ts'
 
 /** To the disk, off this thread; tests look at the order. */
 export type Sync = (fd: number) => Promise<void>
@@ -18,8 +19,21 @@ export type Sync = (fd: number) => Promise<void>
 const fdatasyncOff: Sync = (fd) =>
   new Promise((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())))
 
+export interface WriteAheadOptions {
+  /** Bytes after which {@link WriteAheadLog.shorten} does something. */
+  readonly longest: number
+  readonly clock: Pick<Clock, 'now'>
+  /** Hears why the log could not be brought into the database: it is as good as it was, and grows until that works. */
+  readonly failed: (error: unknown) => void
+  readonly sync?: Sync | undefined
+}
+
+/** After a merge that failed, in ms. */
+const retryMs = 5000
+
 export class WriteAheadLog {
   readonly #db: Database
+  readonly #o: WriteAheadOptions
   readonly #sync: Sync
   /** Open as long as the database is: closing any descriptor of its file would drop SQLite's locks on it. */
   #files: { readonly log: number; readonly database: number } | undefined
@@ -29,11 +43,14 @@ export class WriteAheadLog {
   #syncing: Promise<void> | undefined
   /** The merge under way; another object when that one is not it any more. */
   #merge: object | undefined
+  #shortening: Promise<void> | undefined
+  #againAt = Number.NEGATIVE_INFINITY
 
   /** `db` is in WAL mode, or in memory, where nothing is to be done. From now on it does not wait for the disk. */
-  constructor(db: Database, sync: Sync = fdatasyncOff) {
+  constructor(db: Database, options: WriteAheadOptions) {
     this.#db = db
-    this.#sync = sync
+    this.#o = options
+    this.#sync = options.sync ?? fdatasyncOff
     if (db.filename === ':memory:' || db.filename === '') return
     // A transaction that spilled could begin the log anew in the middle of a merge.
     db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_spill = OFF; PRAGMA synchronous = OFF')
@@ -82,6 +99,28 @@ export class WriteAheadLog {
         throw error
       }
     }
+  }
+
+  /**
+   * Has the log merged where it has become long: one merge at a time, and a while after one that failed. For after each
+   * commit. `merge`: {@link merge}, as soon as that may run.
+   */
+  shorten(merge: () => Promise<void>): void {
+    const { longest, clock, failed } = this.#o
+    if (this.#shortening || this.bytes <= longest || clock.now() < this.#againAt) return
+    this.#shortening = merge()
+      .catch((error: unknown) => {
+        this.#againAt = clock.now() + retryMs
+        failed(error)
+      })
+      .finally(() => {
+        this.#shortening = undefined
+      })
+  }
+
+  /** Resolves when no {@link shorten} is under way. */
+  get shortened(): Promise<void> {
+    return this.#shortening ?? Promise.resolve()
   }
 
   /**

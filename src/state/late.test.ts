@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { readFileSync, statSync } from 'node:fs'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { stateFiles } from '../../test/fakes/state-files.ts'
+import { silentLog } from '../telemetry/log.ts'
 import { LateSql, type OpenSql } from './late.ts'
 import { openSqliteFile, sqlite } from './sqlite.ts'
 
@@ -29,7 +30,7 @@ test('a file on a slow disk is opened once: whoever waits too long is told, and 
   }
   const open = () => {
     opens++
-    return openSqliteFile(path, sync)
+    return openSqliteFile(path, { clock, log: silentLog, sync })
   }
   const changed = (trouble: string | undefined) => said.push(trouble)
   const sql = new LateSql({ name: path, dialect: sqlite, open, renew: false, clock, deadlineMs, changed })

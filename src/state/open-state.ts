@@ -49,7 +49,7 @@ export async function openState(options: StateOptions): Promise<State> {
   const sql = new LateSql({
     name,
     dialect: url ? postgres : sqlite,
-    open: async () => (url ? openPostgres({ ...options, url }) : takeOver(await openSqliteFile(path), node)),
+    open: async () => (url ? openPostgres({ ...options, url }) : takeOver(await openSqliteFile(path, options), node)),
     renew: url !== undefined,
     clock,
     deadlineMs,

@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
@@ -39,11 +39,12 @@ describe('the disk', () => {
     const path = file()
     const syncs: PromiseWithResolvers<void>[] = []
     let slow = false
-    const sql = await openSqliteFile(path, () => {
+    const sync = () => {
       syncs.push(Promise.withResolvers())
       if (!slow) syncs.at(-1)!.resolve()
       return syncs.at(-1)!.promise
-    })
+    }
+    const sql = await openSqliteFile(path, { clock: systemClock, log: silentLog, sync })
     slow = true
     syncs.length = 0
     const ban = (node: string) =>
@@ -101,6 +102,49 @@ describe('the disk', () => {
       await sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, 1)', [node, long])
     expect(statSync(path).size).toBeGreaterThan(3_000_000)
     expect(statSync(`${path}-wal`).size).toBeLessThan(5_000_000)
+    await sql.close()
+  })
+
+  test('gets a long log once, however many made it so at once', async () => {
+    let syncs = 0
+    const sync = () => {
+      syncs++
+      return Bun.sleep(20)
+    }
+    const sql = await openSqliteFile(file(), { clock: systemClock, log: silentLog, sync })
+    const write = (node: string, length: number) =>
+      sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, 1)', [node, 'x'.repeat(length)])
+    await write('long', 4_000_000)
+    syncs = 0
+    await Promise.all(Array.from({ length: 40 }, (_, i) => write(`${i}`, 20_000)))
+    await nodes(sql)
+    // Theirs, and two of the merge.
+    expect(syncs).toBeWithin(3, 6)
+    await sql.close()
+  })
+
+  test('that does not take the log is told in the log of the node, and keeps nobody from the state', async () => {
+    const path = file()
+    const [clock, log] = [new FakeClock(), new RecordedLog()]
+    let broken = true
+    const sync = async (fd: number) => {
+      if (broken && readlinkSync(`/proc/self/fd/${fd}`) === path) throw new Error('ENOSPC: no space left on device')
+    }
+    const sql = await openSqliteFile(path, { clock, log, sync })
+    const write = (node: string, length: number) =>
+      sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, 1)', [node, 'x'.repeat(length)])
+    await write('a', 5_000_000)
+    expect(await nodes(sql)).toEqual(['a'])
+    expect(await nodes(sql)).toEqual(['a'])
+    expect(log.lines).toHaveLength(1)
+    expect(log.lines[0]).toStartWith('could not bring the log of the state into it; it grows until that works')
+    broken = false
+    expect(await nodes(sql)).toEqual(['a'])
+    expect(statSync(`${path}-wal`).size).toBeGreaterThan(4_000_000)
+    clock.advance(5000)
+    await nodes(sql)
+    await nodes(sql)
+    expect(statSync(`${path}-wal`).size).toBe(0)
     await sql.close()
   })
 })

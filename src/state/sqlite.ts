@@ -3,6 +3,7 @@
  * statement has returned for is on the disk, which is waited for off the main thread.
  */
 import { Database, SQLiteError } from 'bun:sqlite'
+import { type Clock, systemClock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { type Log, silentLog } from '../telemetry/log.ts'
 import { type Sync, WriteAheadLog } from '../write-ahead.ts'
@@ -26,12 +27,19 @@ export const sqlite: Dialect = {
   inTurn: undefined,
 }
 
+export interface SqliteOptions {
+  readonly clock: Pick<Clock, 'now'>
+  readonly log: Pick<Log, 'error'>
+  /** Brings its files to the disk; fdatasync(2) by default. */
+  readonly sync?: Sync
+}
+
 /**
  * `path` may be `:memory:`.
  * @throws {Failure} `internal` for a file that a newer shoal wrote, `unavailable` for one that cannot be read or written
  */
-export async function openSqliteFile(path: string, sync?: Sync): Promise<OpenSql> {
-  const sql = new SqliteSql(path, sync)
+export async function openSqliteFile(path: string, options: SqliteOptions): Promise<OpenSql> {
+  const sql = new SqliteSql(path, options)
   try {
     await migrate(sql, path)
     return sql
@@ -43,7 +51,7 @@ export async function openSqliteFile(path: string, sync?: Sync): Promise<OpenSql
 
 /** A state of its own, for whoever needs one that is there at once. */
 export async function openSqlite(path: string, log: Log = silentLog): Promise<State> {
-  const sql = await openSqliteFile(path)
+  const sql = await openSqliteFile(path, { clock: systemClock, log })
   return new SqlState(
     sql,
     log,
@@ -75,13 +83,22 @@ class SqliteSql implements OpenSql {
   #turns = 0
   #closed = false
 
-  constructor(path: string, sync?: Sync) {
+  constructor(path: string, { clock, log, sync }: SqliteOptions) {
     this.#path = path
     this.#db = this.#guarded(() => new Database(path, { create: true, strict: true, safeIntegers: false }))
     try {
       this.#ahead = this.#guarded(() => {
         this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-        return new WriteAheadLog(this.#db, sync)
+        return new WriteAheadLog(this.#db, {
+          longest: longestLog,
+          clock,
+          failed: (error) =>
+            log.error('could not bring the log of the state into it; it grows until that works', {
+              file: path,
+              error: error instanceof Error ? error.message : String(error),
+            }),
+          sync,
+        })
       })
     } catch (error) {
       this.#db.close()
@@ -127,12 +144,13 @@ class SqliteSql implements OpenSql {
     const result = await done
     try {
       await this.#ahead.sync()
-      if (this.#ahead.bytes > longestLog) await this.#alone(() => this.#ahead.merge((work) => work()))
     } catch (error) {
       throw new Failure('unavailable', `cannot bring ${this.#path} to the disk: ${(error as Error).message}`, {
         cause: error,
       })
     }
+    // That is on the disk as it is: what becomes of its log is nothing to whoever asked.
+    this.#ahead.shorten(() => this.#alone(() => this.#ahead.merge((work) => work())))
     return result
   }
 

@@ -64,7 +64,6 @@ function longestLog(limitBytes: number): number {
 export class Catalog {
   readonly #db: Database
   readonly #ahead: WriteAheadLog
-  readonly #longestLog: number
   readonly #spare: Spare
   readonly #clock: Clock
   readonly #log: Log
@@ -75,9 +74,6 @@ export class Catalog {
   /** Made in the open transaction; made again after one that failed. */
   readonly #changes: (() => void)[] = []
   #cancel: (() => void) | undefined
-  /** The log is being brought in: commits wait, see {@link WriteAheadLog.merge}. */
-  #merging: Promise<void> | undefined
-  #mergeAgainAt = Number.NEGATIVE_INFINITY
   #closed = false
 
   /** @throws {Failure} for a newer schema; an SQLite error that {@link isDamage} knows for a file that is no catalog */
@@ -92,14 +88,18 @@ export class Catalog {
     this.#db = new Database(path, { create: true, strict: true })
     this.#clock = clock
     this.#log = log
-    this.#longestLog = longestLog(limitBytes)
     try {
       this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
       const check = this.#db.query<{ quick_check: string }, []>('PRAGMA quick_check(1)').get()
       if (check?.quick_check !== 'ok') throw new DamagedCatalog(check?.quick_check ?? 'unreadable')
       migrate(this.#db, path)
       this.#sql = statements(this.#db)
-      this.#ahead = new WriteAheadLog(this.#db, sync)
+      this.#ahead = new WriteAheadLog(this.#db, {
+        longest: longestLog(limitBytes),
+        clock,
+        failed: (error) => this.#longer(error),
+        sync,
+      })
     } catch (error) {
       this.#db.close()
       throw error
@@ -232,7 +232,7 @@ export class Catalog {
       if (isFull(error) && this.#spare.giveUp()) this.commit()
       else this.#arm(retryEvery)
     }
-    this.#shorten()
+    this.#ahead.shorten(() => this.#ahead.merge((work) => this.#apart(work)))
   }
 
   /**
@@ -240,7 +240,7 @@ export class Catalog {
    * the next start. @throws {Failure} `no-disk`
    */
   async settle(): Promise<void> {
-    await this.#merging
+    await this.#ahead.shortened
     this.commit()
     try {
       if (this.#dirty.size + this.#changes.length > 0) throw new Error('what is to be recorded waits')
@@ -276,22 +276,12 @@ export class Catalog {
     this.commit()
   }
 
-  #shorten(): void {
-    if (this.#merging || this.#closed || this.#clock.now() < this.#mergeAgainAt) return
-    if (this.#ahead.bytes <= this.#longestLog) return
-    this.#merging = this.#ahead
-      .merge((work) => this.#apart(work))
-      .catch((error: unknown) => {
-        this.#mergeAgainAt = this.#clock.now() + retryEvery
-        if (isFull(error)) this.#spare.giveUp()
-        this.#log.error('could not bring the log of the catalog into it; it grows until that works', {
-          file: this.#db.filename,
-          error: error instanceof Error ? error.message : String(error),
-        })
-      })
-      .finally(() => {
-        this.#merging = undefined
-      })
+  #longer(error: unknown): void {
+    if (isFull(error)) this.#spare.giveUp()
+    this.#log.error('could not bring the log of the catalog into it; it grows until that works', {
+      file: this.#db.filename,
+      error: error instanceof Error ? error.message : String(error),
+    })
   }
 
   /** Runs what must not run inside the open transaction, which is made again after it. */
@@ -364,7 +354,7 @@ export class Catalog {
       this.#trouble(error)
       if (isPassing(error)) this.#changes.push(run)
     }
-    if (this.#changes.length > mostChanges && !this.#merging) this.#changes.shift()
+    if (this.#changes.length > mostChanges && !this.#ahead.merging) this.#changes.shift()
     this.#arm()
   }
 
