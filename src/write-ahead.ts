@@ -43,6 +43,8 @@ export class WriteAheadLog {
   #syncing: Promise<void> | undefined
   /** The merge under way; another object when that one is not it any more. */
   #merge: object | undefined
+  /** The log is in the database, and that is not on the disk yet: what is committed now could overwrite the log. */
+  #waits = false
   #shortening: Promise<void> | undefined
   #againAt = Number.NEGATIVE_INFINITY
 
@@ -71,6 +73,11 @@ export class WriteAheadLog {
 
   get merging(): boolean {
     return this.#merge !== undefined
+  }
+
+  /** The log is being brought in, or the disk failed in the middle of that: nothing may be committed until a merge succeeds. */
+  get held(): boolean {
+    return this.merging || this.#waits
   }
 
   /** Something was committed that {@link sync} has to wait for. */
@@ -107,7 +114,7 @@ export class WriteAheadLog {
    */
   shorten(merge: () => Promise<void>): void {
     const { longest, clock, failed } = this.#o
-    if (this.#shortening || this.bytes <= longest || clock.now() < this.#againAt) return
+    if (this.#shortening || (this.bytes <= longest && !this.#waits) || clock.now() < this.#againAt) return
     this.#shortening = merge()
       .catch((error: unknown) => {
         this.#againAt = clock.now() + retryMs
@@ -124,8 +131,9 @@ export class WriteAheadLog {
   }
 
   /**
-   * Brings the log into the database and empties it. Until it resolves nothing may be committed but after {@link mergeNow};
-   * `apart` is to run what it is given outside of any transaction. @throws what the disk says; the log is as good as it was
+   * Brings the log into the database and empties it. Nothing may be committed while it is {@link held}, but
+   * after {@link mergeNow}; `apart` is to run what it is given outside of any transaction.
+   * @throws what the disk says; the log is as good as it was
    */
   async merge(apart: (work: () => void) => void): Promise<void> {
     const files = this.#files
@@ -134,7 +142,7 @@ export class WriteAheadLog {
     this.#merge = merge
     try {
       await this.#sync(files.log)
-      if (this.#merge === merge) apart(() => this.#checkpoint('PASSIVE'))
+      if (this.#merge === merge) apart(() => this.#bringIn())
       if (this.#merge === merge) await this.#sync(files.database)
       if (this.#merge === merge) apart(() => this.#cut())
     } catch (error) {
@@ -151,7 +159,7 @@ export class WriteAheadLog {
     if (!files) return
     this.#merge = undefined
     fdatasyncSync(files.log)
-    this.#checkpoint('PASSIVE')
+    this.#bringIn()
     fdatasyncSync(files.database)
     this.#cut()
   }
@@ -159,13 +167,12 @@ export class WriteAheadLog {
   /** Closes the database too; outside of any transaction. */
   close(): void {
     const files = this.#files
-    const merge = this.#merge
     this.#files = undefined
     this.#merge = undefined
     try {
       // Closing brings the log in and removes it, in an order that is SQLite's business again. What a merge has brought in
       // is not looked at once more.
-      if (files && merge) fdatasyncSync(files.database)
+      if (files && this.#waits) fdatasyncSync(files.database)
       if (files) this.#db.exec('PRAGMA synchronous = FULL')
     } finally {
       this.#db.close()
@@ -173,10 +180,17 @@ export class WriteAheadLog {
     }
   }
 
+  #bringIn(): void {
+    this.#checkpoint('PASSIVE')
+    this.#waits = true
+  }
+
   #cut(): void {
-    const done = this.#checkpoint('TRUNCATE')
-    // Another program reads: the log will be begun anew in place, and that is safe only when SQLite waits for it.
-    this.#db.exec(`PRAGMA synchronous = ${done ? 'OFF' : 'NORMAL'}`)
+    this.#waits = false
+    // What another program read from, or wrote, is brought in only now: for that, SQLite has to wait. So it has where that
+    // program reads on, for then the log will be begun anew in place.
+    this.#db.exec('PRAGMA synchronous = NORMAL')
+    if (this.#checkpoint('TRUNCATE')) this.#db.exec('PRAGMA synchronous = OFF')
   }
 
   /** False when somebody else is at it: nobody waits for them. */

@@ -123,6 +123,24 @@ describe('the disk', () => {
     await sql.close()
   })
 
+  test('that fails after the log was brought in keeps writers out until it takes that, and readers not', async () => {
+    const path = file()
+    let failures = 2
+    const sync = async (fd: number) => {
+      if (readlinkSync(`/proc/self/fd/${fd}`) === path && failures-- > 0) throw new Error('EIO: i/o error, fdatasync')
+    }
+    const sql = await openSqliteFile(path, { clock: new FakeClock(), log: silentLog, sync })
+    const write = (node: string, length: number) =>
+      sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, 1)', [node, 'x'.repeat(length)])
+    await write('a', 5_000_000)
+    const message = await write('b', 1).catch((error) => error.message)
+    expect(message).toBe(`cannot bring ${path} to the disk: EIO: i/o error, fdatasync`)
+    expect(await nodes(sql)).toEqual(['a'])
+    await sql.transaction((sql) => sql.rows(`INSERT INTO bans (node, reason, until) VALUES ('c', '', 1)`))
+    expect(await nodes(sql)).toEqual(['a', 'c'])
+    await sql.close()
+  })
+
   test('that does not take the log is told in the log of the node, and keeps nobody from the state', async () => {
     const path = file()
     const [clock, log] = [new FakeClock(), new RecordedLog()]

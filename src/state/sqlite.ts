@@ -107,11 +107,16 @@ class SqliteSql implements OpenSql {
   }
 
   rows(text: string, values: readonly Value[] = []): Promise<Row[]> {
-    return this.#safe(this.#alone(async () => this.#run(text, values)))
+    const asked = async () => {
+      if (!isQuestion.test(text)) await this.#merged()
+      return this.#run(text, values)
+    }
+    return this.#safe(this.#alone(asked))
   }
 
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
     const done = this.#alone(async () => {
+      await this.#merged()
       this.#run('BEGIN IMMEDIATE')
       try {
         const inside: Sql = {
@@ -142,16 +147,30 @@ class SqliteSql implements OpenSql {
   /** Also who only reads waits until that outlives the machine which others wrote before, and who works on it. */
   async #safe<T>(done: Promise<T>): Promise<T> {
     const result = await done
+    await this.#disk(() => this.#ahead.sync())
+    // That is on the disk as it is: what becomes of its log is nothing to whoever asked.
+    this.#ahead.shorten(() => this.#alone(() => this.#merge()))
+    return result
+  }
+
+  /** Nothing is committed before a merge that the disk failed is done: see {@link WriteAheadLog.held}. */
+  async #merged(): Promise<void> {
+    if (this.#ahead.held) await this.#disk(() => this.#merge())
+  }
+
+  #merge(): Promise<void> {
+    return this.#ahead.merge((work) => work())
+  }
+
+  /** @throws {Failure} `unavailable` */
+  async #disk(work: () => Promise<void>): Promise<void> {
     try {
-      await this.#ahead.sync()
+      await work()
     } catch (error) {
       throw new Failure('unavailable', `cannot bring ${this.#path} to the disk: ${(error as Error).message}`, {
         cause: error,
       })
     }
-    // That is on the disk as it is: what becomes of its log is nothing to whoever asked.
-    this.#ahead.shorten(() => this.#alone(() => this.#ahead.merge((work) => work())))
-    return result
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {

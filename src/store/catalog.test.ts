@@ -134,3 +134,25 @@ test('a disk that fails is spoken of, the log stays, and it is tried again later
   expect(await message).toBe('')
   catalog.close(true)
 })
+
+test('a disk that fails after the log was brought in holds commits back until it takes that', async () => {
+  const { catalog, clock, committed, fill, lines, see, seen, syncs } = slowCatalog()
+  fill()
+  const before = committed()
+  syncs.at(-1)!.resolve()
+  await Bun.sleep(1)
+  syncs.at(-1)!.reject(new Error('EIO: i/o error, fdatasync'))
+  await Bun.sleep(1)
+  expect(lines).toHaveLength(1)
+  see()
+  expect(committed()).toBe(before)
+  expect(await messageOf(catalog.settle())).toContain('what is to be recorded waits')
+  clock.advance(5000)
+  for (let i = 0; i < 2; i++) {
+    syncs.at(-1)!.resolve()
+    await Bun.sleep(1)
+  }
+  see()
+  expect(committed()).toBe(seen())
+  catalog.close(true)
+})

@@ -224,14 +224,8 @@ export class Catalog {
   commit(): void {
     this.#cancel?.()
     this.#cancel = undefined
-    if (this.#ahead.merging) return this.#arm()
-    try {
-      this.#commit()
-    } catch (error) {
-      this.#trouble(error)
-      if (isFull(error) && this.#spare.giveUp()) this.commit()
-      else this.#arm(retryEvery)
-    }
+    if (this.#ahead.held) this.#arm()
+    else this.#tryCommit()
     this.#ahead.shorten(() => this.#ahead.merge((work) => this.#apart(work)))
   }
 
@@ -257,7 +251,7 @@ export class Catalog {
     this.#closed = true
     this.#cancel?.()
     try {
-      if (clean && !this.#db.inTransaction) this.#sql.setMeta.run('closed', 'yes')
+      if (clean && !this.#db.inTransaction && !this.#ahead.held) this.#sql.setMeta.run('closed', 'yes')
     } catch (error) {
       this.#trouble(error)
     }
@@ -266,7 +260,7 @@ export class Catalog {
 
   /** Also while the log is being brought in: the rest of that is done here, which may take as long as the disk does. */
   #commitNow(): void {
-    if (this.#ahead.merging) {
+    if (this.#ahead.held) {
       try {
         this.#apart(() => this.#ahead.mergeNow())
       } catch (error) {
@@ -295,6 +289,16 @@ export class Catalog {
       } catch (error) {
         this.#trouble(error)
       }
+    }
+  }
+
+  #tryCommit(): void {
+    try {
+      this.#commit()
+    } catch (error) {
+      this.#trouble(error)
+      if (isFull(error) && this.#spare.giveUp()) this.#tryCommit()
+      else this.#arm(retryEvery)
     }
   }
 
