@@ -1,6 +1,15 @@
 import { Database } from 'bun:sqlite'
 import { afterEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeClock } from '../test/fakes/clock.ts'
@@ -269,6 +278,19 @@ test('who waits when the database is closed has it on the disk', async () => {
   slow.reject(new Error('EBADF'))
   await waiting
   expect(log.bytes).toBe(0)
+  expect(numbersIn(path)).toEqual([1])
+})
+
+test('the log of a database that is found by a link is the one beside the database', async () => {
+  const [path, link] = [newPath(), newPath()]
+  symlinkSync(path, link)
+  const { log, add } = opened(link)
+  add(1)
+  expect(log.bytes).toBeGreaterThan(0)
+  expect(log.bytes).toBe(statSync(`${path}-wal`).size)
+  await log.merge(atOnce)
+  expect(log.bytes).toBe(0)
+  log.close()
   expect(numbersIn(path)).toEqual([1])
 })
 

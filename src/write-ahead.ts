@@ -48,19 +48,23 @@ export class WriteAheadLog {
   #shortening: Promise<void> | undefined
   #againAt = Number.NEGATIVE_INFINITY
 
-  /** `db` is in WAL mode, or in memory, where nothing is to be done. From now on it does not wait for the disk. */
+  /**
+   * `db` is in WAL mode, or in memory, where nothing is to be done. From now on it does not wait for the disk. There is one
+   * of these for a file in a process. @throws {Error} what open(2) says; the database is to be closed then
+   */
   constructor(db: Database, options: WriteAheadOptions) {
     this.#db = db
     this.#o = options
     this.#sync = options.sync ?? fdatasyncOff
-    if (db.filename === ':memory:' || db.filename === '') return
+    const path = fileOf(db)
+    if (path === '') return
     // A transaction that spilled could begin the log anew in the middle of a merge.
     db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_spill = OFF; PRAGMA synchronous = OFF')
-    const database = openSync(db.filename, constants.O_RDWR)
+    const database = openSync(path, constants.O_RDWR)
     try {
-      this.#files = { log: openSync(`${db.filename}-wal`, constants.O_RDWR | constants.O_CREAT, 0o600), database }
+      this.#files = { log: openSync(`${path}-wal`, constants.O_RDWR | constants.O_CREAT, 0o600), database }
     } catch (error) {
-      // The locks that go with it are taken again, for the first statement has not run.
+      // SQLite's locks go with it.
       closeSync(database)
       throw error
     }
@@ -206,4 +210,9 @@ export class WriteAheadLog {
       this.#db.exec(`PRAGMA busy_timeout = ${before}`)
     }
   }
+}
+
+/** The file itself, where the name it was opened by is a link: the log is beside that. Empty for a database in memory. */
+function fileOf(db: Database): string {
+  return db.query<{ file: string }, []>("SELECT file FROM pragma_database_list WHERE name = 'main'").get()?.file ?? ''
 }
