@@ -75,10 +75,12 @@ export class SqlTags implements TagIndex {
     return this.#repositories.page(
       limit,
       (last, limit) =>
+        // From one name to the next, for each has rows by the thousand; so they come in order too.
         this.#sql.rows(
-          `SELECT repository FROM tag_lines WHERE newest = 1 AND digest <> '' AND repository > $1 AND ${noFile}
-           UNION SELECT repository FROM contents WHERE repository > $1 AND removed = 0 AND ${noFile}
-           ORDER BY repository LIMIT $2`,
+          `WITH RECURSIVE names (repository) AS (
+             SELECT ${nextAfter('$1')} UNION ALL
+             SELECT ${nextAfter('names.repository')} FROM names WHERE names.repository IS NOT NULL)
+           SELECT repository FROM names WHERE repository IS NOT NULL LIMIT $2`,
           [last ? textIn(last, 'repository') : after, limit],
         ),
       (repository) => repository,
@@ -134,6 +136,14 @@ export class SqlTags implements TagIndex {
       return work(sql)
     })
   }
+}
+
+/** The first repository of a registry after `name` that has a tag or content; NULL after the last one. */
+function nextAfter(name: string): string {
+  const first = (from: string) =>
+    `SELECT MIN(repository) AS repository FROM ${from} AND repository > ${name} AND ${noFile}`
+  return `(SELECT MIN(repository) FROM (
+    ${first("tag_lines WHERE newest = 1 AND digest <> ''")} UNION ALL ${first('contents WHERE removed = 0')}) either)`
 }
 
 type Name = readonly [repository: string, tag: string]

@@ -189,7 +189,7 @@ test('jobs of two files have no number in common, also where one has jobs from b
   const job = (key: string) => ({ kind: 'preheat', key, body: 1, at: 1 })
   await (await openSqlite(path)).close()
   const db = new Database(path)
-  db.exec("DELETE FROM sqlite_sequence WHERE name = 'jobs'; UPDATE shoal SET version = 2")
+  db.exec("DELETE FROM sqlite_sequence WHERE name = 'jobs'; UPDATE shoal SET version = 2; DROP INDEX contents_there")
   db.exec(
     `INSERT INTO jobs (kind, key, state, body, created_at, updated_at) VALUES ('preheat', 'old', 'done', '1', 1, 1)`,
   )
