@@ -117,13 +117,10 @@ export class SqlTags implements TagIndex {
     const unseen = await this.#sql.rows('SELECT DISTINCT repository FROM tag_lines WHERE newest = 1 AND seen_at < $1', [
       before,
     ])
-    for (const row of unseen) {
-      const repository = this.#repositories.in(row)
-      const stays = repository ? lasting(repository) : 'all'
-      if (stays === 'all') continue
-      const gone = stays === 'tags' ? "AND digest = ''" : ''
+    for (const [name, lasts] of this.#repositories.passing(unseen, lasting)) {
+      const gone = lasts === 'tags' ? "AND digest = ''" : ''
       await this.#sql.rows(`DELETE FROM tag_lines WHERE repository = $1 AND newest = 1 AND seen_at < $2 ${gone}`, [
-        textIn(row, 'repository'),
+        name,
         before,
       ])
     }
