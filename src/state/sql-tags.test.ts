@@ -47,3 +47,20 @@ test('names of repositories are found without a look at all that these have', as
   }
   await sql.close()
 })
+
+test('rows that name no repository stay, however old: no rule says what is to become of them', async () => {
+  const sql = await openSqliteFile(':memory:', { clock: systemClock, log: silentLog })
+  const repositories = new Repositories(silentLog)
+  const [tags, contents] = [new SqlTags(sql, repositories), new SqlContents(sql, repositories)]
+  const digest = digestOf(Buffer.from('a'))
+  for (const repository of [{ registry: 'http:', name: 'x' }, repositoryOf('apps.corp', 'team/app')]) {
+    await tags.set(repository, parseTag('v1'), { digest, mediaType: 'm', size: 1, at: 1, by: 'n1' })
+    await contents.learn({ repository, digest, saidAt: 1 })
+  }
+  await tags.forget(1000, () => 'nothing')
+  await contents.forget(1000, () => 'nothing')
+  for (const table of ['tag_lines', 'contents']) {
+    expect(await sql.rows(`SELECT repository FROM ${table}`)).toEqual([{ repository: 'http:/x' }])
+  }
+  await sql.close()
+})
