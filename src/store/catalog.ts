@@ -393,9 +393,12 @@ export function isFull(error: unknown): boolean {
   return error instanceof SQLiteError && error.code === 'SQLITE_FULL'
 }
 
-/** Turns what SQLite says at open into what a person can act on. */
+/** Turns what SQLite says at open, or the system of these files, into what a person can act on. */
 export function catalogFailure(error: unknown, path: string): Failure {
-  if (!(error instanceof SQLiteError)) return Failure.from(error)
+  const isOurs =
+    error instanceof SQLiteError ||
+    (error instanceof Error && 'path' in error && [path, `${path}-wal`].includes(String(error.path)))
+  if (!isOurs) return Failure.from(error)
   return new Failure('internal', `cannot open ${path}: ${error.message}; check its owner and the free space there`, {
     cause: error,
   })
