@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeClock } from '../test/fakes/clock.ts'
+import { nobody } from '../test/fakes/stranger.ts'
 import { seededRandom } from './clock.ts'
 import { type Sync, WriteAheadLog } from './write-ahead.ts'
 
@@ -292,6 +293,20 @@ test('the log of a database that is found by a link is the one beside the databa
   expect(log.bytes).toBe(0)
   log.close()
   expect(numbersIn(path)).toEqual([1])
+})
+
+const asRoot = test.skipIf(process.geteuid!() !== 0)
+
+asRoot('a database whose files cannot be opened is left to SQLite, which waits for the disk as it closes that', () => {
+  using db = new Database(newPath(), { create: true, strict: true })
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE a (n INTEGER)')
+  process.seteuid!(nobody.uid)
+  try {
+    expect(() => new WriteAheadLog(db, { longest: 0, clock: new FakeClock(), failed: () => {} })).toThrow('EACCES')
+  } finally {
+    process.seteuid!(0)
+  }
+  expect(synchronous(db)).toBe(2)
 })
 
 test('a database in memory has nothing to bring anywhere', async () => {

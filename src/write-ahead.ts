@@ -58,8 +58,6 @@ export class WriteAheadLog {
     this.#sync = options.sync ?? fdatasyncOff
     const path = fileOf(db)
     if (path === '') return
-    // A transaction that spilled could begin the log anew in the middle of a merge.
-    db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_spill = OFF; PRAGMA synchronous = OFF')
     const database = openSync(path, constants.O_RDWR)
     try {
       this.#files = { log: openSync(`${path}-wal`, constants.O_RDWR | constants.O_CREAT, 0o600), database }
@@ -68,6 +66,8 @@ export class WriteAheadLog {
       closeSync(database)
       throw error
     }
+    // A transaction that spilled could begin the log anew in the middle of a merge.
+    db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_spill = OFF; PRAGMA synchronous = OFF')
   }
 
   /** Bytes in the log. */
