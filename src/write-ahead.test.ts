@@ -1,8 +1,19 @@
 import { Database } from 'bun:sqlite'
 import { afterEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { FakeClock } from '../test/fakes/clock.ts'
+import { nobody } from '../test/fakes/stranger.ts'
 import { seededRandom } from './clock.ts'
 import { type Sync, WriteAheadLog } from './write-ahead.ts'
 
@@ -29,7 +40,7 @@ function opened(path: string, sync?: Sync) {
   db.exec('CREATE TABLE slots (slot INTEGER PRIMARY KEY, n INTEGER, text TEXT)')
   for (let slot = 0; slot < slots; slot++) db.exec(`INSERT INTO slots VALUES (${slot}, 0, '${'x'.repeat(3000)}')`)
   db.exec('CREATE TABLE total (a INTEGER, b INTEGER); INSERT INTO total VALUES (0, 0)')
-  const log = new WriteAheadLog(db, sync)
+  const log = new WriteAheadLog(db, { longest: 0, clock: new FakeClock(), failed: () => {}, sync })
   log.mergeNow()
   const add = (n: number) => {
     db.exec('BEGIN')
@@ -61,6 +72,28 @@ function numbersIn(path: string): number[] {
 }
 
 const atOnce = (work: () => void) => work()
+
+/** 0: SQLite waits for the disk nowhere; 1: before it changes the database, and before it cuts the log or begins it anew. */
+function synchronous(db: Database): number | undefined {
+  return db.query<{ synchronous: number }, []>('PRAGMA synchronous').get()?.synchronous
+}
+
+/** `seen` is to run the checkpoint itself. */
+function onCheckpoint(db: Database, how: 'PASSIVE' | 'TRUNCATE', seen: (run: () => void) => void): void {
+  const query = db.query.bind(db)
+  db.query = ((text: string) => {
+    const statement = query(text)
+    if (!text.includes(how)) return statement
+    const get = () => {
+      let result: unknown
+      seen(() => {
+        result = statement.get()
+      })
+      return result
+    }
+    return { get }
+  }) as typeof db.query
+}
 
 describe('a merge', () => {
   test('brings the log to the disk, then into the database, then that to the disk, then cuts the log', async () => {
@@ -102,7 +135,6 @@ describe('a merge', () => {
   test('beside another program that reads leaves the log long, and the disk is waited for until it can be cut', async () => {
     const path = newPath()
     const { db, log, add } = opened(path)
-    const synchronous = () => db.query<{ synchronous: number }, []>('PRAGMA synchronous').get()?.synchronous
     add(1)
     const other = new Database(path, { readonly: true })
     other.exec('BEGIN')
@@ -110,11 +142,71 @@ describe('a merge', () => {
     add(2)
     await log.merge(atOnce)
     expect(log.bytes).toBeGreaterThan(0)
-    expect(synchronous()).toBe(1)
+    expect(synchronous(db)).toBe(1)
     other.close()
     await log.merge(atOnce)
-    expect([log.bytes, synchronous()]).toEqual([0, 0])
+    expect([log.bytes, synchronous(db)]).toEqual([0, 0])
     log.close()
+  })
+
+  test('beside another program that stops reading meanwhile has SQLite wait for what is brought in last', async () => {
+    const path = newPath()
+    let other: Database | undefined
+    const { db, log, add } = opened(path, async (fd) => {
+      if (readlinkSync(`/proc/self/fd/${fd}`) === path) other?.exec('ROLLBACK')
+    })
+    const waits: (number | undefined)[] = []
+    onCheckpoint(db, 'TRUNCATE', (truncate) => {
+      const before = statSync(path).size
+      truncate()
+      expect(statSync(path).size).toBeGreaterThan(before)
+      waits.push(synchronous(db))
+    })
+    add(1)
+    other = new Database(path, { readonly: true })
+    other.exec('BEGIN')
+    other.query('SELECT * FROM a').all()
+    for (let n = 2; n <= 50; n++) add(n)
+    await log.merge(atOnce)
+    expect([waits, log.bytes, synchronous(db)]).toEqual([[1], 0, 0])
+    other.close()
+    log.close()
+  })
+
+  test('that the disk fails after the log was brought in holds commits back until one succeeds', async () => {
+    const path = newPath()
+    let syncs = 0
+    const { log, add } = opened(path, async () => {
+      if (++syncs === 2) throw new Error('EIO')
+    })
+    add(1)
+    const { bytes } = log
+    await expect(log.merge(atOnce)).rejects.toThrow('EIO')
+    expect([log.bytes, log.merging, log.held]).toEqual([bytes, false, true])
+    await log.merge(atOnce)
+    expect([log.bytes, log.held]).toEqual([0, false])
+    add(2)
+    log.close()
+    expect(numbersIn(path)).toEqual([1, 2])
+  })
+
+  test('for which the database has no room holds nothing back', async () => {
+    const path = newPath()
+    const { db, log, add } = opened(path)
+    let full = true
+    onCheckpoint(db, 'PASSIVE', (run) => {
+      if (full) throw new Error('SQLITE_FULL: database or disk is full')
+      run()
+    })
+    add(1)
+    await expect(log.merge(atOnce)).rejects.toThrow('SQLITE_FULL')
+    expect(log.held).toBe(false)
+    add(2)
+    full = false
+    await log.merge(atOnce)
+    expect(log.bytes).toBe(0)
+    log.close()
+    expect(numbersIn(path)).toEqual([1, 2])
   })
 
   test('that takes long is done at once by who cannot wait, and does nothing more when it goes on', async () => {
@@ -190,6 +282,33 @@ test('who waits when the database is closed has it on the disk', async () => {
   expect(numbersIn(path)).toEqual([1])
 })
 
+test('the log of a database that is found by a link is the one beside the database', async () => {
+  const [path, link] = [newPath(), newPath()]
+  symlinkSync(path, link)
+  const { log, add } = opened(link)
+  add(1)
+  expect(log.bytes).toBeGreaterThan(0)
+  expect(log.bytes).toBe(statSync(`${path}-wal`).size)
+  await log.merge(atOnce)
+  expect(log.bytes).toBe(0)
+  log.close()
+  expect(numbersIn(path)).toEqual([1])
+})
+
+const asRoot = test.skipIf(process.geteuid!() !== 0)
+
+asRoot('a database whose files cannot be opened is left to SQLite, which waits for the disk as it closes that', () => {
+  using db = new Database(newPath(), { create: true, strict: true })
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE a (n INTEGER)')
+  process.seteuid!(nobody.uid)
+  try {
+    expect(() => new WriteAheadLog(db, { longest: 0, clock: new FakeClock(), failed: () => {} })).toThrow('EACCES')
+  } finally {
+    process.seteuid!(0)
+  }
+  expect(synchronous(db)).toBe(2)
+})
+
 test('a database in memory has nothing to bring anywhere', async () => {
   const { log, add } = opened(':memory:', () => Promise.reject(new Error('not asked for')))
   add(1)
@@ -256,33 +375,74 @@ test('whenever the power is cut, the database is whole and has all that the disk
   }
   let last = 0
   let merges = 0
-  const { log: ahead, add } = opened(path, async () => {
+  let others = 0
+  const ends = (chance: number) => {
+    if (other === undefined || random() >= chance) return
+    other.close()
+    other = undefined
+  }
+  let other: Database | undefined
+  let broken = 0
+  const {
+    db,
+    log: ahead,
+    add,
+  } = opened(path, async (fd) => {
     powerCut(last)
-    database.synced()
-    log.synced()
-    cutSince = false
+    if (random() < 0.1) {
+      broken++
+      throw new Error('EIO')
+    }
+    if (readlinkSync(`/proc/self/fd/${fd}`) === path) database.synced()
+    else {
+      log.synced()
+      cutSince = false
+    }
+    ends(0.3)
     powerCut(last)
+  })
+  onCheckpoint(db, 'TRUNCATE', (truncate) => {
+    const before = database.now()
+    truncate()
+    // What SQLite brings in itself it brings to the disk before it cuts the log, if it is to wait at all.
+    if (synchronous(db) === 1 && !database.now().equals(before)) database.synced()
   })
   database.synced()
   log.synced()
-  while (last < 300) {
+  const tried = (work: Promise<void>) =>
+    work.then(
+      () => true,
+      () => false,
+    )
+  while (last < 200) {
+    ends(0.1)
+    if (other === undefined && random() < 0.1) {
+      other = new Database(path, { readonly: true })
+      other.exec('BEGIN')
+      other.query('SELECT * FROM a').all()
+      others++
+    }
     add(++last)
     powerCut(last)
     if (random() < 0.2) {
       const upTo = last
-      await ahead.sync()
-      safe = upTo
+      if (await tried(ahead.sync())) safe = upTo
       powerCut(last)
     }
     if (last % 9 === 0) {
-      await ahead.merge(atOnce)
-      cutSince = ahead.bytes === 0
-      safe = last
-      merges++
+      let merged = await tried(ahead.merge(atOnce))
+      while (!merged && ahead.held) merged = await tried(ahead.merge(atOnce))
+      if (merged) {
+        cutSince = ahead.bytes === 0
+        safe = last
+        merges++
+      }
       powerCut(last)
     }
   }
+  other?.close()
   ahead.close()
+  expect(Math.min(others, broken)).toBeGreaterThan(5)
   expect(merges).toBeGreaterThan(10)
-  expect(cuts).toBeGreaterThan(300)
+  expect(cuts).toBeGreaterThan(200)
 }, 60_000)

@@ -10,6 +10,7 @@ import { type Clock, every, pause, type Random, shuffle } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeId, NodeInfo } from '../cluster/node-info.ts'
 import { Failure } from '../failure.ts'
+import { type Followed, isBehind } from '../state/followed.ts'
 import type { State } from '../state/state.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Calls } from '../wire/calls.ts'
@@ -38,7 +39,7 @@ const aheadMs = 3_600_000
 export class StateCopies {
   readonly #o: StateCopiesOptions
   /** By database: how far it was followed. */
-  readonly #followed = new Map<string, Numbers>()
+  readonly #followed = new Map<string, Followed>()
   /** By database: the wall ms at which something can be believed that was passed over. Then all of it is followed again. */
   readonly #again = new Map<string, number>()
   /** The database of each node, as it said last. */
@@ -152,8 +153,8 @@ export class StateCopies {
       const told = await outbound.call(seed, changesCall, { ...(of ? { of } : {}), ...from })
       this.#databases.set(seed.id, { of: told.of, epoch: seed.epoch })
       if (told.of === own) return
-      if (told.of === of && isBefore(told.last, from)) {
-        // It was restored from a backup: what has these numbers now is something else.
+      if (told.of === of && told.last && isBehind(told.last, from)) {
+        // It was restored from a backup.
         this.#followed.delete(of)
         continue
       }
@@ -203,13 +204,4 @@ export class StateCopies {
   async #own(): Promise<string | undefined> {
     return this.#o.state.id().catch(() => undefined)
   }
-}
-
-interface Numbers {
-  readonly tags: number
-  readonly contents: number
-}
-
-function isBefore(last: Numbers | undefined, followed: Numbers): boolean {
-  return last !== undefined && (last.tags < followed.tags || last.contents < followed.contents)
 }

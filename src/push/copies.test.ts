@@ -39,7 +39,11 @@ beforeEach(async () => {
       { pattern: 'apps.corp/backed/*', backend: { writes: {} } as unknown as Backend },
       { pattern: 'apps.corp/**' },
     ]),
-    contents: state.contents,
+    contents: {
+      changes: (...asked) => state.contents.changes(...asked),
+      lastChange: () => state.contents.lastChange(),
+      repositoriesOf: (of) => state.contents.repositoriesOf(of),
+    },
     store,
     swarm: { fetch: (location) => ({ finished: bring(location), keep: () => () => {} }) },
     clock,
@@ -67,6 +71,17 @@ describe('a seed', () => {
     expect([fetched, store.find(digest)?.complete, pins(digest), copies.missing]).toEqual([[digest], true, ['home'], 0])
     await look()
     expect(fetched).toHaveLength(1)
+  })
+
+  test('hears of what is pushed after the state was restored from a backup', async () => {
+    await state.contents.add(own, { ...content(), digest: digestOf(Buffer.from('lost')) })
+    await state.contents.add(other, { ...content(), digest: digestOf(Buffer.from('lost too')) })
+    await look()
+    state = await openSqlite(':memory:')
+    await look()
+    await state.contents.add(own, content())
+    await look()
+    expect([fetched.at(-1), pins(digest)]).toEqual([digest, ['home']])
   })
 
   test('leaves alone what a backend keeps, and what is not the cluster’s own', async () => {

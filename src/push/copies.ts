@@ -3,8 +3,8 @@
  * was pushed to, the others hear of it from the state, pin it, and fetch it through the swarm. So the image outlives any one
  * seed's disk as soon as another seed has it.
  *
- * It goes by the numbers of changes, and begins at the first one with each start: what is missing on this disk, for whatever
- * reason, is fetched again then.
+ * It goes by the numbers of changes, and begins at the first one with each start, and when the state was restored from a
+ * backup: what is missing on this disk, for whatever reason, is fetched again then.
  */
 import { type Clock, every } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -12,6 +12,7 @@ import type { Homes } from '../home/homes.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
 import type { Repository } from '../oci/reference.ts'
 import type { Location } from '../source/source.ts'
+import { isBehind } from '../state/followed.ts'
 import type { Content, ContentChange, ContentIndex } from '../state/state.ts'
 import type { Blob, BlobStore } from '../store/blob-store.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -20,7 +21,7 @@ import { homePin } from './pusher.ts'
 
 export interface CopiesOptions {
   readonly homes: Homes
-  readonly contents: Pick<ContentIndex, 'changes' | 'repositoriesOf'>
+  readonly contents: Pick<ContentIndex, 'changes' | 'lastChange' | 'repositoriesOf'>
   readonly store: Pick<BlobStore, 'find' | 'pin' | 'unpin' | 'pins' | 'seenIn' | 'onGone'>
   readonly swarm: {
     fetch(location: Location, size?: number): { readonly finished: Promise<Blob>; keep(): () => void }
@@ -80,9 +81,11 @@ export class Copies {
   async look(): Promise<void> {
     if (this.#looking || this.#over) return
     this.#looking = true
+    const { contents } = this.#o
     try {
+      if (isBehind({ contents: await contents.lastChange() }, { contents: this.#after })) this.#after = 0
       for (let more = true; more && !this.#over; ) {
-        const changes = await this.#o.contents.changes(this.#after, page)
+        const changes = await contents.changes(this.#after, page)
         for (const change of changes) await this.#heard(change)
         more = changes.length === page
       }

@@ -6,6 +6,7 @@
 import { z } from 'zod'
 import type { NodeId } from '../cluster/node-info.ts'
 import { formatReference } from '../oci/reference.ts'
+import { isBehind } from '../state/followed.ts'
 import type { Job, State } from '../state/state.ts'
 import type { Target } from './target.ts'
 import { kindOf, taskBody } from './task.ts'
@@ -22,6 +23,8 @@ const progressSchema = z.object({
   contents: z.number().int().min(0),
 })
 export type Progress = z.infer<typeof progressSchema>
+
+const beginning: Progress = { tags: 0, contents: 0 }
 
 /** A node that says nothing for so long has died: what it had goes on elsewhere, or after its restart. */
 export const leaseMs = 10_000
@@ -40,7 +43,7 @@ export class Feed {
     const job = await this.#hold(now)
     if (!job) return false
     const { state, target, node } = this.#o
-    const before = progressOf(job)
+    const before = await this.#from(job)
     // A manifest before the tag that leads to it: the tag finds it there.
     const contents = await state.contents.changes(before.contents, page)
     for (const { repository, digest, content } of contents) {
@@ -73,10 +76,15 @@ export class Feed {
     if (this.#job?.leasedUntil !== undefined && this.#job.leasedUntil > now) return this.#job
     const { state, node, target } = this.#o
     const kind = kindOf(target.id)
-    const body: Progress = { tags: 0, contents: 0 }
-    await state.jobs.add({ kind, key: 'feed', body, at: now })
+    await state.jobs.add({ kind, key: 'feed', body: beginning, at: now })
     this.#job = await state.jobs.claim(kind, node, now, leaseMs)
     return this.#job
+  }
+
+  async #from(job: Job): Promise<Progress> {
+    const { tags, contents } = this.#o.state
+    const told = progressOf(job)
+    return isBehind({ tags: await tags.lastChange(), contents: await contents.lastChange() }, told) ? beginning : told
   }
 
   #add(key: string, body: unknown, now: number): Promise<void> {

@@ -1,8 +1,10 @@
 import { afterAll, beforeEach, describe, expect, test } from 'bun:test'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { HurriedClock, RecordedLog } from '../../test/fakes/registry-source.ts'
+import { until } from '../../test/lab/until.ts'
 import { DockerCredentials } from './credentials.ts'
 import type { Credential } from './docker-config.ts'
 
@@ -108,15 +110,18 @@ describe('credentials from a Docker config', () => {
     const ready = join(folder, 'ready')
     helper('boots', `[ -e ${ready} ] && echo '{"Username":"me","Secret":"helped"}' || exit 1`)
     write({ credsStore: 'boots' })
+    // It fails at once, by a clock that does not hurry.
+    const clock = new FakeClock()
+    const credentials = new DockerCredentials({ file, clock, log, path: `${folder}:/usr/bin:/bin` })
     for (let i = 0; i < 3; i++) {
       expect(await credentials.find('r')).toBeUndefined()
-      clock.skip(5_000)
+      clock.advance(5_000)
     }
     expect(log.lines).toHaveLength(2)
     writeFileSync(ready, '')
     expect(password(await credentials.find('r'))).toBe('helped')
     rmSync(ready)
-    clock.skip(200_000)
+    clock.advance(200_000)
     expect(password(await credentials.find('r'))).toBe('helped')
   })
 
@@ -127,6 +132,27 @@ describe('credentials from a Docker config', () => {
     await Promise.all([credentials.find('r'), credentials.find('r')])
     await credentials.find('r')
     expect(readFileSync(asked, 'utf8')).toBe('asked\n')
+  })
+
+  test('a helper that is slow to fail is left alone for longer: few wait for it', async () => {
+    const asked = join(folder, 'slow')
+    const runs = () => (existsSync(asked) ? readFileSync(asked, 'utf8') : '')
+    helper('slow', `echo asked >> ${asked}; exec sleep 20`)
+    write({ credsStore: 'slow' })
+    const clock = new FakeClock()
+    const slow = new DockerCredentials({ file, clock, log, path: `${folder}:/usr/bin:/bin`, helperMs: 10_000 })
+    for (const times of ['asked\n', 'asked\nasked\n']) {
+      const first = slow.find('ghcr.io')
+      await until('it runs', 10, () => runs() === times)
+      clock.advance(10_000)
+      expect(await first).toBeUndefined()
+      for (let i = 0; i < 3; i++) {
+        clock.advance(6000)
+        expect(await slow.find('ghcr.io')).toBeUndefined()
+      }
+      expect(runs()).toBe(times)
+      clock.advance(60_000)
+    }
   })
 
   test('what a helper does not know is believed as long as what it does', async () => {

@@ -47,6 +47,8 @@ export interface DockerCredentialsOptions {
 const helperTtlMs = 5 * 60_000
 /** That a helper failed is no answer: at boot what it asks itself may not be there yet. Counted from when it failed. */
 const failedTtlMs = 5_000
+/** One that is slow to fail is left alone for so much longer than it took: else nearly each pull would wait for it. */
+const failedTimes = 6
 /** A helper may be for all registries, and clients name those. */
 const mostHelped = 1024
 
@@ -112,14 +114,16 @@ export class DockerCredentials implements Credentials {
   #fromHelper(account: string, helper: string, server: string): Promise<Credential | undefined> {
     const known = this.#helped.get(account)
     if (known && known.until > this.#clock.now()) return known.answer
+    const began = this.#clock.now()
     const helped: Helped = {
       answer: this.#run(helper, server).catch((error) => {
-        helped.until = this.#clock.now() + failedTtlMs
+        const now = this.#clock.now()
+        helped.until = now + Math.min(helperTtlMs, Math.max(failedTtlMs, failedTimes * (now - began)))
         const failed = `docker-credential-${helper} gave no credentials for ${server}: ${(error as Error).message}`
         this.#seldom.tell(failed, (others) => this.#log.warn(`${failed}; going on without them`, others), server)
         return undefined
       }),
-      until: this.#clock.now() + helperTtlMs,
+      until: began + helperTtlMs,
     }
     this.#helped.set(account, helped)
     return helped.answer

@@ -1,6 +1,8 @@
+import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
-import { copyFileSync } from 'node:fs'
+import { closeSync, copyFileSync, openSync, readdirSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { stateFiles } from '../../test/fakes/state-files.ts'
 import { systemClock } from '../clock.ts'
 import { silentLog } from '../telemetry/log.ts'
@@ -45,4 +47,30 @@ test('a file of a release that noted no node may have been copied before', async
     return id
   })
   expect(new Set(await Promise.all(ids)).size).toBe(2)
+})
+
+test('a file that turns out to be damaged as it is taken over is let go each time', async () => {
+  const path = file()
+  await (await openSqlite(path)).close()
+  const db = new Database(path)
+  const { rootpage } = db
+    .query<{ rootpage: number }, []>("SELECT rootpage FROM sqlite_master WHERE name = 'work'")
+    .get()!
+  const { page_size } = db.query<{ page_size: number }, []>('PRAGMA page_size').get()!
+  db.close()
+  const fd = openSync(path, 'r+')
+  writeSync(fd, Buffer.alloc(page_size, 0xaa), 0, page_size, (rootpage - 1) * page_size)
+  closeSync(fd)
+  const clock = new FakeClock()
+  const options = { dataDir: dirname(path), node: 'n1', log: silentLog, metrics: createMetrics() }
+  const state = await openState({ ...options, clock })
+  const open = () => readdirSync('/proc/self/fd').length
+  const before = open()
+  for (let i = 0; i < 20; i++) {
+    clock.advance(2000)
+    const failure = await state.id().catch((error) => error)
+    expect([failure.code, failure.message]).toEqual(['unavailable', expect.stringContaining(`move ${path}* away`)])
+  }
+  expect(open()).toBeLessThan(before + 5)
+  await state.close()
 })

@@ -1,7 +1,8 @@
 /**
  * A database that may be out of reach for now, at the start too. It is opened when somebody asks, by one at a time; what
- * fails is told to those who ask within the next moment without another try. What does not answer is given up: with it
- * goes the connection, so that the next question has a new one.
+ * fails is told to those who ask within the next moment without another try. A server that does not answer is given up:
+ * with it goes the connection, so that the next question has a new one. A file is not: on a slow disk a second connection
+ * would wait for the same disk, and stand beside the first one, which is still at work.
  */
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -19,6 +20,8 @@ export interface LateOptions {
   readonly name: string
   readonly dialect: Dialect
   readonly open: () => Promise<OpenSql>
+  /** What is late is closed and opened anew; else whoever waits for it is told alone. */
+  readonly renew: boolean
   readonly clock: Clock
   /** A question, or a transaction, has this long to be answered, in ms. */
   readonly deadlineMs: number
@@ -59,7 +62,7 @@ export class LateSql implements Sql {
   }
 
   async #ask<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    const { name, clock, deadlineMs } = this.#o
+    const { name, renew, clock, deadlineMs } = this.#o
     if (this.#closed) throw new Failure('unavailable', `${name} is closed`)
     let cancel = () => {}
     let opening: Promise<OpenSql> | undefined
@@ -67,7 +70,7 @@ export class LateSql implements Sql {
       const failure = new Failure('unavailable', `${name} did not answer within ${deadlineMs / 1000} s`)
       cancel = clock.after(deadlineMs, () => {
         reject(failure)
-        if (opening) this.#giveUp(opening)
+        if (opening && renew) this.#giveUp(opening)
       })
     })
     try {

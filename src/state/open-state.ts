@@ -6,11 +6,11 @@ import { formatStateUrl, type StateUrl } from '../config/state-url.ts'
 import { Failure } from '../failure.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { keptBy } from './keeper.ts'
+import { takeOver } from './keeper.ts'
 import { LateSql } from './late.ts'
 import { openPostgres, postgres } from './postgres.ts'
 import { SqlState } from './sql-state.ts'
-import { letGo, openSqliteFile, sqlite } from './sqlite.ts'
+import { openSqliteFile, sqlite } from './sqlite.ts'
 import type { State } from './state.ts'
 
 export interface StateOptions {
@@ -46,20 +46,11 @@ export async function openState(options: StateOptions): Promise<State> {
   const { url, dataDir, node, clock, log, metrics } = options
   const path = fileIn(dataDir)
   const name = whereStateIs(options)
-  let opened = false
   const sql = new LateSql({
     name,
     dialect: url ? postgres : sqlite,
-    open: async () => {
-      if (url) return openPostgres({ ...options, url })
-      const file = await openSqliteFile(path)
-      if (!opened) {
-        await keptBy(file, node)
-        await letGo(file)
-      }
-      opened = true
-      return file
-    },
+    open: async () => (url ? openPostgres({ ...options, url }) : takeOver(await openSqliteFile(path, options), node)),
+    renew: url !== undefined,
     clock,
     deadlineMs,
     changed: (trouble) => {

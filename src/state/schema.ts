@@ -75,6 +75,7 @@ const steps: readonly ((dialect: Dialect) => readonly string[])[] = [
   ],
   () => ['ALTER TABLE work ADD COLUMN claims BIGINT NOT NULL DEFAULT 0'],
   ({ numberFrom }) => numberFrom('jobs', firstJob()),
+  () => ['CREATE INDEX contents_there ON contents (repository) WHERE removed = 0'],
 ]
 
 /**

@@ -123,10 +123,9 @@ export class SqlContents implements ContentIndex {
 
   async forget(before: number, lasting: (repository: Repository) => Lasting): Promise<void> {
     const old = 'removed = 1 AND said_at < $1'
-    for (const row of await this.#sql.rows(`SELECT DISTINCT repository FROM contents WHERE ${old}`, [before])) {
-      const repository = this.#repositories.in(row)
-      if (!repository || lasting(repository) === 'all') continue
-      await this.#sql.rows(`DELETE FROM contents WHERE ${old} AND repository = $2`, [before, textIn(row, 'repository')])
+    const rows = await this.#sql.rows(`SELECT DISTINCT repository FROM contents WHERE ${old}`, [before])
+    for (const [name] of this.#repositories.passing(rows, lasting)) {
+      await this.#sql.rows(`DELETE FROM contents WHERE ${old} AND repository = $2`, [before, name])
     }
   }
 

@@ -8,6 +8,7 @@ import { fileAt, isOrigin } from '../oci/file.ts'
 import { type Repository, repositoryOf } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
 import { type Row, textIn } from './sql.ts'
+import type { Lasting } from './state.ts'
 
 /** A registry has no slash in it, and no scheme in front. @throws {Failure} `bad-name`, `bad-request` */
 function parse(text: string): Repository {
@@ -44,6 +45,18 @@ export class Repositories {
       }
       this.#said.set(text, true)
       return undefined
+    }
+  }
+
+  /** The names in these rows of which not all lasts, with what does. What names no repository stays: no rule knows it. */
+  *passing(
+    rows: readonly Row[],
+    lasting: (repository: Repository) => Lasting,
+  ): Generator<readonly [name: string, lasts: Exclude<Lasting, 'all'>]> {
+    for (const row of rows) {
+      const repository = this.in(row)
+      const lasts = repository ? lasting(repository) : 'all'
+      if (lasts !== 'all') yield [textIn(row, 'repository'), lasts]
     }
   }
 

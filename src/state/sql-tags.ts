@@ -75,10 +75,12 @@ export class SqlTags implements TagIndex {
     return this.#repositories.page(
       limit,
       (last, limit) =>
+        // From one name to the next, for each has rows by the thousand; so they come in order too.
         this.#sql.rows(
-          `SELECT repository FROM tag_lines WHERE newest = 1 AND digest <> '' AND repository > $1 AND ${noFile}
-           UNION SELECT repository FROM contents WHERE repository > $1 AND removed = 0 AND ${noFile}
-           ORDER BY repository LIMIT $2`,
+          `WITH RECURSIVE names (repository) AS (
+             SELECT ${nextAfter('$1')} UNION ALL
+             SELECT ${nextAfter('names.repository')} FROM names WHERE names.repository IS NOT NULL)
+           SELECT repository FROM names WHERE repository IS NOT NULL LIMIT $2`,
           [last ? textIn(last, 'repository') : after, limit],
         ),
       (repository) => repository,
@@ -115,13 +117,10 @@ export class SqlTags implements TagIndex {
     const unseen = await this.#sql.rows('SELECT DISTINCT repository FROM tag_lines WHERE newest = 1 AND seen_at < $1', [
       before,
     ])
-    for (const row of unseen) {
-      const repository = this.#repositories.in(row)
-      const stays = repository ? lasting(repository) : 'all'
-      if (stays === 'all') continue
-      const gone = stays === 'tags' ? "AND digest = ''" : ''
+    for (const [name, lasts] of this.#repositories.passing(unseen, lasting)) {
+      const gone = lasts === 'tags' ? "AND digest = ''" : ''
       await this.#sql.rows(`DELETE FROM tag_lines WHERE repository = $1 AND newest = 1 AND seen_at < $2 ${gone}`, [
-        textIn(row, 'repository'),
+        name,
         before,
       ])
     }
@@ -134,6 +133,14 @@ export class SqlTags implements TagIndex {
       return work(sql)
     })
   }
+}
+
+/** The first repository of a registry after `name` that has a tag or content; NULL after the last one. */
+function nextAfter(name: string): string {
+  const first = (from: string) =>
+    `SELECT MIN(repository) AS repository FROM ${from} AND repository > ${name} AND ${noFile}`
+  return `(SELECT MIN(repository) FROM (
+    ${first("tag_lines WHERE newest = 1 AND digest <> ''")} UNION ALL ${first('contents WHERE removed = 0')}) either)`
 }
 
 type Name = readonly [repository: string, tag: string]

@@ -1,10 +1,12 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describeState } from '../../test/conformance/state.ts'
+import { FakeClock } from '../../test/fakes/clock.ts'
 import { RecordedLog } from '../../test/fakes/registry-source.ts'
 import { stateFiles } from '../../test/fakes/state-files.ts'
+import { nobody } from '../../test/fakes/stranger.ts'
 import { systemClock } from '../clock.ts'
 import { digestOf } from '../oci/digest.ts'
 import { parseTag } from '../oci/reference.ts'
@@ -37,11 +39,12 @@ describe('the disk', () => {
     const path = file()
     const syncs: PromiseWithResolvers<void>[] = []
     let slow = false
-    const sql = await openSqliteFile(path, () => {
+    const sync = () => {
       syncs.push(Promise.withResolvers())
       if (!slow) syncs.at(-1)!.resolve()
       return syncs.at(-1)!.promise
-    })
+    }
+    const sql = await openSqliteFile(path, { clock: systemClock, log: silentLog, sync })
     slow = true
     syncs.length = 0
     const ban = (node: string) =>
@@ -101,6 +104,67 @@ describe('the disk', () => {
     expect(statSync(`${path}-wal`).size).toBeLessThan(5_000_000)
     await sql.close()
   })
+
+  test('gets a long log once, however many made it so at once', async () => {
+    let syncs = 0
+    const sync = () => {
+      syncs++
+      return Bun.sleep(20)
+    }
+    const sql = await openSqliteFile(file(), { clock: systemClock, log: silentLog, sync })
+    const write = (node: string, length: number) =>
+      sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, 1)', [node, 'x'.repeat(length)])
+    await write('long', 4_000_000)
+    syncs = 0
+    await Promise.all(Array.from({ length: 40 }, (_, i) => write(`${i}`, 20_000)))
+    await nodes(sql)
+    // Theirs, and two of the merge.
+    expect(syncs).toBeWithin(3, 6)
+    await sql.close()
+  })
+
+  test('that fails after the log was brought in keeps writers out until it takes that, and readers not', async () => {
+    const path = file()
+    let failures = 2
+    const sync = async (fd: number) => {
+      if (readlinkSync(`/proc/self/fd/${fd}`) === path && failures-- > 0) throw new Error('EIO: i/o error, fdatasync')
+    }
+    const sql = await openSqliteFile(path, { clock: new FakeClock(), log: silentLog, sync })
+    const write = (node: string, length: number) =>
+      sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, 1)', [node, 'x'.repeat(length)])
+    await write('a', 5_000_000)
+    const message = await write('b', 1).catch((error) => error.message)
+    expect(message).toBe(`cannot bring ${path} to the disk: EIO: i/o error, fdatasync`)
+    expect(await nodes(sql)).toEqual(['a'])
+    await sql.transaction((sql) => sql.rows(`INSERT INTO bans (node, reason, until) VALUES ('c', '', 1)`))
+    expect(await nodes(sql)).toEqual(['a', 'c'])
+    await sql.close()
+  })
+
+  test('that does not take the log is told in the log of the node, and keeps nobody from the state', async () => {
+    const path = file()
+    const [clock, log] = [new FakeClock(), new RecordedLog()]
+    let broken = true
+    const sync = async (fd: number) => {
+      if (broken && readlinkSync(`/proc/self/fd/${fd}`) === path) throw new Error('ENOSPC: no space left on device')
+    }
+    const sql = await openSqliteFile(path, { clock, log, sync })
+    const write = (node: string, length: number) =>
+      sql.rows('INSERT INTO bans (node, reason, until) VALUES ($1, $2, 1)', [node, 'x'.repeat(length)])
+    await write('a', 5_000_000)
+    expect(await nodes(sql)).toEqual(['a'])
+    expect(await nodes(sql)).toEqual(['a'])
+    expect(log.lines).toHaveLength(1)
+    expect(log.lines[0]).toStartWith('could not bring the log of the state into it; it grows until that works')
+    broken = false
+    expect(await nodes(sql)).toEqual(['a'])
+    expect(statSync(`${path}-wal`).size).toBeGreaterThan(4_000_000)
+    clock.advance(5000)
+    await nodes(sql)
+    await nodes(sql)
+    expect(statSync(`${path}-wal`).size).toBe(0)
+    await sql.close()
+  })
 })
 
 test('many questions one after the other keep the process from nothing else', async () => {
@@ -125,7 +189,7 @@ test('jobs of two files have no number in common, also where one has jobs from b
   const job = (key: string) => ({ kind: 'preheat', key, body: 1, at: 1 })
   await (await openSqlite(path)).close()
   const db = new Database(path)
-  db.exec("DELETE FROM sqlite_sequence WHERE name = 'jobs'; UPDATE shoal SET version = 2")
+  db.exec("DELETE FROM sqlite_sequence WHERE name = 'jobs'; UPDATE shoal SET version = 2; DROP INDEX contents_there")
   db.exec(
     `INSERT INTO jobs (kind, key, state, body, created_at, updated_at) VALUES ('preheat', 'old', 'done', '1', 1, 1)`,
   )
@@ -167,6 +231,34 @@ test('a file that cannot be opened is not told to be moved away', async () => {
   mkdirSync(path)
   const failure = await openSqlite(path).catch((error) => error)
   expect([failure.code, failure.message]).toEqual(['unavailable', expect.not.stringContaining('move')])
+})
+
+test.skipIf(process.geteuid!() !== 0)('a backup that root put there does not keep a node from starting', async () => {
+  for (const mode of [0o644, 0o600]) {
+    const path = file()
+    await (await openSqlite(path)).close()
+    chownSync(dirname(path), nobody.uid, nobody.uid)
+    chmodSync(path, mode)
+    const log = new RecordedLog()
+    const open = () => readdirSync('/proc/self/fd').length
+    const before = open()
+    process.seteuid!(nobody.uid)
+    // The file is opened at once.
+    const starting = openState({
+      dataDir: dirname(path),
+      node: 'n1',
+      clock: new FakeClock(),
+      log,
+      metrics: createMetrics(),
+    })
+    process.seteuid!(0)
+    const state = await starting
+    expect(open()).toBe(before)
+    const failure = await state.id().catch((error) => error)
+    expect(failure.code).toBe('unavailable')
+    expect(failure.message).toEndWith(`; ${path} is another user's: chown ${nobody.uid}: ${path}*`)
+    await state.close()
+  }
 })
 
 test('of a row that names no repository it is said once that it is left out', async () => {

@@ -3,11 +3,12 @@
  * statement has returned for is on the disk, which is waited for off the main thread.
  */
 import { Database, SQLiteError } from 'bun:sqlite'
+import { type Clock, systemClock } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import { isDamage } from '../store/catalog.ts'
 import { type Log, silentLog } from '../telemetry/log.ts'
 import { type Sync, WriteAheadLog } from '../write-ahead.ts'
 import type { OpenSql } from './late.ts'
+import { mendOf } from './mend.ts'
 import { migrate } from './schema.ts'
 import { type Dialect, type Row, type Sql, storable, type Value } from './sql.ts'
 import { SqlState } from './sql-state.ts'
@@ -26,12 +27,19 @@ export const sqlite: Dialect = {
   inTurn: undefined,
 }
 
+export interface SqliteOptions {
+  readonly clock: Pick<Clock, 'now'>
+  readonly log: Pick<Log, 'error'>
+  /** Brings its files to the disk; fdatasync(2) by default. */
+  readonly sync?: Sync
+}
+
 /**
  * `path` may be `:memory:`.
  * @throws {Failure} `internal` for a file that a newer shoal wrote, `unavailable` for one that cannot be read or written
  */
-export async function openSqliteFile(path: string, sync?: Sync): Promise<OpenSql> {
-  const sql = new SqliteSql(path, sync)
+export async function openSqliteFile(path: string, options: SqliteOptions): Promise<OpenSql> {
+  const sql = new SqliteSql(path, options)
   try {
     await migrate(sql, path)
     return sql
@@ -41,17 +49,9 @@ export async function openSqliteFile(path: string, sync?: Sync): Promise<OpenSql
   }
 }
 
-/**
- * What had been claimed may be claimed again at once. Only for a process that has just started: nobody else works with the
- * file, so whoever claimed it was the process before, which was killed with that in its hands.
- */
-export async function letGo(sql: Sql): Promise<void> {
-  await sql.rows('UPDATE work SET claimed_until = 0 WHERE claimed_until IS NOT NULL')
-}
-
 /** A state of its own, for whoever needs one that is there at once. */
 export async function openSqlite(path: string, log: Log = silentLog): Promise<State> {
-  const sql = await openSqliteFile(path)
+  const sql = await openSqliteFile(path, { clock: systemClock, log })
   return new SqlState(
     sql,
     log,
@@ -83,21 +83,40 @@ class SqliteSql implements OpenSql {
   #turns = 0
   #closed = false
 
-  constructor(path: string, sync?: Sync) {
+  constructor(path: string, { clock, log, sync }: SqliteOptions) {
     this.#path = path
     this.#db = this.#guarded(() => new Database(path, { create: true, strict: true, safeIntegers: false }))
-    this.#ahead = this.#guarded(() => {
-      this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-      return new WriteAheadLog(this.#db, sync)
-    })
+    try {
+      this.#ahead = this.#guarded(() => {
+        this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+        return new WriteAheadLog(this.#db, {
+          longest: longestLog,
+          clock,
+          failed: (error) =>
+            log.error('could not bring the log of the state into it; it grows until that works', {
+              file: path,
+              error: error instanceof Error ? error.message : String(error),
+            }),
+          sync,
+        })
+      })
+    } catch (error) {
+      this.#db.close()
+      throw error
+    }
   }
 
   rows(text: string, values: readonly Value[] = []): Promise<Row[]> {
-    return this.#safe(this.#alone(async () => this.#run(text, values)))
+    const asked = async () => {
+      if (!isQuestion.test(text)) await this.#merged()
+      return this.#run(text, values)
+    }
+    return this.#safe(this.#alone(asked))
   }
 
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
     const done = this.#alone(async () => {
+      await this.#merged()
       this.#run('BEGIN IMMEDIATE')
       try {
         const inside: Sql = {
@@ -128,15 +147,30 @@ class SqliteSql implements OpenSql {
   /** Also who only reads waits until that outlives the machine which others wrote before, and who works on it. */
   async #safe<T>(done: Promise<T>): Promise<T> {
     const result = await done
+    await this.#disk(() => this.#ahead.sync())
+    // That is on the disk as it is: what becomes of its log is nothing to whoever asked.
+    this.#ahead.shorten(() => this.#alone(() => this.#merge()))
+    return result
+  }
+
+  /** Nothing is committed before a merge that the disk failed is done: see {@link WriteAheadLog.held}. */
+  async #merged(): Promise<void> {
+    if (this.#ahead.held) await this.#disk(() => this.#merge())
+  }
+
+  #merge(): Promise<void> {
+    return this.#ahead.merge((work) => work())
+  }
+
+  /** @throws {Failure} `unavailable` */
+  async #disk(work: () => Promise<void>): Promise<void> {
     try {
-      await this.#ahead.sync()
-      if (this.#ahead.bytes > longestLog) await this.#alone(() => this.#ahead.merge((work) => work()))
+      await work()
     } catch (error) {
       throw new Failure('unavailable', `cannot bring ${this.#path} to the disk: ${(error as Error).message}`, {
         cause: error,
       })
     }
-    return result
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
@@ -159,11 +193,13 @@ class SqliteSql implements OpenSql {
     try {
       return work()
     } catch (error) {
-      if (!(error instanceof SQLiteError)) throw error
-      const mend = isDamage(error)
-        ? `; end the node, move ${this.#path}* away, put a backup there if you have one, and start it again: what other seeds know comes back`
-        : ''
-      throw new Failure('unavailable', `${this.#path}: ${error.message}${mend}`, { cause: error })
+      if (!(error instanceof SQLiteError || isSystemError(error))) throw error
+      throw new Failure('unavailable', `${this.#path}: ${error.message}${mendOf(this.#path, error)}`, { cause: error })
     }
   }
+}
+
+/** Of a call to the system, as "EACCES: permission denied, open '/var/lib/shoal/state.db'". */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error
 }

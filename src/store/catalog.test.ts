@@ -1,12 +1,15 @@
 /** The catalog while its log is being brought in, which may take as long as the disk does. */
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
-import { join } from 'node:path'
+import { chmodSync, chownSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
+import { nobody } from '../../test/fakes/stranger.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
-import { Catalog, commitEvery, type Recorded } from './catalog.ts'
+import { silentLog } from '../telemetry/log.ts'
+import { Catalog, catalogFailure, commitEvery, type Recorded } from './catalog.ts'
 import { Spare } from './spare.ts'
 
 const { newDir } = diskStores({ each: true })
@@ -134,3 +137,50 @@ test('a disk that fails is spoken of, the log stays, and it is tried again later
   expect(await message).toBe('')
   catalog.close(true)
 })
+
+test('a disk that fails after the log was brought in holds commits back until it takes that', async () => {
+  const { catalog, clock, committed, fill, lines, see, seen, syncs } = slowCatalog()
+  fill()
+  const before = committed()
+  syncs.at(-1)!.resolve()
+  await Bun.sleep(1)
+  syncs.at(-1)!.reject(new Error('EIO: i/o error, fdatasync'))
+  await Bun.sleep(1)
+  expect(lines).toHaveLength(1)
+  see()
+  expect(committed()).toBe(before)
+  expect(await messageOf(catalog.settle())).toContain('what is to be recorded waits')
+  clock.advance(5000)
+  for (let i = 0; i < 2; i++) {
+    syncs.at(-1)!.resolve()
+    await Bun.sleep(1)
+  }
+  see()
+  expect(committed()).toBe(seen())
+  catalog.close(true)
+})
+
+test.skipIf(process.geteuid!() !== 0)('one that root put there is told with what to see to', () => {
+  const { path, catalog } = slowCatalog()
+  catalog.close(true)
+  chmodSync(path, 0o644)
+  chownSync(dirname(path), nobody.uid, nobody.uid)
+  process.seteuid!(nobody.uid)
+  try {
+    const open = () => new Catalog(path, new Spare(`${path}.spare`), new FakeClock(), silentLog)
+    const failure = failureOf(open, path)
+    expect(failure).toStartWith(`cannot open ${path}: EACCES: permission denied`)
+    expect(failure).toEndWith('; check its owner and the free space there')
+  } finally {
+    process.seteuid!(0)
+  }
+})
+
+function failureOf(open: () => unknown, path: string): string {
+  try {
+    open()
+    return ''
+  } catch (error) {
+    return catalogFailure(error, path).message
+  }
+}

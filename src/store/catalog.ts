@@ -64,7 +64,6 @@ function longestLog(limitBytes: number): number {
 export class Catalog {
   readonly #db: Database
   readonly #ahead: WriteAheadLog
-  readonly #longestLog: number
   readonly #spare: Spare
   readonly #clock: Clock
   readonly #log: Log
@@ -75,9 +74,6 @@ export class Catalog {
   /** Made in the open transaction; made again after one that failed. */
   readonly #changes: (() => void)[] = []
   #cancel: (() => void) | undefined
-  /** The log is being brought in: commits wait, see {@link WriteAheadLog.merge}. */
-  #merging: Promise<void> | undefined
-  #mergeAgainAt = Number.NEGATIVE_INFINITY
   #closed = false
 
   /** @throws {Failure} for a newer schema; an SQLite error that {@link isDamage} knows for a file that is no catalog */
@@ -92,14 +88,18 @@ export class Catalog {
     this.#db = new Database(path, { create: true, strict: true })
     this.#clock = clock
     this.#log = log
-    this.#longestLog = longestLog(limitBytes)
     try {
       this.#db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
       const check = this.#db.query<{ quick_check: string }, []>('PRAGMA quick_check(1)').get()
       if (check?.quick_check !== 'ok') throw new DamagedCatalog(check?.quick_check ?? 'unreadable')
       migrate(this.#db, path)
       this.#sql = statements(this.#db)
-      this.#ahead = new WriteAheadLog(this.#db, sync)
+      this.#ahead = new WriteAheadLog(this.#db, {
+        longest: longestLog(limitBytes),
+        clock,
+        failed: (error) => this.#longer(error),
+        sync,
+      })
     } catch (error) {
       this.#db.close()
       throw error
@@ -245,15 +245,9 @@ export class Catalog {
   commit(): void {
     this.#cancel?.()
     this.#cancel = undefined
-    if (this.#ahead.merging) return this.#arm()
-    try {
-      this.#commit()
-    } catch (error) {
-      this.#trouble(error)
-      if (isFull(error) && this.#spare.giveUp()) this.commit()
-      else this.#arm(retryEvery)
-    }
-    this.#shorten()
+    if (this.#ahead.held) this.#arm()
+    else this.#tryCommit()
+    this.#ahead.shorten(() => this.#ahead.merge((work) => this.#apart(work)))
   }
 
   /**
@@ -261,7 +255,7 @@ export class Catalog {
    * the next start. @throws {Failure} `no-disk`
    */
   async settle(): Promise<void> {
-    await this.#merging
+    await this.#ahead.shortened
     this.commit()
     try {
       if (this.#dirty.size + this.#changes.length > 0) throw new Error('what is to be recorded waits')
@@ -278,7 +272,7 @@ export class Catalog {
     this.#closed = true
     this.#cancel?.()
     try {
-      if (clean && !this.#db.inTransaction) this.#sql.setMeta.run('closed', 'yes')
+      if (clean && !this.#db.inTransaction && !this.#ahead.held) this.#sql.setMeta.run('closed', 'yes')
     } catch (error) {
       this.#trouble(error)
     }
@@ -287,7 +281,7 @@ export class Catalog {
 
   /** Also while the log is being brought in: the rest of that is done here, which may take as long as the disk does. */
   #commitNow(): void {
-    if (this.#ahead.merging) {
+    if (this.#ahead.held) {
       try {
         this.#apart(() => this.#ahead.mergeNow())
       } catch (error) {
@@ -297,22 +291,12 @@ export class Catalog {
     this.commit()
   }
 
-  #shorten(): void {
-    if (this.#merging || this.#closed || this.#clock.now() < this.#mergeAgainAt) return
-    if (this.#ahead.bytes <= this.#longestLog) return
-    this.#merging = this.#ahead
-      .merge((work) => this.#apart(work))
-      .catch((error: unknown) => {
-        this.#mergeAgainAt = this.#clock.now() + retryEvery
-        if (isFull(error)) this.#spare.giveUp()
-        this.#log.error('could not bring the log of the catalog into it; it grows until that works', {
-          file: this.#db.filename,
-          error: error instanceof Error ? error.message : String(error),
-        })
-      })
-      .finally(() => {
-        this.#merging = undefined
-      })
+  #longer(error: unknown): void {
+    if (isFull(error)) this.#spare.giveUp()
+    this.#log.error('could not bring the log of the catalog into it; it grows until that works', {
+      file: this.#db.filename,
+      error: error instanceof Error ? error.message : String(error),
+    })
   }
 
   /** Runs what must not run inside the open transaction, which is made again after it. */
@@ -326,6 +310,16 @@ export class Catalog {
       } catch (error) {
         this.#trouble(error)
       }
+    }
+  }
+
+  #tryCommit(): void {
+    try {
+      this.#commit()
+    } catch (error) {
+      this.#trouble(error)
+      if (isFull(error) && this.#spare.giveUp()) this.#tryCommit()
+      else this.#arm(retryEvery)
     }
   }
 
@@ -385,7 +379,7 @@ export class Catalog {
       this.#trouble(error)
       if (isPassing(error)) this.#changes.push(run)
     }
-    if (this.#changes.length > mostChanges && !this.#merging) this.#changes.shift()
+    if (this.#changes.length > mostChanges && !this.#ahead.merging) this.#changes.shift()
     this.#arm()
   }
 
@@ -420,9 +414,12 @@ export function isFull(error: unknown): boolean {
   return error instanceof SQLiteError && error.code === 'SQLITE_FULL'
 }
 
-/** Turns what SQLite says at open into what a person can act on. */
+/** Turns what SQLite says at open, or the system of these files, into what a person can act on. */
 export function catalogFailure(error: unknown, path: string): Failure {
-  if (!(error instanceof SQLiteError)) return Failure.from(error)
+  const isOurs =
+    error instanceof SQLiteError ||
+    (error instanceof Error && 'path' in error && [path, `${path}-wal`].includes(String(error.path)))
+  if (!isOurs) return Failure.from(error)
   return new Failure('internal', `cannot open ${path}: ${error.message}; check its owner and the free space there`, {
     cause: error,
   })
