@@ -19,8 +19,9 @@ let served: Map<string, FuseFile>
 /** How often the kernel has the layer's file open. */
 let opened: number
 let mostWaits: number
-/** A file system of the layer's own file that is in use; and whether all of the layer is here. */
-let there: string | undefined
+/** How the kernel names the next file system; those of the layer's own file that are in use; whether all of it is here. */
+let superblock: string
+let there: string[]
 let whole: boolean
 let closed: number
 let discarded: number
@@ -52,7 +53,8 @@ beforeEach(() => {
   served = new Map()
   opened = 0
   mostWaits = 0
-  there = undefined
+  superblock = 'erofs-7'
+  there = []
   whole = false
   closed = 0
   discarded = 0
@@ -74,7 +76,7 @@ beforeEach(() => {
     }
     if (call?.do === 'unmount' && !hidden) opened = 0
     asked = call
-    return [{ errno: 0, said: [], readAhead: 'erofs-7', ...(call?.do === 'folders' ? { made: true } : {}) }]
+    return [{ errno: 0, said: [], readAhead: superblock, ...(call?.do === 'folders' ? { made: true } : {}) }]
   })
   const server = {
     add: (file: FuseFile, before = opened) => {
@@ -100,7 +102,7 @@ beforeEach(() => {
     },
     kernel,
     server: server as unknown as FuseServer,
-    isThere: (name) => name === there,
+    isThere: (name) => there.includes(name),
     log: silentLog,
     nextInode: () => 2,
     save,
@@ -256,7 +258,7 @@ describe('a layer', () => {
   test('that the kernel reads from its own file stays too while anybody has that file system', async () => {
     whole = true
     await layers.hold(spec, 'a')
-    there = 'erofs-7'
+    there = ['erofs-7']
     await layers.release(id, 'a')
     await layers.sweep()
     expect([mounted, layers.count, closed, served.size]).toEqual([[], 1, 0, 0])
@@ -266,7 +268,7 @@ describe('a layer', () => {
     await settle()
     await layers.sweep()
     expect(layers.count).toBe(1)
-    there = undefined
+    there = []
     await layers.sweep()
     expect([layers.count, closed]).toEqual([0, 1])
   })
@@ -274,11 +276,27 @@ describe('a layer', () => {
   test('that the kernel reads from its own file is looked at before it is mounted once more', async () => {
     whole = true
     await layers.hold(spec, 'a')
-    there = 'erofs-7'
+    there = ['erofs-7']
     await layers.release(id, 'a')
     whole = false
     await layers.hold(spec, 'b')
-    expect([mounted.length, layers.count, closed, served.size]).toEqual([1, 1, 1, 1])
+    expect([mounted.length, layers.count, closed, served.size]).toEqual([1, 2, 0, 1])
+  })
+
+  test('that the kernel reads from its own file stays too when it is mounted and let go once more', async () => {
+    whole = true
+    await layers.hold(spec, 'a')
+    there = ['erofs-7']
+    await layers.release(id, 'a')
+    superblock = 'erofs-8'
+    const again = await layers.hold(spec, 'b')
+    await layers.release(again.id, 'b')
+    await layers.sweep()
+    expect(layers.state()).toMatchObject([{ superblock: 'erofs-7', unplaced: true, opened: 1 }])
+    expect([mounted, closed]).toEqual([[], 1])
+    there = []
+    await layers.sweep()
+    expect([layers.count, closed]).toEqual([0, 2])
   })
 
   test('that does not describe its folders says so, and has them made, by the next mounter too', async () => {

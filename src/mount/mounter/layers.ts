@@ -75,10 +75,6 @@ export class Layers {
     return this.#byId.size
   }
 
-  has(id: string): boolean {
-    return this.#byId.has(id)
-  }
-
   state(): LayerState[] {
     return [...this.#byId.values()].map((mounted) => this.#stateOf(mounted))
   }
@@ -125,7 +121,7 @@ export class Layers {
   /** Mounts it unless it is. @throws {Failure} */
   hold(spec: LayerSpec, holder: string): Promise<LayerFacts> {
     return this.#lines.run(spec.diffId, async () => {
-      const there = await this.#there(spec.digest)
+      const there = this.#there(spec.digest)
       // One that was mounted while it arrived stays as it is; whoever comes when all is here has it from the file.
       const mounted =
         there.find(({ served }) => served === 'file') ??
@@ -236,16 +232,14 @@ export class Layers {
     await Promise.all([...this.#byId.values()].map(({ layer }) => layer.close()))
   }
 
-  /** What can be held of a layer. In its line. */
-  async #there(digest: Digest): Promise<Mounted[]> {
-    const all = [...this.#byId.values()].filter((mounted) => mounted.spec.digest === digest)
-    const can = ({ placed, served }: Mounted) => placed || served === 'fuse'
-    // The kernel goes on by itself with what was made of the layer's own file; that may not be right any more.
-    for (const mounted of all.filter((each) => !can(each))) {
-      this.#byId.delete(mounted.id)
-      await this.#forget(mounted)
-    }
-    return all.filter(can)
+  /**
+   * What can be held of a layer. Not what is out of sight and made of the layer's own file: the kernel goes on by itself with
+   * that, and it may not be right any more.
+   */
+  #there(digest: Digest): Mounted[] {
+    return [...this.#byId.values()].filter(
+      ({ spec, placed, served }) => spec.digest === digest && (placed || served === 'fuse'),
+    )
   }
 
   async #mount(spec: LayerSpec, early: Mounted | undefined): Promise<Mounted> {
@@ -257,7 +251,7 @@ export class Layers {
       await layer.close()
       return early
     }
-    const id = early ? `${layer.id}-whole` : layer.id
+    const id = this.#free(layer.id)
     const served = layer.whole() ? 'file' : 'fuse'
     const mounted: Mounted = {
       id,
@@ -284,6 +278,11 @@ export class Layers {
     this.#byId.set(id, mounted)
     log.info('a layer is mounted', { layer: shortDigest(spec.digest), served, size })
     return mounted
+  }
+
+  /** Others may be in use that were made of the same layer: each has a place of its own. */
+  #free(id: string): string {
+    for (let n = 1, free = id; ; free = `${id}-${++n}`) if (!this.#byId.has(free)) return free
   }
 
   /** Mounts it at its place; once more, where it is in use still and was unmounted. @throws {Failure} */

@@ -1,6 +1,6 @@
 /** Images as root file systems: their layers held, and an overlay of them at a directory. */
 import { randomUUID } from 'node:crypto'
-import { chmodSync, chownSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
@@ -53,7 +53,7 @@ export class Mounts {
 
   constructor(init: MountsInit) {
     this.#o = init
-    this.#leftovers = new Leftovers({ ...init, layerThere: (id) => init.layers.has(id) })
+    this.#leftovers = new Leftovers(init)
   }
 
   get count(): number {
@@ -69,11 +69,10 @@ export class Mounts {
     return this.state().map((mount) => factsOf(mount, layers))
   }
 
-  /** What a mounter before this one has left, and the layers that it had. */
-  adopt(states: readonly MountState[], layers: readonly string[]): void {
+  /** What a mounter before this one has left. */
+  adopt(states: readonly MountState[]): void {
     for (const mount of states) this.#byDir.set(mount.dir, mount)
-    const known = new Set(states.map((mount) => mount.writable))
-    this.#leftovers.find(known, layers)
+    this.#leftovers.find(new Set(states.map((mount) => mount.writable)))
   }
 
   /** Removes what was made for root file systems that nobody uses any more. */
@@ -201,13 +200,12 @@ export class Mounts {
     try {
       const failed = held.find((result) => result.status === 'rejected')
       if (failed) throw failed.reason
-      if (writable !== undefined) mkdirSync(writable, { recursive: true })
+      const upper = writable === undefined ? undefined : await this.#writable(writable, facts.at(-1)?.path)
       const paths = writable === undefined ? facts.map(({ path }) => path) : await this.#stacked(facts, writable)
-      const upper = rw ? await this.#writable(writable!, facts.at(-1)?.path) : undefined
       // Before it is there: after a kill in this moment nobody else would know that what is mounted there is ours.
       this.#byDir.set(dir, mount)
       await save()
-      await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, target: dir }))
+      await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, rw, target: dir }))
     } catch (error) {
       this.#byDir.delete(dir)
       await this.#letGo(mount)
@@ -230,14 +228,15 @@ export class Mounts {
     return paths
   }
 
-  /** Folders for what is written. The root of the file system is the upper one's: it must look as the image's does. */
+  /**
+   * Folders for what is written, also where nothing may be: it is by them that the kernel says whether somebody has the file
+   * system. Its root is the upper one's: it must look as the image's does.
+   */
   async #writable(folder: string, top: string | undefined) {
     const made = writtenIn(folder)
-    mkdirSync(made.upper)
-    mkdirSync(made.work)
-    const { mode, uid, gid } = top === undefined ? usualRoot : await this.#o.kernel.look(top)
-    chownSync(made.upper, uid, gid)
-    chmodSync(made.upper, mode)
+    for (const each of [made.upper, made.work]) mkdirSync(each, { recursive: true })
+    if (top === undefined) chmodSync(made.upper, 0o755)
+    else await this.#o.kernel.make({ do: 'alike', folder: made.upper, like: top })
     return made
   }
 
@@ -250,7 +249,7 @@ export class Mounts {
       if (result.status === 'rejected')
         log.warn('a layer stays mounted', { error: Failure.from(result.reason).message })
     }
-    if (mount.writable) await this.#leftovers.leave(mount.writable, mount.layers)
+    if (mount.writable) await this.#leftovers.leave(mount.writable)
   }
 }
 
@@ -262,8 +261,6 @@ export function topmost<T extends { readonly digest: Digest }>(layers: readonly 
   const last = new Map(layers.map(({ digest }, i) => [digest, i]))
   return layers.filter(({ digest }, i) => last.get(digest) === i)
 }
-
-const usualRoot = { mode: 0o755, uid: 0, gid: 0 }
 
 function factsOf(mount: MountState, layers: ReadonlyMap<string, LayerFacts>): MountFacts {
   const { writable: _, layers: ids, ...rest } = mount
