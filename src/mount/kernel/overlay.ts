@@ -39,10 +39,13 @@ export interface RootMount {
   readonly writable?: { readonly upper: string; readonly work: string } | undefined
   /** There are changes; not without folders for them. */
   readonly rw: boolean
+  /** Whether programs get the rights of their files' owners, and device nodes open devices, for whoever reaches them. */
+  readonly suid: boolean
+  readonly dev: boolean
   readonly target: string
 }
 
-export function rootMount({ layers, empty, writable, rw, target }: RootMount): Call {
+export function rootMount({ layers, empty, writable, rw, suid, dev, target }: RootMount): Call {
   const lower = [...layers].reverse().concat(empty)
   const upper: [string, string][] = writable
     ? [
@@ -62,7 +65,7 @@ export function rootMount({ layers, empty, writable, rw, target }: RootMount): C
       ...lower.map((path): [string, string] => ['lowerdir+', path]),
       ...upper,
     ],
-    flags: rw ? 0 : readOnly,
+    flags: (rw ? 0 : readOnly) | (suid ? 0 : noSetuid) | (dev ? 0 : noDevices),
     target,
   }
 }

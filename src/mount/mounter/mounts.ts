@@ -11,7 +11,7 @@ import type { Digest } from '../../oci/digest.ts'
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { busySentence, type Kernel } from '../kernel/kernel.ts'
-import { rootMount } from '../kernel/overlay.ts'
+import { type RootMount, rootMount } from '../kernel/overlay.ts'
 import { isOurRoot, type MountEntry, topmostAt } from '../kernel/table.ts'
 import { Lines } from '../line.ts'
 import type { LayerFacts, MountFacts } from './api.ts'
@@ -27,6 +27,9 @@ export interface WantedMount {
   readonly image: string
   readonly dir: string
   readonly rw: boolean
+  /** See {@link RootMount}. */
+  readonly suid: boolean
+  readonly dev: boolean
   readonly prefetch: boolean
   readonly platform?: string | undefined
 }
@@ -164,7 +167,7 @@ export class Mounts {
 
   async #mount(wanted: WantedMount, reference: Reference, image: ImageFacts): Promise<MountFacts> {
     const { layers, kernel, places, save, note, log } = this.#o
-    const { dir, rw, prefetch, node } = wanted
+    const { dir, rw, suid, dev, prefetch, node } = wanted
     const holder = `mount:${dir}`
     const held = await Promise.allSettled(
       topmost(image.layers).map(({ digest, mediaType, size, diffId }) =>
@@ -191,6 +194,8 @@ export class Mounts {
       manifest: image.manifest,
       platform: image.platform,
       rw,
+      suid,
+      dev,
       prefetch,
       since: new Date(this.#o.clock.wall()).toISOString(),
       layers: facts.map(({ id }) => id),
@@ -205,7 +210,7 @@ export class Mounts {
       // Before it is there: after a kill in this moment nobody else would know that what is mounted there is ours.
       this.#byDir.set(dir, mount)
       await save()
-      await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, rw, target: dir }))
+      await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, rw, suid, dev, target: dir }))
     } catch (error) {
       this.#byDir.delete(dir)
       await this.#letGo(mount)

@@ -63,6 +63,7 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(seen.stdout).toBe('hosts\ntop751 12 34\n1777 0 0\n')
     expect(await read(join(dir, 'files/0'))).toBe(sum(0))
     expect((await tryRun(['touch', join(dir, 'new')])).stderr).toContain('Read-only file system')
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toContain(` ${dir} ro,nosuid,nodev`)
     expect((await lab.client.mounts()).map((each) => each.dir)).toEqual([dir])
     await lab.client.unmount(dir)
     expect(await lab.client.layers()).toEqual([])
