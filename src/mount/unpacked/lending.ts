@@ -42,10 +42,13 @@ export class Lending {
     return true
   }
 
-  /** Takes note of what no other layer has any more, be it that a power cut took what was known of that one. */
+  /**
+   * Takes note of what no other layer has any more, be it that a power cut took what was known of that one. One that leaves
+   * still hands over what it has.
+   */
   review(): void {
     const { lent, table } = this.#holdings
-    for (const chunk of [...lent.indexes()]) if (!this.#around.stays(table.digest(chunk))) this.#holdings.lose(chunk)
+    for (const chunk of [...lent.indexes()]) if (!this.#around.find(table.digest(chunk))) this.#holdings.lose(chunk)
   }
 
   /** Copies a chunk that lies in another layer's file, which is about to go. */
