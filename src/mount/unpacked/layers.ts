@@ -251,6 +251,13 @@ export class UnpackedLayers {
     }
   }
 
+  /** On a full disk not all could be handed over: there may be room now, and what there is none for is here no more. */
+  async #handedOver(): Promise<void> {
+    for (const { layer } of this.#held.values()) await layer.keeping.again()
+    if (!this.#reviewed) return
+    for (const { layer, tending } of this.#held.values()) if (layer.lending.review()) tending?.goOn()
+  }
+
   /** A layer that an earlier process left. What it left that is not sound goes. */
   async #remember(digest: Digest): Promise<void> {
     if (!this.#unread.delete(digest)) return
@@ -329,6 +336,7 @@ export class UnpackedLayers {
     this.#states.forget(layer)
     await layer.letGo()
     await removeFolder(layer.folder)
+    await this.#handedOver()
     return true
   }
 }
