@@ -52,7 +52,7 @@ export class LayerMaking {
     }
     const { reason } = brought
     log(`${shortDigest(spec.digest)} is fetched whole before it is mounted: ${reason}`)
-    await this.#unpack(spec, folder, client)
+    await this.#unpack(spec, folder, client, signal)
     const bytes = new Uint8Array(readFileSync(folder.index))
     const index = decodeIndex(bytes)
     const misfit = misfitOf(spec, index)
@@ -64,9 +64,9 @@ export class LayerMaking {
     return layer
   }
 
-  async #unpack(spec: LayerSpec, to: Target, client: NodeClient): Promise<void> {
+  async #unpack(spec: LayerSpec, to: Target, client: NodeClient, signal: AbortSignal): Promise<void> {
     const { repository, digest, mediaType, compressedSize } = spec
-    const { unpack, signal, around } = this.#o
+    const { unpack, around } = this.#o
     // Nobody knows what it unpacks to; it is no less.
     await withRoomFor(
       compressedSize,
@@ -81,11 +81,11 @@ export class LayerMaking {
     spec: LayerSpec,
     { data, index }: LayerFolder,
     client: NodeClient,
-    use: (path: string) => Promise<void>,
+    { use, signal }: { use: (path: string) => Promise<void>; signal: AbortSignal },
   ): Promise<void> {
     const again = { data: `${data}.again`, index: `${index}.again` }
     try {
-      await this.#unpack(spec, again, client)
+      await this.#unpack(spec, again, client, AbortSignal.any([this.#o.signal, signal]))
       await use(again.data)
     } finally {
       await this.#o.around.files.drop(again.data)

@@ -293,7 +293,7 @@ export class Layer {
   /** Nobody mounts it any more: nothing of it is fetched, and what came is written. It can be mounted again. */
   async rest(): Promise<void> {
     this.source = undefined
-    await this.fetching.rest()
+    await Promise.all([this.fetching.rest(), this.again.rest()])
     // Larger than all else that is known of it, and in its file.
     this.points = noPoints
     await this.letGo()

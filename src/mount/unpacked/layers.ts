@@ -123,7 +123,7 @@ export class UnpackedLayers {
     held.users++
     layer.usedAt = this.#o.clock.wall()
     layer.source = { client, blob }
-    layer.again.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
+    layer.again.refill = (use, signal) => this.#making.refill(spec, layer.folder, client, { use, signal })
     if (this.#reviewed) layer.lending.review()
     this.#borrowAll(layer)
     const { clock } = this.#o
