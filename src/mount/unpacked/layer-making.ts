@@ -36,12 +36,15 @@ export class LayerMaking {
     this.#o = init
   }
 
-  /** In its folder, which is empty. @throws {Failure} */
+  /**
+   * In its folder, which is empty. Whoever mounts waits for it: what nobody has asked for of others goes after that.
+   * @throws {Failure}
+   */
   async begin(spec: LayerSpec, folder: LayerFolder, client: NodeClient, blob: Blob): Promise<Layer> {
     const { around, log, signal } = this.#o
-    const { clock, makeRoom } = around
+    const { clock, traffic, makeRoom } = around
     const keep = (path: string, bytes: Uint8Array) => withRoom(makeRoom, () => put(path, bytes))
-    const brought = await bringIndex(spec, blob, client, { clock, signal, log })
+    const brought = await bringIndex(spec, blob, client, { clock, traffic, signal, log })
     if ('index' in brought) {
       const { index, bytes } = brought
       await keep(folder.metadata, index.metadata)
@@ -52,7 +55,7 @@ export class LayerMaking {
     }
     const { reason } = brought
     log(`${shortDigest(spec.digest)} is fetched whole before it is mounted: ${reason}`)
-    await this.#unpack(spec, folder, client, signal)
+    await traffic.demand(() => this.#unpack(spec, folder, client, signal))
     const bytes = new Uint8Array(readFileSync(folder.index))
     const index = decodeIndex(bytes)
     const misfit = misfitOf(spec, index)

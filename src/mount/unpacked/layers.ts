@@ -112,10 +112,7 @@ export class UnpackedLayers {
     const blob = { repository: spec.repository, digest: spec.digest }
     await this.#remember(spec.digest)
     const { traffic } = this.#around
-    // Whoever mounts waits for the tree of the layer: what nobody has asked for of others goes after that.
-    const held = await traffic.demand(
-      async () => (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob)),
-    )
+    const held = (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob))
     const { layer } = held
     if (layer.shape.diffId !== spec.diffId) {
       throw new Failure('corrupt', `${shortDigest(spec.digest)} unpacks to something else than this image says`)
@@ -150,7 +147,10 @@ export class UnpackedLayers {
   /** The disk is full: the layer goes that was unused for longest. False when all are mounted, or about to be. */
   async makeRoom(): Promise<boolean> {
     // What an earlier process left is unused too.
-    for (const digest of [...this.#unread]) await this.#turns.run(digest, () => this.#remember(digest))
+    for (const digest of [...this.#unread]) {
+      // One that is being opened is known by now, and may take as long as its index is made.
+      if (this.#unread.has(digest)) await this.#turns.run(digest, () => this.#remember(digest))
+    }
     // What is being removed hands over what others have from it, and may have found the disk full itself.
     const busy = (digest: Digest, layer: Layer) => this.#leaving.has(layer) || this.#opening.has(digest)
     const unused = [...this.#held].filter(([digest, { users, layer }]) => users === 0 && !busy(digest, layer))
@@ -237,7 +237,7 @@ export class UnpackedLayers {
     for (const digest of [...this.#unread]) {
       await setImmediate()
       if (this.#ended.signal.aborted) return
-      await this.#turns.run(digest, () => this.#remember(digest))
+      if (this.#unread.has(digest)) await this.#turns.run(digest, () => this.#remember(digest))
     }
   }
 

@@ -175,6 +175,20 @@ describe('what a layer has from another that is gone since a power cut', () => {
     expect(await reads(layer, b)).toBe(true)
   })
 
+  test('keeps no other one waiting while its own index is made', async () => {
+    const { node, layers } = await cut()
+    const making = () => Response.json({ state: 'making' }, { status: 202, headers: { 'retry-after': '1' } })
+    node.indexAnswers.push(...Array.from({ length: 100 }, making))
+    const slow = layers.open(specOf(node, a)).catch(() => 'not made')
+    await until('it is asked for', 20, () => node.indexAsked.length > 0)
+    const layer = await layers.open(specOf(node, b, true))
+    await until('it is in its own file', 20, () => layer.whole())
+    await node.stop()
+    expect(await reads(layer, b)).toBe(true)
+    await layers.close()
+    expect(await slow).toBe('not made')
+  })
+
   test('does not count as here', async () => {
     const { node, layers } = await cut()
     const early = await layers.open(specOf(node, b))
