@@ -28,6 +28,7 @@ let discarded: number
 let prefetched: number
 let starts: boolean[]
 let full: boolean
+let saved: number
 let hangs: Promise<void> | undefined
 let fails: string | undefined
 let mounted: string[]
@@ -61,6 +62,7 @@ beforeEach(() => {
   prefetched = 0
   starts = []
   full = false
+  saved = 0
   hangs = undefined
   fails = undefined
   mounted = []
@@ -92,6 +94,7 @@ beforeEach(() => {
   }
   const save = async () => {
     if (full) throw new Error('the disk is full')
+    saved++
   }
   layers = new Layers({
     places: placesOf(join(dir, 'm.sock'), dir),
@@ -148,7 +151,7 @@ describe('a layer', () => {
     await layers.hold(spec, 'a')
     full = true
     await expect(layers.hold(spec, 'b')).rejects.toThrow('the disk is full')
-    await expect(layers.hold(spec, 'a')).rejects.toThrow('the disk is full')
+    await expect(layers.hold({ ...spec, prefetch: true }, 'a')).rejects.toThrow('the disk is full')
     expect(layers.fact(id).holders).toEqual(['a'])
     expect(mounted).toHaveLength(1)
   })
@@ -206,6 +209,20 @@ describe('a layer', () => {
     busy = false
     await layers.sweep()
     expect([layers.count, mounted, served.size, closed, discarded, openHere()]).toEqual([0, [], 0, 0, 1, 0])
+  })
+
+  test('is written down again where something of it changed, and not for who holds it already', async () => {
+    const { path } = await layers.hold(spec, 'a')
+    for (let i = 0; i < 3; i++) expect((await layers.hold(spec, 'a')).path).toBe(path)
+    expect(saved).toBe(1)
+    await layers.hold(spec, 'b')
+    expect(saved).toBe(2)
+    await layers.hold({ ...spec, prefetch: true }, 'a')
+    expect(saved).toBe(3)
+    hidden = true
+    for (const holder of ['a', 'b']) await layers.release(id, holder)
+    await layers.hold(spec, 'a')
+    expect([saved, layers.state()[0]?.unplaced]).toEqual([4, undefined])
   })
 
   test('that was in use when its last holder let go is held again as it is', async () => {

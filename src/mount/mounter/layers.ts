@@ -127,14 +127,16 @@ export class Layers {
         there.find(({ served }) => served === 'file') ??
         there.find(({ layer }) => !layer.whole()) ??
         (await this.#mount(spec, there[0]))
-      if (!mounted.placed) await this.#place(mounted, await mounted.layer.opened)
+      const again = mounted.placed
+      if (!again) await this.#place(mounted, await mounted.layer.opened)
       const known = mounted.holders.has(holder)
       const before = mounted.spec
       mounted.holders.add(holder)
       // Whoever mounted it first may not have wanted all of it.
       mounted.spec = { ...before, prefetch: before.prefetch || spec.prefetch }
+      const written = again && known && mounted.spec.prefetch === before.prefetch
       try {
-        await this.#o.save()
+        if (!written) await this.#o.save()
       } catch (error) {
         mounted.spec = before
         if (!known) await this.#letGo(mounted, holder, false)
