@@ -8,11 +8,11 @@ import { Failure } from '../../failure.ts'
 import type { FuseFile, FuseServer } from '../../fuse/server.ts'
 import { type Digest, shortDigest } from '../../oci/digest.ts'
 import type { Log } from '../../telemetry/log.ts'
+import { Turns } from '../../turns.ts'
 import { hasImplied, type makeFolders } from '../kernel/implied-folders.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { layerMount } from '../kernel/overlay.ts'
 import { readFarAhead } from '../kernel/read-ahead.ts'
-import { Lines } from '../line.ts'
 import type { LayerProgress, LayerSpec, OpenLayer, UnpackedLayer } from '../unpacked-layer.ts'
 import type { FoldersRequest, LayerFacts } from './api.ts'
 import { LateLayer } from './late-layer.ts'
@@ -64,7 +64,7 @@ interface Mounted {
 export class Layers {
   readonly #o: LayersInit
   readonly #byId = new Map<string, Mounted>()
-  readonly #lines = new Lines<string>()
+  readonly #turns = new Turns()
   #sweeping = false
 
   constructor(init: LayersInit) {
@@ -120,7 +120,7 @@ export class Layers {
 
   /** Mounts it unless it is. @throws {Failure} */
   hold(spec: LayerSpec, holder: string): Promise<LayerFacts> {
-    return this.#lines.run(spec.diffId, async () => {
+    return this.#turns.alone(spec.diffId, async () => {
       const there = this.#there(spec.digest)
       // One that was mounted while it arrived stays as it is; whoever comes when all is here has it from the file.
       const mounted =
@@ -154,7 +154,7 @@ export class Layers {
   release(id: string, holder: string, discard = false): Promise<void> {
     const spec = this.#byId.get(id)?.spec
     if (!spec) return Promise.resolve()
-    return this.#lines.run(spec.diffId, async () => {
+    return this.#turns.alone(spec.diffId, async () => {
       const mounted = this.#byId.get(id)
       if (!mounted) return
       await this.#letGo(mounted, holder, discard)
@@ -220,7 +220,7 @@ export class Layers {
     if (this.#sweeping) return
     this.#sweeping = true
     for (const mounted of [...this.#byId.values()].filter(({ holders }) => holders.size === 0)) {
-      await this.#lines.run(mounted.spec.diffId, async () => {
+      await this.#turns.alone(mounted.spec.diffId, async () => {
         const unheld = this.#byId.get(mounted.id) === mounted && mounted.holders.size === 0
         // What fails is tried again.
         if (unheld && (await this.#unmount(mounted).catch(() => false))) this.#o.note()
@@ -295,7 +295,7 @@ export class Layers {
     mkdirSync(target, { recursive: true, mode: 0o700 })
     const device = served === 'file' ? path : join(places.files, id)
     // One at a time, so that it is known which of the kernel's new names is whose.
-    const made = await this.#lines.run('mount', () =>
+    const made = await this.#turns.alone('mount', () =>
       kernel.make(layerMount(metadataPath, device, served === 'file', target)),
     )
     mounted.placed = true

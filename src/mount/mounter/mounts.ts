@@ -10,10 +10,10 @@ import { refuseStranger } from '../../local/stranger.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts'
 import type { Log } from '../../telemetry/log.ts'
+import { Turns } from '../../turns.ts'
 import { busySentence, type Kernel } from '../kernel/kernel.ts'
 import { type RootMount, rootMount } from '../kernel/overlay.ts'
 import { isOurRoot, type MountEntry, topmostAt } from '../kernel/table.ts'
-import { Lines } from '../line.ts'
 import type { LayerFacts, MountFacts } from './api.ts'
 import { type ImageFacts, readImage } from './image.ts'
 import type { Layers } from './layers.ts'
@@ -51,7 +51,7 @@ export interface MountsInit {
 export class Mounts {
   readonly #o: MountsInit
   readonly #byDir = new Map<string, MountState>()
-  readonly #lines = new Lines<string>()
+  readonly #turns = new Turns()
   readonly #leftovers: Leftovers
 
   constructor(init: MountsInit) {
@@ -86,7 +86,7 @@ export class Mounts {
   /** @throws {Failure} */
   add(wanted: WantedMount): Promise<MountFacts> {
     // One after the other for a directory, by whatever name it is asked for first.
-    return this.#lines.run(wanted.dir, async () => {
+    return this.#turns.alone(wanted.dir, async () => {
       const reference = parseReference(wanted.image)
       const platform = wanted.platform ?? platformOf(process.arch)
       if (!isPlatform(platform) || platform === 'all') {
@@ -105,7 +105,7 @@ export class Mounts {
 
   /** @throws {Failure} when it is none of ours, or in use */
   remove(asked: string): Promise<void> {
-    return this.#lines.run(asked, async () => {
+    return this.#turns.alone(asked, async () => {
       const real = this.#byDir.has(asked) ? asked : (await this.#o.kernel.look(asked)).real
       return this.#inLine(real, asked, async () => {
         const mount = this.#byDir.get(real)
@@ -143,7 +143,7 @@ export class Mounts {
 
   /** In the line of the directory itself, for who is in that of another name of it. */
   #inLine<T>(real: string, asked: string, task: () => Promise<T>): Promise<T> {
-    return real === asked ? task() : this.#lines.run(real, task)
+    return real === asked ? task() : this.#turns.alone(real, task)
   }
 
   /** The directory without links, where something can be mounted. @throws {Failure} */
