@@ -1,17 +1,19 @@
-/** One after the other, for each key. */
-import pLimit, { type LimitFunction } from 'p-limit'
-
-export class Turns {
-  readonly #lines = new Map<string, LimitFunction>()
+/** One thing at a time for each key: what is asked of a layer, a directory or a repository waits for what is under way there. */
+export class Turns<K = string> {
+  readonly #last = new Map<K, Promise<unknown>>()
 
   /** Does `work` when all that came before it for the same key is done. */
-  async alone<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const line = this.#lines.get(key) ?? pLimit(1)
-    this.#lines.set(key, line)
-    try {
-      return await line(work)
-    } finally {
-      if (line.activeCount + line.pendingCount === 0) this.#lines.delete(key)
-    }
+  alone<T>(key: K, work: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(key) ?? Promise.resolve()
+    const result = before.then(work, work)
+    const done = result.then(
+      () => {},
+      () => {},
+    )
+    this.#last.set(key, done)
+    void done.then(() => {
+      if (this.#last.get(key) === done) this.#last.delete(key)
+    })
+    return result
   }
 }

@@ -107,10 +107,15 @@ export async function idleMounter(machine: Machine, keepData: boolean): Promise<
   if (keepData) return undefined
   throw new CommandError(
     busy
-      ? `the mounter (process ${pid}) serves ${layers} layers of images: end what uses them first (shoal mounts; ${listing})`
+      ? `the mounter (process ${pid}) serves ${layers} layers of images: end what uses them first (shoal mounts; ${listing})` +
+          (mounts > 0 ? '' : outOfSight)
       : `a mounter runs here (process ${pid}), which neither shoal mount nor a unit has started: end it first`,
   )
 }
+
+/** Of layers that no mount of an image has, some may be in use where no command lists them. */
+const outOfSight =
+  '; where those list nothing, containers or other mount namespaces still have what was unmounted: stopping them frees it'
 
 export interface Configured {
   /** For people: what differs, and what to do. */

@@ -15,6 +15,8 @@ import { registryOf, withoutNode } from './registry-port.ts'
 
 interface Options {
   readonly rw?: boolean
+  readonly suid?: boolean
+  readonly dev?: boolean
   readonly prefetch: boolean
   readonly platform: string
   readonly json?: boolean
@@ -27,6 +29,8 @@ export function mount(program: Command, context: Context): void {
     .description('mount an image as a root file system that is there at once, and loads what is read')
   addMounterFlags(addClientFlags(command))
     .option('--rw', 'read-write; what is written is gone when it is unmounted')
+    .option('--suid', 'its setuid programs get their rights, for every user of this host who can reach them')
+    .option('--dev', 'its device nodes open devices of this host, for every user who can reach them')
     .option('--no-prefetch', 'bring what is read and nothing else, instead of the rest in the background')
     .option('--platform <platform>', 'of the images in an index: linux/arm64', platformOf(process.arch))
     .option('--json', 'print what was mounted as JSON')
@@ -48,6 +52,8 @@ export function mount(program: Command, context: Context): void {
         image: withoutNode(image, registry),
         dir: resolve(dir),
         rw: options.rw ?? false,
+        suid: options.suid ?? false,
+        dev: options.dev ?? false,
         prefetch: options.prefetch,
         platform: options.platform,
       })

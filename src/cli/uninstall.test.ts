@@ -144,6 +144,7 @@ describe('a mounter that no unit runs', () => {
   test('is left alone, and its data with it, while somebody uses it', async () => {
     const child = mounter(['mounter'], { layers: 2 })
     await expect(removed()).rejects.toThrow(`(process ${child.pid}) serves 2 layers of images: end what uses them`)
+    await expect(removed()).rejects.toThrow('have what was unmounted: stopping them frees it')
     expect(await removed('--keep-data')).toEqual(['shoal is not installed here'])
     expect([child.exitCode, data()]).toEqual([null, true])
   })

@@ -39,7 +39,7 @@ class Bench {
         if (this.broken) throw this.broken
         return { id: 'id', path: '/mounted', indexed: true, ...this.facts } as LayerFacts
       },
-      layers: async () => [{ id: 'id', disk: 70, ...this.facts } as LayerFacts],
+      layer: async (id) => (id === 'id' ? ({ id, disk: 70, ...this.facts } as LayerFacts) : undefined),
       release: async (id, holder) => void this.released.push(`${id} ${holder}`),
     },
     {

@@ -34,7 +34,7 @@ const atOnce = pLimit(4)
 
 export class LazyLayers implements Layers {
   readonly #images: Pick<Images, 'find'>
-  readonly #mounter: Pick<Mounter, 'open' | 'makeFolders' | 'layers' | 'release'>
+  readonly #mounter: Pick<Mounter, 'open' | 'makeFolders' | 'layer' | 'release'>
   readonly #o: LazyOptions
   readonly #since = lru<Digest, number>(mostImages)
   /** Images of which one layer was waited for in vain, and why: all others would be, one after the other. */
@@ -43,7 +43,7 @@ export class LazyLayers implements Layers {
 
   constructor(
     images: Pick<Images, 'find'>,
-    mounter: Pick<Mounter, 'open' | 'makeFolders' | 'layers' | 'release'>,
+    mounter: Pick<Mounter, 'open' | 'makeFolders' | 'layer' | 'release'>,
     options: LazyOptions,
   ) {
     this.#images = images
@@ -113,7 +113,7 @@ export class LazyLayers implements Layers {
   }
 
   async usage(id: string): Promise<Usage> {
-    const facts = (await this.#mounter.layers()).find((layer) => layer.id === id)
+    const facts = await this.#mounter.layer(id)
     return facts ? usageOf(facts) : { size: 0, inodes: 0 }
   }
 

@@ -51,6 +51,11 @@ export class Mounter {
     return this.#within(this.#patience.askMs, this.#client.layers())
   }
 
+  /** Undefined where it is not mounted. @throws {Failure} */
+  layer(id: string): Promise<LayerFacts | undefined> {
+    return this.#within(askMs, this.#client.layer(id))
+  }
+
   /** Whoever removes an image wants its space. @throws {Failure} */
   release(id: string, holder: string): Promise<void> {
     return this.#within(this.#patience.askMs, this.#client.release(id, holder, { discard: true }))

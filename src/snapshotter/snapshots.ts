@@ -5,8 +5,8 @@
  */
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import { Lines } from '../mount/line.ts'
 import type { Log } from '../telemetry/log.ts'
+import { Turns } from '../turns.ts'
 import type { Catalog, Layer, Lazy, Snapshot } from './catalog.ts'
 import { filterOf } from './filter.ts'
 import { type Folders, mappedRoot, type Owner, overIn, type Stuck } from './folders.ts'
@@ -74,7 +74,7 @@ export class Snapshots {
   readonly opening = new Set<string>()
   /** Layers that are being opened, by chain ID and parent: two pulls of one image are one. */
   readonly #opening = new Map<string, Promise<Snapshot>>()
-  readonly #cleaning = new Lines<'all'>()
+  readonly #cleaning = new Turns<'all'>()
   /** Paths of folders that cannot be removed, of which the log has it already. */
   #stuck: ReadonlySet<string> = new Set()
 
@@ -186,7 +186,7 @@ export class Snapshots {
   clean(): Promise<readonly Stuck[]> {
     const { catalog, folders } = this.#parts
     // Two at once would be in each other's way.
-    return this.#cleaning.run('all', async () => this.#tell(await folders.clean(catalog.ids())))
+    return this.#cleaning.alone('all', async () => this.#tell(await folders.clean(catalog.ids())))
   }
 
   #tell(stuck: readonly Stuck[]): readonly Stuck[] {

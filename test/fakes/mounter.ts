@@ -70,6 +70,10 @@ export class FakeMounter {
       if (held?.holders.size === 0) this.#held.delete(id)
       return new Response(null, { status: 204 })
     }
+    if (id !== '') {
+      if (this.#held.has(id)) return Response.json(this.#facts(id))
+      return Response.json({ error: `no layer ${id} is mounted here` }, { status: 404 })
+    }
     return Response.json({ layers: [...this.#held.keys()].map((each) => this.#facts(each)) })
   }
 

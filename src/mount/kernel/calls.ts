@@ -45,6 +45,8 @@ export const callSchema = z.discriminatedUnion('do', [
     /** Is made, to be laid over the layer; not where nothing in it would differ from the layer. */
     into: z.string(),
   }),
+  /** Has the folder, which is empty, look as another one does. */
+  z.object({ do: z.literal('alike'), folder: z.string(), like: z.string() }),
 ])
 export type Call = z.infer<typeof callSchema>
 

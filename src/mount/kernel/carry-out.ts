@@ -7,7 +7,7 @@ import { ptr } from 'bun:ffi'
 import { closeSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { cString, directAlignment, errno, errnos, libc } from '../../fuse/libc.ts'
 import { type Call, type Outcome, overlaidStep, type Seen } from './calls.ts'
-import { makeFolders } from './implied-folders.ts'
+import { makeAlike, makeFolders } from './implied-folders.ts'
 import { readAheads } from './read-ahead.ts'
 
 /** The same on all machines. */
@@ -32,7 +32,12 @@ export function carryOut(call: Call): Outcome {
     case 'overlaid':
       return overlaid(call)
     case 'folders':
-      return folders(call)
+      return working(() => ({ errno: 0, said: [], made: makeFolders(call) }))
+    case 'alike':
+      return working(() => {
+        makeAlike(call.like, call.folder)
+        return { errno: 0, said: [] }
+      })
   }
 }
 
@@ -98,9 +103,9 @@ function configured(
   }
 }
 
-function folders(call: Extract<Call, { do: 'folders' }>): Outcome {
+function working(work: () => Outcome): Outcome {
   try {
-    return { errno: 0, said: [], made: makeFolders(call) }
+    return work()
   } catch (error) {
     const number = Math.abs((error as NodeJS.ErrnoException).errno ?? errnos.EIO)
     return { errno: number, step: (error as Error).message, said: [] }

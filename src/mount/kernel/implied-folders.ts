@@ -74,6 +74,12 @@ export function makeFolders({ tree, layer, below, into }: FoldersWanted): boolea
   return true
 }
 
+/** Mode, owner, attributes and time of a folder for another one. @throws of the file system */
+export function makeAlike(like: string, folder: string): void {
+  copyFacts(bytesOf(like), bytesOf(folder))
+  copyTime(bytesOf(like), bytesOf(folder))
+}
+
 /** The root and what is listed, in the order of the list. */
 function wantedOf(list: Uint8Array, own: string, below: readonly string[]): Folder[] {
   const root: Folder = { path: '', like: own, wanted: false }

@@ -82,6 +82,7 @@ function sentenceOf(call: Call, { errno, step, said }: Outcome): string {
   if (call.do === 'look') return `${call.path} cannot be looked at: ${nameOfErrno(errno)}`
   if (call.do === 'unmount') return `${call.target} cannot be unmounted: ${nameOfErrno(errno)}`
   if (call.do === 'overlaid') return `it cannot be said who writes to ${call.upper}: ${nameOfErrno(errno)} (${step})`
+  if (call.do === 'alike') return `${call.folder} cannot be made like ${call.like}: ${step}`
   if (call.do === 'folders') return `folders that the layer at ${call.layer} does not describe cannot be made: ${step}`
   if (errno === errnos.ENODEV && step === `open ${call.type}`) return missingType(call.type)
   if (errno === errnos.EPERM) {

@@ -35,12 +35,17 @@ export interface RootMount {
   /** Mounted layers, the lowest first, as manifests list them. */
   readonly layers: readonly string[]
   readonly empty: string
-  /** Where changes go; without them the file system is read-only. */
+  /** Folders that it keeps for itself as long as it is there, wherever it is mounted; changes go there. */
   readonly writable?: { readonly upper: string; readonly work: string } | undefined
+  /** There are changes; not without folders for them. */
+  readonly rw: boolean
+  /** Whether programs get the rights of their files' owners, and device nodes open devices, for whoever reaches them. */
+  readonly suid: boolean
+  readonly dev: boolean
   readonly target: string
 }
 
-export function rootMount({ layers, empty, writable, target }: RootMount): Call {
+export function rootMount({ layers, empty, writable, rw, suid, dev, target }: RootMount): Call {
   const lower = [...layers].reverse().concat(empty)
   const upper: [string, string][] = writable
     ? [
@@ -48,12 +53,19 @@ export function rootMount({ layers, empty, writable, target }: RootMount): Call 
         ['workdir', writable.work],
       ]
     : []
+  // Of the file system itself: with folders for changes it is read-only by its mount alone, and others may be made of it.
+  const sealed: [string][] = rw ? [] : [['ro']]
   return {
     do: 'mount',
     type: 'overlay',
     // One by one: paths may have colons and commas, and there may be more than a page of them.
-    options: [['source', ourSource], ...lower.map((path): [string, string] => ['lowerdir+', path]), ...upper],
-    flags: writable ? 0 : readOnly,
+    options: [
+      ['source', ourSource],
+      ...sealed,
+      ...lower.map((path): [string, string] => ['lowerdir+', path]),
+      ...upper,
+    ],
+    flags: (rw ? 0 : readOnly) | (suid ? 0 : noSetuid) | (dev ? 0 : noDevices),
     target,
   }
 }

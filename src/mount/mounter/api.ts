@@ -79,6 +79,9 @@ export const mountRequestSchema = z.object({
   image: z.string().min(1).max(1024),
   dir: path,
   rw: z.boolean().default(false),
+  /** Its setuid programs get their rights, and its device nodes open devices, for whoever reaches them. */
+  suid: z.boolean().default(false),
+  dev: z.boolean().default(false),
   prefetch: z.boolean().default(true),
   platform: z.string().max(128).optional(),
 })
@@ -99,6 +102,9 @@ export const mountSchema = z.object({
   manifest: digest,
   platform: z.string(),
   rw: z.boolean(),
+  /** Of mounts from before it could be chosen nothing is said: they have both. */
+  suid: z.boolean().default(true),
+  dev: z.boolean().default(true),
   prefetch: z.boolean(),
   since: z.string(),
   layers: z.array(layerSchema),

@@ -28,6 +28,23 @@ describe('a client of the mounter', () => {
     return join(dir, name)
   }
 
+  test('asks for a layer alone, and tells one that is not mounted from a mounter that fails', async () => {
+    const answering = (name: string, head: string, body: string) =>
+      listening(name, (socket) =>
+        socket.end(`HTTP/1.1 ${head}\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`),
+      )
+    const facts = {
+      ...{ id: 'one', digest: `sha256:${'0'.repeat(64)}`, path: '/one', holders: [], errors: [] },
+      ...{ size: 1, here: 1, fetched: 1, deduped: 0, disk: 1, complete: true, indexed: true },
+    }
+    const there = await answering('there', '200 OK', JSON.stringify(facts))
+    expect(await new MounterClient(there).layer('one')).toEqual(facts as never)
+    const gone = await answering('gone', '404 Not Found', '{"error":"no layer one is mounted here"}')
+    expect(await new MounterClient(gone).layer('one')).toBeUndefined()
+    const failing = await answering('failing', '500 Internal Server Error', '{"error":"the disk is gone"}')
+    await expect(new MounterClient(failing).layer('one')).rejects.toThrow('the disk is gone')
+  })
+
   test('tells that nobody listens, where there is no socket, or one that somebody left', async () => {
     const left = join(dir, 'left')
     writeFileSync(left, '')

@@ -49,6 +49,13 @@ export class MounterClient {
   async layers(): Promise<readonly LayerFacts[]> {
     return (await this.#ask('GET', '/v1/layers', layersSchema)).layers
   }
+  /** Undefined where it is not mounted. */
+  layer(id: string): Promise<LayerFacts | undefined> {
+    return this.#ask('GET', `/v1/layers/${id}`, layerSchema).catch((error: unknown) => {
+      if (error instanceof Failure && error.code === 'no-blob') return undefined
+      throw error
+    })
+  }
   hold(layer: LayerRequest): Promise<LayerFacts> {
     return this.#ask('POST', '/v1/layers', layerSchema, layer)
   }
@@ -94,7 +101,11 @@ export class MounterClient {
     const { answer, text } = await asked().catch((error: NodeJS.ErrnoException) => {
       throw this.#explained(error)
     })
-    if (!answer.ok) throw new Failure('unavailable', refusalOf(text) ?? `the mounter answered with ${answer.status}`)
+    if (!answer.ok) {
+      const none = method === 'GET' && answer.status === 404
+      const sentence = refusalOf(text) ?? `the mounter answered with ${answer.status}`
+      throw new Failure(none ? 'no-blob' : 'unavailable', sentence)
+    }
     const parsed = schema?.safeParse(jsonOf(text))
     if (schema === undefined || parsed?.success) return parsed?.data
     const version = answer.headers.get(versionHeader) ?? 'none'

@@ -19,14 +19,16 @@ let served: Map<string, FuseFile>
 /** How often the kernel has the layer's file open. */
 let opened: number
 let mostWaits: number
-/** A file system of the layer's own file that is in use; and whether all of the layer is here. */
-let there: string | undefined
+/** How the kernel names the next file system; those of the layer's own file that are in use; whether all of it is here. */
+let superblock: string
+let there: string[]
 let whole: boolean
 let closed: number
 let discarded: number
 let prefetched: number
 let starts: boolean[]
 let full: boolean
+let saved: number
 let hangs: Promise<void> | undefined
 let fails: string | undefined
 let mounted: string[]
@@ -52,13 +54,15 @@ beforeEach(() => {
   served = new Map()
   opened = 0
   mostWaits = 0
-  there = undefined
+  superblock = 'erofs-7'
+  there = []
   whole = false
   closed = 0
   discarded = 0
   prefetched = 0
   starts = []
   full = false
+  saved = 0
   hangs = undefined
   fails = undefined
   mounted = []
@@ -74,7 +78,7 @@ beforeEach(() => {
     }
     if (call?.do === 'unmount' && !hidden) opened = 0
     asked = call
-    return [{ errno: 0, said: [], readAhead: 'erofs-7', ...(call?.do === 'folders' ? { made: true } : {}) }]
+    return [{ errno: 0, said: [], readAhead: superblock, ...(call?.do === 'folders' ? { made: true } : {}) }]
   })
   const server = {
     add: (file: FuseFile, before = opened) => {
@@ -90,6 +94,7 @@ beforeEach(() => {
   }
   const save = async () => {
     if (full) throw new Error('the disk is full')
+    saved++
   }
   layers = new Layers({
     places: placesOf(join(dir, 'm.sock'), dir),
@@ -100,7 +105,7 @@ beforeEach(() => {
     },
     kernel,
     server: server as unknown as FuseServer,
-    isThere: (name) => name === there,
+    isThere: (name) => there.includes(name),
     log: silentLog,
     nextInode: () => 2,
     save,
@@ -146,7 +151,7 @@ describe('a layer', () => {
     await layers.hold(spec, 'a')
     full = true
     await expect(layers.hold(spec, 'b')).rejects.toThrow('the disk is full')
-    await expect(layers.hold(spec, 'a')).rejects.toThrow('the disk is full')
+    await expect(layers.hold({ ...spec, prefetch: true }, 'a')).rejects.toThrow('the disk is full')
     expect(layers.fact(id).holders).toEqual(['a'])
     expect(mounted).toHaveLength(1)
   })
@@ -206,6 +211,20 @@ describe('a layer', () => {
     expect([layers.count, mounted, served.size, closed, discarded, openHere()]).toEqual([0, [], 0, 0, 1, 0])
   })
 
+  test('is written down again where something of it changed, and not for who holds it already', async () => {
+    const { path } = await layers.hold(spec, 'a')
+    for (let i = 0; i < 3; i++) expect((await layers.hold(spec, 'a')).path).toBe(path)
+    expect(saved).toBe(1)
+    await layers.hold(spec, 'b')
+    expect(saved).toBe(2)
+    await layers.hold({ ...spec, prefetch: true }, 'a')
+    expect(saved).toBe(3)
+    hidden = true
+    for (const holder of ['a', 'b']) await layers.release(id, holder)
+    await layers.hold(spec, 'a')
+    expect([saved, layers.state()[0]?.unplaced]).toEqual([4, undefined])
+  })
+
   test('that was in use when its last holder let go is held again as it is', async () => {
     await layers.hold(spec, 'a')
     busy = true
@@ -256,7 +275,7 @@ describe('a layer', () => {
   test('that the kernel reads from its own file stays too while anybody has that file system', async () => {
     whole = true
     await layers.hold(spec, 'a')
-    there = 'erofs-7'
+    there = ['erofs-7']
     await layers.release(id, 'a')
     await layers.sweep()
     expect([mounted, layers.count, closed, served.size]).toEqual([[], 1, 0, 0])
@@ -266,7 +285,7 @@ describe('a layer', () => {
     await settle()
     await layers.sweep()
     expect(layers.count).toBe(1)
-    there = undefined
+    there = []
     await layers.sweep()
     expect([layers.count, closed]).toEqual([0, 1])
   })
@@ -274,11 +293,27 @@ describe('a layer', () => {
   test('that the kernel reads from its own file is looked at before it is mounted once more', async () => {
     whole = true
     await layers.hold(spec, 'a')
-    there = 'erofs-7'
+    there = ['erofs-7']
     await layers.release(id, 'a')
     whole = false
     await layers.hold(spec, 'b')
-    expect([mounted.length, layers.count, closed, served.size]).toEqual([1, 1, 1, 1])
+    expect([mounted.length, layers.count, closed, served.size]).toEqual([1, 2, 0, 1])
+  })
+
+  test('that the kernel reads from its own file stays too when it is mounted and let go once more', async () => {
+    whole = true
+    await layers.hold(spec, 'a')
+    there = ['erofs-7']
+    await layers.release(id, 'a')
+    superblock = 'erofs-8'
+    const again = await layers.hold(spec, 'b')
+    await layers.release(again.id, 'b')
+    await layers.sweep()
+    expect(layers.state()).toMatchObject([{ superblock: 'erofs-7', unplaced: true, opened: 1 }])
+    expect([mounted, closed]).toEqual([[], 1])
+    there = []
+    await layers.sweep()
+    expect([layers.count, closed]).toEqual([0, 2])
   })
 
   test('that does not describe its folders says so, and has them made, by the next mounter too', async () => {

@@ -8,11 +8,11 @@ import { Failure } from '../../failure.ts'
 import type { FuseFile, FuseServer } from '../../fuse/server.ts'
 import { type Digest, shortDigest } from '../../oci/digest.ts'
 import type { Log } from '../../telemetry/log.ts'
+import { Turns } from '../../turns.ts'
 import { hasImplied, type makeFolders } from '../kernel/implied-folders.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { layerMount } from '../kernel/overlay.ts'
 import { readFarAhead } from '../kernel/read-ahead.ts'
-import { Lines } from '../line.ts'
 import type { LayerProgress, LayerSpec, OpenLayer, UnpackedLayer } from '../unpacked-layer.ts'
 import type { FoldersRequest, LayerFacts } from './api.ts'
 import { LateLayer } from './late-layer.ts'
@@ -64,7 +64,7 @@ interface Mounted {
 export class Layers {
   readonly #o: LayersInit
   readonly #byId = new Map<string, Mounted>()
-  readonly #lines = new Lines<string>()
+  readonly #turns = new Turns()
   #sweeping = false
 
   constructor(init: LayersInit) {
@@ -73,10 +73,6 @@ export class Layers {
 
   get count(): number {
     return this.#byId.size
-  }
-
-  has(id: string): boolean {
-    return this.#byId.has(id)
   }
 
   state(): LayerState[] {
@@ -124,21 +120,23 @@ export class Layers {
 
   /** Mounts it unless it is. @throws {Failure} */
   hold(spec: LayerSpec, holder: string): Promise<LayerFacts> {
-    return this.#lines.run(spec.diffId, async () => {
-      const there = await this.#there(spec.digest)
+    return this.#turns.alone(spec.diffId, async () => {
+      const there = this.#there(spec.digest)
       // One that was mounted while it arrived stays as it is; whoever comes when all is here has it from the file.
       const mounted =
         there.find(({ served }) => served === 'file') ??
         there.find(({ layer }) => !layer.whole()) ??
         (await this.#mount(spec, there[0]))
-      if (!mounted.placed) await this.#place(mounted, await mounted.layer.opened)
+      const again = mounted.placed
+      if (!again) await this.#place(mounted, await mounted.layer.opened)
       const known = mounted.holders.has(holder)
       const before = mounted.spec
       mounted.holders.add(holder)
       // Whoever mounted it first may not have wanted all of it.
       mounted.spec = { ...before, prefetch: before.prefetch || spec.prefetch }
+      const written = again && known && mounted.spec.prefetch === before.prefetch
       try {
-        await this.#o.save()
+        if (!written) await this.#o.save()
       } catch (error) {
         mounted.spec = before
         if (!known) await this.#letGo(mounted, holder, false)
@@ -156,7 +154,7 @@ export class Layers {
   release(id: string, holder: string, discard = false): Promise<void> {
     const spec = this.#byId.get(id)?.spec
     if (!spec) return Promise.resolve()
-    return this.#lines.run(spec.diffId, async () => {
+    return this.#turns.alone(spec.diffId, async () => {
       const mounted = this.#byId.get(id)
       if (!mounted) return
       await this.#letGo(mounted, holder, discard)
@@ -222,7 +220,7 @@ export class Layers {
     if (this.#sweeping) return
     this.#sweeping = true
     for (const mounted of [...this.#byId.values()].filter(({ holders }) => holders.size === 0)) {
-      await this.#lines.run(mounted.spec.diffId, async () => {
+      await this.#turns.alone(mounted.spec.diffId, async () => {
         const unheld = this.#byId.get(mounted.id) === mounted && mounted.holders.size === 0
         // What fails is tried again.
         if (unheld && (await this.#unmount(mounted).catch(() => false))) this.#o.note()
@@ -236,16 +234,14 @@ export class Layers {
     await Promise.all([...this.#byId.values()].map(({ layer }) => layer.close()))
   }
 
-  /** What can be held of a layer. In its line. */
-  async #there(digest: Digest): Promise<Mounted[]> {
-    const all = [...this.#byId.values()].filter((mounted) => mounted.spec.digest === digest)
-    const can = ({ placed, served }: Mounted) => placed || served === 'fuse'
-    // The kernel goes on by itself with what was made of the layer's own file; that may not be right any more.
-    for (const mounted of all.filter((each) => !can(each))) {
-      this.#byId.delete(mounted.id)
-      await this.#forget(mounted)
-    }
-    return all.filter(can)
+  /**
+   * What can be held of a layer. Not what is out of sight and made of the layer's own file: the kernel goes on by itself with
+   * that, and it may not be right any more.
+   */
+  #there(digest: Digest): Mounted[] {
+    return [...this.#byId.values()].filter(
+      ({ spec, placed, served }) => spec.digest === digest && (placed || served === 'fuse'),
+    )
   }
 
   async #mount(spec: LayerSpec, early: Mounted | undefined): Promise<Mounted> {
@@ -257,7 +253,7 @@ export class Layers {
       await layer.close()
       return early
     }
-    const id = early ? `${layer.id}-whole` : layer.id
+    const id = this.#free(layer.id)
     const served = layer.whole() ? 'file' : 'fuse'
     const mounted: Mounted = {
       id,
@@ -286,6 +282,11 @@ export class Layers {
     return mounted
   }
 
+  /** Others may be in use that were made of the same layer: each has a place of its own. */
+  #free(id: string): string {
+    for (let n = 1, free = id; ; free = `${id}-${++n}`) if (!this.#byId.has(free)) return free
+  }
+
   /** Mounts it at its place; once more, where it is in use still and was unmounted. @throws {Failure} */
   async #place(mounted: Mounted, { metadataPath, path }: UnpackedLayer): Promise<void> {
     const { places, kernel } = this.#o
@@ -294,7 +295,7 @@ export class Layers {
     mkdirSync(target, { recursive: true, mode: 0o700 })
     const device = served === 'file' ? path : join(places.files, id)
     // One at a time, so that it is known which of the kernel's new names is whose.
-    const made = await this.#lines.run('mount', () =>
+    const made = await this.#turns.alone('mount', () =>
       kernel.make(layerMount(metadataPath, device, served === 'file', target)),
     )
     mounted.placed = true

@@ -18,7 +18,6 @@ let leftovers: Leftovers
 let answer: Outcome
 let asked: number
 let table: MountEntry[]
-let layers: Set<string>
 let folder: string
 
 const free: Outcome = { errno: 0, said: [] }
@@ -30,7 +29,6 @@ beforeEach(() => {
   answer = free
   asked = 0
   table = []
-  layers = new Set()
   const places = placesOf(join(dir, 'm.sock'), dir)
   folder = join(places.writable, 'one')
   leftovers = new Leftovers({
@@ -41,7 +39,6 @@ beforeEach(() => {
       return [answer]
     }),
     table: () => table,
-    layerThere: (id) => layers.has(id),
     clock,
     log: silentLog,
   })
@@ -55,10 +52,10 @@ async function later(ms: number): Promise<boolean> {
   return existsSync(folder)
 }
 
-test('what is written to stays as long as an overlay has it, and is asked for ever less often', async () => {
+test('it stays as long as an overlay has it, and is asked for ever less often', async () => {
   make('upper')
   answer = inUse
-  await leftovers.leave(folder, ['a'])
+  await leftovers.leave(folder)
   expect([existsSync(folder), asked]).toEqual([true, 1])
   for (let seconds = 0; seconds < 3600; seconds++) await later(1000)
   expect([existsSync(folder), asked < 25]).toEqual([true, true])
@@ -66,38 +63,44 @@ test('what is written to stays as long as an overlay has it, and is asked for ev
   expect(await later(5 * 60_000)).toBe(false)
 })
 
-test('what is written to goes at once where nobody has it, also as part of layers that others have', async () => {
+test('it goes at once where nobody has it, whoever has its layers', async () => {
   make('upper')
-  layers.add('a')
-  await leftovers.leave(folder, ['a'])
+  await leftovers.leave(folder)
   expect(existsSync(folder)).toBe(false)
 })
 
 test('where the kernel does not say, nothing is removed', async () => {
   make('upper')
   answer = { errno: errnos.EACCES, step: 'upperdir=x', said: [] }
-  await leftovers.leave(folder, [])
+  await leftovers.leave(folder)
   expect(existsSync(folder)).toBe(true)
   // In use is looked at first: what is refused for another reason is free.
   answer = { errno: 116, step: 'make overlay', said: [] }
   expect(await later(1000)).toBe(false)
 })
 
-test('what is only read stays as long as one of its layers', async () => {
+test('what is only read stays as long as an overlay has it, past all that is known of its layers', async () => {
+  for (const name of ['upper', 'over-1']) make(name)
+  answer = inUse
+  leftovers.find(new Set())
+  expect([await later(0), await later(1000), asked]).toEqual([true, true, 2])
+  answer = free
+  expect(await later(2000)).toBe(false)
+})
+
+test('what was begun and never mounted goes', async () => {
   make('over-1')
-  layers.add('b')
-  await leftovers.leave(folder, ['a', 'b'])
-  expect(await later(1000)).toBe(true)
-  layers.clear()
-  expect([await later(2000), asked]).toEqual([false, 0])
+  answer = { errno: errnos.ENOENT, step: 'upperdir=x', said: [] }
+  await leftovers.leave(folder)
+  expect(existsSync(folder)).toBe(false)
 })
 
 test('what a mounter before has left goes with its use, and what it has mounted stays', async () => {
   make('upper')
   answer = inUse
-  leftovers.find(new Set([folder]), [])
+  leftovers.find(new Set([folder]))
   expect([await later(0), asked]).toEqual([true, 0])
-  leftovers.find(new Set(), [])
+  leftovers.find(new Set())
   table = [{ id: '1', target: '/srv', type: 'overlay', source: 'shoal', options: `rw,upperdir=${folder}/upper` }]
   expect([await later(0), asked]).toEqual([true, 0])
   table = []

@@ -17,8 +17,6 @@ export interface LeftoversInit {
   readonly kernel: Kernel
   /** What is mounted now. */
   readonly table: () => readonly MountEntry[]
-  /** The layer is mounted, or in use. */
-  readonly layerThere: (id: string) => boolean
   readonly clock: Clock
   readonly log: Log
 }
@@ -28,8 +26,6 @@ const firstWaitMs = 1000
 const longestWaitMs = 5 * 60_000
 
 interface Leftover {
-  /** Of which the file system was made. */
-  readonly layers: readonly string[]
   /** When it is looked at next. */
   readonly at: number
   readonly waitMs: number
@@ -44,22 +40,22 @@ export class Leftovers {
     this.#o = init
   }
 
-  /** Those that a mounter before this one made and that are not `known`; of whichever of its layers. */
-  find(known: ReadonlySet<string | undefined>, layers: readonly string[]): void {
+  /** Those that a mounter before this one made and that are not `known`. */
+  find(known: ReadonlySet<string | undefined>): void {
     const { writable } = this.#o.places
     const found = existsSync(writable) ? readdirSync(writable).map((name) => join(writable, name)) : []
-    for (const folder of found) if (!known.has(folder)) this.#put(folder, layers)
+    for (const folder of found) if (!known.has(folder)) this.#put(folder)
   }
 
   /** Its file system is unmounted: it goes as soon as nobody uses that. Never throws. */
-  leave(folder: string, layers: readonly string[]): Promise<void> {
-    this.#put(folder, layers)
+  leave(folder: string): Promise<void> {
+    this.#put(folder)
     return this.#clear(folder)
   }
 
   /** Something was unmounted of which it is not known what was made for it. */
   lookAgain(): void {
-    for (const [folder, { layers }] of this.#byFolder) this.#put(folder, layers)
+    for (const folder of this.#byFolder.keys()) this.#put(folder)
   }
 
   /** Nobody says when a use ends. Never throws. */
@@ -71,36 +67,34 @@ export class Leftovers {
     this.#sweeping = false
   }
 
-  #put(folder: string, layers: readonly string[], waitMs = 0): void {
-    this.#byFolder.set(folder, { layers, at: this.#o.clock.now() + waitMs, waitMs })
+  #put(folder: string, waitMs = 0): void {
+    this.#byFolder.set(folder, { at: this.#o.clock.now() + waitMs, waitMs })
   }
 
   async #clear(folder: string): Promise<void> {
     const leftover = this.#byFolder.get(folder)
     if (!leftover) return
-    const { layers, waitMs } = leftover
+    const { waitMs } = leftover
     this.#byFolder.delete(folder)
     try {
       // A large tree takes a while, and reads of other mounts do not wait for it.
-      if (!(await this.#used(folder, layers))) return await rm(folder, { recursive: true, force: true })
+      if (!(await this.#used(folder))) return await rm(folder, { recursive: true, force: true })
     } catch (error) {
       const reason = (error as Error).message
       this.#o.log.warn('what was made for a root file system stays; it is tried again', { folder, error: reason })
     }
-    this.#put(folder, layers, Math.min(longestWaitMs, Math.max(firstWaitMs, 2 * waitMs)))
+    this.#put(folder, Math.min(longestWaitMs, Math.max(firstWaitMs, 2 * waitMs)))
   }
 
-  async #used(folder: string, layers: readonly string[]): Promise<boolean> {
-    const { kernel, places, table, layerThere } = this.#o
+  async #used(folder: string): Promise<boolean> {
+    const { kernel, places, table } = this.#o
     if (table().some(({ options }) => options.includes(`/${basename(folder)}/`))) return true
     const { upper, work } = writtenIn(folder)
-    if (existsSync(upper)) return kernel.overlaid(upper, work, places.empty)
-    // Of folders that are only read nobody can say it. Whoever has the file system has all of its layers.
-    return layers.some(layerThere)
+    return kernel.overlaid(upper, work, places.empty)
   }
 }
 
-/** Where a root file system is written to. Pure. */
+/** What a root file system keeps for itself, so that the kernel says who uses it; where it is written to, if it is. Pure. */
 export function writtenIn(folder: string) {
   return { upper: join(folder, 'upper'), work: join(folder, 'work') }
 }

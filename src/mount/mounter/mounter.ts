@@ -116,10 +116,7 @@ export async function startMounter(init: MounterInit): Promise<Mounter | undefin
   })
   const mounts = new Mounts({ places, layers, kernel, table: mountTable, clock, log, save, note })
   layers.adopt(state.layers)
-  mounts.adopt(
-    state.mounts,
-    state.layers.map(({ id }) => id),
-  )
+  mounts.adopt(state.mounts)
   server.start()
   if (kept) {
     server.resend()

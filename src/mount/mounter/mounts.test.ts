@@ -8,12 +8,12 @@ import { listenAsNobody } from '../../../test/fakes/stranger.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { manifestTypes } from '../../oci/media.ts'
 import { silentLog } from '../../telemetry/log.ts'
-import type { Outcome } from '../kernel/calls.ts'
+import { mountFlags, type Outcome } from '../kernel/calls.ts'
 import { Kernel } from '../kernel/kernel.ts'
 import type { MountEntry } from '../kernel/table.ts'
 import type { LayerFacts } from './api.ts'
 import type { Layers } from './layers.ts'
-import { Mounts } from './mounts.ts'
+import { Mounts, type WantedMount } from './mounts.ts'
 import { placesOf } from './places.ts'
 
 let dir: string
@@ -25,6 +25,8 @@ let full: boolean
 /** What the kernel answers who mounts, and what was written down when it was asked. */
 let answer: Outcome
 let writtenBefore: string[] | undefined
+/** How the last root file system was mounted. */
+let flags: number | undefined
 let held: string[]
 /** What is mounted, as the kernel tells it. */
 let table: MountEntry[]
@@ -50,7 +52,7 @@ beforeEach(async () => {
       unmounted.push(call.target)
       if (answer.errno === 0) table = table.filter(({ target }) => target !== call.target)
     }
-    if (call?.do === 'mount') writtenBefore = written
+    if (call?.do === 'mount') [writtenBefore, flags] = [written, call.flags]
     return [answer]
   })
   const layers = {
@@ -83,7 +85,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-function mount(at: string, origin = registry.url.origin) {
+function mount(at: string, origin = registry.url.origin, more: Partial<WantedMount> = {}) {
   const name = 'lab/app'
   const json = (value: object) => new TextEncoder().encode(JSON.stringify(value))
   const bytes = new Uint8Array([1])
@@ -103,13 +105,32 @@ function mount(at: string, origin = registry.url.origin) {
   registry.manifest(name, 'v1', json(manifest), manifestTypes.ociManifest)
   const image = `${registry.host}/${name}:v1`
   const node = { registry: origin }
-  return mounts.add({ node, image, dir: at, rw: false, prefetch: false, platform: 'linux/amd64' })
+  const usual = { rw: false, suid: false, dev: false, prefetch: false, platform: 'linux/amd64' }
+  return mounts.add({ node, image, dir: at, ...usual, ...more })
 }
 
 test('a root file system is written down before it is there: after a kill in between the next mounter knows it', async () => {
   await mount('/srv/one')
   expect(writtenBefore).toEqual(['/srv/one'])
   expect([written, mounts.count]).toEqual([['/srv/one'], 1])
+})
+
+test('what an image says of rights and devices counts where that was asked for, and it is known of each what was', async () => {
+  const { readOnly, noSetuid, noDevices } = mountFlags
+  const facts = async (more: Partial<WantedMount>) => {
+    const { suid, dev } = await mount(`/srv/${Object.keys(more).join('-')}`, undefined, more)
+    return [suid, dev, flags]
+  }
+  expect(await facts({})).toEqual([false, false, readOnly | noSetuid | noDevices])
+  expect(await facts({ rw: true })).toEqual([false, false, noSetuid | noDevices])
+  expect(await facts({ suid: true })).toEqual([true, false, readOnly | noDevices])
+  expect(await facts({ dev: true })).toEqual([false, true, readOnly | noSetuid])
+  expect(mounts.state().map(({ suid, dev }) => [suid, dev])).toEqual([
+    [false, false],
+    [false, false],
+    [true, false],
+    [false, true],
+  ])
 })
 
 test('one that the kernel does not mount is written down no more, and holds nothing', async () => {

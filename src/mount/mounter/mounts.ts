@@ -1,6 +1,6 @@
 /** Images as root file systems: their layers held, and an overlay of them at a directory. */
 import { randomUUID } from 'node:crypto'
-import { chmodSync, chownSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
@@ -10,10 +10,10 @@ import { refuseStranger } from '../../local/stranger.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts'
 import type { Log } from '../../telemetry/log.ts'
+import { Turns } from '../../turns.ts'
 import { busySentence, type Kernel } from '../kernel/kernel.ts'
-import { rootMount } from '../kernel/overlay.ts'
+import { type RootMount, rootMount } from '../kernel/overlay.ts'
 import { isOurRoot, type MountEntry, topmostAt } from '../kernel/table.ts'
-import { Lines } from '../line.ts'
 import type { LayerFacts, MountFacts } from './api.ts'
 import { type ImageFacts, readImage } from './image.ts'
 import type { Layers } from './layers.ts'
@@ -27,6 +27,9 @@ export interface WantedMount {
   readonly image: string
   readonly dir: string
   readonly rw: boolean
+  /** See {@link RootMount}. */
+  readonly suid: boolean
+  readonly dev: boolean
   readonly prefetch: boolean
   readonly platform?: string | undefined
 }
@@ -48,12 +51,12 @@ export interface MountsInit {
 export class Mounts {
   readonly #o: MountsInit
   readonly #byDir = new Map<string, MountState>()
-  readonly #lines = new Lines<string>()
+  readonly #turns = new Turns()
   readonly #leftovers: Leftovers
 
   constructor(init: MountsInit) {
     this.#o = init
-    this.#leftovers = new Leftovers({ ...init, layerThere: (id) => init.layers.has(id) })
+    this.#leftovers = new Leftovers(init)
   }
 
   get count(): number {
@@ -69,11 +72,10 @@ export class Mounts {
     return this.state().map((mount) => factsOf(mount, layers))
   }
 
-  /** What a mounter before this one has left, and the layers that it had. */
-  adopt(states: readonly MountState[], layers: readonly string[]): void {
+  /** What a mounter before this one has left. */
+  adopt(states: readonly MountState[]): void {
     for (const mount of states) this.#byDir.set(mount.dir, mount)
-    const known = new Set(states.map((mount) => mount.writable))
-    this.#leftovers.find(known, layers)
+    this.#leftovers.find(new Set(states.map((mount) => mount.writable)))
   }
 
   /** Removes what was made for root file systems that nobody uses any more. */
@@ -84,7 +86,7 @@ export class Mounts {
   /** @throws {Failure} */
   add(wanted: WantedMount): Promise<MountFacts> {
     // One after the other for a directory, by whatever name it is asked for first.
-    return this.#lines.run(wanted.dir, async () => {
+    return this.#turns.alone(wanted.dir, async () => {
       const reference = parseReference(wanted.image)
       const platform = wanted.platform ?? platformOf(process.arch)
       if (!isPlatform(platform) || platform === 'all') {
@@ -103,7 +105,7 @@ export class Mounts {
 
   /** @throws {Failure} when it is none of ours, or in use */
   remove(asked: string): Promise<void> {
-    return this.#lines.run(asked, async () => {
+    return this.#turns.alone(asked, async () => {
       const real = this.#byDir.has(asked) ? asked : (await this.#o.kernel.look(asked)).real
       return this.#inLine(real, asked, async () => {
         const mount = this.#byDir.get(real)
@@ -141,7 +143,7 @@ export class Mounts {
 
   /** In the line of the directory itself, for who is in that of another name of it. */
   #inLine<T>(real: string, asked: string, task: () => Promise<T>): Promise<T> {
-    return real === asked ? task() : this.#lines.run(real, task)
+    return real === asked ? task() : this.#turns.alone(real, task)
   }
 
   /** The directory without links, where something can be mounted. @throws {Failure} */
@@ -165,7 +167,7 @@ export class Mounts {
 
   async #mount(wanted: WantedMount, reference: Reference, image: ImageFacts): Promise<MountFacts> {
     const { layers, kernel, places, save, note, log } = this.#o
-    const { dir, rw, prefetch, node } = wanted
+    const { dir, rw, suid, dev, prefetch, node } = wanted
     const holder = `mount:${dir}`
     const held = await Promise.allSettled(
       topmost(image.layers).map(({ digest, mediaType, size, diffId }) =>
@@ -192,6 +194,8 @@ export class Mounts {
       manifest: image.manifest,
       platform: image.platform,
       rw,
+      suid,
+      dev,
       prefetch,
       since: new Date(this.#o.clock.wall()).toISOString(),
       layers: facts.map(({ id }) => id),
@@ -201,13 +205,12 @@ export class Mounts {
     try {
       const failed = held.find((result) => result.status === 'rejected')
       if (failed) throw failed.reason
-      if (writable !== undefined) mkdirSync(writable, { recursive: true })
+      const upper = writable === undefined ? undefined : await this.#writable(writable, facts.at(-1)?.path)
       const paths = writable === undefined ? facts.map(({ path }) => path) : await this.#stacked(facts, writable)
-      const upper = rw ? await this.#writable(writable!, facts.at(-1)?.path) : undefined
       // Before it is there: after a kill in this moment nobody else would know that what is mounted there is ours.
       this.#byDir.set(dir, mount)
       await save()
-      await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, target: dir }))
+      await kernel.make(rootMount({ layers: paths, empty: places.empty, writable: upper, rw, suid, dev, target: dir }))
     } catch (error) {
       this.#byDir.delete(dir)
       await this.#letGo(mount)
@@ -230,14 +233,15 @@ export class Mounts {
     return paths
   }
 
-  /** Folders for what is written. The root of the file system is the upper one's: it must look as the image's does. */
+  /**
+   * Folders for what is written, also where nothing may be: it is by them that the kernel says whether somebody has the file
+   * system. Its root is the upper one's: it must look as the image's does.
+   */
   async #writable(folder: string, top: string | undefined) {
     const made = writtenIn(folder)
-    mkdirSync(made.upper)
-    mkdirSync(made.work)
-    const { mode, uid, gid } = top === undefined ? usualRoot : await this.#o.kernel.look(top)
-    chownSync(made.upper, uid, gid)
-    chmodSync(made.upper, mode)
+    for (const each of [made.upper, made.work]) mkdirSync(each, { recursive: true })
+    if (top === undefined) chmodSync(made.upper, 0o755)
+    else await this.#o.kernel.make({ do: 'alike', folder: made.upper, like: top })
     return made
   }
 
@@ -250,7 +254,7 @@ export class Mounts {
       if (result.status === 'rejected')
         log.warn('a layer stays mounted', { error: Failure.from(result.reason).message })
     }
-    if (mount.writable) await this.#leftovers.leave(mount.writable, mount.layers)
+    if (mount.writable) await this.#leftovers.leave(mount.writable)
   }
 }
 
@@ -262,8 +266,6 @@ export function topmost<T extends { readonly digest: Digest }>(layers: readonly 
   const last = new Map(layers.map(({ digest }, i) => [digest, i]))
   return layers.filter(({ digest }, i) => last.get(digest) === i)
 }
-
-const usualRoot = { mode: 0o755, uid: 0, gid: 0 }
 
 function factsOf(mount: MountState, layers: ReadonlyMap<string, LayerFacts>): MountFacts {
   const { writable: _, layers: ids, ...rest } = mount

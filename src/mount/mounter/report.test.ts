@@ -13,7 +13,7 @@ const layer = (id: string, change: Partial<LayerFacts> = {}): LayerFacts => ({
 })
 const mount = (dir: string, ...layers: LayerFacts[]): MountFacts => ({
   ...{ dir, image: 'docker.io/library/debian:13', manifest: digest('manifest'), platform: 'linux/amd64' },
-  ...{ rw: false, prefetch: true, since: '2026-01-01T12:00:00.000Z', layers },
+  ...{ rw: false, suid: false, dev: false, prefetch: true, since: '2026-01-01T12:00:00.000Z', layers },
   process: { env: ['SECRET=1'], entrypoint: [], cmd: [], workingDir: '/', user: '' },
 })
 const from = (facts: LayerFacts, registry = node): Origin => ({

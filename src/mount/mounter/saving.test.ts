@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from 'bun:test'
+import { setImmediate } from 'node:timers/promises'
 import { RecordedLog } from '../../../test/fakes/registry-source.ts'
 import { saving } from './saving.ts'
 import { emptyState } from './state.ts'
@@ -37,6 +38,17 @@ test('on a full disk what nobody mounts makes room for what is written down', as
   unused = 2
   await kept().save()
   expect([written, unused]).toEqual([1, 1])
+})
+
+test('what is asked for at once is written down once, and what is asked for after that anew', async () => {
+  free = 1
+  const { save } = kept()
+  await Promise.all([save(), save(), save()])
+  expect(written).toBe(1)
+  const first = save()
+  await setImmediate()
+  await Promise.all([first, save()])
+  expect(written).toBe(3)
 })
 
 test('what cannot be written down is refused before it is relied on, and told after', async () => {

@@ -1,4 +1,5 @@
 /** Has what is mounted written down, before it is relied on or after something was let go. */
+import { setImmediate } from 'node:timers/promises'
 import { Failure } from '../../failure.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { withRoom } from '../unpacked/room.ts'
@@ -23,13 +24,21 @@ export interface Saving {
 export function saving({ file, state, makeRoom, log, write = writeState }: SavingInit): Saving {
   const sentenceOf = (error: unknown) =>
     `what is mounted cannot be written down: ${(error as Error).message}; see to the disk of ${file}`
+  const writeNext = async () => {
+    // Those that are asked for until then share it.
+    await setImmediate()
+    next = undefined
+    try {
+      await withRoom(makeRoom, () => write(file, state()))
+    } catch (error) {
+      throw new Failure('no-space', sentenceOf(error))
+    }
+  }
+  let next: Promise<void> | undefined
   return {
-    async save() {
-      try {
-        await withRoom(makeRoom, () => write(file, state()))
-      } catch (error) {
-        throw new Failure('no-space', sentenceOf(error))
-      }
+    save() {
+      next ??= writeNext()
+      return next
     },
     note() {
       try {

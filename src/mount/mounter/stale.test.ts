@@ -27,7 +27,7 @@ const mount = (dir: string, ...layers: string[]): MountState => ({
   image: 'docker.io/a/b:latest',
   manifest: digest,
   platform: 'linux/amd64',
-  rw: false,
+  ...{ rw: false, suid: false, dev: false },
   prefetch: true,
   since: '2026-01-01T00:00:00.000Z',
   layers,

@@ -35,7 +35,7 @@ export type LayerState = z.infer<typeof layerStateSchema>
 
 export const mountStateSchema = mountSchema.omit({ layers: true }).extend({
   layers: z.array(z.string()),
-  /** The directory of what is written to it, and of folders that lie over its layers. */
+  /** The directory of what is written to it, if anything may be, and of folders that lie over its layers. */
   writable: z.string().optional(),
 })
 export type MountState = z.infer<typeof mountStateSchema>

@@ -24,6 +24,16 @@ test.skipIf(!smallDisks)(
 )
 
 test.skipIf(!smallDisks)(
+  'what a layer that goes could not hand over on a full disk counts as here no more, and comes where all was to come',
+  () =>
+    expect(inSmallDisk('full-hand-over.ts', 50_000)).toEqual({
+      before: [true, true],
+      after: [false, false],
+      right: true,
+    }),
+)
+
+test.skipIf(!smallDisks)(
   'on a full disk a layer is mounted all the same where others can go for it that nobody mounts',
   () =>
     expect(inSmallDisk('full-open.ts', 50_000)).toEqual({

@@ -7,6 +7,7 @@ import { shortDigest } from '../../oci/digest.ts'
 import { whyWhole } from '../../zran/resume.ts'
 import type { LayerSpec } from '../unpacked-layer.ts'
 import type { Blob, IndexAnswer, NodeClient } from './node-client.ts'
+import type { Traffic } from './traffic.ts'
 
 export type Brought =
   | { readonly index: LayerIndex; readonly bytes: Uint8Array }
@@ -17,6 +18,7 @@ export type Wanted = Pick<LayerSpec, 'digest' | 'diffId' | 'compressedSize'>
 
 export interface BringOptions {
   readonly clock: Clock
+  readonly traffic: Traffic
   readonly signal: AbortSignal
   readonly log: (sentence: string) => void
 }
@@ -32,13 +34,15 @@ export async function bringIndex(
   layer: Wanted,
   blob: Blob,
   client: NodeClient,
-  { clock, signal, log }: BringOptions,
+  { clock, traffic, signal, log }: BringOptions,
 ): Promise<Brought> {
   const start = clock.now()
   let waiting = false
   let fresh = false
   for (;;) {
-    const answer = await ask(() => client.index(blob, fresh, signal), clock.now() - start < patienceMs)
+    const question = () => client.index(blob, fresh, signal)
+    // Others go on while it is made.
+    const answer = await traffic.demand(() => ask(question, clock.now() - start < patienceMs))
     switch (answer.state) {
       case 'cannot':
         return { reason: answer.reason }

@@ -42,6 +42,16 @@ export class Keeping {
     return this.#leaving.get(chunk) ?? this.#memory.get(chunk)
   }
 
+  /** There may be room now for what the disk did not take. */
+  async again(): Promise<void> {
+    for (const [chunk, bytes] of [...this.#memory.entries()]) {
+      const batch = this.batch()
+      batch.add(chunk, bytes)
+      await batch.end()
+      if (!this.#o.holdings.own.has(chunk)) return
+    }
+  }
+
   batch(): Batch {
     return new Batch(this.#o.table, (write) => this.#write(write), this.#leaving)
   }

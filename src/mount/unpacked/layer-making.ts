@@ -36,12 +36,15 @@ export class LayerMaking {
     this.#o = init
   }
 
-  /** In its folder, which is empty. @throws {Failure} */
+  /**
+   * In its folder, which is empty. Whoever mounts waits for it: what nobody has asked for of others goes after that.
+   * @throws {Failure}
+   */
   async begin(spec: LayerSpec, folder: LayerFolder, client: NodeClient, blob: Blob): Promise<Layer> {
     const { around, log, signal } = this.#o
-    const { clock, makeRoom } = around
+    const { clock, traffic, makeRoom } = around
     const keep = (path: string, bytes: Uint8Array) => withRoom(makeRoom, () => put(path, bytes))
-    const brought = await bringIndex(spec, blob, client, { clock, signal, log })
+    const brought = await bringIndex(spec, blob, client, { clock, traffic, signal, log })
     if ('index' in brought) {
       const { index, bytes } = brought
       await keep(folder.metadata, index.metadata)
@@ -52,7 +55,7 @@ export class LayerMaking {
     }
     const { reason } = brought
     log(`${shortDigest(spec.digest)} is fetched whole before it is mounted: ${reason}`)
-    await this.#unpack(spec, folder, client)
+    await traffic.demand(() => this.#unpack(spec, folder, client, signal))
     const bytes = new Uint8Array(readFileSync(folder.index))
     const index = decodeIndex(bytes)
     const misfit = misfitOf(spec, index)
@@ -64,9 +67,9 @@ export class LayerMaking {
     return layer
   }
 
-  async #unpack(spec: LayerSpec, to: Target, client: NodeClient): Promise<void> {
+  async #unpack(spec: LayerSpec, to: Target, client: NodeClient, signal: AbortSignal): Promise<void> {
     const { repository, digest, mediaType, compressedSize } = spec
-    const { unpack, signal, around } = this.#o
+    const { unpack, around } = this.#o
     // Nobody knows what it unpacks to; it is no less.
     await withRoomFor(
       compressedSize,
@@ -81,11 +84,11 @@ export class LayerMaking {
     spec: LayerSpec,
     { data, index }: LayerFolder,
     client: NodeClient,
-    use: (path: string) => Promise<void>,
+    { use, signal }: { use: (path: string) => Promise<void>; signal: AbortSignal },
   ): Promise<void> {
     const again = { data: `${data}.again`, index: `${index}.again` }
     try {
-      await this.#unpack(spec, again, client)
+      await this.#unpack(spec, again, client, AbortSignal.any([this.#o.signal, signal]))
       await use(again.data)
     } finally {
       await this.#o.around.files.drop(again.data)

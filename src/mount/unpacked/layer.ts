@@ -47,7 +47,7 @@ export class Layer {
   readonly troubles = new Troubles()
   /** Whoever is to hear of each chunk that is read and not here, as often as it is. */
   missed: ((chunk: number) => void) | undefined
-  readonly #keeping: Keeping
+  readonly keeping: Keeping
   readonly #gaps: GapFile
   readonly #around: Surroundings
   readonly #readingOn: ReadingOn
@@ -72,15 +72,15 @@ export class Layer {
     const gaps = state?.facts.boot === bootId() ? state.facts.gaps : []
     this.#gaps = new GapFile(folder.gaps, table.gapBytes, around.files, gaps)
     this.#whole = new WholeCheck(shape, this.holdings, this.#gaps, foundBefore(state))
-    this.#keeping = new Keeping({
+    this.keeping = new Keeping({
       table,
       file: this.file,
       holdings: this.holdings,
       kept: (chunks) => around.kept(this, chunks),
       refused: (error) => this.#refused(error),
     })
-    this.lending = new Lending(this.holdings, this.#keeping, around, state?.facts.deduped ?? 0)
-    this.again = new WholeAgain(this.holdings, this.#keeping, around.files)
+    this.lending = new Lending(this.holdings, this.keeping, around, state?.facts.deduped ?? 0)
+    this.again = new WholeAgain(this.holdings, this.keeping, around.files)
     const pointsNow = () => this.points
     this.fetching = new Fetching({
       ...shape,
@@ -90,7 +90,7 @@ export class Layer {
       client: () => this.#from().client,
       blob: () => this.#from().blob,
       holdings: this.holdings,
-      keeping: this.#keeping,
+      keeping: this.keeping,
       gaps: this.#gaps,
       traffic: around.traffic,
       clock: around.clock,
@@ -103,7 +103,7 @@ export class Layer {
     this.#readingOn = new ReadingOn({
       holdings: this.holdings,
       fetching: this.fetching,
-      coming: (chunk) => this.#keeping.peek(chunk) !== undefined || this.lending.borrow(chunk),
+      coming: (chunk) => this.keeping.peek(chunk) !== undefined || this.lending.borrow(chunk),
     })
   }
 
@@ -170,7 +170,7 @@ export class Layer {
     for (;;) {
       this.lending.borrow(chunk)
       const bytes =
-        this.#keeping.peek(chunk) ??
+        this.keeping.peek(chunk) ??
         (await this.own(chunk)) ??
         (await this.lending.chunk(chunk)) ??
         (await this.#fetch(chunk, signal))
@@ -293,7 +293,7 @@ export class Layer {
   /** Nobody mounts it any more: nothing of it is fetched, and what came is written. It can be mounted again. */
   async rest(): Promise<void> {
     this.source = undefined
-    await this.fetching.rest()
+    await Promise.all([this.fetching.rest(), this.again.rest()])
     // Larger than all else that is known of it, and in its file.
     this.points = noPoints
     await this.letGo()

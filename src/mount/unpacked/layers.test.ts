@@ -21,6 +21,7 @@ import { repositoryOf } from '../../oci/reference.ts'
 import type { LayerSpec, UnpackedLayer } from '../unpacked-layer.ts'
 import { layerFolder } from './layer-folder.ts'
 import { readState, writeState } from './state-file.ts'
+import { type UnpackWhole, unpackInChild } from './whole.ts'
 
 // Each takes its time on a busy machine.
 setDefaultTimeout(60_000)
@@ -756,6 +757,28 @@ describe('a layer that nobody can make an index of', async () => {
     await flip(layer.path, 1000)
     expect(same(await layer.read(512, 400_000, within(20_000)), files[0]!)).toBe(true)
     await until(() => layer.ready(512, 400_000))
+  }, 30_000)
+
+  test('is not unpacked again when nobody mounts it any more', async () => {
+    const node = newNode(unindexed)
+    node.indexAnswers.push(none())
+    const again = Promise.withResolvers<AbortSignal>()
+    let times = 0
+    const unpack: UnpackWhole = async (...asked) => {
+      if (++times === 1) return await unpackInChild(...asked)
+      const [, , , signal] = asked
+      again.resolve(signal)
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    }
+    const layer = await newLayers({ unpack }).open({ ...spec(node), prefetch: false })
+    await flip(layer.path, 1000)
+    expect(layer.read(512, 400_000, within(300))).rejects.toThrow()
+    const signal = await again.promise
+    await Bun.sleep(400)
+    expect(signal.aborted).toBe(false)
+    await layer.close()
+    expect([signal.aborted, times]).toEqual([true, 2])
+    expect(readdirSync(dirname(layer.path)).filter((name) => name.endsWith('.again'))).toEqual([])
   }, 30_000)
 
   test('is not mounted when it is another one than the image says', async () => {

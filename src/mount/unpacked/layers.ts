@@ -7,7 +7,7 @@ import { type Clock, every } from '../../clock.ts'
 import { Failure } from '../../failure.ts'
 import { type Digest, shortDigest } from '../../oci/digest.ts'
 import { OpenFiles } from '../../store/open-files.ts'
-import { Lines } from '../line.ts'
+import { Turns } from '../../turns.ts'
 import type { LayerSpec, OpenLayer, UnpackedLayer } from '../unpacked-layer.ts'
 import { planRemoval } from './eviction.ts'
 import { handOver } from './handing-over.ts'
@@ -52,7 +52,7 @@ export class UnpackedLayers {
   readonly #o: UnpackedLayersOptions
   readonly #held = new Map<Digest, Held>()
   /** One thing at a time is done to a layer as a whole. */
-  readonly #turns = new Lines<Digest>()
+  readonly #turns = new Turns<Digest>()
   readonly #places = new Places<Layer>()
   /** Being removed: they lend nothing more. */
   readonly #leaving = new Set<Layer>()
@@ -100,7 +100,7 @@ export class UnpackedLayers {
 
   /** See {@link OpenLayer}; of a layer that is mounted already what is read now is no start's. @throws {Failure} */
   async open(spec: LayerSpec, start = true): Promise<UnpackedLayer> {
-    return await this.#turns.run(spec.digest, () => {
+    return await this.#turns.alone(spec.digest, () => {
       this.#opening.add(spec.digest)
       return this.#open(spec, start).finally(() => this.#opening.delete(spec.digest))
     })
@@ -112,10 +112,7 @@ export class UnpackedLayers {
     const blob = { repository: spec.repository, digest: spec.digest }
     await this.#remember(spec.digest)
     const { traffic } = this.#around
-    // Whoever mounts waits for the tree of the layer: what nobody has asked for of others goes after that.
-    const held = await traffic.demand(
-      async () => (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob)),
-    )
+    const held = (await this.#known(spec.digest)) ?? (await this.#make(spec, client, blob))
     const { layer } = held
     if (layer.shape.diffId !== spec.diffId) {
       throw new Failure('corrupt', `${shortDigest(spec.digest)} unpacks to something else than this image says`)
@@ -123,7 +120,7 @@ export class UnpackedLayers {
     held.users++
     layer.usedAt = this.#o.clock.wall()
     layer.source = { client, blob }
-    layer.again.refill = (use) => this.#making.refill(spec, layer.folder, client, use)
+    layer.again.refill = (use, signal) => this.#making.refill(spec, layer.folder, client, { use, signal })
     if (this.#reviewed) layer.lending.review()
     this.#borrowAll(layer)
     const { clock } = this.#o
@@ -150,7 +147,10 @@ export class UnpackedLayers {
   /** The disk is full: the layer goes that was unused for longest. False when all are mounted, or about to be. */
   async makeRoom(): Promise<boolean> {
     // What an earlier process left is unused too.
-    for (const digest of [...this.#unread]) await this.#turns.run(digest, () => this.#remember(digest))
+    for (const digest of [...this.#unread]) {
+      // One that is being opened is known by now, and may take as long as its index is made.
+      if (this.#unread.has(digest)) await this.#turns.alone(digest, () => this.#remember(digest))
+    }
     // What is being removed hands over what others have from it, and may have found the disk full itself.
     const busy = (digest: Digest, layer: Layer) => this.#leaving.has(layer) || this.#opening.has(digest)
     const unused = [...this.#held].filter(([digest, { users, layer }]) => users === 0 && !busy(digest, layer))
@@ -191,12 +191,12 @@ export class UnpackedLayers {
       await layer.rest()
       await this.#writeDown(layer)
     }
-    for (const [digest, { layer }] of this.#held) await this.#turns.run(digest, () => rest(layer))
+    for (const [digest, { layer }] of this.#held) await this.#turns.alone(digest, () => rest(layer))
     await this.#around.files.dropAll()
   }
 
   async #close(digest: Digest): Promise<void> {
-    await this.#turns.run(digest, async () => {
+    await this.#turns.alone(digest, async () => {
       const held = this.#held.get(digest)
       if (!held) return
       if (held.users > 1) {
@@ -237,7 +237,7 @@ export class UnpackedLayers {
     for (const digest of [...this.#unread]) {
       await setImmediate()
       if (this.#ended.signal.aborted) return
-      await this.#turns.run(digest, () => this.#remember(digest))
+      if (this.#unread.has(digest)) await this.#turns.alone(digest, () => this.#remember(digest))
     }
   }
 
@@ -249,6 +249,13 @@ export class UnpackedLayers {
       layer.lending.review()
       await setImmediate()
     }
+  }
+
+  /** On a full disk not all could be handed over: there may be room now, and what there is none for is here no more. */
+  async #handedOver(): Promise<void> {
+    for (const { layer } of this.#held.values()) await layer.keeping.again()
+    if (!this.#reviewed) return
+    for (const { layer, tending } of this.#held.values()) if (layer.lending.review()) tending?.goOn()
   }
 
   /** A layer that an earlier process left. What it left that is not sound goes. */
@@ -287,7 +294,7 @@ export class UnpackedLayers {
 
   async #tidy(): Promise<void> {
     await this.#remembered
-    for (const [digest, { layer }] of this.#held) await this.#turns.run(digest, () => this.#writeDown(layer))
+    for (const [digest, { layer }] of this.#held) await this.#turns.alone(digest, () => this.#writeDown(layer))
     this.#disk = this.#look()
     const keepings = [...this.#held].map(([digest, { layer, users }]) => ({
       digest,
@@ -310,7 +317,7 @@ export class UnpackedLayers {
 
   /** What others have from it goes to one of them first. False if it is mounted. */
   async #remove(digest: Digest): Promise<boolean> {
-    return await this.#turns.run(digest, () => this.#drop(digest))
+    return await this.#turns.alone(digest, () => this.#drop(digest))
   }
 
   /** In its turn. */
@@ -329,6 +336,7 @@ export class UnpackedLayers {
     this.#states.forget(layer)
     await layer.letGo()
     await removeFolder(layer.folder)
+    await this.#handedOver()
     return true
   }
 }

@@ -1,11 +1,11 @@
 /** What layers that go, or cannot be read, leave to those that have something from them. */
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { cpSync, writeFileSync } from 'node:fs'
+import { cpSync, readlinkSync, writeFileSync } from 'node:fs'
 import { BadDisk } from '../../../test/fakes/bad-disk.ts'
 import { type LazyNode, refusal, type SampleLayer, sampleLayer, text } from '../../../test/fakes/lazy-node.ts'
 import { specOf, unpackedHosts } from '../../../test/fakes/unpacked.ts'
 import { until } from '../../../test/lab/until.ts'
-import { OpenFiles } from '../../store/open-files.ts'
+import { OpenFiles, readAt } from '../../store/open-files.ts'
 import type { UnpackedLayer } from '../unpacked-layer.ts'
 import { layerFolder } from './layer-folder.ts'
 
@@ -91,6 +91,33 @@ test('layers that go at the same time do not rely on each other for what others 
   expect(node.asked.length).toBe(asked)
 })
 
+test('what is handed over when a layer goes stays with one that is mounted meanwhile', async () => {
+  const node = newNode(a, b)
+  const [asked, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  let slow = ''
+  const files = new OpenFiles(128, async (fd, into, position) => {
+    if (slow !== '' && readlinkSync(`/proc/self/fd/${fd}`) === slow) {
+      asked.resolve()
+      await go.promise
+    }
+    return readAt(fd, into, position)
+  })
+  const layers = newLayers({ files })
+  const lender = await layers.open(specOf(node, a))
+  await store(lender, a)
+  const before = await layers.open(specOf(node, b))
+  await store(before, b)
+  await before.close()
+  slow = lender.path
+  const gone = lender.discard()
+  await asked.promise
+  const layer = await layers.open(specOf(node, b))
+  go.resolve()
+  await gone
+  await node.stop()
+  expect([layer.progress().complete, await reads(layer, b)]).toEqual([true, true])
+})
+
 test('what a layer has and the disk cannot read any more comes again, for it and for who has it from there', async () => {
   const node = newNode(a, b)
   const disk = new BadDisk()
@@ -146,6 +173,20 @@ describe('what a layer has from another that is gone since a power cut', () => {
     await until('it is in its own file', 20, () => layer.whole())
     await node.stop()
     expect(await reads(layer, b)).toBe(true)
+  })
+
+  test('keeps no other one waiting while its own index is made', async () => {
+    const { node, layers } = await cut()
+    const making = () => Response.json({ state: 'making' }, { status: 202, headers: { 'retry-after': '1' } })
+    node.indexAnswers.push(...Array.from({ length: 100 }, making))
+    const slow = layers.open(specOf(node, a)).catch(() => 'not made')
+    await until('it is asked for', 20, () => node.indexAsked.length > 0)
+    const layer = await layers.open(specOf(node, b, true))
+    await until('it is in its own file', 20, () => layer.whole())
+    await node.stop()
+    expect(await reads(layer, b)).toBe(true)
+    await layers.close()
+    expect(await slow).toBe('not made')
   })
 
   test('does not count as here', async () => {

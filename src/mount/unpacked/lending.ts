@@ -42,10 +42,16 @@ export class Lending {
     return true
   }
 
-  /** Takes note of what no other layer has any more, be it that a power cut took what was known of that one. */
-  review(): void {
+  /**
+   * Takes note of what no other layer has any more, be it that a power cut took what was known of that one. One that leaves
+   * still hands over what it has.
+   * @returns whether there was any
+   */
+  review(): boolean {
     const { lent, table } = this.#holdings
-    for (const chunk of [...lent.indexes()]) if (!this.#around.stays(table.digest(chunk))) this.#holdings.lose(chunk)
+    const lost = [...lent.indexes()].filter((chunk) => !this.#around.find(table.digest(chunk)))
+    for (const chunk of lost) this.#holdings.lose(chunk)
+    return lost.length > 0
   }
 
   /** Copies a chunk that lies in another layer's file, which is about to go. */
@@ -76,9 +82,10 @@ export class Lending {
   }
 
   async #copy(chunk: number, bytes: Uint8Array): Promise<void> {
-    this.#copied += bytes.length
     const batch = this.#keeping.batch()
     batch.add(chunk, bytes)
     await batch.end()
+    // What the disk did not take is another layer's still, or comes again.
+    if (this.#holdings.own.has(chunk)) this.#copied += bytes.length
   }
 }

@@ -44,25 +44,35 @@ export interface TendingOptions {
 export class Tending {
   readonly #o: TendingOptions
   readonly #ended = new AbortController()
-  readonly #done: Promise<void>[] = []
+  readonly #telling: Promise<void> | undefined
   #whole = false
+  #bringing: Promise<void> | undefined
 
   constructor(options: TendingOptions) {
     this.#o = options
-    if (options.start) this.#done.push(this.#quietly(this.#tellStart()))
+    if (options.start) this.#telling = this.#quietly(this.#tellStart())
   }
 
   /** Brings all of it from now on, what starts read first before the rest. */
   bringAll(): void {
     if (this.#whole) return
     this.#whole = true
-    this.#done.push(this.#quietly(this.#early()).then(() => this.#quietly(this.#all())))
+    this.#bring(this.#quietly(this.#early()))
+  }
+
+  /** Something was lost: where all was to be brought, that is too. */
+  goOn(): void {
+    if (this.#whole) this.#bring(this.#bringing)
   }
 
   /** Resolves when nothing of it runs any more. */
   async end(): Promise<void> {
     this.#ended.abort(new Failure('cancelled', 'the layer is not mounted any more'))
-    await Promise.all(this.#done)
+    await Promise.all([this.#telling, this.#bringing])
+  }
+
+  #bring(before: Promise<void> | undefined): void {
+    this.#bringing = Promise.resolve(before).then(() => this.#quietly(this.#all()))
   }
 
   async #early(): Promise<void> {
@@ -122,7 +132,10 @@ export class Tending {
         await traffic.background(signal, () => layer.fetching.stream(missing, signal))
         if (missing.length === 0 || layer.holdings.here > here) failed = 0
         // The disk took nothing of it, which is told, or it is on its way already: asked for at once it would come again.
-        else await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failed++), signal)
+        else {
+          await pause(clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failed++), signal)
+          await layer.keeping.again()
+        }
       } catch (error) {
         signal.throwIfAborted()
         layer.troubles.tell(Failure.from(error).message)

@@ -9,8 +9,8 @@ import { untilAborted } from './fetching.ts'
 import type { Holdings } from './holdings.ts'
 import type { Keeping } from './keeping.ts'
 
-/** Unpacks the layer whole to a file that is there while `use` runs. @throws {Failure} */
-export type Refill = (use: (path: string) => Promise<void>) => Promise<void>
+/** Unpacks the layer whole to a file that is there while `use` runs. @throws {Failure} @throws the signal's reason */
+export type Refill = (use: (path: string) => Promise<void>, signal: AbortSignal) => Promise<void>
 
 export class WholeAgain {
   /** Where it comes from. */
@@ -19,6 +19,7 @@ export class WholeAgain {
   readonly #keeping: Keeping
   readonly #files: OpenFiles
   #refilling: Promise<void> | undefined
+  #ended = new AbortController()
 
   constructor(holdings: Holdings, keeping: Keeping, files: OpenFiles) {
     this.#holdings = holdings
@@ -33,6 +34,14 @@ export class WholeAgain {
     })
     await untilAborted(this.#refilling, signal)
     return this.#keeping.peek(chunk)
+  }
+
+  /** Nobody mounts the layer any more. Resolves when nothing of it comes any more. */
+  async rest(): Promise<void> {
+    const ended = this.#ended
+    this.#ended = new AbortController()
+    ended.abort(new Failure('cancelled', 'the layer is not mounted any more'))
+    await this.#refilling?.catch(() => {})
   }
 
   async #restore(): Promise<void> {
@@ -51,6 +60,6 @@ export class WholeAgain {
         await batch.room()
       }
       await batch.end()
-    })
+    }, this.#ended.signal)
   }
 }

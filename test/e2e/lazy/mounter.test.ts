@@ -63,6 +63,7 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     expect(seen.stdout).toBe('hosts\ntop751 12 34\n1777 0 0\n')
     expect(await read(join(dir, 'files/0'))).toBe(sum(0))
     expect((await tryRun(['touch', join(dir, 'new')])).stderr).toContain('Read-only file system')
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toContain(` ${dir} ro,nosuid,nodev`)
     expect((await lab.client.mounts()).map((each) => each.dir)).toEqual([dir])
     await lab.client.unmount(dir)
     expect(await lab.client.layers()).toEqual([])
@@ -181,6 +182,48 @@ describe.skipIf(obstacle !== undefined)('a mounted image', () => {
     await until('it is gone', 20, async () => (await lab.client.layers()).length === 0 && written() === 0)
     expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
   }, 40_000)
+
+  test('keeps folders that lie over its layers while somebody has it elsewhere, past other mounts and mounters', async () => {
+    const over: Member[] = [{ name: 'tmp/new', mode: 0o600, data: 'over' }]
+    const dated: Member = { name: './', flag: '5', mode: 0o751, uid: 12, gid: 34, mtime: 1_500_000_000 }
+    const covered = await lab.image('lab/covered', [base, [dated, ...over]])
+    const [dir, other] = [lab.folder('covered'), lab.folder('covered-again')]
+    const written = () => readdirSync(join(lab.dir, 'data/writable')).length
+    lab.set('complete')
+    await lab.mount(covered, dir)
+    // In a namespace of its own, where no mount of the host's is taken away.
+    const user = Bun.spawn(['unshare', '-m', '--propagation', 'private', 'sleep', '60'])
+    const seen = async () => {
+      const commands = 'cd "$1" && cat tmp/new && stat -c " %a %u %g %Y" . && stat -c %a tmp; touch new'
+      const { stdout, stderr } = await tryRun([
+        ...['nsenter', '-t', String(user.pid), '-m', 'sh', '-c', commands, 'sh', dir],
+      ])
+      return [stdout, stderr.includes('Read-only file system')]
+    }
+    const right = ['over 751 12 34 1500000000\n1777\n', true]
+    try {
+      await until('it has its own mounts', 10, async () => {
+        const own = await tryRun(['readlink', `/proc/${user.pid}/ns/mnt`])
+        return own.code === 0 && own.stdout !== (await run(['readlink', '/proc/self/ns/mnt']))
+      })
+      await lab.client.unmount(dir)
+      await lab.mount(covered, other)
+      await lab.client.unmount(other)
+      await until('what the other one had is gone', 20, async () => written() === 1)
+      expect(await seen()).toEqual(right)
+      await lab.mounter.kill()
+      await lab.restart()
+      // A few sweeps.
+      await Bun.sleep(2500)
+      expect([written(), ...(await seen())]).toEqual([1, ...right])
+    } finally {
+      user.kill()
+      await user.exited
+      lab.set('complete', false)
+    }
+    await until('it is gone', 20, async () => written() === 0)
+    expect(lab.mounts()).toEqual([join(lab.dir, 'm.d/files')])
+  }, 60_000)
 
   test('that the kernel reads by itself is known for as long as somebody has it elsewhere', async () => {
     const [dir, bound] = [lab.folder('whole-shown'), lab.folder('whole-bound')]

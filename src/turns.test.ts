@@ -1,17 +1,17 @@
 import { expect, test } from 'bun:test'
-import { Lines } from './line.ts'
+import { Turns } from './turns.ts'
 
 test('one thing at a time for a key, also after one that failed; keys do not wait for each other', async () => {
-  const lines = new Lines<string>()
+  const turns = new Turns()
   const seen: string[] = []
   const gate = Promise.withResolvers<void>()
-  const first = lines.run('a', async () => {
+  const first = turns.alone('a', async () => {
     await gate.promise
     seen.push('a1')
     throw new Error('lost')
   })
-  const second = lines.run('a', async () => void seen.push('a2'))
-  await lines.run('b', async () => void seen.push('b1'))
+  const second = turns.alone('a', async () => void seen.push('a2'))
+  await turns.alone('b', async () => void seen.push('b1'))
   expect(seen).toEqual(['b1'])
   gate.resolve()
   expect(first).rejects.toThrow('lost')
