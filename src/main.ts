@@ -43,7 +43,7 @@ const context: Context = {
   },
   // Loaded when it is needed: `shoal version` should not wait for libp2p.
   start: async (settings, ending) => {
-    const node = await (await import('./node.ts')).startNode(settings, ending)
+    const node = await (await import('./node/node.ts')).startNode(settings, ending)
     const tell = notifier(process.env)
     return tell ? supervised(node, { tell, watchdogMs: watchdogMs(process.env, process.pid) }, systemClock) : node
   },

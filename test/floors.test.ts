@@ -37,12 +37,12 @@ test('an upward import is caught', () => {
     'store/blob-store.ts: imports ../registry/app.ts, upward from store to registry',
   ])
   expect(violations('oci/digest.ts', `import type { X } from '../content/content.ts'`)).toHaveLength(1)
-  expect(violations('node.ts', `const { run } = await import('./cli/up.ts')`)).toHaveLength(1)
+  expect(violations('node/node.ts', `const { run } = await import('../cli/up.ts')`)).toHaveLength(1)
 })
 
 test('an import between folders of one floor is caught', () => {
-  expect(violations('swarm/picker.ts', `import type { X } from '../scheduler/parents.ts'`)).toEqual([
-    'swarm/picker.ts: imports ../scheduler/parents.ts, sideways from swarm to scheduler',
+  expect(violations('swarm/swarm.ts', `import type { X } from '../scheduler/parents.ts'`)).toEqual([
+    'swarm/swarm.ts: imports ../scheduler/parents.ts, sideways from swarm to scheduler',
   ])
 })
 
@@ -55,6 +55,16 @@ import type { Content } from '../content/content.ts'
 import { Failure } from '../failure.ts'
 `
   expect(violations('registry/app.ts', text)).toEqual([])
+})
+
+test('what decides in a download knows nothing of the swarm around it', async () => {
+  const outward: string[] = []
+  for await (const path of new Bun.Glob('swarm/download/*.ts').scan(src)) {
+    if (path.endsWith('.test.ts')) continue
+    const imports = importsOf(await Bun.file(join(src, path)).text())
+    outward.push(...imports.filter((specifier) => /^\.\.\/[^/]+$/.test(specifier)).map((each) => `${path} ${each}`))
+  }
+  expect(outward).toEqual([])
 })
 
 test('only a test reaches outside src', () => {

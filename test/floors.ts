@@ -39,10 +39,8 @@ export const floors: readonly (readonly string[])[] = [
   ['preheat', 'push', 'replicate', 'keep', 'lazy'],
   ['registry', 'admin', 'harbor', 'mount'],
   ['ui', 'snapshotter'],
-  ['tracing', 'node-view.ts', 'node-home.ts', 'node-state.ts', 'node-sources.ts', 'node-summary.ts', 'doctor'],
-  ['vitals.ts'],
-  ['node-answers.ts', 'node-swarm.ts', 'node-telemetry.ts', 'node-ports.ts', 'node-pushing.ts'],
-  ['node.ts'],
+  ['tracing', 'doctor'],
+  ['node'],
   ['cli'],
   ['main.ts'],
 ]

@@ -3,7 +3,7 @@
  * seeds that read the source. It says what the decisions are worth, for no machine can be in the way.
  */
 import { layoutOf } from '../../src/piece/layout.ts'
-import { defaultTuning } from '../../src/swarm/tuning.ts'
+import { defaultTuning } from '../../src/swarm/download/tuning.ts'
 import { bitsPerSecond } from '../../test/lab/host.ts'
 import { memoryOf } from '../../test/load/process.ts'
 import { type Scenario as Setting, simulate } from '../../test/simulation/simulation.ts'

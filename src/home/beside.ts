@@ -8,8 +8,8 @@ import { parseJson } from '../json.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isTag, type Repository, type Tag } from '../oci/reference.ts'
 import type { State } from '../state/state.ts'
-import type { Backend } from './backend.ts'
-import { parseReferrers, type ReferrerDescriptor } from './referrer.ts'
+import type { Backend } from './backends/backend.ts'
+import { parseReferrers, type ReferrerDescriptor } from './backends/referrer.ts'
 
 const tagsSchema = z.object({ tags: z.array(z.string()).nullish() })
 

@@ -9,7 +9,7 @@ import { digestOf } from '../oci/digest.ts'
 import { repositoryOf } from '../oci/reference.ts'
 import type { Stat } from '../source/source.ts'
 import type { Call } from '../wire/calls.ts'
-import type { Backend } from './backend.ts'
+import type { Backend } from './backends/backend.ts'
 import { type HeldOptions, isHeld } from './held.ts'
 import { Homes } from './homes.ts'
 

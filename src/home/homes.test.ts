@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { repositoryOf } from '../oci/reference.ts'
-import type { Backend } from './backend.ts'
+import type { Backend } from './backends/backend.ts'
 import { Homes } from './homes.ts'
 
 const homes = new Homes([{ pattern: 'apps.corp/team/*' }, { pattern: 'apps.corp/**' }, { pattern: 'docker.io/ours/*' }])

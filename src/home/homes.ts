@@ -4,7 +4,7 @@
  */
 import { formatRepository, looksLikeRegistry, type Repository } from '../oci/reference.ts'
 import type { Lasting } from '../state/state.ts'
-import type { Backend } from './backend.ts'
+import type { Backend } from './backends/backend.ts'
 import { matcherOf } from './pattern.ts'
 
 export interface Home {

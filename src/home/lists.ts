@@ -4,9 +4,9 @@ import type { Digest } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
 import { formatRepository, type Repository } from '../oci/reference.ts'
 import type { State } from '../state/state.ts'
+import type { ReferrerDescriptor } from './backends/referrer.ts'
 import type { Beside } from './beside.ts'
 import type { ListReply } from './calls.ts'
-import type { ReferrerDescriptor } from './referrer.ts'
 
 const mostTags = 1000
 const mostRepositories = 1000

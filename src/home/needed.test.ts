@@ -12,10 +12,10 @@ import { manifestTypes } from '../oci/media.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { openSqlite } from '../state/sqlite.ts'
 import type { State } from '../state/state.ts'
-import { FolderObjects } from './folder-objects.ts'
+import { FolderObjects } from './backends/folder-objects.ts'
+import { ObjectBackend } from './backends/object-backend.ts'
 import { Homes } from './homes.ts'
 import { neededAt, neededBeside } from './needed.ts'
-import { ObjectBackend } from './object-backend.ts'
 
 const repository = repositoryOf('apps.corp', 'team/app')
 const d = (name: string): Digest => digestOf(Buffer.from(name))

@@ -12,10 +12,10 @@ import type { Digest } from '../oci/digest.ts'
 import { contentsOf, maxManifestBytes } from '../oci/media.ts'
 import { formatReference, formatRepository, isTag, type Repository, type Tag } from '../oci/reference.ts'
 import type { State } from '../state/state.ts'
-import type { Backend } from './backend.ts'
+import type { Backend } from './backends/backend.ts'
+import { collected } from './backends/objects.ts'
+import { parseReferrers } from './backends/referrer.ts'
 import type { Homes } from './homes.ts'
-import { collected } from './objects.ts'
-import { parseReferrers } from './referrer.ts'
 
 export interface NeededParts {
   readonly backend: Pick<Backend, 'name' | 'resolve' | 'open' | 'pass'>

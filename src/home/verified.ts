@@ -3,7 +3,7 @@ import { Failure } from '../failure.ts'
 import { shortDigest } from '../oci/digest.ts'
 import { pieceAt, pieceBytes, pieceStart } from '../piece/layout.ts'
 import type { Blob } from '../store/blob-store.ts'
-import type { Kept } from './backend.ts'
+import type { Kept } from './backends/backend.ts'
 
 /** Eviction has to leave the blob alone while it is read. */
 export function keptOf(blob: Blob, mediaType: string): Kept {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'bun:test'
 import { FakeContent } from '../../test/fakes/content.ts'
 import { Failure } from '../failure.ts'
-import { parseReferrers, type ReferrerDescriptor, referrerOf } from '../home/referrer.ts'
+import { parseReferrers, type ReferrerDescriptor, referrerOf } from '../home/backends/referrer.ts'
 import { parseJson } from '../json.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'

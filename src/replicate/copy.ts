@@ -5,7 +5,7 @@
 import pLimit from 'p-limit'
 import type { Content, Manifest } from '../content/content.ts'
 import { Failure } from '../failure.ts'
-import { type ReferrerDescriptor, referrerOf } from '../home/referrer.ts'
+import { type ReferrerDescriptor, referrerOf } from '../home/backends/referrer.ts'
 import type { Digest } from '../oci/digest.ts'
 import { contentsOf, isElsewhere } from '../oci/media.ts'
 import type { Repository, Tag } from '../oci/reference.ts'

@@ -3,7 +3,7 @@
  * an index under a tag made of the subject's digest. OCI distribution spec, "Referrers Tag Schema".
  */
 import { Failure } from '../failure.ts'
-import { parseReferrer, type ReferrerDescriptor, referrersIndex } from '../home/referrer.ts'
+import { parseReferrer, type ReferrerDescriptor, referrersIndex } from '../home/backends/referrer.ts'
 import { parseJson } from '../json.ts'
 import { algorithmOf, type Digest, hexOf, shortDigest } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'

@@ -12,8 +12,8 @@ import type { Blob } from '../store/blob-store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Outbound } from '../wire/wire.ts'
 import type { Bans } from './bans.ts'
-import type { DownloadEvent } from './download.ts'
-import type { Request } from './parent.ts'
+import type { DownloadEvent } from './download/download.ts'
+import type { Request } from './download/parent.ts'
 import { PieceWaiters } from './waiters.ts'
 
 export interface ArrivalsDeps {

@@ -4,8 +4,8 @@
  * to be told is returned.
  */
 import type { NodeId } from '../cluster/node-info.ts'
-import { type Run, runsOf } from './aims.ts'
-import type { DownloadEvent } from './download.ts'
+import { type Run, runsOf } from './download/aims.ts'
+import type { DownloadEvent } from './download/download.ts'
 
 /** What another node waits for, the most urgent first. */
 export interface Need {

@@ -7,7 +7,7 @@ import { digestOf } from '../oci/digest.ts'
 import { pieceBytes, pieceStart } from '../piece/layout.ts'
 import { pieceDigest } from '../piece/metainfo.ts'
 import type { Span } from '../store/blob-store.ts'
-import { Fresh, type FreshBytes } from './fresh.ts'
+import { Fresh, type FreshBytes } from './feeding/fresh.ts'
 import { readArriving, readChecked } from './reader.ts'
 
 const pieceLength = 256 * 1024

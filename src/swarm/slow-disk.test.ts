@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, type Mock, spyOn, test } from 'bun:test'
 import { readPart } from '../../test/fakes/part-reader.ts'
 import { pieceLength, SwarmNetwork } from '../../test/fakes/swarm-network.ts'
-import { defaultTuning } from './tuning.ts'
+import { defaultTuning } from './download/tuning.ts'
 
 let network: SwarmNetwork
 let blob: ReturnType<SwarmNetwork['blob']>

@@ -10,7 +10,7 @@ import type { Location } from '../source/source.ts'
 import type { Frame } from '../wire/messages.ts'
 import type { Directory, Session, SessionHandler } from '../wire/wire.ts'
 import { Passage } from './passage.ts'
-import type { Seeder } from './seeder.ts'
+import type { Seeder } from './seeding/seeder.ts'
 import { Transfer, type TransferDeps, type TransferEvents } from './transfer.ts'
 
 const mostUnpublished = 64

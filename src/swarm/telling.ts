@@ -3,7 +3,7 @@
  * it to this site. The others have what they have.
  */
 import type { NodeId } from '../cluster/node-info.ts'
-import type { PieceFacts } from './pieces.ts'
+import type { PieceFacts } from './download/pieces.ts'
 
 interface Bringer {
   /** It brings only what it is told. */

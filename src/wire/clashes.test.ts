@@ -11,8 +11,8 @@ import { MemberTable } from '../cluster/member-table.ts'
 import type { NodeInfo } from '../cluster/node-info.ts'
 import { type Fields, silentLog } from '../telemetry/log.ts'
 import { Seldom } from '../telemetry/seldom.ts'
-import { Greeter } from './hello.ts'
 import { watchMembers } from './members.ts'
+import { Greeter } from './p2p/hello.ts'
 
 setDefaultTimeout(30_000)
 

@@ -27,7 +27,7 @@ import {
   type ScheduleReply,
   scheduleReplySchema,
 } from './messages.ts'
-import { PieceClient } from './piece-client.ts'
+import { PieceClient } from './pieces/client.ts'
 import { headers, routes, wireRules } from './rules.ts'
 import type { Sessions } from './sessions.ts'
 import type { Outbound, PieceAnswer, Session, WantedPieces } from './wire.ts'

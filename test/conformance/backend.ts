@@ -3,7 +3,7 @@
  * writes keeps whole what it is given, and nothing of what it is not given whole.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { Backend, BackendWrites, Kept } from '../../src/home/backend.ts'
+import type { Backend, BackendWrites, Kept } from '../../src/home/backends/backend.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { manifestTypes } from '../../src/oci/media.ts'
 import { parseTag, type Repository, repositoryOf } from '../../src/oci/reference.ts'

@@ -1,6 +1,6 @@
 /** What a client of servers of files and objects needs beside the server, with little patience. */
 import { seededRandom, systemClock } from '../../src/clock.ts'
-import type { BackendOptions } from '../../src/home/backend-of.ts'
+import type { BackendOptions } from '../../src/home/backends/backend-of.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 

@@ -11,7 +11,7 @@ import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RegistrySource } from '../../src/source/registry-source.ts'
 import { DiskBlob } from '../../src/store/disk-blob.ts'
-import { Seeder } from '../../src/swarm/seeder.ts'
+import { Seeder } from '../../src/swarm/seeding/seeder.ts'
 import { SocketSession } from '../../src/wire/session.ts'
 
 export type Way = 'bytes' | 'silent' | 'seed'

@@ -23,7 +23,6 @@ import { credentialOfHelper, entryFor, parseDockerConfig } from '../../src/sourc
 import { placeOf } from '../../src/source/places.ts'
 import { parseRetryAfter } from '../../src/source/retry.ts'
 import { Hearing } from '../../src/wire/hearing.ts'
-import { parseRecord } from '../../src/wire/mdns.ts'
 import {
   type Announce,
   announceReplySchema,
@@ -35,8 +34,9 @@ import {
   type Schedule,
   scheduleReplySchema,
 } from '../../src/wire/messages.ts'
-import { AnswerReader } from '../../src/wire/piece-answer.ts'
+import { parseRecord } from '../../src/wire/p2p/mdns.ts'
 import { parseCandidates } from '../../src/wire/piece-desk.ts'
+import { AnswerReader } from '../../src/wire/pieces/answer.ts'
 import * as right from './corpus.ts'
 
 export interface Parser {

@@ -3,9 +3,9 @@ import type { Random } from '../../src/clock.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { Bitmap } from '../../src/piece/bitmap.ts'
 import { type Layout, layoutOf } from '../../src/piece/layout.ts'
-import { Download } from '../../src/swarm/download.ts'
-import type { Tuning } from '../../src/swarm/tuning.ts'
-import { type Ask, type Grant, type Held, UploadQueue, type UploadTuning } from '../../src/swarm/uploads.ts'
+import { Download } from '../../src/swarm/download/download.ts'
+import type { Tuning } from '../../src/swarm/download/tuning.ts'
+import { type Ask, type Grant, type Held, UploadQueue, type UploadTuning } from '../../src/swarm/seeding/uploads.ts'
 
 /** A request on its way, waiting, or being answered. */
 export interface SimAsk extends Ask {
