@@ -107,8 +107,11 @@ export class FakeNodeView implements NodeView {
   /** All of them, whichever are asked for. */
   blobs(query: BlobQuery) {
     this.queries.push(query)
-    const { limit, offset } = query
-    const blobs = [...this.stored.values()].sort((a, b) => b.usedAt.localeCompare(a.usedAt))
+    const { filter = '', state, limit, offset } = query
+    const blobs = [...this.stored.values()]
+      .filter(({ complete }) => state === undefined || complete === (state === 'complete'))
+      .filter(({ digest, repositories }) => [digest, ...repositories].some((text) => text.includes(filter)))
+      .sort((a, b) => b.usedAt.localeCompare(a.usedAt))
     return { blobs: blobs.slice(offset, offset + limit), total: blobs.length, limit, offset }
   }
   blob(digest: Digest) {
