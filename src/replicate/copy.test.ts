@@ -6,6 +6,7 @@ import { parseJson } from '../json.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
 import { repositoryOf, type Tag } from '../oci/reference.ts'
+import { Turns } from '../turns.ts'
 import { type Copy, copyManifest, listReferrer } from './copy.ts'
 import { ReferrerLists, referrersTag } from './referrer-lists.ts'
 
@@ -20,7 +21,17 @@ class Registry {
   beforeList: (() => Promise<void>) | undefined
   readonly has = async ({ digest }: { digest: Digest }) => this.manifests.has(digest)
   readonly manifest = async (_: unknown, reference: Tag | Digest) => this.manifests.get(reference)
-  readonly putBlob = async () => 'there already' as const
+  /** Of blobs: how often each was asked to be taken, and the most at one moment. */
+  readonly taken = new Map<Digest, { times: number; now: number; most: number }>()
+  readonly putBlob = async (_: unknown, { digest }: { digest: Digest }) => {
+    const taken = this.taken.get(digest) ?? { times: 0, now: 0, most: 0 }
+    this.taken.set(digest, taken)
+    taken.times++
+    taken.most = Math.max(taken.most, ++taken.now)
+    await Bun.sleep(5)
+    taken.now--
+    return 'there already' as const
+  }
   async putManifest(_: unknown, reference: Tag | Digest, { bytes }: { bytes: Uint8Array }) {
     const before = reference === list ? this.beforeList : undefined
     this.beforeList = before ? undefined : this.beforeList
@@ -37,17 +48,19 @@ class Registry {
 let registry: Registry
 let content: FakeContent
 let known: ReferrerDescriptor[]
+let turns: Turns
 
 beforeEach(() => {
   registry = new Registry()
   content = new FakeContent()
   known = []
+  turns = new Turns()
 })
 
 /** As another node copies it: what one of them knows, they all know. */
 const copy = (): Copy => ({
   from: app,
-  to: { writer: registry, repository: app, referrers: new ReferrerLists() },
+  to: { writer: registry, repository: app, referrers: new ReferrerLists(), turns },
   content,
   elsewhere: async () => [],
   referrers: async () => known,
@@ -66,6 +79,25 @@ function signature(text: string): Digest {
   known.push(referrerOf(bytes, mediaType)!.descriptor)
   return content.addManifest('apps.corp/team/app', bytes)
 }
+
+test('a layer that two images have goes there once at a time', async () => {
+  const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: subject, size: 8 }
+  const image = (text: string) =>
+    content.addManifest(
+      'apps.corp/team/app',
+      Buffer.from(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType: manifestTypes.ociManifest,
+          config,
+          layers: [],
+          annotations: { text },
+        }),
+      ),
+    )
+  await Promise.all(['one', 'two', 'three'].map((text) => copyManifest(copy(), image(text))))
+  expect(registry.taken.get(subject)).toEqual({ times: 3, now: 0, most: 1 })
+})
 
 describe('what refers to something, at a registry that keeps no lists of that', () => {
   test('is listed when it is copied once more, where the list could not be written before', async () => {

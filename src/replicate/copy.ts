@@ -14,7 +14,7 @@ import type { Place } from './target.ts'
 
 export interface Copy {
   readonly from: Repository
-  readonly to: Pick<Place, 'repository' | 'referrers'> & {
+  readonly to: Pick<Place, 'repository' | 'referrers' | 'turns'> & {
     readonly writer: Pick<RegistryWriter, 'has' | 'manifest' | 'putManifest' | 'putBlob'>
   }
   readonly content: Pick<Content, 'manifest' | 'open'>
@@ -103,7 +103,11 @@ async function copyBlob(copy: Copy, digest: Digest, size: number): Promise<void>
       }
     },
   }
-  await to.writer.putBlob(to.repository, blob, { from: await elsewhere(digest), signal })
+  // A tag and the manifest that it leads to are two tasks, and images have layers in common. Sent twice at once, a layer is
+  // sent for nothing, and distribution 2 may refuse the manifest of whoever was first (MANIFEST_BLOB_UNKNOWN).
+  await to.turns.alone(`${to.repository.name} ${digest}`, async () => {
+    await to.writer.putBlob(to.repository, blob, { from: await elsewhere(digest), signal })
+  })
 }
 
 async function put(copy: Copy, manifest: Manifest, reference: Tag | Digest): Promise<void> {

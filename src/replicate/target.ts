@@ -5,6 +5,7 @@ import type { ReplicationRule } from '../config/rules.ts'
 import { isOrigin } from '../oci/file.ts'
 import { formatRepository, parseRegistry, type Repository } from '../oci/reference.ts'
 import { RegistryWriter, type RegistryWriterOptions } from '../source/registry-writer.ts'
+import { Turns } from '../turns.ts'
 import { ReferrerLists } from './referrer-lists.ts'
 
 /** A repository there, and what writes to it. */
@@ -12,6 +13,8 @@ export interface Place {
   readonly writer: RegistryWriter
   readonly repository: Repository
   readonly referrers: ReferrerLists
+  /** For blobs of its repositories: who comes for one that is on its way finds it there afterwards. */
+  readonly turns: Turns
 }
 
 /** After the first failure; doubles with each further one. */
@@ -25,7 +28,7 @@ export class Target {
   readonly id: string
   readonly #matches: (name: string) => boolean
   readonly #referrers = new ReferrerLists()
-  readonly #writers = new Map<string, RegistryWriter>()
+  readonly #writers = new Map<string, Pick<Place, 'writer' | 'turns'>>()
   readonly #options: Omit<RegistryWriterOptions, 'upstreams'>
   readonly #registry: string
   readonly #clock: Clock
@@ -50,13 +53,14 @@ export class Target {
 
   place(repository: Repository): Place {
     const prefix = this.rule.prefix.replaceAll('{registry}', repository.registry)
-    let writer = this.#writers.get(prefix)
-    if (!writer) {
+    let writing = this.#writers.get(prefix)
+    if (!writing) {
       const url = new URL(prefix === '' ? this.rule.origin : `${this.rule.origin}/v2/${prefix}`)
-      writer = new RegistryWriter({ ...this.#options, upstreams: new Map([[this.#registry, [{ url }]]]) })
-      this.#writers.set(prefix, writer)
+      const upstreams = new Map([[this.#registry, [{ url }]]])
+      writing = { writer: new RegistryWriter({ ...this.#options, upstreams }), turns: new Turns() }
+      this.#writers.set(prefix, writing)
     }
-    return { writer, repository: { registry: this.#registry, name: repository.name }, referrers: this.#referrers }
+    return { ...writing, repository: { registry: this.#registry, name: repository.name }, referrers: this.#referrers }
   }
 
   /** Ms until it is asked again; 0: now. */
