@@ -114,6 +114,31 @@ describe('the fetcher', () => {
     expect(kit.ask('a').fetcher).toBe('s')
   })
 
+  test('that has nothing yet is none any more when another node turns out to have the whole blob', () => {
+    const kit = new Kit()
+    kit.seeds('s1')
+    expect([kit.ask('s1').fetcher, kit.ask('s1').leads]).toEqual(['s1', true])
+    kit.peers('a')
+    kit.holds('a', whole)
+    const again = kit.ask('s1')
+    expect([again.fetcher, again.leads, again.elsewhere, parentsOf(again)]).toEqual([undefined, false, true, ['a']])
+  })
+
+  test('that has something goes on, whoever has the whole blob, and so does one that could not get at that', () => {
+    const kit = new Kit()
+    kit.seeds('s1')
+    expect(kit.ask('s1').fetcher).toBe('s1')
+    kit.peers('a')
+    kit.holds('a', whole)
+    expect(kit.ask('s1', { pieces: 1 }).fetcher).toBe('s1')
+    const other = new Kit()
+    other.seeds('s1')
+    expect(other.ask('s1').fetcher).toBe('s1')
+    other.peers('a')
+    other.holds('a', whole)
+    expect(other.ask('s1', { failed: [{ node: 'a', reason: 'unavailable' }] }).fetcher).toBe('s1')
+  })
+
   test('that has the whole blob is no longer one', () => {
     const kit = new Kit()
     kit.seeds('s')

@@ -216,6 +216,9 @@ export class Swarms {
       reasons.push(`fetcher ${fetcher?.id} ${why}`)
       this.#failFetcher(swarm, now)
     }
+    // It was told to read before somebody announced all of it, and has nothing yet: perhaps no source has it any more.
+    const vain = swarm.fetcher?.id === asker && asked.pieces === 0
+    if (vain && this.#wholeElsewhere(swarm, { ...asked, stalled: true }, asker, now)) this.#endsReading(swarm)
     const named = swarm.fetcher
     if (named) {
       const anew = this.#seeds.has(named.id) && isToldAnew(named, asked.part ?? false, now)
