@@ -110,7 +110,9 @@ export class FakeNodeView implements NodeView {
     const { filter = '', state, limit, offset } = query
     const blobs = [...this.stored.values()]
       .filter(({ complete }) => state === undefined || complete === (state === 'complete'))
-      .filter(({ digest, repositories }) => [digest, ...repositories].some((text) => text.includes(filter)))
+      .filter(({ digest, repositories }) =>
+        [digest, ...repositories].some((text) => text.toLowerCase().includes(filter.toLowerCase())),
+      )
       .sort((a, b) => b.usedAt.localeCompare(a.usedAt))
     return { blobs: blobs.slice(offset, offset + limit), total: blobs.length, limit, offset }
   }
