@@ -49,11 +49,11 @@ const costWith = (name: string, admission: Admission, title: string): Scenario =
       await settled(sender.process.pid)
       const [sentAfterLook = 0, receivedAgain = 0] = await spent([sender, receiver], fetched)
       // The first time much of it is that the code is compiled; a node sends for months.
-      let [sentLater = 0, receivedLater = 0] = [sent, received]
+      let later: number[] = []
       for (let round = 0; round < laterRounds; round++) {
         await stage.cold(1)
         for (const { process } of [sender, receiver]) await settled(process.pid)
-        ;[sentLater = 0, receivedLater = 0] = await spent([sender, receiver], fetched)
+        later = await spent([sender, receiver], fetched)
       }
       const least = await leastOf(stage, layer!)
       say(`cold, from the registry to the store and the engine: ${(fed[0]! / GB).toFixed(2)}`)
@@ -68,8 +68,8 @@ const costWith = (name: string, admission: Admission, title: string): Scenario =
         figure('received, verified and stored', received, 2.2),
         figure('sent to a peer', sent, 1),
         figure('streamed to the engine', streamed, 1),
-        figure('sent to a peer, the fifth time', sentLater, 1),
-        figure('received, the fifth time', receivedLater),
+        figure('sent to a peer, the fifth time', later[0]!, 1),
+        figure('received, the fifth time', later[1]!),
         figure('received once more', receivedAgain),
         figure('sent, each piece hashed first', sentAfterLook),
         figure('streamed, each piece hashed first', lookedAt),

@@ -5,7 +5,7 @@
 
 import pLimit from 'p-limit'
 import { z } from 'zod'
-import type { ClusterFacts, ClusterHistoryFacts, HistorySpan } from '../admin/view.ts'
+import { type ClusterFacts, type ClusterHistoryFacts, type HistorySpan, historySpans } from '../admin/view.ts'
 import type { Clock } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import { type NodeInfo, nodeIdSchema } from '../cluster/node-info.ts'
@@ -37,7 +37,7 @@ const vitalsSchema = z.object({
 })
 export type Vitals = z.infer<typeof vitalsSchema>
 
-const vitalsRequestSchema = z.object({ history: z.enum(['30m', '24h']).optional() })
+const vitalsRequestSchema = z.object({ history: z.enum(historySpans).optional() })
 export type VitalsRequest = z.infer<typeof vitalsRequestSchema>
 
 /** What do you move right now, and, if asked, what did you of late? For an operator's eyes. */

@@ -139,8 +139,8 @@ export class Possession {
   }
 
   /**
-   * Resolves when the registry has shown it, or said so where it is its own; or, where only the logins of another node let the client in, has told a
-   * scheduler that it is there. That registry has the operator's trust, but not whoever writes a manifest there: what such
+   * Resolves when the registry has shown it, or said so where it is its own; or, where only the logins of another node let
+   * the client in, has told a scheduler that it is there. That registry has the operator's trust, but not whoever writes a manifest there: what such
    * a one lists may be nowhere in it.
    * @throws {Failure} `no-manifest` or `no-blob` when it has not; `unavailable` when it cannot be asked
    */
