@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { FakeContext } from '../../test/fakes/context.ts'
+import { notRoot } from '../../test/fakes/root.ts'
 import { listenAsNobody, type Stranger } from '../../test/fakes/stranger.ts'
 import { hostFacts, whyNot } from '../mount/kernel/support.ts'
 import { run } from './program.ts'
@@ -8,7 +9,7 @@ const shown: (string | null)[] = []
 let stranger: Stranger
 let where: string
 
-describe.skipIf(process.getuid?.() !== 0)('a user of this host who has the admin port of a node', () => {
+describe.skipIf(notRoot)('a user of this host who has the admin port of a node', () => {
   beforeEach(() => {
     shown.length = 0
     stranger = listenAsNobody(({ headers }) => {

@@ -3,6 +3,7 @@ import { chownSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeContext } from '../../test/fakes/context.ts'
+import { notRoot } from '../../test/fakes/root.ts'
 import { places } from '../install/places.ts'
 import type { StartedNode } from './context.ts'
 import { run } from './program.ts'
@@ -29,7 +30,7 @@ function upWith(args: string[] = []) {
   return { context, node, code: run(['up', ...args], context) }
 }
 
-test.skipIf(process.getuid?.() !== 0)(
+test.skipIf(notRoot)(
   'root is not let put files into the folder of the service, which could not open them',
   async () => {
     const dir = mkdtempSync(join(tmpdir(), 'shoal-up-'))

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { lchownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { notRoot } from '../../test/fakes/root.ts'
 import { nobody } from '../../test/fakes/stranger.ts'
 import { digestOf } from '../oci/digest.ts'
 import { manifestTypes } from '../oci/media.ts'
@@ -93,7 +94,7 @@ describe('the layout of an image', () => {
   })
 })
 
-describe.skipIf(process.getuid?.() !== 0)('a folder that another user made', () => {
+describe.skipIf(notRoot)('a folder that another user made', () => {
   test.each(['folder', 'link'])('is not written to: %s', async (kind) => {
     mkdirSync(join(dir, 'own'))
     if (kind === 'folder') mkdirSync(layout)

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test'
+import { notRoot } from '../../test/fakes/root.ts'
 import { listenAsNobody, nobody, type Stranger } from '../../test/fakes/stranger.ts'
 import type { Listener } from './listeners.ts'
 import { listenersAt, refuseStranger, strangerAmong } from './stranger.ts'
@@ -34,7 +35,7 @@ test('root and whoever asks are no strangers', () => {
   expect([who(nobody.uid), who(4_000_000_000), who(0, nobody.uid)]).toEqual(['nobody', '4000000000', 'nobody'])
 })
 
-describe.skipIf(process.getuid?.() !== 0)('a user of this host who has the port of a node', () => {
+describe.skipIf(notRoot)('a user of this host who has the port of a node', () => {
   let stranger: Stranger | undefined
   afterEach(() => stranger?.close())
 

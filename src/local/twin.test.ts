@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test'
+import { notRoot } from '../../test/fakes/root.ts'
 import { listenAsNobody, type Stranger } from '../../test/fakes/stranger.ts'
 import { type Address, formatAddress, ListenError } from '../listen.ts'
 import { type Fields, silentLog } from '../telemetry/log.ts'
@@ -53,7 +54,7 @@ describe('a node that listens for localhost', () => {
   })
 })
 
-describe.skipIf(process.getuid?.() !== 0 || !ownHosts().includes('::1'))('a user who was there first', () => {
+describe.skipIf(notRoot || !ownHosts().includes('::1'))('a user who was there first', () => {
   let stranger: Stranger | undefined
   afterEach(() => stranger?.close())
 

@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path'
 import { sample } from '../../test/conformance/blob-store.ts'
 import { FakeClock } from '../../test/fakes/clock.ts'
 import { diskStores, messageOf, notingLog } from '../../test/fakes/disk-stores.ts'
+import { notRoot } from '../../test/fakes/root.ts'
 import { nobody } from '../../test/fakes/stranger.ts'
 import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -519,7 +520,7 @@ describe('the data directory', () => {
   })
 })
 
-describe.skipIf(process.getuid?.() !== 0)('below a directory of its own', () => {
+describe.skipIf(notRoot)('below a directory of its own', () => {
   test('a folder that a node of root has made, and this user may not read, is named with how to have it again', async () => {
     const dir = newDir()
     const store = await openStore(dir)

@@ -7,6 +7,7 @@ const alone = ['unshare', '--user', '--map-root-user', '--mount']
 
 /** Whether this machine lets a user make such a namespace. */
 export const smallDisks = Bun.which('unshare') !== null && Bun.spawnSync([...alone, 'true']).success
+if (!smallDisks) console.warn('skipped: a full disk, because users cannot make namespaces here')
 
 /**
  * What a script of this folder prints, which mounts its disk on the folder that it is given. `within` is in ms.

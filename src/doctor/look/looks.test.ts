@@ -1,8 +1,10 @@
 /** What is read off this machine, and the readers of the kernel's tables. */
+
 import { expect, test } from 'bun:test'
 import { chownSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { notRoot } from '../../../test/fakes/root.ts'
 import { listenAsNobody, nobody } from '../../../test/fakes/stranger.ts'
 import type { StoreSettings } from '../../config/settings.ts'
 import { listenersIn } from '../../local/listeners.ts'
@@ -46,7 +48,7 @@ test('a port is taken by who listens there or everywhere, and by nobody when it 
   expect((await look('127.0.0.1', port))?.taken).toBe(false)
 })
 
-test.skipIf(process.getuid?.() !== 0 || !ownHosts().includes('::1'))(
+test.skipIf(notRoot || !ownHosts().includes('::1'))(
   "a port of this host is a stranger's as well who has but the other half of localhost",
   async () => {
     const server = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
@@ -78,28 +80,25 @@ test('the mount of a path is the last and longest that it is on, names with spac
   expect(mountOf(table, '/variable')).toEqual({ point: '/', kind: 'ext4', readOnly: false })
 })
 
-test.skipIf(process.getuid?.() !== 0)(
-  'what a node of root has left deep below a folder of the service is found',
-  () => {
-    const dataDir = mkdtempSync(join(tmpdir(), 'shoal-doctor-'))
-    const look = () => lookAtDisk({ dataDir, cacheBytes: 1, keepFree: { bytes: 1 } } as StoreSettings).strays.names
-    try {
-      mkdirSync(join(dataDir, 'blobs/sha256/ab'), { recursive: true })
-      mkdirSync(join(dataDir, 'blobs/sha256/cd'))
-      writeFileSync(join(dataDir, 'blobs/sha256/cd/file'), '')
-      mkdirSync(join(dataDir, 'elsewhere'))
-      expect(look()).toEqual([])
-      for (const path of ['.', 'blobs', 'blobs/sha256', 'blobs/sha256/cd']) chownSync(join(dataDir, path), 12345, 12345)
-      expect(look()).toEqual(['blobs/sha256/ab', 'blobs/sha256/cd/file'])
-      // Another disk may be there by a link, which is root's.
-      renameSync(join(dataDir, 'blobs'), join(dataDir, 'moved'))
-      symlinkSync(join(dataDir, 'moved'), join(dataDir, 'blobs'))
-      expect(look()).toEqual(['blobs/sha256/ab', 'blobs/sha256/cd/file'])
-    } finally {
-      rmSync(dataDir, { recursive: true })
-    }
-  },
-)
+test.skipIf(notRoot)('what a node of root has left deep below a folder of the service is found', () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'shoal-doctor-'))
+  const look = () => lookAtDisk({ dataDir, cacheBytes: 1, keepFree: { bytes: 1 } } as StoreSettings).strays.names
+  try {
+    mkdirSync(join(dataDir, 'blobs/sha256/ab'), { recursive: true })
+    mkdirSync(join(dataDir, 'blobs/sha256/cd'))
+    writeFileSync(join(dataDir, 'blobs/sha256/cd/file'), '')
+    mkdirSync(join(dataDir, 'elsewhere'))
+    expect(look()).toEqual([])
+    for (const path of ['.', 'blobs', 'blobs/sha256', 'blobs/sha256/cd']) chownSync(join(dataDir, path), 12345, 12345)
+    expect(look()).toEqual(['blobs/sha256/ab', 'blobs/sha256/cd/file'])
+    // Another disk may be there by a link, which is root's.
+    renameSync(join(dataDir, 'blobs'), join(dataDir, 'moved'))
+    symlinkSync(join(dataDir, 'moved'), join(dataDir, 'blobs'))
+    expect(look()).toEqual(['blobs/sha256/ab', 'blobs/sha256/cd/file'])
+  } finally {
+    rmSync(dataDir, { recursive: true })
+  }
+})
 
 test('this kernel has a release and says whether it has overlays', () => {
   expect(lookAtKernel()).toMatchObject({ release: expect.stringMatching(/^\d+\./), overlay: expect.any(String) })

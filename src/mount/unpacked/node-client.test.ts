@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { FakeClock } from '../../../test/fakes/clock.ts'
+import { notRoot } from '../../../test/fakes/root.ts'
 import { listenAsNobody } from '../../../test/fakes/stranger.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { repositoryOf } from '../../oci/reference.ts'
@@ -19,7 +20,7 @@ test('what a node says of a blob last is why it does not give it: what comes bef
   }
 })
 
-test.skipIf(process.getuid?.() !== 0)('an index is not taken from a user of this host who has the port', async () => {
+test.skipIf(notRoot)('an index is not taken from a user of this host who has the port', async () => {
   const index = Buffer.from('an index')
   const headers = { 'shoal-index-digest': digestOf(index) }
   const stranger = listenAsNobody(() => new Response(index, { headers }))
