@@ -102,7 +102,7 @@ export class UnpackedLayers {
   async open(spec: LayerSpec, start = true): Promise<UnpackedLayer> {
     return await this.#turns.alone(spec.digest, () => {
       this.#opening.add(spec.digest)
-      return this.#open(spec, start).finally(() => this.#opening.delete(spec.digest))
+      return this.#around.traffic.open(() => this.#open(spec, start)).finally(() => this.#opening.delete(spec.digest))
     })
   }
 
@@ -134,7 +134,6 @@ export class UnpackedLayers {
       start,
       roomy: () => this.#disk < this.#o.limitBytes,
     })
-    traffic.soon()
     if (spec.prefetch) held.tending.bringAll()
     return new LayerUse(
       layer,

@@ -81,6 +81,8 @@ export class Tending {
     // Of no layer the rest goes before what the start reads of another.
     await traffic.demand(async () => {
       const reads = await client.reads(blob, within(this.#ended.signal))
+      // The index of another layer would come later for it, and nothing starts before that is here.
+      await traffic.opened(this.#ended.signal)
       const wanted = firstReads(reads, layer.holdings).filter((chunk) => !layer.lending.borrow(chunk))
       await layer.fetching.early(wanted, this.#ended.signal)
     })

@@ -28,7 +28,7 @@ describe('Traffic', () => {
   test('waits for the first read of what was just opened', async () => {
     const clock = new FakeClock()
     const traffic = new Traffic(clock)
-    traffic.soon()
+    await traffic.open(async () => {})
     let went = false
     const going = traffic.background(never, async () => {
       went = true
@@ -38,6 +38,43 @@ describe('Traffic', () => {
     await clock.run(200)
     await going
     expect(went).toBe(true)
+  })
+
+  test('lets layers be opened before what starts are known to read of those that are', async () => {
+    const clock = new FakeClock()
+    const traffic = new Traffic(clock)
+    const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    void traffic.open(() => first.promise)
+    void traffic.open(() => second.promise)
+    let opened = false
+    const waiting = traffic.opened(never).then(() => {
+      opened = true
+    })
+    first.resolve()
+    await clock.run(500)
+    expect(opened).toBe(false)
+    second.resolve()
+    await settle()
+    await clock.run(20)
+    expect(opened).toBe(false)
+    await clock.run(60)
+    await waiting
+    expect(opened).toBe(true)
+  })
+
+  test('waits three seconds at most until layers are open', async () => {
+    const clock = new FakeClock()
+    const traffic = new Traffic(clock)
+    void traffic.open(() => new Promise(() => {}))
+    let opened = false
+    const waiting = traffic.opened(never).then(() => {
+      opened = true
+    })
+    await clock.run(2900)
+    expect(opened).toBe(false)
+    await clock.run(200)
+    await waiting
+    expect(opened).toBe(true)
   })
 
   test('lets no more than two go at once', async () => {
@@ -62,7 +99,7 @@ describe('Traffic', () => {
 
   test('ends who waits when that is not wanted any more', async () => {
     const traffic = new Traffic(new FakeClock())
-    traffic.soon()
+    await traffic.open(async () => {})
     const ended = new AbortController()
     const going = traffic.background(ended.signal, async () => {})
     ended.abort(new Error('it ends'))

@@ -6,6 +6,10 @@ import { type Clock, pause } from '../../clock.ts'
 
 /** Between two reads of a start less time passes than this, ms. */
 const quietMs = 500
+/** One after the other is opened where an image is mounted layer by layer, ms. */
+const openingMs = 30
+/** A layer without an index is not opened before all of it is here, ms. */
+const longestOpening = 3000
 /** Streams at once that nobody waits for. */
 const mostStreams = 2
 
@@ -14,6 +18,8 @@ export class Traffic {
   #demands = 0
   #lastDemand = Number.NEGATIVE_INFINITY
   #streams = 0
+  #opening = 0
+  #openedAt = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -30,9 +36,24 @@ export class Traffic {
     }
   }
 
-  /** Somebody is about to wait for something: a layer was opened. */
-  soon(): void {
-    this.#lastDemand = this.#clock.now()
+  /** Opens a layer. Somebody is about to wait for something. */
+  async open<T>(task: () => Promise<T>): Promise<T> {
+    this.#opening++
+    try {
+      return await task()
+    } finally {
+      this.#opening--
+      this.#openedAt = this.#lastDemand = this.#clock.now()
+    }
+  }
+
+  /** Resolves when no layer is being opened, which no process of its image can start before; or when that takes long. */
+  async opened(signal: AbortSignal): Promise<void> {
+    for (const end = this.#clock.now() + longestOpening; this.#clock.now() < end; ) {
+      signal.throwIfAborted()
+      if (this.#opening === 0 && this.#clock.now() - this.#openedAt >= openingMs) return
+      await pause(this.#clock, openingMs, signal)
+    }
   }
 
   get busy(): boolean {
