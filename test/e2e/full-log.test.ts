@@ -19,8 +19,7 @@ describe.skipIf(obstacle !== undefined)('a node that cannot write its log', () =
     try {
       await node.ready()
       const refused = `${node.mirror}/v2/nowhere.invalid/app/manifests/v1`
-      const end = performance.now() + 5000
-      while (performance.now() < end) {
+      for (let asked = 0; asked < 25; asked++) {
         expect((await fetch(refused)).status).toBe(404)
         await node.get('/healthz')
         await Bun.sleep(200)
