@@ -32,6 +32,13 @@ export interface Taken {
   readonly fetched: number
 }
 
+/** Seconds from the command that mounts. */
+export interface Started {
+  readonly mounted: number
+  /** To the last of the output. */
+  readonly seconds: number
+}
+
 /** One host that is about to start the program of an image. */
 export class Starter {
   readonly #host: Host
@@ -44,13 +51,14 @@ export class Starter {
     this.#image = image
   }
 
-  /** Seconds from the command that mounts to the last of the output. */
-  start(...flags: string[]): Promise<number> {
+  /** Mounts the image and runs the program. */
+  start(...flags: string[]): Promise<Started> {
     return this.#told(async () => {
       const begun = performance.now()
       await this.#lazy.mount(this.#image, dir, ...flags)
+      const mounted = (performance.now() - begun) / 1000
       said(await this.#lazy.exec(['chroot', dir, ...program]))
-      return (performance.now() - begun) / 1000
+      return { mounted, seconds: (performance.now() - begun) / 1000 }
     })
   }
 

@@ -5,7 +5,7 @@
 
 import type { Host } from '../../test/lab/host.ts'
 import { lazyRead } from './lazy-read.ts'
-import { image, type LazyStage, type Starter, withLazyStage } from './lazy-stage.ts'
+import { image, type LazyStage, type Started, type Starter, withLazyStage } from './lazy-stage.ts'
 import { atRest, busySince, load } from './machine.ts'
 import type { Scenario } from './scenario.ts'
 
@@ -25,7 +25,7 @@ const alone: Scenario = {
       const host = stage.hosts[0]!
       const docker = await stage.withDocker(host)
       const starter = await stage.ready(host)
-      const seconds = await starter.start('--no-prefetch')
+      const { seconds } = await starter.start('--no-prefetch')
       const { read, fetched } = await starter.taken().finally(() => starter.stop())
       run.say(
         `docker ${docker.toFixed(1)} s, mounted ${seconds.toFixed(2)} s; ` +
@@ -68,9 +68,11 @@ const togetherWith = (way: keyof typeof ways, name: string, title: string): Scen
       const all = await timed(await Promise.all(hosts.map((host) => stage.ready(host))), ways[way])
       const alone = one!.seconds
       const slowest = Math.max(...all.map(({ seconds }) => seconds))
+      const mounted = Math.max(...all.map((each) => each.mounted))
       run.say(
-        `alone ${alone.toFixed(2)} s and ${one!.cpuSeconds.toFixed(1)} CPU-seconds; slowest of ${all.length} ` +
-          `${slowest.toFixed(2)} s, each ${all[0]!.cpuSeconds.toFixed(1)} CPU-seconds`,
+        `alone ${alone.toFixed(2)} s, mounted after ${one!.mounted.toFixed(2)} s, ${one!.cpuSeconds.toFixed(1)} CPU-seconds; ` +
+          `slowest of ${all.length} ${slowest.toFixed(2)} s, mounted after ${mounted.toFixed(2)} s, ` +
+          `${all[0]!.cpuSeconds.toFixed(1)} CPU-seconds each`,
       )
       return [
         {
@@ -117,8 +119,7 @@ async function taught(stage: LazyStage, host: Host): Promise<void> {
   }
 }
 
-interface Timed {
-  readonly seconds: number
+interface Timed extends Started {
   /** Of all processors, while these hosts started: the share that was at work, and the seconds for each host. */
   readonly busy: number
   readonly cpuSeconds: number
@@ -129,10 +130,10 @@ async function timed(starters: readonly Starter[], flags: readonly string[]): Pr
   try {
     await atRest(20)
     const before = load()
-    const seconds = await Promise.all(starters.map((starter) => starter.start(...flags)))
+    const started = await Promise.all(starters.map((starter) => starter.start(...flags)))
     const busy = busySince(before)
     const cpuSeconds = (load().busy - before.busy) / starters.length
-    return seconds.map((each) => ({ seconds: each, busy, cpuSeconds }))
+    return started.map((each) => ({ ...each, busy, cpuSeconds }))
   } finally {
     await Promise.all(starters.map((starter) => starter.stop()))
   }
