@@ -458,3 +458,11 @@ describe('a child that asks for just anything several times', () => {
     expect(line.grants()).toEqual(['ann 0'])
   })
 })
+
+test('who gets nothing new of the blob whose turn it is gets it of another that it wants', () => {
+  const line = new Line({ leastSlots: 3, mostWaiting: 16 })
+  const blobs = ['one', 'two', 'three']
+  for (const peer of ['ann', 'bob', 'cat']) for (const digest of blobs) line.askFor(digest, peer, [0])
+  const granted = line.granted().map(({ ask }) => `${ask.peer} ${ask.digest}`)
+  expect(granted).toEqual(['ann one', 'bob two', 'cat three'])
+})

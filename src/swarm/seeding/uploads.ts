@@ -186,7 +186,7 @@ export class UploadQueue<A extends Ask = Ask> {
     // Granting a piece does not make another ask servable that was not.
     const inVain = new Set<A>()
     while (granted.length < most && this.#taken < slots) {
-      const grant = this.#unsent(this.#turn(inVain)) ?? this.#next(inVain)
+      const grant = this.#fresh(inVain) ?? this.#next(inVain)
       if (!grant) break
       granted.push(grant)
       this.#forget(grant.ask)
@@ -271,16 +271,24 @@ export class UploadQueue<A extends Ask = Ask> {
     return out
   }
 
-  /** Whose turn it is among several crowds; undefined where there is one only. */
-  #turn(inVain: Set<A>): string | undefined {
-    if (this.#crowds.size < 2 || this.#news.size === 0) return undefined
-    const first = this.#waiting.first((ask) => {
+  /** What nobody was sent yet: of the blob whose turn it is, else of one that the child wants as well whose turn it is. */
+  #fresh(inVain: Set<A>): Grant<A> | undefined {
+    if (this.#news.size === 0) return undefined
+    if (this.#crowds.size < 2) return this.#unsent(() => true)
+    const first = this.#turn(inVain)
+    if (!first) return undefined
+    const crowd = crowdOf(first)
+    return this.#unsent((ask) => crowdOf(ask) === crowd) ?? this.#unsent(({ peer }) => peer === first.peer)
+  }
+
+  /** Whose turn it is. */
+  #turn(inVain: Set<A>): A | undefined {
+    return this.#waiting.first((ask) => {
       if (inVain.has(ask)) return false
       if (this.#choose(ask) !== undefined) return true
       inVain.add(ask)
       return false
     })
-    return first && crowdOf(first)
   }
 
   /**
@@ -306,11 +314,10 @@ export class UploadQueue<A extends Ask = Ask> {
     return sending
   }
 
-  /** Takes out of the line who is next of those, in that crowd, that want a piece nobody was sent yet. */
-  #unsent(crowd: string | undefined): Grant<A> | undefined {
-    if (this.#news.size === 0) return undefined
+  /** Takes out of the line who is next of those who `may` that want a piece nobody was sent yet. */
+  #unsent(may: (ask: A) => boolean): Grant<A> | undefined {
     return this.#take((ask) => {
-      if (!this.#news.has(ask.id) || (crowd !== undefined && crowdOf(ask) !== crowd)) return undefined
+      if (!this.#news.has(ask.id) || !may(ask)) return undefined
       if (this.#paces.slow(ask.peer)) return undefined
       const piece = this.#choose(ask)
       if (piece !== undefined && !this.#sent.get(ask.digest)?.[piece]) return piece
