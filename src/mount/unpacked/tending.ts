@@ -1,6 +1,6 @@
 /**
- * What is done for a mounted layer that nobody asks for: what starts read first is brought at once, the rest when it is
- * quiet, and what this start read first is told to the cluster.
+ * What is done for a mounted layer that nobody asks for: what starts read first is brought once layers are open, the rest when
+ * it is quiet, and what this start read first is told to the cluster.
  */
 import { setImmediate } from 'node:timers/promises'
 import { type Clock, pause } from '../../clock.ts'

@@ -36,7 +36,7 @@ export class Traffic {
     }
   }
 
-  /** Opens a layer. Somebody is about to wait for something. */
+  /** Runs what opens a layer; somebody is about to wait for something of it then. */
   async open<T>(task: () => Promise<T>): Promise<T> {
     this.#opening++
     try {
