@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { isWildcard } from '../cluster/advertise.ts'
 import type { Address } from '../listen.ts'
+import { SharedReading } from '../shared-reading.ts'
 
 export interface Listener {
   readonly address: Address
@@ -37,9 +38,13 @@ function v6(hex: string): string {
   return new URL(`http://[${groups}]/`).hostname.slice(1, -1)
 }
 
-export async function listenersHere(): Promise<Listener[]> {
+const reading = new SharedReading(async () => {
   const tables = ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'latin1').catch(() => ''))
   return (await Promise.all(tables)).flatMap(listenersIn)
+})
+
+export function listenersHere(): Promise<readonly Listener[]> {
+  return reading.get()
 }
 
 /** Whether a socket at `one` is in the way of, or is, one at `other`. */

@@ -5,6 +5,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
+import { SharedReading } from '../shared-reading.ts'
 
 export interface Ends {
   /** Of the client. */
@@ -13,39 +14,6 @@ export interface Ends {
   /** Of this node. */
   readonly localAddress: string
   readonly localPort: number
-}
-
-/**
- * A text that changes, and takes long to read. Whoever asks gets one whose reading began after that; all who ask while one is
- * being read share the next. The kernel lists seven thousand connections in 50 ms: with a reading for each, a flood of them
- * kept every other client waiting for many seconds.
- */
-export class SharedReading {
-  readonly #read: () => Promise<string>
-  #current: Promise<string> | undefined
-  #next: Promise<string> | undefined
-
-  constructor(read: () => Promise<string>) {
-    this.#read = read
-  }
-
-  get(): Promise<string> {
-    if (!this.#current) return this.#begin()
-    this.#next ??= this.#current.then(() => {
-      this.#next = undefined
-      return this.#begin()
-    })
-    return this.#next
-  }
-
-  #begin(): Promise<string> {
-    const current = this.#read().then((text) => {
-      if (this.#current === current) this.#current = undefined
-      return text
-    })
-    this.#current = current
-    return current
-  }
 }
 
 const tables = ['/proc/net/tcp', '/proc/net/tcp6'].map(
