@@ -23,7 +23,7 @@ export interface BringOptions {
   readonly log: (sentence: string) => void
 }
 
-/** A node that cannot be reached, or can get nothing, is asked again for so long, ms. */
+/** A node that cannot be reached, or can get nothing, is asked again until it has had no answer for so long, ms. */
 const patienceMs = 30_000
 /** Whoever makes an index reads the whole layer for it, which this host would have to do otherwise. */
 const makingMs = 10 * 60_000
@@ -37,12 +37,14 @@ export async function bringIndex(
   { clock, traffic, signal, log }: BringOptions,
 ): Promise<Brought> {
   const start = clock.now()
+  let heardAt = start
   let waiting = false
   let fresh = false
   for (;;) {
     const question = () => client.index(blob, fresh, signal)
     // Others go on while it is made.
-    const answer = await traffic.demand(() => ask(question, clock.now() - start < patienceMs))
+    const answer = await traffic.demand(() => ask(question, clock.now() - heardAt < patienceMs))
+    if (answer.state !== 'away') heardAt = clock.now()
     switch (answer.state) {
       case 'cannot':
         return { reason: answer.reason }
