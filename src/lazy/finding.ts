@@ -170,7 +170,8 @@ export class Finding {
     const held = store.find(location.digest)
     if (held?.complete) return held
     const transfer = swarm.fetch(location, size)
-    const letGo = transfer.keep()
+    // A mount waits for it.
+    const reader = transfer.reader()
     if (holder && holder.id !== this.#d.membership.self.id) {
       const { id, url, zone } = holder
       outbound.session({ id, url, ...(zone ? { zone } : {}) }).then(
@@ -181,7 +182,7 @@ export class Finding {
     try {
       return await unlessAborted(transfer.finished, signal)
     } finally {
-      letGo()
+      transfer.readerLeft(reader)
     }
   }
 }

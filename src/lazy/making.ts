@@ -17,7 +17,10 @@ import type { LayerFile, Maker } from './maker.ts'
 
 /** As much of a swarm as it takes to have a blob here whole. */
 export interface Fetching {
-  fetch(location: Location, size?: number): Pick<Transfer, 'begun' | 'finished' | 'keep' | 'meet'>
+  fetch(
+    location: Location,
+    size?: number,
+  ): Pick<Transfer, 'begun' | 'finished' | 'keep' | 'reader' | 'readerLeft' | 'meet'>
 }
 
 export interface MakingDeps {

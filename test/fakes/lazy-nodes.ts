@@ -214,6 +214,6 @@ export class LazyNode {
     }
     const finished = bring()
     finished.catch(() => {})
-    return { begun: finished, finished, keep: () => () => {}, meet: () => {} }
+    return { begun: finished, finished, keep: () => () => {}, reader: () => 1, readerLeft: () => {}, meet: () => {} }
   }
 }
