@@ -15,6 +15,7 @@ import { realLayers } from '../../test/lab/real-layers.ts'
 import { run } from '../../test/lab/run.ts'
 import { stocked } from '../../test/lab/stock.ts'
 import { until } from '../../test/lab/until.ts'
+import { type Load, load } from './machine.ts'
 import type { Figure, Run } from './scenario.ts'
 
 /** 1.2 GB when it is unpacked. */
@@ -35,6 +36,8 @@ export interface Taken {
 /** Seconds from the command that mounts. */
 export interface Started {
   readonly mounted: number
+  /** The machine's work until it was mounted. */
+  readonly then: Load
   /** To the last of the output. */
   readonly seconds: number
 }
@@ -57,8 +60,9 @@ export class Starter {
       const begun = performance.now()
       await this.#lazy.mount(this.#image, dir, ...flags)
       const mounted = (performance.now() - begun) / 1000
+      const then = load()
       said(await this.#lazy.exec(['chroot', dir, ...program]))
-      return { mounted, seconds: (performance.now() - begun) / 1000 }
+      return { mounted, then, seconds: (performance.now() - begun) / 1000 }
     })
   }
 

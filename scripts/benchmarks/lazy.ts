@@ -82,6 +82,18 @@ const togetherWith = (way: keyof typeof ways, name: string, title: string): Scen
           reach: { atMost: 1.3 },
           samples: all.map(({ seconds }) => seconds / alone),
         },
+        {
+          name: 'mounted on the slowest host',
+          value: mounted / one!.mounted,
+          unit: 'times one host alone',
+          samples: all.map((each) => each.mounted / one!.mounted),
+        },
+        {
+          name: 'first output after all had mounted',
+          value: (slowest - mounted) / (alone - one!.mounted),
+          unit: 'times one host alone',
+        },
+        { name: 'machine at work until all had mounted', value: all[0]!.mounting, unit: 'of all cores' },
         { name: 'machine at work', value: all[0]!.busy, unit: 'of all cores' },
         { name: 'taken by each of them', value: all[0]!.cpuSeconds, unit: 'CPU-seconds of the machine' },
         { name: 'taken by one alone', value: one!.cpuSeconds, unit: 'CPU-seconds of the machine' },
@@ -122,6 +134,8 @@ async function taught(stage: LazyStage, host: Host): Promise<void> {
 interface Timed extends Started {
   /** Of all processors, while these hosts started: the share that was at work, and the seconds for each host. */
   readonly busy: number
+  /** The same until the last of them was mounted. */
+  readonly mounting: number
   readonly cpuSeconds: number
 }
 
@@ -133,7 +147,9 @@ async function timed(starters: readonly Starter[], flags: readonly string[]): Pr
     const started = await Promise.all(starters.map((starter) => starter.start(...flags)))
     const busy = busySince(before)
     const cpuSeconds = (load().busy - before.busy) / starters.length
-    return started.map((each) => ({ ...each, busy, cpuSeconds }))
+    const last = started.reduce((a, b) => (a.mounted > b.mounted ? a : b))
+    const mounting = busySince(before, last.then)
+    return started.map((each) => ({ ...each, busy, mounting, cpuSeconds }))
   } finally {
     await Promise.all(starters.map((starter) => starter.stop()))
   }

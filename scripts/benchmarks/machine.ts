@@ -93,9 +93,8 @@ export function load(): Load {
   return { busy: (all - ticks[3]! - ticks[4]!) / ticksPerSecond, all: all / ticksPerSecond }
 }
 
-/** Share of all cores that were at work since then, by anybody: near 1, the machine is what was measured. */
-export function busySince(before: Load): number {
-  const now = load()
+/** Share of all cores that were at work since then, up to `now`, by anybody: near 1, the machine is what was measured. */
+export function busySince(before: Load, now = load()): number {
   return (now.busy - before.busy) / Math.max(now.all - before.all, 1 / ticksPerSecond)
 }
 
