@@ -32,6 +32,7 @@ export function inboundOf(answering: Answering): Inbound {
     frame: (session, frame) => swarm.frame(session, frame),
     closed: (session, reason) => swarm.closed(session, reason),
     offer: (digest, wanted, peer, signal) => seeder.offer(digest, wanted, peer, signal),
+    passOn: (digest, wanted, peer, signal) => seeder.passOn(digest, wanted, peer, signal),
     order: (order) => {
       if (!modes.includes('seed')) throw new Failure('no-name', 'this node is not a seed')
       rights.ordered(order.location)

@@ -14,6 +14,8 @@ import type { Outbound } from '../wire/wire.ts'
 import type { Bans } from './bans.ts'
 import type { DownloadEvent } from './download/download.ts'
 import type { Request } from './download/parent.ts'
+import { follow } from './following.ts'
+import { Expected, type Relays } from './relays.ts'
 import { PieceWaiters } from './waiters.ts'
 
 export interface ArrivalsDeps {
@@ -21,11 +23,18 @@ export interface ArrivalsDeps {
   readonly bans: Bans
   readonly clock: Clock
   readonly metrics: Metrics
+  /** What comes may be passed on before it is whole. */
+  readonly relays: Relays
 }
 
 export interface ArrivalsHost {
   apply(event: DownloadEvent): void
   card(parent: NodeId): NodeCard | undefined
+  self(): NodeCard
+  /** A node that a parent named; one at another site is left to those who were sent there. */
+  mayAsk(node: NodeId, zone: string | undefined): boolean
+  /** See {@link Download.isStep}. */
+  isStep(request: Request): boolean
   /** Nobody reads the blob. */
   background(): boolean
   /** The parent is told that its piece is here. */
@@ -50,6 +59,9 @@ export interface ArrivalsHost {
  * the source states at once what it has; on a busy host later.
  */
 export const statementMs = 5000
+/** Whom a parent named instead of itself sends so many bytes in so long a time, in ms, or the parent is asked again. */
+const leastInTime = 16 * 1024
+const slowMs = 1500
 /** A parent that sent so many pieces, one after the other, of which nobody stated anything, is left. */
 const mostUnstated = 8
 
@@ -60,6 +72,8 @@ export class Arrivals {
   readonly #statements = new PieceWaiters()
   /** How many pieces of which nobody stated anything have come from a parent since one that could be verified. */
   readonly #silent = new Map<NodeId, number>()
+  /** They have sent something wrong, or next to nothing: nobody's word sends this download to them again. */
+  readonly #distrusted = new Set<NodeId>()
   #over = false
 
   constructor(deps: ArrivalsDeps, host: ArrivalsHost) {
@@ -73,29 +87,59 @@ export class Arrivals {
     const abort = new AbortController()
     this.#inFlight.set(request.id, abort)
     let release: (() => void) | undefined
+    const relay = new Expected(this.#d.relays, blob.digest)
+    const expect = (piece: number) => {
+      if (piece < blob.layout.count) relay.bound(piece)
+    }
+    if (request.piece !== undefined) expect(request.piece)
     try {
-      const chosen = (piece: number) => this.#host.apply({ type: 'chosen', request: request.id, piece })
+      const { signal } = abort
+      const chosen = (piece: number) => {
+        expect(piece)
+        this.#host.apply({ type: 'chosen', request: request.id, piece })
+      }
+      const bound = (piece: number) => {
+        expect(piece)
+        this.#host.apply({ type: 'bound', request: request.id, piece })
+      }
       const queued = (waits: boolean) => this.#host.apply({ type: 'queued', request: request.id, waits })
       const wanted = {
         ...(any ? { unwanted: any.unwanted.bytes, from: any.from } : { pieces: [request.piece!] }),
-        background: this.#host.background(),
+        background: this.#host.background() || (request.ahead ?? false),
+        ...(this.#host.isStep(request) && { follow: this.#host.self() }),
         bytes: pieceBytes(blob.layout, request.piece ?? 0),
       }
-      const answer = await this.#d.outbound.piece(card, blob.digest, wanted, abort.signal, chosen, queued)
+      const { from, answer } = await follow({
+        ...{ parent: card, wanted, count: blob.layout.count, signal, bound },
+        ask: (node, what) => {
+          if (node === card) {
+            const came = (bytes: Uint8Array, upTo: number) => relay.came(bytes, upTo)
+            return this.#d.outbound.piece(node, blob.digest, what, signal, chosen, queued, came)
+          }
+          return this.#patiently(node, signal, (inTime, heard) =>
+            this.#d.outbound.piece(node, blob.digest, what, inTime, chosen, queued, (bytes, upTo) => {
+              heard(upTo)
+              relay.came(bytes, upTo)
+            }),
+          )
+        },
+        may: ({ id, zone }) => !this.#distrusted.has(id) && !this.#d.bans.has(id) && this.#host.mayAsk(id, zone),
+      })
       release = answer.release
       const { piece, bytes } = answer
-      this.#host.got(card.id, piece)
+      this.#host.got(from.id, piece)
       if (piece >= blob.layout.count) throw new Failure('corrupt', 'there is no such piece')
       if (this.#over) return
       this.#host.progress()
       this.#host.apply({ type: 'arrived', request: request.id, piece })
-      await this.#take(blob, piece, bytes, card)
+      await this.#take(blob, piece, bytes, from, relay)
     } catch (error) {
       if (abort.signal.aborted || this.#over) return
       const { code } = Failure.from(error)
       const reason = code === 'too-many' ? 'busy' : code === 'no-blob' ? 'missing' : 'broken'
       this.#host.apply({ type: 'refused', request: request.id, reason })
     } finally {
+      relay.end()
       release?.()
       this.#inFlight.delete(request.id)
     }
@@ -118,12 +162,13 @@ export class Arrivals {
     this.#statements.fail(new Failure('cancelled', 'the transfer is over'))
   }
 
-  async #take(blob: Blob, piece: number, bytes: Uint8Array, from: NodeCard): Promise<void> {
+  async #take(blob: Blob, piece: number, bytes: Uint8Array, from: NodeCard, relay: Expected): Promise<void> {
     // A piece fresh from the source may be here before the statement about it, which takes another way.
     if (!blob.metainfo.known.has(piece) && !(await this.#statement(piece))) return this.#unstated(piece, from)
     if (bytes.length !== pieceBytes(blob.layout, piece) || !blob.metainfo.verify(piece, bytes)) {
       return this.#reject(blob, piece, from)
     }
+    relay.verified()
     // It came from elsewhere as well, and was written first.
     if (blob.have.has(piece)) return this.#host.apply({ type: 'stored', piece })
     const written = this.#host.verified(piece, bytes)
@@ -146,8 +191,35 @@ export class Arrivals {
   }
 
   #reject(blob: Blob, piece: number, from: NodeCard): void {
+    this.#distrusted.add(from.id)
     wrongPiece(this.#d, this.#host, blob.metainfo, piece, from.id)
     this.#host.apply({ type: 'rejected', piece, parent: from.id })
+  }
+
+  /** No session with whom a parent named tells whether it is alive: who sends next to nothing is given up, and for good. */
+  async #patiently<T>(
+    { id }: NodeCard,
+    signal: AbortSignal,
+    work: (inTime: AbortSignal, heard: (upTo: number) => void) => Promise<T>,
+  ): Promise<T> {
+    const slow = new AbortController()
+    const wait = () =>
+      this.#d.clock.after(slowMs, () => {
+        this.#distrusted.add(id)
+        slow.abort()
+      })
+    let stop = wait()
+    let next = leastInTime
+    try {
+      return await work(AbortSignal.any([signal, slow.signal]), (upTo) => {
+        if (upTo < next) return
+        next = upTo + leastInTime
+        stop()
+        stop = wait()
+      })
+    } finally {
+      stop()
+    }
   }
 
   /** False if nobody states the digest of the piece in time. */

@@ -9,6 +9,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Location } from '../source/source.ts'
 import type { Frame } from '../wire/messages.ts'
 import type { Directory, Session, SessionHandler } from '../wire/wire.ts'
+import { Link } from './download/link.ts'
 import { Passage } from './passage.ts'
 import type { Seeder } from './seeding/seeder.ts'
 import { Transfer, type TransferDeps, type TransferEvents } from './transfer.ts'
@@ -17,7 +18,7 @@ const mostUnpublished = 64
 /** A scheduler hears so often how far those are through whom a blob comes to others, or it would take them for stuck. */
 export const leadMs = 1000
 
-export interface SwarmOptions extends Omit<TransferDeps, 'coming' | 'awaited' | 'wanted'> {
+export interface SwarmOptions extends Omit<TransferDeps, 'coming' | 'awaited' | 'wanted' | 'relays' | 'link'> {
   readonly seeder: Seeder
   readonly directory: Directory
   /** A node says that a piece came wrong from here. */
@@ -48,6 +49,8 @@ export class Swarm implements SessionHandler {
     const { seeder, changed } = options
     this.#deps = {
       ...options,
+      relays: seeder.relays,
+      link: new Link(options.clock.now()),
       coming: () => this.#coming(),
       awaited: (digest) => seeder.audience(digest).size > 0,
       wanted: (digest) => seeder.wanted(digest),

@@ -13,6 +13,7 @@
 import { type Clock, every, type Random } from '../clock.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
+import { apart } from '../cluster/zone.ts'
 import { Failure } from '../failure.ts'
 import { Meter } from '../meter.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
@@ -33,6 +34,7 @@ import type { Bans } from './bans.ts'
 import { type AimOptions, Demand, type Need } from './demand.ts'
 import type { Run } from './download/aims.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download/download.ts'
+import type { Link } from './download/link.ts'
 import type { Tuning } from './download/tuning.ts'
 import { Feeding, type FeedingHost } from './feeding/feeding.ts'
 import { Fresh, type FreshBytes } from './feeding/fresh.ts'
@@ -40,6 +42,7 @@ import { Places } from './feeding/places.ts'
 import { type LinkEvents, ParentLinks } from './parent-links.ts'
 import { Patience } from './patience.ts'
 import type { Planner } from './planner.ts'
+import type { Relays } from './relays.ts'
 import { type Signer, statementsOfRest } from './statements.ts'
 import { Telling } from './telling.ts'
 import { PieceWaiters } from './waiters.ts'
@@ -57,6 +60,9 @@ export interface TransferDeps {
   readonly log: Log
   readonly metrics: Metrics
   readonly tuning: Tuning
+  readonly relays: Relays
+  /** What all transfers together have on their way. */
+  readonly link: Link
   /** How many blobs are on their way to this node. */
   coming(): number
   /** Other nodes want the blob from this one. */
@@ -428,6 +434,9 @@ export class Transfer {
       apply: (event) => this.#apply(event),
       card: (parent) => this.#links.card(parent),
       background: () => this.background,
+      self: () => this.#card(),
+      mayAsk: (node, zone) => node !== this.#card().id && !apart(this.#card().zone, zone),
+      isStep: (request) => !this.background && (this.#download?.isStep(request) ?? false),
       got: (parent, piece) => this.#links.got(parent, piece),
       dropped: (parent, piece) => this.#links.got(parent, piece, true),
       wrong: (parent, piece) => this.#links.wrong(parent, piece),
@@ -448,6 +457,11 @@ export class Transfer {
       },
       failed: (failure) => this.#end(failure),
     }
+  }
+
+  #card(): NodeCard {
+    const { id, url, zone } = this.#d.membership.self
+    return { id, url, ...(zone === undefined ? {} : { zone }) }
   }
 
   #feedingHost(): FeedingHost {
@@ -553,7 +567,16 @@ export class Transfer {
     const { clock, tuning, random } = this.#d
     const [sure, unsure] = blob.complete ? [blob.have, []] : looked(blob)
     const now = clock.now()
-    this.#download = new Download(blob.layout, sure, blob.metainfo.known, tuning, random, now, !this.#part)
+    this.#download = new Download(
+      blob.layout,
+      sure,
+      blob.metainfo.known,
+      tuning,
+      random,
+      now,
+      !this.#part,
+      this.#d.link,
+    )
     this.#apply({ type: 'beside', blobs: this.#d.coming() })
     this.#apply({ type: 'looking', pieces: unsure })
     if (this.#feeding.running) this.#apply({ type: 'feeding', running: true })
@@ -719,6 +742,7 @@ export class Transfer {
     this.#stopTicking()
     this.#feeding.close()
     this.#arrivals.close()
+    this.#download?.close()
     this.#links.close()
     this.#letGo?.()
     if (failure) {

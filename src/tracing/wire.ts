@@ -26,15 +26,15 @@ export function tracedOutbound(to: Outbound, traces: Traces, transfers: Transfer
       call('order a seed', { peer: node.id, digest: order.location.digest }, () => to.order(node, order)),
     resolve: (node, request) =>
       call('ask the owner', { peer: node.id, ...asked(request) }, () => to.resolve(node, request)),
-    piece: (node, digest, wanted, signal, chosen, queued) =>
+    piece: (node, digest, wanted, signal, chosen, queued, came) =>
       transfers.within(digest, async () => {
         const below = traces.carried()
-        if (below === undefined) return to.piece(node, digest, wanted, signal, chosen, queued)
+        if (below === undefined) return to.piece(node, digest, wanted, signal, chosen, queued, came)
         const begin = () => traces.begin('pieces from a node', 'client', { digest, peer: node.id, url: node.url })
         const { span, leave } = runs.enter(`${below} ${digest} ${node.id}`, begin)
         let bytes: number | undefined
         try {
-          const answer = await span.within(() => to.piece(node, digest, wanted, signal, chosen, queued))
+          const answer = await span.within(() => to.piece(node, digest, wanted, signal, chosen, queued, came))
           bytes = answer.bytes.length
           return answer
         } finally {
@@ -70,6 +70,7 @@ export function tracedInbound(to: Inbound, traces: Traces, clock: Clock): Inboun
         throw error
       }
     },
+    passOn: (digest, wanted, peer, signal) => to.passOn(digest, wanted, peer, signal),
     async offer(digest, wanted, peer, signal) {
       const below = traces.carried()
       if (below === undefined) return to.offer(digest, wanted, peer, signal)

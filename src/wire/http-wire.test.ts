@@ -10,6 +10,7 @@ import { Failure } from '../failure.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { parseTag, repositoryOf } from '../oci/reference.ts'
 import { headers, routes, wireRules } from './rules.ts'
+import { Elsewhere } from './wire.ts'
 
 const never = new AbortController().signal
 const digest: Digest = digestOf(new TextEncoder().encode('blob'))
@@ -111,6 +112,59 @@ describe.each(clusters)('in a cluster that is $kind', ({ key, encrypt }) => {
     expect(await failureOf(outbound.piece(info, digest, { pieces: [1] }, never, () => {}))).toBe('no-blob')
     const dead = { ...info, url: info.url.replace(/\d+$/, '1') }
     expect(await failureOf(outbound.piece(dead, digest, { pieces: [1] }, never, () => {}))).toBe('unavailable')
+  })
+
+  test('a piece that is passed on while it comes arrives byte for byte, and is told of as it does', async () => {
+    const piece = content.subarray(pieceBytes, 2 * pieceBytes)
+    const over = Promise.withResolvers<boolean>()
+    let more = () => {}
+    b.inbound.coming = () => ({
+      ...{ piece: 1, length: pieceBytes, over: over.promise },
+      body: new ReadableStream({
+        start(controller) {
+          controller.enqueue(piece.slice(0, 20_000))
+          more = () => {
+            controller.enqueue(piece.slice(20_000))
+            controller.close()
+            over.resolve(true)
+          }
+        },
+      }),
+    })
+    const came = (bytes: Uint8Array, upTo: number) => {
+      if (upTo !== 20_000) return
+      expect(Buffer.compare(bytes.subarray(0, upTo), piece.subarray(0, upTo))).toBe(0)
+      more()
+    }
+    const wanted = { pieces: [1], coming: true }
+    const answer = await a.network.outbound.piece(info, digest, wanted, never, () => {}, undefined, came)
+    expect(Buffer.compare(answer.bytes, piece)).toBe(0)
+    // Who did not say so gets what is whole.
+    more = () => over.reject(new Error('nobody takes it'))
+    expect((await a.network.outbound.piece(info, digest, { pieces: [1] }, never, () => {})).piece).toBe(1)
+    expect(done).toHaveLength(1)
+  })
+
+  test('a piece of which less comes than it has is not taken, and neither is the node that passes it on', async () => {
+    b.inbound.coming = () => ({
+      ...{ piece: 1, length: pieceBytes, over: Promise.resolve(false) },
+      body: new Response(content.slice(0, 1000)).body!,
+    })
+    const wanted = { pieces: [1], coming: true }
+    expect(await failureOf(a.network.outbound.piece(info, digest, wanted, never, () => {}))).toBe('unavailable')
+  })
+
+  test('who is to be asked instead is told with the piece', async () => {
+    const node = { id: info.id, url: 'http://10.0.0.7:4881', zone: 'eu/one two/ü' }
+    const follow = { id: a.network.membership.self.id, url: 'http://10.0.0.8:4881', zone: 'eu' }
+    let told: unknown
+    b.inbound.offer = async (_, wanted) => {
+      told = wanted.follow
+      throw new Elsewhere(2, node)
+    }
+    const asked = a.network.outbound.piece(info, digest, { pieces: [1, 2], follow }, never, () => {})
+    expect(await asked.catch((error) => error)).toMatchObject({ piece: 2, node, code: 'too-many' })
+    expect(told).toEqual(follow)
   })
 
   test('a piece that nobody asked for is not taken', async () => {

@@ -79,8 +79,9 @@ export class HttpWire implements Outbound {
     signal: AbortSignal,
     chosen: (piece: number) => void,
     queued?: (waits: boolean) => void,
+    came?: (bytes: Uint8Array, upTo: number) => void,
   ): Promise<PieceAnswer> {
-    return this.#pieces.fetch(node, digest, wanted, signal, chosen, queued)
+    return this.#pieces.fetch(node, digest, wanted, signal, chosen, queued, came)
   }
 
   async schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply> {

@@ -32,9 +32,10 @@ export class LocalFirst implements Outbound {
     signal: AbortSignal,
     chosen: (piece: number) => void,
     queued?: (waits: boolean) => void,
+    came?: (bytes: Uint8Array, upTo: number) => void,
   ): Promise<PieceAnswer> {
     if (node.id === this.#self) throw new Failure('unavailable', 'a node fetches no pieces from itself')
-    return this.#remote.piece(node, digest, wanted, signal, chosen, queued)
+    return this.#remote.piece(node, digest, wanted, signal, chosen, queued, came)
   }
 
   async schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply> {

@@ -381,6 +381,7 @@ function heard(inbound: Inbound, table: MemberTable, clock: Clock, telling: Tell
     frame: (session, frame) => inbound.frame(session, frame),
     closed: (session, reason) => inbound.closed(session, reason),
     offer: (digest, wanted, peer, signal) => inbound.offer(digest, wanted, peer, signal),
+    passOn: (digest, wanted, peer, signal) => inbound.passOn(digest, wanted, peer, signal),
     order: (order) => inbound.order(order),
     resolve: (request) => inbound.resolve(request),
     schedule(request) {

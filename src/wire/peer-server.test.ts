@@ -21,6 +21,7 @@ const inbound: Inbound = {
   frame: unasked,
   closed: unasked,
   offer: unasked,
+  passOn: unasked,
   order: unasked,
   schedule: unasked,
   announce: unasked,

@@ -3,13 +3,15 @@
  * done for each is most of what a node pays for sending beside the kernel's own work. The rules are those of every other
  * call: admitted first, capped, a refusal is a {@link Failure}.
  */
+import type { NodeId } from '../cluster/node-info.ts'
 import { Refusal } from '../cluster/tickets.ts'
 import { Failure } from '../failure.ts'
 import { parseDigest } from '../oci/digest.ts'
 import type { Guest } from './admission.ts'
+import { cardHeaders, cardIn } from './card.ts'
 import { type PeerAppOptions, type PeerServer, render } from './peer-app.ts'
 import { headers, wireRules } from './rules.ts'
-import type { PieceOnDisk, WantedPieces } from './wire.ts'
+import { Elsewhere, type PieceOnDisk, type PieceOnItsWay, type WantedPieces } from './wire.ts'
 
 export type PieceDeskOptions = Pick<
   PeerAppOptions,
@@ -30,7 +32,7 @@ export class PieceDesk {
     const { inbound, admit, refused, uploads, intake, clock, log } = this.#o
     const from = server.requestIP(request)
     const connection = from ? `${from.address} ${from.port}` : ''
-    const leave = uploads.enter(connection)
+    let leave = uploads.enter(connection)
     let guest: Guest | undefined
     let letGo = () => {}
     try {
@@ -38,10 +40,22 @@ export class PieceDesk {
       guest = admit(request)
       const { params, signal } = request
       const digest = parseDigest(params.digest)
-      const wanted = wantedOf(params.list, request.headers)
+      const wanted = wantedOf(params.list, request.headers, guest.sender)
       uploads.settle()
       const ready = inbound()
       if (!ready) throw new Failure('too-many', 'this node is still starting')
+      const coming = wanted.coming && (await ready.passOn(digest, wanted, guest.sender, signal))
+      if (coming) {
+        const [done, left] = [letGo, leave]
+        // Both are done with when the last byte is.
+        letGo = leave = () => {}
+        void coming.over.then((sent) => {
+          done()
+          left()
+          if (sent) this.#o.metrics?.peerSentBytes.inc(coming.length)
+        })
+        return passedOn(coming, clock.wall())
+      }
       const offer = await ready.offer(digest, wanted, guest.sender, signal)
       const bytes = offer.end - offer.start
       const done = letGo
@@ -55,12 +69,30 @@ export class PieceDesk {
       return pieceOf(offer, clock.wall())
     } catch (error) {
       if (error instanceof Refusal) refused(error, request.headers.get(headers.node))
-      return render(Failure.from(error), log, guest)
+      const answer = render(Failure.from(error), log, guest)
+      if (error instanceof Elsewhere) {
+        answer.headers.set(headers.piece, String(error.piece))
+        answer.headers.set(headers.elsewhere, error.node.id)
+        for (const [name, value] of Object.entries(cardHeaders(error.node))) answer.headers.set(name, value)
+      }
+      return answer
     } finally {
       letGo()
       leave()
     }
   }
+}
+
+/** In chunks, of which the runtime makes one of whatever is there: it sends no stream with a length. */
+function passedOn({ piece, length, body }: PieceOnItsWay, now: number): Response {
+  return new Response(body, {
+    headers: {
+      'content-type': 'application/octet-stream',
+      [headers.piece]: String(piece),
+      [headers.length]: String(length),
+      date: new Date(now).toUTCString(),
+    },
+  })
 }
 
 function pieceOf({ path, piece, start, end }: PieceOnDisk, now: number): Response {
@@ -81,14 +113,20 @@ function pieceOf({ path, piece, start, end }: PieceOnDisk, now: number): Respons
 }
 
 /** `3,17,4`, or `any` and a bitmap in a header. @throws {Failure} `bad-request` */
-function wantedOf(list: string, said: Headers): WantedPieces {
-  const background = said.get(headers.background) !== null
-  if (list !== 'any') return { pieces: parseCandidates(list), background }
+function wantedOf(list: string, said: Headers, sender: NodeId | undefined): WantedPieces {
+  const follows = sender !== undefined && said.get(headers.follow) !== null
+  const follow = follows ? cardIn(sender, (name) => said.get(name)) : undefined
+  const how = {
+    background: said.get(headers.background) !== null,
+    ...(follow && { follow }),
+    coming: said.get(headers.coming) !== null,
+  }
+  if (list !== 'any') return { pieces: parseCandidates(list), ...how }
   const from = said.get(headers.from) ?? '0'
   try {
     const unwanted = Uint8Array.fromBase64(said.get(headers.unwanted) ?? '')
     if (unwanted.length <= wireRules.bitmapBytes && /^\d{1,8}$/.test(from)) {
-      return { unwanted, from: Number(from), background }
+      return { unwanted, from: Number(from), ...how }
     }
   } catch {
     // Told below, like a bitmap that is too long.

@@ -52,6 +52,15 @@ export const headers = {
   from: 'x-shoal-from',
   /** In a request for a piece: nobody waits for it. */
   background: 'x-shoal-background',
+  /** In a request for a piece: it may come from whoever else is being sent it. Where others are to ask then stands beside it. */
+  follow: 'x-shoal-follow',
+  /** In a request for a piece: it may be sent while it is only on its way to who is asked. */
+  coming: 'x-shoal-coming',
+  /** In a refusal: the node that is being sent the piece named beside it, and passes it on as it comes. */
+  elsewhere: 'x-shoal-elsewhere',
+  /** Of the node that is spoken of: the base of its peer port, and its zone as in a URL. */
+  url: 'x-shoal-url',
+  zone: 'x-shoal-zone',
   /** Index of the piece that an answer carries. */
   piece: 'x-shoal-piece',
   /** Bytes that the piece has. The runtime corrects `content-length` when a file is shorter than it should be. */

@@ -3,6 +3,7 @@
  * `fetch` and sockets; the simulation has one of its own.
  */
 import type { NodeCard, NodeId, NodeInfo } from '../cluster/node-info.ts'
+import { Failure } from '../failure.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Call } from './calls.ts'
 import type {
@@ -41,6 +42,10 @@ export type WantedPieces = (
 ) & {
   /** Nobody waits for it: what somebody waits for goes first. */
   readonly background?: boolean
+  /** Who asks, where it may come from another node that is being sent it ({@link Elsewhere}), and may be asked by others. */
+  readonly follow?: NodeCard
+  /** One piece, also while it is only on its way to the parent. */
+  readonly coming?: boolean
   /** How much a piece weighs at most, as far as the asker can tell; one that is longer is not taken. */
   readonly bytes?: number
 }
@@ -59,9 +64,10 @@ export interface Outbound {
   /**
    * Fetches one of the wanted pieces, which one the parent decides, with its bytes unverified. The parent may wait for
    * a few seconds before it answers. `chosen` is called as soon as the head of the answer tells which piece it is;
-   * `queued` with true when a limit of this node keeps the request back, at once, and with false when it is sent then.
-   * @throws {Failure} `too-many` when the parent is busy, `no-blob` when it has none of them, `corrupt` when the answer
-   * is no piece that was asked for, `cancelled` when `signal` aborted
+   * `queued` with true when a limit of this node keeps the request back, at once, and with false when it is sent then;
+   * `came` as bytes come, with the room they are put together in and how many of them are there.
+   * @throws {Failure} `too-many` when the parent is busy, {@link Elsewhere} when somebody else is to be asked, `no-blob`
+   * when it has none of them, `corrupt` when the answer is no piece that was asked for, `cancelled` when `signal` aborted
    */
   piece(
     node: NodeCard,
@@ -70,6 +76,7 @@ export interface Outbound {
     signal: AbortSignal,
     chosen: (piece: number) => void,
     queued?: (waits: boolean) => void,
+    came?: (bytes: Uint8Array, upTo: number) => void,
   ): Promise<PieceAnswer>
   schedule(node: NodeInfo, request: Schedule): Promise<ScheduleReply>
   announce(node: NodeInfo, announce: Announce): Promise<AnnounceReply>
@@ -91,13 +98,44 @@ export interface PieceOnDisk {
   done(sent: boolean): void
 }
 
+/** A piece that is passed on while it comes. */
+export interface PieceOnItsWay {
+  readonly piece: number
+  /** Bytes that the piece has. */
+  readonly length: number
+  /** Its bytes; fewer where it does not come after all, or is not what it should be. */
+  readonly body: ReadableStream<Uint8Array>
+  /** Resolves when that is over, with whether it was all of them. Never rejects. */
+  readonly over: Promise<boolean>
+}
+
+/** That piece is being sent to that node, which passes it on as it comes: it is to be asked for it. */
+export class Elsewhere extends Failure {
+  constructor(
+    readonly piece: number,
+    readonly node: NodeCard,
+  ) {
+    super('too-many', `piece ${piece} is on its way to node ${node.id}, which passes it on`)
+  }
+}
+
 /** What others may ask of this node. */
 export interface Inbound extends SessionHandler {
   /**
    * Chooses a piece for `peer` when its turn comes. `signal` aborts when the asker goes away.
-   * @throws {Failure} `no-blob`, `too-many`
+   * @throws {Failure} `no-blob`, `too-many`; {@link Elsewhere} only to who would `follow`
    */
   offer(digest: Digest, wanted: WantedPieces, peer: NodeId | undefined, signal: AbortSignal): Promise<PieceOnDisk>
+  /**
+   * The wanted piece, where it is on its way here and not here yet; undefined where it is not, or too much is passed on
+   * already. @throws {Failure} {@link Elsewhere} only to who would `follow`
+   */
+  passOn(
+    digest: Digest,
+    wanted: WantedPieces,
+    peer: NodeId | undefined,
+    signal: AbortSignal,
+  ): Promise<PieceOnItsWay | undefined>
   schedule(request: Schedule): ScheduleReply | Promise<ScheduleReply>
   announce(announce: Announce): AnnounceReply
   /** @throws {Failure} `no-name` where this node is not a seed */

@@ -7,7 +7,7 @@ import { silentLog } from '../../src/telemetry/log.ts'
 import type { AnnounceSource } from '../../src/wire/heartbeat.ts'
 import type { Announce, Frame } from '../../src/wire/messages.ts'
 import { Network, type NetworkOptions } from '../../src/wire/network.ts'
-import type { Inbound, PieceOnDisk, Session, WantedPieces } from '../../src/wire/wire.ts'
+import type { Inbound, PieceOnDisk, PieceOnItsWay, Session, WantedPieces } from '../../src/wire/wire.ts'
 
 /** Answers announces as a scheduler does, and keeps what it was told. */
 export class FakeInbound implements Inbound {
@@ -31,6 +31,11 @@ export class FakeInbound implements Inbound {
   async offer(_digest: string, _wanted: WantedPieces, _peer: string | undefined, signal: AbortSignal) {
     if (!this.piece) throw new Failure('no-blob', 'nothing here')
     return this.piece(signal)
+  }
+  /** What `passOn` answers. */
+  coming: ((wanted: WantedPieces) => PieceOnItsWay) | undefined
+  async passOn(_digest: string, wanted: WantedPieces) {
+    return this.coming?.(wanted)
   }
   schedule() {
     return { parents: [], again: 1000 }

@@ -8,7 +8,7 @@ import { repositoryOf } from '../../src/oci/reference.ts'
 import type { Gate } from '../../src/rate.ts'
 import type { Location } from '../../src/source/source.ts'
 import type { Announce, Frame } from '../../src/wire/messages.ts'
-import type { Outbound, Session, WantedPieces } from '../../src/wire/wire.ts'
+import type { Outbound, PieceAnswer, PieceOnItsWay, Session, WantedPieces } from '../../src/wire/wire.ts'
 import { bytesOf } from './bytes.ts'
 import { FakeClock } from './clock.ts'
 import { SwarmNode, type SwarmNodeOptions } from './swarm-node.ts'
@@ -30,6 +30,8 @@ export class SwarmNetwork {
   readonly clock = new FakeClock()
   readonly seed: number
   readonly nodes: SwarmNode[] = []
+  /** Pieces that one node passed on to another while they came. */
+  passedOn = 0
   readonly #sessions = new Map<string, FakeSession>()
   /** Nodes that are cut off from all others. */
   readonly #away = new Set<SwarmNode>()
@@ -151,20 +153,26 @@ export class SwarmNetwork {
     }
     return {
       session: async ({ id }) => this.#session(self, await reach(id)),
-      piece: async ({ id }, digest, wanted, signal, chosen, queued) => {
+      piece: async ({ id }, digest, wanted, signal, chosen, queued, came = () => {}) => {
         await pass(self.limit, digest, wanted, signal, queued)
         const parent = await reach(id)
+        const coming = wanted.coming && (await parent.seeder.passOn(digest, wanted, self.id, signal))
+        if (coming) return this.#passedOn(self, parent, coming, signal, chosen, came)
         const offer = await parent.seeder.offer(digest, wanted, self.id, signal)
         const blob = parent.store.find(digest)!
         const bytes = await blob.read({ start: offer.start, end: offer.end })
         await this.#pause(latencyMs)
         chosen(offer.piece)
-        await this.#pause(pieceMs)
+        const sent = parent.forge(offer.piece, bytes)
+        await this.#pause(pieceMs / 2)
+        came(sent, Math.floor(sent.length / 2))
+        await this.#pause(pieceMs / 2)
         const broken = !this.reaches(self, parent) || signal.aborted
         offer.done(!broken)
         if (signal.aborted) throw new Failure('cancelled', 'given up while it was fetched')
         if (broken) throw new Failure('unavailable', `${id} broke off`)
-        return { piece: offer.piece, bytes: parent.forge(offer.piece, bytes) }
+        came(sent, sent.length)
+        return { piece: offer.piece, bytes: sent }
       },
       schedule: async ({ id }, request) => (await reach(id)).hearSchedule(JSON.stringify(request)),
       order: async ({ id }, { location, part, size }) => (await reach(id)).swarm.order(location, part, size),
@@ -176,6 +184,38 @@ export class SwarmNetwork {
         return latencyMs
       },
     }
+  }
+
+  async #passedOn(
+    self: SwarmNode,
+    parent: SwarmNode,
+    { piece, length, body }: PieceOnItsWay,
+    signal: AbortSignal,
+    chosen: (piece: number) => void,
+    came: (bytes: Uint8Array, upTo: number) => void,
+  ): Promise<PieceAnswer> {
+    chosen(piece)
+    const bytes = new Uint8Array(length)
+    let here = 0
+    const parts = body.getReader()
+    const aborted = new Promise<{ value: undefined }>((resolve) => {
+      signal.addEventListener('abort', () => resolve({ value: undefined }), { once: true })
+    })
+    for (;;) {
+      const { value } = await Promise.race([parts.read(), aborted])
+      await this.#pause(latencyMs)
+      if (signal.aborted || !this.reaches(self, parent)) {
+        await parts.cancel()
+        throw new Failure(signal.aborted ? 'cancelled' : 'unavailable', 'it broke off')
+      }
+      if (!value) break
+      bytes.set(value, here)
+      here += value.length
+      came(bytes, here)
+    }
+    if (here < length) throw new Failure('unavailable', `${parent.id} has ${here} of ${length} bytes of a piece`)
+    this.passedOn++
+    return { piece, bytes }
   }
 
   #pause(ms: number): Promise<void> {

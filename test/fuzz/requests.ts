@@ -36,6 +36,15 @@ export const requestCorpus: Readonly<Record<Port, readonly string[]>> = {
   peer: [
     get(`/shoal/v1/blobs/${digest}/pieces/3,17,4`),
     get(`/shoal/v1/blobs/${digest}/pieces/any`, 'x-shoal-unwanted: Dw8=', 'x-shoal-from: 3', 'x-shoal-background: 1'),
+    get(
+      `/shoal/v1/blobs/${digest}/pieces/3`,
+      ...[
+        'x-shoal-node: 12D3KooWGzBXEK2vCWCDgSWGsqXpc4rUfsEdmCsMLxGV8uSAIPEL',
+        'x-shoal-follow: 1',
+        'x-shoal-coming: 1',
+      ],
+      ...['x-shoal-url: http://10.0.0.7:4881', 'x-shoal-zone: eu%2Fone'],
+    ),
     get('/shoal/v1/ping'),
     get('/shoal/v1/session', 'connection: upgrade', ...handshake),
     ...right.announces.map((body) => post('/shoal/v1/announce', body)),

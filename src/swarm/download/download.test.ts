@@ -3,6 +3,7 @@ import { seededRandom } from '../../clock.ts'
 import { Bitmap } from '../../piece/bitmap.ts'
 import { layoutOf } from '../../piece/layout.ts'
 import { Download, type DownloadCommand, type DownloadEvent } from './download.ts'
+import { Link } from './link.ts'
 import type { Request } from './parent.ts'
 import { defaultTuning, type Tuning } from './tuning.ts'
 
@@ -28,8 +29,8 @@ class Race {
   readonly others: DownloadCommand[] = []
   now = 0
 
-  constructor(init: { tuning?: Partial<Tuning>; have?: Bitmap; stated?: Bitmap; whole?: boolean } = {}) {
-    const { tuning = {}, have = bits(), stated = everything, whole = true } = init
+  constructor(init: { tuning?: Partial<Tuning>; have?: Bitmap; stated?: Bitmap; whole?: boolean; link?: Link } = {}) {
+    const { tuning = {}, have = bits(), stated = everything, whole = true, link } = init
     this.download = new Download(
       layout,
       have,
@@ -38,6 +39,7 @@ class Race {
       seededRandom(11),
       0,
       whole,
+      link,
     )
   }
 
@@ -641,6 +643,66 @@ describe('a blob of which a part is wanted', () => {
     race.join('bob', everything)
     race.apply({ type: 'whole' })
     expect(race.open.size).toBeGreaterThanOrEqual(layout.count)
+  })
+})
+
+describe('what nobody waits for yet of a part', () => {
+  const ahead = (from: number, to: number): DownloadEvent => ({
+    ...{ type: 'aimed', who: 'later', runs: [] },
+    ahead: [[from, to]],
+  })
+
+  test('comes in about the order in which it was asked for, little of it at once for all downloads together', () => {
+    const link = new Link(0)
+    const races = [1, 2].map(() => new Race({ whole: false, link, tuning: { leastInFlight: 64, aheadWindow: 3 } }))
+    const [first, second] = races
+    for (const race of races) for (const parent of ['ann', 'bob']) race.join(parent, everything)
+    first!.apply(ahead(10, 30))
+    expect(first!.pieces().every((piece) => piece >= 10 && piece < 16)).toBe(true)
+    expect(first!.open.size).toBe(4)
+    second!.apply(ahead(0, 9))
+    expect(second!.open.size).toBe(0)
+    second!.apply({ type: 'aimed', who: 'reader', runs: [[9, 10]] })
+    expect(second!.pieces()).toEqual([9])
+    for (const request of [...first!.open.values()].slice(0, 2)) first!.receive(request)
+    expect(first!.open.size).toBe(2)
+    second!.receive([...second!.open.values()][0]!)
+    expect(link).toMatchObject({ awaited: 0, ahead: 4 })
+    for (const race of races) race.download.close()
+    expect(link).toMatchObject({ awaited: 0, ahead: 0 })
+  })
+})
+
+describe('who waits for a part', () => {
+  test('reads it step by step while that is a few pieces', () => {
+    const race = new Race({ whole: false, tuning: { stepPieces: 2, leastInFlight: 8 } })
+    race.join('ann', bits(1, 2, 3))
+    race.join('bob', bits(1, 2, 3))
+    race.apply({ type: 'aimed', who: 'reader', runs: [[1, 4]] })
+    const steps = () => [...race.open.values()].map((request) => race.download.isStep(request))
+    expect(steps()).toEqual([false, false, false])
+    race.receive([...race.open.values()][0]!)
+    expect(steps()).toEqual([true, true])
+  })
+})
+
+describe('a piece that two parents begin to send', () => {
+  test('comes from the first, unless that takes unusually long', () => {
+    const race = new Race({ whole: false, tuning: { leastInFlight: 8 } })
+    race.join('ann', everything)
+    race.apply({ type: 'aimed', who: 'reader', runs: [[5, 6]] })
+    race.join('bob', bits(5))
+    const [ann] = race.at('ann')
+    const [bob] = race.at('bob')
+    expect(race.any.has(ann!.id)).toBe(true)
+    race.apply({ type: 'chosen', request: bob!.id, piece: 5 })
+    race.apply({ type: 'chosen', request: ann!.id, piece: 5 })
+    expect(race.cancelled).toEqual([ann!])
+    race.now += 60_000
+    race.apply({ type: 'tick' })
+    const [late] = race.at('ann')
+    race.apply({ type: 'chosen', request: late!.id, piece: 5 })
+    expect([race.cancelled.length, late!.started]).toEqual([1, true])
   })
 })
 

@@ -10,8 +10,9 @@ import type { Random } from '../../clock.ts'
 import { Bitmap } from '../../piece/bitmap.ts'
 import { type Layout, pieceBytes } from '../../piece/layout.ts'
 import type { Run } from './aims.ts'
+import { Link } from './link.ts'
 import { Parent, type Request } from './parent.ts'
-import { type PieceView, pick } from './picker.ts'
+import { type PieceView, pick, rarestOf } from './picker.ts'
 import { type PieceFacts, Pieces } from './pieces.ts'
 import { type RequestFacts, Requests } from './requests.ts'
 import { inFlight, type Tuning } from './tuning.ts'
@@ -24,6 +25,8 @@ export type DownloadEvent =
   | { type: 'stated'; from: number; to: number }
   /** A limit of this node's own keeps the request back, or lets it go. */
   | { type: 'queued'; request: number; waits: boolean }
+  /** A request for just anything will bring that piece, which nobody has begun to send. */
+  | { type: 'bound'; request: number; piece: number }
   | { type: 'chosen'; request: number; piece: number }
   /** All bytes are here; verification and writing go on. */
   | { type: 'arrived'; request: number; piece: number }
@@ -72,7 +75,8 @@ export class Download {
   readonly #random: Random
   /** The parents once more: a list is gone through faster. */
   readonly #list: Parent[] = []
-  readonly #requests = new Requests()
+  readonly #requests: Requests
+  readonly #link: Link
   readonly #readers = new Map<number, number>()
   readonly #view: PieceView & { readers: readonly number[] }
   #feeding = false
@@ -88,9 +92,23 @@ export class Download {
   #usualMs = 1000
   #commands: DownloadCommand[] = []
 
-  /** @param whole all of the blob is wanted; else only what is aimed at */
-  constructor(layout: Layout, have: Bitmap, stated: Bitmap, tuning: Tuning, random: Random, now: number, whole = true) {
+  /**
+   * @param whole all of the blob is wanted; else only what is aimed at
+   * @param link that of all downloads of the node
+   */
+  constructor(
+    layout: Layout,
+    have: Bitmap,
+    stated: Bitmap,
+    tuning: Tuning,
+    random: Random,
+    now: number,
+    whole = true,
+    link = new Link(now),
+  ) {
     this.layout = layout
+    this.#link = link
+    this.#requests = new Requests(layout, link)
     this.#pieces = new Pieces(have, stated, whole)
     this.#tuning = tuning
     this.#fedAt = now
@@ -131,6 +149,13 @@ export class Download {
     return this.#pieces.inMemory > 0 && this.#pieces.writes
   }
 
+  /** Somebody waits for what it brings, and for little else: for the next when that is here, or for all of a small blob. */
+  isStep({ aimed = false }: Request): boolean {
+    const { whole, waited } = this.#pieces
+    const { stepPieces } = this.#tuning
+    return whole ? this.layout.count <= stepPieces : aimed && waited <= stepPieces
+  }
+
   apply(event: DownloadEvent, now: number): DownloadCommand[] {
     this.#commands = []
     if (this.#done) return this.#commands
@@ -153,8 +178,11 @@ export class Download {
       case 'queued':
         this.#queued(event.request, event.waits, now)
         break
+      case 'bound':
+        this.#willBring(event.request, event.piece)
+        break
       case 'chosen':
-        this.#chosen(event.request, event.piece)
+        this.#chosen(event.request, event.piece, now)
         break
       case 'arrived':
         this.#arrived(event.request, event.piece, now)
@@ -313,18 +341,36 @@ export class Download {
     else this.#requests.sent(request, now)
   }
 
-  #chosen(id: number, piece: number): void {
+  #willBring(id: number, piece: number): void {
+    const request = this.#requests.get(id)
+    if (!request || piece < 0 || piece >= this.layout.count) return
+    this.#requests.stop(request)
+    this.#bind(request, piece)
+    if (this.#pieces.have.has(piece) || this.#pieces.arrived(piece)) this.#cancel(request)
+  }
+
+  #chosen(id: number, piece: number, now: number): void {
     const request = this.#requests.get(id)
     if (!request || piece < 0 || piece >= this.layout.count) return
     this.#bind(request, piece)
     // It came from elsewhere while the request waited for its turn, or is coming.
     if (this.#pieces.have.has(piece) || this.#pieces.arrived(piece)) return this.#cancel(request)
+    if (this.#comesAlready(request, piece, now)) return this.#cancel(request)
     this.#requests.start(request)
     if (this.#pieces.asked[piece]! < 2) return
     // Who has begun to send it brings it; whoever still lets it wait need not.
     for (const other of [...this.#requests.values()]) {
       if (other.piece === piece && other !== request && !other.started) this.#cancel(other)
     }
+  }
+
+  /** Another parent has begun to send it, and takes no longer than is usual. */
+  #comesAlready(request: Request, piece: number, now: number): boolean {
+    if (this.#pieces.asked[piece]! < 2) return false
+    const patience = this.#patience(false, now)
+    for (const other of this.#requests.values())
+      if (other !== request && other.piece === piece && other.started && now - other.sentAt <= patience) return true
+    return false
   }
 
   #bind(request: Request, piece: number): void {
@@ -339,7 +385,9 @@ export class Download {
     this.#bind(request, piece)
     this.#forget(request)
     if (parent) {
-      parent.arrived(pieceBytes(this.layout, piece), now)
+      const bytes = pieceBytes(this.layout, piece)
+      parent.arrived(bytes, now)
+      this.#link.arrived(bytes, now)
       this.#adapt(parent, now)
     }
     this.#usualMs += (now - request.sentAt - this.#usualMs) / 8
@@ -458,7 +506,7 @@ export class Download {
   #fillOne(parent: Parent, now: number): boolean {
     if (!this.#hasRoom(parent, now) || this.#holdsBack(now)) return false
     const { whole, lacking, free, awaited, due, rare, arrivals } = this.#pieces
-    const piece = free.count > 0 ? pick(this.#view, parent.have, this.#random) : undefined
+    const piece = free.count > 0 ? this.#pick(parent, now) : undefined
     // Who reads the source may send what it has not even told us about yet; and whoever has all of it while there are
     // pieces that nobody else here has knows best which of them it has sent to nobody. All others are told what to send:
     // while a request for just anything waits for its turn, what it will bring comes from elsewhere too.
@@ -470,6 +518,7 @@ export class Download {
       // It is on its way without a name, and would come twice.
       if (!whole) return false
     }
+    if (!whole && !this.#hasRoomAhead(now)) return false
     if (parent.feeding || (piece !== undefined && rare > 0 && parent.have.complete)) {
       // More requests for just anything than there are pieces to be had would bring pieces twice.
       const missing = lacking.count - arrivals
@@ -477,6 +526,27 @@ export class Download {
       return most > 0 && this.#sendAny(parent, now)
     }
     return piece === undefined ? false : this.#send(parent, piece, now)
+  }
+
+  /** Of a part what is not waited for comes in about the order in which it was asked for: it will be waited for in that. */
+  #pick(parent: Parent, now: number): number | undefined {
+    const { whole, awaited, free, availability } = this.#pieces
+    const best = pick(this.#view, parent.have, this.#random)
+    if (whole || best === undefined || awaited.has(best) || !this.#hasRoomAhead(now)) return best
+    return rarestOf(this.#soon(), (piece) => free.has(piece) && parent.have.has(piece), availability)
+  }
+
+  /** What is wanted next of a part, and not asked for yet. */
+  #soon(): number[] {
+    const { free } = this.#pieces
+    const soon: number[] = []
+    for (const piece of this.#pieces.aimed())
+      if (free.has(piece) && soon.push(piece) === this.#tuning.aheadWindow) break
+    return soon
+  }
+
+  #hasRoomAhead(now: number): boolean {
+    return this.#link.hasRoomAhead(this.layout.pieceLength, this.#tuning.aheadMs, now)
   }
 
   /** A piece that is waited for and that the parent holds, unless its requests for just any such piece will bring it. */
@@ -495,7 +565,9 @@ export class Download {
   }
 
   #send(parent: Parent, piece: number, now: number): boolean {
-    const request = this.#requests.send(parent, now)
+    const { whole } = this.#pieces
+    const what = this.#pieces.waitedFor(piece) ? { aimed: true } : { ahead: !whole }
+    const request = this.#requests.send(parent, now, what)
     this.#bind(request, piece)
     this.#commands.push({ do: 'request', request })
     return true
@@ -513,10 +585,17 @@ export class Download {
     // While this waits for its turn, what others hold too may come from them, and would then come twice.
     const most = parent.feeding && !aimed ? Number.POSITIVE_INFINITY : 1
     const unwanted = this.#pieces.unwanted(most, aimed)
-    const request = this.#requests.send(parent, now, aimed ? { unwanted, aimed } : { unwanted })
+    if (!this.#pieces.whole && !aimed) this.#onlySoon(unwanted)
+    const what = aimed ? { unwanted, aimed } : { unwanted, ahead: !this.#pieces.whole }
+    const request = this.#requests.send(parent, now, what)
     const from = aimed ? this.#pieces.firstDue() : this.#firstMissing()
     this.#commands.push({ do: 'request', request, any: { unwanted, from } })
     return true
+  }
+
+  #onlySoon(unwanted: Bitmap): void {
+    const soon = new Set(this.#soon())
+    for (const piece of this.#pieces.lacking.indexes()) if (!soon.has(piece)) unwanted.set(piece)
   }
 
   /** Where the reader that is furthest behind goes on. */
@@ -548,11 +627,8 @@ export class Download {
    * is asked by all who heard it, and who told of it later by nobody.
    */
   #late(parent: Parent, now: number): number | undefined {
-    const { hedgeFactor, hedgeLeastMs, idleHedgeFactor, idleHedgeLeastMs, mostHedges } = this.#tuning
-    const idle = this.#requests.started === 0
-    const patience = idle
-      ? Math.max(idleHedgeLeastMs, idleHedgeFactor * this.#usualMs)
-      : Math.max(hedgeLeastMs, hedgeFactor * this.#usualMs)
+    const { mostHedges } = this.#tuning
+    const patience = this.#patience(this.#requests.started === 0, now)
     // While the first is not late, none is.
     const first = this.#requests.oldest
     if (!first || now - first.sentAt <= patience) return undefined
@@ -570,5 +646,21 @@ export class Download {
       }
     }
     return hedges < 2 * mostHedges ? oldest?.piece : undefined
+  }
+
+  /**
+   * A request that takes longer is late; `idle`: nothing comes. Where the link of this node is what all of them wait for, a
+   * second request would only make that longer.
+   */
+  #patience(idle: boolean, now: number): number {
+    const { hedgeFactor, hedgeLeastMs, idleHedgeFactor, idleHedgeLeastMs, mostPatience } = this.#tuning
+    if (idle) return Math.max(idleHedgeLeastMs, idleHedgeFactor * this.#usualMs)
+    const usual = Math.max(hedgeLeastMs, hedgeFactor * this.#usualMs)
+    return Math.min(mostPatience * usual, Math.max(usual, this.#link.expectedMs(now)))
+  }
+
+  /** What is under way is of no use any more. */
+  close(): void {
+    for (const request of [...this.#requests.values()]) this.#requests.end(request, this.parents.get(request.parent))
   }
 }

@@ -17,6 +17,8 @@ export interface Request {
   readonly unwanted?: Bitmap
   /** It is for what somebody waits for, and nothing else. */
   readonly aimed?: boolean
+  /** Of a part, and nobody waits for it yet. */
+  readonly ahead?: boolean
 }
 
 export class Parent {

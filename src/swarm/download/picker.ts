@@ -83,3 +83,15 @@ function rarest(
   }
   return rare
 }
+
+/** The rarest of these that may be picked, the first of equals. */
+export function rarestOf(
+  pieces: readonly number[],
+  may: (piece: number) => boolean,
+  availability: ArrayLike<number>,
+): number | undefined {
+  let best: number | undefined
+  for (const piece of pieces)
+    if (may(piece) && (best === undefined || availability[piece]! < availability[best]!)) best = piece
+  return best
+}

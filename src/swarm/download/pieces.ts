@@ -44,6 +44,7 @@ export class Pieces {
   readonly #writing: Uint8Array
   /** Those of them that are looked at: they lie on the disk. */
   readonly #looked: Bitmap
+  readonly #waited: Bitmap
   readonly #aims: Aims
   #whole: boolean
   #feed = { from: 0, to: 0 }
@@ -68,6 +69,7 @@ export class Pieces {
     this.#stated = stated.copy()
     this.#writing = new Uint8Array(length)
     this.#looked = new Bitmap(length)
+    this.#waited = new Bitmap(length)
     this.#aims = new Aims(length)
     this.#whole = whole
     this.#refreshAll()
@@ -97,10 +99,19 @@ export class Pieces {
   get writes(): boolean {
     return this.#writing.some((times, piece) => times > 0 && this.#stated.has(piece) && !this.#looked.has(piece))
   }
+  /** Lacking pieces that somebody waits for who reads a part. */
+  get waited(): number {
+    return this.#waited.count
+  }
   /** Some parent holds a piece that is lacking. */
   get hopeful(): boolean {
     for (const piece of this.#lacking.indexes()) if (this.#availability[piece]! > 0) return true
     return false
+  }
+
+  /** Somebody waits for it who reads a part. */
+  waitedFor(piece: number): boolean {
+    return this.#aims.waitedFor(piece)
   }
 
   /** Some request is for it. */
@@ -259,9 +270,12 @@ export class Pieces {
     const lacking = !this.#have.has(piece) && (this.#whole || this.#aims.has(piece))
     if (lacking) this.#lacking.set(piece)
     else this.#lacking.clear(piece)
+    const waited = lacking && this.#aims.waitedFor(piece)
+    if (waited) this.#waited.set(piece)
+    else this.#waited.clear(piece)
     const open = this.#isOpen(piece)
     const free = open && this.#stated.has(piece)
-    const due = open && this.#aims.waitedFor(piece)
+    const due = open && waited
     if (due) this.#due.set(piece)
     else this.#due.clear(piece)
     if (due && free) this.#awaited.set(piece)

@@ -1,5 +1,7 @@
 import { expect, test } from 'bun:test'
 import { Bitmap } from '../../piece/bitmap.ts'
+import { layoutOf } from '../../piece/layout.ts'
+import { Link } from './link.ts'
 import { Parent } from './parent.ts'
 import { Requests } from './requests.ts'
 
@@ -8,7 +10,7 @@ const counts = ({ size, open, openAimed, started }: Requests) => ({ size, open, 
 const ids = (requests: Requests) => [...requests.values()].map(({ id }) => id)
 
 test('what a request is counts once, whatever is said of it how often, until it is over', () => {
-  const requests = new Requests()
+  const requests = new Requests(layoutOf(100), new Link(0))
   const ann = parentOf('ann')
   const plain = requests.send(ann, 0)
   const aimed = requests.send(ann, 1, { unwanted: new Bitmap(4), aimed: true })
@@ -23,7 +25,7 @@ test('what a request is counts once, whatever is said of it how often, until it 
 })
 
 test('requests are gone through in the order in which they were sent, and are their parents’ as well', () => {
-  const requests = new Requests()
+  const requests = new Requests(layoutOf(100), new Link(0))
   const [ann, bob] = [parentOf('ann'), parentOf('bob')]
   const [first, second, third] = [ann, bob, ann].map((parent) => requests.send(parent, 5))
   expect([...requests.values()]).toEqual([first!, second!, third!])
@@ -36,7 +38,7 @@ test('requests are gone through in the order in which they were sent, and are th
 })
 
 test('what a limit keeps back was not sent, and is sent when that lets it go: after those that did not wait', () => {
-  const requests = new Requests()
+  const requests = new Requests(layoutOf(100), new Link(0))
   const ann = parentOf('ann')
   const [first, second, third] = [1, 2, 3].map((now) => requests.send(ann, now))
   for (const request of [first!, first!, second!]) requests.queue(request)

@@ -1,4 +1,6 @@
 /** The requests of a download that are not over, in the order in which they were sent, and how many of them are what. Pure. */
+import { type Layout, pieceBytes } from '../../piece/layout.ts'
+import type { Link } from './link.ts'
 import type { Parent, Request } from './parent.ts'
 
 /** As those who make none see them. */
@@ -11,6 +13,13 @@ export class Requests {
   #openAimed = 0
   #started = 0
   #queued = 0
+  readonly #layout: Layout
+  readonly #link: Link
+
+  constructor(layout: Layout, link: Link) {
+    this.#layout = layout
+    this.#link = link
+  }
 
   get size(): number {
     return this.#all.size
@@ -48,11 +57,12 @@ export class Requests {
   }
 
   /** One more at that parent, for just anything until it is bound. */
-  send(parent: Parent, now: number, any: Pick<Request, 'unwanted' | 'aimed'> = {}): Request {
-    const request: Request = { id: this.#nextId++, parent: parent.id, sentAt: now, ...any }
+  send(parent: Parent, now: number, what: Pick<Request, 'unwanted' | 'aimed' | 'ahead'> = {}): Request {
+    const request: Request = { id: this.#nextId++, parent: parent.id, sentAt: now, ...what }
     this.#all.set(request.id, request)
     parent.requests.set(request.id, request)
     this.#opens(request, 1)
+    this.#counts(request, 1)
     return request
   }
 
@@ -66,8 +76,19 @@ export class Requests {
 
   /** Its piece is being sent. */
   start(request: Request): void {
-    if (!request.started) this.#started++
+    if (!request.started) {
+      this.#started++
+      this.#link.begins(this.#bytes(request))
+    }
     request.started = true
+  }
+
+  /** Nobody sends it any more: it is asked for elsewhere. */
+  stop(request: Request): void {
+    if (!request.started) return
+    this.#started--
+    this.#link.ends(this.#bytes(request))
+    request.started = false
   }
 
   /** A limit of this node's own keeps it back. */
@@ -90,9 +111,22 @@ export class Requests {
   end(request: Request, parent: Parent | undefined): void {
     this.#all.delete(request.id)
     parent?.requests.delete(request.id)
-    if (request.started) this.#started--
+    if (request.started) {
+      this.#started--
+      this.#link.ends(this.#bytes(request))
+    }
+    this.#counts(request, -1)
     if (request.queued) this.#queued--
     if (request.piece === undefined) this.#opens(request, -1)
+  }
+
+  #counts({ aimed, ahead }: Request, by: 1 | -1): void {
+    if (aimed) this.#link.awaited += by
+    else if (ahead) this.#link.ahead += by
+  }
+
+  #bytes({ piece }: Request): number {
+    return piece === undefined ? 0 : pieceBytes(this.#layout, piece)
   }
 
   #opens({ aimed }: Request, by: 1 | -1): void {

@@ -21,9 +21,17 @@ export interface Tuning {
   readonly urgentPieces: number
   /** Bytes ahead of a reader inside which rarest goes first; what lies beyond waits. */
   readonly windowBytes: number
+  /** Who waits for no more pieces of a part than these reads step by step; and a blob of no more is a step. */
+  readonly stepPieces: number
+  /** Of a part: how many ms worth of what comes are in flight of what nobody waits for yet. */
+  readonly aheadMs: number
+  /** Pieces of it from which the rarest is chosen. */
+  readonly aheadWindow: number
   /** A piece in flight for longer than this many times the usual is asked for a second time. */
   readonly hedgeFactor: number
   readonly hedgeLeastMs: number
+  /** So many times longer at most it is waited for where the link of this node is busy. */
+  readonly mostPatience: number
   /** The same while nothing comes at all, for what waits for its turn. */
   readonly idleHedgeFactor: number
   readonly idleHedgeLeastMs: number
@@ -49,8 +57,12 @@ export const defaultTuning: Tuning = {
   mostParents: 24,
   urgentPieces: 2,
   windowBytes: 128 * MiB,
+  stepPieces: 8,
+  aheadMs: 100,
+  aheadWindow: 8,
   hedgeFactor: 3,
   hedgeLeastMs: 250,
+  mostPatience: 3,
   idleHedgeFactor: 1,
   idleHedgeLeastMs: 50,
   mostHedges: 4,

@@ -7,14 +7,15 @@ import type { NodeId } from '../../cluster/node-info.ts'
 import type { Failure } from '../../failure.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Blob, BlobStore } from '../../store/blob-store.ts'
-import type { PieceOnDisk, Session, WantedPieces } from '../../wire/wire.ts'
+import type { PieceOnDisk, PieceOnItsWay, Session, WantedPieces } from '../../wire/wire.ts'
+import { Relays } from '../relays.ts'
 import { Audiences, type AudiencesOptions } from './audiences.ts'
 import { nextBatch, usualBatchMs } from './batch.ts'
 import { type Upload, Uploader, type UploaderOptions } from './uploader.ts'
 import { defaultUploadTuning } from './uploads.ts'
 
 export interface SeederOptions
-  extends Omit<UploaderOptions, 'tuning'>,
+  extends Omit<UploaderOptions, 'tuning' | 'relays'>,
     Partial<Pick<UploaderOptions, 'tuning'>>,
     Pick<AudiencesOptions, 'owners' | 'part'> {
   readonly store: BlobStore
@@ -24,6 +25,8 @@ export interface SeederOptions
 
 export class Seeder {
   readonly uploadSlots: number
+  /** What is on its way here may be passed on before it is whole. */
+  readonly relays = new Relays()
   readonly #audiences: Audiences
   readonly #uploader: Uploader
   readonly #clock: Clock
@@ -36,7 +39,7 @@ export class Seeder {
     const { store, clock } = options
     this.uploadSlots = tuning.mostSlots
     this.#audiences = new Audiences(options)
-    this.#uploader = new Uploader({ ...options, tuning })
+    this.#uploader = new Uploader({ ...options, tuning, relays: this.relays })
     this.#clock = clock
     this.#batchMs = batchMs
     store.onGone((blob) => this.gone(blob.digest))
@@ -110,6 +113,16 @@ export class Seeder {
     const offer = this.#uploader.offer(digest, wanted, peer, signal)
     if (this.#uploader.waiting > 0) this.#soon()
     return offer
+  }
+
+  /** See `Inbound.passOn`. */
+  passOn(
+    digest: Digest,
+    wanted: WantedPieces,
+    peer: NodeId | undefined,
+    signal: AbortSignal,
+  ): Promise<PieceOnItsWay | undefined> {
+    return this.#uploader.passOn(digest, wanted, peer, signal)
   }
 
   /** Sends what is under way, for `ms` at most, and nothing new: who waits or asks is told to go elsewhere. */

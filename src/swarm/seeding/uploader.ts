@@ -4,8 +4,10 @@
  * for every way in which a grant can end is here, so that none leaves its slot taken.
  */
 import { type Clock, pause } from '../../clock.ts'
-import type { NodeId } from '../../cluster/node-info.ts'
+import type { NodeCard, NodeId } from '../../cluster/node-info.ts'
+import { siteOf } from '../../cluster/zone.ts'
 import { Failure } from '../../failure.ts'
+import { lru } from '../../lru.ts'
 import { Meter } from '../../meter.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { Bitmap } from '../../piece/bitmap.ts'
@@ -14,7 +16,8 @@ import type { Bucket } from '../../rate.ts'
 import type { Blob, BlobStore } from '../../store/blob-store.ts'
 import { Deadlines } from '../../wire/deadlines.ts'
 import { wireRules } from '../../wire/rules.ts'
-import type { PieceOnDisk, WantedPieces } from '../../wire/wire.ts'
+import { Elsewhere, type PieceOnDisk, type PieceOnItsWay, type WantedPieces } from '../../wire/wire.ts'
+import type { Arriving, Relays } from '../relays.ts'
 import { type Ask, type Grant, type Held, UploadQueue, type UploadTuning } from './uploads.ts'
 
 /** What is or was just being sent to one node of one blob. Times are the clock's, in ms. */
@@ -30,7 +33,11 @@ export interface Upload {
 const uploadOverMs = 5000
 /** Who waits longer for a turn is told to try elsewhere, in ms. */
 export const patienceMs = 3000
+/** Who is told to ask here may be first: what is on its way to this node as well has begun by then, in ms. */
+const comingMs = 1000
 const drainLookMs = 50
+/** More than may wait here, and be in a chain. */
+const mostCards = 4096
 /** A child that does not say that a piece arrived is taken to have it so long after the kernel took the bytes, in ms. */
 const silentMs = 2000
 /** A blob that a child asked for and waits for is wanted for so long after it has asked, in ms. */
@@ -44,6 +51,8 @@ export interface UploaderOptions {
   readonly feeding: (digest: Digest) => boolean
   /** The limit on what is sent. It is asked before a piece is granted, so that what waits for it holds no slot. */
   readonly limit?: Bucket | undefined
+  /** Pieces on their way to this node, for who takes them before they are whole. */
+  readonly relays: Relays
   /** Counts what was sent. */
   readonly sent?: Meter | undefined
 }
@@ -55,7 +64,10 @@ export class Uploader {
   readonly #limit: Bucket | undefined
   readonly #sent: Meter | undefined
   readonly #queue: UploadQueue
-  readonly #turns = new Map<number, (grant: Grant | undefined) => void>()
+  readonly #turns = new Map<number, (turn: Grant | Elsewhere | undefined) => void>()
+  readonly #relays: Relays
+  /** Children that may be told to ask each other, and so where others ask them. */
+  readonly #cards = lru<NodeId, NodeCard>(mostCards)
   /** By child, blob and piece: what is under way, until the child says it has it. A child may ask twice; the first is first. */
   readonly #underWay = new Map<string, Grant[]>()
   readonly #uploads = new Map<string, Upload>()
@@ -68,11 +80,12 @@ export class Uploader {
   /** Set while the limit keeps everybody waiting. */
   #limited = false
 
-  constructor({ store, clock, tuning, feeding, limit, sent }: UploaderOptions) {
+  constructor({ store, clock, tuning, feeding, limit, relays, sent }: UploaderOptions) {
     this.#store = store
     this.#clock = clock
     this.#feeding = feeding
     this.#limit = limit
+    this.#relays = relays
     this.#sent = sent
     this.#late = new Deadlines(clock, wireRules.pieceDeadline)
     this.#queue = new UploadQueue(tuning, (digest) => this.#held(digest as Digest))
@@ -80,7 +93,7 @@ export class Uploader {
 
   /** Pieces under way, and children waiting for one. */
   get count(): number {
-    return this.#queue.sending + this.#queue.waiting
+    return this.#queue.sending + this.#queue.waiting + this.#relays.running
   }
 
   /** Children in line for their turn. */
@@ -149,6 +162,55 @@ export class Uploader {
     }
   }
 
+  /** See `Inbound.passOn`. */
+  async passOn(
+    digest: Digest,
+    wanted: WantedPieces,
+    peer: NodeId | undefined,
+    signal: AbortSignal,
+  ): Promise<PieceOnItsWay | undefined> {
+    const [piece, ...others] = 'pieces' in wanted ? wanted.pieces : []
+    const blob = this.#store.find(digest)
+    if (this.#draining || !blob || piece === undefined || others.length > 0) return undefined
+    if (piece >= blob.layout.count || blob.have.has(piece)) return undefined
+    const child = { peer: peer ?? '', digest, ...this.#known(wanted.follow) }
+    const to = wanted.follow && this.#queue.before(child, piece, this.#clock.now())
+    const card = to && this.#cards.get(to)
+    if (card) throw new Elsewhere(piece, card)
+    const passing = this.#queue.passOn(child, piece, this.#clock.now())
+    const arriving = await this.#coming(digest, piece, signal)
+    const now = this.#clock.now()
+    // Others may have come first. What is not here whole cannot wait in line.
+    const may = !this.#draining && !this.#relays.full && (this.#limit?.wait(now) ?? 0) <= 0
+    if (!arriving || arriving.over || !may) {
+      passing.end(false)
+      this.#serve()
+      return undefined
+    }
+    passing.begin()
+    const length = pieceBytes(blob.layout, piece)
+    this.#limit?.take(length, now)
+    if (!wanted.background) this.#wantedAt.set(digest, now)
+    this.#note(digest, peer, length)
+    const { body, over } = this.#relays.relay(arriving)
+    void over.then((whole) => {
+      passing.end(whole)
+      if (whole) this.#sent?.add(length, this.#clock.now())
+      this.#serve()
+    })
+    return { piece, length, body, over }
+  }
+
+  async #coming(digest: Digest, piece: number, signal: AbortSignal): Promise<Arriving | undefined> {
+    const late = new AbortController()
+    const inTime = this.#clock.after(comingMs, () => late.abort())
+    try {
+      return await this.#relays.coming(digest, piece, AbortSignal.any([signal, late.signal]))
+    } finally {
+      inTime()
+    }
+  }
+
   /** There is a piece more to hand out. */
   news(): void {
     this.#serve()
@@ -166,6 +228,7 @@ export class Uploader {
 
   /** A child wants nothing more of that blob, or of any: what is under way to it has no link to wait for. */
   left(child: NodeId, digest?: Digest): void {
+    this.#queue.left(child, digest)
     for (const grant of [...this.#underWay.values()].flat()) {
       const { ask } = grant
       if (ask.peer === child && (digest === undefined || ask.digest === digest)) this.#broken(grant)
@@ -181,6 +244,14 @@ export class Uploader {
   /** To be called every so often: who has waited too long is told to try elsewhere. */
   tick(): void {
     for (const ask of this.#queue.expire(this.#clock.now() - patienceMs)) this.#turns.get(ask.id)?.(undefined)
+    // Some wait for nothing but time to pass.
+    this.#serve()
+  }
+
+  #known(card: NodeCard | undefined): Pick<Ask, 'follow' | 'site'> {
+    if (!card) return {}
+    this.#cards.set(card.id, card)
+    return { follow: true, site: siteOf(card.zone) }
   }
 
   /** Sends what is under way, for `ms` at most, and nothing new: who waits or asks is told to go elsewhere. */
@@ -188,7 +259,8 @@ export class Uploader {
     this.#draining = true
     for (const ask of this.#queue.expire(Number.POSITIVE_INFINITY)) this.#turns.get(ask.id)?.(undefined)
     const end = this.#clock.now() + ms
-    while (this.#queue.sending > 0 && this.#clock.now() < end) await pause(this.#clock, drainLookMs)
+    while (this.#queue.sending + this.#relays.running > 0 && this.#clock.now() < end)
+      await pause(this.#clock, drainLookMs)
   }
 
   close(): void {
@@ -207,6 +279,7 @@ export class Uploader {
       digest,
       wanted: 'pieces' in wanted ? wanted : { unwanted: new Bitmap(count, wanted.unwanted), from: wanted.from },
       background: wanted.background ?? false,
+      ...this.#known(wanted.follow),
       at: this.#clock.now(),
     }
     if (!wanted.background) this.#wantedAt.set(digest, ask.at)
@@ -220,10 +293,11 @@ export class Uploader {
       if (this.#queue.withdraw(ask.id)) this.#turns.get(ask.id)?.(undefined)
     }
     signal.addEventListener('abort', abort, { once: true })
-    this.#turns.set(ask.id, (grant) => {
+    this.#turns.set(ask.id, (turn) => {
       this.#turns.delete(ask.id)
       signal.removeEventListener('abort', abort)
-      if (grant) resolve(grant)
+      if (turn instanceof Elsewhere) reject(turn)
+      else if (turn) resolve(turn)
       else
         reject(
           new Failure(
@@ -237,6 +311,14 @@ export class Uploader {
   }
 
   #serve(): void {
+    this.#hand()
+    for (const { ask, piece, to } of this.#queue.referrals(this.#clock.now())) {
+      const card = this.#cards.get(to)
+      this.#turns.get(ask.id)?.(card && new Elsewhere(piece, card))
+    }
+  }
+
+  #hand(): void {
     if (!this.#limit) {
       for (const grant of this.#queue.grants(this.#clock.now())) this.#grant(grant)
       return

@@ -30,6 +30,15 @@ class Line {
     this.queue.ask({ id: ++this.#id, peer, digest, wanted: { pieces }, background, at: this.now })
     return this.#id
   }
+  /** Asks for what somebody waits for there, and may come from others. */
+  step(peer: string, ...pieces: number[]): number {
+    const id = ++this.#id
+    this.queue.ask({ id, peer, digest: blob, wanted: { pieces }, follow: true, at: this.now })
+    return id
+  }
+  referrals(): string[] {
+    return this.queue.referrals(this.now).map(({ ask, piece, to }) => `${ask.peer} ${piece} from ${to}`)
+  }
   /** Whose ask has no place when that child asks. */
   turnedAway(peer: string, piece: number): string | undefined {
     return this.queue.ask({ id: ++this.#id, peer, digest: blob, wanted: { pieces: [piece] }, at: this.now })?.peer
@@ -465,4 +474,103 @@ test('who gets nothing new of the blob whose turn it is gets it of another that 
   for (const peer of ['ann', 'bob', 'cat']) for (const digest of blobs) line.askFor(digest, peer, [0])
   const granted = line.granted().map(({ ask }) => `${ask.peer} ${ask.digest}`)
   expect(granted).toEqual(['ann one', 'bob two', 'cat three'])
+})
+
+describe('children that wait for the same piece, and may get it from each other', () => {
+  test('are told to ask the one before them, and the piece is sent once', () => {
+    const line = new Line()
+    line.step('ann', 3)
+    line.step('bob', 3)
+    expect(line.grants()).toEqual(['ann 3'])
+    expect(line.referrals()).toEqual(['bob 3 from ann'])
+    line.step('cat', 5, 3)
+    expect(line.grants()).toEqual(['cat 5'])
+    line.step('dan', 3)
+    expect([line.grants(), line.referrals()]).toEqual([[], ['dan 3 from bob']])
+    expect([line.queue.waiting, line.queue.sending]).toEqual([0, 2])
+  })
+
+  test('are told so of any piece that they want, too', () => {
+    const line = new Line()
+    line.step('ann', 3)
+    line.grants()
+    const unwanted = Bitmap.full(layout.count)
+    for (const piece of [3, 4]) unwanted.clear(piece)
+    const ask = { peer: 'bob', digest: blob, follow: true, at: 0 }
+    line.queue.ask({ ...ask, id: 100, wanted: { unwanted, from: 0 } })
+    expect([line.grants(), line.referrals()]).toEqual([['bob 4'], []])
+    line.queue.ask({ ...ask, id: 101, peer: 'cat', wanted: { unwanted, from: 0 } })
+    expect([line.grants(), line.referrals()]).toEqual([[], ['cat 3 from ann']])
+  })
+
+  test('are sent it where they do not say so, or have asked before, or who got it is gone', () => {
+    const line = new Line()
+    const first = line.step('ann', 3)
+    expect(line.grants()).toEqual(['ann 3'])
+    line.ask('bob', 3)
+    expect([line.grants(), line.referrals()]).toEqual([['bob 3'], []])
+    line.queue.delivered(first, 5)
+    line.step('ann', 3)
+    expect([line.grants(), line.referrals()]).toEqual([['ann 3'], []])
+    line.queue.left('ann', blob)
+    line.step('cat', 3)
+    expect([line.grants(), line.referrals()]).toEqual([['cat 3'], []])
+  })
+
+  test('are sent few pieces at once, so that each comes sooner', () => {
+    const line = new Line()
+    const [first] = [0, 1, 2, 3].map((piece) => line.step(`child ${piece}`, piece))
+    expect(line.grants()).toEqual(['child 0 0', 'child 1 1'])
+    line.ask('bob', 7)
+    expect(line.grants()).toEqual(['bob 7'])
+    line.queue.delivered(first!, 5)
+    // Nobody was sent it yet, and that was so all the time.
+    expect(line.grants()).toEqual(['child 2 2'])
+  })
+
+  test('get what is on its way here while it comes, one from the other', () => {
+    const line = new Line()
+    const ann = { peer: 'ann', digest: blob }
+    const passing = [5, 6].map((piece) => line.queue.passOn(ann, piece, 0))
+    const early = line.step('dan', 1)
+    // Nothing of them is sent yet.
+    expect(line.grants()).toEqual(['dan 1'])
+    line.queue.delivered(early, 1)
+    for (const each of passing) each.begin()
+    line.step('bob', 5)
+    line.step('cat', 7)
+    expect([line.grants(), line.referrals()]).toEqual([[], ['bob 5 from ann']])
+    for (const each of passing) each.end(true)
+    expect(line.grants()).toEqual(['cat 7'])
+    // What did not get there is sent from here.
+    line.queue.passOn(ann, 4, 0).end(false)
+    line.step('eve', 4)
+    expect([line.grants(), line.referrals()]).toEqual([['eve 4'], []])
+  })
+
+  test('are sent it by whom they asked first where they come back, and so are those behind', () => {
+    const line = new Line()
+    line.step('ann', 3)
+    line.grants()
+    line.step('bob', 3)
+    expect(line.referrals()).toEqual(['bob 3 from ann'])
+    line.ask('bob', 3)
+    line.step('cat', 3)
+    expect([line.grants(), line.referrals()]).toEqual([['bob 3', 'cat 3'], []])
+  })
+
+  test('are told so of others at their site alone', () => {
+    const line = new Line()
+    const ask = { digest: blob, wanted: { pieces: [3] }, follow: true, at: 0 }
+    line.queue.ask({ ...ask, id: 101, peer: 'ann', site: 'eu/one' })
+    line.queue.ask({ ...ask, id: 102, peer: 'bob', site: 'eu/two' })
+    line.queue.ask({ ...ask, id: 103, peer: 'cat', site: 'eu/two' })
+    expect([line.grants(), line.referrals()]).toEqual([['ann 3', 'bob 3'], ['cat 3 from bob']])
+    line.queue.left('bob', blob)
+    line.queue.forget(blob)
+    line.queue.ask({ ...ask, id: 104, peer: 'dan', site: 'eu/one' })
+    expect([line.grants(), line.referrals()]).toEqual([[], []])
+    line.queue.delivered(101, 1)
+    expect(line.grants()).toEqual(['dan 3'])
+  })
 })

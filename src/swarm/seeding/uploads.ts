@@ -16,6 +16,7 @@ import { Meter } from '../../meter.ts'
 import type { Bitmap } from '../../piece/bitmap.ts'
 import { type Layout, pieceBytes } from '../../piece/layout.ts'
 import { shareOf, shares } from '../../rate.ts'
+import { Chains } from './chains.ts'
 import { Paces } from './paces.ts'
 
 /** What a child would take: one of some pieces, best first; or any but those it has or gets elsewhere, best from `from` on. */
@@ -28,8 +29,15 @@ export interface Ask {
   readonly wanted: Wanted
   /** Nobody waits for it, the child says. */
   readonly background?: boolean
+  /** It may come from another child that is being sent it. */
+  readonly follow?: boolean
+  /** Where the child is: it is not told to ask others at other sites. */
+  readonly site?: string | undefined
   readonly at: number
 }
+
+/** A child that may be told to ask another. */
+export type Following = Pick<Ask, 'peer' | 'digest' | 'site'>
 
 export interface Held {
   readonly layout: Layout
@@ -41,6 +49,13 @@ export interface Held {
 export interface Grant<A extends Ask = Ask> {
   readonly ask: A
   readonly piece: number
+}
+
+/** Who asks is to ask that child, which is being sent the piece. */
+export interface Referral<A extends Ask = Ask> {
+  readonly ask: A
+  readonly piece: number
+  readonly to: string
 }
 
 export interface UploadTuning {
@@ -60,6 +75,8 @@ interface Sending {
   readonly since: number
   /** What a slow child is sent does not count as sent: the others cannot wait until it passes that on. */
   readonly counts: boolean
+  /** Somebody waits for it who reads step by step. */
+  readonly step: boolean
 }
 
 /**
@@ -75,6 +92,13 @@ const headroom = 1.25
 const slowWaitMs = 2000
 /** A child that asks for just anything again so long after it was sent a piece may want it once more. */
 const alikeMs = 5000
+/**
+ * Who reads step by step waits for the whole piece before it asks for the next: two at once take as long as one after the
+ * other, and the first of them comes later. More than so many are under way only where it takes more to fill the link.
+ */
+const leastSteps = 2
+/** What nobody waits for takes no more of the link than that, for so long after somebody asked for what is waited for, in ms. */
+const waitedMs = 1000
 /** The shortest delivery is measured anew every so often, for paths change. */
 const measureEveryMs = 10_000
 
@@ -84,6 +108,9 @@ export class UploadQueue<A extends Ask = Ask> {
   readonly #sent = new Map<string, Uint16Array>()
   readonly #sending = new Map<number, Sending>()
   readonly #paces = new Paces()
+  readonly #chains = new Chains()
+  /** Of those in line, who may be told to ask another. */
+  readonly #followers = new Map<number, A>()
   readonly #waiting = new FairLine<A>(shares)
   readonly #asks = new Map<number, A>()
   /** Those of them who may want a piece that nobody was sent yet. */
@@ -99,6 +126,14 @@ export class UploadQueue<A extends Ask = Ask> {
   #taken = 0
   #slow = 0
   #now = 0
+  /** What is under way to who reads step by step, and passed on to them. */
+  #steps = 0
+  /** How many of these there may be, since {@link #look}. */
+  #stepSlots = leastSteps
+  /** Pieces that are passed on while they come. */
+  #passing = 0
+  /** When somebody last asked for what somebody waits for. */
+  #waitedAt = Number.NEGATIVE_INFINITY
   /** Shortest time from grant to delivery, and the rate of deliveries: their product is what the link holds. */
   #leastMs = Number.POSITIVE_INFINITY
   #leastSince = Number.NEGATIVE_INFINITY
@@ -120,12 +155,15 @@ export class UploadQueue<A extends Ask = Ask> {
 
   /** Pieces that may be under way at once. */
   slots(now: number): number {
-    const { mostSlots } = this.#tuning
-    const leastSlots = this.#leastSlots()
-    if (!this.#delivered || this.#sending.size === 0 || this.#leastMs === Number.POSITIVE_INFINITY) return leastSlots
+    return Math.max(this.#leastSlots(), this.#full(now))
+  }
+
+  /** Pieces that fill the link, as far as that is known. */
+  #full(now: number): number {
+    if (!this.#delivered || this.#sending.size === 0 || this.#leastMs === Number.POSITIVE_INFINITY) return 0
     const usual = this.#sendingBytes / this.#sending.size
     const full = (headroom * this.#delivered.perMs(now) * this.#leastMs) / Math.max(1, usual)
-    return Math.max(leastSlots, Math.min(mostSlots, Math.ceil(full)))
+    return Math.min(this.#tuning.mostSlots, Math.ceil(full))
   }
 
   #leastSlots(): number {
@@ -148,7 +186,13 @@ export class UploadQueue<A extends Ask = Ask> {
     if (out) this.withdraw(out.id)
     this.#waiting.add(ask, [shareOf(ask.background ?? false), ask.peer, ask.digest])
     this.#asks.set(ask.id, ask)
-    if (!ask.background) this.#news.set(ask.id, ask)
+    if (ask.follow) this.#followers.set(ask.id, ask)
+    else if ('pieces' in ask.wanted)
+      for (const piece of ask.wanted.pieces) this.#chains.again(ask.peer, ask.digest, piece)
+    if (!ask.background) {
+      this.#news.set(ask.id, ask)
+      this.#waitedAt = ask.at
+    }
     this.#crowds.set(crowdOf(ask), (this.#crowds.get(crowdOf(ask)) ?? 0) + 1)
     const alike = this.#alike.get(flowOf(ask))
     if (alike) alike.waiting++
@@ -193,16 +237,71 @@ export class UploadQueue<A extends Ask = Ask> {
       this.#alike.get(flowOf(grant.ask))?.sent.set(grant.piece, now)
       const { layout } = this.#held(grant.ask.digest)!
       const bytes = pieceBytes(layout, grant.piece)
-      const { id, peer, digest } = grant.ask
+      const { id, peer, digest, follow } = grant.ask
       const counts = !this.#paces.slow(peer)
       if (counts) {
         this.#count(digest, layout.count, grant.piece, 1)
         this.#taken++
+        if (follow) this.#chains.begin(peer, lineOf(grant.ask), grant.piece, now)
       } else this.#slow++
       this.#sendingBytes += bytes
-      this.#sending.set(id, { peer, bytes, since: now, counts })
+      const step = follow ?? false
+      if (step) this.#steps++
+      this.#sending.set(id, { peer, bytes, since: now, counts, step })
     }
     return granted
+  }
+
+  /** Who of those in line is told to ask another, who passes on what it is sent. To be called after {@link grants}. */
+  referrals(now: number): Referral<A>[] {
+    const referred: Referral<A>[] = []
+    for (const ask of this.#followers.values()) {
+      const referral = this.#referral(ask, now)
+      if (!referral) continue
+      referred.push(referral)
+      this.#chains.add(ask.peer, lineOf(ask), referral.piece, !this.#paces.slow(ask.peer), now)
+      this.withdraw(ask.id)
+    }
+    return referred
+  }
+
+  /** Who passes that piece on to that child; undefined when it is to be sent from here. */
+  before(child: Following, piece: number, now: number): string | undefined {
+    return this.#chains.before(child.peer, lineOf(child), piece, now)
+  }
+
+  /**
+   * It is passed on to that child while it comes, and whoever asks later asks there. `begin` when something of it is sent,
+   * `end` in any case, with whether it was all of it.
+   */
+  passOn(child: Following, piece: number, now: number): { begin(): void; end(whole: boolean): void } {
+    if (!this.#paces.slow(child.peer)) this.#chains.begin(child.peer, lineOf(child), piece, now)
+    this.#waitedAt = now
+    let begun = 0
+    return {
+      begin: () => {
+        begun = 1
+        this.#steps++
+        this.#passing++
+      },
+      end: (whole) => {
+        this.#steps -= begun
+        this.#passing -= begun
+        if (!whole) this.#chains.broken(child.peer, lineOf(child), piece)
+      },
+    }
+  }
+
+  #referral(ask: A, now: number): Referral<A> | undefined {
+    const { wanted, peer } = ask
+    const line = lineOf(ask)
+    const have = this.#held(ask.digest)?.have
+    for (const piece of 'pieces' in wanted ? wanted.pieces : this.#chains.pieces(line)) {
+      if (!have?.has(piece) || ('unwanted' in wanted && wanted.unwanted.has(piece))) continue
+      const to = this.#chains.before(peer, line, piece, now)
+      if (to !== undefined) return { ask, piece, to }
+    }
+    return undefined
   }
 
   /** Length of a piece that is under way. */
@@ -224,24 +323,36 @@ export class UploadQueue<A extends Ask = Ask> {
   /** The sending broke off: it does not count as sent. */
   broken(grant: Grant<A>): void {
     this.#alike.get(flowOf(grant.ask))?.sent.delete(grant.piece)
-    if (this.#over(grant.ask.id)?.counts) this.#count(grant.ask.digest, 0, grant.piece, -1)
+    const { id, peer, digest } = grant.ask
+    this.#chains.broken(peer, lineOf(grant.ask), grant.piece)
+    if (this.#over(id)?.counts) this.#count(digest, 0, grant.piece, -1)
+  }
+
+  /** The child is gone, or wants nothing more of that blob. */
+  left(peer: string, digest?: string): void {
+    this.#chains.left(peer, digest)
   }
 
   forget(digest: string): void {
     this.#sent.delete(digest)
+    this.#chains.forget(digest)
   }
 
   /** What is under way to slow children leaves most of the link to others, and takes no slots from them. */
   #look(now: number): void {
     this.#now = now
+    this.#stepSlots = Math.max(leastSteps, this.#full(now))
     this.#slow = 0
     for (const { peer, bytes, since } of this.#sending.values())
       if (this.#paces.slow(peer, bytes, now - since)) this.#slow++
     this.#taken = this.#sending.size - this.#slow
   }
 
-  /** It is slow, and must not be in the way of others. */
-  #waits({ peer, at }: A): boolean {
+  /** It is slow and must not be in the way of others, or others who read step by step are first, or nobody waits for it. */
+  #waits({ peer, follow, background, at }: A): boolean {
+    if (follow && this.#steps >= this.#stepSlots) return true
+    if (background && this.#now - this.#waitedAt < waitedMs && this.#sending.size + this.#passing >= this.#stepSlots)
+      return true
     if (!this.#paces.slow(peer)) return false
     const { leastSlots } = this.#tuning
     return this.#slow >= leastSlots || (2 * this.#taken >= leastSlots && this.#now - at < slowWaitMs)
@@ -250,6 +361,7 @@ export class UploadQueue<A extends Ask = Ask> {
   #forget(ask: A): void {
     this.#asks.delete(ask.id)
     this.#news.delete(ask.id)
+    this.#followers.delete(ask.id)
     const crowd = crowdOf(ask)
     const left = (this.#crowds.get(crowd) ?? 1) - 1
     if (left > 0) this.#crowds.set(crowd, left)
@@ -310,6 +422,7 @@ export class UploadQueue<A extends Ask = Ask> {
     const sending = this.#sending.get(id)
     if (!sending) return undefined
     this.#sending.delete(id)
+    if (sending.step) this.#steps--
     this.#sendingBytes -= sending.bytes
     return sending
   }
@@ -318,7 +431,7 @@ export class UploadQueue<A extends Ask = Ask> {
   #unsent(may: (ask: A) => boolean): Grant<A> | undefined {
     return this.#take((ask) => {
       if (!this.#news.has(ask.id) || !may(ask)) return undefined
-      if (this.#paces.slow(ask.peer)) return undefined
+      if (this.#waits(ask) || this.#paces.slow(ask.peer)) return undefined
       const piece = this.#choose(ask)
       if (piece !== undefined && !this.#sent.get(ask.digest)?.[piece]) return piece
       // What is named has been sent, and that stays so; of just anything there may be news.
@@ -350,7 +463,14 @@ export class UploadQueue<A extends Ask = Ask> {
     const held = this.#held(ask.digest)
     if (!held || this.#waits(ask)) return undefined
     const sent = this.#sent.get(ask.digest)
-    if ('pieces' in ask.wanted) return leastSent(held.have, sent, ask.wanted.pieces)
+    /** Another child passes it on. */
+    const comes = (piece: number) => ask.follow && this.#chains.before(ask.peer, lineOf(ask), piece, this.#now)
+    if ('pieces' in ask.wanted)
+      return leastSent(
+        held.have,
+        sent,
+        ask.wanted.pieces.filter((piece) => !comes(piece)),
+      )
     const { unwanted, from } = ask.wanted
     const { count } = held.layout
     const alike = this.#alike.get(flowOf(ask))?.sent
@@ -368,7 +488,7 @@ export class UploadQueue<A extends Ask = Ask> {
         // It asked for just anything more than once, and this is what it was sent for another of these.
         if (alike && this.#now - (alike.get(piece) ?? Number.NEGATIVE_INFINITY) < alikeMs) continue
         const times = sent?.[piece] ?? 0
-        if (times < least) {
+        if (times < least && !comes(piece)) {
           least = times
           best = piece
         }
@@ -388,6 +508,11 @@ export class UploadQueue<A extends Ask = Ask> {
     }
     sent[piece] = Math.max(0, Math.min(0xffff, sent[piece]! + by))
   }
+}
+
+/** Children at one site pass it on to each other, and to nobody at another. */
+function lineOf({ digest, site }: Following): string {
+  return site === undefined ? digest : `${digest} ${site}`
 }
 
 function flowOf({ peer, digest }: Ask): string {

@@ -41,7 +41,8 @@ test('an answer is the same however its bytes are cut', () => {
       const at = [0, ...unordered.sort((a, b) => a - b), answer.length]
       const wholes = at.slice(1).map((end, i) => end > at[i]! && reader.feed(answer.subarray(at[i], end)))
       expect(wholes.filter(Boolean)).toHaveLength(1)
-      expect(seen.head).toEqual({ status: 200, length: 5000, piece: 7, pieceLength: 5000 })
+      const unsaid = { chunked: false, elsewhere: undefined }
+      expect(seen.head).toEqual({ status: 200, length: 5000, piece: 7, pieceLength: 5000, ...unsaid })
       expect(seen.into).toEqual(body)
       expect(reader.keep).toBe(true)
     }),
@@ -62,6 +63,33 @@ test('what is read is copied, so that the connection may use its memory again', 
     chunk.fill(0)
   }
   expect(seen.into).toEqual(body)
+})
+
+test('a body in chunks fills the room that was made for it, and how much of it is there is told', () => {
+  const chunked = Buffer.concat([
+    text('HTTP/1.1 200 OK\r\nx-shoal-piece: 7\r\nx-shoal-length: 5000\r\nTransfer-Encoding: chunked\r\n\r\n'),
+    ...[text('7d0\r\n'), body.subarray(0, 2000), text('\r\n')],
+    ...[text('bb8\r\n'), body.subarray(2000), text('\r\n0\r\n\r\n')],
+  ])
+  const into = new Uint8Array(5000)
+  const told: number[] = []
+  const reader = new AnswerReader(
+    ({ chunked, length }) => (chunked && length === undefined ? into : undefined),
+    (upTo) => told.push(upTo),
+  )
+  const end = chunked.indexOf('bb8')
+  expect([reader.feed(chunked.subarray(0, end)), reader.feed(chunked.subarray(end))]).toEqual([false, true])
+  expect([into, told]).toEqual([body, [2000, 5000]])
+  expect(reader.keep).toBe(true)
+})
+
+test.each([
+  ['less', '2\r\nok\r\n0\r\n\r\n'],
+  ['more', '5\r\nokay!\r\n0\r\n\r\n'],
+])('a body in chunks with %s than the room made for it is refused', (_, chunks) => {
+  const reader = new AnswerReader(() => new Uint8Array(4))
+  const answered = text(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunks}`)
+  expect(failureOf(() => reader.feed(answered))).toStartWith('unavailable: the answer has')
 })
 
 test('the body of a refusal is read past, and the connection is kept', () => {
@@ -98,6 +126,7 @@ describe('refused is', () => {
     ['a length that is no number', 'HTTP/1.1 200 OK\r\ncontent-length: 0x10\r\n\r\n'],
     ['a length that is negative', 'HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n'],
     ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok'],
+    ['a node that is none', 'HTTP/1.1 503 Busy\r\nx-shoal-elsewhere: nobody\r\n\r\n'],
     ['a piece that is no number', 'HTTP/1.1 200 OK\r\nx-shoal-piece: 1e3\r\n\r\n'],
     ['more than was announced', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokay'],
   ])('%s', (_, bytes) => {

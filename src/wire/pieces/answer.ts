@@ -3,8 +3,11 @@
  * HTTP/1.1 (RFC 9112) as a peer port speaks, and strictly: what is odd is refused, not guessed at. Whoever sends it is not
  * trusted, so nothing is kept but a head of bounded length and the bytes of the body that somebody asked for. Pure.
  */
+import type { NodeCard } from '../../cluster/node-info.ts'
 import { Failure } from '../../failure.ts'
+import { cardIn } from '../card.ts'
 import { headers } from '../rules.ts'
+import { ChunkReader } from './chunks.ts'
 
 /** A peer port's heads have 200 bytes. */
 export const headBytes = 4096
@@ -18,13 +21,20 @@ export interface AnswerHead {
   /** What the head says of the piece; undefined where it does not. */
   readonly piece: number | undefined
   readonly pieceLength: number | undefined
+  /** The body comes in chunks: its length is said nowhere in the head. */
+  readonly chunked: boolean
+  /** Who has it instead, where the head says so. */
+  readonly elsewhere: NodeCard | undefined
 }
 
 const endOfHead = Buffer.from('\r\n\r\n')
 const statusLine = /^HTTP\/1\.1 (\d{3})(?: |$)/
 const headerLine = /^([!#$%&'*+.^_`|~\dA-Za-z-]+):[ \t]*(.*)$/
 const wholeNumber = /^\d{1,10}$/
-const known = new Set<string>(['content-length', 'transfer-encoding', 'connection', headers.piece, headers.length])
+const known = new Set<string>([
+  ...['content-length', 'transfer-encoding', 'connection'],
+  ...[headers.piece, headers.length, headers.elsewhere, headers.url, headers.zone],
+])
 
 export class AnswerReader {
   readonly #bodyFor: (head: AnswerHead) => Uint8Array | undefined
@@ -37,13 +47,18 @@ export class AnswerReader {
   #at = 0
   #length = 0
   #keep = false
+  /** Set when the body comes in chunks. */
+  #chunks: ChunkReader | undefined
+  readonly #came: (upTo: number) => void
 
   /**
-   * @param bodyFor called with the head; returns room for exactly its `length` bytes, or undefined to read past them.
-   * What it throws is thrown by {@link feed}.
+   * @param bodyFor called with the head; returns room for exactly its `length` bytes, or undefined to read past them; of a
+   * body in chunks the room says how many there have to be. What it throws is thrown by {@link feed}.
+   * @param came told how many bytes of the body are in that room, as they come
    */
-  constructor(bodyFor: (head: AnswerHead) => Uint8Array | undefined) {
+  constructor(bodyFor: (head: AnswerHead) => Uint8Array | undefined, came: (upTo: number) => void = () => {}) {
     this.#bodyFor = bodyFor
+    this.#came = came
   }
 
   /** Something of the answer has come. */
@@ -63,10 +78,18 @@ export class AnswerReader {
     this.#began = true
     const rest = this.#headDone ? chunk : this.#feedHead(chunk)
     if (rest === undefined) return false
-    if (rest.length > this.#length - this.#at) throw odd('more than it announced')
-    this.#body?.set(rest, this.#at)
-    this.#at += rest.length
-    return this.#at === this.#length
+    if (!this.#chunks) this.#take(rest)
+    else if (this.#chunks.feed(rest, (part) => this.#take(part)) && this.#at < this.#length) {
+      throw odd(`${this.#at} of ${this.#length} bytes of a piece`)
+    }
+    if (this.#body && rest.length > 0) this.#came(this.#at)
+    return this.#chunks?.over ?? this.#at === this.#length
+  }
+
+  #take(bytes: Uint8Array): void {
+    if (bytes.length > this.#length - this.#at) throw odd('more than it announced')
+    this.#body?.set(bytes, this.#at)
+    this.#at += bytes.length
   }
 
   /** The part of the body that came with the end of the head; undefined while that is still to come. */
@@ -84,7 +107,10 @@ export class AnswerReader {
     const { keep, ...said } = parseHead(head.toString('latin1', 0, end))
     this.#body = this.#bodyFor(said)
     this.#length = said.length ?? 0
-    const bounded = said.length !== undefined && (this.#body !== undefined || said.length <= refusalBytes)
+    if (said.chunked && this.#body) this.#chunks = new ChunkReader()
+    if (this.#chunks) this.#length = this.#body!.length
+    const short = said.length !== undefined && (this.#body !== undefined || said.length <= refusalBytes)
+    const bounded = short || this.#chunks !== undefined
     this.#keep = keep && bounded
     // The rest of a refusal that is long, or of unknown length, goes down with the connection.
     if (!bounded) this.#length = 0
@@ -120,10 +146,20 @@ export function parseHead(text: string): AnswerHead & { readonly keep: boolean }
     status,
     // A body in chunks says its length nowhere; with both headers, neither is to be believed (RFC 9112, 6.1).
     length: chunked ? undefined : length,
+    chunked: chunked && length === undefined && said.get('transfer-encoding')?.toLowerCase() === 'chunked',
+    elsewhere: elsewhereIn(said),
     piece: number(headers.piece),
     pieceLength: number(headers.length),
     keep: !said.has('connection') || said.get('connection')?.toLowerCase() === 'keep-alive',
   }
+}
+
+function elsewhereIn(said: ReadonlyMap<string, string>): NodeCard | undefined {
+  const id = said.get(headers.elsewhere)
+  if (id === undefined) return undefined
+  const card = cardIn(id, (name) => said.get(name))
+  if (!card) throw odd('a node that is none')
+  return card
 }
 
 function view(bytes: Uint8Array): Buffer {

@@ -12,7 +12,7 @@ import { digestOf } from '../../oci/digest.ts'
 import { Gate } from '../../rate.ts'
 import { plain } from '../encryption.ts'
 import { wireRules } from '../rules.ts'
-import type { PieceAnswer, WantedPieces } from '../wire.ts'
+import { Elsewhere, type PieceAnswer, type WantedPieces } from '../wire.ts'
 import { headBytes } from './answer.ts'
 import { PieceClient, type PieceClientOptions } from './client.ts'
 
@@ -94,6 +94,46 @@ test('a request names the blob, the pieces and who asks', async () => {
   expect(requests).toEqual([
     `GET /shoal/v1/blobs/${digest}/pieces/3,1 HTTP/1.1\r\nhost: 127.0.0.1:${parent.port}\r\n` +
       'x-shoal-node: me\r\nx-shoal-background: 1\r\n\r\n',
+  ])
+})
+
+test('a request says that its piece may come from others, or before it is whole', async () => {
+  reply = send(`${head(4)}abcd`)
+  const follow = { id: 'me', url: 'http://10.0.0.7:4881', zone: 'eu/one' }
+  await fetchPiece({ pieces: [1], follow, coming: true })
+  const said = ['x-shoal-follow: 1', 'x-shoal-url: http://10.0.0.7:4881', 'x-shoal-zone: eu%2Fone', 'x-shoal-coming: 1']
+  expect(requests[0]).toContain(`\r\n${said.join('\r\n')}\r\n`)
+})
+
+test('who is to be asked instead is told, and the connection is used again', async () => {
+  const { id } = await Identity.temporary()
+  reply = send(
+    `HTTP/1.1 503 Busy\r\nx-shoal-piece: 1\r\nx-shoal-elsewhere: ${id}\r\nx-shoal-url: http://10.0.0.7:4881\r\ncontent-length: 0\r\n\r\n`,
+  )
+  const failure = await fetchPiece().catch((error) => error)
+  expect(failure).toBeInstanceOf(Elsewhere)
+  expect(failure).toMatchObject({ piece: 1, node: { id, url: 'http://10.0.0.7:4881' }, code: 'too-many' })
+  reply = send(`${head(2)}ok`)
+  await fetchPiece()
+  expect(connections).toBe(1)
+})
+
+test('a piece that comes in chunks is told of as it comes', async () => {
+  const told: [bytes: string, upTo: number][] = []
+  reply = (socket) => {
+    const length = 'transfer-encoding: chunked\r\nx-shoal-piece: 1\r\nx-shoal-length: 4\r\n'
+    socket.write(`HTTP/1.1 200 OK\r\n${length}\r\n2\r\nab\r\n`)
+  }
+  const came = (bytes: Uint8Array, upTo: number) => {
+    told.push([Buffer.from(bytes.subarray(0, upTo)).toString(), upTo])
+    if (upTo === 2) for (const socket of open) socket.write('2\r\ncd\r\n0\r\n\r\n')
+  }
+  const node = { id: 'p', url: `http://127.0.0.1:${parent.port}` }
+  const answer = await client.fetch(node, digest, { pieces: [1], bytes: 4 }, never, () => {}, undefined, came)
+  expect(Buffer.from(answer.bytes).toString()).toBe('abcd')
+  expect(told).toEqual([
+    ['ab', 2],
+    ['abcd', 4],
   ])
 })
 
@@ -232,6 +272,11 @@ test.each([
   ['an endless head', `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(headBytes)}`, 'unavailable'],
   ['nonsense', 'nonsense\r\n\r\n', 'unavailable'],
   ['a redirect', 'HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n', 'unavailable'],
+  [
+    'a piece in chunks, and less of it than it has',
+    `${head(4).replace('content-length: 4', 'transfer-encoding: chunked')}2\r\nab\r\n0\r\n\r\n`,
+    'unavailable',
+  ],
   ['that it is busy', 'HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n', 'too-many'],
   ['that it has none', 'HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n', 'no-blob'],
 ])('a parent that sends %s is refused', async (_, text, code) => {

@@ -12,9 +12,10 @@ import type { Meter } from '../../meter.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Gate } from '../../rate.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import { cardHeaders } from '../card.ts'
 import type { Encryption } from '../encryption.ts'
 import { headers, wireRules } from '../rules.ts'
-import type { PieceAnswer, WantedPieces } from '../wire.ts'
+import { Elsewhere, type PieceAnswer, type WantedPieces } from '../wire.ts'
 import { type AnswerHead, AnswerReader } from './answer.ts'
 import { type PieceBuffer, PieceBuffers } from './buffers.ts'
 import { PieceLines } from './lines.ts'
@@ -52,6 +53,7 @@ export class PieceClient {
     signal: AbortSignal,
     chosen: (piece: number) => void,
     queued: (waits: boolean) => void = () => {},
+    came: (bytes: Uint8Array, upTo: number) => void = () => {},
   ): Promise<PieceAnswer> {
     const { gate, received, metrics, clock } = this.#options
     const { bytes = usualPiece, background = false } = wanted
@@ -65,11 +67,12 @@ export class PieceClient {
     if (waits) queued(false)
     let unused = bytes
     try {
-      const answer = await this.#fetch(node, digest, wanted, signal, (piece) => {
+      const told = (piece: number) => {
         // What is given up from now on may be here in part, and has used the link.
         unused = 0
         chosen(piece)
-      })
+      }
+      const answer = await this.#fetch(node, digest, wanted, signal, told, came)
       unused = bytes - answer.bytes.length
       received?.add(answer.bytes.length, clock.now())
       metrics?.peerReceivedBytes.inc(answer.bytes.length)
@@ -90,17 +93,19 @@ export class PieceClient {
     wanted: WantedPieces,
     signal: AbortSignal,
     chosen: (piece: number) => void,
+    came: (bytes: Uint8Array, upTo: number) => void,
   ): Promise<PieceAnswer> {
     let got: { piece: number; buffer: PieceBuffer } | undefined
     let refused: Failure | undefined
-    const reader = new AnswerReader((head) => {
+    const bodyFor = (head: AnswerHead) => {
       refused = refusal(head, node)
       if (refused) return undefined
       const { piece, length } = pieceOf(head, wanted, node)
       chosen(piece)
       got = { piece, buffer: this.#buffers.take(length) }
       return got.buffer.bytes
-    })
+    }
+    const reader = new AnswerReader(bodyFor, (upTo) => got && came(got.buffer.bytes, upTo))
     const trust = this.#options.encryption.trust(node)
     try {
       const tls = trust && (await trust)
@@ -128,7 +133,11 @@ function requestFor(node: NodeCard, digest: Digest, wanted: WantedPieces, more: 
 
 /** Named pieces stand in the path; a bitmap of unwanted ones in a header, where its length does no harm. */
 function questionOf(wanted: WantedPieces): { list: string; head: Record<string, string> } {
-  const mark = wanted.background ? { [headers.background]: '1' } : {}
+  const mark = {
+    ...(wanted.background && { [headers.background]: '1' }),
+    ...(wanted.follow && { [headers.follow]: '1', ...cardHeaders(wanted.follow) }),
+    ...(wanted.coming && { [headers.coming]: '1' }),
+  }
   if ('pieces' in wanted) return { list: wanted.pieces.slice(0, wireRules.candidates).join(','), head: mark }
   const { unwanted, from } = wanted
   return { list: 'any', head: { ...mark, [headers.unwanted]: unwanted.toBase64(), [headers.from]: String(from) } }
@@ -136,7 +145,9 @@ function questionOf(wanted: WantedPieces): { list: string; head: Record<string, 
 
 /** @throws {Failure} when the head is not that of a piece that was asked for, or announces more than it can have */
 function pieceOf(head: AnswerHead, wanted: WantedPieces, node: NodeCard): { piece: number; length: number } {
-  const { piece, pieceLength: length, length: body } = head
+  const { piece, pieceLength: length, length: said, chunked } = head
+  // What is passed on as it comes says what it has with each chunk, and is held to the piece's length.
+  const body = chunked ? length : said
   const asked = piece !== undefined && (!('pieces' in wanted) || wanted.pieces.includes(piece))
   if (!asked || length === undefined || length > (wanted.bytes ?? wireRules.pieceBytes)) {
     throw new Failure('corrupt', `node ${node.id} answered with something that is not a piece it was asked for`)
@@ -147,8 +158,9 @@ function pieceOf(head: AnswerHead, wanted: WantedPieces, node: NodeCard): { piec
 }
 
 /** Why there is no piece, if there is none. The body says more, but only the status matters here. */
-function refusal({ status }: AnswerHead, node: NodeCard): Failure | undefined {
+function refusal({ status, piece, elsewhere }: AnswerHead, node: NodeCard): Failure | undefined {
   if (status === 200) return undefined
+  if (status === 503 && piece !== undefined && elsewhere !== undefined) return new Elsewhere(piece, elsewhere)
   if (status === 503) return new Failure('too-many', `node ${node.id} is busy`)
   if (status === 404) return new Failure('no-blob', `node ${node.id} does not hold the piece`)
   return new Failure('unavailable', `node ${node.id} answered ${status} instead of a piece`)
