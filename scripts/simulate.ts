@@ -1,9 +1,11 @@
 /** A swarm of many nodes in virtual time: how near each comes to what its link allows, and what the source sends. */
 import { Command, InvalidArgumentError } from 'commander'
+import { type Layout, layoutOf } from '../src/piece/layout.ts'
 import { bitsPerSecond } from '../test/lab/host.ts'
 import { memoryOf } from '../test/load/process.ts'
 import { type Account, arrivals, departures } from '../test/simulation/account.ts'
-import { type Scenario, simulate } from '../test/simulation/simulation.ts'
+import type { PartsRead, Scenario } from '../test/simulation/scenario.ts'
+import { simulate } from '../test/simulation/simulation.ts'
 import { limitMs, summaryOf } from '../test/simulation/summary.ts'
 
 interface Options {
@@ -12,6 +14,10 @@ interface Options {
   readonly blobs: number
   readonly piece?: number
   readonly batch: number
+  readonly read?: number
+  readonly atOnce: number
+  readonly think: number
+  readonly stocked: boolean
   readonly links: boolean
   readonly account: boolean
   readonly size: number
@@ -48,7 +54,7 @@ function rate(text: string): number {
 }
 
 function scenarioOf(options: Options, seed: number): Scenario {
-  const { nodes, seeds, blobs, size, piece, batch, latency, spread, kill, liars } = options
+  const { nodes, seeds, blobs, size, piece, batch, latency, spread, kill, liars, stocked } = options
   const blobBytes = size * 1e6
   const limit = limitMs(blobs * blobBytes, options.rate)
   // The last ones lie, the ones before them die, at even distances over the shortest time the download can take.
@@ -69,8 +75,21 @@ function scenarioOf(options: Options, seed: number): Scenario {
     latencyMs: latency,
     start: (_, random) => random() * spread,
     kill: dying,
+    stocked,
     ...(options.account ? { looks } : {}),
     liars: new Set(Array.from({ length: liars }, (_, i) => seeds + nodes - 1 - i)),
+  }
+}
+
+/** The pieces are scattered over the blob, the same for all nodes. */
+function partsOf({ read = 0, atOnce, think }: Options, { count }: Layout): PartsRead {
+  const most = Math.max(1, count - 1)
+  // No multiple of the step is one of the count: each is another piece until all of them are read.
+  const step = [211, 223, 227, 229].find((prime) => most % prime !== 0)!
+  return {
+    pieces: Array.from({ length: Math.min(read, most) }, (_, i) => (i * step + 7) % most),
+    atOnce,
+    thinkMs: think,
   }
 }
 
@@ -79,8 +98,34 @@ const looks = 500
 
 const mebibytes = (bytes: number) => (bytes / 2 ** 20).toFixed(0)
 
+/** How many times as long as one alone the slowest of them takes. */
+function reportParts(scenario: Scenario, parts: PartsRead): boolean {
+  const read = (what: Scenario) => {
+    const outcome = simulate({ ...what, parts })
+    const { unfinished } = summaryOf(what, outcome)
+    return { ...outcome, unfinished, slowest: Math.max(...outcome.finished.map((ms) => ms ?? 0)) }
+  }
+  const [one, all] = [read({ ...scenario, nodes: 1, kill: [] }), read(scenario)]
+  const { count } = layoutIn(scenario)
+  console.log(
+    [
+      `seed ${scenario.seed}: ${parts.pieces.length} pieces; one alone ${(one.slowest / 1000).toFixed(2)} s`,
+      `the slowest of ${scenario.nodes} ${(all.slowest / one.slowest).toFixed(2)} times that`,
+      `seeds sent each ${((all.seedCopies * count) / parts.pieces.length).toFixed(2)} times`,
+      `pieces thrown away ${all.wasted} of ${all.deliveries}`,
+      ...(all.unfinished > 0 ? [`${all.unfinished} NODES NEVER FINISHED`] : []),
+    ].join('; '),
+  )
+  return all.unfinished === 0
+}
+
+function layoutIn({ blobBytes: size, pieceLength }: Scenario): Layout {
+  return pieceLength ? { size, pieceLength, count: Math.ceil(size / pieceLength) } : layoutOf(size)
+}
+
 function report(options: Options, seed: number): boolean {
   const scenario = scenarioOf(options, seed)
+  if (options.read !== undefined) return reportParts(scenario, partsOf(options, layoutIn(scenario)))
   const started = performance.now()
   const outcome = simulate(scenario)
   const wall = (performance.now() - started) / 1000
@@ -124,6 +169,10 @@ const program = new Command('scripts/simulate')
   .option('--size <megabytes>', 'size of a blob', whole(1, 100_000), 64)
   .option('--piece <KiB>', 'another piece length than that of the size', whole(1, 65_536))
   .option('--batch <ms>', 'shortest time between two batches of news', whole(1, 10_000), 100)
+  .option('--read <n>', 'only so many pieces of each blob are read, the same by all nodes', whole(1, 10_000))
+  .option('--at-once <n>', 'of these, waited for at a time', whole(1, 10_000), 1)
+  .option('--think <ms>', 'of these, from one to the next, give or take a fifth', fraction, 0)
+  .option('--stocked', 'seeds have all of it beforehand', false)
   .option('--links', 'print how much of all uplinks was in use', false)
   .option('--account', 'print what links did, and how many messages went', false)
   .option('--rate <rate>', 'of each link each way, as tc(8) writes it', rate, 12.5e6)
@@ -139,6 +188,7 @@ const program = new Command('scripts/simulate')
 
 const options = program.opts<Options>()
 if (options.kill + options.liars >= options.nodes) program.error('somebody has to be left: fewer --kill or --liars')
+if (options.stocked && options.seeds === 0) program.error('without --seeds nobody can be --stocked')
 let finished = true
 for (let i = 0; i < options.runs; i++) finished = report(options, options.seed + i) && finished
 process.exit(finished ? 0 : 1)

@@ -4,19 +4,53 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { Bitmap } from '../../src/piece/bitmap.ts'
 import { type Layout, layoutOf } from '../../src/piece/layout.ts'
 import { Download } from '../../src/swarm/download/download.ts'
+import { Link } from '../../src/swarm/download/link.ts'
 import type { Tuning } from '../../src/swarm/download/tuning.ts'
 import { type Ask, type Grant, type Held, UploadQueue, type UploadTuning } from '../../src/swarm/seeding/uploads.ts'
 
-/** A request on its way, waiting, or being answered. */
-export interface SimAsk extends Ask {
-  at: number
+/** A request, and who is asked: the parent, or who was named instead. */
+export interface Asked extends Pick<Ask, 'wanted' | 'background' | 'follow'> {
   readonly child: Copy
+  /** Who is asked, and who was at first. */
   readonly parent: Copy
+  readonly first: Copy
   /** The child's number for it. */
   readonly request: number
+  /** What it brings, once that is known. */
+  piece: number | undefined
+  /** It takes the piece also while that comes. */
+  readonly coming: boolean
+  /** How many have been asked, this one included. */
+  readonly hops: number
+}
+
+/** A request on its way, waiting, or being answered. */
+export interface SimAsk extends Ask, Asked {
+  at: number
   /** Where the simulation keeps it. */
   readonly slot: number
   cancelled: boolean
+  /** It is refused, or told to ask elsewhere, of which the child will hear. */
+  told: boolean
+  /** It is on the link, or was. */
+  sent: boolean
+  /** When enough of it is here to be passed on, and when all of it; once it has begun. */
+  comes: { readonly begins: number; readonly whole: number } | undefined
+  /** Those to whom it is passed on. */
+  readonly passes: SimAsk[]
+  /** Set when it is what another request of that node brings that comes. */
+  relay: Relay | undefined
+}
+
+/** How a piece is passed on. */
+export interface Relay {
+  /** When who passes it on has all of it; once that has begun. */
+  whole: number
+  /** To be called when something of it is sent. */
+  readonly begin: () => void
+  /** To be called when it is over, with whether that was all of it. */
+  over: ((whole: boolean) => void) | undefined
+  source: SimAsk | undefined
 }
 
 export class Copy implements Held {
@@ -25,6 +59,8 @@ export class Copy implements Held {
   readonly download: Download
   readonly subscribers = new Set<Copy>()
   readonly open = new Map<number, SimAsk>()
+  /** By piece: who waits until that begins to come, to be passed it on. */
+  readonly followers = new Map<number, Set<SimAsk>>()
   /** Pieces that came since the last news, and news on its way. */
   fresh: number[] = []
   /** When it last told its news. */
@@ -40,6 +76,9 @@ export class Copy implements Held {
   sourceFree = 0
   readonly lastOf = new Set<number>()
   finishedAt: number | undefined
+  /** Of parts: what the reader waits for, and how many it has read. */
+  waitsFor: readonly number[] = []
+  read = 0
   /** First piece that is missing to whoever reads it. */
   reader = 0
 
@@ -50,13 +89,15 @@ export class Copy implements Held {
     blob: { readonly blobBytes: number; readonly pieceLength?: number; readonly parts?: object },
     tuning: Tuning,
     random: Random,
+    stocked: boolean,
   ) {
     const { blobBytes: size, pieceLength, parts } = blob
     this.layout = pieceLength ? { size, pieceLength, count: Math.ceil(size / pieceLength) } : layoutOf(size)
-    this.have = new Bitmap(this.layout.count)
+    this.have = stocked ? Bitmap.full(this.layout.count) : new Bitmap(this.layout.count)
+    if (stocked) this.finishedAt = 0
     // Digests travel with the news of pieces, so what is known to be held can always be verified.
     const stated = Bitmap.full(this.layout.count)
-    this.download = new Download(this.layout, this.have, stated, tuning, random, 0, parts === undefined)
+    this.download = new Download(this.layout, this.have, stated, tuning, random, 0, parts === undefined, host.link)
   }
 
   get feeding(): boolean {
@@ -69,11 +110,16 @@ export class Host {
   readonly uploads: UploadQueue<SimAsk>
   readonly copies: Copy[] = []
   readonly banned = new Set<string>()
+  readonly link = new Link(0)
   /** Whose turn it is, and who still waits for the link. */
   readonly line: Grant<SimAsk>[] = []
   /** When what was put on the link has left it, and when what is coming has come. */
   upFree = 0
   downFree = 0
+  /** Pieces that it passes on while they come. */
+  relays = 0
+  /** It will look again whose turn it is. */
+  looks = false
   alive = true
   startedAt = 0
   readonly #held = new Map<string, Copy>()

@@ -1,11 +1,13 @@
 /** Swarms in virtual time. Each test says its seed when it fails; the same seed makes the same run. */
 import { describe, expect, test } from 'bun:test'
 import { layoutOf } from '../../src/piece/layout.ts'
-import { type Outcome, type Scenario, simulate } from './simulation.ts'
+import type { Outcome, Scenario } from './scenario.ts'
+import { simulate } from './simulation.ts'
 import { type Summary, summaryOf } from './summary.ts'
 
 const blobBytes = 32 * 1024 * 1024
 const rate = 12.5e6
+const slowest = ({ finished }: Outcome) => Math.max(...finished.map((ms) => ms ?? Number.POSITIVE_INFINITY))
 
 function run(scenario: Partial<Scenario> & { seed: number; nodes: number }): Outcome & Summary {
   const whole: Scenario = { blobBytes, rate: () => rate, sourceRate: 10 * rate, latencyMs: 1, ...scenario }
@@ -75,7 +77,7 @@ test('forty layers at once: the lines are so short that few in them give up', ()
     blobBytes: 5e6,
     sourceRate: rate,
   })
-  expect(max).toBeLessThan(1.1)
+  expect(max).toBeLessThan(1.05)
   expect(requests / deliveries).toBeLessThan(1.6)
 })
 
@@ -139,11 +141,13 @@ describe('nodes that read the same scattered parts of a blob', () => {
       parts: { pieces, atOnce },
       limitMs: 60_000,
     })
-  const slowest = ({ finished }: Outcome) => Math.max(...finished.map((ms) => ms ?? Number.POSITIVE_INFINITY))
 
   test.each([
-    [16, 64, 1.7],
-    [16, 16, 1.9],
+    [16, 64, 1.6],
+    [16, 16, 1.65],
+    [16, 4, 1.65],
+    [16, 1, 1.1],
+    [64, 1, 1.8],
   ])(
     '%d of them, %d at a time: they have nothing else, the source sent it once, and they took less than %d times as long as one',
     (nodes, atOnce, most) => {
@@ -156,6 +160,63 @@ describe('nodes that read the same scattered parts of a blob', () => {
       })
     },
   )
+})
+
+describe('nodes that read the same, one piece after the other, from a seed that has all of it', () => {
+  const pieces = Array.from({ length: 38 }, (_, i) => (i * 211 + 7) % 399)
+  const pieceLength = 256 * 1024
+  const read = (scenario: Partial<Scenario> & Pick<Scenario, 'nodes' | 'seed'>) =>
+    simulate({
+      ...{ blobBytes: 400 * pieceLength, pieceLength, rate: () => rate, sourceRate: rate, latencyMs: 1 },
+      parts: { pieces, atOnce: 1, thinkMs: 30 },
+      stocked: true,
+      limitMs: 200_000,
+      ...scenario,
+    })
+
+  test.each([
+    [12, 100, 1.2],
+    [16, 100, 1.2],
+    [12, 5, 1.1],
+    [16, 5, 1.25],
+  ])('%d of them at %d Mbit/s take less than %d times as long as one', (nodes, megabits, most) => {
+    withSeeds(3, (seed) => {
+      const links = { seed, rate: () => megabits * 125_000 }
+      const all = read({ nodes, ...links })
+      expect(all.held).toBe(nodes * pieces.length)
+      expect(slowest(all) / slowest(read({ nodes: 1, ...links }))).toBeLessThan(most)
+    })
+  })
+
+  test('are sent each once by the seed, and the rest by each other', () => {
+    withSeeds(3, (seed) => {
+      const { seedCopies, deliveries, wasted } = read({ seed, nodes: 16 })
+      expect((seedCopies * 400) / pieces.length).toBeLessThan(1.05)
+      expect(deliveries - wasted).toBe(16 * pieces.length)
+    })
+  })
+
+  test('go on where one of them dies that passed pieces on, or lies', () => {
+    withSeeds(3, (seed) => {
+      const alone = slowest(read({ nodes: 1, seed }))
+      const dying = read({ seed, nodes: 12, kill: [3, 6, 9].map((node, i) => ({ node, at: 400 * (i + 1) })) })
+      expect(dying.finished.filter((ms) => ms === undefined)).toHaveLength(3)
+      expect(Math.max(...dying.finished.map((ms) => ms ?? 0)) / alone).toBeLessThan(2)
+      const lying = read({ seed, nodes: 12, liars: new Set([5]) })
+      expect(lying.held).toBe(12 * pieces.length)
+      expect(slowest(lying) / alone).toBeLessThan(1.6)
+      expect(lying.banned).toBeGreaterThan(0)
+    })
+  })
+})
+
+test('small blobs that a seed has go through all who want them', () => {
+  withSeeds(3, (seed) => {
+    const { max, unfinished, seedCopies } = run({ seed, nodes: 16, blobs: 4, blobBytes: 1e6, stocked: true })
+    expect(unfinished).toBe(0)
+    expect(max).toBeLessThan(1.9)
+    expect(seedCopies).toBeLessThan(1.3)
+  })
 })
 
 describe('the account of where the time goes', () => {

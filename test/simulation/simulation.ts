@@ -18,98 +18,21 @@ import { runsOf } from '../../src/swarm/download/aims.ts'
 import type { DownloadCommand, DownloadEvent } from '../../src/swarm/download/download.ts'
 import { defaultTuning, type Tuning } from '../../src/swarm/download/tuning.ts'
 import { mostRanges, rangeBytes } from '../../src/swarm/feeding/range-feed.ts'
+import { mostHops } from '../../src/swarm/following.ts'
 import { mostAcross } from '../../src/swarm/parent-links.ts'
+import { keptBack, leastPart } from '../../src/swarm/relays.ts'
 import { nextBatch, usualBatchMs } from '../../src/swarm/seeding/batch.ts'
 import { patienceMs } from '../../src/swarm/seeding/uploader.ts'
-import { defaultUploadTuning, type UploadTuning } from '../../src/swarm/seeding/uploads.ts'
+import { defaultUploadTuning } from '../../src/swarm/seeding/uploads.ts'
 import { leadMs } from '../../src/swarm/swarm.ts'
 import { tickMs } from '../../src/swarm/transfer.ts'
-import { type Account, Accountant } from './account.ts'
+import { Accountant } from './account.ts'
 import { EventQueue } from './event-queue.ts'
-import { Copy, Host, type SimAsk } from './host.ts'
+import { type Asked, Copy, Host, type SimAsk } from './host.ts'
+import { kinds } from './kinds.ts'
+import { Relays, wholeAt } from './relays.ts'
+import type { Outcome, Scenario } from './scenario.ts'
 import { Uplinks } from './uplinks.ts'
-
-export interface Scenario {
-  readonly seed: number
-  /** Nodes that want the blobs. */
-  readonly nodes: number
-  /** Nodes that only read the source and serve; they come first. 1 if not said; 0: the other nodes do it themselves. */
-  readonly seeds?: number
-  readonly blobBytes: number
-  /** So many blobs of that size, wanted all at once. 1 if not said. */
-  readonly blobs?: number
-  /** Bytes per second, each direction; of node `i` (0 is the first seed). */
-  rate(node: number): number
-  readonly sourceRate: number
-  readonly latencyMs?: number
-  readonly batchMs?: number
-  readonly pieceLength?: number
-  /** When node `i` starts, in ms. */
-  start?(node: number, random: Random): number
-  /** Node ids that stop for good at a time. */
-  readonly kill?: readonly { readonly node: number; readonly at: number }[]
-  /** Nodes that send wrong bytes. */
-  readonly liars?: ReadonlySet<number>
-  /** Zone of node `i`; none if not said. What crosses from one site to another is counted, and not slower. */
-  zone?(node: number): string
-  /** Only these pieces are read, in this order, so many at a time by each node; they have been when all of them are there. */
-  readonly parts?: { readonly pieces: readonly number[]; readonly atOnce: number }
-  /** Nobody reads the blob while it arrives, so that no piece is more urgent than another. */
-  readonly unread?: boolean
-  readonly tuning?: Partial<Tuning>
-  readonly uploads?: Partial<UploadTuning>
-  /** Virtual ms after which the run is given up. */
-  readonly limitMs?: number
-  /** The links are looked at so often while one of them could carry the blobs once, for an account of where time goes. */
-  readonly looks?: number
-}
-
-export interface Outcome {
-  /** Ms from a node's start to its last piece; `undefined` if it never finished. By node, seeds left out. */
-  readonly finished: (number | undefined)[]
-  readonly bytesFromSource: number
-  /** Pieces that those who read the source sent, over pieces there are. */
-  readonly seedCopies: number
-  /** Pieces that arrived and were not needed any more. */
-  readonly wasted: number
-  readonly deliveries: number
-  /** Pieces that arrived from another site, over pieces there are. */
-  readonly crossed: number
-  /** Requests that were made, and that were taken back. */
-  readonly requests: number
-  readonly cancelled: number
-  readonly events: number
-  /** Pieces that the nodes have in the end, taken together; seeds left out. */
-  readonly held: number
-  readonly banned: number
-  /** Share of all uplinks in use, for each twentieth of the time in which a link carries the blobs once. */
-  readonly uplinks: readonly number[]
-  /** Messages with news of pieces, each to one node. */
-  readonly news: number
-  /** Where the time went; if it was asked for. */
-  readonly account?: Account
-}
-
-const kinds = {
-  begin: 0,
-  tick: 1,
-  answer: 2,
-  again: 3,
-  request: 4,
-  cancel: 5,
-  started: 6,
-  arrive: 7,
-  delivered: 8,
-  publish: 9,
-  news: 10,
-  refused: 11,
-  fed: 12,
-  die: 13,
-  gone: 14,
-  needs: 15,
-  look: 16,
-  sent: 17,
-} as const
 
 const reasons = ['busy', 'missing', 'broken'] as const
 /** How long it takes to notice that another node is dead. */
@@ -137,6 +60,7 @@ export class Simulation {
   readonly #freeAsks: number[] = []
   readonly uplinks: Uplinks
   readonly #accountant: Accountant
+  readonly #relays: Relays
   readonly #lookMs: number
   #news = 0
   #bytesFromSource = 0
@@ -166,19 +90,29 @@ export class Simulation {
     for (let i = 0; i < this.#seeds + scenario.nodes; i++) {
       const host = new Host(i, scenario.rate(i) / 1000, uploads)
       for (let blob = 0; blob < this.#blobs; blob++) {
-        const copy = new Copy(this.#copies.length, host, digests[blob]!, scenario, this.#tuning, this.#random)
+        const stocked = (scenario.stocked ?? false) && i < this.#seeds
+        const copy = new Copy(this.#copies.length, host, digests[blob]!, scenario, this.#tuning, this.#random, stocked)
         this.#copies.push(copy)
         host.add(copy)
       }
       this.hosts.push(host)
       this.#byId.set(host.id, host)
       this.#swarms.node(this.#nodeOf(host, i < this.#seeds || this.#seeds === 0))
+      for (const copy of host.copies) if (copy.finishedAt !== undefined) this.#holds(copy)
     }
     const limit = (this.#blobs * scenario.blobBytes) / (scenario.rate(this.#seeds) / 1000)
     this.uplinks = new Uplinks(limit / 20, this.hosts.length)
     const looks = scenario.looks ?? 0
     this.#lookMs = limit / looks
     this.#accountant = new Accountant(1 / looks)
+    this.#relays = new Relays({
+      now: () => this.#queue.now,
+      late: ({ slot, id }) => this.#queue.after(patienceMs, kinds.late, slot, id),
+      ready: ({ slot, id }, at) => this.#queue.at(at, kinds.ready, slot, id),
+      serve: (ask) => this.#offer(ask),
+      brokeOff: (ask) => this.#refuse(ask, 2, this.#latency),
+      grant: (host) => this.#grant(host),
+    })
   }
 
   get now(): number {
@@ -216,7 +150,7 @@ export class Simulation {
     }
   }
 
-  #handle(kind: number, a: number, b: number, c: number): void {
+  #handle(kind: number, a: number, b: number, c: number, d: number): void {
     switch (kind) {
       case kinds.begin:
         return this.#begin(this.#copies[a]!)
@@ -227,13 +161,27 @@ export class Simulation {
       case kinds.again:
         return this.#ask(this.#copies[a]!, false)
       case kinds.request:
-        return this.#serve(this.#asks[a]!)
+        return this.#with(a, b, (ask) => this.#serve(ask))
       case kinds.cancel:
-        return this.#withdraw(a, b)
+        return this.#with(a, b, (ask) => this.#withdraw(ask))
       case kinds.started:
-        return this.#started(this.#asks[a]!, b)
+        return this.#with(a, b, (ask) => this.#started(ask, c))
       case kinds.arrive:
-        return this.#arrive(this.#asks[a]!, b)
+        return this.#with(a, b, (ask) => this.#arrive(ask, c))
+      case kinds.late:
+        return this.#with(a, b, (ask) => this.#relays.late(ask))
+      case kinds.ready:
+        return this.#with(a, b, (ask) => this.#passOn(ask))
+      case kinds.elsewhere:
+        return this.#elsewhere(this.#asks[a]!, this.hosts[c]!, d)
+      case kinds.left:
+        return this.hosts[a]!.uploads.left(this.#copies[b]!.host.id, this.#copies[b]!.digest)
+      case kinds.turn:
+        this.hosts[a]!.looks = false
+        return this.#grant(this.hosts[a]!)
+      case kinds.think:
+        this.#copies[a]!.read += b
+        return this.#aim(this.#copies[a]!)
       case kinds.delivered:
         this.hosts[a]!.uploads.delivered(b, this.#queue.now)
         return this.#grant(this.hosts[a]!)
@@ -242,7 +190,7 @@ export class Simulation {
       case kinds.news:
         return this.#newsOf(this.#copies[a]!)
       case kinds.refused:
-        return this.#apply(this.#copies[a]!, { type: 'refused', request: b, reason: reasons[c]! })
+        return this.#refused(this.#asks[a]!, c)
       case kinds.fed:
         return this.#fed(this.#copies[a]!, b)
       case kinds.die:
@@ -255,9 +203,14 @@ export class Simulation {
         this.#accountant.look(this.hosts, this.#seeds, this.#queue.now)
         return this.#queue.at((a + 1) * this.#lookMs, kinds.look, a + 1)
       case kinds.gone:
-        this.#swarms.left(this.hosts[a]!.id)
-        for (const copy of this.#copies) this.#apply(copy, { type: 'parent-left', parent: this.hosts[a]!.id })
+        return this.#gone(this.hosts[a]!)
     }
+  }
+
+  /** What is under way of a request comes to nothing when that is over, or told to go elsewhere. */
+  #with(slot: number, id: number, handle: (ask: SimAsk) => void): void {
+    const ask = this.#asks[slot]
+    if (ask?.id === id && !ask.told) handle(ask)
   }
 
   #begin(copy: Copy): void {
@@ -297,6 +250,7 @@ export class Simulation {
         copy.open.delete(ask.request)
         ask.cancelled = true
         this.#cancelled++
+        this.#relays.ended(ask, false)
         this.#queue.after(this.#latency, kinds.cancel, ask.slot, ask.id)
         return
       }
@@ -304,24 +258,45 @@ export class Simulation {
         return this.#ask(copy, command.stalled)
       case 'drop':
         this.#copyAt(command.parent, copy).subscribers.delete(copy)
-        return
+        return this.#leave(copy, command.parent)
       case 'complete':
         if (copy.finishedAt === undefined && copy.host.index >= this.#seeds) this.#remaining--
         copy.finishedAt = this.#queue.now
         this.#holds(copy)
+        for (const id of copy.download.parents.keys()) this.#leave(copy, id)
     }
+  }
+
+  /** The parent hears that nothing more of the blob is wanted of it. */
+  #leave(copy: Copy, parent: string): void {
+    this.#queue.after(this.#latency, kinds.left, this.#byId.get(parent)!.index, copy.index)
   }
 
   /** The next parts that are read; it has finished when there are none. */
   #aim(copy: Copy): void {
-    const { pieces, atOnce } = this.#s.parts!
-    const next = pieces.filter((piece) => !copy.have.has(piece)).slice(0, atOnce)
+    const { pieces, atOnce, thinkMs } = this.#s.parts!
+    if (!copy.host.alive) return
+    const next = thinkMs
+      ? pieces.slice(copy.read, copy.read + atOnce)
+      : pieces.filter((piece) => !copy.have.has(piece)).slice(0, atOnce)
     if (next.length > 0 || copy.finishedAt !== undefined) {
+      copy.waitsFor = next
       this.#apply(copy, { type: 'aimed', who: 'reader', runs: runsOf(next) })
-      return this.#tellNeeds(copy)
+      this.#tellNeeds(copy)
+      return this.#think(copy)
     }
     copy.finishedAt = this.#queue.now
+    copy.download.close()
     this.#remaining--
+  }
+
+  /** What the reader waits for may be there. */
+  #think(copy: Copy): void {
+    const { thinkMs } = this.#s.parts!
+    const read = copy.waitsFor.length
+    if (!thinkMs || read === 0 || copy.waitsFor.some((piece) => !copy.have.has(piece))) return
+    copy.waitsFor = []
+    this.#queue.after(thinkMs * (0.8 + 0.4 * this.#random()), kinds.think, copy.index, read)
   }
 
   /** To those through whom the blob comes; what they are told is what is so when they hear it. */
@@ -366,30 +341,42 @@ export class Simulation {
 
   #request(child: Copy, { request, any }: Extract<DownloadCommand, { do: 'request' }>): void {
     this.#requests++
-    const slot = this.#freeAsks.pop() ?? this.#asks.length
-    const ask: SimAsk = {
-      id: this.#nextAsk++,
-      peer: child.host.id,
-      digest: child.digest,
+    const parent = this.#copyAt(request.parent, child)
+    const ask = this.#open({
+      ...{ child, first: parent, parent, request: request.id, piece: request.piece, coming: false, hops: 1 },
       wanted: any ?? { pieces: [request.piece!] },
-      at: 0,
-      child,
-      parent: this.#copyAt(request.parent, child),
-      request: request.id,
-      slot,
-      cancelled: false,
-    }
+      background: request.ahead ?? false,
+      follow: !this.#s.unread && child.download.isStep(request),
+    })
+    this.#queue.after(this.#latency, kinds.request, ask.slot, ask.id)
+  }
+
+  #open(asked: Asked): SimAsk {
+    const slot = this.#freeAsks.pop() ?? this.#asks.length
+    const { child, request } = asked
+    const now = { at: 0, slot, cancelled: false, told: false, sent: false, comes: undefined, relay: undefined }
+    const ask = { id: this.#nextAsk++, peer: child.host.id, digest: child.digest, passes: [], ...now, ...asked }
     this.#asks[slot] = ask
-    child.open.set(request.id, ask)
-    this.#queue.after(this.#latency, kinds.request, slot)
+    child.open.set(request, ask)
+    return ask
   }
 
   #serve(ask: SimAsk): void {
-    const { parent, wanted } = ask
+    const { parent, piece, child, digest, follow } = ask
     if (!parent.host.alive) return this.#refuse(ask, 2, deadMs)
+    ask.at = this.#queue.now
+    if (ask.coming && piece !== undefined && !parent.have.has(piece)) {
+      const to = follow ? parent.host.uploads.before({ peer: child.host.id, digest }, piece, ask.at) : undefined
+      if (to !== undefined) return this.#refer(ask, piece, to)
+      if (this.#relays.join(ask, piece)) return
+    }
+    this.#offer(ask)
+  }
+
+  #offer(ask: SimAsk): void {
+    const { parent, wanted } = ask
     if ('pieces' in wanted && !wanted.pieces.some((piece) => parent.have.has(piece)))
       return this.#refuse(ask, 1, this.#latency)
-    ask.at = this.#queue.now
     const out = parent.host.uploads.ask(ask)
     if (out) this.#refuse(out, 0, this.#latency)
     if (out === ask) return
@@ -397,27 +384,69 @@ export class Simulation {
   }
 
   #over(ask: SimAsk): void {
-    ask.child.open.delete(ask.request)
-    this.#asks[ask.slot] = undefined
-    this.#freeAsks.push(ask.slot)
+    const { child, request, slot } = ask
+    if (child.open.get(request) === ask) child.open.delete(request)
+    this.#asks[slot] = undefined
+    this.#freeAsks.push(slot)
   }
 
   /** Who waits leaves the line; what is on the link already cannot be called back, and is thrown away. */
-  #withdraw(slot: number, id: number): void {
-    const ask = this.#asks[slot]
-    if (ask?.id !== id) return
+  #withdraw(ask: SimAsk): void {
     const { host } = ask.parent
-    if (host.uploads.withdraw(id)) return this.#over(ask)
+    if (host.uploads.withdraw(ask.id)) return this.#over(ask)
+    this.#relays.leave(ask)
     const place = host.line.findIndex((grant) => grant.ask === ask)
-    if (place < 0) return
-    for (const grant of host.line.splice(place, 1)) host.uploads.broken(grant)
+    if (place < 0 && (ask.sent || !ask.relay)) return
+    for (const grant of place < 0 ? [] : host.line.splice(place, 1)) if (!ask.relay) host.uploads.broken(grant)
     this.#over(ask)
     this.#grant(host)
   }
 
   #refuse(ask: SimAsk, reason: number, delay: number): void {
+    ask.told = true
+    const { line } = ask.parent.host
+    const place = ask.relay && !ask.sent ? line.findIndex((grant) => grant.ask === ask) : -1
+    if (place >= 0) line.splice(place, 1)
+    this.#queue.after(delay, kinds.refused, ask.slot, ask.id, reason)
+  }
+
+  /** Who was named instead of the parent has nothing for it: it asks the parent once more. */
+  #refused(ask: SimAsk, reason: number): void {
+    const { child, parent, first, request, piece } = ask
+    const vain = ask.cancelled || !child.host.alive
+    if (!vain && parent !== first && piece !== undefined) return this.#again(ask, first, piece)
     this.#over(ask)
-    this.#queue.after(delay, kinds.refused, ask.child.index, ask.request, reason)
+    if (vain) return
+    this.#relays.ended(ask, false)
+    this.#apply(child, { type: 'refused', request, reason: reasons[reason]! })
+  }
+
+  #refer(ask: SimAsk, piece: number, to: string): void {
+    ask.told = true
+    this.#queue.after(this.#latency, kinds.elsewhere, ask.slot, ask.id, this.#byId.get(to)!.index, piece)
+  }
+
+  #elsewhere(ask: SimAsk, { id }: Host, piece: number): void {
+    const { child, first } = ask
+    if (ask.cancelled || !child.host.alive) return this.#over(ask)
+    this.#apply(child, { type: 'bound', request: ask.request, piece })
+    if (ask.cancelled) return this.#over(ask)
+    this.#again(ask, child.host.banned.has(id) ? first : this.#copyAt(id, child), piece)
+  }
+
+  /** The same request, made once more: to a node that was named, or to the parent. */
+  #again(before: SimAsk, parent: Copy, piece: number): void {
+    this.#over(before)
+    const { child, first, request, hops, background = false } = before
+    const coming = parent !== first
+    const ask = this.#open({
+      ...{ child, first, parent, request, piece, coming, hops: hops + 1 },
+      wanted: { pieces: [piece] },
+      background,
+      follow: coming && hops < mostHops,
+    })
+    this.#relays.ended(before, false)
+    this.#queue.after(this.#latency, kinds.request, ask.slot, ask.id)
   }
 
   #grant(host: Host): void {
@@ -425,7 +454,18 @@ export class Simulation {
     const now = this.#queue.now
     for (const ask of host.uploads.expire(now - patienceMs)) this.#refuse(ask, 0, this.#latency)
     for (const grant of host.uploads.grants(now)) host.line.push(grant)
+    for (const { ask, piece, to } of host.uploads.referrals(now)) this.#refer(ask, piece, to)
     this.#send(host)
+    if (host.uploads.waiting === 0 || host.looks) return
+    // Some wait for nothing but time to pass.
+    host.looks = true
+    this.#queue.after(this.#batch, kinds.turn, host.index)
+  }
+
+  /** Enough of it is here. */
+  #passOn(ask: SimAsk): void {
+    ask.parent.host.line.push({ ask, piece: ask.piece! })
+    this.#send(ask.parent.host)
   }
 
   /** Puts the next of what was granted on the link, unless that is in use. */
@@ -436,39 +476,47 @@ export class Simulation {
     if (!grant) return
     const { ask, piece } = grant
     const took = pieceBytes(ask.parent.layout, piece) / host.rate
-    if (ask.parent.feeds) this.#seedSent++
+    if (ask.parent.feeds || (this.#s.stocked && host.index < this.#seeds)) this.#seedSent++
+    ask.sent = true
     host.upFree = now + took
     this.uplinks.used(now, took)
-    this.#queue.after(this.#latency, kinds.started, ask.slot, piece)
+    this.#queue.after(this.#latency, kinds.started, ask.slot, ask.id, piece)
     this.#queue.at(host.upFree, kinds.sent, host.index)
   }
 
   /** The first byte is here: whatever else comes to this node comes before or after it. */
   #started(ask: SimAsk, piece: number): void {
     const { child, parent } = ask
+    const { host } = child
     const now = this.#queue.now
     const bytes = pieceBytes(child.layout, piece)
-    const arrives = Math.max(now + bytes / parent.host.rate, child.host.downFree + bytes / child.host.rate)
-    child.host.downFree = arrives
-    this.#queue.at(arrives, kinds.arrive, ask.slot, piece)
-    if (!ask.cancelled) this.#apply(child, { type: 'chosen', request: ask.request, piece })
+    const part = (size: number) => Math.max(now + size / parent.host.rate, host.downFree + size / host.rate)
+    const arrives = Math.max(part(bytes), wholeAt(ask, this.#latency))
+    const begins = part(Math.min(bytes, leastPart))
+    host.downFree = arrives
+    ask.piece = piece
+    ask.comes = { begins: bytes < leastPart + keptBack ? arrives : begins, whole: arrives }
+    this.#queue.at(arrives, kinds.arrive, ask.slot, ask.id, piece)
+    if (ask.cancelled) return
+    this.#apply(child, { type: 'chosen', request: ask.request, piece })
+    if (!ask.cancelled) this.#relays.begun(ask)
   }
 
   #arrive(ask: SimAsk, piece: number): void {
     const { child, parent } = ask
+    if (!parent.host.alive) return this.#refused(ask, 2)
     this.#over(ask)
-    if (!parent.host.alive) {
-      if (!ask.cancelled) this.#apply(child, { type: 'refused', request: ask.request, reason: 'broken' })
-      return
-    }
-    this.#queue.after(this.#latency, kinds.delivered, parent.host.index, ask.id)
+    if (!ask.relay) this.#queue.after(this.#latency, kinds.delivered, parent.host.index, ask.id)
     if (!child.host.alive) return
     this.#deliveries++
     if (this.#apart(child, parent)) this.#crossed++
     if (child.have.has(piece) || ask.cancelled) this.#wasted++
-    if (ask.cancelled || child.finishedAt !== undefined) return
+    if (ask.cancelled) return
+    const lied = this.#s.liars?.has(parent.host.index) ?? false
+    this.#relays.ended(ask, !lied)
+    if (child.finishedAt !== undefined) return
     this.#apply(child, { type: 'arrived', request: ask.request, piece })
-    if (this.#s.liars?.has(parent.host.index)) {
+    if (lied) {
       child.host.banned.add(parent.host.id)
       parent.subscribers.delete(child)
       this.#apply(child, { type: 'rejected', piece, parent: parent.host.id })
@@ -486,7 +534,8 @@ export class Simulation {
     }
     this.#grant(copy.host)
     this.#apply(copy, { type, piece })
-    if (this.#s.parts && copy.host.index >= this.#seeds) return this.#aim(copy)
+    if (this.#s.parts && copy.host.index >= this.#seeds)
+      return this.#s.parts.thinkMs ? this.#think(copy) : this.#aim(copy)
     if (piece !== copy.reader || this.#s.unread) return
     copy.reader = copy.have.nextMissing(piece)
     if (copy.reader < copy.layout.count) this.#apply(copy, { type: 'reader-at', reader: 1, piece: copy.reader })
@@ -614,6 +663,18 @@ export class Simulation {
       if (host.index >= this.#seeds && copy.finishedAt === undefined) this.#remaining--
     }
     this.#queue.after(deadMs, kinds.gone, host.index)
+  }
+
+  #gone(host: Host): void {
+    this.#swarms.left(host.id)
+    for (const other of this.hosts) if (other.alive) other.uploads.left(host.id)
+    // Of who is no parent of theirs, but was named by one, their downloads know nothing.
+    for (const ask of this.#asks) {
+      if (ask?.parent.host !== host || ask.parent === ask.first || ask.told || ask.sent) continue
+      this.#relays.leave(ask)
+      this.#refuse(ask, 2, 0)
+    }
+    for (const copy of this.#copies) this.#apply(copy, { type: 'parent-left', parent: host.id })
   }
 }
 

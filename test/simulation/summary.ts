@@ -1,5 +1,5 @@
 /** A run in a few numbers: how long nodes took, as multiples of the time in which a link carries the blobs once. */
-import type { Outcome, Scenario } from './simulation.ts'
+import type { Outcome, Scenario } from './scenario.ts'
 
 /** What no node can be faster than. */
 export function limitMs(bytes: number, bytesPerSecond: number): number {
