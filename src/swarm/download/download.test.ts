@@ -673,6 +673,21 @@ describe('what nobody waits for yet of a part', () => {
   })
 })
 
+test('what is asked for ahead is asked for anew when somebody waits for it, unless it is being sent', () => {
+  const race = new Race({ whole: false, tuning: { leastInFlight: 8 } })
+  race.join('ann', bits(1, 2, 3))
+  race.join('bob', bits(1, 2, 3))
+  race.apply({ type: 'aimed', who: 'later', runs: [], ahead: [[1, 4]] })
+  const [first, second] = [...race.open.values()]
+  expect([...race.open.values()].map(({ ahead }) => ahead)).toEqual([true, true, true])
+  race.apply({ type: 'chosen', request: first!.id, piece: first!.piece! })
+  const runs = [first!, second!].map(({ piece }): [number, number] => [piece!, piece! + 1])
+  race.apply({ type: 'aimed', who: 'reader', runs })
+  expect(race.cancelled).toEqual([second!])
+  const anew = [...race.open.values()].filter(({ piece }) => piece === second!.piece)
+  expect(anew.map((request) => [request.aimed, request.ahead])).toEqual([[true, undefined]])
+})
+
 describe('who waits for a part', () => {
   test('reads it step by step while that is a few pieces', () => {
     const race = new Race({ whole: false, tuning: { stepPieces: 2, leastInFlight: 8 } })

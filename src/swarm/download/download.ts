@@ -262,8 +262,17 @@ export class Download {
     this.#pieces.aim(who, runs, ahead)
     // Nothing was to come meanwhile.
     if (idle) this.#progressAt = now
+    this.#hurry()
     this.#giveUp()
     this.#fill(now)
+  }
+
+  /** What was asked for before anybody waited for it stands behind what others wait for: it is asked for once more, as that. */
+  #hurry(): void {
+    for (const request of [...this.#requests.values()]) {
+      const { piece, ahead = false, started = false } = request
+      if (ahead && !started && piece !== undefined && this.#pieces.waitedFor(piece)) this.#cancel(request)
+    }
   }
 
   #wantAll(now: number): void {
