@@ -72,8 +72,8 @@ export class Arrivals {
   readonly #statements = new PieceWaiters()
   /** How many pieces of which nobody stated anything have come from a parent since one that could be verified. */
   readonly #silent = new Map<NodeId, number>()
-  /** They have sent something wrong, or next to nothing: nobody's word sends this download to them again. */
-  readonly #distrusted = new Set<NodeId>()
+  /** They have sent something wrong: nobody's word sends this download to them again. */
+  readonly #liars = new Set<NodeId>()
   #over = false
 
   constructor(deps: ArrivalsDeps, host: ArrivalsHost) {
@@ -123,7 +123,7 @@ export class Arrivals {
             }),
           )
         },
-        may: ({ id, zone }) => !this.#distrusted.has(id) && !this.#d.bans.has(id) && this.#host.mayAsk(id, zone),
+        may: ({ id, zone }) => !this.#isDoubtful(id) && this.#host.mayAsk(id, zone),
       })
       release = answer.release
       const { piece, bytes } = answer
@@ -191,12 +191,16 @@ export class Arrivals {
   }
 
   #reject(blob: Blob, piece: number, from: NodeCard): void {
-    this.#distrusted.add(from.id)
+    this.#liars.add(from.id)
     wrongPiece(this.#d, this.#host, blob.metainfo, piece, from.id)
     this.#host.apply({ type: 'rejected', piece, parent: from.id })
   }
 
-  /** No session with whom a parent named tells whether it is alive: who sends next to nothing is given up, and for good. */
+  #isDoubtful(node: NodeId): boolean {
+    return this.#liars.has(node) || this.#d.bans.has(node) || this.#d.relays.isSlow(node, this.#d.clock.now())
+  }
+
+  /** No session with whom a parent named tells whether it is alive: who sends next to nothing is given up. */
   async #patiently<T>(
     { id }: NodeCard,
     signal: AbortSignal,
@@ -205,7 +209,7 @@ export class Arrivals {
     const slow = new AbortController()
     const wait = () =>
       this.#d.clock.after(slowMs, () => {
-        this.#distrusted.add(id)
+        this.#d.relays.wasSlow(id, this.#d.clock.now())
         slow.abort()
       })
     let stop = wait()

@@ -4,12 +4,16 @@
  * a piece sends it on as its bytes come, and keeps the last of them back until the whole is verified: nobody is given a
  * wrong piece, only the beginning of one, and who passes it on is never taken for who made it up.
  */
+import type { NodeId } from '../cluster/node-info.ts'
 import type { Digest } from '../oci/digest.ts'
 
 /** Bytes that are kept back until the piece is verified. */
 export const keptBack = 16 * 1024
 /** Less than this is not worth a packet while more is to come, in bytes. */
 export const leastPart = 16 * 1024
+/** Who was slow is not asked to pass anything on for so long, in ms; so many are remembered. */
+const slowMs = 60_000
+const mostSlow = 1024
 /** So many pieces are passed on at once: each of them takes memory if its child is slow. */
 export const mostRelays = 32
 
@@ -80,7 +84,21 @@ export class Relays {
   readonly #open = new Map<Digest, number>()
   /** By blob: who wants to know what comes. */
   readonly #watchers = new Map<Digest, Set<() => void>>()
+  /** Nodes that were to pass something on and sent next to nothing, and when that was; the last of them at the end. */
+  readonly #slow = new Map<NodeId, number>()
   #running = 0
+
+  /** That node was to pass something on, and has sent next to nothing in good time: out of reach from here, perhaps. */
+  wasSlow(node: NodeId, now: number): void {
+    this.#slow.delete(node)
+    this.#slow.set(node, now)
+    if (this.#slow.size > mostSlow) this.#slow.delete(this.#slow.keys().next().value!)
+  }
+
+  /** It was so lately: who waits for it would wait as long as the last time. */
+  isSlow(node: NodeId, now: number): boolean {
+    return now - (this.#slow.get(node) ?? Number.NEGATIVE_INFINITY) < slowMs
+  }
 
   /** Pieces that are being passed on. */
   get running(): number {
