@@ -18,6 +18,7 @@ import { mostAhead } from '../src/registry/turns.ts'
 import { maxTokenBytes } from '../src/source/authenticator.ts'
 import { defaultTimeouts, maxRedirects } from '../src/source/exchange.ts'
 import { maxPassedBytes } from '../src/source/registry-source.ts'
+import { mostRelays } from '../src/swarm/relays.ts'
 import { patienceMs } from '../src/swarm/seeding/uploader.ts'
 import { defaultUploadTuning } from '../src/swarm/seeding/uploads.ts'
 import { intakeLimits } from '../src/wire/intake.ts'
@@ -65,6 +66,7 @@ const caps = [
     '503, to the newest of whoever waits with most',
   ],
   ['', 'a piece that is not taken', seconds(wireRules.pieceDeadline), 'its turn is over'],
+  ['', 'pieces passed on before they are whole', String(mostRelays), '404: who asks goes back to its parent'],
   ['', 'rest, an answer of which nothing is taken', `${wireRules.idleSeconds} s`, 'closed'],
   ['', 'errands for preheats; blobs of one', `${mostErrands}; ${mostParts}`, '503; 400'],
   ['', 'layers that wait for their indexes; an index', `${mostJobs}; ${bytes(mostIndexBytes)}`, 'not made'],

@@ -14,6 +14,7 @@ export const floors: readonly (readonly string[])[] = [
     'small-heap.ts',
     'json.ts',
     'lru.ts',
+    'shared-reading.ts',
     'span.ts',
     'turns.ts',
   ],
