@@ -52,6 +52,7 @@ export const answers = [
   `HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-type: application/octet-stream\r\n${head}12345`,
   'HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\nretry-after: 1\r\n\r\n{}',
   `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n${head}5\r\n12345\r\n0\r\n\r\n`,
+  `HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nx-shoal-elsewhere: ${id}\r\nx-shoal-url: http://10.0.0.7:4881\r\nx-shoal-zone: eu%2Fone\r\n${head}`,
 ]
 export const records = [`id=${id}\nat=/ip4/10.0.0.7/tcp/4882\nat=/ip4/10.0.0.8/tcp/4882`]
 

@@ -58,7 +58,9 @@ const names: Names = (url) => [{ registry: url.host, path: url.pathname.slice('/
 /** The answer of a peer port, cut at places that the input itself chooses. */
 function answer(text: string): void {
   const all = Buffer.from(text, 'latin1')
-  const reader = new AnswerReader(({ length }) => new Uint8Array(Math.min(length ?? 0, 1 << 20)))
+  const reader = new AnswerReader(
+    ({ length, pieceLength = 0 }) => new Uint8Array(Math.min(length ?? pieceLength, 1 << 20)),
+  )
   const step = 1 + (all.length % 97)
   for (let at = 0; at < all.length; at += step) if (reader.feed(all.subarray(at, at + step))) return
 }
