@@ -61,7 +61,7 @@ export interface ArrivalsHost {
 export const statementMs = 5000
 /** Whom a parent named instead of itself sends so many bytes in so long a time, in ms, or the parent is asked again. */
 const leastInTime = 16 * 1024
-const slowMs = 1500
+const slowMs = 3000
 /** A parent that sent so many pieces, one after the other, of which nobody stated anything, is left. */
 const mostUnstated = 8
 

@@ -12,7 +12,7 @@ export const keptBack = 16 * 1024
 /** Less than this is not worth a packet while more is to come, in bytes. */
 export const leastPart = 16 * 1024
 /** Who was slow is not asked to pass anything on for so long, in ms; so many are remembered. */
-const slowMs = 60_000
+const slowMs = 15_000
 const mostSlow = 1024
 /** So many pieces are passed on at once: each of them takes memory if its child is slow. */
 export const mostRelays = 32
